@@ -1,0 +1,1 @@
+"""Stage 01: catalogue, split, dish cards and names."""

@@ -1,0 +1,178 @@
+"""The `dishvl` command."""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dishvl_lib.core import paths, records, settings, stages
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could not."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options) or 0
+    except (settings.SettingsError, stages.StageError, records.RecordError, ValueError, RuntimeError, OSError) as error:
+        print(f"dishvl: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("dishvl: interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dishvl", description="From a folder of dish photos to a menu-aware Qwen2.5-VL recogniser.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_run(commands)
+    demo = _add(commands, "demo", _demo, "the whole chain on drawn dishes, or on your own photos with a tiny model")
+    demo.add_argument("--image-root", help="your folder: one folder of photos per dish")
+    demo.add_argument("--run-name")
+    new = _add(commands, "new", _new, "write a commented profile for your photos to params/NAME")
+    new.add_argument("name")
+    new.add_argument("--image-root", required=True)
+    new.add_argument("--like", default="qwen2_5_vl_7b")
+    step = _add(commands, "open", _open, "open a notebook in JupyterLab with a profile's parameters filled in")
+    step.add_argument("stage")
+    step.add_argument("profile")
+    step.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    step.add_argument("--no-launch", action="store_true", help="only write the notebook and print its path")
+    for name, command, text in (("status", _status, "what a run has finished"), ("stop", _stop, "end a run's training after a checkpoint"), ("verify", _verify, "hash every file of a run")):
+        _add(commands, name, command, text).add_argument("run")
+    _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
+    predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
+    predict.add_argument("photos", nargs="+")
+    predict.add_argument("--model", help="a folder that stage 04 wrote (default: the newest run's best/)")
+    predict.add_argument("--menu", help="a text file with one entry per line")
+    return parser
+
+
+def _add(commands: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_run(commands: Any) -> None:
+    parser = _add(commands, "run", _run, "the five notebooks in order for a profile")
+    parser.add_argument("profile", help="a folder name under params/, or a path")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a parameter (YAML value); may be repeated")
+    parser.add_argument("--from", default="01", dest="first", metavar="STAGE")
+    parser.add_argument("--to", default="05", dest="last", metavar="STAGE")
+    parser.add_argument("--redo", action="append", default=[], metavar="STAGE", help="move a finished stage's folder aside and make it again; may be repeated")
+
+
+def _run(options: argparse.Namespace) -> None:
+    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    _chain(values, first=options.first, last=options.last, redo=options.redo)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    overrides: dict[str, Any] = {"run_name": options.run_name} if options.run_name else {}
+    if options.image_root:
+        folder = Path(options.image_root).expanduser().resolve()
+        if not folder.is_dir():
+            raise settings.SettingsError(f"--image-root: no folder {folder}")
+        overrides |= {"image_root": str(folder), "sites": [], "run_name": options.run_name or f"demo_{folder.name}"}
+    _chain(settings.load_profile("demo", overrides))
+
+
+def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:
+    from dishvl_lib import run
+
+    folder = run.run(values, **chosen)
+    if (folder / "05_evaluation" / stages.SUCCESS).exists():
+        print(run.summary(folder))
+
+
+def _new(options: argparse.Namespace) -> None:
+    from dishvl_lib import run
+
+    folder = run.new_profile(options.name, options.image_root, options.like)
+    print(f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run {options.name}")
+
+
+def _open(options: argparse.Namespace) -> int:
+    from dishvl_lib import run
+
+    stage = paths.full_stage_name(options.stage)
+    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    notebook = run.filled_notebook(stage, values[stage])
+    print(notebook)
+    return 0 if options.no_launch else subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
+
+
+def _status(options: argparse.Namespace) -> None:
+    folder = _existing_run(options.run)
+    for stage in paths.STAGES:
+        marker = folder / stage / stages.SUCCESS
+        if marker.exists():
+            made = records.read_json(marker)
+            print(f"{stage:<20} finished {made['finished_at']} in {made['seconds']:.0f} s  {made['counts'] or ''}")
+        else:
+            print(f"{stage:<20} {_unfinished(folder / stage)}")
+
+
+def _unfinished(folder: Path) -> str:
+    if not (folder / stages.STARTED).exists():
+        return "not started"
+    if folder.name == "04_training":
+        from dishvl_lib.training import launch
+
+        state = "training is running" if launch.running(folder) else "training was begun and is not running; run the stage again to go on"
+        return f"{state}  {launch.progress_line(folder)}"
+    return "begun, not finished; run the stage again to go on"
+
+
+def _stop(options: argparse.Namespace) -> None:
+    from dishvl_lib.training import launch
+
+    if not launch.stop(_existing_run(options.run) / "04_training"):
+        raise RuntimeError(f"no training of run {options.run} is running on this machine")
+    print("the training will save a checkpoint and end; run the stage again to go on")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    folder = _existing_run(options.run)
+    finished = [stage for stage in paths.STAGES if (folder / stage / stages.SUCCESS).exists()]
+    for stage in finished:
+        stages.check_outputs(folder / stage, thorough=True)
+        print(f"{stage}: {len(records.read_json(folder / stage / stages.SUCCESS)['outputs'])} files are as they were written")
+    if not finished:
+        raise RuntimeError(f"run {options.run} has no finished stage to verify")
+
+
+def _doctor(options: argparse.Namespace) -> None:
+    from dishvl_lib import doctor
+
+    print(doctor.report())
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from dishvl_lib import Recognizer
+
+    recognizer = Recognizer.load(options.model or _newest_best())
+    menu = [line.strip() for line in Path(options.menu).read_text("utf-8-sig").splitlines() if line.strip()] if options.menu else None
+    for photo in options.photos:
+        print(f"{photo}\t{recognizer.choose(photo, menu) if menu is not None else recognizer.name(photo)}")
+
+
+def _newest_best() -> Path:
+    found = sorted(paths.outputs().glob(f"*/04_training/best/{'config.json'}"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise RuntimeError("no trained model under outputs/; give --model FOLDER")
+    return found[-1].parent
+
+
+def _existing_run(name: str) -> Path:
+    folder = paths.run_folder(name)
+    if not folder.is_dir():
+        known = sorted(p.name for p in paths.outputs().glob("*") if p.is_dir() and p.name != "cache")
+        raise RuntimeError(f"no run {name!r} in {paths.outputs()}; there are {', '.join(known) or 'none'}")
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+MAX_IMAGE_PIXELS = 100_000_000
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
+
+
+class ImageError(ValueError):
+    """A photo that cannot be used. `reason` is one of a few fixed words, `detail` says what was seen."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+def load_rgb(
+    source: str | Path | bytes | Image.Image,
+    *,
+    draft_size: tuple[int, int] | None = None,
+    max_image_pixels: int = MAX_IMAGE_PIXELS,
+) -> Image.Image:
+    """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an animation.
+
+    `draft_size` (width, height) lets a JPEG decode at a reduced scale that is still at least that large; the
+    whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
+    `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
+    """
+    if isinstance(source, Image.Image):
+        return _to_rgb(ImageOps.exif_transpose(source))
+    image = _open(source)
+    width, height = image.size
+    if width * height > max_image_pixels:
+        raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
+    if draft_size and image.format == "JPEG":
+        image.draft(None, draft_size)
+    try:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
+        raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
+
+
+def upright_size(source: str | Path) -> tuple[int, int]:
+    """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
+    with _open(source) as image:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return image.size[::-1] if turned else image.size
+
+
+def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
+    """The photo as JPEG, scaled down (never up) so that its longer side is at most `longest_side` pixels."""
+    copy = image.copy()
+    copy.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    copy.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _open(source: str | Path | bytes) -> Image.Image:
+    try:
+        if isinstance(source, bytes):
+            if not source:
+                raise ImageError("empty", "0 bytes")
+            return Image.open(io.BytesIO(source))
+        if Path(source).stat().st_size == 0:
+            raise ImageError("empty", "0 bytes")
+        return Image.open(source)
+    except FileNotFoundError:
+        raise ImageError("missing", f"no such file: {source}") from None
+    except UnidentifiedImageError:
+        raise ImageError("not an image", "the bytes are of no known image format") from None
+    except OSError as error:
+        raise ImageError("unreadable", error.strerror or str(error)) from None
+    except (SyntaxError, ValueError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError("damaged", str(error)) from None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("RGB") if image.mode != "RGB" else image

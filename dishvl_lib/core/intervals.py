@@ -1,0 +1,47 @@
+"""Uncertainty of shares and of their differences: Wilson interval, bootstrap, McNemar's exact test."""
+
+import math
+
+import numpy as np
+
+
+def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """95% interval of a share (Wilson 1927, score interval without continuity correction).
+
+    (0.0, 1.0) for n = 0: nothing is known. Raises ValueError unless 0 <= successes <= n.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes must be between 0 and n, got {successes} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return low, high
+
+
+def bootstrap_mean(values: np.ndarray, repeats: int = 2000, seed: int = 0) -> tuple[float, float]:
+    """95% percentile bootstrap of the mean of `values` (n,). (nan, nan) when there are none."""
+    values = np.asarray(values, dtype=float)
+    if len(values) == 0:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(0, len(values), (repeats, len(values)))].mean(axis=1)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+    """Two-sided exact p-value that two predictors, marked on the same questions, are equally often right.
+
+    `first`, `second`: bool arrays (n,). The questions on which they differ are fair coin flips under the null
+    hypothesis (McNemar 1947, exact binomial form).
+    """
+    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    if first.shape != second.shape:
+        raise ValueError(f"the two predictors must answer the same questions, got {first.shape} and {second.shape}")
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    n, fewer = only_first + only_second, min(only_first, only_second)
+    log_tail = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2) for i in range(fewer + 1)]
+    return min(1.0, 2 * math.fsum(math.exp(value) for value in log_tail))

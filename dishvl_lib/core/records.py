@@ -1,0 +1,114 @@
+"""Files between stages: JSON, JSON lines, CSV and Parquet, written whole or not at all, with checked columns."""
+
+import csv
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+
+class RecordError(ValueError):
+    """A file between stages that is missing, malformed or lacks a column."""
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`; when the block ends well it is fsynced and renamed, otherwise removed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
+def write_json(path: str | Path, value: object) -> None:
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> dict:
+    """Raises `RecordError` naming the file when it is missing or is not JSON."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing") from None
+    except ValueError as error:
+        raise RecordError(f"{path} is not valid JSON ({error})") from None
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def iter_jsonl(path: str | Path) -> Iterator[dict]:
+    """One dict a line; raises `RecordError` with file and line number."""
+    try:
+        file = open(path, encoding="utf-8")
+    except FileNotFoundError:
+        raise RecordError(f"{path} is missing") from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise RecordError(f"{path}, line {number} is not valid JSON ({error})") from None
+
+
+def read_jsonl(path: str | Path) -> list[dict]:
+    return list(iter_jsonl(path))
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Parquet or CSV, by the suffix."""
+    with atomic_path(path) as temporary:
+        if Path(path).suffix == ".parquet":
+            table.to_parquet(temporary, index=False)
+        else:
+            table.to_csv(temporary, index=False, encoding="utf-8", quoting=csv.QUOTE_MINIMAL)
+
+
+def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+    """A Parquet or CSV file that must hold `columns`; ids stay strings, empty CSV fields become ''."""
+    path = Path(path)
+    if not path.exists():
+        raise RecordError(f"{path} is missing")
+    if path.suffix == ".parquet":
+        table = pd.read_parquet(path)
+    else:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    return require_columns(table, columns, path)
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str], where: object) -> pd.DataFrame:
+    """The table itself, or a `RecordError` that names the missing columns and the ones that are there."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise RecordError(f"{where}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+    return table
+
+
+def sha256_file(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: object) -> str:
+    """sha256 (hex) of a JSON value, independent of the order of keys."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

@@ -1,0 +1,1 @@
+"""Stage 03: menus, conversations and their audit."""

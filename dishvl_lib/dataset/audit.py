@@ -1,0 +1,77 @@
+"""What must hold before anything is trained: counts, no leak between splits, answers that stand anywhere on a menu."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+SPLITS = ("train", "validation", "test")
+
+
+def audit(photos: pd.DataFrame, rows_by_split: Mapping[str, Sequence[dict[str, Any]]], left_out: Sequence[dict[str, str]], token_lengths: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any]:
+    """audit.json: counts (split x kind, split x dish), leaks, answer positions, repeated questions, token lengths."""
+    return {
+        "counts": {split: _counts(rows) for split, rows in rows_by_split.items()},
+        "dishes_left_out": list(left_out),
+        "leaks": leaks(photos),
+        "answer_positions": {split: positions(rows) for split, rows in rows_by_split.items()},
+        "repeated_questions": {split: _repeated(rows) for split, rows in rows_by_split.items()},
+        "token_lengths": {split: _lengths(values) for split, values in (token_lengths or {}).items()},
+    }
+
+
+def leaks(photos: pd.DataFrame) -> list[dict[str, Any]]:
+    """Groups and identical bytes that lie in more than one of train, validation and test; [] is what must hold."""
+    own = photos[photos.split.isin(SPLITS)]
+    found = []
+    for column in ("group_id", "sha256"):
+        spread = own.groupby(column).split.agg(lambda values: sorted(set(values)))
+        found += [{"by": column, "value": value, "splits": splits} for value, splits in spread[spread.map(len) > 1].items()]
+    return found
+
+
+def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it does not)."""
+    menus = [row for row in rows if row["kind"] == "menu"]
+    if not menus:
+        return {"n": 0}
+    relative = [(row["menu"].index(row["conversations"][1]["value"]) + 0.5) / len(row["menu"]) for row in menus]
+    expected = np.array([_expected_thirds(len(row["menu"])) for row in menus]).sum(axis=0)
+    seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]
+    chi2 = float(((seen - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum())
+    return {"n": len(menus), "thirds": seen.tolist(), "expected": np.round(expected, 2).tolist(), "chi2": round(chi2, 3), "p": math.exp(-chi2 / 2)}
+
+
+def count_table(report: dict[str, Any]) -> pd.DataFrame:
+    """Questions per split and kind, dishes, menu size and chance."""
+    rows = [{"split": split, **{k: v for k, v in counts.items() if k != "by_dish"}} for split, counts in report["counts"].items()]
+    return pd.DataFrame(rows).set_index("split")
+
+
+def _expected_thirds(size: int) -> np.ndarray:
+    return np.histogram((np.arange(size) + 0.5) / size, bins=[0, 1 / 3, 2 / 3, 1])[0] / size
+
+
+def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    kinds = pd.Series([row["kind"] for row in rows]).value_counts()
+    sizes = [len(row["menu"]) for row in rows if row["kind"] == "menu"]
+    return {
+        **{kind: int(kinds.get(kind, 0)) for kind in ("naming", "menu")},
+        "photos": len({row["image_id"] for row in rows}),
+        "dishes": len({row["dish_id"] for row in rows}),
+        "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
+        "menu_chance": round(float(np.mean([1 / size for size in sizes])), 4) if sizes else 0,
+        "by_dish": {dish: int(n) for dish, n in pd.Series([row["dish_id"] for row in rows]).value_counts().sort_index().items()},
+    }
+
+
+def _repeated(rows: Sequence[dict[str, Any]]) -> int:
+    seen = pd.Series([f"{row['image_id']}|{row['conversations'][0]['value']}" for row in rows])
+    return int(seen.duplicated().sum())
+
+
+def _lengths(values: Sequence[int]) -> dict[str, Any]:
+    array = np.asarray(values)
+    return {"n": len(array), "median": int(np.median(array)), "p99": int(np.quantile(array, 0.99)), "max": int(array.max())}

@@ -1,0 +1,191 @@
+"""A tiny Qwen2.5-VL for the demo, built on this machine: a stand-in for the weights that cannot be had without network.
+
+Its language part is trained on text: the places of the photo hold blurred blends of a dish name's characters, the
+question follows, and the answer is the name. So the language model, frozen afterwards as in the real training, can say
+what a vision tower tells it. It knows dish names (the real model knows Chinese) and has never seen a photo: vision tower
+and merger stay as they were drawn at random.
+"""
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen2Tokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from dishvl_lib.core import questions, records
+from dishvl_lib.vlm import inputs, qwen
+
+VERSION = 1
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' or 'image' in part %}<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in part %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def build(names: Sequence[str], cache_folder: Path, *, hidden_size: int = 128, layers: int = 4, vision_layers: int = 4, image_size: int = 112, steps: int = 600, seed: int = 0) -> Path:
+    """The folder of a base model that knows `names`; built once per set of names and sizes, then taken from the cache."""
+    names = sorted(set(names))
+    key = records.fingerprint([VERSION, names, hidden_size, layers, vision_layers, image_size, steps, seed, questions.VERSION])[:16]
+    folder = Path(cache_folder) / key
+    if not folder.exists():
+        part = folder.with_name(f"{key}.{uuid.uuid4().hex[:6]}.part")
+        built = new_model(names, hidden_size, layers, vision_layers, image_size, seed)
+        train_language(built, names, image_size, steps, seed)
+        qwen.save(built, part)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    return folder
+
+
+def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers: int, image_size: int, seed: int) -> qwen.Qwen:
+    """Random weights from the real configuration class, with a tokenizer made for `names`."""
+    tokenizer = make_tokenizer(names)
+    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
+    heads = max(1, hidden_size // 32)
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer), "hidden_size": hidden_size, "intermediate_size": hidden_size * 3, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "num_key_value_heads": max(1, heads // 2), "max_position_embeddings": 8192,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+            "bos_token_id": ids["endoftext"], "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"],
+        },
+        vision_config={
+            "depth": vision_layers, "hidden_size": hidden_size, "intermediate_size": hidden_size * 3, "num_heads": heads, "out_hidden_size": hidden_size,
+            "fullatt_block_indexes": list(range(1, vision_layers, 2)) or [0], "window_size": 112,
+        },
+        image_token_id=ids["image_pad"], video_token_id=ids["video_pad"], vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"],
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(seed)
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(bos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"], eos_token_id=[ids["im_end"], ids["endoftext"]], do_sample=False)
+    processor = Qwen2VLImageProcessorPil(size={"shortest_edge": image_size**2, "longest_edge": image_size**2})
+    return qwen.Qwen(model, tokenizer, processor, "")
+
+
+def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
+    """Qwen's byte-level BPE with a small vocabulary: one token for every character that names and templates hold."""
+    texts = [template.text.replace("{menu}", "、") for template in questions.TEMPLATES]
+    characters = sorted({char for text in (*texts, *names) for char in text})
+    corpus = [char for char in characters for _ in range(1000)] + texts * 20 + [questions.SYSTEM_PROMPT, "system", "user", "assistant"] * 500
+    raw = Tokenizer(models.BPE())
+    raw.normalizer = normalizers.NFC()
+    split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated")
+    raw.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    raw.decoder = decoders.ByteLevel()
+    size = 256 + 3 * len(characters) + 300
+    raw.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=15))
+    state = json.loads(raw.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], eos_token="<|im_end|>", pad_token="<|endoftext|>", additional_special_tokens=list(SPECIAL_TOKENS))
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+
+
+def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 24, learning_rate: float = 2e-3) -> None:
+    """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
+    model, rng = built.model, np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    model.requires_grad_(False)
+    weights = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    for weight in weights:
+        weight.requires_grad_(True)
+    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    texts = NameTexts(built, names, image_size, rng)
+    started = said = time.time()
+    for step in range(steps):
+        loss = _text_loss(model, texts.batch(batch_size, menus=step % 2 == 1))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        if time.time() - said > 10 or step == steps - 1:
+            said = time.time()
+            left = (said - started) / (step + 1) * (steps - step - 1)
+            print(f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left", flush=True)
+    model.requires_grad_(True)
+    model.eval()
+
+
+class NameTexts:
+    """Batches of (blurred name, question, answer) made from names alone."""
+
+    def __init__(self, built: qwen.Qwen, names: Sequence[str], image_size: int, rng: np.random.Generator):
+        self.built, self.names, self.rng = built, list(names), rng
+        self.characters = [inputs.answer_tokens(built, name)[:-1] for name in self.names]
+        side = max(1, round(image_size / qwen.PATCH_PIXELS))
+        self.grids = [(side, side), (max(1, side - 1), side + 1), (side + 1, max(1, side - 1))]
+        self.alike = _sharing_characters(self.names)
+
+    def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
+        """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens would stand."""
+        samples, blends = [], []
+        for _ in range(size):
+            index = int(self.rng.integers(len(self.names)))
+            height, width = self.grids[self.rng.integers(len(self.grids))]
+            photo = inputs.Photo(torch.zeros(0, 1176), torch.tensor([1, 2 * height, 2 * width]))
+            samples.append(inputs.build(self.built, photo, self._question(index, menus), self.names[index]))
+            blends.append(self._blend(index, height * width))
+        made = inputs.collate(samples, self.built.tokenizer.pad_token_id)
+        return {**made, "blend": torch.cat(blends)}
+
+    def _question(self, index: int, menus: bool) -> str:
+        kind = "menu" if menus else "naming"
+        options = questions.templates(kind) + questions.templates(kind, trained=False)
+        template = options[self.rng.integers(len(options))]
+        return questions.ask(template.id, self._menu(index) if menus else ())
+
+    def _menu(self, index: int) -> list[str]:
+        size = int(self.rng.integers(2, 21))
+        close = self.rng.permutation(self.alike[index])[: size // 2]
+        others = [i for i in self.rng.permutation(len(self.names)) if i != index and i not in close]
+        chosen = [index, *close, *others][:size]
+        return [self.names[i] for i in self.rng.permutation(chosen)]
+
+    def _blend(self, index: int, places: int) -> torch.Tensor:
+        """(places, hidden): every place a random mixture of the name's characters, a wrong name's, and noise."""
+        wrong = self.characters[self.rng.choice(self.alike[index]) if self.rng.random() < 0.5 and len(self.alike[index]) else self.rng.integers(len(self.names))]
+        table = self.built.model.model.language_model.embed_tokens.weight
+        right = self.characters[index]
+        mix = np.zeros((places, len(right) + len(wrong)), np.float32)
+        mix[:, : len(right)] = self.rng.dirichlet(np.full(len(right), 0.7), places)
+        mix[:, len(right) :] = self.rng.dirichlet(np.full(len(wrong), 0.7), places)
+        share = self.rng.uniform(0, 0.45) * self.rng.uniform(0, 2, (places, 1))
+        mix[:, : len(right)] *= 1 - share
+        mix[:, len(right) :] *= share
+        blend = torch.from_numpy(mix) @ table[torch.tensor([*right, *wrong])]
+        scale = float(self.rng.uniform(0.5, 2.0))
+        noise = torch.from_numpy(self.rng.standard_normal(blend.shape, dtype=np.float32)) * table.detach().std() * float(self.rng.uniform(0, 0.7))
+        return scale * (blend + noise)
+
+
+def _text_loss(model: Qwen2_5_VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    embeds = model.model.language_model.embed_tokens(batch["input_ids"])
+    embeds = embeds.masked_scatter(batch["mm_token_type_ids"].bool()[..., None].expand_as(embeds), batch["blend"].to(embeds.dtype))
+    positions, _ = model.model.get_rope_index(batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"], attention_mask=batch["attention_mask"])
+    hidden = model.model.language_model(inputs_embeds=embeds, position_ids=positions, attention_mask=batch["attention_mask"], use_cache=False).last_hidden_state
+    labels = batch["labels"][:, 1:]
+    rows = labels != inputs.IGNORE
+    return torch.nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][rows]), labels[rows])
+
+
+def _sharing_characters(names: Sequence[str]) -> list[np.ndarray]:
+    """For each name the indices of the other names with which it shares the most characters, at most 8."""
+    sets = [set(name) for name in names]
+    shared = np.array([[len(a & b) / len(a | b) for b in sets] for a in sets])
+    np.fill_diagonal(shared, 0)
+    return [np.flatnonzero(row >= max(1e-9, np.sort(row)[-8:][0])) for row in shared]

@@ -1,0 +1,53 @@
+"""What `builtin` in the params stands for: drawn photos, a local annotator, a tiny base model; made on first use."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dishvl_lib.core import paths, records
+from dishvl_lib.demo import dishes
+from dishvl_lib.demo.annotator import BuiltinAnnotator
+
+BUILTIN = "builtin"
+PHOTOS_VERSION, PHOTOS_PER_DISH = 1, 44
+
+
+def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
+    """(folder of the dish photos, sites with real folders); `builtin` draws the demo's photos once into the cache."""
+    root = drawn_folder() / "photos" if image_root == BUILTIN else paths.resolve(image_root)
+    return root, [_site(site) for site in sites]
+
+
+def drawn_folder() -> Path:
+    """The drawn set, complete; drawn now if it is not there yet."""
+    key = records.fingerprint([PHOTOS_VERSION, PHOTOS_PER_DISH, sorted(dishes.DISHES)])[:12]
+    folder = paths.cache("demo_photos") / key
+    if not folder.exists():
+        print(f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about half a minute, once)", flush=True)
+        dishes.draw_demo_photos(folder, photos_per_dish=PHOTOS_PER_DISH)
+    return folder
+
+
+def annotators(settings: Sequence[dict[str, Any]], image_root: str) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
+    """The annotator list with real addresses, and the local server when one was started (stop it when done)."""
+    if not any(one.get("base_url") == BUILTIN for one in settings):
+        return list(settings), None
+    server = BuiltinAnnotator(drawn_folder() if image_root == BUILTIN else None).start()
+    return [{**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one for one in settings], server
+
+
+def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
+    """The base model's folder; `builtin` builds a tiny one that knows `names`, once per set of names and photo size."""
+    from dishvl_lib.demo import base_model as tiny
+    from dishvl_lib.vlm import qwen
+
+    if value != BUILTIN:
+        return qwen.locate(value)
+    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5)))
+
+
+def _site(site: dict[str, Any]) -> dict[str, Any]:
+    if site.get("image_root") != BUILTIN:
+        return {**site, "image_root": str(paths.resolve(site["image_root"]))}
+    folder = drawn_folder()
+    return {**site, "image_root": str(folder / "site_b"), "menu_csv": str(folder / "site_b_menu.csv")}

@@ -1,0 +1,1 @@
+"""Figures, offline HTML and widgets."""

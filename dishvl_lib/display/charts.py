@@ -1,0 +1,167 @@
+"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, the confusion matrix."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import records
+from dishvl_lib.display import fonts
+from dishvl_lib.display.sheet import ACCENT, FAINT, INK, WRONG, Picture, drawn
+from dishvl_lib.display.words import Words, missing, percent, shorten
+
+BARS = (ACCENT, "#9db4c8", "#c8b48a", "#d9d3c5")
+MAX_MATRIX = 60
+
+
+@drawn
+def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
+    """Accuracy of each predictor, one panel per protocol, with 95% interval, n, chance (dashed) and majority (dotted).
+
+    `table`: predictor, protocol, n, correct, accuracy, ci_low, ci_high, chance, majority. Raises ValueError when it is empty.
+    """
+    records.require_columns(table, ("predictor", "protocol", "n", "correct", "accuracy", "ci_low", "ci_high", "chance"), "the accuracy table")
+    if table.empty:
+        raise ValueError("the accuracy table has no row to draw")
+    labels, protocols = fonts.Labels(), list(dict.fromkeys(table["protocol"]))
+    words, rows = Words(language if labels.font else "en"), [int((table["protocol"] == name).sum()) for name in protocols]
+    figure = Picture(figsize=(9, 0.7 + sum(0.75 + 0.36 * count for count in rows)), layout="constrained")
+    panels = figure.subplots(len(protocols), 1, squeeze=False, height_ratios=[1 + count for count in rows], sharex=True)[:, 0]
+    for panel, protocol in zip(panels, protocols, strict=True):
+        _bars(panel, table[table["protocol"] == protocol], labels, words)
+        panel.set_title(labels(protocol), loc="left", fontsize=11)
+    panels[-1].set_xlabel(words("accuracy"))
+    labels.print_legend()
+    return figure
+
+
+@drawn
+def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en") -> Picture:
+    """Panels over `step`: loss and eval_loss; every column with `accuracy` in its name; learning rates.
+
+    `rows`: lines of metrics.jsonl; a line need not have every field. Columns that hold no number are left out; without
+    any loss the panel says so. Raises `RecordError` without a column `step`.
+    """
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    records.require_columns(table, ("step",), "the training log")
+    words = Words(language if fonts.use_chinese_font() else "en")
+    losses = {name: words(text) for name, text in (("loss", "loss"), ("eval_loss", "validation loss")) if _numbers(table, name)}
+    others = [(text, [name for name in table.columns if key in str(name).lower() and _numbers(table, name)])
+              for text, key in (("accuracy", "accuracy"), ("learning rate", "learning_rate"))]  # fmt: skip
+    panels = [("loss", losses), *((text, {name: name for name in found}) for text, found in others if found)]
+    figure = Picture(figsize=(4.2 * max(len(panels), 2), 3.4), layout="constrained")
+    for axes, (text, columns) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        axes.set(title=words(text), xlabel=words("step"), yscale="log" if text == "loss" and _spread(table, columns) else "linear")
+        _curves(axes, table, columns)
+    return figure
+
+
+@drawn
+def confusion_matrix(predictions: pd.DataFrame, *, max_dishes: int = MAX_MATRIX, language: str = "en") -> Picture:
+    """Truth (rows) x answer (columns) as shares of the truth's questions, dishes taken for each other side by side.
+
+    `predictions`: truth, answer of one predictor and protocol. Answers that are no truth go to one last column. Over
+    `max_dishes` the dishes with most errors are kept, and the title says so. Raises ValueError for several predictors
+    or protocols at once, or for no rows.
+    """
+    records.require_columns(predictions, ("truth", "answer"), "the predictions")
+    _one_kind(predictions)
+    truths = predictions["truth"].value_counts()
+    errors = predictions[predictions["truth"] != predictions["answer"]]["truth"].value_counts().reindex(truths.index, fill_value=0)
+    kept = errors.sort_values(ascending=False, kind="stable").index[:max_dishes].tolist()
+    counts = _counts(predictions, kept)
+    order = _side_by_side(counts[:, : len(kept)])
+    shares = counts[order][:, [*order, len(kept)]] / truths[[kept[i] for i in order]].to_numpy()[:, None]
+    labels = fonts.Labels()
+    figure = _matrix(shares, [shorten(labels(kept[i]), 18) for i in order], Words(language if labels.font else "en"), len(kept), len(truths), len(predictions))
+    labels.print_legend()
+    return figure
+
+
+def _bars(panel, rows: pd.DataFrame, labels: fonts.Labels, words: Words) -> None:
+    places = np.arange(len(rows))[::-1]
+    value, low, high = (rows[name].to_numpy(float) for name in ("accuracy", "ci_low", "ci_high"))
+    panel.barh(places, value, height=0.62, color=[BARS[min(i, len(BARS) - 1)] for i in range(len(rows))], zorder=2)
+    panel.errorbar(value, places, xerr=[value - low, high - value], fmt="none", ecolor=INK, capsize=3, linewidth=1.2, zorder=3)
+    for name, style, color in (("chance", (0, (4, 3)), WRONG), ("majority", (0, (1, 1.5)), FAINT)):
+        marks = rows[name].to_numpy(float) if name in rows else np.full(len(rows), np.nan)
+        panel.vlines(marks, places - 0.42, places + 0.42, color=color, linestyle=style, linewidth=1.6, label=words(name), zorder=4)
+    for place, row in zip(places, rows.to_dict("records"), strict=True):
+        said = f"{row['correct']} {words('of')} {row['n']} = {percent(row['accuracy'])}"
+        panel.text(1.02, place, said, va="center", fontsize=9, transform=panel.get_yaxis_transform())
+    panel.set_yticks(places, [shorten(labels(name), 24) for name in rows["predictor"]])
+    panel.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
+    panel.grid(axis="x", color="#e5e5e5", zorder=0)
+    panel.spines[["top", "right", "left"]].set_visible(False)
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, fontsize=8, frameon=False, borderaxespad=0.2)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> bool:
+    return name in table and pd.to_numeric(table[name], errors="coerce").notna().any()
+
+
+def _spread(table: pd.DataFrame, columns: Mapping[str, str]) -> bool:
+    values = pd.concat([pd.to_numeric(table[name], errors="coerce") for name in columns] or [pd.Series(dtype=float)]).dropna()
+    return len(values) > 0 and values.min() > 0 and values.max() > 10 * values.min()
+
+
+def _curves(axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    for index, (name, label) in enumerate(columns.items()):
+        points = table[["step"]].assign(value=pd.to_numeric(table[name], errors="coerce")).dropna()
+        axes.plot(points["step"], points["value"], marker="o" if len(points) < 25 else None, markersize=3, label=label, color=f"C{index}")
+    if not columns:
+        axes.text(0.5, 0.5, "-", transform=axes.transAxes, ha="center")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
+    axes.grid(color="#e5e5e5")
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(columns) > 1:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _one_kind(predictions: pd.DataFrame) -> None:
+    if predictions.empty:
+        raise ValueError("there are no predictions for a confusion matrix")
+    for column in ("predictor", "protocol"):
+        if column in predictions and predictions[column].nunique() > 1:
+            raise ValueError(f"a confusion matrix shows one {column}, the rows hold {', '.join(map(str, predictions[column].unique()))}")
+
+
+def _counts(predictions: pd.DataFrame, kept: list[str]) -> np.ndarray:
+    """(dishes, dishes + 1): the last column counts every other answer."""
+    place = {name: index for index, name in enumerate(kept)}
+    counts = np.zeros((len(kept), len(kept) + 1), int)
+    for truth, answer in predictions[["truth", "answer"]].itertuples(index=False):
+        if truth in place:
+            counts[place[truth], len(kept) if missing(answer) else place.get(answer, len(kept))] += 1
+    return counts
+
+
+def _side_by_side(counts: np.ndarray) -> list[int]:
+    """An order in which each dish is followed by the one it is most often confused with, of those not placed yet."""
+    both = counts + counts.T
+    np.fill_diagonal(both, 0)
+    left, order = set(range(len(both))), []
+    while left:
+        follows = max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i)) if order else max(left, key=lambda i: (both[i].sum(), -i))
+        order.append(follows)
+        left.remove(follows)
+    return order
+
+
+def _matrix(shares: np.ndarray, names: list[str], words: Words, shown: int, dishes: int, n: int) -> Picture:
+    side = max(4.5, min(0.24 * len(names) + 1.5, 16))
+    figure = Picture(figsize=(side + 1.4, side + 0.6), layout="constrained")
+    axes = figure.add_subplot()
+    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    size = 9 if len(names) <= 30 else 7
+    axes.set_yticks(range(len(names)), names, fontsize=size)
+    axes.set_xticks(range(len(names) + 1), [*names, words("others")], fontsize=size, rotation=90)
+    for row, column in zip(*np.nonzero(shares), strict=True):
+        if len(names) <= 30:
+            axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color="white" if shares[row, column] > 0.55 else INK)
+    axes.axvline(len(names) - 0.5, color=FAINT, linewidth=1)
+    axes.set(xlabel=words("answer"), ylabel=words("truth"))
+    axes.set_title(f"{words('confusion matrix')}: {shown} {words('of')} {dishes} {words('dishes')}, {n} {words('questions')}", fontsize=11, loc="left")
+    figure.colorbar(picture, ax=axes, shrink=0.6, label=words("share of the truth's questions"), format=lambda value, _: f"{100 * value:.0f}%")
+    return figure

@@ -1,0 +1,65 @@
+"""The words of figures, reports and widgets in both languages, and the short forms of numbers."""
+
+import unicodedata
+
+import pandas as pd
+
+NOT_ANSWERS = {"not a dish": "不是菜名", "no answer": "没有回答"}
+_ENGLISH_CHINESE = {
+    "accuracy": "准确率", "chance": "随机水平", "majority": "多数类水平", "interval": "95% 区间", "predictor": "预测器", "protocol": "任务",
+    "questions": "题数", "correct": "答对", "normalised": "归一化后相等", "menu size": "菜单长度", "off menu": "菜单外回答", "per dish": "按菜平均",
+    "truth": "真实菜名", "answer": "回答", "answered": "被答成", "look-alike rank": "相似菜名次", "not a look-alike": "不在相似菜之列",
+    "no confusions among": "没有混淆，共", "confused pairs": "最常混淆的菜", "wrong": "答错", "of": "/", "right answers": "答对的例子",
+    "not on the menu": "不在菜单上", "confusion matrix": "混淆矩阵", "share of the truth's questions": "占该菜题目的比例", "step": "步数",
+    "loss": "损失", "validation loss": "验证损失", "learning rate": "学习率", "look-alikes": "相似的菜", "closest": "最相似",
+    "rank": "名次", "score": "得分", "dish": "菜品", "dishes": "道菜", "all dishes": "全部菜品", "all": "全部", "prompt": "提问", "scores": "得分", "best answers": "最好的三个回答",
+    "worst answers": "最差的三个回答", "notes": "说明", "parameters": "参数", "reproduce": "复现命令", "confusions": "混淆", "curves": "曲线",
+    "photo": "照片", "count": "次数", "share": "比例", "label wrong": "标注错误", "photo bad": "照片不可用", "real confusion": "确属混淆",
+    "note": "备注", "marked": "已标记", "pairs": "混淆对", "choose a pair": "请点选一对菜品", "more photos": "更多照片", "compared with": "成对比较",
+    "difference": "差值", "answers that are no dish's name": "不是菜名的回答", "the truth but for punctuation": "仅标点或空白不同",
+    "nothing to show": "没有可显示的内容", "no such answers": "没有这样的回答", "same questions": "共同题数", "costs": "费用", "seconds": "秒",
+    "generated offline": "本页离线可用，不访问网络。", "registered photos of": "训练照片：", "photos of this pair": "这一对的题目照片", "others": "其他",
+    "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
+}  # fmt: skip
+
+
+class Words:
+    """`words("accuracy")` in the language asked for. Raises ValueError unless language is 'zh' or 'en'."""
+
+    def __init__(self, language: str = "en"):
+        if language not in ("zh", "en"):
+            raise ValueError(f"language must be 'zh' or 'en', got {language!r}")
+        self.language = language
+
+    def __call__(self, english: str) -> str:
+        chinese = NOT_ANSWERS.get(english) or _ENGLISH_CHINESE[english]
+        return chinese if self.language == "zh" else english
+
+    def answer(self, answer: object) -> str:
+        """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated, names never."""
+        if missing(answer):
+            return self("no answer")
+        return self(answer) if answer in NOT_ANSWERS else str(answer)
+
+
+def missing(value: object) -> bool:
+    """None, NaN or NA; a list is never missing."""
+    return value is None or (not isinstance(value, (list, tuple, dict, str)) and pd.api.types.is_scalar(value) and bool(pd.isna(value)))
+
+
+def percent(value: object, digits: int = 1) -> str:
+    return "" if missing(value) else f"{100 * float(value):.{digits}f}%"
+
+
+def width(text: str) -> int:
+    """Columns of a text in which a Chinese character counts as two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def shorten(text: str, columns: int) -> str:
+    """At most `columns` wide, with ... where something was cut off."""
+    if width(text) <= columns:
+        return text
+    while text and width(text) > columns - 1:
+        text = text[:-1]
+    return text + "…"

@@ -1,0 +1,179 @@
+"""Accuracy with its n, interval, chance and baseline: pure functions on the table of predictions.
+
+A row of `predictions` is one question answered by one predictor: id, predictor, protocol, truth, answer (None: no
+answer), correct, correct_normalised, and for menu questions menu (list of names). A missing mark counts as wrong.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import intervals, records
+
+REQUIRED = ("id", "predictor", "protocol", "truth", "correct")
+TABLE_COLUMNS = (
+    "predictor", "protocol", "n", "correct", "accuracy", "ci_low", "ci_high", "accuracy_normalised", "chance", "majority",
+    "menu_size", "off_menu", "no_answer", "n_dishes", "macro_accuracy", "macro_ci_low", "macro_ci_high",
+)  # fmt: skip
+
+
+def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
+    """One row per predictor x protocol, in order of first appearance, with TABLE_COLUMNS.
+
+    `ci_low`, `ci_high`: 95% Wilson interval. `chance`: of drawing an entry of the menu, or one of the distinct truths,
+    blindly. `majority`: of always answering the most frequent truth, on menus the entry that is most frequently true.
+    `menu_size`: mean entries, None without menus. `off_menu`: share of the answers given that are not on their menu.
+    `no_answer`: questions without an answer. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
+    bootstrap over dishes. Raises ValueError for no rows or for a question answered twice, `RecordError` (a ValueError)
+    for a missing column, naming it.
+    """
+    rows = checked(predictions)
+    groups = rows.groupby(["predictor", "protocol"], sort=False)
+    return pd.DataFrame([{"predictor": key[0], "protocol": key[1], **_measures(group)} for key, group in groups], columns=list(TABLE_COLUMNS))
+
+
+def metrics_dict(table: pd.DataFrame) -> dict:
+    """{predictor: {protocol: {n, correct, accuracy, ci95: [lo, hi], ...}}} of an `accuracy_table`, ready for JSON.
+
+    Values that do not apply (menu_size of naming) are left out; nothing is NaN.
+    """
+    records.require_columns(table, TABLE_COLUMNS, "the accuracy table")
+    metrics: dict = {}
+    for row in table.to_dict("records"):
+        metrics.setdefault(row["predictor"], {})[row["protocol"]] = _json_row(row)
+    return metrics
+
+
+def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame:
+    """Every other predictor against `reference` on the questions that both answered, per protocol.
+
+    Columns: predictor, protocol, n (common questions), accuracy_reference, accuracy, difference (reference minus
+    predictor), only_reference and only_predictor (questions that one alone got right), p (McNemar, exact, two-sided;
+    not corrected for the number of comparisons). Raises ValueError when `reference` is not among the predictors.
+    """
+    rows = checked(predictions)
+    if reference not in set(rows["predictor"]):
+        raise ValueError(f"no predictor {reference!r} in the predictions; they have {', '.join(map(str, rows['predictor'].unique()))}")
+    first = rows[rows["predictor"] == reference]
+    others = rows[rows["predictor"] != reference].groupby(["predictor", "protocol"], sort=False)
+    pairs = [(key, first[first["protocol"] == key[1]].merge(group, on="id", suffixes=("_reference", ""))) for key, group in others]
+    columns = ["predictor", "protocol", "n", "accuracy_reference", "accuracy", "difference", "only_reference", "only_predictor", "p"]
+    return pd.DataFrame([{"predictor": key[0], "protocol": key[1], **_difference(pair)} for key, pair in pairs if len(pair)], columns=columns)
+
+
+def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
+    """dish_id, truth, n, correct, accuracy, ci_low, ci_high: one row per dish, worst first. Errors as in `by_group`."""
+    rows = checked(predictions, ("dish_id",))
+    table = by_group(rows, "dish_id", predictor, protocol)
+    table.insert(1, "truth", table["dish_id"].map(rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]))
+    return table
+
+
+def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: str) -> pd.DataFrame:
+    """Accuracy within each value of `column` (a site, a size class, a cluster): n, correct, accuracy, Wilson interval.
+
+    Worst first, larger groups first among equals. Raises ValueError when the predictor has no such protocol.
+    """
+    rows = of_predictor(checked(predictions, (column,)), predictor, protocol)
+    counts = rows.groupby(column, sort=True)["correct"].agg(n="size", correct="sum").reset_index()
+    counts["accuracy"] = counts["correct"] / counts["n"]
+    bounds = [intervals.wilson(int(row.correct), int(row.n)) for row in counts.itertuples()]
+    counts["ci_low"], counts["ci_high"] = [low for low, _ in bounds], [high for _, high in bounds]
+    return counts.sort_values(["accuracy", "n"], ascending=[True, False], kind="stable").reset_index(drop=True)
+
+
+def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
+    """The rows of one predictor and protocol; ValueError naming those there are when there is none."""
+    found = predictions[(predictions["predictor"] == predictor) & (predictions["protocol"] == protocol)]
+    if found.empty:
+        there = predictions[["predictor", "protocol"]].drop_duplicates().itertuples(index=False)
+        raise ValueError(f"no predictions of {predictor} / {protocol}; there are {', '.join(f'{row[0]} / {row[1]}' for row in there)}")
+    return found
+
+
+def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A copy with bool marks, checked: rows, columns, and each question answered once per predictor and protocol."""
+    if len(predictions) == 0:
+        raise ValueError("there are no predictions to measure; run the predictors on the test questions first")
+    records.require_columns(predictions, (*REQUIRED, *columns), "the predictions")
+    twice = predictions.duplicated(["id", "predictor", "protocol"])
+    if twice.any():
+        row = predictions[twice].iloc[0]
+        raise ValueError(f"question {row['id']} is answered twice by {row['predictor']} / {row['protocol']}; {int(twice.sum())} such rows")
+    marks = {name: predictions[name].eq(True).fillna(False).astype(bool) for name in ("correct", "correct_normalised") if name in predictions}
+    return predictions.assign(**marks)
+
+
+def has_menu(value: object) -> bool:
+    """Whether a row's `menu` holds a menu (a list, possibly empty), not None or NaN."""
+    return isinstance(value, (list, tuple, np.ndarray))
+
+
+def _measures(rows: pd.DataFrame) -> dict:
+    n, correct = len(rows), int(rows["correct"].sum())
+    low, high = intervals.wilson(correct, n)
+    normalised = float(rows["correct_normalised"].mean()) if "correct_normalised" in rows else math.nan
+    menus = rows[rows["menu"].map(has_menu)] if "menu" in rows else rows.iloc[:0]
+    blind = _menu_baselines(rows, menus) if len(menus) else _naming_baselines(rows)
+    shown = {"n": n, "correct": correct, "accuracy": correct / n, "ci_low": low, "ci_high": high, "accuracy_normalised": normalised}
+    return shown | blind | {"no_answer": int(_answers(rows).isna().sum())} | _macro(rows)
+
+
+def _answers(rows: pd.DataFrame) -> pd.Series:
+    return rows["answer"] if "answer" in rows else pd.Series(None, index=rows.index, dtype=object)
+
+
+def _naming_baselines(rows: pd.DataFrame) -> dict:
+    counts = rows["truth"].value_counts()
+    return {"chance": 1 / len(counts), "majority": float(counts.iloc[0] / len(rows)), "menu_size": None, "off_menu": None}
+
+
+def _menu_baselines(rows: pd.DataFrame, menus: pd.DataFrame) -> dict:
+    """Expected accuracy of a blind draw and of the most frequent truth; entries equally frequent share the guess."""
+    counts = menus["truth"].value_counts().to_dict()
+    lists = [list(menu) for menu in menus["menu"]]
+    drawn = [menu.count(truth) / max(len(menu), 1) for menu, truth in zip(lists, menus["truth"], strict=True)]
+    guessed = [_share_of_guess(menu, truth, counts) for menu, truth in zip(lists, menus["truth"], strict=True)]
+    given = [(answer, menu) for answer, menu in zip(_answers(menus), lists, strict=True) if not pd.isna(answer)]
+    off = sum(answer not in menu for answer, menu in given) / max(len(given), 1)
+    sizes = [len(menu) for menu in lists]
+    return {"chance": sum(drawn) / len(rows), "majority": sum(guessed) / len(rows), "menu_size": sum(sizes) / len(sizes), "off_menu": off}
+
+
+def _share_of_guess(menu: list, truth: str, counts: dict) -> float:
+    entries = set(menu)
+    best = max((counts.get(entry, 0) for entry in entries), default=0)
+    favourites = [entry for entry in entries if counts.get(entry, 0) == best]
+    return 1 / len(favourites) if truth in favourites else 0.0
+
+
+def _macro(rows: pd.DataFrame) -> dict:
+    shares = rows.groupby("dish_id" if "dish_id" in rows else "truth", sort=True)["correct"].mean().to_numpy()
+    low, high = intervals.bootstrap_mean(shares)
+    mean = float(shares.mean()) if len(shares) else math.nan
+    return {"n_dishes": len(shares), "macro_accuracy": mean, "macro_ci_low": low, "macro_ci_high": high}
+
+
+def _difference(pair: pd.DataFrame) -> dict:
+    first, second = pair["correct_reference"].to_numpy(bool), pair["correct"].to_numpy(bool)
+    return {
+        "n": len(pair), "accuracy_reference": first.mean(), "accuracy": second.mean(), "difference": first.mean() - second.mean(),
+        "only_reference": int((first & ~second).sum()), "only_predictor": int((~first & second).sum()),
+        "p": intervals.mcnemar(first, second),
+    }  # fmt: skip
+
+
+def _json_row(row: dict) -> dict:
+    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name}
+    plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
+    if not pd.isna(row["macro_ci_low"]):
+        plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _plain(value: object) -> object:
+    if pd.isna(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

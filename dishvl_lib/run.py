@@ -1,0 +1,147 @@
+"""The chain: the five notebooks by papermill for one profile, each only when it has something to do."""
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from dishvl_lib.core import paths, records, settings, stages
+
+
+class RunError(RuntimeError):
+    """A stage failed; the message holds its sentence and where the executed notebook is."""
+
+
+def run(values: dict[str, dict[str, Any]], *, first: str = "01", last: str = "05", redo: Sequence[str] = ()) -> Path:
+    """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the run's folder.
+
+    A finished stage with the same parameters and inputs is skipped, one with other parameters is refused
+    (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises `RunError` when a notebook fails.
+    """
+    chosen = paths.STAGES[paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(paths.full_stage_name(last)) + 1]
+    run_name = values[chosen[0]]["run_name"]
+    _move_aside(run_name, redo, chosen)
+    _refuse_changed(values, chosen)
+    for stage in chosen:
+        if stages.state(values[stage], stage) == "done":
+            print(f"{stage}: finished before with the same parameters and inputs, nothing to do")
+        else:
+            _execute(stage, values[stage])
+    return paths.run_folder(run_name)
+
+
+def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
+    """Write a stage's notebook with these parameter values in its parameters cell, for stepping through it.
+
+    It goes to outputs/<run>/notebooks/<stage>_interactive.ipynb; one that is there already with other content is kept
+    under a numbered name.
+    """
+    stage = paths.full_stage_name(stage)
+    notebook = nbformat.read(paths.notebook(stage), as_version=4)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    lines = [f"{p.name}: {p.type} = {values[p.name]!r}  # {p.help}" for p in settings.notebook_parameters(stage).values()]
+    cell.source = "\n".join(lines)
+    target = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}_interactive.ipynb"
+    _keep_older(target)
+    records.write_text(target, nbformat.writes(notebook))
+    return target
+
+
+def new_profile(name: str, image_root: str, like: str) -> Path:
+    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root. Raises `SettingsError`."""
+    target, source = paths.PROJECT_ROOT / "params" / name, settings.profile_folder(like)
+    if target.exists():
+        raise settings.SettingsError(f"{target} exists already; choose another name or edit it")
+    if Path(name).name != name or name.startswith("."):
+        raise settings.SettingsError(f"profile name {name!r} must be a plain folder name")
+    if not Path(image_root).expanduser().is_dir():
+        raise settings.SettingsError(f"--image-root: no folder {image_root}")
+    target.mkdir(parents=True)
+    changed = {"run_name": name, "image_root": str(Path(image_root).expanduser().resolve())}
+    for file in sorted(source.glob("*.yaml")):
+        records.write_text(target / file.name, _with_values(file.read_text("utf-8"), changed if file.name == settings.COMMON_FILE else {}))
+    return target
+
+
+def summary(run_folder: Path) -> str:
+    """The accuracy table of a finished run, its files and its report, as text."""
+    marker = records.read_json(run_folder / "05_evaluation" / stages.SUCCESS)
+    rows = [f"{'predictor':<20}{'protocol':<12}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"]
+    for predictor, protocols in records.read_json(run_folder / "05_evaluation" / "metrics.json").items():
+        for protocol, one in protocols.items():
+            low, high = one["ci95"]
+            size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
+            rows.append(f"{predictor:<20}{protocol:<12}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}")
+    notes = [f"note: {note}" for note in marker.get("notes", [])]
+    files = [f"  {path.relative_to(run_folder)}" for path in sorted(run_folder.glob("0*_*/*")) if path.is_file() and not path.name.startswith((".", "_")) and ".old-" not in str(path)]
+    return "\n".join([*rows, *notes, f"files in {run_folder}:", *files, f"report: {run_folder / '05_evaluation' / 'report.html'}"])
+
+
+def _execute(stage: str, values: dict[str, Any]) -> None:
+    output = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}.ipynb"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    print(f"== {stage} ==", flush=True)
+    started = time.time()
+    try:
+        with contextlib.redirect_stderr(_Quiet(sys.stderr)):
+            papermill.execute_notebook(
+                str(paths.notebook(stage)), str(output), parameters=values, cwd=str(paths.PROJECT_ROOT), kernel_name="python3", progress_bar=False, stdout_file=sys.stdout, stderr_file=_Quiet(sys.stderr)
+            )
+    except papermill.PapermillExecutionError as error:
+        raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
+    if not (paths.stage_folder(values["run_name"], stage) / stages.SUCCESS).exists():
+        raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
+    print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
+
+
+class _Quiet:
+    """A stderr that drops the kernel's progress chatter; errors arrive as exceptions."""
+
+    def __init__(self, target: Any):
+        self.target = target
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+    def flush(self) -> None:
+        self.target.flush()
+
+
+def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> None:
+    for stage in map(paths.full_stage_name, redo):
+        if stage not in chosen:
+            raise RunError(f"--redo {stage[:2]} is outside the stages that would run ({', '.join(s[:2] for s in chosen)})")
+        old = stages.move_aside(paths.stage_folder(run_name, stage))
+        print(f"{stage}: the old folder is now {old}" if old else f"{stage}: there was nothing to redo")
+
+
+def _refuse_changed(values: dict[str, dict[str, Any]], chosen: Sequence[str]) -> None:
+    for stage in chosen:
+        if stages.state(values[stage], stage) == "changed parameters":
+            stages.refuse_changed(stage, values[stage])
+
+
+def _with_values(text: str, changed: dict[str, str]) -> str:
+    lines = []
+    for line in text.splitlines():
+        key = line.partition(":")[0]
+        if key in changed:
+            comment = line.partition("  # ")[2]
+            line = f"{key}: {json.dumps(changed.pop(key), ensure_ascii=False)}" + (f"  # {comment}" if comment else "")
+        lines.append(line)
+    return "\n".join([*lines, *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in changed.items())]) + "\n"
+
+
+def _keep_older(target: Path) -> None:
+    number = 1
+    while target.exists():
+        older = target.with_name(f"{target.stem}_{number}.ipynb")
+        if not older.exists():
+            target.rename(older)
+        number += 1

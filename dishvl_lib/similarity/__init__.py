@@ -1,0 +1,1 @@
+"""Stage 02: PP-LCNet in PaddlePaddle, photo features, look-alike dishes."""

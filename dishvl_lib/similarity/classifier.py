@@ -1,0 +1,211 @@
+"""Training PP-LCNet to tell the dishes apart, for users who have no weights of their own.
+
+`train` writes a `.pdparams` and, beside it, `<name>.json` (settings, dishes, metrics of each epoch). While it runs,
+`<name>.state.npz` holds all that an exact resume needs.
+"""
+
+import functools
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pandas as pd
+
+from dishvl_lib.core import records
+from dishvl_lib.similarity import pplcnet
+from dishvl_lib.similarity.photos import STORED_SIDE_PER_CROP, LabelledPhotos, PhotoStore, balanced_order, full_paths
+from dishvl_lib.similarity.preprocess import Preprocess
+from dishvl_lib.similarity.progress import Progress
+from dishvl_lib.similarity.replicas import Replicas, cores_to_use
+from dishvl_lib.similarity.start import nearly_linear, new_learner
+from dishvl_lib.similarity.training_state import TrainingState
+
+COLUMNS = ("path", "dish_id")
+
+
+def train(
+    photos: pd.DataFrame,
+    validation: pd.DataFrame,
+    image_root: str | Path,
+    weights_path: str | Path,
+    *,
+    scale: float = 0.5,
+    image_size: int = 128,
+    epochs: int = 12,
+    batch_size: int = 32,
+    learning_rate: float = 2e-3,
+    seed: int = 0,
+    init_weights: str | Path = "",
+    embedding_size: int = 256,
+    num_workers: int = 0,
+    replicas: int = 0,
+    memory_bytes: int = 2_000_000_000,
+    save_every_seconds: float = 15.0,
+) -> list[dict]:
+    """Learns `photos` (columns path, dish_id) and returns one dict per epoch: epoch, loss, n, skipped,
+    learning_rate, seconds, validation_n, validation_accuracy (None without validation photos).
+
+    The network is of the PP-ShiTu form: an embedding of `embedding_size` between the pooled features and the class
+    head. Without `init_weights` it starts from `start.nearly_linear`. The weights with the best validation accuracy
+    are written to `weights_path` (without validation the last). Asked again with the same settings and photos it
+    returns the stored metrics; a killed training goes on after its last saved epoch. `num_workers` processes
+    prepare photos (0: this one). `replicas` processes share each batch (0: one per core); with more than one, a
+    script that calls this needs the usual `__main__` guard.
+    Raises ValueError for fewer than two dishes, `WeightsError` for unusable `init_weights`.
+    """
+    records.require_columns(photos, COLUMNS, "training photos")
+    dishes = sorted(photos["dish_id"].unique())
+    if len(dishes) < 2:
+        raise ValueError(f"training a classifier needs at least two dishes with training photos, got {len(dishes)}")
+    settings = {
+        "scale": scale, "image_size": image_size, "epochs": epochs, "batch_size": batch_size,
+        "learning_rate": learning_rate, "seed": seed, "replicas": replicas or cores_to_use(),
+        "embedding_size": embedding_size,
+        "init_weights": records.sha256_file(init_weights) if init_weights else "",
+        "photos": records.fingerprint([_rows(photos), _rows(validation)]),
+    }  # fmt: skip
+    state = TrainingState(Path(weights_path), settings, save_every_seconds)
+    if state.finished() is not None:
+        return state.finished()
+    known = validation[validation["dish_id"].isin(dishes)] if len(validation) else validation
+    loaders = _Loaders(photos, known, dishes, image_root, settings, num_workers, memory_bytes)
+    with paddle.utils.unique_name.guard():
+        training = _Training(settings, dishes, init_weights, loaders, state)
+        try:
+            return training.run()
+        finally:
+            training.replicas.close()
+
+
+class _Loaders:
+    """Paddle data loaders over the training and the validation photos.
+
+    Batches are of equal size, give or take one photo: batch normalisation cannot learn from a remainder of one.
+    """
+
+    def __init__(self, photos, validation, dishes, image_root, settings, num_workers, memory_bytes):
+        label = {dish: index for index, dish in enumerate(dishes)}
+        self.size, self.batch, self.seed = settings["image_size"], settings["batch_size"], settings["seed"]
+        self.num_workers, self.preprocess = num_workers, Preprocess.for_size(self.size)
+        share = len(photos) / max(1, len(photos) + len(validation))
+        self.train, self.validation = (
+            LabelledPhotos(
+                PhotoStore(
+                    full_paths(rows, image_root), round(self.size * STORED_SIDE_PER_CROP), int(memory_bytes * part)
+                ),
+                np.array([label[dish] for dish in rows["dish_id"]], np.int64),
+                self.size,
+                augment,
+                self.seed,
+            )
+            for rows, part, augment in ((photos, share, True), (validation, 1 - share, False))
+        )
+
+    def order(self, epoch: int) -> np.ndarray:
+        return balanced_order(self.train.labels, np.random.default_rng((self.seed, epoch)))
+
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.order(0)) // self.batch)
+
+    def training_batches(self, epoch: int):
+        self.train.epoch = epoch
+        return self._loader(self.train, self.order(epoch))
+
+    def validation_batches(self):
+        return self._loader(self.validation, np.arange(len(self.validation)))
+
+    def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
+        batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
+        return paddle.io.DataLoader(
+            dataset, batch_sampler=batches, collate_fn=self._collate, num_workers=self.num_workers, return_list=True
+        )
+
+    def _collate(self, rows: list) -> tuple[np.ndarray, np.ndarray]:
+        rows = [row for row in rows if row is not None]
+        if not rows:
+            return np.zeros((0, 3, self.size, self.size), np.float32), np.zeros(0, np.int64)
+        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array(
+            [row[1] for row in rows], np.int64
+        )
+
+
+class _Training:
+    def __init__(
+        self, settings: dict, dishes: list[str], init_weights: str | Path, loaders: _Loaders, state: TrainingState
+    ):
+        self.settings, self.dishes, self.loaders, self.state = settings, dishes, loaders, state
+        sizes = {name: settings[name] for name in ("scale", "embedding_size", "seed")}
+        self.replicas = Replicas(functools.partial(new_learner, class_num=len(dishes), **sizes), settings["replicas"])
+        self.net = self.replicas.net
+        if init_weights:
+            print(*pplcnet.load_weights(self.net.net, init_weights, fresh=("fc.", "embedding.")), sep="\n")
+        else:
+            nearly_linear(self.net.net, settings["seed"])
+        self.optimizer = self._optimizer()
+        state.resume(self.net, self.optimizer)
+        self.replicas.copy_out()
+
+    def _optimizer(self) -> paddle.optimizer.Optimizer:
+        steps = self.settings["epochs"] * self.loaders.steps_per_epoch()
+        warmup = max(1, steps // 10)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+        rate = paddle.optimizer.lr.LambdaDecay(self.settings["learning_rate"], factor)
+        return paddle.optimizer.AdamW(
+            rate, parameters=self.net.parameters(), weight_decay=0.02,
+            apply_decay_param_fun=lambda name: ".w_" in name and "batch_norm" not in name,
+        )  # fmt: skip
+
+    def run(self) -> list[dict]:
+        epochs = self.settings["epochs"]
+        progress = Progress("training PP-LCNet", epochs * len(self.loaders.order(0)))
+        progress.advance(len(self.state.history) * len(self.loaders.order(0)))
+        for epoch in range(len(self.state.history) + 1, epochs + 1):
+            self.state.add(self._epoch(epoch, progress), self.net, self.optimizer)
+        progress.close(f"validation accuracy {self.state.best_accuracy}")
+        self.state.finish(self.dishes)
+        return self.state.history
+
+    def _epoch(self, epoch: int, progress: Progress) -> dict:
+        start, losses, n = time.perf_counter(), 0.0, 0
+        for images, labels in self.loaders.training_batches(epoch):
+            if len(labels):
+                losses += self._step(images.numpy(), labels.numpy()) * len(labels)
+                n += len(labels)
+            progress.advance(len(labels), f"epoch {epoch}, loss {losses / max(n, 1):.3f}")
+        if n == 0:
+            raise ValueError("none of the training photos can be read any more")
+        self.replicas.average_statistics()
+        metrics = {"epoch": epoch, "loss": losses / n, "n": n, "skipped": len(self.loaders.order(epoch)) - n}
+        metrics |= {"learning_rate": self.optimizer.get_lr(), **self._validate()}
+        return metrics | {"seconds": time.perf_counter() - start}
+
+    def _step(self, images: np.ndarray, labels: np.ndarray) -> float:
+        loss = self.replicas.backward(images, labels)
+        if not np.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss}: lower learning_rate (it is {self.optimizer.get_lr():.2g})"
+            )
+        self.optimizer.step()
+        self.optimizer.clear_grad()
+        self.optimizer._learning_rate.step()
+        return loss
+
+    def _validate(self) -> dict:
+        right = n = 0
+        for images, labels in self.loaders.validation_batches() if len(self.loaders.validation) else ():
+            if len(labels):
+                right += int((self.replicas.logits(images.numpy()).argmax(axis=1) == labels.numpy()).sum())
+                n += len(labels)
+        return {"validation_n": n, "validation_accuracy": right / n if n else None}
+
+
+def _rows(photos: pd.DataFrame) -> list:
+    columns = [name for name in ("path", "dish_id", "sha256") if name in photos.columns]
+    return photos[columns].astype(str).values.tolist() if len(photos) else []

@@ -1,0 +1,218 @@
+"""Which dishes look alike: nearest neighbours over unit-length features, by matrix multiplication in blocks.
+
+Only photos with split = train are registered or queried, everywhere in this module.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import intervals, records
+
+COLUMNS = ("dish_id", "group_id", "split")
+BLOCK_ROWS = 1024
+
+
+def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=None, gallery_groups=None) -> tuple:
+    """(indices (Q, k) int64, scores (Q, k) float32) of each query's `k` best gallery rows, best first.
+
+    Scores are dot products: cosines for unit-length rows. With groups (Q,) and (G,) a query never finds a row of
+    its own group; where fewer than k rows are left, index -1 and score -inf fill up. Equal scores keep gallery order.
+    """
+    k = min(k, len(gallery))
+    indices, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+    for start in range(0, len(queries), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        block = queries[rows] @ gallery.T
+        if query_groups is not None:
+            block[np.asarray(query_groups)[rows, None] == np.asarray(gallery_groups)[None, :]] = -np.inf
+        indices[rows], scores[rows] = _top(block, k)
+    indices[np.isneginf(scores)] = -1
+    return indices, scores
+
+
+def _top(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    candidates = (
+        np.argpartition(-block, k - 1, axis=1)[:, :k] if k < block.shape[1] else np.tile(np.arange(k), (len(block), 1))
+    )
+    candidates.sort(axis=1)
+    scores = np.take_along_axis(block, candidates, 1)
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)
+
+
+def mine(
+    features: np.ndarray,
+    photos: pd.DataFrame,
+    *,
+    register_per_dish: int = 2,
+    query_per_dish: int = 1,
+    top_k: int = 10,
+    margin: float = 0.1,
+    seed: int = 0,
+    names: Mapping[str, str] | None = None,
+    rule: str = "ranked",
+) -> pd.DataFrame:
+    """Look-alikes of each dish: dish_id, similar_id, rank (1 = closest), score, n_votes.
+
+    `features` (N, D), unit length, row by row those of `photos` (dish_id, group_id, split). Of each dish
+    `register_per_dish` photos are registered and `query_per_dish` others, of other groups where there are any,
+    are compared with all registered photos; a dish's score for a query is its best registered photo's. A query
+    votes for the (at most `top_k`) dishes whose score is at least its own dish's minus `margin`: n_votes.
+
+    rule "reference" keeps the dishes with a vote, by votes and then mean query score. rule "ranked" gives every
+    dish its `top_k` closest, by the mean of query score and cosine of the dishes' centroids, votes shown beside.
+    Dishes with the same name in `names` never are each other's look-alikes. `attrs` of the result hold
+    `not_queried` (dishes with one photo), `registered` and `queried` (row numbers of `photos`).
+    Raises ValueError when features and photos do not fit together or fewer than two dishes can be compared.
+    """
+    _check(features, photos)
+    if rule not in ("ranked", "reference"):
+        raise ValueError(f"rule must be 'ranked' or 'reference', got {rule!r}")
+    registered, queried = draw(photos, register_per_dish, query_per_dish, seed)
+    dishes = sorted(registered)
+    if len(dishes) < 2:
+        raise ValueError(f"look-alikes need at least two dishes with training photos, got {len(dishes)}")
+    scores, votes = _query_scores(features, dishes, registered, queried, _forbidden(dishes, names), margin, top_k)
+    ranking = scores if rule == "reference" else (scores + _centroid_scores(features, photos, dishes)) / 2
+    ranking[_forbidden(dishes, names)] = -np.inf
+    table = _as_table(dishes, ranking, votes, top_k, rule)
+    table.attrs = {
+        "not_queried": [dish for dish in dishes if not queried[dish]],
+        "registered": [row for dish in dishes for row in registered[dish]],
+        "queried": [row for dish in dishes for row in queried[dish]],
+    }
+    return table
+
+
+def draw(photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed: int) -> tuple[dict, dict]:
+    """(registered, queried): dish -> row numbers of its training photos, drawn with `seed`, never overlapping."""
+    if register_per_dish < 1 or query_per_dish < 1:
+        raise ValueError("register_per_dish and query_per_dish must be at least 1")
+    train = photos.reset_index(drop=True)
+    train = train[train["split"] == "train"]
+    registered, queried = {}, {}
+    for dish, rows in train.groupby("dish_id", sort=True):
+        rng = np.random.default_rng([seed, *str(dish).encode()])
+        groups = [rng.permutation(indices).tolist() for indices in rows.groupby("group_id", sort=True).indices.values()]
+        groups = [rows.index[groups[i]].tolist() for i in rng.permutation(len(groups))]
+        registered[dish], queried[dish] = _divide(groups, register_per_dish, query_per_dish)
+    return registered, queried
+
+
+def _divide(groups: list[list[int]], register: int, query: int) -> tuple[list[int], list[int]]:
+    """The photos of one dish, group by group, as registered ones and queries."""
+    if len(groups) == 1:
+        count = max(1, min(register, len(groups[0]) - 1))
+        return groups[0][:count], groups[0][count : count + query]
+    shown = max(1, min(register, len(groups) - query, len(groups) - 1))
+    return _round_robin(groups[:shown])[:register], _round_robin(groups[shown:])[:query]
+
+
+def _round_robin(groups: list[list[int]]) -> list[int]:
+    longest = max(map(len, groups))
+    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+
+
+def _query_scores(features, dishes, registered, queried, forbidden, margin, top_k) -> tuple[np.ndarray, np.ndarray]:
+    """((dishes, dishes) mean query score, votes). A dish without a query is ranked by its registered photos."""
+    gallery = np.concatenate([registered[dish] for dish in dishes])
+    starts = np.cumsum([0] + [len(registered[dish]) for dish in dishes[:-1]])
+    scores = np.empty((len(dishes), len(dishes)), np.float32)
+    votes = np.zeros((len(dishes), len(dishes)), np.int64)
+    for index, dish in enumerate(dishes):
+        rows = queried[dish] or registered[dish]
+        by_dish = np.maximum.reduceat(features[rows] @ features[gallery].T, starts, axis=1)
+        scores[index] = by_dish.mean(axis=0)
+        if queried[dish]:
+            votes[index] = _votes(by_dish, index, forbidden[index], margin, top_k)
+    return scores, votes
+
+
+def _votes(by_dish: np.ndarray, own: int, forbidden: np.ndarray, margin: float, top_k: int) -> np.ndarray:
+    close = np.where(forbidden, -np.inf, by_dish)
+    close[close < by_dish[:, own, None] - margin] = -np.inf
+    places = np.argsort(np.argsort(-close, axis=1, kind="stable"), axis=1)
+    return ((places < top_k) & np.isfinite(close)).sum(axis=0)
+
+
+def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[str]) -> np.ndarray:
+    """(dishes, dishes) cosines between the mean training features of the dishes."""
+    train = (photos["split"] == "train").to_numpy()
+    codes = pd.Categorical(photos["dish_id"][train], categories=dishes).codes
+    sums = np.zeros((len(dishes), features.shape[1]), np.float32)
+    np.add.at(sums, codes, features[train])
+    centroids = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    return centroids @ centroids.T
+
+
+def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray:
+    """(dishes, dishes) bool: the dish itself, and dishes that share its name."""
+    labels = np.array([(names or {}).get(dish) or f"\0{dish}" for dish in dishes])
+    return (labels[:, None] == labels[None, :]) | np.eye(len(dishes), dtype=bool)
+
+
+def _as_table(dishes: list[str], ranking: np.ndarray, votes: np.ndarray, top_k: int, rule: str) -> pd.DataFrame:
+    rows = []
+    for index, dish in enumerate(dishes):
+        allowed = np.isfinite(ranking[index]) & ((votes[index] > 0) | (rule == "ranked"))
+        keys = (-ranking[index],) if rule == "ranked" else (-ranking[index], -votes[index])
+        order = [other for other in np.lexsort(keys) if allowed[other]][:top_k]
+        rows += [
+            (dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other]))
+            for rank, other in enumerate(order, start=1)
+        ]
+    return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "n_votes"])
+
+
+def recall_at_k(
+    features: np.ndarray, photos: pd.DataFrame, ks: Sequence[int] = (1, 5), query_split: str = "train"
+) -> pd.DataFrame:
+    """How often a photo's k nearest training photos hold its dish: k, n, hits, recall, lo, hi, no_partner, chance.
+
+    Leave-group-out: a photo never finds one of its own group. Queries whose dish has no training photo of another
+    group cannot be right; they are counted in `no_partner`, not in `n`. `query_split` "validation" asks with photos
+    that were not trained on. lo and hi: 95% Wilson interval. chance: one draw per photo from the same gallery.
+    """
+    _check(features, photos)
+    asked, gallery = (np.flatnonzero((photos["split"] == split).to_numpy()) for split in (query_split, "train"))
+    dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
+    found, _ = nearest(
+        features[asked], features[gallery], max(ks), query_groups=group[asked], gallery_groups=group[gallery]
+    )
+    share = np.array([_partner_share(dish[gallery], group[gallery], dish[row], group[row]) for row in asked])
+    hit = (dish[gallery][found] == dish[asked][:, None]) & (found >= 0)
+    rows = [_recall_row(k, hit[share > 0], share[share > 0], int((share == 0).sum())) for k in ks]
+    return pd.DataFrame(rows)
+
+
+def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> dict:
+    n, hits = len(hit), int(hit[:, :k].any(axis=1).sum())
+    low, high = intervals.wilson(hits, n)
+    chance = float((1 - (1 - share) ** k).mean()) if n else 0.0
+    recall = hits / n if n else float("nan")
+    return {
+        "k": k,
+        "n": n,
+        "hits": hits,
+        "recall": recall,
+        "lo": low,
+        "hi": high,
+        "no_partner": no_partner,
+        "chance": chance,
+    }
+
+
+def _partner_share(gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: int, group: int) -> float:
+    other = gallery_group != group
+    return float((gallery_dish[other] == dish).mean()) if other.any() else 0.0
+
+
+def _check(features: np.ndarray, photos: pd.DataFrame) -> None:
+    records.require_columns(photos, COLUMNS, "photos for neighbours")
+    if len(features) != len(photos):
+        raise ValueError(f"{len(features)} features for {len(photos)} photos: they must be aligned row by row")
+    if not np.isfinite(features).all():
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        raise ValueError(f"{len(bad)} of {len(features)} features are not finite, first in row {bad[0]}")

@@ -1,0 +1,10 @@
+"""`python -m dishvl_lib.training CONFIG.json`: one training process (or one of several under torchrun)."""
+
+import sys
+
+from dishvl_lib.training import run
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dishvl_lib.training CONFIG.json")
+    sys.exit(run.main(sys.argv[1]))

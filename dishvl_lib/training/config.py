@@ -1,0 +1,80 @@
+"""The training process' configuration: a JSON file that notebook 04 writes and `python -m dishvl_lib.training` reads."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from dishvl_lib.core import records
+
+
+class TrainingConfig(BaseModel):
+    """Paths are absolute. Learning rates are per parameter group; `per_device_train_batch_size` counts rows."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    base_model: str
+    image_root: str
+    train_file: str
+    validation_file: str
+    output_folder: str
+    train_visual: bool = True
+    train_merger: bool = True
+    train_language_model: bool = False
+    train_lm_head: bool = False
+    learning_rate: float = Field(gt=0)
+    merger_learning_rate: float = Field(ge=0)
+    vision_learning_rate: float = Field(ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup_ratio: float = Field(default=0.05, ge=0, le=1)
+    lr_scheduler_type: str = "cosine"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    num_train_epochs: float = Field(gt=0)
+    max_steps: int = -1
+    per_device_train_batch_size: int = Field(default=8, ge=1)
+    per_device_eval_batch_size: int = Field(default=8, ge=1)
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    gradient_checkpointing: bool = False
+    dtype: str = "float32"
+    min_pixels: int = Field(ge=784)
+    max_pixels: int = Field(ge=784)
+    lora_rank: int = Field(default=0, ge=0)
+    lora_alpha: int = Field(default=0, ge=0)
+    lora_vision: bool = False
+    deepspeed: str = ""
+    num_processes: int = Field(default=1, ge=1)
+    dataloader_num_workers: int = Field(default=0, ge=0)
+    photo_cache_mb: int = Field(default=0, ge=0)
+    logging_steps: int = Field(default=10, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    use_cpu: bool = False
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self):
+        if self.max_pixels < self.min_pixels:
+            raise ValueError(f"max_pixels {self.max_pixels} is below min_pixels {self.min_pixels}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise ValueError(f"dtype must be float32 or bfloat16, got {self.dtype!r}")
+        return self
+
+    @property
+    def learning_rates(self) -> dict[str, float]:
+        """Per group; 0 for merger or vision tower means the global one."""
+        rate = self.learning_rate
+        return {"visual": self.vision_learning_rate or rate, "merger": self.merger_learning_rate or rate, "language_model": rate, "lm_head": rate}
+
+    @property
+    def train_groups(self) -> dict[str, bool]:
+        return {"visual": self.train_visual, "merger": self.train_merger, "language_model": self.train_language_model, "lm_head": self.train_lm_head}
+
+    def write(self, path: Path) -> None:
+        records.write_json(path, self.model_dump())
+
+
+def read(path: str | Path) -> TrainingConfig:
+    """Raises `RecordError` or ValueError naming the file and the first key that is wrong."""
+    try:
+        return TrainingConfig.model_validate(records.read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{path}: {'.'.join(map(str, first['loc'])) or 'configuration'}: {first['msg']}") from None

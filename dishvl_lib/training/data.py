@@ -1,0 +1,81 @@
+"""Rows of train.jsonl as model inputs: photos decoded once, resized, and kept while they fit a budget."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import Dataset
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+from dishvl_lib.core import images, questions, records
+from dishvl_lib.vlm import inputs
+from dishvl_lib.vlm.qwen import Qwen
+
+
+class DataError(RuntimeError):
+    """A row that cannot be trained on; the message names the file, the row and the photo."""
+
+
+class QuestionRows(Dataset):
+    """One question per item. A photo that has gone or does not decode stops the training: nothing is replaced in silence."""
+
+    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, photo_cache_mb: int = 0):
+        self.file, self.qwen = Path(file), qwen
+        self.rows = records.read_jsonl(file)
+        if not self.rows:
+            raise DataError(f"{file} holds no questions")
+        self.photos = Photos(Path(image_root), qwen, photo_cache_mb)
+        self._check_photos_exist()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> inputs.Sample:
+        row = self.rows[index]
+        human, gpt = (turn["value"] for turn in row["conversations"])
+        try:
+            photo = self.photos[row["image"]]
+        except images.ImageError as error:
+            raise DataError(f"{self.file}, row {index + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
+        return inputs.build(self.qwen, photo, questions.question_of(human), gpt)
+
+    def _check_photos_exist(self) -> None:
+        gone = sorted({row["image"] for row in self.rows} - {row["image"] for row in self.rows if (self.photos.root / row["image"]).is_file()})
+        if gone:
+            raise DataError(f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again")
+
+
+class Photos:
+    """Photos by path, as the vision tower reads them. Up to `budget_mb` of resized photos (3 bytes a pixel) are kept in memory."""
+
+    def __init__(self, root: Path, qwen: Qwen, budget_mb: int):
+        self.root, self.qwen, self.left = root, qwen, budget_mb * 2**20
+        self.kept: dict[str, np.ndarray] = {}
+
+    def __getitem__(self, path: str) -> inputs.Photo:
+        if path in self.kept:
+            return inputs.photo_inputs(self.qwen, Image.fromarray(self.kept[path]))
+        resized = resize(self.qwen, images.load_rgb(self.root / path))
+        if 3 * resized.width * resized.height <= self.left:
+            self.kept[path] = np.asarray(resized)
+            self.left -= self.kept[path].nbytes
+        return inputs.photo_inputs(self.qwen, resized)
+
+
+def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
+    """The photo at the size the image processor gives it, by the same filter, so that processing it later changes nothing."""
+    processor = qwen.image_processor
+    height, width = smart_resize(image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
+    return image.resize((width, height), Image.Resampling(int(processor.resample)))
+
+
+def collator(pad_token_id: int) -> Callable[[Sequence[inputs.Sample]], dict[str, Any]]:
+    """What the data loader joins samples with."""
+
+    def join(samples: Sequence[inputs.Sample]) -> dict[str, torch.Tensor]:
+        return inputs.collate(samples, pad_token_id)
+
+    return join

@@ -1,0 +1,30 @@
+"""LoRA as the way for small GPUs: adapters by peft, merged into `best/` so that nobody needs peft to use the model."""
+
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from dishvl_lib.training.config import TrainingConfig
+
+LANGUAGE = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+VISION = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
+
+
+def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
+    """Adapters of rank `lora_rank` on the language layers' linears and, if asked, on the vision tower's attention and MLP."""
+    pattern = f"({LANGUAGE})|({VISION})" if config.lora_vision else LANGUAGE
+    return get_peft_model(model, LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha or config.lora_rank, target_modules=pattern))
+
+
+def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
+    """trainable.json for adapters: counts, rank, learning rate."""
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    total = sum(p.numel() for p in model.parameters())
+    groups = {"lora": {"parameters": trained, "trained": True, "learning_rate": config.learning_rate, "rank": config.lora_rank, "vision": config.lora_vision}}
+    return {"groups": groups, "parameters": total, "trained_parameters": trained, "trained_share": round(trained / total, 6), "weight_decay": config.weight_decay}
+
+
+def merge(model: PeftModel) -> torch.nn.Module:
+    """The base model with the adapters added to its weights."""
+    return model.merge_and_unload()

@@ -1,0 +1,1 @@
+"""Everything that knows Qwen2.5-VL."""

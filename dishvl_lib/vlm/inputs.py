@@ -1,0 +1,121 @@
+"""The one place where a photo and a question become the model's inputs, for training, validation and use alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dishvl_lib.core import questions, records
+from dishvl_lib.vlm.qwen import Qwen
+
+IGNORE = -100
+
+
+@dataclass
+class Photo:
+    """A photo as the vision tower reads it: `pixel_values` (patches, 1176) float32, `grid_thw` (3,) in patches."""
+
+    pixel_values: torch.Tensor
+    grid_thw: torch.Tensor
+    merge_size: int = 2
+
+    @property
+    def num_tokens(self) -> int:
+        """Places that the photo takes in the language model's sequence."""
+        return int(self.grid_thw.prod()) // self.merge_size**2
+
+
+@dataclass
+class Sample:
+    """One question about one photo: `input_ids` and `labels` (length,); labels are IGNORE but for the answer and its end.
+
+    `image_start`: where the photo's `photo.num_tokens` places begin.
+    """
+
+    input_ids: list[int]
+    labels: list[int]
+    photo: Photo
+    image_start: int
+
+
+def photo_inputs(qwen: Qwen, image: Image.Image) -> Photo:
+    """Resize (bicubic, to multiples of 28), scale and cut into patches, within the processor's pixel limits.
+
+    Raises ValueError for an aspect ratio over 200.
+    """
+    made = qwen.image_processor(images=[image], return_tensors="pt")
+    return Photo(made["pixel_values"], made["image_grid_thw"][0], qwen.image_processor.merge_size)
+
+
+def prompt_text(question: str, num_image_tokens: int) -> str:
+    """The chat template with one photo, up to where the answer begins. No line break between photo and question."""
+    image = f"<|vision_start|>{'<|image_pad|>' * num_image_tokens}<|vision_end|>"
+    return f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n{image}{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def build(qwen: Qwen, photo: Photo, question: str, answer: str | None = None) -> Sample:
+    """Prompt tokens, and with an answer its tokens and `<|im_end|>` as the only labels.
+
+    Special tokens written inside a question are plain text: a dish name cannot end a turn.
+    """
+    prompt = _encode_prompt(qwen, question, photo.num_tokens)
+    target = answer_tokens(qwen, answer) if answer is not None else []
+    return Sample(prompt + target, [IGNORE] * len(prompt) + target, photo, prompt.index(qwen.image_token_id))
+
+
+def answer_tokens(qwen: Qwen, answer: str) -> list[int]:
+    """The answer's tokens and the end token."""
+    return [*_encode_text(qwen, answer), qwen.end_token_id]
+
+
+def collate(samples: Sequence[Sample], pad_token_id: int, left: bool = False) -> dict[str, torch.Tensor]:
+    """A batch for the model's forward: right padded for training, left padded for generation.
+
+    input_ids, attention_mask, labels, mm_token_type_ids (batch, length); pixel_values (patches, 1176);
+    image_grid_thw (batch, 3).
+    """
+    length = max(len(sample.input_ids) for sample in samples)
+    ids = torch.full((len(samples), length), pad_token_id)
+    mask, labels = torch.zeros_like(ids), torch.full_like(ids, IGNORE)
+    types = torch.zeros_like(ids)
+    for row, sample in enumerate(samples):
+        first = length - len(sample.input_ids) if left else 0
+        place = slice(first, first + len(sample.input_ids))
+        ids[row, place], labels[row, place], mask[row, place] = torch.tensor(sample.input_ids), torch.tensor(sample.labels), 1
+        image = first + sample.image_start
+        types[row, image : image + sample.photo.num_tokens] = 1
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "labels": labels,
+        "mm_token_type_ids": types.int(),
+        "pixel_values": torch.cat([sample.photo.pixel_values for sample in samples]),
+        "image_grid_thw": torch.stack([sample.photo.grid_thw for sample in samples]),
+    }
+
+
+def fingerprint(qwen: Qwen) -> str:
+    """One hash of everything that decides the inputs: template, pixel limits, tokenizer, normalisation."""
+    probe = "图中的菜品是什么？（红烧鱼、素鸡(豆制品)）"
+    processor = qwen.image_processor
+    parts = {
+        "prompt": prompt_text(probe, 1),
+        "tokens": _encode_prompt(qwen, probe, 1),
+        "vocabulary": len(qwen.tokenizer),
+        "size": dict(processor.size),
+        "mean": np.round(processor.image_mean, 6).tolist(),
+        "std": np.round(processor.image_std, 6).tolist(),
+    }
+    return records.fingerprint(parts)
+
+
+def _encode_prompt(qwen: Qwen, question: str, num_image_tokens: int) -> list[int]:
+    before, after = prompt_text("\0", num_image_tokens).split("\0")
+    encode = qwen.tokenizer.encode
+    return encode(before, add_special_tokens=False) + _encode_text(qwen, question) + encode(after, add_special_tokens=False)
+
+
+def _encode_text(qwen: Qwen, text: str) -> list[int]:
+    return qwen.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)

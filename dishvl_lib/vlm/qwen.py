@@ -1,0 +1,112 @@
+"""Loading and saving a complete Qwen2.5-VL folder: weights, tokenizer, image processor.
+
+torchvision is not needed: the image processor is transformers' PIL one. The model class stays transformers' own.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from dishvl_lib.core import paths, records
+
+PATCH_PIXELS = 28  # one visual token is 28 x 28 pixels: patch_size 14, spatial_merge_size 2
+
+
+class ModelError(RuntimeError):
+    """A model folder that cannot be used; the message says which file and what to do."""
+
+
+@dataclass
+class Qwen:
+    """A loaded model with what turns text and photos into its inputs."""
+
+    model: Qwen2_5_VLForConditionalGeneration | None
+    tokenizer: PreTrainedTokenizerBase
+    image_processor: Qwen2VLImageProcessorPil
+    folder: str
+
+    @property
+    def image_token_id(self) -> int:
+        return self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+
+    @property
+    def end_token_id(self) -> int:
+        return self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def locate(base_model: str) -> str:
+    """A folder for `base_model`: a folder, `modelscope:<id>` (downloaded) or a Hugging Face id (left to transformers)."""
+    if base_model.startswith("modelscope:"):
+        return _from_modelscope(base_model.removeprefix("modelscope:"))
+    folder = paths.resolve(base_model)
+    if folder.is_dir():
+        return str(folder)
+    if base_model.startswith((".", "/", "~", "outputs/")) or base_model.count("/") != 1:
+        raise ModelError(f"base_model: no folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name")
+    return base_model
+
+
+def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Qwen:
+    """Tokenizer and image processor only (`model` is None): enough to count tokens or build inputs.
+
+    `min_pixels`, `max_pixels`: area limits of a photo after resizing, in pixels; None keeps the folder's own.
+    """
+    _check_family(folder)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: tokenizer or image processor files are missing or damaged ({error})") from None
+    limits = {"shortest_edge": min_pixels or processor.size["shortest_edge"], "longest_edge": max_pixels or processor.size["longest_edge"]}
+    if not PATCH_PIXELS**2 <= limits["shortest_edge"] <= limits["longest_edge"]:
+        raise ModelError(f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got {limits['shortest_edge']} and {limits['longest_edge']}")
+    processor.size = limits
+    return Qwen(None, tokenizer, processor, str(folder))
+
+
+def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None = None, dtype: str = "float32", device: str = "cpu") -> Qwen:
+    """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises `ModelError`."""
+    qwen = load_inputs(folder, min_pixels, max_pixels)
+    try:
+        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: the weights cannot be loaded ({error})") from None
+    lacking = [*report.get("missing_keys", ()), *report.get("unexpected_keys", ()), *map(str, report.get("mismatched_keys", ()))]
+    if lacking:
+        raise ModelError(f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is {lacking[0]}")
+    qwen.model = model.to(device).eval()
+    return qwen
+
+
+def save(qwen: Qwen, folder: Path) -> None:
+    """A complete Hugging Face folder that `load` and transformers open as it is."""
+    qwen.model.save_pretrained(folder)
+    save_inputs(qwen, folder)
+
+
+def save_inputs(qwen: Qwen, folder: Path) -> None:
+    """Tokenizer (with chat template) and image processor with its pixel limits."""
+    qwen.tokenizer.save_pretrained(folder)
+    qwen.image_processor.save_pretrained(folder)
+
+
+def _check_family(folder: str) -> None:
+    file = Path(folder) / "config.json"
+    if not Path(folder).is_dir():
+        return  # a Hugging Face id: transformers reports what is wrong with it
+    if not file.exists():
+        raise ModelError(f"{file} is missing: {folder} is not a Hugging Face model folder")
+    family = records.read_json(file).get("model_type")
+    if family != Qwen2_5_VLConfig.model_type:
+        raise ModelError(f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)")
+
+
+def _from_modelscope(model_id: str) -> str:
+    try:
+        from modelscope import snapshot_download
+    except ImportError:
+        raise ModelError(f"base_model modelscope:{model_id} needs the package modelscope (pip install modelscope)") from None
+    return snapshot_download(model_id)

@@ -1,0 +1,111 @@
+"""The public face: a trained folder that names a dish or picks an entry of a menu."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from dishvl_lib.core import images, names, questions, records
+from dishvl_lib.vlm import choose, inputs, qwen
+
+METADATA = "dishvl.json"
+MAX_NEW_TOKENS = 48
+Source = str | Path | bytes | Image.Image
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The menu's entries with probabilities, best first; `answer` is the best one."""
+
+    answer: str
+    entries: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        return "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
+
+
+class Recognizer:
+    """Names dishes and chooses from menus with a folder that stage 04 wrote (`best/`), or any Qwen2.5-VL folder."""
+
+    def __init__(self, loaded: qwen.Qwen, metadata: dict):
+        self.qwen, self.metadata = loaded, metadata
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str | None = None, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None) -> "Recognizer":
+        """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless given.
+
+        `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on a CPU. Raises
+        `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds other inputs than it was trained on.
+        """
+        file = Path(folder) / METADATA
+        metadata = records.read_json(file) if file.exists() else {}
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
+        limits = {"min_pixels": min_pixels or metadata.get("min_pixels"), "max_pixels": max_pixels or metadata.get("max_pixels")}
+        loaded = qwen.load(str(folder), dtype=dtype, device=device, **limits)
+        wanted = metadata.get("input_fingerprint")
+        if wanted and wanted != inputs.fingerprint(loaded):
+            raise qwen.ModelError(f"{file}: this folder was trained on other inputs (template, tokenizer or pixel limits) than are built now; use it with the DishVL version that trained it, and without other pixel limits")
+        return cls(loaded, metadata)
+
+    def name(self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16) -> str | list[str]:
+        """The dish's name for a photo, or a list of names for a list of photos. Raises `ImageError` for an unusable one."""
+        single = isinstance(photos, (str, Path, bytes, Image.Image))
+        sources = [photos] if single else list(photos)
+        answers = []
+        for start in range(0, len(sources), batch_size):
+            answers += self.answer([(source, questions.ask(template)) for source in sources[start : start + batch_size]])
+        return answers[0] if single else answers
+
+    @torch.inference_mode()
+    def answer(self, asked: Sequence[tuple[Source, str]]) -> list[str]:
+        """Greedy answers to (photo, question) pairs, in one batch."""
+        samples = [inputs.build(self.qwen, self._photo(source), question) for source, question in asked]
+        batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
+        batch.pop("labels")
+        model = self.qwen.model
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
+        ids = model.generate(
+            **batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, temperature=None, top_p=None, top_k=None, repetition_penalty=1.0,
+            eos_token_id=self.qwen.end_token_id, pad_token_id=self.qwen.tokenizer.pad_token_id,
+        )  # fmt: skip
+        return [self.qwen.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids[:, batch["input_ids"].shape[1] :]]
+
+    def choose(self, photo: Source, menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1") -> Choice:
+        """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu.
+
+        Never answers what is not on the menu. Raises ValueError for an empty menu, equal entries, or an entry that
+        cannot stand on one.
+        """
+        menu = check_menu(menu)
+        scores = choose.log_probabilities(self.qwen, self._photo(photo), questions.ask(template, menu), menu)
+        shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
+        order = shares.argsort(descending=True).tolist()
+        ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
+        return Choice(ranked[0][0], ranked)
+
+    def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3) -> list[Choice]:
+        """One choice per menu for the same photo, which is decoded once."""
+        image = images.load_rgb(photo)
+        return [self.choose(image, menu, top_k=top_k) for menu in menus]
+
+    def _photo(self, source: Source) -> inputs.Photo:
+        return inputs.photo_inputs(self.qwen, images.load_rgb(source))
+
+
+def check_menu(menu: Sequence[str]) -> list[str]:
+    """The menu as a list of cleaned entries. Raises ValueError: empty, an entry twice, or one that cannot be an entry."""
+    if isinstance(menu, str):
+        raise ValueError("menu must be a list of names, not one text")
+    entries = [names.clean(entry) for entry in menu]
+    if not entries:
+        raise ValueError("the menu is empty; give at least one entry")
+    for place, entry in enumerate(entries, start=1):
+        if problem := names.problem_with(entry):
+            raise ValueError(f"menu entry {place}: {problem}")
+        if entry in entries[: place - 1]:
+            raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")
+    return entries

@@ -1,0 +1,231 @@
+"""Training, features and their cache on toy photos: coloured stripes that a tiny network can tell apart."""
+
+import functools
+import hashlib
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+paddle = pytest.importorskip("paddle")
+
+from dishvl_lib.similarity import classifier, engine, features, photos, pplcnet, preprocess, replicas, start  # noqa: E402
+
+TINY = {"scale": 0.25, "image_size": 32}
+TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16, "replicas": 2}
+
+
+@pytest.fixture
+def toy(tmp_path) -> tuple[pd.DataFrame, object]:
+    """24 photos of three dishes (red, green, blue over noise), of odd sizes, in tmp_path/photos."""
+    root, rows, rng = tmp_path / "photos", [], np.random.default_rng(0)
+    root.mkdir()
+    for index in range(24):
+        pixels = rng.integers(0, 90, (40 + index, 52, 3), dtype=np.uint8)
+        pixels[..., index % 3] += 150
+        path = root / f"{index}.png"
+        Image.fromarray(pixels).save(path)
+        sha = hashlib.sha256(path.read_bytes()).hexdigest()
+        row = {
+            "image_id": f"i{index}",
+            "path": path.name,
+            "dish_id": "abc"[index % 3],
+            "group_id": str(index),
+            "sha256": sha,
+        }
+        rows.append(row | {"split": "train" if index < 18 else "validation"})
+    return pd.DataFrame(rows), root
+
+
+def halves(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return table[table["split"] == "train"], table[table["split"] == "validation"]
+
+
+def test_training_learns_and_is_not_repeated(toy, tmp_path, monkeypatch):
+    table, root = toy
+    weights_path = tmp_path / "net.pdparams"
+    history = classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING)
+    assert [row["epoch"] for row in history] == list(range(1, 26))
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert max(row["validation_accuracy"] for row in history) == 1.0 and history[0]["validation_n"] == 6
+    assert not weights_path.with_suffix(".state.npz").exists()
+    monkeypatch.setattr(classifier, "_Training", None)
+    assert classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING) == history
+
+
+def test_a_killed_training_ends_with_the_same_weights(toy, tmp_path, monkeypatch):
+    table, root = toy
+    options = TRAINING | {"epochs": 3, "save_every_seconds": 0.0}
+    classifier.train(*halves(table), root, tmp_path / "whole.pdparams", **options)
+    epoch_of = classifier._Training._epoch
+
+    def killed(self, epoch, progress):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return epoch_of(self, epoch, progress)
+
+    monkeypatch.setattr(classifier._Training, "_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.train(*halves(table), root, tmp_path / "cut.pdparams", **options)
+    assert not (tmp_path / "cut.pdparams").exists()
+    monkeypatch.setattr(classifier._Training, "_epoch", epoch_of)
+    assert len(classifier.train(*halves(table), root, tmp_path / "cut.pdparams", **options)) == 3
+    whole, cut = (pplcnet.load_pdparams(tmp_path / f"{name}.pdparams") for name in ("whole", "cut"))
+    for name, value in whole.items():
+        np.testing.assert_allclose(cut[name], value, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_unreadable_photos_are_counted_and_one_dish_is_refused(toy, tmp_path):
+    table, root = toy
+    (root / "3.png").write_bytes(b"gone")
+    history = classifier.train(*halves(table), root, tmp_path / "n.pdparams", epochs=1, **TRAINING)
+    assert (history[0]["n"], history[0]["skipped"]) == (17, 1)
+    with pytest.raises(ValueError, match="at least two dishes"):
+        classifier.train(table[table["dish_id"] == "a"], table[:0], root, tmp_path / "m.pdparams", epochs=1, **TRAINING)
+
+
+def test_without_validation_the_last_weights_are_kept(toy, tmp_path):
+    table, root = toy
+    history = classifier.train(table, table[:0], root, tmp_path / "n.pdparams", epochs=2, **TRAINING)
+    assert [row["validation_accuracy"] for row in history] == [None, None]
+    assert (tmp_path / "n.pdparams").exists()
+
+
+def test_photos_in_memory_and_on_the_fly_are_the_same(toy):
+    table, root = toy
+    paths = photos.full_paths(table, root)
+    kept, fly = photos.PhotoStore(paths, 40), photos.PhotoStore(paths, 40, memory_bytes=0)
+    assert kept.in_memory and not fly.in_memory
+    assert all(np.array_equal(np.asarray(kept.get(i)), np.asarray(fly.get(i))) for i in range(len(paths)))
+
+
+def test_small_classes_are_seen_more_often():
+    order = photos.balanced_order(np.array([0] * 20 + [1] * 20 + [2] * 3), np.random.default_rng(0))
+    counts = np.bincount(np.array([0] * 20 + [1] * 20 + [2] * 3)[order])
+    assert counts.tolist() == [20, 20, 10] and set(order) == set(range(43))
+
+
+def test_folding_the_normalisation_keeps_the_function():
+    learner = start.Learner(pplcnet.seeded(0, class_num=3, embedding_size=8, scale=0.25, dropout=0.0))
+    start.nearly_linear(learner.net, 0)
+    x = paddle.randn([6, 3, 32, 32])
+    learner.train()
+    learner(x)
+    learner.eval()
+    plain = pplcnet.PPLCNet(0.25, 3, 8)
+    plain.set_state_dict(learner.folded())
+    plain.eval()
+    plain.dropout.p = 0.0
+    np.testing.assert_allclose(plain(x).numpy(), learner(x).numpy(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
+    build = functools.partial(start.new_learner, scale=0.25, class_num=3, embedding_size=8, seed=0)
+    rng = np.random.default_rng(0)
+    x, labels = rng.standard_normal((8, 3, 32, 32)).astype(np.float32), rng.integers(0, 3, 8)
+    pair, alone = replicas.Replicas(build, 2), [replicas.Replicas(build, 1) for _ in range(2)]
+    try:
+        pair.copy_out()
+        loss = pair.backward(x, labels)
+        losses = [
+            single.backward(x[rows], labels[rows]) for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)
+        ]
+        assert loss == pytest.approx(np.mean(losses), rel=1e-5)
+        gradients = [replicas._trained(one.net)[0].grad.numpy() for one in (pair, *alone)]
+        np.testing.assert_allclose(gradients[0], (gradients[1] + gradients[2]) / 2, rtol=1e-3, atol=1e-5)
+        pair.average_statistics()
+        means = [replicas._statistics(one.net)["norm._mean"] for one in (pair, *alone)]
+        np.testing.assert_allclose(means[0], (means[1] + means[2]) / 2, rtol=1e-3, atol=1e-6)
+        assert pair.logits(x).shape == (8, 3)
+    finally:
+        pair.close()
+
+
+def extract(table, root, tmp_path, **options):
+    return features.extract(
+        table, root, options.pop("weights", None), tmp_path / "cache", **(TINY | {"batch_size": 5} | options)
+    )
+
+
+def test_features_are_aligned_unit_length_and_the_engine_agrees(toy, tmp_path):
+    table, root = toy
+    ids, matrix, skipped = extract(table, root, tmp_path)
+    assert ids.tolist() == table["image_id"].tolist() and len(skipped) == 0
+    assert matrix.shape == (24, 1280) and matrix.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-5)
+    _, plain, _ = features.extract(table, root, None, tmp_path / "other", use_engine=False, **TINY)
+    np.testing.assert_allclose(matrix, plain, atol=1e-4)
+
+
+def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(toy, tmp_path, monkeypatch):
+    table, root = toy
+    _, first, _ = extract(table[:20], root, tmp_path)
+    seen = []
+    real = engine.fast
+
+    def counting(*args):
+        run = real(*args)
+        return lambda batch: seen.append(len(batch)) or run(batch)
+
+    monkeypatch.setattr(engine, "fast", counting)
+    ids, again, _ = extract(table, root, tmp_path)
+    assert sum(seen) == 4 and np.array_equal(again[:20], first)
+    shutil.rmtree(root)
+    monkeypatch.setattr(engine, "fast", None)
+    assert np.array_equal(extract(table, root, tmp_path)[1], again)
+
+
+def test_other_weights_and_preprocessing_have_other_features(toy, tmp_path):
+    table, root = toy
+    _, one, _ = extract(table, root, tmp_path)
+    _, two, _ = extract(table, root, tmp_path, preprocess=preprocess.Preprocess(32, 32, (0, 0, 0), (1, 1, 1)))
+    pplcnet.save_weights(pplcnet.seeded(5, scale=0.25, class_num=4).state_dict(), tmp_path / "w.pdparams")
+    _, three, _ = extract(table, root, tmp_path, weights=tmp_path / "w.pdparams")
+    assert not np.allclose(one, two) and not np.allclose(one, three)
+
+
+def test_photos_lost_since_the_catalogue_are_listed(toy, tmp_path):
+    table, root = toy
+    (root / "1.png").unlink()
+    (root / "2.png").write_bytes((root / "3.png").read_bytes())
+    (root / "4.png").write_bytes(b"")
+    data = (root / "5.png").read_bytes()[:200]
+    (root / "5.png").write_bytes(data)
+    table.loc[5, "sha256"] = hashlib.sha256(data).hexdigest()
+    ids, matrix, skipped = extract(table, root, tmp_path)
+    assert skipped[["path", "reason"]].values.tolist() == [
+        ["1.png", "missing"], ["2.png", "changed"], ["4.png", "changed"], ["5.png", "damaged"],
+    ]  # fmt: skip
+    assert len(ids) == len(matrix) == 20 and "i1" not in ids
+
+
+def test_nan_weights_are_a_clear_error_and_nothing_is_cached(toy, tmp_path):
+    table, root = toy
+    net = pplcnet.seeded(5, scale=0.25, class_num=0)
+    net.last_conv.weight.set_value(np.full(net.last_conv.weight.shape, np.nan, np.float32))
+    pplcnet.save_weights(net.state_dict(), tmp_path / "nan.pdparams")
+    with pytest.raises(features.FeatureError, match=r"not finite, first for 0\.png"):
+        extract(table, root, tmp_path, weights=tmp_path / "nan.pdparams")
+
+
+def test_preprocessing_is_read_from_a_paddleclas_config(tmp_path):
+    (tmp_path / "rec.yaml").write_text(
+        "RecPreProcess:\n  transform_ops:\n    - ResizeImage: {size: 224, return_numpy: False}\n"
+        "    - NormalizeImage: {scale: 0.00392157, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], order: hwc}\n"
+    )
+    read = preprocess.Preprocess.from_paddleclas(tmp_path / "rec.yaml")
+    assert (read.short_side, read.crop, read.mean[0], read.std[0]) == (224, 224, 0.5, 0.25)
+    (tmp_path / "odd.yaml").write_text("Global: {}\n")
+    with pytest.raises(ValueError, match="ResizeImage"):
+        preprocess.Preprocess.from_paddleclas(tmp_path / "odd.yaml")
+
+
+def test_normalise_and_centre_crop_are_exact():
+    pixels = np.arange(2 * 3 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3, 3)
+    plan = preprocess.Preprocess(3, 3, (0.1, 0.2, 0.3), (0.5, 0.25, 0.125))
+    expected = ((pixels / 255 - plan.mean) / plan.std).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(plan.normalise(pixels), expected, atol=1e-5)
+    photo = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
+    assert np.array_equal(preprocess.centre_crop(photo, 2), np.asarray(photo)[2:4, 1:3])
