@@ -39,7 +39,11 @@ def _parser() -> argparse.ArgumentParser:
     step.add_argument("profile")
     step.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     step.add_argument("--no-launch", action="store_true", help="only write the notebook and print its path")
-    for name, command, text in (("status", _status, "what a run has finished"), ("stop", _stop, "end a run's training after a checkpoint"), ("verify", _verify, "hash every file of a run")):
+    for name, command, text in (
+        ("status", _status, "what a run has finished"),
+        ("stop", _stop, "end a run's training after a checkpoint"),
+        ("verify", _verify, "hash every file of a run"),
+    ):
         _add(commands, name, command, text).add_argument("run")
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
     predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")

@@ -79,7 +79,11 @@ def summary(run_folder: Path) -> str:
             size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
             rows.append(f"{predictor:<20}{protocol:<12}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}")
     notes = [f"note: {note}" for note in marker.get("notes", [])]
-    files = [f"  {path.relative_to(run_folder)}" for path in sorted(run_folder.glob("0*_*/*")) if path.is_file() and not path.name.startswith((".", "_")) and ".old-" not in str(path)]
+    files = [
+        f"  {path.relative_to(run_folder)}"
+        for path in sorted(run_folder.glob("0*_*/*"))
+        if path.is_file() and not path.name.startswith((".", "_")) and ".old-" not in str(path)
+    ]
     return "\n".join([*rows, *notes, f"files in {run_folder}:", *files, f"report: {run_folder / '05_evaluation' / 'report.html'}"])
 
 
@@ -91,7 +95,14 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     try:
         with contextlib.redirect_stderr(_Quiet(sys.stderr)):
             papermill.execute_notebook(
-                str(paths.notebook(stage)), str(output), parameters=values, cwd=str(paths.PROJECT_ROOT), kernel_name="python3", progress_bar=False, stdout_file=sys.stdout, stderr_file=_Quiet(sys.stderr)
+                str(paths.notebook(stage)),
+                str(output),
+                parameters=values,
+                cwd=str(paths.PROJECT_ROOT),
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=_Quiet(sys.stderr),
             )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None

@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from dishvl_lib.annotation.cards import PROMPT_VERSION, DishCard, DishTexts, card_messages, texts_messages
 from dishvl_lib.core import images, names, records
-from dishvl_lib.endpoints.client import Endpoint, EndpointError, Reply, ask
+from dishvl_lib.endpoints.client import Endpoint, Reply, ask
 from dishvl_lib.endpoints.journal import Journal
 
 # Per dish: both prompts with schema, a photo of 768 px, both answers. Rough on purpose, shown as an estimate.
@@ -39,10 +39,14 @@ def check_budget(estimated: pd.DataFrame, budget: float) -> None:
     """Raises `BudgetError` when the likely cost of all annotators is over `budget` (in their currency)."""
     likely = float(estimated.likely.sum())
     if likely > budget:
-        raise BudgetError(f"the annotation is likely to cost {likely:.2f} {estimated.currency.iloc[0]}, over budget={budget:g}; set budget to at least that, or rehearse with max_dishes")
+        raise BudgetError(
+            f"the annotation is likely to cost {likely:.2f} {estimated.currency.iloc[0]}, over budget={budget:g}; set budget to at least that, or rehearse with max_dishes"
+        )
 
 
-def dishes(photos: pd.DataFrame, image_root: Path, endpoints: Sequence[Endpoint], journal_file: Path, *, names_csv: str = "", decisions: Path | None = None) -> list[dict[str, Any]]:
+def dishes(
+    photos: pd.DataFrame, image_root: Path, endpoints: Sequence[Endpoint], journal_file: Path, *, names_csv: str = "", decisions: Path | None = None
+) -> list[dict[str, Any]]:
     """One record per dish: dish_id, folders, name, name_source, aliases, n_images, card, introduction, recipe, source, review.
 
     The name is the first of: a decision (CSV folder,name), `names_csv` (folder,name), the first annotator, the cleaned
@@ -54,7 +58,15 @@ def dishes(photos: pd.DataFrame, image_root: Path, endpoints: Sequence[Endpoint]
     journal = Journal(journal_file)
     jobs = [(dish_id, part) for dish_id, part in own.groupby("dish_id", sort=True)]
     with ThreadPoolExecutor(max([1, *(one.concurrency for one in endpoints)])) as pool:
-        made = list(tqdm(pool.map(lambda job: _dish(*job, Path(image_root), endpoints, journal, given), jobs), total=len(jobs), desc="dishes", mininterval=10, disable=len(jobs) < 200))
+        made = list(
+            tqdm(
+                pool.map(lambda job: _dish(*job, Path(image_root), endpoints, journal, given), jobs),
+                total=len(jobs),
+                desc="dishes",
+                mininterval=10,
+                disable=len(jobs) < 200,
+            )
+        )
     journal.close()
     return _mark_same_names(made)
 
@@ -83,7 +95,9 @@ def total_cost(records_: Sequence[dict[str, Any]]) -> dict[str, float]:
     return sums
 
 
-def _dish(dish_id: str, photos: pd.DataFrame, image_root: Path, endpoints: Sequence[Endpoint], journal: Journal, given: dict[str, dict[str, str]]) -> dict[str, Any]:
+def _dish(
+    dish_id: str, photos: pd.DataFrame, image_root: Path, endpoints: Sequence[Endpoint], journal: Journal, given: dict[str, dict[str, str]]
+) -> dict[str, Any]:
     folders = sorted(photos.folder.unique())
     answers = [_ask_about(one, folders[0], _typical_photo(photos, image_root), journal) for one in endpoints]
     card = next((a["card"] for a in answers if a["card"] and not a["card"].only_name), None)
@@ -164,3 +178,37 @@ def _mark_same_names(made: list[dict[str, Any]]) -> list[dict[str, Any]]:
             one["review"] = "same_name: " + ", ".join(other["dish_id"] for other in alike if other is not one)
     return made
 
+
+def names_by_dish(records_: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """{dish_id: name} of dishes.jsonl."""
+    return {one["dish_id"]: one["name"] for one in records_}
+
+
+def name_table(records_: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """A dish a row: what it is called, by whom, and whether it has a card."""
+    rows = [
+        {
+            "dish_id": one["dish_id"],
+            "name": one["name"],
+            "name_source": one["name_source"],
+            "n_images": one["n_images"],
+            "folders": ", ".join(one["folders"]),
+            "card": one["card"] is not None,
+        }
+        for one in records_
+    ]
+    return pd.DataFrame(rows)
+
+
+def to_review(records_: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The dishes that a person should look at first, with the reason."""
+    rows = [
+        {"dish_id": one["dish_id"], "name": one["name"], "reason": "; ".join([one["review"], *_problems(one)]).strip("; ")}
+        for one in records_
+        if one["review"] or _problems(one)
+    ]
+    return pd.DataFrame(rows, columns=["dish_id", "name", "reason"])
+
+
+def _problems(one: dict[str, Any]) -> list[str]:
+    return [problem for source in one["source"] for problem in source["problems"]]

@@ -16,8 +16,7 @@ CARD_PROMPT = (
     f"{FOLDER_LINE}{{folder}}"
 )
 TEXTS_PROMPT = (
-    "请根据下面的菜品卡片写两段中文：introduction 用两三句话介绍这道菜；recipe 是分步编号的做法。只输出 JSON，卡片为空则两项都留空。\n"
-    f"{CARD_LINE}{{card}}"
+    f"请根据下面的菜品卡片写两段中文：introduction 用两三句话介绍这道菜；recipe 是分步编号的做法。只输出 JSON，卡片为空则两项都留空。\n{CARD_LINE}{{card}}"
 )
 
 

@@ -32,7 +32,16 @@ class _Found:
 
 
 def build(
-    image_root: Path, sites: Sequence[dict[str, Any]], *, test_share: float, validation_share: float, seed: int, max_hamming: int, max_dishes: int = 0, max_photos_per_dish: int = 0, workers: int = 4
+    image_root: Path,
+    sites: Sequence[dict[str, Any]],
+    *,
+    test_share: float,
+    validation_share: float,
+    seed: int,
+    max_hamming: int,
+    max_dishes: int = 0,
+    max_photos_per_dish: int = 0,
+    workers: int = 4,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(catalog.parquet, rejected.csv): scanned, grouped and split."""
     photos, rejected = scan(image_root, sites, max_dishes=max_dishes, max_photos_per_dish=max_photos_per_dish, workers=workers)
@@ -41,7 +50,9 @@ def build(
     return photos, rejected
 
 
-def scan(image_root: Path, sites: Sequence[dict[str, Any]] = (), *, max_dishes: int = 0, max_photos_per_dish: int = 0, workers: int = 4) -> tuple[pd.DataFrame, pd.DataFrame]:
+def scan(
+    image_root: Path, sites: Sequence[dict[str, Any]] = (), *, max_dishes: int = 0, max_photos_per_dish: int = 0, workers: int = 4
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files found = photos + rejected. `image_root` holds one folder per dish.
 
     photos: COLUMNS plus `split` ('' or 'site:NAME'); paths are relative to `image_root` (those of sites may begin with

@@ -34,7 +34,13 @@ SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
 NOT_CONTENT = {"run_name", "upstream_run", "browse", "language"}
 # Common parameters that a stage does not use itself: they reach it through earlier stages' files, or not at all.
 PHOTO_KEYS, MODEL_KEYS = {"image_root", "sites", "max_dishes", "max_photos_per_dish"}, {"base_model", "min_pixels", "max_pixels"}
-UNUSED = {"01_annotation": MODEL_KEYS, "02_similar_dishes": PHOTO_KEYS | MODEL_KEYS, "03_dataset": PHOTO_KEYS, "04_training": PHOTO_KEYS, "05_evaluation": PHOTO_KEYS}
+UNUSED = {
+    "01_annotation": MODEL_KEYS,
+    "02_similar_dishes": PHOTO_KEYS | MODEL_KEYS,
+    "03_dataset": PHOTO_KEYS,
+    "04_training": PHOTO_KEYS,
+    "05_evaluation": PHOTO_KEYS,
+}
 PACKAGES = ("dishvl", "torch", "transformers", "deepspeed", "paddlepaddle", "openai", "pandas", "numpy", "pillow")
 
 
@@ -75,6 +81,16 @@ class Stage:
                 _write(file, value)
         read = tuple(_read(file) for file in files)
         return read[0] if isinstance(filename, str) else read
+
+    def make_file(self, filename: str, function: Callable[..., Any], **kwargs: Any) -> Path:
+        """Let `function` write a file of its own form, whose path is its first argument; not again when it is there."""
+        if not self.path(filename).exists():
+            function(self.path(filename), **kwargs)
+        return self.path(filename)
+
+    def arrays(self, stage: str, filename: str) -> dict[str, np.ndarray]:
+        """An earlier stage's .npz file."""
+        return _read(self.input(stage, filename))
 
     def save_figure(self, filename: str, figure: Any) -> Any:
         """Write a matplotlib figure beside the stage's files (not over a finished stage's) and hand it back for display."""
@@ -155,7 +171,9 @@ def find_stage(params: dict[str, Any], stage: str) -> Path:
     if not (folder / SUCCESS).exists() and params.get("upstream_run"):
         folder = paths.stage_folder(params["upstream_run"], stage)
     if not (folder / SUCCESS).exists():
-        raise StageError(f"stage {stage} has not finished in {folder.parent}: run notebooks/{stage}.ipynb first (or dishvl run PROFILE --to {stage[:2]}), or name a run that has it in upstream_run")
+        raise StageError(
+            f"stage {stage} has not finished in {folder.parent}: run notebooks/{stage}.ipynb first (or dishvl run PROFILE --to {stage[:2]}), or name a run that has it in upstream_run"
+        )
     check_outputs(folder)
     return folder
 

@@ -10,7 +10,12 @@ import pandas as pd
 SPLITS = ("train", "validation", "test")
 
 
-def audit(photos: pd.DataFrame, rows_by_split: Mapping[str, Sequence[dict[str, Any]]], left_out: Sequence[dict[str, str]], token_lengths: Mapping[str, Sequence[int]] | None = None) -> dict[str, Any]:
+def audit(
+    photos: pd.DataFrame,
+    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    left_out: Sequence[dict[str, str]],
+    token_lengths: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, Any]:
     """audit.json: counts (split x kind, split x dish), leaks, answer positions, repeated questions, token lengths."""
     return {
         "counts": {split: _counts(rows) for split, rows in rows_by_split.items()},
@@ -42,6 +47,11 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]
     chi2 = float(((seen - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum())
     return {"n": len(menus), "thirds": seen.tolist(), "expected": np.round(expected, 2).tolist(), "chi2": round(chi2, 3), "p": math.exp(-chi2 / 2)}
+
+
+def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
+    """The dishes nobody is asked about: dish_id, name, reason."""
+    return pd.DataFrame(list(left_out), columns=["dish_id", "name", "reason"])
 
 
 def count_table(report: dict[str, Any]) -> pd.DataFrame:

@@ -16,7 +16,16 @@ class DatasetError(ValueError):
 
 
 def rows(
-    photos: pd.DataFrame, split: str, dish_names: Mapping[str, str], similar: pd.DataFrame, *, menu_size: int, look_alikes_per_seed: int = 3, naming_per_photo: int = 1, menus_per_photo: int = 1, seed: int = 0
+    photos: pd.DataFrame,
+    split: str,
+    dish_names: Mapping[str, str],
+    similar: pd.DataFrame,
+    *,
+    menu_size: int,
+    look_alikes_per_seed: int = 3,
+    naming_per_photo: int = 1,
+    menus_per_photo: int = 1,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """All questions of one split, naming questions first, in an order and with contents that the seed decides alone.
 
@@ -27,7 +36,9 @@ def rows(
     """
     part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values("image_id")
     if part.dish_id.nunique() < 2:
-        raise DatasetError(f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, a menu needs at least two; give more photos or change test_share and validation_share")
+        raise DatasetError(
+            f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, a menu needs at least two; give more photos or change test_share and validation_share"
+        )
     rng = np.random.default_rng(int(hashlib.sha256(f"{seed}|{split}".encode()).hexdigest()[:16], 16))
     naming = [_naming(row, dish_names, rng) for _ in range(naming_per_photo) for row in part.itertuples()]
     menus = _menu_rows(part, dish_names, _by_dish(similar), menu_size, look_alikes_per_seed, menus_per_photo * len(part), rng)
@@ -46,8 +57,12 @@ def _naming(photo: Any, dish_names: Mapping[str, str], rng: np.random.Generator)
     return _row(photo, options[rng.integers(len(options))].id, [], dish_names[photo.dish_id])
 
 
-def _menu_rows(part: pd.DataFrame, dish_names: Mapping[str, str], similar: Mapping[str, Sequence[str]], size: int, per_seed: int, n: int, rng: np.random.Generator) -> list[dict[str, Any]]:
-    by_dish = {dish: [group[i] for i in rng.permutation(len(group))] for dish, group in ((d, list(g.itertuples())) for d, g in part.groupby("dish_id", sort=True))}
+def _menu_rows(
+    part: pd.DataFrame, dish_names: Mapping[str, str], similar: Mapping[str, Sequence[str]], size: int, per_seed: int, n: int, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    by_dish = {
+        dish: [group[i] for i in rng.permutation(len(group))] for dish, group in ((d, list(g.itertuples())) for d, g in part.groupby("dish_id", sort=True))
+    }
     dishes, used, options, made = list(by_dish), dict.fromkeys(by_dish, 0), questions.templates("menu"), []
     for _ in range(n):
         menu = draw_menu(dishes, similar, size, per_seed, rng)

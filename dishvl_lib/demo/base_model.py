@@ -33,7 +33,17 @@ CHAT_TEMPLATE = (
 )
 
 
-def build(names: Sequence[str], cache_folder: Path, *, hidden_size: int = 128, layers: int = 4, vision_layers: int = 4, image_size: int = 112, steps: int = 600, seed: int = 0) -> Path:
+def build(
+    names: Sequence[str],
+    cache_folder: Path,
+    *,
+    hidden_size: int = 128,
+    layers: int = 4,
+    vision_layers: int = 4,
+    image_size: int = 112,
+    steps: int = 600,
+    seed: int = 0,
+) -> Path:
     """The folder of a base model that knows `names`; built once per set of names and sizes, then taken from the cache."""
     names = sorted(set(names))
     key = records.fingerprint([VERSION, names, hidden_size, layers, vision_layers, image_size, steps, seed, questions.VERSION])[:16]
@@ -55,21 +65,38 @@ def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers
     heads = max(1, hidden_size // 32)
     config = Qwen2_5_VLConfig(
         text_config={
-            "vocab_size": len(tokenizer), "hidden_size": hidden_size, "intermediate_size": hidden_size * 3, "num_hidden_layers": layers,
-            "num_attention_heads": heads, "num_key_value_heads": max(1, heads // 2), "max_position_embeddings": 8192,
+            "vocab_size": len(tokenizer),
+            "hidden_size": hidden_size,
+            "intermediate_size": hidden_size * 3,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "num_key_value_heads": max(1, heads // 2),
+            "max_position_embeddings": 8192,
             "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
-            "bos_token_id": ids["endoftext"], "eos_token_id": ids["im_end"], "pad_token_id": ids["endoftext"],
+            "bos_token_id": ids["endoftext"],
+            "eos_token_id": ids["im_end"],
+            "pad_token_id": ids["endoftext"],
         },
         vision_config={
-            "depth": vision_layers, "hidden_size": hidden_size, "intermediate_size": hidden_size * 3, "num_heads": heads, "out_hidden_size": hidden_size,
-            "fullatt_block_indexes": list(range(1, vision_layers, 2)) or [0], "window_size": 112,
+            "depth": vision_layers,
+            "hidden_size": hidden_size,
+            "intermediate_size": hidden_size * 3,
+            "num_heads": heads,
+            "out_hidden_size": hidden_size,
+            "fullatt_block_indexes": list(range(1, vision_layers, 2)) or [0],
+            "window_size": 112,
         },
-        image_token_id=ids["image_pad"], video_token_id=ids["video_pad"], vision_start_token_id=ids["vision_start"], vision_end_token_id=ids["vision_end"],
+        image_token_id=ids["image_pad"],
+        video_token_id=ids["video_pad"],
+        vision_start_token_id=ids["vision_start"],
+        vision_end_token_id=ids["vision_end"],
         tie_word_embeddings=False,
     )
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(bos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"], eos_token_id=[ids["im_end"], ids["endoftext"]], do_sample=False)
+    model.generation_config = GenerationConfig(
+        bos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"], eos_token_id=[ids["im_end"], ids["endoftext"]], do_sample=False
+    )
     processor = Qwen2VLImageProcessorPil(size={"shortest_edge": image_size**2, "longest_edge": image_size**2})
     return qwen.Qwen(model, tokenizer, processor, "")
 
@@ -85,13 +112,19 @@ def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     raw.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     raw.decoder = decoders.ByteLevel()
     size = 256 + 3 * len(characters) + 300
-    raw.train_from_iterator(corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=15))
+    raw.train_from_iterator(
+        corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=15)
+    )
     state = json.loads(raw.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]], eos_token="<|im_end|>", pad_token="<|endoftext|>", additional_special_tokens=list(SPECIAL_TOKENS))
+    tokenizer = Qwen2Tokenizer(
+        vocab=state["vocab"],
+        merges=[tuple(m) for m in state["merges"]],
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=list(SPECIAL_TOKENS),
+    )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer
-
-
 
 
 def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 24, learning_rate: float = 2e-3) -> None:
@@ -158,7 +191,9 @@ class NameTexts:
 
     def _blend(self, index: int, places: int) -> torch.Tensor:
         """(places, hidden): every place a random mixture of the name's characters, a wrong name's, and noise."""
-        wrong = self.characters[self.rng.choice(self.alike[index]) if self.rng.random() < 0.5 and len(self.alike[index]) else self.rng.integers(len(self.names))]
+        wrong = self.characters[
+            self.rng.choice(self.alike[index]) if self.rng.random() < 0.5 and len(self.alike[index]) else self.rng.integers(len(self.names))
+        ]
         table = self.built.model.model.language_model.embed_tokens.weight
         right = self.characters[index]
         mix = np.zeros((places, len(right) + len(wrong)), np.float32)

@@ -159,7 +159,8 @@ def _matrix(shares: np.ndarray, names: list[str], words: Words, shown: int, dish
     axes.set_xticks(range(len(names) + 1), [*names, words("others")], fontsize=size, rotation=90)
     for row, column in zip(*np.nonzero(shares), strict=True):
         if len(names) <= 30:
-            axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color="white" if shares[row, column] > 0.55 else INK)
+            color = "white" if shares[row, column] > 0.55 else INK
+            axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=color)
     axes.axvline(len(names) - 0.5, color=FAINT, linewidth=1)
     axes.set(xlabel=words("answer"), ylabel=words("truth"))
     axes.set_title(f"{words('confusion matrix')}: {shown} {words('of')} {dishes} {words('dishes')}, {n} {words('questions')}", fontsize=11, loc="left")

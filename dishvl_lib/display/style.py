@@ -1,20 +1,30 @@
-"""The style sheet of the report page and of the widgets' cards. It names no font or picture outside the page."""
+"""The style sheets of the report page and of the cards in it, which the widgets show too. They name no outside file."""
 
-CSS = """
-body{font:15px/1.55 "Noto Sans CJK SC","PingFang SC","Microsoft YaHei","WenQuanYi Micro Hei",system-ui,sans-serif;
- color:#222;max-width:1120px;margin:24px auto;padding:0 20px}
-h1{font-size:26px;margin:0 0 8px}h2{font-size:18px;margin:32px 0 8px;border-bottom:1px solid #ddd;padding-bottom:4px}
-.notes{background:#f6f3ea;border-left:4px solid #c8b48a;padding:8px 12px 8px 28px;margin:12px 0}
-.scroll{overflow-x:auto}table{border-collapse:collapse}
-table.data td,table.data th,table.pairs td,table.pairs th{padding:5px 12px 5px 0;text-align:left;border-bottom:1px solid #eee;
- vertical-align:top;font-variant-numeric:tabular-nums}
-th{color:#777;font-weight:normal;font-size:13px}table.data td{white-space:nowrap}
-.strip{display:flex;gap:4px;margin-top:4px}.strip img,.strip .nophoto{width:110px;height:110px;object-fit:cover;border-radius:3px}
-.nophoto{display:inline-flex;align-items:center;justify-content:center;min-width:110px;min-height:110px;background:#eee;color:#777;font-size:12px}
-.figure{max-width:100%}.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:14px}
-.card{border:1px solid #e2e2e2;border-radius:6px;padding:12px}.card img{width:100%;max-height:230px;object-fit:contain;background:#f5f5f5}
-.card p{margin:6px 0}.prompt{background:#f2f5f8;padding:6px 8px;border-radius:4px;font-size:13px;overflow-wrap:anywhere}
-.faint{color:#777;font-size:12px;overflow-wrap:anywhere}.right{color:#2f7d4f}.wrong{color:#b3362b}
-.scores td{padding:1px 10px 1px 0;font-size:13px}.scores i{display:inline-block;height:9px;background:#9db4c8}.scores .truth td:first-child{font-weight:bold}
-pre{background:#f5f5f5;padding:10px;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}summary{cursor:pointer;color:#777}
+FONTS = '"Noto Sans CJK SC","PingFang SC","Microsoft YaHei","WenQuanYi Micro Hei",system-ui,sans-serif'
+PAGE_CSS = f"""
+body{{font:15px/1.55 {FONTS};color:#222;max-width:1120px;margin:24px auto;padding:0 20px}}
+h1{{font-size:26px;margin:0 0 8px}}h2{{font-size:18px;margin:32px 0 8px;border-bottom:1px solid #ddd;padding-bottom:4px}}
+h2::first-letter{{text-transform:uppercase}}
+.notes{{background:#f6f3ea;border-left:4px solid #c8b48a;padding:8px 12px 8px 28px;margin:12px 0}}
+.scroll{{overflow-x:auto}}table{{border-collapse:collapse}}
+table.data td,table.data th,table.pairs td,table.pairs th{{padding:5px 12px 5px 0;text-align:left;border-bottom:1px solid #eee;
+ vertical-align:top;font-variant-numeric:tabular-nums}}
+th{{color:#777;font-weight:normal;font-size:13px}}table.data td{{white-space:nowrap}}
+.figure{{max-width:100%}}.cards{{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:14px}}
+pre{{background:#f5f5f5;padding:10px;white-space:pre-wrap;overflow-wrap:anywhere}}summary{{cursor:pointer;color:#777}}
+""".strip()
+CARD_CSS = """
+.dishvl .strip{display:flex;gap:4px;margin-top:4px}
+.dishvl .strip img,.dishvl .strip .nophoto{width:110px;height:110px;object-fit:cover;border-radius:3px;box-sizing:border-box}
+.dishvl .strip .asked img{border:3px solid #b3362b}
+.dishvl .nophoto{display:inline-flex;align-items:center;justify-content:center;min-width:84px;min-height:84px;background:#eee;color:#777;font-size:12px}
+.dishvl .card{border:1px solid #e2e2e2;border-radius:6px;padding:12px;line-height:1.5}
+.dishvl .card>img{width:100%;max-height:230px;object-fit:contain;background:#f5f5f5}
+.dishvl .card p{margin:6px 0}.dishvl .prompt{background:#f2f5f8;padding:6px 8px;border-radius:4px;font-size:13px;overflow-wrap:anywhere}
+.dishvl .faint{color:#777;font-size:12px;overflow-wrap:anywhere}.dishvl .right{color:#2f7d4f}.dishvl .wrong{color:#b3362b}
+.dishvl .scores td{padding:1px 10px 1px 0;font-size:13px;text-align:left}
+.dishvl .scores i{display:inline-block;height:9px;background:#9db4c8}.dishvl .scores .truth td:first-child{font-weight:bold}
+.dishvl .cell{display:flex;align-items:center;justify-content:center;gap:6px;color:#777}
+.dishvl .cell img,.dishvl .cell .nophoto{width:84px;height:84px;object-fit:cover;border-radius:3px}
+.dishvl .badge{background:#f6e7c8;border-radius:4px;padding:2px 8px;font-size:13px}
 """.strip()

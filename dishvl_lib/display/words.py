@@ -12,7 +12,7 @@ _ENGLISH_CHINESE = {
     "no confusions among": "没有混淆，共", "confused pairs": "最常混淆的菜", "wrong": "答错", "of": "/", "right answers": "答对的例子",
     "not on the menu": "不在菜单上", "confusion matrix": "混淆矩阵", "share of the truth's questions": "占该菜题目的比例", "step": "步数",
     "loss": "损失", "validation loss": "验证损失", "learning rate": "学习率", "look-alikes": "相似的菜", "closest": "最相似",
-    "rank": "名次", "score": "得分", "dish": "菜品", "dishes": "道菜", "all dishes": "全部菜品", "all": "全部", "prompt": "提问", "scores": "得分", "best answers": "最好的三个回答",
+    "rank": "名次", "score": "得分", "dish": "菜品", "dishes": "道菜", "all dishes": "全部菜品", "best answers": "最好的三个回答",
     "worst answers": "最差的三个回答", "notes": "说明", "parameters": "参数", "reproduce": "复现命令", "confusions": "混淆", "curves": "曲线",
     "photo": "照片", "count": "次数", "share": "比例", "label wrong": "标注错误", "photo bad": "照片不可用", "real confusion": "确属混淆",
     "note": "备注", "marked": "已标记", "pairs": "混淆对", "choose a pair": "请点选一对菜品", "more photos": "更多照片", "compared with": "成对比较",

@@ -78,7 +78,12 @@ def ask(endpoint: Endpoint, messages: list[dict[str, Any]], schema_name: str, sc
     Tries at most MAX_ATTEMPTS times with growing pauses for rate limits, server errors and cut connections. Raises
     `EndpointError` when that is not enough, at once for a refused key, an unknown model and an exhausted quota.
     """
-    request = {"model": endpoint.model, "messages": messages, "temperature": 0, "response_format": {"type": "json_schema", "json_schema": {"name": schema_name, "schema": schema}}}
+    request = {
+        "model": endpoint.model,
+        "messages": messages,
+        "temperature": 0,
+        "response_format": {"type": "json_schema", "json_schema": {"name": schema_name, "schema": schema}},
+    }
     key = records.fingerprint(request)
     stored = journal.reply(key)
     if stored:
@@ -166,5 +171,7 @@ def _key(given: dict[str, Any], label: str) -> str:
     if not variable:
         return "none"
     if not os.environ.get(variable):
-        raise EndpointError(f"endpoint {label}: the environment variable {variable} is not set; export it with your key (or set annotators: [] to take names from the folders)")
+        raise EndpointError(
+            f"endpoint {label}: the environment variable {variable} is not set; export it with your key (or set annotators: [] to take names from the folders)"
+        )
     return os.environ[variable]

@@ -37,7 +37,10 @@ class Journal:
         """Note that a request is about to be sent; returns the attempt's number."""
         with self._lock:
             number = self._db.execute("SELECT COALESCE(MAX(attempt), 0) + 1 FROM attempts WHERE key = ?", (key,)).fetchone()[0]
-            self._db.execute("INSERT INTO attempts (key, attempt, endpoint, model, sent_at, status) VALUES (?, ?, ?, ?, ?, 'sent')", (key, number, endpoint, model, time.time()))
+            self._db.execute(
+                "INSERT INTO attempts (key, attempt, endpoint, model, sent_at, status) VALUES (?, ?, ?, ?, ?, 'sent')",
+                (key, number, endpoint, model, time.time()),
+            )
         return number
 
     def settle(self, key: str, attempt: int, status: str, http_status: int | None, body: str, usage: dict[str, int], seconds: float) -> None:

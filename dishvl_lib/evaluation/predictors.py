@@ -7,7 +7,7 @@ evaluation goes on where it was.
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,6 +84,17 @@ def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], jou
             os.fsync(file.fileno())
             bar.update(len(batch))
     return [done[row["id"]] for row in rows]
+
+
+def predict_all(predictors: Mapping[str, Callable[[], Predictor]], rows: Sequence[dict[str, Any]], folder: Path, batch_size: int = 16) -> list[dict[str, Any]]:
+    """predictions.jsonl: every predictor's answers to all `rows`. Each is opened only when it is its turn, then let go."""
+    made = []
+    for name, opened in predictors.items():
+        started = time.time()
+        answers = predict(name, opened(), rows, folder / f".answers_{name}.jsonl", batch_size)
+        print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
+        made += answers
+    return made
 
 
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:

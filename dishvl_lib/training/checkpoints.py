@@ -35,7 +35,9 @@ def load_trained(model: nn.Module, folder: Path) -> None:
     stored = load_file(folder / WEIGHTS)
     wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if odd := sorted(stored.keys() ^ wanted.keys()):
-        raise CheckpointError(f"{folder}: {len(odd)} tensors do not match what is trained now, the first is {odd[0]}; it was made with other trained parts or another base model")
+        raise CheckpointError(
+            f"{folder}: {len(odd)} tensors do not match what is trained now, the first is {odd[0]}; it was made with other trained parts or another base model"
+        )
     with torch.no_grad():
         for name, parameter in wanted.items():
             if stored[name].shape != parameter.shape:

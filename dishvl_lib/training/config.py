@@ -1,10 +1,11 @@
 """The training process' configuration: a JSON file that notebook 04 writes and `python -m dishvl_lib.training` reads."""
 
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from dishvl_lib.core import records
+from dishvl_lib.core import paths, records
 
 
 class TrainingConfig(BaseModel):
@@ -34,7 +35,8 @@ class TrainingConfig(BaseModel):
     per_device_eval_batch_size: int = Field(default=8, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     gradient_checkpointing: bool = False
-    dtype: str = "float32"
+    photo_augmentation: Literal["none", "flips"] = "none"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     min_pixels: int = Field(ge=784)
     max_pixels: int = Field(ge=784)
     lora_rank: int = Field(default=0, ge=0)
@@ -53,8 +55,6 @@ class TrainingConfig(BaseModel):
     def _fits_together(self):
         if self.max_pixels < self.min_pixels:
             raise ValueError(f"max_pixels {self.max_pixels} is below min_pixels {self.min_pixels}")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise ValueError(f"dtype must be float32 or bfloat16, got {self.dtype!r}")
         return self
 
     @property
@@ -69,6 +69,22 @@ class TrainingConfig(BaseModel):
 
     def write(self, path: Path) -> None:
         records.write_json(path, self.model_dump())
+
+
+def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
+    """The configuration from a notebook's parameters and `where`: base_model, image_root, the files, output_folder.
+
+    Raises ValueError naming the first parameter that is out of range.
+    """
+    chosen = {key: value for key, value in parameters.items() if key in TrainingConfig.model_fields}
+    placed = {key: str(value) for key, value in where.items()}
+    if chosen.get("deepspeed"):
+        placed["deepspeed"] = str(paths.resolve(chosen["deepspeed"]))
+    try:
+        return TrainingConfig(**{**chosen, **placed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"parameter {'.'.join(map(str, first['loc'])) or 'of 04_training'}: {first['msg']}") from None
 
 
 def read(path: str | Path) -> TrainingConfig:

@@ -22,8 +22,8 @@ class DataError(RuntimeError):
 class QuestionRows(Dataset):
     """One question per item. A photo that has gone or does not decode stops the training: nothing is replaced in silence."""
 
-    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, photo_cache_mb: int = 0):
-        self.file, self.qwen = Path(file), qwen
+    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, photo_cache_mb: int = 0, augmentation: str = "none"):
+        self.file, self.qwen, self.augmentation = Path(file), qwen, augmentation
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
@@ -37,39 +37,53 @@ class QuestionRows(Dataset):
         row = self.rows[index]
         human, gpt = (turn["value"] for turn in row["conversations"])
         try:
-            photo = self.photos[row["image"]]
+            image = self.photos[row["image"]]
         except images.ImageError as error:
             raise DataError(f"{self.file}, row {index + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
-        return inputs.build(self.qwen, photo, questions.question_of(human), gpt)
+        if self.augmentation == "flips":
+            image = turned(image, int(torch.randint(8, ())))
+        return inputs.build(self.qwen, inputs.photo_inputs(self.qwen, image), questions.question_of(human), gpt)
 
     def _check_photos_exist(self) -> None:
         gone = sorted({row["image"] for row in self.rows} - {row["image"] for row in self.rows if (self.photos.root / row["image"]).is_file()})
         if gone:
-            raise DataError(f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again")
+            raise DataError(
+                f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again"
+            )
 
 
 class Photos:
-    """Photos by path, as the vision tower reads them. Up to `budget_mb` of resized photos (3 bytes a pixel) are kept in memory."""
+    """Photos by path, at the size the vision tower reads. Up to `budget_mb` of them (3 bytes a pixel) are kept in memory."""
 
     def __init__(self, root: Path, qwen: Qwen, budget_mb: int):
         self.root, self.qwen, self.left = root, qwen, budget_mb * 2**20
         self.kept: dict[str, np.ndarray] = {}
 
-    def __getitem__(self, path: str) -> inputs.Photo:
+    def __getitem__(self, path: str) -> Image.Image:
         if path in self.kept:
-            return inputs.photo_inputs(self.qwen, Image.fromarray(self.kept[path]))
+            return Image.fromarray(self.kept[path])
         resized = resize(self.qwen, images.load_rgb(self.root / path))
         if 3 * resized.width * resized.height <= self.left:
             self.kept[path] = np.asarray(resized)
             self.left -= self.kept[path].nbytes
-        return inputs.photo_inputs(self.qwen, resized)
+        return resized
 
 
 def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
     """The photo at the size the image processor gives it, by the same filter, so that processing it later changes nothing."""
     processor = qwen.image_processor
-    height, width = smart_resize(image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
+    height, width = smart_resize(
+        image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"]
+    )
     return image.resize((width, height), Image.Resampling(int(processor.resample)))
+
+
+def turned(image: Image.Image, way: int) -> Image.Image:
+    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom, along the diagonal (bits of `way`)."""
+    for bit, flip in enumerate((Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE)):
+        if way >> bit & 1:
+            image = image.transpose(flip)
+    return image
 
 
 def collator(pad_token_id: int) -> Callable[[Sequence[inputs.Sample]], dict[str, Any]]:

@@ -47,7 +47,9 @@ def start(config: TrainingConfig) -> int:
     (folder / STOP).unlink(missing_ok=True)
     config.write(folder / CONFIG)
     with open(folder / LOG, "ab") as log:
-        process = subprocess.Popen(command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True)
+        process = subprocess.Popen(
+            command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True
+        )
     records.write_json(folder / PROCESS, {"pid": process.pid, "created": psutil.Process(process.pid).create_time()})
     return process.pid
 

@@ -22,7 +22,13 @@ def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
     groups = {"lora": {"parameters": trained, "trained": True, "learning_rate": config.learning_rate, "rank": config.lora_rank, "vision": config.lora_vision}}
-    return {"groups": groups, "parameters": total, "trained_parameters": trained, "trained_share": round(trained / total, 6), "weight_decay": config.weight_decay}
+    return {
+        "groups": groups,
+        "parameters": total,
+        "trained_parameters": trained,
+        "trained_share": round(trained / total, 6),
+        "weight_decay": config.weight_decay,
+    }
 
 
 def merge(model: PeftModel) -> torch.nn.Module:

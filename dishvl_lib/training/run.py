@@ -17,7 +17,17 @@ from dishvl_lib.vlm import freeze, inputs, qwen
 from dishvl_lib.vlm.recognizer import METADATA
 
 STOPPED = 3  # exit status when `dishvl stop` ended the run
-EXPECTED = (qwen.ModelError, freeze.ContractError, DataError, images.ImageError, TrainingStopped, checkpoints.CheckpointError, records.RecordError, ValueError, OSError)
+EXPECTED = (
+    qwen.ModelError,
+    freeze.ContractError,
+    DataError,
+    images.ImageError,
+    TrainingStopped,
+    checkpoints.CheckpointError,
+    records.RecordError,
+    ValueError,
+    OSError,
+)
 
 
 def main(config_file: str) -> int:
@@ -37,7 +47,7 @@ def train(config: TrainingConfig) -> int:
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     model = prepare(loaded, config)
-    train_rows = QuestionRows(config.train_file, config.image_root, loaded, config.photo_cache_mb)
+    train_rows = QuestionRows(config.train_file, config.image_root, loaded, config.photo_cache_mb, config.photo_augmentation)
     validation_rows = QuestionRows(config.validation_file, config.image_root, loaded, config.photo_cache_mb)
     config_hash = data_hash(config)
     trainer = DishTrainer(

@@ -38,7 +38,9 @@ class DishTrainer(Trainer):
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         if not torch.isfinite(loss):
-            raise TrainingStopped(f"the loss is {loss.item()} at step {self.state.global_step + 1}; lower the learning rate or look at the data, the last checkpoint is whole")
+            raise TrainingStopped(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}; lower the learning rate or look at the data, the last checkpoint is whole"
+            )
         return loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -50,7 +52,14 @@ class DishTrainer(Trainer):
         done, elapsed = self.state.global_step - self.first_step, time.time() - self.started
         eta = elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
         rates = {group["name"].split("/")[0]: group["lr"] for group in getattr(self.optimizer, "param_groups", []) if "name" in group}
-        row = {**logs, "step": self.state.global_step, "max_steps": self.state.max_steps, "learning_rates": rates, "elapsed_s": round(elapsed, 1), "eta_s": eta and round(eta, 1)}
+        row = {
+            **logs,
+            "step": self.state.global_step,
+            "max_steps": self.state.max_steps,
+            "learning_rates": rates,
+            "elapsed_s": round(elapsed, 1),
+            "eta_s": eta and round(eta, 1),
+        }
         with open(self.metrics_file, "a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -80,7 +89,9 @@ class Contract(TrainerCallback):
         idle = [name for name, p in self.model.named_parameters() if p.requires_grad and p.grad is None and not hasattr(p, "ds_id")]
         moving = [name for name, p in self.model.named_parameters() if not p.requires_grad and p.grad is not None]
         if idle or moving:
-            raise TrainingStopped(f"after the first step {len(idle)} trained tensors have no gradient and {len(moving)} frozen ones have one: {(idle + moving)[0]}")
+            raise TrainingStopped(
+                f"after the first step {len(idle)} trained tensors have no gradient and {len(moving)} frozen ones have one: {(idle + moving)[0]}"
+            )
 
 
 class StopFile(TrainerCallback):

@@ -56,7 +56,12 @@ def contract(model: nn.Module, learning_rates: Mapping[str, float], weight_decay
         trained = [p for _, p in members if p.requires_grad]
         if trained and len(trained) != len(members):
             raise ContractError(f"group {group} is only partly trained: {len(trained)} of {len(members)} tensors")
-        table[group] = {"parameters": sum(_size(p) for _, p in members), "tensors": len(members), "trained": bool(trained), "learning_rate": learning_rates[group] if trained else 0.0}
+        table[group] = {
+            "parameters": sum(_size(p) for _, p in members),
+            "tensors": len(members),
+            "trained": bool(trained),
+            "learning_rate": learning_rates[group] if trained else 0.0,
+        }
     total, seen = sum(one["parameters"] for one in table.values()), sum(_size(p) for p in model.parameters())
     if total != seen:
         raise ContractError(f"the groups hold {total:,} parameters, the model {seen:,}")

@@ -33,7 +33,9 @@ class Recognizer:
         self.qwen, self.metadata = loaded, metadata
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str | None = None, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None) -> "Recognizer":
+    def load(
+        cls, folder: str | Path, *, device: str | None = None, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None
+    ) -> "Recognizer":
         """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless given.
 
         `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on a CPU. Raises
@@ -47,7 +49,9 @@ class Recognizer:
         loaded = qwen.load(str(folder), dtype=dtype, device=device, **limits)
         wanted = metadata.get("input_fingerprint")
         if wanted and wanted != inputs.fingerprint(loaded):
-            raise qwen.ModelError(f"{file}: this folder was trained on other inputs (template, tokenizer or pixel limits) than are built now; use it with the DishVL version that trained it, and without other pixel limits")
+            raise qwen.ModelError(
+                f"{file}: this folder was trained on other inputs (template, tokenizer or pixel limits) than are built now; use it with the DishVL version that trained it, and without other pixel limits"
+            )
         return cls(loaded, metadata)
 
     def name(self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16) -> str | list[str]:

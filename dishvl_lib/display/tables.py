@@ -1,0 +1,41 @@
+"""The report's tables of accuracies and of comparisons between predictors."""
+
+import pandas as pd
+
+from dishvl_lib.display import cards
+from dishvl_lib.display.cards import escape
+from dishvl_lib.display.words import Words, missing, percent
+
+
+def accuracy_html(table: pd.DataFrame | None, words: Words) -> str:
+    """The accuracy table: n, correct, accuracy with its interval, chance and majority beside; '' for None."""
+    if table is None:
+        return ""
+    heads = ("protocol", "predictor", "correct", "accuracy", "interval", "chance", "majority", "menu size", "off menu", "per dish", "normalised")
+    rows = [_accuracy_row(row) for row in table.sort_values("protocol", kind="stable", key=_first_seen).to_dict("records")]
+    return cards.section(words("accuracy"), cards.table([words(head) for head in heads], rows))
+
+
+def _first_seen(values: pd.Series) -> pd.Series:
+    return pd.Series(pd.factorize(values)[0], index=values.index)
+
+
+def _accuracy_row(row: dict) -> list[str]:
+    off = percent(row.get("off_menu"))
+    size = "" if missing(row.get("menu_size")) else f"{row['menu_size']:.1f}".removesuffix(".0")
+    macro = "" if missing(row.get("macro_accuracy")) else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, {percent(row['macro_ci_high'])}]"
+    cells = [row["protocol"], row["predictor"], f"{row['correct']} / {row['n']}", percent(row["accuracy"])]
+    cells += [f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]", percent(row["chance"]), percent(row.get("majority")), size, off, macro]
+    return [escape(cell) for cell in [*cells, percent(row.get("accuracy_normalised"))]]
+
+
+def comparison_html(comparison: pd.DataFrame | None, predictor: str, words: Words) -> str:
+    if comparison is None or comparison.empty:
+        return ""
+    heads = [words(head) for head in ("protocol", "predictor", "same questions", "difference", "only reference right", "only predictor right")]
+    rows = [
+        [escape(row.protocol), escape(row.predictor), str(row.n), f"{100 * row.difference:+.1f}%", str(row.only_reference), str(row.only_predictor),
+         f"{row.p:.2g}"]
+        for row in comparison.itertuples()
+    ]  # fmt: skip
+    return cards.section(f"{predictor}: {words('compared with')}", cards.table([*heads, "McNemar p"], rows))

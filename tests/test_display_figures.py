@@ -1,0 +1,183 @@
+"""Figures are drawn from toys: what they say, that every photo stands in its place, and that no name breaks them."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dishvl_lib.core import records
+from dishvl_lib.display import figures, fonts
+
+PAIRS = pd.DataFrame({
+    "truth": ["红烧鱼", "红烧鱼块", "红烧鱼"], "answer": ["红烧鱼块", "not a dish", "红烧鱼"], "n": [2, 1, 5], "n_truth": [7, 1, 7],
+    "share": [2 / 7, 1.0, 5 / 7], "look_alike_rank": pd.array([1, None, None], dtype="Int64"), "truth_id": ["d1", "d2", "d1"],
+    "answer_id": ["d2", "", "d1"], "image_ids": [["d1-0", "d1-1"], ["d2-0"], ["d1-2"]],
+})  # fmt: skip
+
+
+def png(figure):
+    """The drawn pixels (height, width, 3): drawing must not fail, whatever the names hold."""
+    assert isinstance(figure, Figure)
+    return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB"))
+
+
+def said(figure):
+    return [text.get_text() for holder in (figure, *figure.axes) for text in holder.texts]
+
+
+def photos_in(figure):
+    return [axes for axes in figure.axes if axes.images]
+
+
+@pytest.fixture
+def without_font(monkeypatch):
+    monkeypatch.setattr(fonts, "_found", [])
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [])
+
+
+def test_the_grid_shows_every_photo_up_to_its_limit(tmp_path):
+    figure = figures.photo_grid(catalog(tmp_path), tmp_path, limit=5, columns=3)
+    assert len(photos_in(figure)) == 5
+    assert "5 of 12 photos" in said(figure)
+    assert png(figure).std() > 0
+
+
+def test_titles_must_fit_the_photos(tmp_path):
+    with pytest.raises(ValueError, match="12 photos need as many titles, got 1"):
+        figures.photo_grid(catalog(tmp_path), tmp_path, ["one"])
+
+
+def test_a_photo_that_is_gone_leaves_a_box_with_the_reason(tmp_path):
+    photos = catalog(tmp_path)
+    (tmp_path / photos["path"][0]).unlink()
+    figure = figures.photo_grid(photos.head(2), tmp_path)
+    assert len(photos_in(figure)) == 1 and "missing" in said(figure)
+
+
+def test_confused_pairs_show_both_dishes_count_share_and_rank(tmp_path):
+    figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path)
+    assert len(photos_in(figure)) == 3 + 3 + 3
+    assert "2 of 7 questions\nshare 28.6%\nlook-alike rank 1" in said(figure)
+    assert "1 of 1 questions\nshare 100.0%" in said(figure)
+    assert "wrong: 3 of 8" in said(figure)[0]
+    png(figure)
+
+
+def test_top_limits_the_pairs(tmp_path):
+    figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path, top=1)
+    assert len(photos_in(figure)) == 6 and "1 of 2" in said(figure)[0]
+
+
+def test_no_confusion_is_said_with_right_answers(tmp_path):
+    figure = figures.confusion_grid(PAIRS.iloc[2:], catalog(tmp_path), NAMES, tmp_path)
+    assert "no confusions among 5 questions" in said(figure)[0]
+    assert len(photos_in(figure)) == 1
+    assert "no confusions among 0 questions" in said(figures.confusion_grid(PAIRS.iloc[:0], catalog(tmp_path), NAMES, tmp_path))[0]
+
+
+def test_names_with_formulas_and_markup_are_drawn_as_they_are(tmp_path):
+    pairs = PAIRS.head(1).assign(truth=NAMES["d4"], answer=EVIL, truth_id="d4", answer_id="d3")
+    figure = figures.confusion_grid(pairs, catalog(tmp_path), NAMES, tmp_path)
+    assert NAMES["d4"] in said(figure) and EVIL in said(figure)
+    png(figure)
+    matrix = predictions().query("predictor == 'tuned' and protocol == 'naming'")
+    png(figures.confusion_matrix(matrix))
+
+
+def test_look_alikes_stand_beside_their_dish_with_scores(tmp_path):
+    figure = figures.similar_grid(SIMILAR, catalog(tmp_path), NAMES, tmp_path, rows=2)
+    assert len(photos_in(figure)) == (1 + 2) + (1 + 1)
+    assert {"0.950", "0.300"} <= set(said(figure))
+    png(figure)
+
+
+def test_look_alikes_may_come_from_a_csv_file_as_strings_or_be_none(tmp_path):
+    figure = figures.similar_grid(SIMILAR.astype(str), catalog(tmp_path), NAMES, tmp_path, rows=1)
+    assert "0.950" in said(figure)
+    assert "no look-alikes were found" in said(figures.similar_grid(SIMILAR.iloc[:0], catalog(tmp_path), NAMES, tmp_path))
+
+
+def accuracies():
+    return pd.DataFrame({
+        "predictor": ["tuned", "base"], "protocol": ["naming", "naming"], "n": [10, 10], "correct": [9, 1], "accuracy": [0.9, 0.1],
+        "ci_low": [0.6, 0.0], "ci_high": [0.98, 0.4], "chance": [0.05, 0.05], "majority": [0.2, 0.2],
+    })  # fmt: skip
+
+
+def test_bars_carry_n_interval_and_chance():
+    figure = figures.accuracy_bars(accuracies())
+    assert {"9 of 10 = 90.0%", "1 of 10 = 10.0%"} <= set(said(figure))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.9, 0.1]
+    assert any(np.allclose(np.array(lines.get_segments())[:, :, 0], 0.05) for lines in figure.axes[0].collections if len(lines.get_segments()))
+    png(figure)
+
+
+def test_bars_need_a_row_and_their_columns():
+    with pytest.raises(ValueError, match="no row"):
+        figures.accuracy_bars(accuracies().iloc[:0])
+    with pytest.raises(records.RecordError, match="chance"):
+        figures.accuracy_bars(accuracies().drop(columns="chance"))
+
+
+def test_curves_draw_what_the_log_has():
+    log = [{"step": 1, "loss": 3.0, "learning_rate": 1e-5}, {"step": 2, "eval_loss": 2.0, "eval_menu_accuracy": 0.5}, {"step": 3, "loss": 0.1, "note": "x"}]
+    figure = figures.loss_curves(log)
+    assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy", "learning rate"]
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3.0], [3, 0.1]]
+    assert figure.axes[0].get_yscale() == "log"
+    png(figure)
+    png(figures.loss_curves([{"step": 1}]))
+
+
+def test_the_matrix_holds_shares_and_keeps_dishes_taken_for_each_other_together():
+    rows = pd.DataFrame({"truth": list("aaaabbcc"), "answer": [*"aacc", "b", None, "c", "c"]})
+    figure = figures.confusion_matrix(rows)
+    axes = figure.axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert abs(names.index("a") - names.index("c")) == 1
+    shares = np.asarray(axes.images[0].get_array())
+    assert shares.shape == (3, 4) and shares.sum(axis=1).tolist() == [1, 1, 1]
+    assert shares[names.index("a"), names.index("c")] == 0.5 and shares[names.index("b"), 3] == 0.5
+
+
+def test_the_matrix_is_limited_and_says_so():
+    rows = pd.DataFrame({"truth": list("abcd"), "answer": list("bacd")})
+    figure = figures.confusion_matrix(rows, max_dishes=2)
+    assert "2 of 4 dishes, 4 questions" in figure.axes[0].get_title(loc="left")
+
+
+def test_the_matrix_refuses_a_mixture():
+    with pytest.raises(ValueError, match="one predictor"):
+        figures.confusion_matrix(predictions())
+    with pytest.raises(ValueError, match="no predictions"):
+        figures.confusion_matrix(predictions().iloc[:0])
+
+
+def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsys, without_font):
+    figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path, language="zh")
+    printed = capsys.readouterr().out
+    assert all(text.isascii() or set(text) <= {"→"} for text in said(figure))
+    assert "#1 红烧鱼" in printed and "#2 红烧鱼块" in printed and "apt-get install fonts-wqy-microhei" in printed
+    assert fonts.use_chinese_font() is None
+
+
+def test_labels_need_no_legend_when_they_can_be_drawn(without_font):
+    labels = fonts.Labels()
+    assert labels("rice") == "rice" and labels.legend() == ""
+    assert labels("米饭") == "#1" and labels("面") == "#2" and labels("米饭") == "#1"
+
+
+def test_a_broken_font_file_is_passed_over(monkeypatch, tmp_path):
+    (tmp_path / "simhei.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(fonts, "_found", [])
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [str(tmp_path / "simhei.ttf")])
+    assert fonts.use_chinese_font() is None
+
+
+def test_another_language_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'zh' or 'en'"):
+        figures.similar_grid(SIMILAR, catalog(tmp_path), NAMES, tmp_path, language="fr")

@@ -1,0 +1,132 @@
+"""The report is one page that asks the network for nothing and executes nothing that came from data."""
+
+import base64
+import io
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from display_toys import EVIL, NAMES, catalog, predictions
+from PIL import Image
+
+from dishvl_lib.display import figures, html
+from dishvl_lib.display.words import _ENGLISH_CHINESE, Words, missing, shorten
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and the text between."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def named(self, name):
+        return [attrs for tag, attrs in self.tags if tag == name]
+
+
+TABLE = pd.DataFrame({
+    "predictor": [EVIL, "base"], "protocol": ["menu", "menu"], "n": [10, 10], "correct": [9, 1], "accuracy": [0.9, 0.1], "ci_low": [0.6, 0.0],
+    "ci_high": [0.98, 0.4], "accuracy_normalised": [0.9, float("nan")], "chance": [0.05, 0.05], "majority": [0.2, 0.2], "menu_size": [20.0, 19.5],
+    "off_menu": [0.0, 0.0], "no_answer": [0, 1], "n_dishes": [4, 4], "macro_accuracy": [0.9, 0.1], "macro_ci_low": [0.8, 0.0], "macro_ci_high": [1.0, 0.2],
+})  # fmt: skip
+PAIRS = pd.DataFrame({
+    "truth": ["红烧鱼", EVIL], "answer": [EVIL, "not a dish"], "n": [2, 1], "n_truth": [3, 2], "share": [2 / 3, 0.5],
+    "look_alike_rank": pd.array([1, None], dtype="Int64"), "truth_id": ["d1", "d3"], "answer_id": ["d3", ""], "image_ids": [["d1-0"], ["d3-0"]],
+})  # fmt: skip
+
+
+@pytest.fixture
+def full(tmp_path):
+    raw = pd.DataFrame({"truth": [EVIL], "answer": ["<script>alert(2)</script>"], "n": [1], "equal_normalised": [False], "image_id": ["d3-0"]})
+    compared = pd.DataFrame({"predictor": ["base"], "protocol": ["menu"], "n": [10], "difference": [0.8], "only_reference": [8], "only_predictor": [0], "p": [0.008]})
+    path = html.report(
+        tmp_path / "report.html", title=f"report {EVIL}", table=TABLE, comparison=compared, figures={"bars": figures.accuracy_bars(TABLE)},
+        confusions=PAIRS, not_dishes=raw, predictions=predictions(), photos=catalog(tmp_path), names=NAMES, image_root=tmp_path,
+        notes=[f"names from folders, no annotator {EVIL}"], costs={"usd": 0.0}, parameters={"run_name": EVIL, "seed": 0},
+        command=f"dishvl run demo --set run_name='{EVIL}'",
+    )  # fmt: skip
+    return path.read_text("utf-8")
+
+
+def test_nothing_from_data_becomes_markup(full):
+    page = Elements(full)
+    assert not page.named("script")
+    assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert all(attrs["src"].startswith("data:image/") for attrs in page.named("img"))
+    assert EVIL in "".join(page.words)
+
+
+def test_the_page_asks_for_nothing_outside(full):
+    page = Elements(full)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object", "base", "form", "script"})
+    assert "http:" not in full and "https:" not in full and "@import" not in full and "url(" not in full
+    assert any("default-src 'none'" in attrs.get("content", "") for attrs in page.named("meta"))
+
+
+def test_every_part_is_there(full):
+    text = " ".join(Elements(full).words)
+    for part in ("9 / 10", "90.0%", "[60.0%, 98.0%]", "5.0%", "+80.0%", "0.008", "names from folders", "not a dish", "dishvl run demo", "seed", "question 4"):
+        assert part in text, part
+    assert "nan" not in text.lower().replace("naming", "")
+
+
+def test_best_answers_are_right_and_worst_are_the_surest_wrong_ones(full):
+    best, worst = full.split("best answers")[1].split("worst answers")
+    assert "menu-2" in best and "menu-0" not in best
+    assert worst.index("menu-0") < worst.index("menu-3") and "menu-4" not in worst
+    assert len(Elements("<h2>" + worst).named("img")) == 3
+
+
+def test_thumbnails_are_small_jpegs(full):
+    photos = [attrs["src"] for attrs in Elements(full).named("img") if attrs["src"].startswith("data:image/jpeg")]
+    assert photos
+    assert all(max(Image.open(io.BytesIO(base64.b64decode(source.split(",")[1]))).size) <= 300 for source in photos)
+
+
+def test_parts_without_data_are_left_out(tmp_path):
+    page = html.report(tmp_path / "empty.html", title="空", language="zh").read_text("utf-8")
+    assert 'lang="zh-CN"' in page and "<h2>" not in page
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.html"]
+
+
+def test_no_confusion_is_said_with_its_n(tmp_path):
+    right = PAIRS.head(1).assign(answer="红烧鱼", n=7)
+    assert "没有混淆，共 7 题数" in html.report(tmp_path / "r.html", title="t", confusions=right, language="zh").read_text("utf-8")
+
+
+def test_a_picture_file_is_put_inside(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "curve.png")
+    page = html.report(tmp_path / "r.html", title="t", figures={"curve": tmp_path / "curve.png"}).read_text("utf-8")
+    assert "data:image/png;base64," in page
+
+
+def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
+    photos = catalog(tmp_path)
+    (tmp_path / "d1/0.png").unlink()
+    page = html.report(tmp_path / "r.html", title="t", confusions=PAIRS, photos=photos, names=NAMES, image_root=tmp_path).read_text("utf-8")
+    assert "nophoto>missing" in page.replace('"', "")
+
+
+def test_photos_need_their_root_and_the_language_is_known(tmp_path):
+    with pytest.raises(ValueError, match="image_root"):
+        html.report(tmp_path / "r.html", title="t", photos=catalog(tmp_path))
+    with pytest.raises(ValueError, match="'zh' or 'en'"):
+        html.report(tmp_path / "r.html", title="t", language="de")
+
+
+def test_words_are_there_in_both_languages():
+    assert all(Words("en")(word) == word and Words("zh")(word) == chinese for word, chinese in _ENGLISH_CHINESE.items())
+    assert Words("zh").answer(None) == "没有回答" and Words("zh").answer("not a dish") == "不是菜名" and Words("zh").answer("米饭") == "米饭"
+
+
+def test_texts_are_cut_by_their_width():
+    assert shorten("红烧鱼块", 8) == "红烧鱼块"
+    assert shorten("红烧鱼块", 7) == "红烧鱼…"
+    assert missing(None) and missing(float("nan")) and missing(pd.NA) and not missing([]) and not missing("")
