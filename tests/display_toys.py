@@ -4,7 +4,7 @@ import pandas as pd
 from PIL import Image
 
 EVIL = "<img src=x onerror=alert(1)>"
-NAMES = {"d1": "红烧鱼", "d2": "红烧鱼块", "d3": EVIL, "d4": "a$b$ {c} \\frac"}
+NAMES = {"d1": "红烧鱼", "d2": "红烧鱼块", "d3": EVIL, "d4": "a$\\frac$ {c}"}
 SIMILAR = pd.DataFrame(
     [("d1", "d2", 1, 0.95, 3), ("d2", "d1", 1, 0.95, 3), ("d3", "d4", 1, 0.5, 1), ("d1", "d3", 2, 0.3, 0)],
     columns=["dish_id", "similar_id", "rank", "score", "n_votes"],

@@ -98,7 +98,7 @@ def test_parts_without_data_are_left_out(tmp_path):
 
 def test_no_confusion_is_said_with_its_n(tmp_path):
     right = PAIRS.head(1).assign(answer="红烧鱼", n=7)
-    assert "没有混淆，共 7 题数" in html.report(tmp_path / "r.html", title="t", confusions=right, language="zh").read_text("utf-8")
+    assert "没有混淆，共 7 题" in html.report(tmp_path / "r.html", title="t", confusions=right, language="zh").read_text("utf-8")
 
 
 def test_a_picture_file_is_put_inside(tmp_path):

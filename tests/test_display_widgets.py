@@ -1,6 +1,7 @@
 """The browser without a browser: filters, choosing a pair, marking a photo, and finding the mark again."""
 
 import csv
+import os
 
 import ipywidgets
 import pandas as pd
@@ -8,8 +9,10 @@ import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 
 from dishvl_lib.core import records
+from dishvl_lib.display import pairs
 from dishvl_lib.display.decisions import COLUMNS, DecisionFile
 from dishvl_lib.display.widgets import ConfusionBrowser
+from dishvl_lib.evaluation import confusion
 
 
 @pytest.fixture
@@ -89,6 +92,14 @@ def test_a_mark_is_written_at_once_with_its_note(make):
     assert "photo bad" in browser.cards["naming-1"].badge.value and browser.cards["naming-0"].badge.value == ""
 
 
+def test_a_mark_is_on_the_disk_when_the_handler_returns(make, monkeypatch):
+    browser, synced = make(), []
+    browser.select("红烧鱼", "红烧鱼块")
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(make.file.read_text("utf-8")))
+    browser.mark("naming-0", "photo bad")
+    assert len(synced) == 1 and "photo bad" in synced[0]
+
+
 def test_marks_are_there_again_and_the_last_one_counts(make):
     browser = make()
     browser.select("红烧鱼", "红烧鱼块")
@@ -126,6 +137,15 @@ def test_missing_and_foreign_answers_are_pairs_of_their_own(make):
     assert (NAMES["d4"], "no answer") in browser.pair_buttons and (EVIL, "not a dish") in browser.pair_buttons
     browser.select(NAMES["d4"], "no answer")
     assert browser.mark("naming-6", "photo bad")["answer"] == ""
+
+
+def test_the_browser_counts_as_the_evaluation_does():
+    rows = predictions().query("predictor == 'tuned' and protocol == 'naming'")
+    ours = pairs.count(rows.assign(shown=pairs.shown_answers(rows, NAMES))).set_index(["truth", "answer"])[["n", "n_truth"]]
+    theirs = confusion.confusions(rows, NAMES, SIMILAR).set_index(["truth", "answer"])
+    pd.testing.assert_frame_equal(ours.sort_index(), theirs[["n", "n_truth"]].sort_index())
+    assert (pairs.NOT_A_DISH, pairs.NO_ANSWER) == (confusion.NOT_A_DISH, confusion.NO_ANSWER)
+    assert pairs.ranks(SIMILAR, NAMES)["红烧鱼", "红烧鱼块"] == theirs.loc[("红烧鱼", "红烧鱼块"), "look_alike_rank"]
 
 
 def test_more_questions_come_on_demand(make):

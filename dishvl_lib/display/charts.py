@@ -44,7 +44,7 @@ def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en")
     """
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     records.require_columns(table, ("step",), "the training log")
-    words = Words(language if fonts.use_chinese_font() else "en")
+    words = Words(language if fonts.find_chinese_font() else "en")
     losses = {name: words(text) for name, text in (("loss", "loss"), ("eval_loss", "validation loss")) if _numbers(table, name)}
     others = [(text, [name for name in table.columns if key in str(name).lower() and _numbers(table, name)])
               for text, key in (("accuracy", "accuracy"), ("learning rate", "learning_rate"))]  # fmt: skip

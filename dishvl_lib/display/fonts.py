@@ -15,24 +15,29 @@ FILE_PATTERNS = (
 _found: list[str] = []
 
 
-def use_chinese_font() -> str | None:
-    """Puts the first Chinese font found before matplotlib's default fonts and returns its family name, or None.
+def find_chinese_font() -> str | None:
+    """The family name of the first Chinese font found, made known to matplotlib, or None.
 
     Font files are looked for anew until one is found: matplotlib's own list is a cache that misses new fonts.
     """
     if not _found:
         _found.extend(_add_first(font_manager.findSystemFonts()))
-    if not _found:
-        return None
-    others = [name for name in matplotlib.rcParams["font.sans-serif"] if name != _found[0]]
-    matplotlib.rcParams["font.sans-serif"] = [_found[0], *others]
-    matplotlib.rcParams["font.family"] = ["sans-serif"]
-    return _found[0]
+    return _found[0] if _found else None
+
+
+def use_chinese_font() -> str | None:
+    """Puts the Chinese font before matplotlib's default fonts, for all figures, and returns its name, or None."""
+    font = find_chinese_font()
+    if font:
+        others = [name for name in matplotlib.rcParams["font.sans-serif"] if name != font]
+        matplotlib.rcParams["font.sans-serif"] = [font, *others]
+        matplotlib.rcParams["font.family"] = ["sans-serif"]
+    return font
 
 
 def drawing_settings() -> dict:
     """rcParams to draw names under: the Chinese font if there is one, and no formulas (a name may hold `$`)."""
-    font = use_chinese_font()
+    font = find_chinese_font()
     families = [font, "DejaVu Sans"] if font else ["DejaVu Sans"]
     return {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False}
 
@@ -41,7 +46,7 @@ class Labels:
     """Turns names into text that can be drawn: the name itself, or #1, #2 ... with `legend` to say what they are."""
 
     def __init__(self):
-        self.font = use_chinese_font()
+        self.font = find_chinese_font()
         self.numbers: dict[str, int] = {}
 
     def __call__(self, name: object) -> str:

@@ -4,16 +4,17 @@ import pandas as pd
 
 from dishvl_lib.display import cards
 from dishvl_lib.display.cards import escape
-from dishvl_lib.display.words import Words, missing, percent
+from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
 
 
 def accuracy_html(table: pd.DataFrame | None, words: Words) -> str:
     """The accuracy table: n, correct, accuracy with its interval, chance and majority beside; '' for None."""
     if table is None:
         return ""
-    heads = ("protocol", "predictor", "correct", "accuracy", "interval", "chance", "majority", "menu size", "off menu", "per dish", "normalised")
+    heads = ("protocol", "predictor", "correct", "accuracy", "interval", "chance", "majority", "menu size", "off menu", "no answer", "per dish", "normalised")
     rows = [_accuracy_row(row) for row in table.sort_values("protocol", kind="stable", key=_first_seen).to_dict("records")]
-    return cards.section(words("accuracy"), cards.table([words(head) for head in heads], rows))
+    note = f"<p class=faint>{escape(HOW_TO_READ[words.language])}</p>"
+    return cards.section(words("accuracy"), cards.table([words(head) for head in heads], rows) + note)
 
 
 def _first_seen(values: pd.Series) -> pd.Series:
@@ -23,9 +24,10 @@ def _first_seen(values: pd.Series) -> pd.Series:
 def _accuracy_row(row: dict) -> list[str]:
     off = percent(row.get("off_menu"))
     size = "" if missing(row.get("menu_size")) else f"{row['menu_size']:.1f}".removesuffix(".0")
+    blank = "" if missing(row.get("no_answer")) else str(row["no_answer"])
     macro = "" if missing(row.get("macro_accuracy")) else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, {percent(row['macro_ci_high'])}]"
     cells = [row["protocol"], row["predictor"], f"{row['correct']} / {row['n']}", percent(row["accuracy"])]
-    cells += [f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]", percent(row["chance"]), percent(row.get("majority")), size, off, macro]
+    cells += [f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]", percent(row["chance"]), percent(row.get("majority")), size, off, blank, macro]
     return [escape(cell) for cell in [*cells, percent(row.get("accuracy_normalised"))]]
 
 
@@ -38,4 +40,4 @@ def comparison_html(comparison: pd.DataFrame | None, predictor: str, words: Word
          f"{row.p:.2g}"]
         for row in comparison.itertuples()
     ]  # fmt: skip
-    return cards.section(f"{predictor}: {words('compared with')}", cards.table([*heads, "McNemar p"], rows))
+    return cards.section(f"{words('compared with')}: {predictor}", cards.table([*heads, "McNemar p"], rows))

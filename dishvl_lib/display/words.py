@@ -7,7 +7,7 @@ import pandas as pd
 NOT_ANSWERS = {"not a dish": "不是菜名", "no answer": "没有回答"}
 _ENGLISH_CHINESE = {
     "accuracy": "准确率", "chance": "随机水平", "majority": "多数类水平", "interval": "95% 区间", "predictor": "预测器", "protocol": "任务",
-    "questions": "题数", "correct": "答对", "normalised": "归一化后相等", "menu size": "菜单长度", "off menu": "菜单外回答", "per dish": "按菜平均",
+    "questions": "题", "correct": "答对", "normalised": "归一化后相等", "menu size": "菜单长度", "off menu": "菜单外回答", "per dish": "按菜平均",
     "truth": "真实菜名", "answer": "回答", "answered": "被答成", "look-alike rank": "相似菜名次", "not a look-alike": "不在相似菜之列",
     "no confusions among": "没有混淆，共", "confused pairs": "最常混淆的菜", "wrong": "答错", "of": "/", "right answers": "答对的例子",
     "not on the menu": "不在菜单上", "confusion matrix": "混淆矩阵", "share of the truth's questions": "占该菜题目的比例", "step": "步数",
@@ -20,6 +20,14 @@ _ENGLISH_CHINESE = {
     "nothing to show": "没有可显示的内容", "no such answers": "没有这样的回答", "same questions": "共同题数", "costs": "费用", "seconds": "秒",
     "generated offline": "本页离线可用，不访问网络。", "registered photos of": "训练照片：", "photos of this pair": "这一对的题目照片", "others": "其他",
     "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
+}  # fmt: skip
+
+
+HOW_TO_READ = {
+    "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a blind draw from the menu, or from all true names. "
+          "Majority: always the name that is most often true. An answer that is missing counts as wrong.",
+    "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
+          "多数类水平：总是回答最常为真的菜名。没有回答算答错。",
 }  # fmt: skip
 
 

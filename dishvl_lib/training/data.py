@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm import inputs
@@ -42,7 +41,7 @@ class QuestionRows(Dataset):
             raise DataError(f"{self.file}, row {index + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
         if self.augmentation == "flips":
             image = turned(image, int(torch.randint(8, ())))
-        return inputs.build(self.qwen, inputs.photo_inputs(self.qwen, image), questions.question_of(human), gpt)
+        return inputs.build(self.qwen, inputs.photo_inputs(self.qwen, image, resized=True), questions.question_of(human), gpt)
 
     def _check_photos_exist(self) -> None:
         gone = sorted({row["image"] for row in self.rows} - {row["image"] for row in self.rows if (self.photos.root / row["image"]).is_file()})
@@ -62,20 +61,11 @@ class Photos:
     def __getitem__(self, path: str) -> Image.Image:
         if path in self.kept:
             return Image.fromarray(self.kept[path])
-        resized = resize(self.qwen, images.load_rgb(self.root / path))
+        resized = inputs.resize(self.qwen, images.load_rgb(self.root / path))
         if 3 * resized.width * resized.height <= self.left:
             self.kept[path] = np.asarray(resized)
             self.left -= self.kept[path].nbytes
         return resized
-
-
-def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
-    """The photo at the size the image processor gives it, by the same filter, so that processing it later changes nothing."""
-    processor = qwen.image_processor
-    height, width = smart_resize(
-        image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"]
-    )
-    return image.resize((width, height), Image.Resampling(int(processor.resample)))
 
 
 def turned(image: Image.Image, way: int) -> Image.Image:

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
@@ -46,7 +47,8 @@ def train(config: TrainingConfig) -> int:
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
-    model = prepare(loaded, config)
+    model, report = prepare(loaded, config)
+    announce(report, folder)
     train_rows = QuestionRows(config.train_file, config.image_root, loaded, config.photo_cache_mb, config.photo_augmentation)
     validation_rows = QuestionRows(config.validation_file, config.image_root, loaded, config.photo_cache_mb)
     config_hash = data_hash(config)
@@ -69,18 +71,29 @@ def train(config: TrainingConfig) -> int:
     return STOPPED if stopped else 0
 
 
-def prepare(loaded: qwen.Qwen, config: TrainingConfig) -> torch.nn.Module:
-    """The model with exactly the asked-for parts trainable (or LoRA adapters), and trainable.json written."""
+def prepare(loaded: qwen.Qwen, config: TrainingConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """The model with exactly the asked-for parts trainable (or LoRA adapters), and its contract.
+
+    In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in bfloat16): a step of
+    1e-6 is lost in bfloat16's 8 bits. DeepSpeed keeps such a copy itself.
+    """
     if config.lora_rank:
         model = lora.attach(loaded.model, config)
         report = lora.contract(model, config)
     else:
         freeze.apply(loaded.model, config.train_groups)
         model, report = loaded.model, freeze.contract(loaded.model, config.learning_rates, config.weight_decay)
+    if config.dtype == "bfloat16" and not config.deepspeed:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
+    return model, report
+
+
+def announce(report: dict[str, Any], folder: Path) -> None:
+    """Store and print what trains, once."""
     if int(os.environ.get("RANK", 0)) == 0:
-        records.write_json(Path(config.output_folder) / "trainable.json", report)
+        records.write_json(folder / "trainable.json", report)
         print(f"training {report['trained_parameters']:,} of {report['parameters']:,} parameters ({report['trained_share']:.2%})", flush=True)
-    return model
 
 
 def training_arguments(config: TrainingConfig) -> TrainingArguments:
@@ -128,9 +141,9 @@ def data_hash(config: TrainingConfig) -> str:
 def export_best(config: TrainingConfig, checkpoint: Path) -> None:
     """`best/`: a complete Hugging Face folder with the checkpoint's tensors in the base model, plus dishvl.json."""
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
-    model = prepare(loaded, config)
+    model, _ = prepare(loaded, config)
     checkpoints.load_trained(model, checkpoint)
-    loaded.model = lora.merge(model) if config.lora_rank else model
+    loaded.model = (lora.merge(model) if config.lora_rank else model).to(getattr(torch, config.dtype))
     folder = Path(config.output_folder)
     part = folder / ".best.part"
     shutil.rmtree(part, ignore_errors=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from dishvl_lib.core import questions, records
 from dishvl_lib.vlm.qwen import Qwen
@@ -40,13 +41,21 @@ class Sample:
     image_start: int
 
 
-def photo_inputs(qwen: Qwen, image: Image.Image) -> Photo:
+def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo:
     """Resize (bicubic, to multiples of 28), scale and cut into patches, within the processor's pixel limits.
 
-    Raises ValueError for an aspect ratio over 200.
+    `resized`: the photo went through `resize` before; resizing twice could change its size again. Raises ValueError
+    for an aspect ratio over 200.
     """
-    made = qwen.image_processor(images=[image], return_tensors="pt")
+    made = qwen.image_processor(images=[image], return_tensors="pt", do_resize=not resized)
     return Photo(made["pixel_values"], made["image_grid_thw"][0], qwen.image_processor.merge_size)
+
+
+def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
+    """The photo at the size, and by the filter, that `photo_inputs` gives it: what a cache of photos keeps."""
+    processor = qwen.image_processor
+    height, width = smart_resize(image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
+    return image.resize((width, height), Image.Resampling(int(processor.resample)))
 
 
 def prompt_text(question: str, num_image_tokens: int) -> str:

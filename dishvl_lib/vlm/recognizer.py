@@ -81,11 +81,11 @@ class Recognizer:
     def choose(self, photo: Source, menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1") -> Choice:
         """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu.
 
-        Never answers what is not on the menu. Raises ValueError for an empty menu, equal entries, or an entry that
+        Never answers what is not on the menu; the model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or an entry that
         cannot stand on one.
         """
-        menu = check_menu(menu)
-        scores = choose.log_probabilities(self.qwen, self._photo(photo), questions.ask(template, menu), menu)
+        entries = check_menu(menu)
+        scores = choose.log_probabilities(self.qwen, self._photo(photo), questions.ask(template, entries), entries)
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])

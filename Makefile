@@ -1,0 +1,33 @@
+# make demo | test | test-faults | test-browser | lint | bench: each makes .venv and installs on a fresh machine.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-faults test-browser lint bench clean-venv
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/dishvl demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/faults --ignore=tests/browser
+
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -q tests/faults
+	$(BIN)/python -m pytest -q -m slow --ignore=tests/browser --ignore=tests/faults
+
+test-browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
+	$(BIN)/python -m pytest -q tests/browser
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(STAMP)
+	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done

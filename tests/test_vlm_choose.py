@@ -1,0 +1,83 @@
+"""Menu scoring: exact equality with one plain forward per entry, and with the greedy walk."""
+
+import pytest
+import tiny
+import torch
+
+from dishvl_lib.core import questions
+from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm.recognizer import Recognizer, check_menu
+
+MENUS = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红", "红烧"], ["麻婆豆腐"], [f"菜{i}" for i in range(40)]]
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return tiny.model()
+
+
+def plain_score(loaded, photo, question, entry):
+    """The summed log-probability of one entry by transformers' own forward."""
+    batch = inputs.collate([inputs.build(loaded, photo, question, entry)], 0)
+    labels = batch.pop("labels")[:, 1:]
+    with torch.no_grad():
+        logits = loaded.model(**batch).logits[:, :-1].log_softmax(-1)
+    rows = labels != inputs.IGNORE
+    return logits[rows].gather(1, labels[rows][:, None]).sum()
+
+
+@pytest.mark.parametrize("menu", MENUS, ids=len)
+@pytest.mark.parametrize("size", [(64, 48), (90, 40)])
+def test_every_entry_scores_as_in_a_forward_of_its_own(loaded, menu, size):
+    photo, question = inputs.photo_inputs(loaded, tiny.photo(7, size)), questions.ask("menu-1", menu)
+    scores = choose.log_probabilities(loaded, photo, question, menu)
+    plain = torch.stack([plain_score(loaded, photo, question, entry) for entry in menu])
+    torch.testing.assert_close(scores, plain, atol=1e-4, rtol=0)
+
+
+def test_a_photo_changes_the_scores(loaded):
+    first, second = (choose.log_probabilities(loaded, inputs.photo_inputs(loaded, tiny.photo(seed)), "什么菜？", tiny.NAMES) for seed in (1, 2))
+    assert (first - second).abs().max() > 1e-3
+
+
+def test_the_trie_shares_prefixes_and_keeps_every_entry():
+    trie = choose.build_trie([[1, 2, 9], [1, 9], [1, 2, 3, 9]])
+    assert len(trie.token) == 6
+    assert [[trie.token[node] for node in path] for path in trie.path] == [[1, 2, 9], [1, 9], [1, 2, 3, 9]]
+    assert trie.depth == [1, 2, 3, 2, 3, 4]
+
+
+def test_bad_tries_are_refused():
+    with pytest.raises(ValueError, match="same to the tokenizer"):
+        choose.build_trie([[1, 9], [1, 9]])
+    with pytest.raises(ValueError, match="at least one entry"):
+        choose.build_trie([])
+
+
+def test_choose_ranks_the_menu_and_answers_only_from_it(loaded):
+    recognizer = Recognizer(loaded, {})
+    choice = recognizer.choose(tiny.photo(), tiny.NAMES, top_k=5)
+    shares = [share for _, share in choice.entries]
+    assert choice.answer == choice.entries[0][0] and {entry for entry, _ in choice.entries} == set(tiny.NAMES)
+    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1)
+
+
+def test_choose_many_equals_single_menus(loaded):
+    recognizer = Recognizer(loaded, {})
+    assert recognizer.choose_many(tiny.photo(), MENUS[:2]) == [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]]
+
+
+def test_the_entry_comes_back_as_it_was_written(loaded):
+    assert Recognizer(loaded, {}).choose(tiny.photo(), ["素鸡（豆制品）"]).answer == "素鸡（豆制品）"
+
+
+@pytest.mark.parametrize(("menu", "words"), [([], "empty"), (["红烧鱼", "红烧鱼 "], "twice"), (["a、b"], "、"), (["长" * 500], "500 characters"), ("红烧鱼", "list of names")])
+def test_menus_that_cannot_be(menu, words):
+    with pytest.raises(ValueError, match=words):
+        check_menu(menu)
+
+
+def test_names_do_not_depend_on_the_company(loaded):
+    recognizer = Recognizer(loaded, {})
+    photos = [tiny.photo(seed, size) for seed, size in enumerate([(64, 48), (48, 64), (120, 40)])]
+    assert recognizer.name(photos) == [recognizer.name(photo) for photo in photos]
