@@ -49,25 +49,20 @@ def dishes(
 ) -> list[dict[str, Any]]:
     """One record per dish: dish_id, folders, name, name_source, aliases, n_images, card, introduction, recipe, source, review.
 
-    The name is the first of: a decision (CSV folder,name), `names_csv` (folder,name), the first annotator, the cleaned
-    folder name. Two dishes that end with one name are marked `same_name` for the review and stay apart. Raises
+    The name is the first of: a decision (CSV folder,name), `names_csv` (folder,name), the first annotator that knows the
+    dish (more than its name; its card and texts are the dish's), the cleaned folder name. Two dishes that end with one name are marked `same_name` for the review and stay apart. Raises
     `EndpointError` when a server cannot be used at all; a single bad answer is recorded and the folder's name stands.
     """
     own = photos[~photos.split.str.startswith("site:")]
     given = {"names_csv": read_names(names_csv), "decision": read_names(decisions)}
     journal = Journal(journal_file)
     jobs = [(dish_id, part) for dish_id, part in own.groupby("dish_id", sort=True)]
-    with ThreadPoolExecutor(max([1, *(one.concurrency for one in endpoints)])) as pool:
-        made = list(
-            tqdm(
-                pool.map(lambda job: _dish(*job, Path(image_root), endpoints, journal, given), jobs),
-                total=len(jobs),
-                desc="dishes",
-                mininterval=10,
-                disable=len(jobs) < 200,
-            )
-        )
-    journal.close()
+    try:
+        with ThreadPoolExecutor(max([1, *(one.concurrency for one in endpoints)])) as pool:
+            asked = pool.map(lambda job: _dish(*job, Path(image_root), endpoints, journal, given), jobs)
+            made = list(tqdm(asked, total=len(jobs), desc="dishes", mininterval=10, disable=len(jobs) < 200))
+    finally:
+        journal.close()
     return _mark_same_names(made)
 
 
@@ -100,10 +95,10 @@ def _dish(
 ) -> dict[str, Any]:
     folders = sorted(photos.folder.unique())
     answers = [_ask_about(one, folders[0], _typical_photo(photos, image_root), journal) for one in endpoints]
-    card = next((a["card"] for a in answers if a["card"] and not a["card"].only_name), None)
-    named = next((a["card"].name for a in answers if a["card"] and a["card"].name), "") if card else ""
+    known = [answer for answer in answers if answer["card"] and not answer["card"].only_name]
+    card, texts = (known[0]["card"], known[0]["texts"]) if known else (None, DishTexts())
+    named = next((answer["card"].name for answer in known if names.clean(answer["card"].name)), "")
     name, source = _settle_name(folders, named, dish_id, given)
-    texts = answers[0]["texts"] if answers and card else DishTexts()
     return {
         "dish_id": dish_id,
         "folders": folders,
@@ -160,8 +155,13 @@ def _ask_one(endpoint: Endpoint, messages: list[dict[str, Any]], schema_name: st
     try:
         return schema.model_validate(json.loads(_without_fence(reply.text))), reply, ""
     except (ValueError, ValidationError) as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        first = _first_problem(error) if isinstance(error, ValidationError) else str(error)
         return None, reply, f"{schema_name}: the answer does not fit the schema ({first}); its text is in the journal"
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
 
 
 def _without_fence(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dishvl_lib.core import images, names, records
 COLUMNS = ("image_id", "path", "dish_id", "folder", "site", "frame", "taken_on", "width", "height", "sha256", "phash")
 REJECTED_COLUMNS = ("path", "reason", "detail")
 SITE_PREFIX = "site:"
+MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
 
 
 class CatalogError(ValueError):
@@ -57,9 +59,11 @@ def scan(
 
     photos: COLUMNS plus `split` ('' or 'site:NAME'); paths are relative to `image_root` (those of sites may begin with
     '..'). Photos are decoded completely, in `workers` threads. `max_dishes`, `max_photos_per_dish`: 0 takes all.
-    Raises `CatalogError` when there is no folder, no photo, or fewer than two dishes.
+    Symbolic links to folders are not followed and are reported. Raises `CatalogError` when there is no folder, no photo,
+    or fewer than two dishes, and for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
+    _check_sites(image_root, sites)
     found, left_out = _list_files(image_root, "")
     for site in sites:
         more, out = _list_files(Path(site["image_root"]), site["name"])
@@ -68,7 +72,8 @@ def scan(
     rows, bad = _examine(found, image_root, workers)
     photos = pd.DataFrame(rows, columns=[*COLUMNS, "split"])
     photos, two_labels = _without_two_labels(photos)
-    rejected = pd.DataFrame([*_relative(left_out + cut, image_root), *bad, *two_labels], columns=REJECTED_COLUMNS)
+    photos, not_outside = _without_own_photos(photos)
+    rejected = pd.DataFrame([*_relative(left_out + cut, image_root), *bad, *two_labels, *not_outside], columns=REJECTED_COLUMNS)
     _check_enough(photos, rejected, image_root)
     return photos.reset_index(drop=True), rejected.sort_values(["reason", "path"], ignore_index=True)
 
@@ -78,21 +83,37 @@ def _list_files(root: Path, source: str) -> tuple[list[_Found], list[tuple[Path,
     where = f"site {source}: " if source else "image_root: "
     if not root.is_dir():
         raise CatalogError(f"{where}no folder {root}; it must hold one folder of photos per dish")
-    found, left_out = [], []
-    for directory, folders, files in os.walk(root):
+    found, left_out, closed = [], [], []
+    for directory, folders, files in os.walk(root, onerror=closed.append):
         folders.sort()
+        left_out += [
+            (Path(directory) / name, "link to a folder", "links are not followed; put the folder itself there")
+            for name in folders
+            if os.path.islink(os.path.join(directory, name))
+        ]
         for name in sorted(files):
             file = Path(directory) / name
-            parts = file.relative_to(root).parts
-            if len(parts) == 1:
-                left_out.append((file, "not in a dish folder", "it lies beside the dish folders"))
-            elif any(part.startswith(".") for part in parts):
-                left_out.append((file, "hidden file", "its name begins with a dot"))
-            elif file.suffix.lower() not in images.PHOTO_SUFFIXES:
-                left_out.append((file, "not a photo file", f"suffix {file.suffix or 'missing'}"))
+            refused = _refusal(file, file.relative_to(root).parts)
+            if refused:
+                left_out.append((file, *refused))
             else:
-                found.append(_Found(file, parts[-2], source))
-    return found, left_out
+                found.append(_Found(file, file.parent.name, source))
+    return found, left_out + [(Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed]
+
+
+def _refusal(file: Path, parts: tuple[str, ...]) -> tuple[str, str] | None:
+    """(reason, detail) for a file that is not a dish's photo by its name or kind, before anything is read."""
+    if len(parts) == 1:
+        return "not in a dish folder", "it lies beside the dish folders"
+    if any(part.startswith(".") for part in parts):
+        return "hidden file", "its name begins with a dot"
+    if file.suffix.lower() not in images.PHOTO_SUFFIXES:
+        return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}"
+    if any(printable(part) != part for part in parts):
+        return "unreadable name", "the name is not UTF-8; rename it"
+    if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):
+        return "not a photo file", "it is a device, pipe or socket"
+    return None
 
 
 def _rehearsal(found: list[_Found], max_dishes: int, max_photos: int) -> tuple[list[_Found], list[tuple[Path, str, str]]]:
@@ -124,16 +145,18 @@ def _read_photo(one: _Found, image_root: Path) -> dict[str, Any] | tuple[str, st
     path = relative_path(one.file, image_root)
     try:
         content = one.file.read_bytes()
-        width, height = images.upright_size(one.file)
+        width, height = images.upright_size(content)
         image = images.load_rgb(content, draft_size=(64, 64))
     except images.ImageError as error:
         return path, error.reason, error.detail
     except OSError as error:
         return path, "unreadable", error.strerror or str(error)
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        return path, "too narrow", f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
     frame, taken = names.frame_of(one.file.stem)
     parsed = names.parse_folder(one.folder)
     return {
-        "image_id": hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16],
+        "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
         "path": path,
         "dish_id": _dish_id(one),
         "folder": one.folder,
@@ -146,6 +169,11 @@ def _read_photo(one: _Found, image_root: Path) -> dict[str, Any] | tuple[str, st
         "phash": f"{duplicates.perceptual_hash(image):016x}",
         "split": SITE_PREFIX + one.source if one.source else "",
     }
+
+
+def printable(text: str) -> str:
+    """The text with bytes that are no UTF-8 (in names from the file system) as \\udcXX escapes, so that it can be written."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def relative_path(file: Path, image_root: Path) -> str:
@@ -168,8 +196,30 @@ def _without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[
     return photos.drop(out.index), rows
 
 
+def _without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
+    """An outside site must be outside: its photos whose bytes also lie under `image_root` would be tested on what was learned."""
+    own = photos[photos.split == ""].drop_duplicates("sha256").set_index("sha256").path
+    out = photos[(photos.split != "") & photos.sha256.isin(own.index)]
+    return photos.drop(out.index), [(row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}") for row in out.itertuples()]
+
+
 def _relative(left_out: Iterable[tuple[Path, str, str]], image_root: Path) -> list[tuple[str, str, str]]:
-    return [(relative_path(file, image_root), reason, detail) for file, reason, detail in left_out]
+    return [(printable(relative_path(file, image_root)), reason, detail) for file, reason, detail in left_out]
+
+
+def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
+    """Every site has a name and a folder of its own, neither inside another nor around it: a photo has one origin."""
+    taken = {"image_root": image_root.resolve()}
+    for number, site in enumerate(sites, start=1):
+        if missing := [key for key in ("name", "image_root") if not site.get(key)]:
+            raise CatalogError(f"sites: number {number} has no {missing[0]}; each site needs name and image_root")
+        if site["name"] in taken:
+            raise CatalogError(f"sites: the name {site['name']!r} is taken; give each site a name of its own")
+        folder = Path(site["image_root"]).resolve()
+        for other, root in taken.items():
+            if folder.is_relative_to(root) or root.is_relative_to(folder):
+                raise CatalogError(f"site {site['name']}: its folder {folder} overlaps with that of {other} ({root}); move one of them")
+        taken[site["name"]] = folder
 
 
 def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path) -> None:

@@ -4,11 +4,24 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 MAX_IMAGE_PIXELS = 100_000_000
+# What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing exotic.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
+
+_TURNS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class ImageError(ValueError):
@@ -32,25 +45,25 @@ def load_rgb(
     `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))
+        return _to_rgb(_upright(source))
     image = _open(source)
     width, height = image.size
     if width * height > max_image_pixels:
+        image.close()
         raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
     if draft_size and image.format == "JPEG":
         image.draft(None, draft_size)
     try:
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _to_rgb(_upright(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
-def upright_size(source: str | Path) -> tuple[int, int]:
+def upright_size(source: str | Path | bytes) -> tuple[int, int]:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
     with _open(source) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
+        return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
@@ -67,10 +80,10 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if isinstance(source, bytes):
             if not source:
                 raise ImageError("empty", "0 bytes")
-            return Image.open(io.BytesIO(source))
+            return Image.open(io.BytesIO(source), formats=FORMATS)
         if Path(source).stat().st_size == 0:
             raise ImageError("empty", "0 bytes")
-        return Image.open(source)
+        return Image.open(source, formats=FORMATS)
     except FileNotFoundError:
         raise ImageError("missing", f"no such file: {source}") from None
     except UnidentifiedImageError:
@@ -81,6 +94,20 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError("damaged", str(error)) from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 when there is none or the EXIF block itself is broken, which spoils no pixel."""
+    try:
+        found = image.getexif().get(0x0112, 1)
+    except Exception:  # a broken block raises whatever its parser met
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    turn = _TURNS[_orientation(image)]
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-FOLDER_PATTERN = r"^(?P<name>.+?)(?P<number>\d*)@(?P<site>[^@]+)_(?P<date>\d{8})$"
+FOLDER_PATTERN = r"^(?P<name>.*?\D|\d+)(?P<number>\d*)@(?P<site>[^@]+)_(?P<date>\d{8})$"
 LONG_FILE_PATTERN = r"^(?P<time>\d{14})_(?P<device>[^_]+)_(?P<frame>[^$#]+)\$(?P<box>\d+_\d+_\d+_\d+)#(?P<counter>\d+)$"
 SHORT_FILE_PATTERN = r"^(?P<time>\d{14})-(?P<crop>\d+)#(?P<counter>\d+)$"
 FILE_PATTERNS = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN)
@@ -74,4 +74,6 @@ def problem_with(name: str) -> str:
         return f"it holds {MENU_SEPARATOR!r} or a line break, which separate menu entries; rename it in names_csv"
     if len(name) > MAX_NAME_LENGTH:
         return f"it has {len(name)} characters (at most {MAX_NAME_LENGTH}); shorten it in names_csv"
+    if "<image>" in name or "<|" in name:
+        return "it holds a mark that the model reads as a command (<image> or <|); rename it in names_csv"
     return ""

@@ -1,7 +1,7 @@
 """Where things are: project, outputs, cache, runs.
 
-Relative paths in params count from the project root, wherever the notebook was started. The environment variable
-DISHVL_OUTPUTS moves `outputs/` to another disk.
+Relative paths in params, and in the environment variable DISHVL_OUTPUTS that moves `outputs/` to another disk, count
+from the project root, wherever the notebook was started.
 """
 
 import os
@@ -14,7 +14,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 def outputs() -> Path:
     """The folder of all runs and caches."""
-    return Path(os.environ.get("DISHVL_OUTPUTS") or PROJECT_ROOT / "outputs").resolve()
+    return resolve(os.environ.get("DISHVL_OUTPUTS") or "outputs")
 
 
 def cache(name: str) -> Path:
@@ -31,7 +31,7 @@ def resolve(path: str | Path) -> Path:
 
 def run_folder(run_name: str) -> Path:
     """`outputs/<run_name>`. Raises ValueError for a name that could not be a folder of its own."""
-    if not re.fullmatch(r"[^\s/\\.][^/\\\n]*", run_name or "") or run_name == "cache":
+    if not re.fullmatch(r"[^\s/\\.\0][^/\\\n\0]*", run_name or "") or run_name == "cache":
         raise ValueError(f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', without / or leading dot)")
     return outputs() / run_name
 

@@ -21,7 +21,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is fsynced and renamed, otherwise removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
         yield temporary
         with open(temporary, "rb") as file:
@@ -59,15 +59,18 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
 def iter_jsonl(path: str | Path) -> Iterator[dict]:
     """One dict a line; raises `RecordError` with file and line number."""
     try:
-        file = open(path, encoding="utf-8")
+        file = open(path, "rb")
     except FileNotFoundError:
         raise RecordError(f"{path} is missing") from None
     with file:
         for number, line in enumerate(file, start=1):
             try:
-                yield json.loads(line)
+                row = json.loads(line.decode("utf-8"))
             except ValueError as error:
                 raise RecordError(f"{path}, line {number} is not valid JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise RecordError(f"{path}, line {number} must be a JSON object, it is {type(row).__name__}")
+            yield row
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
@@ -88,10 +91,13 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     path = Path(path)
     if not path.exists():
         raise RecordError(f"{path} is missing")
-    if path.suffix == ".parquet":
-        table = pd.read_parquet(path)
-    else:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    try:
+        if path.suffix == ".parquet":
+            table = pd.read_parquet(path)
+        else:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise RecordError(f"{path} cannot be read as a table ({' '.join(str(error).split())})") from None
     return require_columns(table, columns, path)
 
 

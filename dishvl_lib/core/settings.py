@@ -7,6 +7,7 @@ types with the file, the key and a suggestion, before anything runs.
 import ast
 import difflib
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,19 @@ class Parameter:
         if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         try:
-            return TypeAdapter(TYPES[self.type]).validate_python(value, strict=True)
+            checked = TypeAdapter(TYPES[self.type]).validate_python(value, strict=True)
         except ValidationError:
             raise SettingsError(f"{where}: {self.name} must be {self.type}, got {value!r}{self._remedy(value)}") from None
+        if isinstance(checked, float) and not math.isfinite(checked):
+            raise SettingsError(f"{where}: {self.name} must be a finite number, got {value!r}")
+        return checked
 
     def _remedy(self, value: Any) -> str:
-        if self.type == "float" and isinstance(value, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", value):
-            return f"; YAML reads {value} as text, write {value.replace('e', '.0e', 1)}"
+        if self.type == "float" and isinstance(value, str) and (found := re.fullmatch(r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)", value)):
+            whole, fraction, sign, exponent = found.groups()
+            return f"; YAML reads {value} as text, write {whole}{fraction or '.0'}e{sign or '+'}{exponent}"
+        if self.type == "str" and value is None:
+            return f'; for none write {self.name}: ""'
         if self.type == "str" and not isinstance(value, str):
             return f"; put it in quotes: {self.name}: {json.dumps(str(value))}"
         return ""
@@ -150,6 +157,8 @@ def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
     if folder in seen:
         raise SettingsError(f"{folder / COMMON_FILE}: profiles name each other as base: {' -> '.join(p.name for p in (*seen, folder))}")
     base = _read_yaml(folder / COMMON_FILE).get(BASE_KEY)
+    if base is not None and not isinstance(base, str):
+        raise SettingsError(f"{folder / COMMON_FILE}: {BASE_KEY} must be the name of a profile, got {base!r}")
     below = _layers(profile_folder(base), (*seen, folder)) if base else []
     return [*below, folder]
 
@@ -165,6 +174,7 @@ def _apply_folder(folder: Path, declared: dict[str, dict[str, Parameter]], value
                 continue
             for stage in stages:
                 if key not in declared[stage]:
+                    _refuse_misplaced(str(file), str(key), declared)
                     _refuse_unknown(str(file), str(key), set(declared[stage]))
                 values[stage][key] = declared[stage][key].check(value, str(file))
 
@@ -186,6 +196,12 @@ class _UniqueKeys(yaml.SafeLoader):
         if twice:
             raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is there twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+def _refuse_misplaced(where: str, key: str, declared: dict[str, dict[str, Parameter]]) -> None:
+    owners = [f"{stage}.yaml" for stage in declared if key in declared[stage]]
+    if owners:
+        raise SettingsError(f"{where}: {key} does not belong here; put it in {' and '.join(owners)}")
 
 
 def _refuse_unknown(where: str, key: str, known: set[str], what: str = "parameter") -> None:

@@ -29,6 +29,8 @@ NEEDS = {
     "05_evaluation": ("01_annotation", "02_similar_dishes", "03_dataset", "04_training"),
 }
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
+# Parameters that name a file: what is in it is an input too.
+FILE_KEYS = {"01_annotation": ("names_csv",), "02_similar_dishes": ("weights",)}
 SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
 # Parameters that change what is shown or where things lie, not what is made.
 NOT_CONTENT = {"run_name", "upstream_run", "browse", "language"}
@@ -111,7 +113,7 @@ class Stage:
         if self.done:
             print(f"{self.name} was finished before with the same parameters and inputs; nothing was changed.")
             return
-        files = {str(p.relative_to(self.folder)): p for p in sorted(self.folder.rglob("*")) if p.is_file() and not p.name.startswith((".", "_"))}
+        files = _outputs(self.folder)
         marker = {
             **extra,
             "stage": self.name,
@@ -140,7 +142,7 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
     name = paths.full_stage_name(name)
     params = settings.check_values(name, namespace)
     upstream = {stage: find_stage(params, stage) for stage in NEEDS[name]}
-    begun = {"parameters": content_parameters(name, params), "inputs": inputs_of(name, params["run_name"], upstream)}
+    begun = {"parameters": content_parameters(name, params), "inputs": inputs_of(name, params, upstream)}
     folder = paths.stage_folder(params["run_name"], name)
     done = _claim(folder, name, begun)
     stage = Stage(name, params, folder, upstream, begun, done)
@@ -158,7 +160,7 @@ def state(params: dict[str, Any], name: str) -> str:
         return "changed parameters"
     try:
         upstream = {stage: find_stage(params, stage) for stage in NEEDS[name]}
-        same = marker["inputs"] == inputs_of(name, params["run_name"], upstream)
+        same = marker["inputs"] == inputs_of(name, params, upstream)
         check_outputs(folder)
     except StageError:
         return "changed inputs"
@@ -216,17 +218,20 @@ def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
 
 
-def inputs_of(name: str, run_name: str, upstream: dict[str, Path]) -> dict[str, str]:
-    """{file: sha256} of everything a stage starts from: earlier stages' outputs and people's decisions."""
+def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
+    """{file: sha256} of everything a stage starts from: earlier stages' outputs, people's decisions, files named in parameters."""
     found = {}
     for stage, folder in upstream.items():
         for file, described in records.read_json(folder / SUCCESS)["outputs"].items():
             if Path(file).suffix not in (".png", ".html", ".log"):
                 found[f"{stage}/{file}"] = described["sha256"]
     for kind in DECISIONS.get(name, ()):
-        file = paths.decisions_file(run_name, kind)
+        file = paths.decisions_file(params["run_name"], kind)
         if file.exists():
             found[f"decisions/{file.name}"] = records.sha256_file(file)
+    for key in FILE_KEYS.get(name, ()):
+        if params.get(key) and paths.resolve(params[key]).is_file():
+            found[f"{key}: {params[key]}"] = records.sha256_file(paths.resolve(params[key]))
     return found
 
 
@@ -294,6 +299,12 @@ def _print_header(stage: Stage) -> None:
 def _describe(path: Path) -> dict[str, Any]:
     status = path.stat()
     return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": records.sha256_file(path)}
+
+
+def _outputs(folder: Path) -> dict[str, Path]:
+    """What a stage wrote: every file that neither is nor lies in something hidden (.part, .ipynb_checkpoints), without our own markers."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(name): path for name, path in files.items() if not path.name.startswith("_") and not any(part.startswith(".") for part in name.parts)}
 
 
 def _write(path: Path, value: Any) -> None:

@@ -38,15 +38,27 @@ def leaks(photos: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it does not)."""
-    menus = [row for row in rows if row["kind"] == "menu"]
+    """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it does not).
+
+    `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are not tested.
+    """
+    asked = [row for row in rows if row["kind"] == "menu"]
+    menus = [row for row in asked if row["conversations"][1]["value"] in row["menu"]]
     if not menus:
-        return {"n": 0}
+        return {"n": 0, "off_menu": len(asked)}
     relative = [(row["menu"].index(row["conversations"][1]["value"]) + 0.5) / len(row["menu"]) for row in menus]
     expected = np.array([_expected_thirds(len(row["menu"])) for row in menus]).sum(axis=0)
     seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]
     chi2 = float(((seen - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum())
-    return {"n": len(menus), "thirds": seen.tolist(), "expected": np.round(expected, 2).tolist(), "chi2": round(chi2, 3), "p": math.exp(-chi2 / 2)}
+    p = _chi2_tail(chi2, int((expected > 0).sum()) - 1)
+    return {
+        "n": len(menus),
+        "off_menu": len(asked) - len(menus),
+        "thirds": seen.tolist(),
+        "expected": np.round(expected, 2).tolist(),
+        "chi2": round(chi2, 3),
+        "p": p,
+    }
 
 
 def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
@@ -58,6 +70,11 @@ def count_table(report: dict[str, Any]) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
     rows = [{"split": split, **{k: v for k, v in counts.items() if k != "by_dish"}} for split, counts in report["counts"].items()]
     return pd.DataFrame(rows).set_index("split")
+
+
+def _chi2_tail(chi2: float, degrees: int) -> float:
+    """P(X > chi2) for 0, 1 or 2 degrees of freedom; menus of two entries have no middle third and hence only 1."""
+    return {0: 1.0, 1: math.erfc(math.sqrt(chi2 / 2)), 2: math.exp(-chi2 / 2)}[degrees]
 
 
 def _expected_thirds(size: int) -> np.ndarray:
@@ -83,5 +100,7 @@ def _repeated(rows: Sequence[dict[str, Any]]) -> int:
 
 
 def _lengths(values: Sequence[int]) -> dict[str, Any]:
+    if not len(values):
+        return {"n": 0}
     array = np.asarray(values)
     return {"n": len(array), "median": int(np.median(array)), "p99": int(np.quantile(array, 0.99)), "max": int(array.max())}

@@ -32,8 +32,10 @@ def rows(
     `photos`: catalogue rows; `dish_names`: the dishes that may be asked about; `similar`: dish_id, similar_id, rank.
     Menu questions are `menus_per_photo` times the split's photos in number: the menu is drawn first, then its answer
     uniformly among its entries, then the next of that dish's photos, so that rare dishes are asked for as often as
-    others. Raises `DatasetError` when fewer than two dishes have photos in this split.
+    others. Raises `DatasetError` for a `menu_size` below 2 and when fewer than two dishes have photos in this split.
     """
+    if menu_size < 2:
+        raise DatasetError(f"menu_size is {menu_size}, a menu needs at least two entries; set menu_size and test_menu_size to 2 or more")
     part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values("image_id")
     if part.dish_id.nunique() < 2:
         raise DatasetError(

@@ -143,9 +143,10 @@ def _judge(endpoint: Endpoint, error: openai.APIStatusError) -> Exception:
 
 def _retry_after(error: openai.APIStatusError) -> float:
     try:
-        return min(120.0, float(error.response.headers.get("retry-after", 0)))
+        seconds = float(error.response.headers.get("retry-after", 0))
     except ValueError:
         return 0.0
+    return min(120.0, seconds) if seconds > 0 else 0.0
 
 
 def _usage(body: str) -> dict[str, int]:
@@ -163,6 +164,8 @@ def _read_reply(endpoint: Endpoint, body: str, usage: dict[str, int], seconds: f
         raise _Passing("the reply is not a chat completion") from None
     if not text:
         raise _Passing("the reply is empty")
+    if not isinstance(text, str):
+        raise _Passing("the reply holds no text")
     return Reply(text, usage, 0.0 if from_journal else endpoint.cost(usage), seconds, from_journal)
 
 
@@ -170,8 +173,11 @@ def _key(given: dict[str, Any], label: str) -> str:
     variable = given.get("api_key_env", "")
     if not variable:
         return "none"
-    if not os.environ.get(variable):
+    key = os.environ.get(variable, "").strip()
+    if not key:
         raise EndpointError(
             f"endpoint {label}: the environment variable {variable} is not set; export it with your key (or set annotators: [] to take names from the folders)"
         )
-    return os.environ[variable]
+    if not (key.isascii() and key.isprintable()):
+        raise EndpointError(f"endpoint {label}: the environment variable {variable} holds characters that no key has; export it again")
+    return key

@@ -35,13 +35,9 @@ class Journal:
 
     def intend(self, key: str, endpoint: str, model: str) -> int:
         """Note that a request is about to be sent; returns the attempt's number."""
-        with self._lock:
-            number = self._db.execute("SELECT COALESCE(MAX(attempt), 0) + 1 FROM attempts WHERE key = ?", (key,)).fetchone()[0]
-            self._db.execute(
-                "INSERT INTO attempts (key, attempt, endpoint, model, sent_at, status) VALUES (?, ?, ?, ?, ?, 'sent')",
-                (key, number, endpoint, model, time.time()),
-            )
-        return number
+        insert = "INSERT INTO attempts (key, attempt, endpoint, model, sent_at, status) "
+        select = "SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, 'sent' FROM attempts WHERE key = ? RETURNING attempt"
+        return self._execute(insert + select, (key, endpoint, model, time.time(), key))[0][0]
 
     def settle(self, key: str, attempt: int, status: str, http_status: int | None, body: str, usage: dict[str, int], seconds: float) -> None:
         """Store what came back for an attempt."""

@@ -42,6 +42,13 @@ def confusions(
     return table.sort_values(["n", "share", "truth", "answer"], ascending=[False, False, True, True])[list(COLUMNS)].reset_index(drop=True)
 
 
+def table(predictions: pd.DataFrame, names: Mapping[str, str], similar: pd.DataFrame | None = None, predictor: str = "tuned") -> pd.DataFrame:
+    """confusions.csv: the wrong pairs of every protocol that `predictor` answered, with a column `protocol`."""
+    asked = predictions.loc[predictions["predictor"] == predictor, "protocol"].unique()
+    parts = [confusions(predictions, names, similar, predictor, protocol).assign(protocol=protocol) for protocol in asked]
+    return pd.concat(parts, ignore_index=True).drop(columns="image_ids")
+
+
 def not_dishes(predictions: pd.DataFrame, names: Mapping[str, str], predictor: str = "tuned", protocol: str = "naming") -> pd.DataFrame:
     """The raw answers behind NOT_A_DISH: truth, answer, n, equal_normalised (the truth but for punctuation), image_id."""
     rows = metrics.of_predictor(metrics.checked(predictions, ("answer", "image_id")), predictor, protocol)

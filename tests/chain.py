@@ -1,0 +1,45 @@
+"""A small world for whole-chain tests: a few drawn dishes and a profile that finishes in about a minute."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from dishvl_lib.core import paths, records
+
+DISHES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "麻婆豆腐")
+SMALL = {
+    "common.yaml": "base: demo\nrun_name: toy\nimage_root: {photos}\nsites: []\nmin_pixels: 3136\nmax_pixels: 3136\n",
+    "02_similar_dishes.yaml": "epochs: 2\nimage_size: 48\n",
+    "04_training.yaml": "num_train_epochs: 2.0\n",
+}
+
+
+def draw(folder: Path) -> Path:
+    """The photos of DISHES under `folder`; returns the image root."""
+    from dishvl_lib.demo import dishes
+
+    dishes.draw_demo_photos(folder, photos_per_dish=12, processes=1, dishes=list(DISHES))
+    return folder / "photos"
+
+
+def profile(folder: Path, photos: Path) -> Path:
+    """A profile folder for these photos, based on the demo's."""
+    for name, text in SMALL.items():
+        records.write_text(folder / name, text.format(photos=photos))
+    return folder
+
+
+def dishvl(*arguments: object, outputs: Path, timeout: float = 400) -> subprocess.CompletedProcess:
+    """The command as a user types it, with its runs under `outputs`."""
+    command = [sys.executable, "-m", "dishvl_lib.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=paths.PROJECT_ROOT, env=environment(outputs))
+
+
+def environment(outputs: Path) -> dict[str, str]:
+    return {**os.environ, "DISHVL_OUTPUTS": str(outputs)}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """{relative path: sha256} of every file below a folder."""
+    return {str(path.relative_to(folder)): records.sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}

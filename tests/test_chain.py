@@ -1,0 +1,154 @@
+"""The whole chain as a user runs it, on a few drawn dishes: results, re-runs, refusals."""
+
+import json
+import subprocess
+import sys
+
+import chain
+import pytest
+
+from dishvl_lib.core import paths, records
+
+PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2"}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A finished run: (outputs, profile, what the command printed)."""
+    folder = tmp_path_factory.mktemp("chain")
+    profile = chain.profile(folder / "profile", chain.draw(folder / "drawn"))
+    done = chain.dishvl("run", profile, outputs=folder / "outputs")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder / "outputs", profile, done.stdout
+
+
+def test_the_table_the_files_and_the_report_are_printed(world):
+    outputs, _, printed = world
+    for predictor in PREDICTORS:
+        assert f"\n{predictor} " in printed
+    assert "95% interval" in printed and "note: names from folders, no annotator" in printed
+    assert f"report: {outputs / 'toy' / '05_evaluation' / 'report.html'}" in printed
+
+
+def test_every_artefact_of_the_contract_is_there(world):
+    run = world[0] / "toy"
+    wanted = {
+        "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl"],
+        "02_similar_dishes": ["features.npz", "similar_dishes.csv"],
+        "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "audit.json"],
+        "04_training": ["trainable.json", "metrics.jsonl", "best/config.json", "best/dishvl.json", "best/tokenizer_config.json", "best/preprocessor_config.json"],
+        "05_evaluation": ["predictions.jsonl", "metrics.json", "confusions.csv", "report.html"],
+    }
+    for stage, files in wanted.items():
+        marker = records.read_json(run / stage / "_SUCCESS.json")
+        assert set(files) <= set(marker["outputs"]), stage
+        assert marker["parameters"] and marker["versions"]["torch"] and marker["seconds"] >= 0
+        assert (run / "notebooks" / f"{stage}.ipynb").exists()
+
+
+def test_counts_add_up(world):
+    marker = records.read_json(world[0] / "toy" / "01_annotation" / "_SUCCESS.json")["counts"]
+    assert marker["files"] == marker["ok"] + marker["skipped"] + marker["failed"]
+    assert len(records.read_table(world[0] / "toy" / "01_annotation" / "rejected.csv")) == marker["skipped"] == 1
+
+
+def test_metrics_have_n_interval_and_chance(world):
+    metrics = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json")
+    n = {kind: sum(row["kind"] == kind for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "test.jsonl")) for kind in ("naming", "menu")}
+    assert set(metrics) == PREDICTORS
+    for protocols in metrics.values():
+        for kind, one in protocols.items():
+            assert one["n"] == n[kind] and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1] and one["correct"] <= one["n"]
+            assert one["chance"] == pytest.approx(1 / len(chain.DISHES))
+        assert protocols["menu"]["menu_size"] == len(chain.DISHES)
+
+
+def test_rows_are_as_qwens_scripts_read_them(world):
+    for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "train.jsonl"):
+        human, gpt = row["conversations"]
+        assert (human["from"], gpt["from"]) == ("human", "gpt") and human["value"].startswith("<image>\n")
+        assert human["value"].count("<image>") == 1 and (gpt["value"] in row["menu"] or row["kind"] == "naming")
+
+
+def test_asked_again_it_does_nothing(world):
+    outputs, profile, _ = world
+    before = chain.contents(outputs / "toy")
+    done = chain.dishvl("run", profile, outputs=outputs)
+    assert done.returncode == 0 and done.stdout.count("nothing to do") == 5
+    assert chain.contents(outputs / "toy") == before
+
+
+def test_changed_parameters_are_refused_before_anything_runs(world):
+    outputs, profile, _ = world
+    before = chain.contents(outputs / "toy")
+    done = chain.dishvl("run", profile, "--set", "menu_size=3", outputs=outputs)
+    assert done.returncode == 1 and "menu_size: 10 -> 3" in done.stderr and "--redo 03" in done.stderr
+    assert chain.contents(outputs / "toy") == before
+
+
+def test_a_misspelt_key_is_refused_with_a_suggestion(world):
+    done = chain.dishvl("run", world[1], "--set", "menu_sise=3", "--set", "run_name=never", outputs=world[0])
+    assert done.returncode == 1 and "unknown parameter 'menu_sise'; did you mean menu_size?" in done.stderr
+    assert not (world[0] / "never").exists()
+
+
+def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_path):
+    outputs, profile, _ = world
+    values = {"run_name": "toy", "image_root": str(profile.parent / "drawn" / "photos"), "sites": [], "min_pixels": 3136, "max_pixels": 3136}
+    (tmp_path / "common.yaml").write_text(json.dumps(values))
+    before = chain.contents(outputs / "toy" / "03_dataset")
+    command = [sys.executable, "-m", "papermill", "03_dataset.ipynb", str(tmp_path / "out.ipynb"), "-f", str(tmp_path / "common.yaml"), "-f", "../params/demo/03_dataset.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(outputs), timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "finished before with the same parameters and inputs" in (tmp_path / "out.ipynb").read_text()
+    assert chain.contents(outputs / "toy" / "03_dataset") == before
+
+
+def test_papermill_with_an_unknown_parameter_fails(world, tmp_path):
+    command = [sys.executable, "-m", "papermill", "03_dataset.ipynb", str(tmp_path / "out.ipynb"), "-p", "run_name", "toy", "-p", "menu_sise", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(world[0]), timeout=200)
+    assert done.returncode == 1 and "did you mean menu_size?" in done.stderr
+
+
+def test_a_notebook_before_its_predecessor_says_which(world):
+    done = chain.dishvl("run", world[1], "--from", "02", "--set", "run_name=early", outputs=world[0])
+    assert done.returncode == 1 and "run notebooks/01_annotation.ipynb first" in done.stderr
+    assert not (world[0] / "early" / "02_similar_dishes").exists()
+
+
+def test_status_verify_and_a_new_run_on_upstream(world):
+    outputs, profile, _ = world
+    assert chain.dishvl("status", "toy", outputs=outputs).stdout.count("finished") == 5
+    assert "as they were written" in chain.dishvl("verify", "toy", outputs=outputs).stdout
+    done = chain.dishvl("run", profile, "--from", "03", "--to", "03", "--set", "run_name=other", "--set", "upstream_run=toy", "--set", "menu_size=3", outputs=outputs)
+    assert done.returncode == 0, done.stderr
+    rows = records.read_jsonl(outputs / "other" / "03_dataset" / "train.jsonl")
+    assert {len(row["menu"]) for row in rows if row["kind"] == "menu"} == {3}
+
+
+def test_open_fills_in_the_profile_and_keeps_older_copies(world):
+    outputs, profile, _ = world
+    paths_printed = [chain.dishvl("open", "03", profile, "--no-launch", outputs=outputs).stdout.strip() for _ in range(2)]
+    assert paths_printed[0] == paths_printed[1]
+    cells = json.loads(open(paths_printed[0], encoding="utf-8").read())["cells"]
+    filled = next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    assert "run_name: str = 'toy'" in filled and "max_pixels: int = 3136" in filled
+    assert len(list((outputs / "toy" / "notebooks").glob("03_dataset_interactive*.ipynb"))) == 2
+
+
+def test_predict_names_and_chooses(world):
+    outputs, profile, _ = world
+    photo = next((profile.parent / "drawn" / "photos").glob("番茄炒蛋*/*.jpg"))
+    (outputs / "menu.txt").write_text("番茄炒蛋\n红烧鱼\n", "utf-8")
+    done = chain.dishvl("predict", photo, "--menu", outputs / "menu.txt", outputs=outputs)
+    assert done.returncode == 0 and "%" in done.stdout and "番茄炒蛋" in done.stdout
+
+
+def test_redo_moves_the_old_folder_aside(world):
+    outputs, profile, _ = world
+    before = chain.contents(outputs / "toy" / "05_evaluation")
+    done = chain.dishvl("run", profile, "--from", "05", "--redo", "05", outputs=outputs)
+    assert done.returncode == 0, done.stderr
+    aside = [folder for folder in (outputs / "toy").iterdir() if folder.name.startswith("05_evaluation.old-")]
+    assert len(aside) == 1 and chain.contents(aside[0]) == before
+    assert records.read_json(outputs / "toy" / "05_evaluation" / "metrics.json") == records.read_json(aside[0] / "metrics.json")

@@ -1,0 +1,37 @@
+"""Questions: what is asked, in the file's form and as the model reads it, and how an answer is marked."""
+
+import pytest
+
+from dishvl_lib.core import questions
+
+
+@pytest.mark.parametrize("kind", ["naming", "menu"])
+def test_several_wordings_of_each_kind_and_two_kept_for_testing(kind):
+    trained, unseen = questions.templates(kind), questions.templates(kind, trained=False)
+    assert len(trained) >= 5 and len(unseen) == 2 and {t.kind for t in trained + unseen} == {kind}
+    assert len({t.text for t in questions.TEMPLATES}) == len({t.id for t in questions.TEMPLATES}) == len(questions.TEMPLATES)
+
+
+@pytest.mark.parametrize("template", questions.TEMPLATES, ids=lambda t: t.id)
+def test_every_wording_shows_its_menu_in_the_reference_form(template):
+    menu = ["红烧鱼", "素鸡(豆制品)", "{0}%s"]
+    text = questions.ask(template.id, menu)
+    assert ("（红烧鱼、素鸡(豆制品)、{0}%s）" in text) is (template.kind == "menu")
+    assert "{menu}" not in text and questions.IMAGE_MARK not in text
+
+
+def test_a_menu_question_without_a_menu_is_refused():
+    with pytest.raises(ValueError, match="menu-1 needs a menu"):
+        questions.ask("menu-1", [])
+
+
+def test_the_file_form_and_what_the_model_reads():
+    written = questions.human_turn("naming-1")
+    assert written == "<image>\n图中的菜品是什么？"
+    assert questions.question_of(written) == questions.ask("naming-1") == "图中的菜品是什么？"
+    assert questions.question_of("没有图") == "没有图"
+
+
+def test_marking_is_strict_and_the_lenient_mark_stands_beside_it():
+    assert questions.mark("红烧鱼", "红烧鱼") and not questions.mark("红烧鱼 ", "红烧鱼") and not questions.mark(None, "红烧鱼")
+    assert questions.mark_normalised("红烧鱼。", "红烧鱼") and not questions.mark_normalised("红烧鱼块", "红烧鱼") and not questions.mark_normalised(None, "红烧鱼")

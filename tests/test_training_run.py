@@ -1,0 +1,181 @@
+"""Training as a process: what it writes, that it resumes bit for bit, and what it says when it cannot go on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from dishvl_lib.core import records
+from dishvl_lib.training import checkpoints, config, launch
+from dishvl_lib.vlm import inputs, qwen
+from dishvl_lib.vlm.recognizer import Recognizer
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A base folder and a data set, shared by the tests of this module."""
+    folder = tmp_path_factory.mktemp("world")
+    return {"base_model": tiny.base_folder(folder / "base"), **tiny.data_set(folder / "data")}
+
+
+def settings(world, folder, **changed):
+    given = dict(learning_rate=3e-3, merger_learning_rate=0.0, vision_learning_rate=1e-3, num_train_epochs=2, min_pixels=3136, max_pixels=3136,
+                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10)  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    return config.from_parameters({**given, **changed}, output_folder=folder, **world)
+
+
+def train(made):
+    """Run the process to its end in the foreground; returns (exit status, output)."""
+    made.write(launch.Path(made.output_folder) / "config.json")
+    done = subprocess.run(launch.command(made), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    made = settings(world, tmp_path_factory.mktemp("trained") / "04_training")
+    status, output = train(made)
+    assert status == 0, output
+    return launch.Path(made.output_folder)
+
+
+def test_best_is_a_complete_folder_that_transformers_opens(trained):
+    from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
+
+    model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(trained / "best", output_loading_info=True)
+    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    assert AutoTokenizer.from_pretrained(trained / "best").chat_template
+    assert (trained / "best" / "preprocessor_config.json").exists()
+    assert records.read_json(trained / "best" / "dishvl.json")["max_pixels"] == 3136
+
+
+def test_only_vision_and_merger_moved(world, trained):
+    base, best = qwen.load(str(world["base_model"])).model, qwen.load(str(trained / "best")).model
+    moved = {name.startswith("model.visual.") for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if not torch.equal(a, b)}
+    still = [name for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if torch.equal(a, b) and name.startswith("model.visual.")]
+    assert moved == {True} and not still
+
+
+def test_metrics_and_contract_are_written(trained):
+    rows = launch.metrics(trained)
+    assert {"loss", "step", "max_steps", "learning_rates", "eta_s"} <= set(rows[0])
+    assert rows[0]["learning_rates"].keys() == {"visual", "merger"}
+    assert len([row for row in rows if "eval_loss" in row]) == 2
+    contract = records.read_json(trained / "trainable.json")
+    assert contract["groups"]["language_model"]["trained"] is False and contract["groups"]["merger"]["learning_rate"] == 3e-3
+
+
+def test_the_recogniser_opens_it_and_refuses_other_pixel_limits(trained):
+    recognizer = Recognizer.load(trained / "best", device="cpu")
+    assert isinstance(recognizer.name(tiny.photo()), str)
+    with pytest.raises(qwen.ModelError, match="trained on other inputs"):
+        Recognizer.load(trained / "best", device="cpu", max_pixels=784 * 16)
+
+
+def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
+    """The last checkpoint is made half-written and the one before it is resumed from."""
+    made = settings(world, tmp_path / "04_training")
+    shutil.copytree(trained / "checkpoints", tmp_path / "04_training" / "checkpoints")
+    newest = max((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    (newest / checkpoints.MANIFEST).unlink()
+    status, output = train(made)
+    assert status == 0 and "half-written" in output and "resuming from checkpoint-" in output
+    again, first = (load_file(folder / "checkpoints" / newest.name / checkpoints.WEIGHTS) for folder in (tmp_path / "04_training", trained))
+    assert again.keys() == first.keys() and all(torch.equal(again[name], first[name]) for name in first)
+
+
+def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
+    folder = shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
+    newest, older = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))[:2]
+    wanted = records.read_json(older / checkpoints.MANIFEST)["config"]
+    (newest / "optimizer.pt").write_bytes(b"cut")
+    assert checkpoints.newest(folder, wanted) == older
+    with pytest.raises(checkpoints.CheckpointError, match="other data, parameters or processes"):
+        checkpoints.newest(folder, "another")
+
+
+def test_tensors_of_another_contract_are_refused(trained):
+    model = tiny.model().model
+    model.requires_grad_(True)
+    newest = next((trained / "checkpoints").glob("checkpoint-*"))
+    with pytest.raises(checkpoints.CheckpointError, match="do not match what is trained now"):
+        checkpoints.load_trained(model, newest)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (lambda w: next(w["image_root"].glob("*.png")).unlink(), "photos of .* are gone"),
+        (lambda w: next(w["image_root"].glob("*.png")).write_bytes(b"<html>"), "not an image"),
+        (lambda w: w["train_file"].write_text(""), "holds no questions"),
+        (lambda w: (w["base_model"] / "config.json").write_text(json.dumps({"model_type": "llama"})), "model_type is 'llama'"),
+    ],
+)
+def test_what_cannot_be_trained_ends_with_one_sentence(world, tmp_path, break_it, words):
+    broken = {"base_model": shutil.copytree(world["base_model"], tmp_path / "base"), **tiny.data_set(tmp_path / "data")}
+    break_it(broken)
+    status, output = train(settings(broken, tmp_path / "04_training"))
+    assert status == 1 and "Traceback" not in output
+    said = [line for line in output.splitlines() if line.startswith("training cannot go on:")]
+    assert len(said) == 1
+    assert __import__("re").search(words, said[0])
+    assert not (tmp_path / "04_training" / "best").exists()
+
+
+def test_an_infinite_loss_stops_the_run(world, tmp_path):
+    status, output = train(settings(world, tmp_path / "04_training", learning_rate=1e30, vision_learning_rate=1e30, max_grad_norm=1e30))
+    assert status == 1 and "the loss is" in output
+
+
+def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
+    made = settings(world, tmp_path / "04_training", lora_rank=4, lora_vision=True, num_train_epochs=1)
+    status, output = train(made)
+    assert status == 0, output
+    base, best = qwen.load(str(world["base_model"])).model, qwen.load(str(tmp_path / "04_training" / "best")).model
+    changed = {name.split(".")[1] for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if not torch.equal(a, b)}
+    assert changed == {"visual", "language_model"}
+
+
+def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
+    made = settings(world, tmp_path / "04_training", dtype="bfloat16", num_train_epochs=1)
+    status, output = train(made)
+    assert status == 0, output
+    kept = load_file(next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*")) / checkpoints.WEIGHTS)
+    assert {value.dtype for value in kept.values()} == {torch.float32}
+    assert {p.dtype for p in qwen.load(str(tmp_path / "04_training" / "best"), dtype="bfloat16").model.parameters()} == {torch.bfloat16}
+
+
+def test_launch_attaches_and_stops(world, tmp_path, capsys):
+    made = settings(world, tmp_path / "04_training", num_train_epochs=500)
+    launch.start(made)
+    try:
+        folder = launch.Path(made.output_folder)
+        assert launch.running(folder)
+        while not launch.metrics(folder) and launch.running(folder):
+            launch.time.sleep(0.2)
+        assert launch.stop(folder)
+        with pytest.raises(launch.TrainingFailed, match="stopped on request"):
+            launch.run(made, every_s=0.2)
+        assert "watching it" in capsys.readouterr().out
+        assert any((folder / "checkpoints").glob(f"checkpoint-*/{checkpoints.MANIFEST}")) and not launch.running(folder)
+    finally:
+        if process := launch.running(launch.Path(made.output_folder)):
+            process.kill()
+
+
+def test_a_wrong_configuration_names_its_key(tmp_path):
+    (tmp_path / "c.json").write_text(json.dumps({"base_model": "x"}))
+    done = subprocess.run([sys.executable, "-m", "dishvl_lib.training", str(tmp_path / "c.json")], capture_output=True, text=True)
+    assert done.returncode == 1 and "c.json: image_root: Field required" in done.stderr
+
+
+def test_the_fingerprint_written_is_the_one_read(trained):
+    loaded = qwen.load_inputs(str(trained / "best"))
+    assert records.read_json(trained / "best" / "dishvl.json")["input_fingerprint"] == inputs.fingerprint(loaded)
