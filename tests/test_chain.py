@@ -36,7 +36,14 @@ def test_every_artefact_of_the_contract_is_there(world):
         "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl"],
         "02_similar_dishes": ["features.npz", "similar_dishes.csv"],
         "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "audit.json"],
-        "04_training": ["trainable.json", "metrics.jsonl", "best/config.json", "best/dishvl.json", "best/tokenizer_config.json", "best/preprocessor_config.json"],
+        "04_training": [
+            "trainable.json",
+            "metrics.jsonl",
+            "best/config.json",
+            "best/dishvl.json",
+            "best/tokenizer_config.json",
+            "best/preprocessor_config.json",
+        ],
         "05_evaluation": ["predictions.jsonl", "metrics.json", "confusions.csv", "report.html"],
     }
     for stage, files in wanted.items():
@@ -97,7 +104,17 @@ def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_pa
     values = {"run_name": "toy", "image_root": str(profile.parent / "drawn" / "photos"), "sites": [], "min_pixels": 3136, "max_pixels": 3136}
     (tmp_path / "common.yaml").write_text(json.dumps(values))
     before = chain.contents(outputs / "toy" / "03_dataset")
-    command = [sys.executable, "-m", "papermill", "03_dataset.ipynb", str(tmp_path / "out.ipynb"), "-f", str(tmp_path / "common.yaml"), "-f", "../params/demo/03_dataset.yaml"]
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "03_dataset.ipynb",
+        str(tmp_path / "out.ipynb"),
+        "-f",
+        str(tmp_path / "common.yaml"),
+        "-f",
+        "../params/demo/03_dataset.yaml",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(outputs), timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "finished before with the same parameters and inputs" in (tmp_path / "out.ipynb").read_text()
@@ -120,7 +137,9 @@ def test_status_verify_and_a_new_run_on_upstream(world):
     outputs, profile, _ = world
     assert chain.dishvl("status", "toy", outputs=outputs).stdout.count("finished") == 5
     assert "as they were written" in chain.dishvl("verify", "toy", outputs=outputs).stdout
-    done = chain.dishvl("run", profile, "--from", "03", "--to", "03", "--set", "run_name=other", "--set", "upstream_run=toy", "--set", "menu_size=3", outputs=outputs)
+    done = chain.dishvl(
+        "run", profile, "--from", "03", "--to", "03", "--set", "run_name=other", "--set", "upstream_run=toy", "--set", "menu_size=3", outputs=outputs
+    )
     assert done.returncode == 0, done.stderr
     rows = records.read_jsonl(outputs / "other" / "03_dataset" / "train.jsonl")
     assert {len(row["menu"]) for row in rows if row["kind"] == "menu"} == {3}

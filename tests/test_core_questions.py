@@ -34,4 +34,8 @@ def test_the_file_form_and_what_the_model_reads():
 
 def test_marking_is_strict_and_the_lenient_mark_stands_beside_it():
     assert questions.mark("红烧鱼", "红烧鱼") and not questions.mark("红烧鱼 ", "红烧鱼") and not questions.mark(None, "红烧鱼")
-    assert questions.mark_normalised("红烧鱼。", "红烧鱼") and not questions.mark_normalised("红烧鱼块", "红烧鱼") and not questions.mark_normalised(None, "红烧鱼")
+    assert (
+        questions.mark_normalised("红烧鱼。", "红烧鱼")
+        and not questions.mark_normalised("红烧鱼块", "红烧鱼")
+        and not questions.mark_normalised(None, "红烧鱼")
+    )

@@ -54,20 +54,26 @@ def test_json_lines_come_back_and_a_bad_line_is_named(tmp_path):
         records.read_jsonl(file)
 
 
-@pytest.mark.parametrize("content, message", [(b"[1]\n", "line 1 must be a JSON object, it is list"), (b'{"a": 1}\n\xff\n', "line 2 is not valid JSON"), (b"\n", "line 1 is not")])
+@pytest.mark.parametrize(
+    "content, message", [(b"[1]\n", "line 1 must be a JSON object, it is list"), (b'{"a": 1}\n\xff\n', "line 2 is not valid JSON"), (b"\n", "line 1 is not")]
+)
 def test_lines_that_are_no_records_are_refused(tmp_path, content, message):
     (tmp_path / "x.jsonl").write_bytes(content)
     with pytest.raises(records.RecordError, match=message):
         records.read_jsonl(tmp_path / "x.jsonl")
 
 
-@pytest.mark.parametrize("read, name", [(records.read_json, "x.json"), (records.read_jsonl, "x.jsonl"), (records.read_table, "x.csv"), (records.read_table, "x.parquet")])
+@pytest.mark.parametrize(
+    "read, name", [(records.read_json, "x.json"), (records.read_jsonl, "x.jsonl"), (records.read_table, "x.csv"), (records.read_table, "x.parquet")]
+)
 def test_a_missing_file_is_named(tmp_path, read, name):
     with pytest.raises(records.RecordError, match=f"{name} is missing"):
         read(tmp_path / name)
 
 
-@pytest.mark.parametrize("name, content", [("x.json", b"{"), ("x.json", b"\xff"), ("x.csv", b""), ("x.csv", b"a,b\n\xff,1\n"), ("x.parquet", b"PAR1 nonsense"), ("x.parquet", b"")])
+@pytest.mark.parametrize(
+    "name, content", [("x.json", b"{"), ("x.json", b"\xff"), ("x.csv", b""), ("x.csv", b"a,b\n\xff,1\n"), ("x.parquet", b"PAR1 nonsense"), ("x.parquet", b"")]
+)
 def test_a_malformed_file_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(records.RecordError, match=name):

@@ -128,7 +128,9 @@ def test_set_that_cannot_be_read(text, part):
 def test_set_is_checked_like_a_file(project):
     project("p", common="")
     assert "--set: unknown parameter 'menu_sise'; did you mean menu_size?" in refusal(settings.load_profile, "p", {"menu_sise": 3})
-    assert "--set: learning_rate must be float, got '1e-5'; YAML reads 1e-5 as text" in refusal(settings.load_profile, "p", dict([settings.parse_override("learning_rate=1e-5")]))
+    assert "--set: learning_rate must be float, got '1e-5'; YAML reads 1e-5 as text" in refusal(
+        settings.load_profile, "p", dict([settings.parse_override("learning_rate=1e-5")])
+    )
 
 
 def namespace(**changed):
@@ -144,7 +146,9 @@ def test_a_notebooks_values_are_checked(project):
 
 def test_a_misspelt_key_that_papermill_injected_is_refused(project):
     cells = ["", "menu_size: int = 10", "# Parameters\nmenu_sise = 3\n"]
-    assert "notebook 03_dataset: unknown parameter 'menu_sise'; did you mean menu_size?" in refusal(settings.check_values, "03", namespace(In=cells, menu_sise=3))
+    assert "notebook 03_dataset: unknown parameter 'menu_sise'; did you mean menu_size?" in refusal(
+        settings.check_values, "03", namespace(In=cells, menu_sise=3)
+    )
     assert settings.check_values("03", namespace(In=["", "# Parameters\nmenu_size = 3\nbase = 'big'\n", "own = 5"]))["menu_size"] == 3
 
 
@@ -154,7 +158,10 @@ def test_parameters_are_read_with_type_default_and_help():
     assert found["b"].default == ["x"] and found["b"].help == ""
 
 
-@pytest.mark.parametrize("source, part", [("a = 1", "line 1 of the parameters cell must read"), ("a: int", "must read 'name: type = value"), ("a: set = 1", "a has type set; known are")])
+@pytest.mark.parametrize(
+    "source, part",
+    [("a = 1", "line 1 of the parameters cell must read"), ("a: int", "must read 'name: type = value"), ("a: set = 1", "a has type set; known are")],
+)
 def test_a_parameters_cell_has_one_form(source, part):
     assert part in refusal(settings.parse_parameters, source, "nb")
 

@@ -61,7 +61,9 @@ def test_the_marker_is_written_last_and_holds_everything(own_outputs):
     marker = records.read_json(stage.path("_SUCCESS.json"))
     assert set(marker["outputs"]) == {"a.csv", "deep/b.txt"}
     assert marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv")) and marker["outputs"]["a.csv"]["bytes"] == 4
-    assert marker["parameters"] == params() and marker["counts"] == {"files": 3, "ok": 2} and marker["cost"] == {"USD": 0.5} and marker["image_root"] == "/photos"
+    assert (
+        marker["parameters"] == params() and marker["counts"] == {"files": 3, "ok": 2} and marker["cost"] == {"USD": 0.5} and marker["image_root"] == "/photos"
+    )
     assert marker["inputs"] == {} and marker["versions"]["pandas"] and marker["seconds"] >= 0 and marker["stage"] == "01_annotation"
 
 

@@ -46,8 +46,7 @@ def request(wanted, text, photo=None):
         url = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
         parts.append({"type": "image_url", "image_url": {"url": url}})
     messages = [{"role": "system", "content": "你是营养师。"}, {"role": "user", "content": parts}]
-    return {"model": "some-model", "messages": messages,
-            "response_format": {"type": "json_schema", "json_schema": {"name": wanted, "schema": {}}}}
+    return {"model": "some-model", "messages": messages, "response_format": {"type": "json_schema", "json_schema": {"name": wanted, "schema": {}}}}
 
 
 def answer(reply):
@@ -120,20 +119,23 @@ def test_a_reply_has_the_protocols_form_and_its_counts_add_up(annotator):
 GOOD = request("dish_texts", "菜品卡片：{}")
 
 
-@pytest.mark.parametrize("body, message", [
-    (b"{not json", "property name"),
-    ([], "messages"),
-    ({"messages": []}, "messages"),
-    ({"messages": ["hello"]}, "messages"),
-    ({"messages": GOOD["messages"]}, "json_schema"),
-    (GOOD | {"response_format": {"json_schema": {"name": "poem"}}}, "poem"),
-    (GOOD | {"messages": [{"role": "user", "content": 3}]}, "content"),
-    (request("dish_texts", "no card here"), "菜品卡片"),
-    (request("dish_texts", "菜品卡片：[1]"), "JSON object"),
-    (request("dish_card", "no photo here"), "image_url"),
-    (request("dish_card", "x", b"not a photo"), "decoded"),
-    (GOOD | {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "http://x/z.jpg"}}]}]}, "data URL"),
-])
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        (b"{not json", "property name"),
+        ([], "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["hello"]}, "messages"),
+        ({"messages": GOOD["messages"]}, "json_schema"),
+        (GOOD | {"response_format": {"json_schema": {"name": "poem"}}}, "poem"),
+        (GOOD | {"messages": [{"role": "user", "content": 3}]}, "content"),
+        (request("dish_texts", "no card here"), "菜品卡片"),
+        (request("dish_texts", "菜品卡片：[1]"), "JSON object"),
+        (request("dish_card", "no photo here"), "image_url"),
+        (request("dish_card", "x", b"not a photo"), "decoded"),
+        (GOOD | {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "http://x/z.jpg"}}]}]}, "data URL"),
+    ],
+)
 def test_a_malformed_request_is_a_400_that_says_what_is_wrong(annotator, body, message):
     status, reply = send(annotator, body)
     assert status == 400 and message in reply["error"]["message"]

@@ -18,8 +18,22 @@ from dishvl_lib.demo.ingredients import BUILDERS
 from dishvl_lib.demo.plating import PLATINGS
 
 SOME = ("红烧鱼", "土豆丝", "红烧肉", "米饭", "素鸡(豆制品)")
-CARD_FIELDS = ["name", "cuisine", "cooking_method", "ingredients", "calories", "serving_temperature", "flavor",
-               "nutrients", "is_vegetarian", "allergens", "color", "shape", "associated_festival", "difficulty"]
+CARD_FIELDS = [
+    "name",
+    "cuisine",
+    "cooking_method",
+    "ingredients",
+    "calories",
+    "serving_temperature",
+    "flavor",
+    "nutrients",
+    "is_vegetarian",
+    "allergens",
+    "color",
+    "shape",
+    "associated_festival",
+    "difficulty",
+]
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +91,7 @@ def test_planted_dirt_is_what_the_list_says(drawn):
     assert Image.open(drawn / planted["exif_rotated"]).getexif()[0x0112] == 6
     assert Image.open(drawn / planted["cmyk"]).mode == "CMYK"
     assert Image.open(drawn / planted["png_named_jpg"]).format == "PNG"
-    same = [path for path, digest in digests(drawn / "photos").items()
-            if digest == hashlib.sha256((drawn / planted["duplicate"]).read_bytes()).hexdigest()]
+    same = [path for path, digest in digests(drawn / "photos").items() if digest == hashlib.sha256((drawn / planted["duplicate"]).read_bytes()).hexdigest()]
     assert len(same) == 2 and len({Path(path).parent for path in same}) == 1
 
 

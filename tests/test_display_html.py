@@ -45,7 +45,9 @@ PAIRS = pd.DataFrame({
 @pytest.fixture
 def full(tmp_path):
     raw = pd.DataFrame({"truth": [EVIL], "answer": ["<script>alert(2)</script>"], "n": [1], "equal_normalised": [False], "image_id": ["d3-0"]})
-    compared = pd.DataFrame({"predictor": ["base"], "protocol": ["menu"], "n": [10], "difference": [0.8], "only_reference": [8], "only_predictor": [0], "p": [0.008]})
+    compared = pd.DataFrame(
+        {"predictor": ["base"], "protocol": ["menu"], "n": [10], "difference": [0.8], "only_reference": [8], "only_predictor": [0], "p": [0.008]}
+    )
     path = html.report(
         tmp_path / "report.html", title=f"report {EVIL}", table=TABLE, comparison=compared, figures={"bars": figures.accuracy_bars(TABLE)},
         confusions=PAIRS, not_dishes=raw, predictions=predictions(), photos=catalog(tmp_path), names=NAMES, image_root=tmp_path,

@@ -129,9 +129,7 @@ def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
     try:
         pair.copy_out()
         loss = pair.backward(x, labels)
-        losses = [
-            single.backward(x[rows], labels[rows]) for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)
-        ]
+        losses = [single.backward(x[rows], labels[rows]) for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)]
         assert loss == pytest.approx(np.mean(losses), rel=1e-5)
         gradients = [replicas._trained(one.net)[0].grad.numpy() for one in (pair, *alone)]
         np.testing.assert_allclose(gradients[0], (gradients[1] + gradients[2]) / 2, rtol=1e-3, atol=1e-5)
@@ -144,9 +142,7 @@ def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
 
 
 def extract(table, root, tmp_path, **options):
-    return features.extract(
-        table, root, options.pop("weights", None), tmp_path / "cache", **(TINY | {"batch_size": 5} | options)
-    )
+    return features.extract(table, root, options.pop("weights", None), tmp_path / "cache", **(TINY | {"batch_size": 5} | options))
 
 
 def test_features_are_aligned_unit_length_and_the_engine_agrees(toy, tmp_path):

@@ -19,9 +19,7 @@ def at(*degrees) -> np.ndarray:
 
 def table(dishes: str, groups=None, split=None) -> pd.DataFrame:
     groups = groups if groups is not None else range(len(dishes))
-    return pd.DataFrame(
-        {"dish_id": list(dishes), "group_id": list(map(str, groups)), "split": split or ["train"] * len(dishes)}
-    )
+    return pd.DataFrame({"dish_id": list(dishes), "group_id": list(map(str, groups)), "split": split or ["train"] * len(dishes)})
 
 
 def test_nearest_equals_a_full_sort_across_blocks(monkeypatch):

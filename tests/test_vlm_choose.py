@@ -71,7 +71,9 @@ def test_the_entry_comes_back_as_it_was_written(loaded):
     assert Recognizer(loaded, {}).choose(tiny.photo(), ["素鸡（豆制品）"]).answer == "素鸡（豆制品）"
 
 
-@pytest.mark.parametrize(("menu", "words"), [([], "empty"), (["红烧鱼", "红烧鱼 "], "twice"), (["a、b"], "、"), (["长" * 500], "500 characters"), ("红烧鱼", "list of names")])
+@pytest.mark.parametrize(
+    ("menu", "words"), [([], "empty"), (["红烧鱼", "红烧鱼 "], "twice"), (["a、b"], "、"), (["长" * 500], "500 characters"), ("红烧鱼", "list of names")]
+)
 def test_menus_that_cannot_be(menu, words):
     with pytest.raises(ValueError, match=words):
         check_menu(menu)

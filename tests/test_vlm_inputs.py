@@ -44,7 +44,10 @@ def test_special_tokens_in_a_question_stay_text(loaded):
 
 @pytest.mark.parametrize("left", [False, True])
 def test_padding_and_company_do_not_change_the_logits(loaded, left):
-    samples = [inputs.build(loaded, inputs.photo_inputs(loaded, tiny.photo(i, size)), text) for i, (size, text) in enumerate([((64, 48), "短"), ((48, 90), "这是什么菜？只回答菜名。")])]
+    samples = [
+        inputs.build(loaded, inputs.photo_inputs(loaded, tiny.photo(i, size)), text)
+        for i, (size, text) in enumerate([((64, 48), "短"), ((48, 90), "这是什么菜？只回答菜名。")])
+    ]
     together = _last_logits(loaded, samples, left)
     for row, sample in enumerate(samples):
         torch.testing.assert_close(together[row], _last_logits(loaded, [sample], left)[0], atol=2e-5, rtol=1e-4)

@@ -49,7 +49,18 @@ def data_set(folder: Path, per_dish: int = 3) -> dict[str, Path]:
             photo(dish * 100 + number % 2).save(folder / "photos" / path)
             for kind, menu in (("naming", []), ("menu", list(NAMES))):
                 turns = [{"from": "human", "value": questions.human_turn(f"{kind}-1", menu)}, {"from": "gpt", "value": name}]
-                rows.append({"id": f"{kind}-{dish}-{number}", "image": path, "image_id": path, "dish_id": str(dish), "kind": kind, "menu": menu, "template": f"{kind}-1", "conversations": turns})
+                rows.append(
+                    {
+                        "id": f"{kind}-{dish}-{number}",
+                        "image": path,
+                        "image_id": path,
+                        "dish_id": str(dish),
+                        "kind": kind,
+                        "menu": menu,
+                        "template": f"{kind}-1",
+                        "conversations": turns,
+                    }
+                )
     records.write_jsonl(folder / "train.jsonl", rows)
     records.write_jsonl(folder / "validation.jsonl", rows[: 2 * len(NAMES)])
     return {"image_root": folder / "photos", "train_file": folder / "train.jsonl", "validation_file": folder / "validation.jsonl"}

@@ -1,6 +1,10 @@
 """Small photos, folders and catalogues that the tests of core, annotation, endpoints and dataset share."""
 
 import io
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pandas as pd
@@ -57,3 +61,59 @@ def neighbours(pairs: dict[str, list[str]]) -> pd.DataFrame:
     """similar_dishes.csv as it is read back: all text."""
     rows = [(dish, other, str(rank)) for dish, others in pairs.items() for rank, other in enumerate(others, start=1)]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank"])
+
+
+def completion(content: object, usage: dict[str, int] | None = None) -> dict:
+    """The body of a chat completion whose message holds `content` (text as it is, anything else as JSON)."""
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": usage or {"prompt_tokens": 1000, "completion_tokens": 100},
+    }
+
+
+class Server:
+    """A local server that answers each chat request with `answer(request)`: (status, body) or (status, body, headers); None cuts the connection.
+
+    `requests` holds the JSON bodies it got, `keys` the Authorization headers.
+    """
+
+    def __init__(self, answer):
+        self.answer, self.requests, self.keys = answer, [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                outer.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                outer.keys.append(self.headers.get("Authorization", ""))
+                outer._reply(self, outer.answer(outer.requests[-1]))
+
+            def log_message(self, *_):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    def _reply(self, handler, reply):
+        if reply is None:
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        status, body, headers = (*reply, {})[:3]
+        data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        handler.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    def __enter__(self):
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()

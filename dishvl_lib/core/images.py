@@ -4,24 +4,13 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_IMAGE_PIXELS = 100_000_000
 # What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing exotic.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
-
-_TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 class ImageError(ValueError):
@@ -45,7 +34,7 @@ def load_rgb(
     `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(_upright(source))
+        return _to_rgb(ImageOps.exif_transpose(source))
     image = _open(source)
     width, height = image.size
     if width * height > max_image_pixels:
@@ -55,7 +44,7 @@ def load_rgb(
         image.draft(None, draft_size)
     try:
         image.load()
-        return _to_rgb(_upright(image))
+        return _to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
@@ -63,7 +52,8 @@ def load_rgb(
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
     with _open(source) as image:
-        return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return image.size[::-1] if turned else image.size
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
@@ -94,20 +84,6 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError("damaged", str(error)) from None
-
-
-def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8; 1 when there is none or the EXIF block itself is broken, which spoils no pixel."""
-    try:
-        found = image.getexif().get(0x0112, 1)
-    except Exception:  # a broken block raises whatever its parser met
-        return 1
-    return found if found in _TURNS else 1
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    turn = _TURNS[_orientation(image)]
-    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

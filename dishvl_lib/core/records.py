@@ -83,7 +83,9 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            table.to_csv(temporary, index=False, encoding="utf-8", quoting=csv.QUOTE_MINIMAL)
+            # The csv module leaves a bare carriage return unquoted, and readers take it for a line's end.
+            returns = any(table[name].astype(str).str.contains("\r").any() for name in table.columns)
+            table.to_csv(temporary, index=False, encoding="utf-8", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
 
 
 def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:

@@ -128,8 +128,7 @@ def _listen(port: int) -> ThreadingHTTPServer:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise OSError(error.errno, f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for a "
-                      "free one") from None
+        raise OSError(error.errno, f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for a free one") from None
 
 
 def _read_messages(request: object) -> tuple[str, list[bytes]]:
@@ -170,10 +169,8 @@ def _completion(model: str, text: str, n_photos: int, content: str) -> dict:
     prompt, answer = len(text) + IMAGE_TOKENS * n_photos, len(content)
     usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
     digest = hashlib.sha256(f"{text}\n{content}".encode()).hexdigest()[:24]
-    choice = {"index": 0, "finish_reason": "stop", "logprobs": None,
-              "message": {"role": "assistant", "content": content, "refusal": None}}
-    return {"id": f"chatcmpl-{digest}", "object": "chat.completion", "created": int(time.time()), "model": model,
-            "choices": [choice], "usage": usage}
+    choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": content, "refusal": None}}
+    return {"id": f"chatcmpl-{digest}", "object": "chat.completion", "created": int(time.time()), "model": model, "choices": [choice], "usage": usage}
 
 
 class _Server(ThreadingHTTPServer):
@@ -222,8 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        self._reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None,
-                                       "code": code}})
+        self._reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}})
 
     def _reply(self, status: int, value: dict) -> None:
         data = json.dumps(value, ensure_ascii=False).encode()

@@ -9,15 +9,38 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-_FIELDS = ("name", "cuisine", "cooking_method", "ingredients", "calories", "serving_temperature", "flavor", "nutrients",
-           "is_vegetarian", "allergens", "color", "shape", "associated_festival", "difficulty")
+_FIELDS = (
+    "name",
+    "cuisine",
+    "cooking_method",
+    "ingredients",
+    "calories",
+    "serving_temperature",
+    "flavor",
+    "nutrients",
+    "is_vegetarian",
+    "allergens",
+    "color",
+    "shape",
+    "associated_festival",
+    "difficulty",
+)
 _LISTS = {"cooking_method", "ingredients", "flavor", "nutrients", "allergens", "color", "shape", "associated_festival"}
 
 LOOK_ALIKE_PAIRS: tuple[tuple[str, str], ...] = (
-    ("红烧鱼", "红烧鱼块"), ("土豆丝", "青椒土豆丝"), ("番茄炒蛋", "番茄蛋汤"), ("宫保鸡丁", "辣子鸡丁"),
-    ("麻婆豆腐", "家常豆腐"), ("清炒油麦菜", "清炒菠菜"), ("红烧肉", "红烧排骨"), ("米饭", "蛋炒饭"),
-    ("鱼香肉丝", "青椒肉丝"), ("蒜蓉西兰花", "西兰花炒虾仁"), ("素鸡(豆制品)", "卤豆干(豆制品)"),
-    ("黄瓜炒鸡蛋", "木须肉"), ("油焖大虾", "椒盐虾"),
+    ("红烧鱼", "红烧鱼块"),
+    ("土豆丝", "青椒土豆丝"),
+    ("番茄炒蛋", "番茄蛋汤"),
+    ("宫保鸡丁", "辣子鸡丁"),
+    ("麻婆豆腐", "家常豆腐"),
+    ("清炒油麦菜", "清炒菠菜"),
+    ("红烧肉", "红烧排骨"),
+    ("米饭", "蛋炒饭"),
+    ("鱼香肉丝", "青椒肉丝"),
+    ("蒜蓉西兰花", "西兰花炒虾仁"),
+    ("素鸡(豆制品)", "卤豆干(豆制品)"),
+    ("黄瓜炒鸡蛋", "木须肉"),
+    ("油焖大虾", "椒盐虾"),
 )
 
 

@@ -31,8 +31,7 @@ __all__ = ["DISHES", "LOOK_ALIKE_PAIRS", "Dish", "dish_card", "draw_demo_photos"
 
 SITES = ("HGD", "ZHONGGUANGHE", "XSYY", "BJ2")
 SPLIT_NAMES = ("红烧肉", "土豆丝", "番茄炒蛋")  # dishes registered twice, so that two folders mean one dish
-SITE_B_NAMES = ("红烧鱼", "红烧鱼块", "土豆丝", "青椒土豆丝", "番茄炒蛋", "宫保鸡丁", "辣子鸡丁", "麻婆豆腐", "红烧肉",
-                "红烧排骨", "清炒菠菜", "米饭")
+SITE_B_NAMES = ("红烧鱼", "红烧鱼块", "土豆丝", "青椒土豆丝", "番茄炒蛋", "宫保鸡丁", "辣子鸡丁", "麻婆豆腐", "红烧肉", "红烧排骨", "清炒菠菜", "米饭")
 SITE_B_PHOTOS = 8
 THUMBNAIL_SIDE = 16
 DUPLICATE_STEM = "20210602114209_8190820012282_0d0d0d0d0d0d$402_310_998_905"
@@ -49,8 +48,7 @@ class _Job:
     outside: bool
 
 
-def draw_demo_photos(folder: Path, *, photos_per_dish: int = 44, seed: int = 0, processes: int = 2,
-                     dishes: Sequence[str] | None = None) -> None:
+def draw_demo_photos(folder: Path, *, photos_per_dish: int = 44, seed: int = 0, processes: int = 2, dishes: Sequence[str] | None = None) -> None:
     """Draws the whole set into `folder`: the same bytes for the same arguments, whatever `processes` is.
 
     `dishes` limits the set to some names of DISHES. The set appears under its name only when it is complete.
@@ -82,11 +80,12 @@ def thumbnail(photo: Image.Image) -> np.ndarray:
 
 def _jobs(names: list[str], photos: int, seed: int) -> list[_Job]:
     order = list(DISHES)
-    inside = [_Job(name, _class_folders(name, order.index(name)), photos, (seed, order.index(name), 0), False)
-              for name in names]
+    inside = [_Job(name, _class_folders(name, order.index(name)), photos, (seed, order.index(name), 0), False) for name in names]
     at_site_b = [name for name in SITE_B_NAMES if name in names]
-    outside = [_Job(name, (f"site_b/GX{4 + i // 5}_{1 + (7 * i) % 13}",), min(SITE_B_PHOTOS, photos),
-                    (seed, order.index(name), 1), True) for i, name in enumerate(at_site_b)]
+    outside = [
+        _Job(name, (f"site_b/GX{4 + i // 5}_{1 + (7 * i) % 13}",), min(SITE_B_PHOTOS, photos), (seed, order.index(name), 1), True)
+        for i, name in enumerate(at_site_b)
+    ]
     return inside + outside
 
 
@@ -168,8 +167,7 @@ def _inside(x: float, y: float, width: float, height: float) -> tuple[float, flo
 def _shoot(scene: np.ndarray, rng: np.random.Generator, box: tuple[float, float, float, float]) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
-    photo = expose(scene[top:bottom, left:right], rng, rng.uniform(0.88, 1.14), 0.0 if rng.random() < 0.5
-                   else rng.uniform(0.4, 1.2), rng.uniform(0.004, 0.02))
+    photo = expose(scene[top:bottom, left:right], rng, rng.uniform(0.88, 1.14), 0.0 if rng.random() < 0.5 else rng.uniform(0.4, 1.2), rng.uniform(0.004, 0.02))
     scale = rng.integers(320, 421) / min(photo.size)
     return photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
 
@@ -228,13 +226,19 @@ _DIRT = {
 
 def _write_site_b_tables(root: Path, jobs: list[_Job]) -> None:
     (root / "site_b").mkdir(exist_ok=True)
-    tables = {"site_b_truth.csv": [("folder", "name")] + [(Path(job.folders[0]).name, job.name) for job in jobs],
-              "site_b_menu.csv": [("name",)] + [(job.name,) for job in jobs]}
+    tables = {
+        "site_b_truth.csv": [("folder", "name")] + [(Path(job.folders[0]).name, job.name) for job in jobs],
+        "site_b_menu.csv": [("name",)] + [(job.name,) for job in jobs],
+    }
     for file, rows in tables.items():
         with open(root / file, "w", encoding="utf-8", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows(rows)
 
 
 def _write_thumbnails(root: Path, drawn: list[tuple[str, str, np.ndarray]]) -> None:
-    np.savez(root / "thumbnails.npz", thumbnails=np.stack([row[2] for row in drawn]),
-             names=np.array([row[1] for row in drawn]), paths=np.array([row[0] for row in drawn]))
+    np.savez(
+        root / "thumbnails.npz",
+        thumbnails=np.stack([row[2] for row in drawn]),
+        names=np.array([row[1] for row in drawn]),
+        paths=np.array([row[0] for row in drawn]),
+    )

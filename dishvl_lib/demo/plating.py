@@ -36,22 +36,18 @@ PLATINGS: dict[str, Plating] = {
     "土豆丝": Plating({"potato_shred": 190}, {"chilli_bit": 5}, (196, 160, 78), 0.5, reach=0.5),
     "青椒土豆丝": Plating({"potato_shred": 135, "pepper_shred": 42}, {}, (186, 160, 78), 0.5, reach=0.5),
     "番茄炒蛋": Plating({"egg": 34, "tomato": 20}, {"scallion_ring": 9}, (206, 84, 28), 0.62, reach=0.5),
-    "番茄蛋汤": Plating({"tomato": 10, "egg_ribbon": 22}, {"scallion_ring": 16}, (214, 112, 44), oil=0.4,
-                    reach=0.55, mound=0, soup=True),
+    "番茄蛋汤": Plating({"tomato": 10, "egg_ribbon": 22}, {"scallion_ring": 16}, (214, 112, 44), oil=0.4, reach=0.55, mound=0, soup=True),
     "宫保鸡丁": Plating({"chicken": 54, "peanut": 46, "scallion_cut": 18, "dry_chilli": 5}, {}, BROWN, 0.58, reach=0.5),
     "辣子鸡丁": Plating({"fried_chicken": 44, "dry_chilli": 46}, {"sesame": 60}, None, reach=0.52),
     "麻婆豆腐": Plating({"soft_tofu": 34}, {"mince": 60, "scallion_ring": 14}, RED_OIL, 0.72, 0.5, reach=0.52, mound=8),
-    "家常豆腐": Plating({"fried_tofu": 19, "pepper_square": 9, "wood_ear": 8, "red_pepper_square": 5}, {}, RED_OIL, 0.6,
-                    reach=0.48),
+    "家常豆腐": Plating({"fried_tofu": 19, "pepper_square": 9, "wood_ear": 8, "red_pepper_square": 5}, {}, RED_OIL, 0.6, reach=0.48),
     "清炒油麦菜": Plating({"youmai": 34}, {"garlic": 16}, (150, 158, 70), 0.6, reach=0.34, along=True),
     "清炒菠菜": Plating({"spinach": 44}, {"garlic": 16}, (120, 140, 60), 0.6, reach=0.42),
     "红烧肉": Plating({"belly": 26}, {"scallion_ring": 8, "star_anise": 2}, BROWN, 0.64, reach=0.45),
     "红烧排骨": Plating({"rib": 20}, {"scallion_ring": 8, "star_anise": 2}, BROWN, 0.64, reach=0.45),
     "米饭": Plating({"rice": 95}, {}, (250, 246, 238), 0.6, reach=0.56, mound=24),
-    "蛋炒饭": Plating({"fried_rice": 80, "egg_bit": 30, "pea": 16, "carrot_dice": 18}, {"scallion_ring": 14},
-                   (236, 216, 164), 0.58, reach=0.55, mound=30),
-    "鱼香肉丝": Plating({"red_pork_shred": 74, "ear_shred": 30, "carrot_shred": 28, "bamboo_shred": 20}, {},
-                    RED_OIL, 0.6, 0.3, reach=0.48),
+    "蛋炒饭": Plating({"fried_rice": 80, "egg_bit": 30, "pea": 16, "carrot_dice": 18}, {"scallion_ring": 14}, (236, 216, 164), 0.58, reach=0.55, mound=30),
+    "鱼香肉丝": Plating({"red_pork_shred": 74, "ear_shred": 30, "carrot_shred": 28, "bamboo_shred": 20}, {}, RED_OIL, 0.6, 0.3, reach=0.48),
     "青椒肉丝": Plating({"pork_shred": 80, "pepper_shred": 74}, {}, (120, 84, 34), 0.58, reach=0.48),
     "蒜蓉西兰花": Plating({"floret": 24}, {"garlic": 46}, (206, 206, 150), 0.5, reach=0.5),
     "西兰花炒虾仁": Plating({"floret": 15, "peeled_prawn": 17}, {"carrot_shred": 3}, (206, 206, 150), 0.5, reach=0.5),
@@ -75,16 +71,23 @@ class Place:
 
 
 CANTEEN = Place(
-    (((176, 130, 88), "wood"), ((206, 200, 188), "speckle"), ((128, 130, 132), "plain"), ((178, 134, 104), "plain"),
-     ((150, 166, 156), "speckle"), ((142, 102, 70), "wood")),
-    (((240, 240, 236), None), ((238, 238, 232), (58, 92, 158)), ((242, 234, 214), (176, 60, 44)),
-     ((226, 234, 228), (88, 150, 112)), ((246, 244, 240), None)),
-    (0.95, 1.06), (0.88, 1.12),
+    (
+        ((176, 130, 88), "wood"),
+        ((206, 200, 188), "speckle"),
+        ((128, 130, 132), "plain"),
+        ((178, 134, 104), "plain"),
+        ((150, 166, 156), "speckle"),
+        ((142, 102, 70), "wood"),
+    ),
+    (((240, 240, 236), None), ((238, 238, 232), (58, 92, 158)), ((242, 234, 214), (176, 60, 44)), ((226, 234, 228), (88, 150, 112)), ((246, 244, 240), None)),
+    (0.95, 1.06),
+    (0.88, 1.12),
 )
 OUTSIDE = Place(
     (((58, 52, 50), "wood"), ((186, 190, 196), "steel"), ((70, 96, 84), "cloth")),
     (((70, 74, 82), None), ((196, 214, 204), None), ((214, 206, 186), (94, 70, 50))),
-    (0.93, 1.01), (0.8, 1.05),
+    (0.93, 1.01),
+    (0.8, 1.05),
 )
 
 

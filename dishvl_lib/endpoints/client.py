@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import openai
 
@@ -67,8 +68,7 @@ def connect(settings: Sequence[dict[str, Any]]) -> list[Endpoint]:
             raise EndpointError(f"endpoint {label}: unknown field {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}")
         if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
             raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
-        client = openai.OpenAI(base_url=given["base_url"], api_key=_key(given, label), max_retries=0, timeout=given.get("timeout_s", 60.0))
-        made.append(Endpoint(**given, client=client))
+        made.append(Endpoint(**given, client=_client(given, _key(given, label))))
     return made
 
 
@@ -167,6 +167,13 @@ def _read_reply(endpoint: Endpoint, body: str, usage: dict[str, int], seconds: f
     if not isinstance(text, str):
         raise _Passing("the reply holds no text")
     return Reply(text, usage, 0.0 if from_journal else endpoint.cost(usage), seconds, from_journal)
+
+
+def _client(given: dict[str, Any], key: str) -> openai.OpenAI:
+    """Never retries on its own (it would pay twice), and reaches a server on this machine past any proxy."""
+    here = urlsplit(given["base_url"]).hostname in ("127.0.0.1", "localhost", "::1")
+    direct = openai.DefaultHttpxClient(trust_env=False) if here else None
+    return openai.OpenAI(base_url=given["base_url"], api_key=key, max_retries=0, timeout=given.get("timeout_s", 60.0), http_client=direct)
 
 
 def _key(given: dict[str, Any], label: str) -> str:

@@ -107,8 +107,8 @@ def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFr
 
 
 def has_menu(value: object) -> bool:
-    """Whether a row's `menu` holds a menu (a list, possibly empty), not None or NaN."""
-    return isinstance(value, (list, tuple, np.ndarray))
+    """Whether a row's `menu` holds entries; naming rows carry an empty list, None or NaN."""
+    return isinstance(value, (list, tuple, np.ndarray)) and len(value) > 0
 
 
 def _measures(rows: pd.DataFrame) -> dict:

@@ -92,9 +92,7 @@ class _Loaders:
         share = len(photos) / max(1, len(photos) + len(validation))
         self.train, self.validation = (
             LabelledPhotos(
-                PhotoStore(
-                    full_paths(rows, image_root), round(self.size * STORED_SIDE_PER_CROP), int(memory_bytes * part)
-                ),
+                PhotoStore(full_paths(rows, image_root), round(self.size * STORED_SIDE_PER_CROP), int(memory_bytes * part)),
                 np.array([label[dish] for dish in rows["dish_id"]], np.int64),
                 self.size,
                 augment,
@@ -118,23 +116,17 @@ class _Loaders:
 
     def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
         batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
-        return paddle.io.DataLoader(
-            dataset, batch_sampler=batches, collate_fn=self._collate, num_workers=self.num_workers, return_list=True
-        )
+        return paddle.io.DataLoader(dataset, batch_sampler=batches, collate_fn=self._collate, num_workers=self.num_workers, return_list=True)
 
     def _collate(self, rows: list) -> tuple[np.ndarray, np.ndarray]:
         rows = [row for row in rows if row is not None]
         if not rows:
             return np.zeros((0, 3, self.size, self.size), np.float32), np.zeros(0, np.int64)
-        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array(
-            [row[1] for row in rows], np.int64
-        )
+        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array([row[1] for row in rows], np.int64)
 
 
 class _Training:
-    def __init__(
-        self, settings: dict, dishes: list[str], init_weights: str | Path, loaders: _Loaders, state: TrainingState
-    ):
+    def __init__(self, settings: dict, dishes: list[str], init_weights: str | Path, loaders: _Loaders, state: TrainingState):
         self.settings, self.dishes, self.loaders, self.state = settings, dishes, loaders, state
         sizes = {name: settings[name] for name in ("scale", "embedding_size", "seed")}
         self.replicas = Replicas(functools.partial(new_learner, class_num=len(dishes), **sizes), settings["replicas"])
@@ -189,9 +181,7 @@ class _Training:
     def _step(self, images: np.ndarray, labels: np.ndarray) -> float:
         loss = self.replicas.backward(images, labels)
         if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss}: lower learning_rate (it is {self.optimizer.get_lr():.2g})"
-            )
+            raise FloatingPointError(f"the loss became {loss}: lower learning_rate (it is {self.optimizer.get_lr():.2g})")
         self.optimizer.step()
         self.optimizer.clear_grad()
         self.optimizer._learning_rate.step()

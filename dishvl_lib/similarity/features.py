@@ -29,9 +29,7 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"features-{key[:32]}.sqlite"
         self.connection = sqlite3.connect(self.path, timeout=60)
-        self.connection.execute(
-            "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID"
-        )
+        self.connection.execute("CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID")
 
     def known(self) -> set[str]:
         return {row[0] for row in self.connection.execute("SELECT sha256 FROM features")}
@@ -108,9 +106,7 @@ def _runner(net, crop: int, folder: Path, use_engine: bool):
     return engine.fast(net, crop, folder, _cores()) if use_engine else engine.plain(net)
 
 
-def _compute(
-    todo: pd.DataFrame, root: Path, preprocess: Preprocess, run, cache: FeatureCache, batch_size: int
-) -> pd.DataFrame:
+def _compute(todo: pd.DataFrame, root: Path, preprocess: Preprocess, run, cache: FeatureCache, batch_size: int) -> pd.DataFrame:
     """Fills the cache; returns the photos that could not be read. Decoding runs ahead of the engine in threads."""
     skipped, pixels, keys = [], [], []
     progress = Progress("features by PP-LCNet", len(todo))
@@ -173,13 +169,9 @@ def _decode(path: Path, sha256: str, preprocess: Preprocess) -> np.ndarray | ima
 
 def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, size: int) -> tuple:
     reasons = {row.path: row for row in skipped.itertuples(index=False)}
-    by_hash = {
-        sha: reasons[path] for sha, path in zip(photos["sha256"], photos["path"], strict=True) if path in reasons
-    }
+    by_hash = {sha: reasons[path] for sha, path in zip(photos["sha256"], photos["path"], strict=True) if path in reasons}
     known = photos["sha256"].isin(cache.known() - set(by_hash)).to_numpy()
-    rows = [
-        (path, by_hash[sha].reason, by_hash[sha].detail) for sha, path in photos.loc[~known, ["sha256", "path"]].values
-    ]
+    rows = [(path, by_hash[sha].reason, by_hash[sha].detail) for sha, path in photos.loc[~known, ["sha256", "path"]].values]
     matrix = np.empty((int(known.sum()), size), np.float32)
     for index, sha in enumerate(photos["sha256"][known]):
         matrix[index] = cache.get(sha)

@@ -33,9 +33,7 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=No
 
 
 def _top(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    candidates = (
-        np.argpartition(-block, k - 1, axis=1)[:, :k] if k < block.shape[1] else np.tile(np.arange(k), (len(block), 1))
-    )
+    candidates = np.argpartition(-block, k - 1, axis=1)[:, :k] if k < block.shape[1] else np.tile(np.arange(k), (len(block), 1))
     candidates.sort(axis=1)
     scores = np.take_along_axis(block, candidates, 1)
     order = np.argsort(-scores, axis=1, kind="stable")
@@ -159,16 +157,11 @@ def _as_table(dishes: list[str], ranking: np.ndarray, votes: np.ndarray, top_k: 
         allowed = np.isfinite(ranking[index]) & ((votes[index] > 0) | (rule == "ranked"))
         keys = (-ranking[index],) if rule == "ranked" else (-ranking[index], -votes[index])
         order = [other for other in np.lexsort(keys) if allowed[other]][:top_k]
-        rows += [
-            (dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other]))
-            for rank, other in enumerate(order, start=1)
-        ]
+        rows += [(dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other])) for rank, other in enumerate(order, start=1)]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "n_votes"])
 
 
-def recall_at_k(
-    features: np.ndarray, photos: pd.DataFrame, ks: Sequence[int] = (1, 5), query_split: str = "train"
-) -> pd.DataFrame:
+def recall_at_k(features: np.ndarray, photos: pd.DataFrame, ks: Sequence[int] = (1, 5), query_split: str = "train") -> pd.DataFrame:
     """How often a photo's k nearest training photos hold its dish: k, n, hits, recall, lo, hi, no_partner, chance.
 
     Leave-group-out: a photo never finds one of its own group. Queries whose dish has no training photo of another
@@ -178,9 +171,7 @@ def recall_at_k(
     _check(features, photos)
     asked, gallery = (np.flatnonzero((photos["split"] == split).to_numpy()) for split in (query_split, "train"))
     dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
-    found, _ = nearest(
-        features[asked], features[gallery], max(ks), query_groups=group[asked], gallery_groups=group[gallery]
-    )
+    found, _ = nearest(features[asked], features[gallery], max(ks), query_groups=group[asked], gallery_groups=group[gallery])
     share = np.array([_partner_share(dish[gallery], group[gallery], dish[row], group[row]) for row in asked])
     hit = (dish[gallery][found] == dish[asked][:, None]) & (found >= 0)
     rows = [_recall_row(k, hit[share > 0], share[share > 0], int((share == 0).sum())) for k in ks]

@@ -104,11 +104,7 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Indices of one epoch, shuffled: every photo once, and those of small classes again up to half the median."""
     counts = np.bincount(labels)
     floor = int(np.ceil(np.median(counts[counts > 0]) / 2))
-    extra = [
-        np.resize(rng.permutation(np.flatnonzero(labels == label)), floor - count)
-        for label, count in enumerate(counts)
-        if 0 < count < floor
-    ]
+    extra = [np.resize(rng.permutation(np.flatnonzero(labels == label)), floor - count) for label, count in enumerate(counts) if 0 < count < floor]
     return rng.permutation(np.concatenate([np.arange(len(labels)), *extra]).astype(np.int64))
 
 

@@ -40,9 +40,7 @@ class ConvBNAct(nn.Layer):
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__()
         init = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
-        self.conv = nn.Conv2D(
-            channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, weight_attr=init, bias_attr=False
-        )
+        self.conv = nn.Conv2D(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, weight_attr=init, bias_attr=False)
         self.bn = nn.BatchNorm2D(channels_out)
         self.act = nn.Hardswish()
 
@@ -85,9 +83,7 @@ class PPLCNet(nn.Layer):
     pooled features, and the class head behind that. `dropout` scales its input at evaluation as PaddleClas does.
     """
 
-    def __init__(
-        self, scale: float = 1.0, class_num: int = 1000, embedding_size: int | None = None, dropout: float = 0.2
-    ):
+    def __init__(self, scale: float = 1.0, class_num: int = 1000, embedding_size: int | None = None, dropout: float = 0.2):
         super().__init__()
         if scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale}")
@@ -142,10 +138,7 @@ def save_weights(state: dict, path: str | Path) -> None:
     """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read; whole or not at all."""
     with records.atomic_path(path) as temporary:
         paddle.save(
-            {
-                name: value if isinstance(value, paddle.Tensor) else paddle.to_tensor(value)
-                for name, value in state.items()
-            },
+            {name: value if isinstance(value, paddle.Tensor) else paddle.to_tensor(value) for name, value in state.items()},
             str(temporary),
         )
 

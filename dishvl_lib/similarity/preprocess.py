@@ -39,9 +39,7 @@ class Preprocess:
         short_side = resize.get("resize_short") or crop
         if not short_side or not crop:
             raise ValueError(f"{path}: found no ResizeImage or CropImage that says the sizes")
-        return cls(
-            short_side, crop, tuple(normalise.get("mean", IMAGENET_MEAN)), tuple(normalise.get("std", IMAGENET_STD))
-        )
+        return cls(short_side, crop, tuple(normalise.get("mean", IMAGENET_MEAN)), tuple(normalise.get("std", IMAGENET_STD)))
 
     def pixels(self, source: object) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""

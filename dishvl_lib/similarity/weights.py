@@ -86,9 +86,7 @@ def match(
 
 def _refuse_differences(state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], where: object) -> None:
     common = [name for name in state if name in wanted]
-    misshapen = [
-        f"{name} {state[name].shape} != {wanted[name]}" for name in common if state[name].shape != wanted[name]
-    ]
+    misshapen = [f"{name} {state[name].shape} != {wanted[name]}" for name in common if state[name].shape != wanted[name]]
     faults = [
         ("missing", [name for name in wanted if name not in state]),
         ("unexpected", [name for name in state if name not in wanted]),

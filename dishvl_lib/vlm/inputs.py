@@ -54,7 +54,9 @@ def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo
 def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
     """The photo at the size, and by the filter, that `photo_inputs` gives it: what a cache of photos keeps."""
     processor = qwen.image_processor
-    height, width = smart_resize(image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
+    height, width = smart_resize(
+        image.height, image.width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"]
+    )
     return image.resize((width, height), Image.Resampling(int(processor.resample)))
 
 

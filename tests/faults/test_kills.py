@@ -13,7 +13,7 @@ import pytest
 from dishvl_lib.core import paths, records
 
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
-import chain  # noqa: E402
+import chain
 
 TRAINING = "04_training"
 
@@ -30,7 +30,9 @@ def world(tmp_path_factory):
 
 def start(world, *arguments):
     command = [sys.executable, "-m", "dishvl_lib.cli", "run", str(world[1]), "--set", "num_train_epochs=4.0", *arguments]
-    return subprocess.Popen(command, env=chain.environment(world[0]), cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    return subprocess.Popen(
+        command, env=chain.environment(world[0]), cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
 
 
 def kill_everything(process, run_folder):
@@ -65,7 +67,9 @@ def test_a_training_killed_in_the_middle_of_an_epoch_ends_bit_equal(world):
     time.sleep(0.3)
     kill_everything(process, outputs / "cut")
     assert not (folder / "best").exists() and not (folder / "_SUCCESS.json").exists()
-    done = chain.dishvl("run", world[1], "--from", "04", "--to", "04", "--set", "run_name=cut", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs)
+    done = chain.dishvl(
+        "run", world[1], "--from", "04", "--to", "04", "--set", "run_name=cut", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs
+    )
     assert done.returncode == 0, done.stderr
     assert "resuming from checkpoint-" in (folder / "training.log").read_text()
     assert weights(outputs, "cut") == weights(outputs, "toy")
@@ -81,7 +85,9 @@ def test_training_outlives_its_notebook_and_is_attached_to(world):
         if "ipykernel_launcher" in " ".join(child.info["cmdline"] or []) and child.ppid() == process.pid:
             child.kill()
     process.wait(30)
-    done = chain.dishvl("run", world[1], "--from", "04", "--to", "04", "--set", "run_name=alone", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs)
+    done = chain.dishvl(
+        "run", world[1], "--from", "04", "--to", "04", "--set", "run_name=alone", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs
+    )
     assert done.returncode == 0, done.stderr
     assert (folder / "training.log").read_text().count("starting from the base model") == 1
     assert weights(outputs, "alone") == weights(outputs, "toy")
@@ -96,7 +102,9 @@ def test_a_chain_killed_again_and_again_ends_with_the_same_answers(world):
         kill_everything(process, outputs / "battered")
     done = chain.dishvl("run", world[1], "--set", "num_train_epochs=4.0", "--set", "run_name=battered", outputs=outputs)
     assert done.returncode == 0, done.stderr
-    first, second = ([{**row, "seconds": 0} for row in records.iter_jsonl(outputs / run / "05_evaluation" / "predictions.jsonl")] for run in ("toy", "battered"))
+    first, second = (
+        [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / run / "05_evaluation" / "predictions.jsonl")] for run in ("toy", "battered")
+    )
     assert first == second
     for stage, file in (("01_annotation", "dishes.jsonl"), ("03_dataset", "train.jsonl"), ("03_dataset", "test.jsonl")):
         assert chain.contents(outputs / "battered" / stage)[file] == chain.contents(outputs / "toy" / stage)[file]

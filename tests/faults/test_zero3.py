@@ -12,7 +12,7 @@ from dishvl_lib.training import config, launch
 from dishvl_lib.vlm import qwen
 
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
-import tiny  # noqa: E402
+import tiny
 
 
 def train(world, folder, **changed):
@@ -21,7 +21,9 @@ def train(world, folder, **changed):
                  per_device_train_batch_size=6, logging_steps=1, use_cpu=True, warmup_ratio=0.1)  # fmt: skip
     made = config.from_parameters({**given, **changed}, output_folder=folder, **world)
     made.write(folder / "config.json")
-    done = subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550, env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"})
+    done = subprocess.run(
+        launch.command(made), capture_output=True, text=True, timeout=550, env={**os.environ, "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return [row["loss"] for row in launch.metrics(folder) if "loss" in row]
 

@@ -1,0 +1,56 @@
+"""The dish card: the reference's fourteen fields, what they refuse, and the prompts that ask for them."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from dishvl_lib.annotation import cards
+from dishvl_lib.demo import annotator
+
+EXAMPLE = {
+    "name": "干锅土豆片", "cuisine": "川菜", "cooking_method": ["干锅"], "ingredients": ["土豆片", "干辣椒"], "calories": 130.0, "serving_temperature": "热食", "flavor": ["辣", "咸"],
+    "nutrients": ["碳水化合物"], "is_vegetarian": "是", "allergens": [], "color": ["红棕色"], "shape": ["片状"], "associated_festival": [], "difficulty": "简单",
+}  # fmt: skip
+
+
+def test_the_fields_and_their_order():
+    assert list(cards.DishCard.model_validate(EXAMPLE).model_dump()) == list(EXAMPLE)
+    assert cards.DishCard.model_validate(EXAMPLE).model_dump() == EXAMPLE
+    assert not cards.DishCard.model_validate(EXAMPLE).only_name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"calories": -1},
+        {"calories": 951},
+        {"calories": "many"},
+        {"is_vegetarian": "yes"},
+        {"ingredients": "土豆"},
+        {"name": None},
+        {"extra": 1},
+        {"flavor": [1]},
+    ],
+)
+def test_what_does_not_fit(wrong):
+    with pytest.raises(ValidationError):
+        cards.DishCard.model_validate(EXAMPLE | wrong)
+
+
+def test_a_name_is_needed_and_enough():
+    with pytest.raises(ValidationError):
+        cards.DishCard.model_validate({})
+    assert cards.DishCard(name="x").only_name and not cards.DishCard(name="x", calories=1.0).only_name
+
+
+def test_the_card_request_shows_the_photo_and_the_folder_on_one_line():
+    ((message),) = cards.card_messages("GX4\n6{x}", "data:image/jpeg;base64,AA")
+    text, picture = message["content"]
+    assert text["text"].endswith(f"{cards.FOLDER_LINE}GX4 6{{x}}") and picture["image_url"]["url"] == "data:image/jpeg;base64,AA"
+    assert (cards.FOLDER_LINE, cards.CARD_LINE) == (annotator.FOLDER_LINE, annotator.CARD_LINE), "the local annotator reads these lines"
+
+
+def test_the_texts_request_holds_the_whole_card():
+    ((message),) = cards.texts_messages(cards.DishCard.model_validate(EXAMPLE))
+    assert json.loads(message["content"].partition(cards.CARD_LINE)[2]) == EXAMPLE

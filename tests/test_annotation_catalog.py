@@ -1,0 +1,266 @@
+"""The catalogue: every file found is a usable photo or a row with a reason, whatever its name or content."""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from toys import encoded, fill, jpeg, picture, rotated
+
+from dishvl_lib.annotation import catalog
+from dishvl_lib.core import records
+
+SHARES = {"test_share": 0.2, "validation_share": 0.1, "seed": 0, "max_hamming": 8}
+
+
+def scan(root, sites=(), **options):
+    return catalog.scan(root, sites, workers=2, **options)
+
+
+def reasons(rejected) -> dict[str, str]:
+    return dict(zip(rejected.path, rejected.reason, strict=True))
+
+
+def files_below(*roots) -> int:
+    return sum(len(names) + sum(os.path.islink(os.path.join(top, one)) for one in folders) for root in roots for top, folders, names in os.walk(root))
+
+
+def written_and_read(tmp_path, photos, rejected):
+    records.write_table(tmp_path / "catalog.parquet", photos)
+    records.write_table(tmp_path / "rejected.csv", rejected)
+    return records.read_table(tmp_path / "catalog.parquet"), records.read_table(tmp_path / "rejected.csv")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two dishes with three good photos each."""
+    fill(tmp_path / "photos", {"红烧鱼1@HGD_20211221": 3, "土豆丝": 3})
+    return tmp_path / "photos"
+
+
+def test_what_a_row_says(root):
+    name = "20210301181427_8190820012282_00044bdebaf5$798_549_1324_811#51.jpg"
+    (root / "红烧鱼1@HGD_20211221" / name).write_bytes(rotated(50, 6))
+    photos, rejected = scan(root)
+    row = photos[photos.path.str.endswith(name)].iloc[0]
+    assert row.path == f"红烧鱼1@HGD_20211221/{name}" and row.dish_id == "红烧鱼" and row.folder == "红烧鱼1@HGD_20211221" and row.site == "HGD"
+    assert row.frame == "8190820012282_00044bdebaf5" and row.taken_on == "2021-03-01", "the photo's date, not the folder's"
+    assert (row.width, row.height) == (72, 96) and row.sha256 == records.sha256_file(root / row.path) and row.split == ""
+    assert len(photos) == 7 and rejected.empty and photos.image_id.is_unique and photos.image_id.str.fullmatch("[0-9a-f]{16}").all()
+    assert photos[photos.dish_id == "土豆丝"].taken_on.tolist() == [""] * 3
+
+
+def test_every_file_left_out_has_its_reason(root, tmp_path):
+    dish = root / "土豆丝"
+    dirt = {
+        "土豆丝/empty.jpg": (b"", "empty"),
+        "土豆丝/page.jpg": (b"<html></html>", "not an image"),
+        "土豆丝/half.jpg": (encoded(picture(60, (400, 300)), "JPEG")[:3000], "damaged"),
+        "土豆丝/notes.txt": (b"x", "not a photo file"),
+        "土豆丝/no_suffix": (jpeg(61), "not a photo file"),
+        "土豆丝/.hidden.jpg": (jpeg(62), "hidden file"),
+        ".cache/x.jpg": (jpeg(63), "hidden file"),
+        "loose.jpg": (jpeg(64), "not in a dish folder"),
+        ".DS_Store": (b"x", "not in a dish folder"),
+        "土豆丝/strip.png": (encoded(Image.new("RGB", (603, 3)), "PNG"), "too narrow"),
+    }
+    for name, (content, _) in dirt.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(content)
+    (dish / "gone.jpg").symlink_to("nowhere.jpg")
+    (dish / "loop.jpg").symlink_to("loop.jpg")
+    (root / "again").symlink_to("..")
+    os.mkfifo(dish / "pipe.jpg")
+    photos, rejected = scan(root)
+    assert reasons(rejected) == {name: reason for name, (_, reason) in dirt.items()} | {
+        "土豆丝/gone.jpg": "unreadable", "土豆丝/loop.jpg": "unreadable", "again": "link to a folder", "土豆丝/pipe.jpg": "not a photo file",
+    }  # fmt: skip
+    assert len(photos) == 6 and files_below(root) == len(photos) + len(rejected) and (rejected.detail != "").all()
+
+
+def test_odd_photos_that_are_good_are_kept(root):
+    dish = root / "土豆丝"
+    good = {"png.jpg": encoded(picture(70), "PNG"), "gif.JPEG": encoded(picture(71), "GIF"), "w.WebP": encoded(picture(72), "WEBP")}
+    good["cmyk.jpg"] = encoded(picture(73).convert("CMYK"), "JPEG")
+    for name, content in good.items():
+        (dish / name).write_bytes(content)
+    photos, rejected = scan(root)
+    assert {Path(path).name for path in photos.path} >= set(good) and rejected.empty
+
+
+def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
+    odd = ["-rf.jpg", "line\nbreak.jpg", 'a,"b".jpg', "return\r.jpg", "@#$%().jpg", "  .jpg"]
+    for number, name in enumerate(odd):
+        (root / "土豆丝" / name).write_bytes(jpeg(80 + number))
+    for folder, name in ((b"\xcf\xc8.d", b"1.jpg"), ("土豆丝".encode(), b"\xff\xfe.jpg"), ("土豆丝".encode(), b"x.\xff")):
+        os.makedirs(os.path.join(os.fsencode(root), folder), exist_ok=True)
+        Path(os.fsdecode(os.path.join(os.fsencode(root), folder, name))).write_bytes(jpeg(90))
+    photos, rejected = scan(root)
+    assert {Path(path).name for path in photos.path} >= set(odd) and len(photos) == 6 + len(odd)
+    assert sorted(rejected.reason) == ["not a photo file", "unreadable name", "unreadable name"] and "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
+    back_photos, back_rejected = written_and_read(tmp_path, photos, rejected)
+    assert back_photos.path.tolist() == photos.path.tolist() and back_rejected.to_dict("list") == rejected.to_dict("list")
+
+
+def test_a_photo_linked_from_outside_is_a_photo_and_a_linked_root_works(root, tmp_path):
+    (tmp_path / "far.jpg").write_bytes(jpeg(95))
+    (root / "土豆丝" / "far.jpg").symlink_to(tmp_path / "far.jpg")
+    (tmp_path / "link").symlink_to(root)
+    photos, rejected = scan(tmp_path / "link")
+    assert "土豆丝/far.jpg" in set(photos.path) and rejected.empty
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads files whatever their permissions")
+def test_what_may_not_be_read(root):
+    (root / "土豆丝" / "0.jpg").chmod(0)
+    fill(root, {"closed": 2}, 100)
+    (root / "closed").chmod(0)
+    try:
+        photos, rejected = scan(root)
+    finally:
+        (root / "closed").chmod(0o755)
+    assert reasons(rejected) == {"土豆丝/0.jpg": "unreadable", "closed": "unreadable"} and len(photos) == 5
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
+    """As above, also for root: the operating system's refusal is played."""
+    listing = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("土豆丝"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listing(path)
+
+    fill(root, {"third": 1}, 100)
+    monkeypatch.setattr(os, "scandir", scandir)
+    photos, rejected = scan(root)
+    assert rejected.to_dict("records") == [{"path": "土豆丝", "reason": "unreadable", "detail": "folder: Permission denied"}] and len(photos) == 4
+
+
+def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
+    twin = jpeg(40)
+    for place in ("红烧鱼1@HGD_20211221/t.jpg", "土豆丝/t.jpg"):
+        (root / place).write_bytes(twin)
+    (root / "土豆丝" / "copy.jpg").write_bytes((root / "土豆丝" / "0.jpg").read_bytes())
+    photos, rejected = scan(root)
+    assert reasons(rejected) == {"红烧鱼1@HGD_20211221/t.jpg": "two labels", "土豆丝/t.jpg": "two labels"}
+    assert "土豆丝" in rejected.detail[0] and "红烧鱼" in rejected.detail[0] and "土豆丝/copy.jpg" in set(photos.path)
+
+
+def test_folders_with_one_cleaned_name_are_one_dish_and_numbers_stay_apart(root):
+    fill(root, {"红烧鱼2@XX_20220101": 1, "10@A_20220101": 1, "12@A_20220101": 1}, 30)
+    photos, _ = scan(root)
+    assert Counter(photos.dish_id) == {"红烧鱼": 4, "土豆丝": 3, "10": 1, "12": 1}
+
+
+def test_outside_sites_are_marked_and_stay_dishes_of_their_own(root, tmp_path):
+    fill(tmp_path / "b", {"红烧鱼": 2, "GX4_6": 1}, 200)
+    (tmp_path / "b" / "GX4_6" / "known.jpg").write_bytes((root / "土豆丝" / "1.jpg").read_bytes())
+    photos, rejected = scan(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
+    site = photos[photos.split == "site:b"]
+    assert Counter(site.dish_id) == {"b/红烧鱼": 2, "b/GX4_6": 1} and set(site.site) == {"b"} and site.path.str.startswith("../b/").all()
+    assert all((root / path).is_file() for path in site.path) and (photos.split == "").sum() == 6
+    assert rejected.to_dict("records") == [
+        {"path": "../b/GX4_6/known.jpg", "reason": "not outside", "detail": "the same bytes lie in image_root as 土豆丝/1.jpg"}
+    ]
+
+
+@pytest.mark.parametrize("sites, message", [
+    ([{"name": "b"}], "number 1 has no image_root"),
+    ([{"image_root": "b"}], "number 1 has no name"),
+    ([{"name": "b", "image_root": "{root}/土豆丝"}], "overlaps with that of image_root"),
+    ([{"name": "b", "image_root": "{root}/.."}], "overlaps with that of image_root"),
+    ([{"name": "b", "image_root": "{root}/../x"}, {"name": "c", "image_root": "{root}/../x"}], "overlaps with that of b"),
+    ([{"name": "b", "image_root": "{root}/../x"}, {"name": "b", "image_root": "{root}/../y"}], "the name 'b' is taken"),
+    ([{"name": "b", "image_root": "{root}/../none"}], "site b: no folder"),
+])  # fmt: skip
+def test_sites_that_cannot_be(root, sites, message):
+    filled = [{key: value.format(root=root) for key, value in site.items()} for site in sites]
+    with pytest.raises(catalog.CatalogError, match=message):
+        scan(root, filled)
+
+
+@pytest.mark.parametrize("folders, message", [
+    ({}, "holds no usable photo .the folder is empty"),
+    ({"土豆丝": 4}, "one dish only .土豆丝."),
+    ({"红烧鱼1@A_20220101": 2, "红烧鱼2@A_20220101": 2}, "one dish only .红烧鱼."),
+])  # fmt: skip
+def test_too_little_ends_with_one_sentence(tmp_path, folders, message):
+    (tmp_path / "p").mkdir()
+    fill(tmp_path / "p", folders)
+    with pytest.raises(catalog.CatalogError, match=message) as error:
+        scan(tmp_path / "p")
+    assert str(tmp_path / "p") in str(error.value)
+
+
+def test_no_usable_photo_says_what_was_there(tmp_path):
+    fill(tmp_path / "p", {"a": 0})
+    (tmp_path / "p" / "a" / "x.jpg").write_bytes(b"")
+    (tmp_path / "p" / "loose.jpg").write_bytes(jpeg(1))
+    with pytest.raises(catalog.CatalogError, match=r"1 empty.*1 not in a dish folder|1 not in a dish folder.*1 empty"):
+        scan(tmp_path / "p")
+    with pytest.raises(catalog.CatalogError, match="image_root: no folder"):
+        scan(tmp_path / "none")
+
+
+def test_a_dish_with_one_photo_trains_only(root):
+    fill(root, {"一张": 1}, 300)
+    photos, _ = catalog.build(root, [], **SHARES)
+    assert photos[photos.dish_id == "一张"].split.tolist() == ["train"]
+
+
+def test_a_rehearsal_takes_the_first_dishes_and_photos_and_reports_the_rest(root):
+    fill(root, {"z": 3}, 300)
+    photos, rejected = scan(root, max_dishes=2, max_photos_per_dish=2)
+    assert Counter(photos.dish_id) == {"z": 2, "土豆丝": 2} and Counter(rejected.reason) == {"rehearsal": 5}
+    assert Counter(rejected.detail) == {"max_dishes is 2": 3, "max_photos_per_dish is 2": 2}
+
+
+def test_built_scanned_again_and_read_back_it_is_the_same(root, tmp_path):
+    fill(root, {"z": 4}, 300)
+    first, second = (catalog.build(root, [], **SHARES, workers=workers)[0] for workers in (1, 3))
+    pd.testing.assert_frame_equal(first, second)
+    records.write_table(tmp_path / "catalog.parquet", first)
+    back = catalog.read(tmp_path / "catalog.parquet")
+    assert back.to_dict("list") == first.to_dict("list")
+    records.write_table(tmp_path / "less.parquet", first.drop(columns=["group_id"]))
+    with pytest.raises(records.RecordError, match="no column group_id"):
+        catalog.read(tmp_path / "less.parquet")
+
+
+def test_summary_and_sample(root):
+    photos, _ = catalog.build(root, [], **SHARES)
+    table = catalog.summary(photos)
+    assert table.photos.sum() == 6 and table.loc["train", "dishes"] == 2
+    sampled = catalog.sample(photos, 5, seed=1)
+    assert sorted(sampled.dish_id) == sorted(set(photos.dish_id)) and sampled.path.tolist() == catalog.sample(photos, 5, seed=1).path.tolist()
+
+
+@pytest.fixture(scope="module")
+def real():
+    folder = os.environ.get("DISHVL_TEST_DATA")
+    if not folder:
+        pytest.skip("DISHVL_TEST_DATA is not set: no real photos here")
+    photos, rejected = catalog.build(Path(folder) / "zh_dishes10", [], **SHARES)
+    return photos, rejected, pd.read_csv(Path(folder) / "zh_dishes10_near_duplicates.csv"), Path(folder) / "zh_dishes10"
+
+
+def test_real_photos_are_all_accounted_for(real):
+    photos, rejected, _, folder = real
+    assert len(photos) + len(rejected) == files_below(folder) == 481 and photos.dish_id.nunique() == 10
+    assert photos.groupby("group_id").split.nunique().max() == 1 and photos.groupby("sha256").group_id.nunique().max() == 1
+    assert set(photos.split) == {"train", "validation", "test"}
+    shares = photos.split.value_counts(normalize=True)
+    assert 0.17 < shares["test"] < 0.25 and 0.08 < shares["validation"] < 0.14
+
+
+def test_real_near_duplicates_lie_in_one_group(real):
+    photos, _, pairs, folder = real
+    known = photos.set_index("path")
+    same_bytes = [(a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if (folder / a).read_bytes() == (folder / b).read_bytes()]
+    assert len(same_bytes) == 6 and all(known.group_id[a] == known.group_id[b] for a, b in same_bytes)
+    torn = [(a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if known.split[a] != known.split[b]]
+    print(f"{len(torn)} of {len(pairs)} near-duplicate pairs end in different splits: {torn}")
+    assert len(torn) <= 4, "crops and stretches are beyond a perceptual hash, copies are not"

@@ -1,0 +1,107 @@
+"""The audit: a planted leak is found, an answer that always stands last is noticed, and counts are counts."""
+
+import math
+
+import numpy as np
+import pytest
+from toys import neighbours, photo_rows
+
+from dishvl_lib.dataset import audit, conversations
+
+NAMES = {f"d{i}": f"菜{i}" for i in range(12)}
+PHOTOS = photo_rows({dish: {"train": 4, "validation": 2, "test": 3} for dish in NAMES})
+
+
+def made(split, size=10, **options):
+    return conversations.rows(PHOTOS, split, NAMES, neighbours({"d0": ["d1"]}), menu_size=size, **options)
+
+
+def question(place, size, kind="menu", image="i"):
+    menu = [f"菜{i}" for i in range(size)]
+    return {"kind": kind, "menu": menu if kind == "menu" else [], "image_id": image, "dish_id": "d", "conversations": [{"value": "q"}, {"value": f"菜{place}"}]}
+
+
+def test_no_leak_in_a_clean_catalogue():
+    assert audit.leaks(PHOTOS) == []
+
+
+def test_a_planted_leak_is_found_by_group_and_by_bytes():
+    photos = PHOTOS.copy()
+    test = photos.index[photos.split == "test"][0]
+    photos.loc[[0, test], "group_id"] = "torn"
+    assert audit.leaks(photos) == [{"by": "group_id", "value": "torn", "splits": ["test", "train"]}]
+    photos = PHOTOS.copy()
+    photos.loc[[0, test], "sha256"] = "same"
+    assert audit.leaks(photos) == [{"by": "sha256", "value": "same", "splits": ["test", "train"]}]
+
+
+def test_what_stays_in_one_split_or_outside_is_no_leak():
+    photos = PHOTOS.copy()
+    photos.loc[[0, 1], ["group_id", "sha256"]] = "twin"
+    photos.loc[photos.split == "test", "split"] = "site:b"
+    photos.loc[photos.index[-1], "group_id"] = "twin"
+    assert audit.leaks(photos) == []
+
+
+@pytest.mark.parametrize("size", [10, 20, 3, 4])
+def test_answers_that_always_stand_last_or_first_are_noticed(size):
+    assert audit.positions([question(size - 1, size)] * 60)["p"] < 1e-6
+    assert audit.positions([question(0, size)] * 60)["p"] < 1e-6
+    assert audit.positions([question(i % size, size) for i in range(10 * size)])["p"] == pytest.approx(1.0)
+
+
+def test_the_p_value_is_a_p_value():
+    """Uniform answers give uniform p: also for menus of two, which have no middle."""
+    rng = np.random.default_rng(0)
+    for size in (2, 10):
+        p = np.array([audit.positions([question(rng.integers(size), size) for _ in range(60)])["p"] for _ in range(200)])
+        assert abs((p < 0.1).mean() - 0.1) < 0.07 and abs((p < 0.5).mean() - 0.5) < 0.12
+    found = audit.positions([question(i, 2) for i in [0] * 60 + [1] * 40])
+    assert found["chi2"] == 4.0 and found["p"] == pytest.approx(math.erfc(math.sqrt(2)))
+    assert audit.positions([question(0, 1)])["p"] == 1.0
+
+
+def test_positions_by_hand():
+    found = audit.positions([question(i, 3) for i in [0] * 6 + [1] * 2 + [2]] + [question(0, 3, kind="naming")])
+    assert found == {"n": 9, "off_menu": 0, "thirds": [6, 2, 1], "expected": [3, 3, 3], "chi2": round(14 / 3, 3), "p": pytest.approx(math.exp(-7 / 3))}
+    assert audit.positions([]) == {"n": 0, "off_menu": 0}
+
+
+def test_an_answer_that_is_not_on_its_menu_is_counted_not_stumbled_over():
+    assert audit.positions([question(50, 10), question(1, 10)])["off_menu"] == 1
+    assert audit.positions([question(50, 10)]) == {"n": 0, "off_menu": 1}
+
+
+def test_our_own_menus_pass():
+    assert audit.positions(made("train", menus_per_photo=20))["p"] > 0.001
+
+
+def test_the_whole_report():
+    left_out = [{"dish_id": "x", "name": "", "reason": "it is empty"}]
+    questions = {split: made(split) for split in audit.SPLITS}
+    report = audit.audit(PHOTOS, questions, left_out, {"train": [10, 20, 30], "test": []})
+    assert report["leaks"] == [] and report["dishes_left_out"] == left_out and set(report["answer_positions"]) == set(audit.SPLITS)
+    counts = report["counts"]["test"]
+    assert (counts["naming"], counts["menu"], counts["photos"], counts["dishes"]) == (36, 36, 36, 12) and (counts["menu_size"], counts["menu_chance"]) == (
+        10,
+        0.1,
+    )
+    assert sum(counts["by_dish"].values()) == 72 and set(counts["by_dish"]) == set(NAMES)
+    assert report["token_lengths"] == {"train": {"n": 3, "median": 20, "p99": 29, "max": 30}, "test": {"n": 0}}
+    table = audit.count_table(report)
+    assert table.index.tolist() == list(audit.SPLITS) and table.loc["train", "menu_size"] == 10 and "by_dish" not in table
+
+
+def test_chance_is_the_mean_over_the_true_sizes():
+    report = audit.audit(PHOTOS, {"test": [question(0, 2), question(0, 4), question(0, 4, kind="naming")]}, [])
+    assert report["counts"]["test"]["menu_size"] == 3 and report["counts"]["test"]["menu_chance"] == 0.375
+
+
+def test_repeated_questions_are_counted():
+    rows = [question(0, 2), question(0, 2), question(0, 2, image="j")]
+    assert audit.audit(PHOTOS, {"test": rows}, [])["repeated_questions"] == {"test": 1}
+
+
+def test_the_table_of_dishes_left_out_has_its_columns_even_when_empty():
+    assert audit.left_out_table([]).columns.tolist() == ["dish_id", "name", "reason"]
+    assert audit.left_out_table([{"dish_id": "x", "name": "鱼", "reason": "r"}]).to_dict("records") == [{"dish_id": "x", "name": "鱼", "reason": "r"}]

@@ -1,0 +1,159 @@
+"""Conversations: the exact row, menus that do not give their answer away, and the same rows for the same seed everywhere."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from toys import neighbours, photo_rows
+
+from dishvl_lib.core import questions
+from dishvl_lib.dataset import conversations
+
+DISHES = [f"d{i:02d}" for i in range(24)]
+NAMES = {dish: f"菜{i}" for i, dish in enumerate(DISHES)}
+PHOTOS = photo_rows({dish: {"train": 2 + i % 5, "test": 3} for i, dish in enumerate(DISHES)} | {"only_train": {"train": 4}})
+SIMILAR = neighbours({dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i] for i, dish in enumerate(DISHES)})
+
+
+def rows(split="train", photos=PHOTOS, names=NAMES, similar=SIMILAR, **options):
+    return conversations.rows(photos, split, names, similar, **{"menu_size": 10, "seed": 0, **options})
+
+
+def answers(made):
+    return [row["conversations"][1]["value"] for row in made]
+
+
+def menu_rows(made):
+    return [row for row in made if row["kind"] == "menu"]
+
+
+def test_a_row_is_exactly_what_qwens_scripts_read():
+    photos, names = photo_rows({"a": {"test": 1}, "b": {"test": 1}}), {"a": "红烧鱼", "b": "素鸡(豆制品)"}
+    for row in rows("test", photos, names, neighbours({"a": ["b"]}), seed=3):
+        menu = row["kind"] == "menu"
+        assert list(row) == ["id", "image", "conversations", "image_id", "dish_id", "kind", "menu", "template"]
+        assert row["image"] == f"{row['dish_id']}/test0.jpg" and row["image_id"] == f"{row['dish_id']}-test-0"
+        assert row["conversations"] == [
+            {"from": "human", "value": "<image>\n" + questions.ask(row["template"], row["menu"])},
+            {"from": "gpt", "value": names[row["dish_id"]]},
+        ]
+        assert sorted(row["menu"]) == (sorted(names.values()) if menu else []) and row["template"].startswith("menu-" if menu else "naming-")
+        assert not menu or "（" + "、".join(row["menu"]) + "）" in row["conversations"][0]["value"]
+        assert json.loads(json.dumps(row)) == row
+
+
+def test_ids_are_unique_and_say_split_and_kind():
+    ids = [row["id"] for row in rows()] + [row["id"] for row in rows("test")]
+    assert len(set(ids)) == len(ids) and ids[0] == "train-naming-000000"
+    site = rows("site:b", photo_rows({"a": {"site:b": 1}, "b": {"site:b": 1}}), {"a": "1鱼", "b": "2鱼"})
+    assert site[0]["id"] == "site_b-naming-000000"
+
+
+@pytest.mark.parametrize("naming, menus", [(1, 1), (0, 2), (3, 0)])
+def test_how_many_questions(naming, menus):
+    n = int(((PHOTOS.split == "train") & (PHOTOS.dish_id != "only_train")).sum())
+    made = rows(naming_per_photo=naming, menus_per_photo=menus)
+    kinds = Counter(row["kind"] for row in made)
+    assert (kinds["naming"], kinds["menu"]) == (naming * n, menus * n)
+    assert [row["kind"] for row in made] == sorted((row["kind"] for row in made), reverse=True), "naming first"
+    assert set(Counter(row["image_id"] for row in made if row["kind"] == "naming").values()) <= {naming}
+
+
+def test_menus_hold_only_dishes_with_photos_in_this_split():
+    names = NAMES | {"only_train": "只训练"}
+    assert "只训练" in {entry for row in rows(names=names) for entry in row["menu"]}
+    assert "只训练" not in {entry for row in rows("test", names=names, menu_size=24) for entry in row["menu"]}
+    assert {row["dish_id"] for row in rows(names={key: NAMES[key] for key in DISHES[:5]})} == set(DISHES[:5])
+
+
+@pytest.mark.parametrize("size, true_size", [(10, 10), (20, 20), (50, 24), (2, 2)])
+def test_menus_have_different_entries_one_of_them_the_answer(size, true_size):
+    for row in menu_rows(rows(menu_size=size)):
+        assert len(row["menu"]) == len(set(row["menu"])) == true_size and row["conversations"][1]["value"] in row["menu"]
+
+
+@pytest.fixture(scope="module")
+def many():
+    """1500 menu questions about the test split, for statistics."""
+    return menu_rows(rows("test", naming_per_photo=0, menus_per_photo=21, menu_size=10))
+
+
+def test_a_guesser_who_counts_look_alikes_is_at_chance(many):
+    """Drawn around its answer, a menu gives it away: the entry with the most look-alikes beside it."""
+    alike = {NAMES[dish]: {NAMES[other] for other in group.similar_id} for dish, group in SIMILAR.groupby("dish_id")}
+    rng, right = np.random.default_rng(0), {"most": 0, "fewest": 0}
+    for row in many:
+        counts = np.array([len(alike[entry] & set(row["menu"])) for entry in row["menu"]])
+        for way, best in (("most", counts.max()), ("fewest", counts.min())):
+            right[way] += row["menu"][rng.choice(np.flatnonzero(counts == best))] == row["conversations"][1]["value"]
+    n = len(many)
+    assert n >= 1500 and all(abs(count / n - 0.1) < 4 * (0.09 / n) ** 0.5 for count in right.values()), right
+
+
+def test_answers_stand_anywhere_and_every_dish_is_asked_for_about_as_often(many):
+    places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in many)
+    expected = len(many) / 10
+    assert sum((places[place] - expected) ** 2 / expected for place in range(10)) < 27.9  # chi-square, 9 degrees of freedom, p = 0.001
+    asked = Counter(answers(many))
+    assert set(asked) == set(NAMES.values()) and max(asked.values()) < 2 * min(asked.values())
+
+
+def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn():
+    photos = photo_rows({"rare": {"train": 2}, "common": {"train": 60}, "third": {"train": 38}})
+    made = menu_rows(rows(photos=photos, names={"rare": "甲", "common": "乙", "third": "丙"}, similar=SIMILAR.iloc[:0], menus_per_photo=6))
+    asked = Counter(answers(made))
+    assert len(made) == 600 and min(asked.values()) > 150
+    for dish in ("rare", "common"):
+        used = Counter(row["image_id"] for row in made if row["dish_id"] == dish)
+        assert max(used.values()) - min(used.values()) <= 1 and len(used) == {"rare": 2, "common": 60}[dish]
+
+
+def test_entries_stand_in_no_order(many):
+    first = Counter(row["menu"].index(min(row["menu"])) for row in many)
+    assert set(first) == set(range(10)) and max(first.values()) < 1.5 * len(many) / 10
+
+
+def test_only_wordings_for_training_are_used_and_all_of_them(many):
+    assert {row["template"] for row in many} == {one.id for one in questions.templates("menu")}
+    assert {row["template"] for row in rows() if row["kind"] == "naming"} == {one.id for one in questions.templates("naming")}
+
+
+def test_the_seed_and_the_split_decide_alone():
+    first = rows()
+    assert first == rows(photos=PHOTOS.sample(frac=1, random_state=1), similar=SIMILAR.sample(frac=1, random_state=2), names=dict(reversed(NAMES.items())))
+    assert first != rows(seed=1)
+    assert [row["template"] for row in first][:20] != [row["template"] for row in rows("test")][:20]
+
+
+def test_another_process_with_another_hash_seed_makes_the_same_rows():
+    code = "import json, test_dataset_conversations as t; print(json.dumps(t.rows('test')[::7]))"
+    here = os.path.dirname(__file__)
+    made = [
+        subprocess.run([sys.executable, "-c", code], cwd=here, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}"}, capture_output=True, check=True).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert made[0] == made[1] and json.loads(made[0]) == rows("test")[::7]
+
+
+@pytest.mark.parametrize("names", [{}, {"d00": "菜0"}, {"d00": "菜0", "only_train": "只训练"}])
+def test_fewer_than_two_dishes_in_a_split_is_one_clear_sentence(names):
+    with pytest.raises(
+        conversations.DatasetError, match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos or change test_share"
+    ):
+        rows("test", names=names)
+
+
+@pytest.mark.parametrize("size", [1, 0, -3])
+def test_a_menu_of_one_is_refused(size):
+    with pytest.raises(conversations.DatasetError, match=f"menu_size is {size}, .* test_menu_size"):
+        rows(menu_size=size)
+
+
+def test_without_look_alikes_menus_are_random():
+    made = menu_rows(rows(similar=pd.DataFrame(columns=["dish_id", "similar_id", "rank"])))
+    assert len(made) > 0 and all(len(row["menu"]) == 10 for row in made)
