@@ -264,3 +264,13 @@ def test_real_near_duplicates_lie_in_one_group(real):
     torn = [(a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if known.split[a] != known.split[b]]
     print(f"{len(torn)} of {len(pairs)} near-duplicate pairs end in different splits: {torn}")
     assert len(torn) <= 4, "crops and stretches are beyond a perceptual hash, copies are not"
+
+
+def test_photos_that_people_marked_are_left_out_with_their_reason(tmp_path):
+    photos = pd.DataFrame({"image_id": ["a", "b", "c", "d"], "path": ["1", "2", "3", "4"]})
+    file = tmp_path / "photos.csv"
+    file.write_text("image_id,decision\na,photo bad\nb,label wrong\nb,real confusion\nc,label wrong\n", "utf-8")
+    kept, out = catalog.without_decided(photos, file)
+    assert list(kept.image_id) == ["b", "d"]
+    assert out[["path", "reason"]].values.tolist() == [["1", "photo bad"], ["3", "label wrong"]]
+    assert len(catalog.without_decided(photos, tmp_path / "none.csv")[0]) == 4

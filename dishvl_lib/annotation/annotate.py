@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from dishvl_lib.annotation.cards import PROMPT_VERSION, DishCard, DishTexts, card_messages, texts_messages
 from dishvl_lib.core import images, names, records
-from dishvl_lib.endpoints.client import Endpoint, Reply, ask
+from dishvl_lib.endpoints.client import Endpoint, Reply, RequestRefused, ask
 from dishvl_lib.endpoints.journal import Journal
 
 # Per dish: both prompts with schema, a photo of 768 px, both answers. Rough on purpose, shown as an estimate.
@@ -150,8 +150,11 @@ def _ask_about(endpoint: Endpoint, folder: str, photo: Path, journal: Journal) -
     return {"card": card, "texts": texts, "source": source}
 
 
-def _ask_one(endpoint: Endpoint, messages: list[dict[str, Any]], schema_name: str, schema: type[BaseModel], journal: Journal) -> tuple[Any, Reply, str]:
-    reply = ask(endpoint, messages, schema_name, schema.model_json_schema(), journal)
+def _ask_one(endpoint: Endpoint, messages: list[dict[str, Any]], schema_name: str, schema: type[BaseModel], journal: Journal) -> tuple[Any, Reply | None, str]:
+    try:
+        reply = ask(endpoint, messages, schema_name, schema.model_json_schema(), journal)
+    except RequestRefused as error:
+        return None, None, f"{schema_name}: {error}"
     try:
         return schema.model_validate(json.loads(_without_fence(reply.text))), reply, ""
     except (ValueError, ValidationError) as error:

@@ -19,6 +19,7 @@ from dishvl_lib.core import images, names, records
 COLUMNS = ("image_id", "path", "dish_id", "folder", "site", "frame", "taken_on", "width", "height", "sha256", "phash")
 REJECTED_COLUMNS = ("path", "reason", "detail")
 SITE_PREFIX = "site:"
+LEAVE_OUT = ("photo bad", "label wrong")
 MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
 
 
@@ -44,12 +45,27 @@ def build(
     max_dishes: int = 0,
     max_photos_per_dish: int = 0,
     workers: int = 4,
+    decisions: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(catalog.parquet, rejected.csv): scanned, grouped and split."""
+    """(catalog.parquet, rejected.csv): scanned, without the photos that people marked as bad, grouped and split."""
     photos, rejected = scan(image_root, sites, max_dishes=max_dishes, max_photos_per_dish=max_photos_per_dish, workers=workers)
+    photos, decided = without_decided(photos, decisions)
+    rejected = pd.concat([rejected, decided], ignore_index=True)
+    _check_enough(photos, rejected, image_root)
     photos["group_id"] = duplicates.assign_groups(photos, max_hamming)
     photos["split"] = split.assign(photos, test_share=test_share, validation_share=validation_share, seed=seed)
     return photos, rejected
+
+
+def without_decided(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is left out with that reason."""
+    if not decisions or not decisions.exists():
+        return photos, pd.DataFrame(columns=REJECTED_COLUMNS)
+    latest = records.read_table(decisions, ["image_id", "decision"]).drop_duplicates("image_id", keep="last").set_index("image_id").decision
+    verdict = photos.image_id.map(latest)
+    out = verdict.isin(LEAVE_OUT)
+    rejected = pd.DataFrame({"path": photos.path[out], "reason": verdict[out], "detail": f"decided in {decisions.name}"}, columns=REJECTED_COLUMNS)
+    return photos[~out].reset_index(drop=True), rejected
 
 
 def scan(

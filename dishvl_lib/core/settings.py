@@ -139,7 +139,9 @@ def check_values(stage: str, namespace: dict[str, Any]) -> dict[str, Any]:
     declared = notebook_parameters(stage)
     where = f"notebook {paths.full_stage_name(stage)}"
     for name in _injected_names(namespace):
-        if name not in declared and name != BASE_KEY:
+        if name == BASE_KEY:
+            print(f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give that profile's files with -f before these, or use dishvl run")
+        elif name not in declared:
             _refuse_unknown(where, name, set(declared))
     missing = [name for name in declared if name not in namespace]
     if missing:

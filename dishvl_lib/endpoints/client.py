@@ -22,6 +22,10 @@ class EndpointError(RuntimeError):
     """A server that cannot be used: missing key, wrong parameter, exhausted quota, or too many failures."""
 
 
+class RequestRefused(EndpointError):
+    """One request that this server will not answer (a content filter, say); others may well be answered."""
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """A server and model from a params list. Prices are per million tokens in `currency`; 0 means free.
@@ -138,7 +142,7 @@ def _judge(endpoint: Endpoint, error: openai.APIStatusError) -> Exception:
         return EndpointError(f"{where}: there is no model {endpoint.model!r} (HTTP 404); change this endpoint's model or base_url")
     if error.status_code in (408, 409, 429) or error.status_code >= 500:
         return _Passing(f"HTTP {error.status_code}", _retry_after(error))
-    return EndpointError(f"{where}: the request was refused (HTTP {error.status_code}, {code or 'no code'})")
+    return RequestRefused(f"{where}: the request was refused (HTTP {error.status_code}, {code or 'no code'})")
 
 
 def _retry_after(error: openai.APIStatusError) -> float:
