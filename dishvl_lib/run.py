@@ -1,6 +1,5 @@
 """The chain: the five notebooks by papermill for one profile, each only when it has something to do."""
 
-import contextlib
 import json
 import sys
 import time
@@ -10,6 +9,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from traitlets.config import Config
 
 from dishvl_lib.core import paths, records, settings, stages
 
@@ -93,35 +93,21 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     print(f"== {stage} ==", flush=True)
     started = time.time()
     try:
-        with contextlib.redirect_stderr(_Quiet(sys.stderr)):
-            papermill.execute_notebook(
-                str(paths.notebook(stage)),
-                str(output),
-                parameters=values,
-                cwd=str(paths.PROJECT_ROOT),
-                kernel_name="python3",
-                progress_bar=False,
-                stdout_file=sys.stdout,
-                stderr_file=_Quiet(sys.stderr),
-            )
+        papermill.execute_notebook(
+            str(paths.notebook(stage)),
+            str(output),
+            parameters=values,
+            cwd=str(paths.PROJECT_ROOT),
+            kernel_name="python3",
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # no port that another process could hold
+        )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
     if not (paths.stage_folder(values["run_name"], stage) / stages.SUCCESS).exists():
         raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
-
-
-class _Quiet:
-    """A stderr that drops the kernel's progress chatter; errors arrive as exceptions."""
-
-    def __init__(self, target: Any):
-        self.target = target
-
-    def write(self, text: str) -> int:
-        return len(text)
-
-    def flush(self) -> None:
-        self.target.flush()
 
 
 def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +101,8 @@ def _class_folders(name: str, index: int) -> tuple[str, ...]:
 def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[tuple[str, str, np.ndarray]]]:
     if processes <= 1:
         return [_draw_job(job, root) for job in jobs]
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        return pool.starmap(_draw_job, [(job, root) for job in jobs], chunksize=1)
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return list(pool.map(_draw_job, jobs, [root] * len(jobs)))
 
 
 def _draw_job(job: _Job, root: Path) -> list[tuple[str, str, np.ndarray]]:

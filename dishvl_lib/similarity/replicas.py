@@ -37,7 +37,9 @@ class Replicas:
 
     def __init__(self, build: Callable[[], paddle.nn.Layer], count: int):
         self.net = build()
-        self.workers = [_start_worker(build) for _ in range(count - 1)]
+        started = [_start_worker(build) for _ in range(count - 1)]
+        self.workers = [connection for connection, _ in started]
+        self.processes = [process for _, process in started]
 
     def copy_out(self) -> None:
         """Parameters and running statistics of `net` to the other replicas."""
@@ -77,10 +79,14 @@ class Replicas:
         return np.concatenate(parts + [_receive(worker) for worker in self.workers[: len(others)]])
 
     def close(self) -> None:
-        """Ends the other processes."""
+        """Ends the other processes and waits for them: one that is still there at exit would be ended with noise."""
         for worker in self.workers:
             worker.close()
-        self.workers = []
+        for process in self.processes:
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+        self.workers, self.processes = [], []
 
     def _shares(self, n: int, smallest: int) -> list[np.ndarray]:
         """The numbers 0..n-1, split among the replicas; fewer take part when shares would get too small."""
@@ -92,12 +98,13 @@ class Replicas:
         return [_receive(worker) for worker in self.workers]
 
 
-def _start_worker(build: Callable[[], paddle.nn.Layer]) -> Connection:
+def _start_worker(build: Callable[[], paddle.nn.Layer]) -> tuple[Connection, multiprocessing.Process]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    context.Process(target=_serve, args=(there, build), daemon=True).start()
+    process = context.Process(target=_serve, args=(there, build), daemon=True)
+    process.start()
     there.close()
-    return here
+    return here, process
 
 
 def _receive(worker: Connection) -> object:
