@@ -9,7 +9,7 @@ from dishvl_lib.core import paths, records
 
 
 class TrainingConfig(BaseModel):
-    """Paths are absolute. Learning rates are per parameter group; `per_device_train_batch_size` counts rows."""
+    """Paths are absolute. Learning rates are per parameter group; `per_device_train_batch_size` counts photos."""
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -33,6 +33,7 @@ class TrainingConfig(BaseModel):
     max_steps: int = -1
     per_device_train_batch_size: int = Field(default=8, ge=1)
     per_device_eval_batch_size: int = Field(default=8, ge=1)
+    questions_per_photo: int = Field(default=4, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     gradient_checkpointing: bool = False
     photo_augmentation: Literal["none", "flips"] = "none"

@@ -1,5 +1,6 @@
-"""Rows of train.jsonl as model inputs: photos decoded once, resized, and kept while they fit a budget."""
+"""Rows of train.jsonl as question trees: photos decoded once, resized, and kept while they fit a budget."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from dishvl_lib.core import images, questions, records
-from dishvl_lib.vlm import inputs
+from dishvl_lib.vlm import inputs, trees
 from dishvl_lib.vlm.qwen import Qwen
 
 
@@ -18,30 +19,40 @@ class DataError(RuntimeError):
     """A row that cannot be trained on; the message names the file, the row and the photo."""
 
 
-class QuestionRows(Dataset):
-    """One question per item. A photo that has gone or does not decode stops the training: nothing is replaced in silence."""
+class QuestionTrees(Dataset):
+    """One tree per item: a photo and up to `questions_per_photo` of its questions; a photo with more makes several.
 
-    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, photo_cache_mb: int = 0, augmentation: str = "none"):
+    A photo that has gone or does not decode stops the training: nothing is replaced in silence.
+    """
+
+    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, *, questions_per_photo: int, photo_cache_mb: int = 0, augmentation: str = "none"):
         self.file, self.qwen, self.augmentation = Path(file), qwen, augmentation
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
+        self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb)
         self._check_photos_exist()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.items)
 
-    def __getitem__(self, index: int) -> inputs.Sample:
-        row = self.rows[index]
-        human, gpt = (turn["value"] for turn in row["conversations"])
+    def __getitem__(self, index: int) -> trees.Tree:
+        rows = [self.rows[number] for number in self.items[index]]
         try:
-            image = self.photos[row["image"]]
+            image = self.photos[rows[0]["image"]]
         except images.ImageError as error:
-            raise DataError(f"{self.file}, row {index + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
+            raise DataError(
+                f"{self.file}, row {self.items[index][0] + 1} ({rows[0]['id']}): photo {rows[0]['image']} is {error}; make the catalogue again"
+            ) from None
         if self.augmentation == "flips":
             image = turned(image, int(torch.randint(8, ())))
-        return inputs.build(self.qwen, inputs.photo_inputs(self.qwen, image, resized=True), questions.question_of(human), gpt)
+        photo = inputs.photo_inputs(self.qwen, image, resized=True)
+        return trees.grow([self._sample(photo, row) for row in rows])
+
+    def _sample(self, photo: inputs.Photo, row: dict[str, Any]) -> inputs.Sample:
+        human, gpt = (turn["value"] for turn in row["conversations"])
+        return inputs.build(self.qwen, photo, questions.question_of(human), gpt)
 
     def _check_photos_exist(self) -> None:
         gone = sorted({row["image"] for row in self.rows} - {row["image"] for row in self.rows if (self.photos.root / row["image"]).is_file()})
@@ -76,10 +87,14 @@ def turned(image: Image.Image, way: int) -> Image.Image:
     return image
 
 
-def collator(pad_token_id: int) -> Callable[[Sequence[inputs.Sample]], dict[str, Any]]:
-    """What the data loader joins samples with."""
+def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[list[int]]:
+    """Row numbers per tree, in the order in which the photos first appear."""
+    of_photo: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        of_photo.setdefault(row["image"], []).append(number)
+    return [numbers[start : start + questions_per_photo] for numbers in of_photo.values() for start in range(0, len(numbers), questions_per_photo)]
 
-    def join(samples: Sequence[inputs.Sample]) -> dict[str, torch.Tensor]:
-        return inputs.collate(samples, pad_token_id)
 
-    return join
+def collator(pad_token_id: int) -> Callable[[Sequence[trees.Tree]], dict[str, Any]]:
+    """What the data loader joins trees with."""
+    return functools.partial(trees.collate, pad_token_id=pad_token_id)

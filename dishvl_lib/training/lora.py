@@ -31,6 +31,13 @@ def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
     }
 
 
+def optimizer_groups(model: PeftModel, config: TrainingConfig) -> list[dict[str, Any]]:
+    """One AdamW group of all adapters."""
+    return [
+        {"params": [p for p in model.parameters() if p.requires_grad], "lr": config.learning_rate, "weight_decay": config.weight_decay, "name": "lora/decay"}
+    ]
+
+
 def merge(model: PeftModel) -> torch.nn.Module:
     """The base model with the adapters added to its weights."""
     return model.merge_and_unload()

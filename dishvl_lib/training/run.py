@@ -12,9 +12,9 @@ from transformers import TrainingArguments, set_seed
 from dishvl_lib.core import images, records
 from dishvl_lib.training import checkpoints, lora
 from dishvl_lib.training.config import TrainingConfig, read
-from dishvl_lib.training.data import DataError, QuestionRows, collator
+from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.trainer import STOP, Contract, DishTrainer, StopFile, TrainingStopped
-from dishvl_lib.vlm import freeze, inputs, qwen
+from dishvl_lib.vlm import freeze, inputs, qwen, trees
 from dishvl_lib.vlm.recognizer import METADATA
 
 STOPPED = 3  # exit status when `dishvl stop` ended the run
@@ -49,8 +49,10 @@ def train(config: TrainingConfig) -> int:
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     model, report = prepare(loaded, config)
     announce(report, folder)
-    train_rows = QuestionRows(config.train_file, config.image_root, loaded, config.photo_cache_mb, config.photo_augmentation)
-    validation_rows = QuestionRows(config.validation_file, config.image_root, loaded, config.photo_cache_mb)
+    trees.bind(loaded.model)
+    rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
+    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, **rows)
+    validation_rows = QuestionTrees(config.validation_file, **rows)
     config_hash = data_hash(config)
     trainer = DishTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),

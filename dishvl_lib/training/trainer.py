@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from dishvl_lib.training import checkpoints
+from dishvl_lib.training import checkpoints, lora
 from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import freeze
 
@@ -31,7 +31,10 @@ class DishTrainer(Trainer):
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
-            groups = freeze.optimizer_groups(self.model, self.config.learning_rates, self.config.weight_decay)
+            if self.config.lora_rank:
+                groups = lora.optimizer_groups(self.model, self.config)
+            else:
+                groups = freeze.optimizer_groups(self.model, self.config.learning_rates, self.config.weight_decay)
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98 if self.config.use_cpu else 0.999))
         return self.optimizer
 
