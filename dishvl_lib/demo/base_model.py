@@ -23,7 +23,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from dishvl_lib.core import questions, records
 from dishvl_lib.vlm import inputs, qwen
 
-VERSION = 2
+VERSION = 3
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
@@ -138,7 +138,7 @@ def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 24, learning_rate: float = 2e-3) -> None:
+def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 16, learning_rate: float = 2e-3) -> None:
     """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
     model, rng = built.model, np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -194,7 +194,7 @@ class NameTexts:
         return questions.ask(template.id, self._menu(index) if menus else ())
 
     def _menu(self, index: int) -> list[str]:
-        size = int(self.rng.integers(2, 21))
+        size = 2 + int(19 * self.rng.random() ** 2)  # up to 20 entries, short ones more often: they cost less
         close = self.rng.permutation(self.alike[index])[: size // 2]
         others = [i for i in self.rng.permutation(len(self.names)) if i != index and i not in close]
         chosen = [index, *close, *others][:size]
