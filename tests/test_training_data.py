@@ -1,10 +1,9 @@
-"""Trees from rows, and an order of training that pads little and follows from seed and epoch."""
+"""Trees from rows, other views of a photo, and a cache that changes nothing."""
 
 import numpy as np
-import pytest
 import tiny
 
-from dishvl_lib.training.data import QuestionTrees, SimilarLengths, by_photo
+from dishvl_lib.training.data import QuestionTrees, another_view, by_photo
 
 
 def test_rows_of_a_photo_become_trees_of_at_most_k():
@@ -13,20 +12,12 @@ def test_rows_of_a_photo_become_trees_of_at_most_k():
     assert by_photo(rows, 1) == [[0], [2], [4], [5], [1], [6], [3]]
 
 
-@pytest.mark.parametrize("n", [5, 64, 333])
-def test_every_item_comes_once_an_epoch_in_a_new_order(n):
-    sampler = SimilarLengths(np.random.default_rng(0).integers(1, 100, n), 8, seed=1)
-    first, again = list(sampler), list(sampler)
-    sampler.set_epoch(1)
-    assert sorted(first) == list(range(n)) and first == again
-    assert sorted(sampler) == list(range(n)) and (list(sampler) != first or n < 8)
-
-
-def test_batches_hold_similar_lengths():
-    lengths = np.random.default_rng(0).integers(1, 100, 1024)
-    batches = np.array(list(SimilarLengths(lengths, 16, seed=0))).reshape(-1, 16)
-    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
-    assert spread < 25 < np.mean([np.ptp(lengths[start : start + 16]) for start in range(0, 1024, 16)])
+def test_another_view_keeps_the_size_and_the_plain_view_is_the_photo_itself():
+    photo = tiny.photo(0, (60, 44))
+    same = np.asarray(another_view(photo, [0, 0.3, 0.7, 0.5, 0.5, 0.5]))
+    assert np.array_equal(same, np.asarray(photo))
+    other = another_view(photo, [0.9, 0.5, 0.5, 0.9, 0.1, 0.9])
+    assert other.size == photo.size and not np.array_equal(np.asarray(other), same)
 
 
 def test_photos_from_the_cache_are_the_same_pixels(tmp_path):

@@ -23,7 +23,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from dishvl_lib.core import questions, records
 from dishvl_lib.vlm import inputs, qwen
 
-VERSION = 3
+VERSION = 5
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
@@ -138,7 +138,7 @@ def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 16, learning_rate: float = 2e-3) -> None:
+def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 24, learning_rate: float = 2e-3) -> None:
     """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
     model, rng = built.model, np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -178,23 +178,23 @@ class NameTexts:
     def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
         """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens would stand."""
         samples, blends = [], []
+        entries = 2 + int(19 * self.rng.random() ** 1.5)  # one size for the batch: nothing is padded
         for _ in range(size):
             index = int(self.rng.integers(len(self.names)))
             height, width = self.grids[self.rng.integers(len(self.grids))]
             photo = inputs.Photo(torch.zeros(0, 1176), torch.tensor([1, 2 * height, 2 * width]))
-            samples.append(inputs.build(self.built, photo, self._question(index, menus), self.names[index]))
+            samples.append(inputs.build(self.built, photo, self._question(index, entries if menus else 0), self.names[index]))
             blends.append(self._blend(index, height * width))
         made = inputs.collate(samples, self.built.tokenizer.pad_token_id)
         return {**made, "blend": torch.cat(blends)}
 
-    def _question(self, index: int, menus: bool) -> str:
-        kind = "menu" if menus else "naming"
+    def _question(self, index: int, entries: int) -> str:
+        kind = "menu" if entries else "naming"
         options = questions.templates(kind) + questions.templates(kind, trained=False)
         template = options[self.rng.integers(len(options))]
-        return questions.ask(template.id, self._menu(index) if menus else ())
+        return questions.ask(template.id, self._menu(index, entries) if entries else ())
 
-    def _menu(self, index: int) -> list[str]:
-        size = 2 + int(19 * self.rng.random() ** 2)  # up to 20 entries, short ones more often: they cost less
+    def _menu(self, index: int, size: int) -> list[str]:
         close = self.rng.permutation(self.alike[index])[: size // 2]
         others = [i for i in self.rng.permutation(len(self.names)) if i != index and i not in close]
         chosen = [index, *close, *others][:size]

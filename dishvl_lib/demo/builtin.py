@@ -43,7 +43,7 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
 
     if value != BUILTIN:
         return qwen.locate(value)
-    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5), steps=min(3000, 100 + 12 * len(set(names)))))
+    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5), steps=min(3000, 100 + 20 * len(set(names)))))
 
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:

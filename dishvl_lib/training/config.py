@@ -36,7 +36,7 @@ class TrainingConfig(BaseModel):
     questions_per_photo: int = Field(default=4, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     gradient_checkpointing: bool = False
-    photo_augmentation: Literal["none", "flips"] = "none"
+    photo_augmentation: Literal["none", "flips", "views"] = "none"
     dtype: Literal["float32", "bfloat16"] = "float32"
     min_pixels: int = Field(ge=784)
     max_pixels: int = Field(ge=784)

@@ -1,14 +1,14 @@
 """Rows of train.jsonl as question trees: photos decoded once, resized, and kept while they fit a budget."""
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from torch.utils.data import Dataset, Sampler
+from PIL import Image, ImageEnhance
+from torch.utils.data import Dataset
 
 from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm import inputs, trees
@@ -45,14 +45,12 @@ class QuestionTrees(Dataset):
             raise DataError(
                 f"{self.file}, row {self.items[index][0] + 1} ({rows[0]['id']}): photo {rows[0]['image']} is {error}; make the catalogue again"
             ) from None
-        if self.augmentation == "flips":
+        if self.augmentation != "none":
             image = turned(image, int(torch.randint(8, ())))
+        if self.augmentation == "views":
+            image = another_view(image, torch.rand(6).tolist())
         photo = inputs.photo_inputs(self.qwen, image, resized=True)
         return trees.grow([self._sample(photo, row) for row in rows])
-
-    def lengths(self) -> list[int]:
-        """Characters of every item's questions and answers: enough to tell long items from short ones."""
-        return [sum(len(turn["value"]) for number in numbers for turn in self.rows[number]["conversations"]) for numbers in self.items]
 
     def _sample(self, photo: inputs.Photo, row: dict[str, Any]) -> inputs.Sample:
         human, gpt = (turn["value"] for turn in row["conversations"])
@@ -91,32 +89,15 @@ def turned(image: Image.Image, way: int) -> Image.Image:
     return image
 
 
-class SimilarLengths(Sampler):
-    """A random order, new in every epoch, in which each batch holds items of similar length, so that little is padded.
-
-    Pools of `POOL` batches are sorted by length, then all batches are shuffled. The order follows from seed and epoch
-    alone: a resumed epoch goes on where it was.
-    """
-
-    POOL = 8
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths, self.batch_size, self.seed, self.epoch = np.asarray(lengths), batch_size, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        order, size = rng.permutation(len(self.lengths)), self.POOL * self.batch_size
-        pools = [order[start : start + size] for start in range(0, len(order), size)]
-        ordered = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        whole = len(ordered) // self.batch_size * self.batch_size
-        batches = rng.permutation(ordered[:whole].reshape(-1, self.batch_size))
-        return iter([*batches.ravel().tolist(), *ordered[whole:].tolist()])
+def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
+    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers in [0, 1)."""
+    zoom, x, y, *light = chances
+    width, height = (side * (1 - 0.3 * zoom) for side in image.size)
+    left, top = x * (image.width - width), y * (image.height - height)
+    image = image.resize(image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+    for enhance, chance in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True):
+        image = enhance(image).enhance(0.8 + 0.4 * chance)
+    return image
 
 
 def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[list[int]]:

@@ -10,7 +10,6 @@ from transformers import Trainer, TrainerCallback
 
 from dishvl_lib.training import checkpoints, lora
 from dishvl_lib.training.config import TrainingConfig
-from dishvl_lib.training.data import SimilarLengths
 from dishvl_lib.vlm import freeze
 
 METRICS, STOP = "metrics.jsonl", "STOP"
@@ -38,9 +37,6 @@ class DishTrainer(Trainer):
                 groups = freeze.optimizer_groups(self.model, self.config.learning_rates, self.config.weight_decay)
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98 if self.config.use_cpu else 0.999))
         return self.optimizer
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
-        return SimilarLengths(self.train_dataset.lengths(), self.config.per_device_train_batch_size, self.config.seed)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
