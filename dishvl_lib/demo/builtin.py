@@ -9,7 +9,7 @@ from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
-PHOTOS_VERSION, PHOTOS_PER_DISH = 1, 48
+PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 44
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
@@ -43,7 +43,7 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
 
     if value != BUILTIN:
         return qwen.locate(value)
-    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5), steps=min(3000, 100 + 20 * len(set(names)))))
+    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5), steps=min(3000, 100 + 14 * len(set(names)))))
 
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def _in_frame(box: tuple[float, ...]) -> list[int]:
 
 
 def _crop_box(rng: np.random.Generator) -> tuple[float, float, float, float]:
-    side = SIZE * rng.uniform(0.6, 0.78)
+    side = SIZE * rng.uniform(0.54, 0.66)
     width, height = side * rng.uniform(0.94, 1.06), side * rng.uniform(0.94, 1.06)
     x, y = SIZE / 2 + rng.normal(0, 0.02, 2) * SIZE
     return _inside(x - width / 2, y - height / 2, width, height)
@@ -168,7 +168,7 @@ def _inside(x: float, y: float, width: float, height: float) -> tuple[float, flo
 def _shoot(scene: np.ndarray, rng: np.random.Generator, box: tuple[float, float, float, float]) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
-    photo = expose(scene[top:bottom, left:right], rng, rng.uniform(0.88, 1.14), 0.0 if rng.random() < 0.5 else rng.uniform(0.4, 1.2), rng.uniform(0.004, 0.02))
+    photo = expose(scene[top:bottom, left:right], rng, rng.uniform(0.9, 1.12), 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0), rng.uniform(0.004, 0.02))
     scale = rng.integers(320, 421) / min(photo.size)
     return photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
 
