@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from transformers import TrainingArguments, set_seed
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from dishvl_lib.core import images, records
 from dishvl_lib.training import checkpoints, lora
@@ -142,6 +143,7 @@ def data_hash(config: TrainingConfig) -> str:
 
 def export_best(config: TrainingConfig, checkpoint: Path) -> None:
     """`best/`: a complete Hugging Face folder with the checkpoint's tensors in the base model, plus dishvl.json."""
+    unset_hf_deepspeed_config()  # or the weights would be loaded in ZeRO-3's shards again
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     model, _ = prepare(loaded, config)
     checkpoints.load_trained(model, checkpoint)
