@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-faults test-browser lint bench clean-venv
+.PHONY: demo test test-faults test-browser lint bench
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -15,11 +15,10 @@ demo: $(STAMP)
 	$(BIN)/dishvl demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m "not slow" --ignore=tests/faults --ignore=tests/browser
+	$(BIN)/python -m pytest -q --ignore=tests/faults --ignore=tests/browser
 
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -q tests/faults
-	$(BIN)/python -m pytest -q -m slow --ignore=tests/browser --ignore=tests/faults
 
 test-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright

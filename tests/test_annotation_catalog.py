@@ -112,11 +112,26 @@ def test_a_photo_linked_from_outside_is_a_photo_and_a_linked_root_works(root, tm
     assert "土豆丝/far.jpg" in set(photos.path) and rejected.empty
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads files whatever their permissions")
-def test_what_may_not_be_read(root):
-    (root / "土豆丝" / "0.jpg").chmod(0)
+def deny(monkeypatch, file, folder):
+    """No permission for a file and a folder; for root, whom permissions do not stop, the system's refusal is played."""
+    if os.geteuid() != 0:
+        file.chmod(0)
+        folder.chmod(0)
+        return
+    reading, listing = Path.read_bytes, os.scandir
+
+    def refused(path, wanted, really):
+        if Path(os.fsdecode(path)) == wanted:
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(Path, "read_bytes", lambda path: refused(path, file, reading))
+    monkeypatch.setattr(os, "scandir", lambda path: refused(path, folder, listing))
+
+
+def test_what_may_not_be_read(root, monkeypatch):
     fill(root, {"closed": 2}, 100)
-    (root / "closed").chmod(0)
+    deny(monkeypatch, root / "土豆丝" / "0.jpg", root / "closed")
     try:
         photos, rejected = scan(root)
     finally:
