@@ -35,7 +35,42 @@ def load_rgb(
     """
     if isinstance(source, Image.Image):
         return _to_rgb(ImageOps.exif_transpose(source))
-    image = _open(source)
+    return _decode(_open(source), draft_size, max_image_pixels)
+
+
+def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS) -> tuple[tuple[int, int], Image.Image]:
+    """((width, height) as seen upright, the photo at reduced size) of an encoded photo, decoded to its last bit, once.
+
+    As `load_rgb` with `draft_size`, without opening the photo a second time for its size. Raises `ImageError`.
+    """
+    image = _open(content)
+    try:
+        size = _upright_size(image)
+    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
+        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
+    return size, _decode(image, draft_size, max_image_pixels)
+
+
+def upright_size(source: str | Path | bytes) -> tuple[int, int]:
+    """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
+    with _open(source) as image:
+        return _upright_size(image)
+
+
+def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
+    """The photo as JPEG, scaled down (never up) so that its longer side is at most `longest_side` pixels."""
+    copy = image.copy()
+    copy.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    copy.save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else image.size
+
+
+def _decode(image: Image.Image, draft_size: tuple[int, int] | None, max_image_pixels: int) -> Image.Image:
     width, height = image.size
     if width * height > max_image_pixels:
         image.close()
@@ -47,22 +82,6 @@ def load_rgb(
         return _to_rgb(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
-
-
-def upright_size(source: str | Path | bytes) -> tuple[int, int]:
-    """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
-    with _open(source) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
-
-
-def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
-    """The photo as JPEG, scaled down (never up) so that its longer side is at most `longest_side` pixels."""
-    copy = image.copy()
-    copy.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    copy.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def _open(source: str | Path | bytes) -> Image.Image:
