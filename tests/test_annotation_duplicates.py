@@ -99,11 +99,11 @@ def test_a_fixed_camera_does_not_fuse_a_dish_and_its_copies_are_still_found():
 
 
 def test_features_join_crops_that_hashes_miss_and_only_within_the_limit():
-    photos = table([("a", "", "1", FAR[0]), ("b", "", "2", FAR[1]), ("c", "", "3", FAR[2]), ("d", "", "4", FAR[3])])
+    photos = table([("a", "", "1", 0), ("b", "", "2", 0xFFFF), ("c", "", "3", 0xFFF00), ("d", "", "4", 0x1FFFF00000000)])
     unit = np.eye(4, dtype=np.float32)
-    features = {"a": unit[0], "b": np.array([0.995, 0.0998749, 0, 0], np.float32), "c": unit[2]}
-    assert groups(photos, features=features, min_cosine=0.99) == {"a": "a", "b": "a", "c": "c", "d": "d"}
-    assert groups(photos, features=features, min_cosine=0.999) == {"a": "a", "b": "b", "c": "c", "d": "d"}
+    features = {"a": unit[0], "b": np.array([0.995, 0.0998749, 0, 0], np.float32), "c": unit[2], "d": unit[0]}
+    assert groups(photos, features=features, min_cosine=0.99) == {"a": "a", "b": "a", "c": "c", "d": "d"}, "d is like a by its features, and 17 bits away"
+    assert groups(photos, features=features, min_cosine=0.999)["b"] == "b"
 
 
 def test_features_that_are_all_alike_do_not_fuse_a_dish():
@@ -111,8 +111,8 @@ def test_features_that_are_all_alike_do_not_fuse_a_dish():
     rng = np.random.default_rng(0)
     vectors = np.array([1.0, 0, 0, 0, 0, 0, 0, 0]) + rng.normal(0, 0.02, (40, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    photos = table([(f"{i:02d}", "", str(i), int(rng.integers(0, 2**63))) for i in range(40)])
-    found = groups(photos, features=dict(zip(photos.image_id, vectors, strict=True)), min_cosine=0.98)
+    photos = table([(f"{i:02d}", "", str(i), int(rng.integers(0, 2**16))) for i in range(40)])
+    found = groups(photos, max_hamming=16, features=dict(zip(photos.image_id, vectors, strict=True)), min_cosine=0.98)
     assert (vectors @ vectors.T).min() > 0.98 and pd.Series(found).value_counts().iloc[0] <= 8
 
 

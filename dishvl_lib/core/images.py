@@ -1,6 +1,7 @@
 """The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +40,17 @@ def load_rgb(
 
 
 def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS) -> tuple[tuple[int, int], Image.Image]:
-    """((width, height) as seen upright, the photo at reduced size) of an encoded photo, decoded to its last bit, once.
+    """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last bit, once.
 
-    As `load_rgb` with `draft_size`, without opening the photo a second time for its size. Raises `ImageError`.
+    `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but not computed. Raises
+    `ImageError`.
     """
     image = _open(content)
     try:
         size = _upright_size(image)
     except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
         raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
-    return size, _decode(image, draft_size, max_image_pixels)
+    return size, _decode(image, draft_size, max_image_pixels, "L", _to_grey)
 
 
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
@@ -70,16 +72,23 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
     return image.size[::-1] if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else image.size
 
 
-def _decode(image: Image.Image, draft_size: tuple[int, int] | None, max_image_pixels: int) -> Image.Image:
+def _decode(
+    image: Image.Image,
+    draft_size: tuple[int, int] | None,
+    max_image_pixels: int,
+    draft_mode: str | None = None,
+    convert: Callable[[Image.Image], Image.Image] | None = None,
+) -> Image.Image:
+    """The whole photo, upright and converted (to RGB by default); `draft_mode` is what a JPEG's decoder is asked for."""
     width, height = image.size
     if width * height > max_image_pixels:
         image.close()
         raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
     if draft_size and image.format == "JPEG":
-        image.draft(None, draft_size)
+        image.draft(draft_mode, draft_size)
     try:
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return (convert or _to_rgb)(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
@@ -103,6 +112,10 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError("damaged", str(error)) from None
+
+
+def _to_grey(image: Image.Image) -> Image.Image:
+    return image if image.mode == "L" and "transparency" not in image.info else _to_rgb(image).convert("L")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
