@@ -23,7 +23,10 @@ def endpoint(base_url="http://127.0.0.1:9/v1", **changed):
 
 def send(answer, **changed):
     with Server(answer) as server:
-        raw = client.send(endpoint(server.base_url, **changed), {"model": "m-1", "messages": [{"role": "user", "content": "什么菜？"}], "temperature": 0, "thinking": {"type": "off"}})
+        raw = client.send(
+            endpoint(server.base_url, **changed),
+            {"model": "m-1", "messages": [{"role": "user", "content": "什么菜？"}], "temperature": 0, "thinking": {"type": "off"}},
+        )
         return raw, server
 
 

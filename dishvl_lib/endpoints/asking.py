@@ -2,8 +2,9 @@
 
 import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,6 +88,16 @@ class _Settled:
     from_journal: bool
 
 
+@dataclass
+class _Turn:
+    """One attempt: what was held for it, and what it turned out to cost, use and say of the server."""
+
+    reserved: float
+    paid: float = 0.0
+    used: int = 0
+    pressure: str = ""
+
+
 class _Asker:
     """One endpoint in one run: what its threads share."""
 
@@ -96,6 +107,7 @@ class _Asker:
         self.gate = Gate(endpoint.where, endpoint.concurrency, threshold=MAX_ATTEMPTS - 1, pace=pace, halt=halt, **limits)
         self.ladder = Ladder(endpoint, journal)
         self._lock, self._answered, self._refused = threading.Lock(), False, 0
+        self._dearer = 1.0  # by how much this server counts more than our upper bound
 
     def ask(self, request: Request) -> Answer:
         """The answer, after one repair turn where it can help. Any error that stops the endpoint stops all threads."""
@@ -151,26 +163,34 @@ class _Asker:
 
     def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float]:
         """One request, from its reservation to its entry in the journal; with the pause that the server asked for."""
-        endpoint, most = self.endpoint, prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
-        reserved, tokens = endpoint.cost(most), sum(most.values())
-        self.budget.reserve(endpoint.currency, reserved, self.halt)
-        paid, probe, used, pressure = 0.0, None, 0, ""
-        try:
-            probe = self.gate.enter(tokens)
-            number = self.journal.intend(Intent(key, self.run, endpoint.name, endpoint.model, endpoint.currency, reserved))
-            paid = reserved
-            raw = client.send(endpoint, requests.body(endpoint, messages, request.schema, mode))
+        most = prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
+        with self._turn(most) as turn:
+            number = self.journal.intend(Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, turn.reserved))
+            turn.paid = turn.reserved
+            raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request.schema, mode))
             usage = prices.usage_of(raw.body)
-            paid, used = self._store(key, number, raw, usage, reserved), sum(usage.values())
-            outcome = outcomes.judge(endpoint, raw, request.schema)
-            pressure = outcome.pressure
+            turn.paid, turn.used = self._store(key, number, raw, usage, turn.reserved), sum(usage.values())
+            outcome = outcomes.judge(self.endpoint, raw, request.schema)
+            turn.pressure = outcome.pressure
             self._label(key, number, raw, outcome, last)
-        finally:
-            self.budget.settle(endpoint.currency, reserved, paid)
-            if probe is not None:
-                self.gate.leave(probe, tokens - used, pressure)
         self._note_refusals(raw, outcome)
         return outcome, raw.retry_after
+
+    @contextmanager
+    def _turn(self, most: dict[str, int]) -> Iterator[_Turn]:
+        """The money and the place in the queue for one attempt; both are given back whatever happens."""
+        price, currency, tokens = self.endpoint.cost(most), self.endpoint.currency, sum(most.values())
+        turn = _Turn(reserved=price * self._dearer)
+        self.budget.reserve(currency, turn.reserved, self.halt)
+        try:
+            probe = self.gate.enter(tokens)
+            try:
+                yield turn
+            finally:
+                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+        finally:
+            self.budget.settle(currency, turn.reserved, turn.paid)
+            self._dearer = max(self._dearer, turn.paid / price if price else 1.0)
 
     def _store(self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float) -> float:
         """The raw body into the journal, before anything is read in it; returns what was paid or may have been."""

@@ -22,9 +22,10 @@ from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.requests import Ladder, Request
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
-ROUNDS = 3
+ROUNDS = 4
 POLL_S, UPLOAD_S, CALL_TRIES, CALL_WAIT_S = 30.0, 900.0, 8, 2.0
 MARK = "dishvl"
+_NO_BATCHES = (404, 405, 501)
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -192,8 +193,9 @@ class _Desk:
         cost, status = self.endpoint.cost(usage) * self.endpoint.batch_discount, "received" if raw.http_status == 200 else "failed"
         self.journal.settle(key, attempt, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=0.0, seconds=0.0)
         outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
-        if outcome.next == outcomes.STEP_DOWN:
-            self.ladder.step_down(mode)
+        if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
+            self.unanswered.add(key)
+            self.why = outcome.problem
         if outcome.next == outcomes.STOP:
             refusals.append(outcome.problem)
         if request:
@@ -217,12 +219,15 @@ class _Desk:
         raise EndpointError(f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers")
 
     def _pass_or_stop(self, what: str, error: openai.APIError) -> None:
-        """An exhausted quota comes as the same error as a short rush: the one stops, the other passes."""
-        if isinstance(error, openai.APIStatusError) and outcomes.judge(self.endpoint, Raw(error.status_code, error.response.text), None).next == outcomes.STOP:
+        """An exhausted quota comes as the same error as a short rush, and "not implemented" as a server error: these do not pass."""
+        if not isinstance(error, openai.APIStatusError):
+            return
+        judged = outcomes.judge(self.endpoint, Raw(error.status_code, error.response.text), None)
+        if error.status_code in _NO_BATCHES or judged.next == outcomes.STOP:
             raise self._refused(what, error) from None
 
     def _refused(self, what: str, error: openai.APIStatusError) -> EndpointError:
-        if error.status_code in (404, 405, 501):
+        if error.status_code in _NO_BATCHES:
             return EndpointError(
                 f"{self.endpoint.where}: this provider has no batches (HTTP {error.status_code} when asked to {what}); set batch: false for this endpoint"
             )

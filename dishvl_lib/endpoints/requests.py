@@ -1,5 +1,6 @@
 """A request, the key its reply is stored under, and the ladder of ways in which a model takes a schema."""
 
+import functools
 import json
 import re
 import threading
@@ -69,6 +70,7 @@ def schema_name(schema: type[BaseModel]) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", schema.__name__).lower()
 
 
+@functools.cache
 def sent_schema(schema: type[BaseModel] | None) -> dict[str, Any] | None:
     """The JSON schema in the strict form: every field required, nothing beyond them. pydantic still checks the rest."""
     return _strict(schema.model_json_schema()) if schema else None
