@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dishvl_lib.endpoints import batches, client, outcomes, prices, requests
 from dishvl_lib.endpoints.budget import Budget
