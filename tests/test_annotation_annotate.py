@@ -1,36 +1,43 @@
-"""Annotation against a local server: cards, names and their order, the journal, the budget, and bad answers."""
+"""Annotation against a local server: cards, votes, texts, the journal, the budget, and answers that are put aside."""
 
 import base64
+import hashlib
 import json
-import sqlite3
+import threading
 
 import pandas as pd
 import pytest
-from toys import Server, completion, fill, photo_rows, picture
+from PIL import Image
+from toys import Server, completion, fill, picture
 
 from dishvl_lib.annotation import annotate
-from dishvl_lib.core import images, records
+from dishvl_lib.annotation.cards import FOLDER_LINE, PROMPT_VERSION
+from dishvl_lib.core import images
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 from dishvl_lib.endpoints import client
+from dishvl_lib.endpoints.errors import BudgetError, EndpointError
 
 CARD = {"name": "红烧鱼", "cuisine": "家常菜", "ingredients": ["鱼"], "calories": 150.0}
 TEXTS = {"introduction": "一道菜。", "recipe": "1. 烧鱼。"}
-FOLDERS = {"GX4_6": 3, "土豆丝1@HGD_20211221": 2}
+FOLDERS = {"GX4_6": 3, "土豆丝1@HGD_20211221": 2, "土豆丝2@XX_20220101": 2}
+FIELDS = [
+    "dish_id", "annotator", "model", "prompt_version", "image_ids", "votes", "name", "card", "introduction", "recipe", "problems", "quarantined", "cost", "currency", "tokens", "seconds",
+]  # fmt: skip
 
 
 @pytest.fixture
 def photos(tmp_path):
+    """GX4_6 with 3 photos, 土豆丝 with 4 in two folders; the first of each folder is for testing. typical: the later the better."""
     fill(tmp_path, FOLDERS)
     rows = [
-        {"image_id": f"{folder}-{i}", "path": f"{folder}/{i}.jpg", "dish_id": folder.split("1@")[0], "folder": folder, "split": "test" if i == 1 else "train", "width": 96, "height": 72}
+        {"image_id": f"{folder}-{i}", "path": f"{folder}/{i}.jpg", "dish_id": folder.split("1@")[0].split("2@")[0], "folder": folder, "split": "train" if i else "test", "typical": 10 - i}
         for folder, n in FOLDERS.items() for i in range(n)
     ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return with_hashes(pd.DataFrame(rows), tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    monkeypatch.setattr(client.time, "sleep", lambda seconds: None)
+def with_hashes(table, root):
+    return table.assign(sha256=[hashlib.sha256((root / path).read_bytes()).hexdigest() for path in table.path])
 
 
 def wanted(request):
@@ -40,7 +47,11 @@ def wanted(request):
 def folder_in(request):
     """The folder that a card is asked for; '' for a request for texts."""
     content = request["messages"][0]["content"]
-    return "" if isinstance(content, str) else content[0]["text"].rpartition("：")[2]
+    return "" if isinstance(content, str) else content[0]["text"].rpartition(FOLDER_LINE)[2]
+
+
+def photo_in(request):
+    return images.load_rgb(base64.b64decode(request["messages"][0]["content"][1]["image_url"]["url"].removeprefix("data:image/jpeg;base64,")))
 
 
 def knows(request):
@@ -51,177 +62,228 @@ def knows(request):
 
 
 def endpoints(*servers, **changed):
-    return client.connect(
-        [{"name": f"a{i}", "base_url": one.base_url, "model": f"m{i}", "price_input": 1.0, "price_output": 1.0, **changed} for i, one in enumerate(servers)]
-    )
+    given = {"price_input": 1.0, "price_output": 1.0, "max_tokens": 200} | changed
+    return client.connect([{"name": f"a{i}", "base_url": one.base_url, "model": f"m{i}", **given} for i, one in enumerate(servers)])
 
 
-def run(photos, tmp_path, servers=(), **options):
-    return annotate.dishes(photos, tmp_path, endpoints(*servers) if servers else [], tmp_path / "journal.sqlite", **options)
+def run(photos, tmp_path, *servers, run_name="r", budget=None, photos_per_dish=1, **changed):
+    options = {"run_name": run_name, "budget": {"USD": 100.0} if budget is None else budget, "photos_per_dish": photos_per_dish, "pace": 1e-3}
+    return annotate.ask_dishes(photos, tmp_path, endpoints(*servers, **changed), tmp_path / "journal.sqlite", **options)
 
 
-def test_a_known_dish_gets_its_card_texts_and_name_and_another_its_folders(photos, tmp_path):
+def without_costs(rows):
+    return [{name: value for name, value in row.items() if name not in ("cost", "tokens", "seconds")} for row in rows]
+
+
+def test_a_known_dish_gets_its_card_texts_and_name_and_another_nothing(photos, tmp_path):
     with Server(knows) as server:
-        known, unknown = run(photos, tmp_path, [server])
-    assert known["name"] == "红烧鱼" and known["name_source"] == "annotator" and known["aliases"] == ["GX4_6"] and known["n_images"] == 3
-    assert known["card"]["ingredients"] == ["鱼"] and known["card"]["difficulty"] == "" and (known["introduction"], known["recipe"]) == tuple(TEXTS.values())
-    assert known["source"] == [
-        {"annotator": "a0", "model": "m0", "prompt_version": "2026-11", "cost": 0.0022, "currency": "USD", "tokens": 2200, "problems": []}
-    ]
-    assert (unknown["name"], unknown["name_source"], unknown["card"], unknown["recipe"]) == ("土豆丝", "folder", None, "") and unknown["folders"] == [
-        "土豆丝1@HGD_20211221"
-    ]
+        known, unknown = run(photos, tmp_path, server)
+    assert list(known) == FIELDS and (known["dish_id"], known["annotator"], known["model"], known["prompt_version"]) == ("GX4_6", "a0", "m0", PROMPT_VERSION)
+    assert (known["name"], known["votes"], known["image_ids"]) == ("红烧鱼", {"红烧鱼": 1}, ["GX4_6-2"]) and known["card"]["ingredients"] == ["鱼"]
+    assert (
+        (known["introduction"], known["recipe"]) == tuple(TEXTS.values())
+        and known["card"]["difficulty"] == ""
+        and known["problems"] == known["quarantined"] == []
+    )
+    assert (known["cost"], known["currency"], known["tokens"]) == (0.0022, "USD", 2200) and known["seconds"] > 0
+    assert (unknown["name"], unknown["card"], unknown["votes"], unknown["recipe"], unknown["problems"]) == ("", None, {}, "", [])
     assert len(server.requests) == 3, "no texts are asked for when nothing is known of the dish"
-    assert annotate.total_cost([known, unknown]) == {"USD": 0.0033} and not annotate.no_annotator([known, unknown])
+    assert annotate.total_cost([known, unknown]) == {"USD": 0.0033} and not annotate.no_annotator([known, unknown]) and annotate.no_annotator([unknown])
     json.dumps([known, unknown])
 
 
-def test_a_training_photo_is_sent_small_and_never_a_test_photo(photos, tmp_path):
+def test_the_most_typical_training_photo_is_sent_small_with_its_own_folder(photos, tmp_path):
+    picture(5, (2000, 1000)).save(tmp_path / "GX4_6" / "2.jpg")
+    photos = with_hashes(photos.assign(typical=[0, 2, 1, 0, 5, 0, 4]), tmp_path)
     with Server(knows) as server:
-        run(photos, tmp_path, [server])
-    url = server.requests[0]["messages"][0]["content"][1]["image_url"]["url"]
-    sent = images.load_rgb(base64.b64decode(url.removeprefix("data:image/jpeg;base64,")))
-    train = [images.load_rgb(tmp_path / path) for path in photos[photos.split == "train"].path]
-    test = [images.load_rgb(tmp_path / path) for path in photos[photos.split == "test"].path]
-
-    def nearest(candidates):
-        return min(sum(abs(a - b) for a, b in zip(one.resize((4, 4)).tobytes(), sent.resize((4, 4)).tobytes(), strict=True)) for one in candidates)
-
-    assert nearest(train) < nearest(test) and sent.size == picture(0).size
-    big = photos.assign(width=[10, 20, 30, 5, 5], split="train")
-    assert annotate._typical_photo(big[big.dish_id == "GX4_6"], tmp_path).name == "1.jpg", "the median size"
+        rows = run(photos, tmp_path, server)
+    assert [row["image_ids"] for row in rows] == [["GX4_6-2"], ["土豆丝2@XX_20220101-1"]]
+    cards = {folder_in(request): photo_in(request) for request in server.requests if wanted(request) == "dish_card"}
+    assert set(cards) == {"GX4_6", "土豆丝2@XX_20220101"} and cards["GX4_6"].size == (768, 384)
 
 
-def test_a_second_run_sends_nothing_and_costs_nothing(photos, tmp_path):
+def test_a_dish_without_training_photos_is_asked_about_all_the_same(photos, tmp_path):
     with Server(knows) as server:
-        first = run(photos, tmp_path, [server])
-        sent = len(server.requests)
-        second = run(photos, tmp_path, [server])
-    assert len(server.requests) == sent and annotate.total_cost(second) == {"USD": 0.0}
-    assert [one | {"source": 0} for one in second] == [one | {"source": 0} for one in first]
+        rows = run(photos.assign(split="held_out"), tmp_path, server)
+    assert [row["dish_id"] for row in rows] == ["GX4_6", "土豆丝"] and rows[0]["image_ids"] == ["GX4_6-2"]
+
+
+def brightness(request):
+    return sum(photo_in(request).resize((1, 1)).getpixel((0, 0)))
+
+
+@pytest.mark.parametrize("said, winner, card_of", [
+    (["红烧鱼", "清蒸鱼", "清蒸鱼。"], "清蒸鱼", 1), (["红烧鱼", "清蒸鱼", "水煮鱼"], "红烧鱼", 0), (["", "水煮鱼", ""], "水煮鱼", 1), (["", "", ""], "", 0),
+])  # fmt: skip
+def test_three_photos_vote_and_the_card_is_of_the_first_that_won(photos, tmp_path, said, winner, card_of):
+    for number in range(3):
+        Image.new("RGB", (64, 64), (60 + 60 * number,) * 3).save(tmp_path / "GX4_6" / f"{number}.jpg")
+    only = photos[photos.folder == "GX4_6"].assign(split="train", typical=[0, 1, 2])
+
+    def answer(request):
+        number = round((brightness(request) / 3 - 60) / 60) if wanted(request) == "dish_card" else 0
+        return 200, completion(TEXTS if wanted(request) == "dish_texts" else CARD | {"name": said[number], "calories": float(number)})
+
+    with Server(answer) as server:
+        (row,) = run(with_hashes(only, tmp_path), tmp_path, server, photos_per_dish=3)
+    assert row["image_ids"] == ["GX4_6-0", "GX4_6-1", "GX4_6-2"] and row["name"] == winner and row["card"]["calories"] == card_of
+    assert sum(row["votes"].values()) == sum(bool(name) for name in said) and row["votes"].get("清蒸鱼", 0) == (
+        2 if winner == "清蒸鱼" else said.count("清蒸鱼")
+    )
+    assert [wanted(request) for request in server.requests].count("dish_texts") == 1
+
+
+def test_both_annotators_are_asked_and_at_once(photos, tmp_path):
+    together = threading.Barrier(2, timeout=10)
+
+    def answer(request, name):
+        if wanted(request) == "dish_card" and folder_in(request) == "GX4_6":
+            together.wait()
+        return 200, completion(TEXTS if wanted(request) == "dish_texts" else CARD | {"name": name})
+
+    with Server(lambda request: answer(request, "一")) as one, Server(lambda request: answer(request, "二")) as two:
+        rows = run(photos, tmp_path, two, one)
+    assert [(row["dish_id"], row["annotator"], row["name"]) for row in rows] == [
+        ("GX4_6", "a0", "二"), ("GX4_6", "a1", "一"), ("土豆丝", "a0", "二"), ("土豆丝", "a1", "一"),
+    ]  # fmt: skip
+    assert len(one.requests) == len(two.requests) == 4
+
+
+def test_an_annotator_that_cannot_go_on_stops_the_other(photos, tmp_path):
+    with Server(lambda _: (401, {"error": {"code": "x"}})) as bad, Server(knows) as good, pytest.raises(EndpointError, match="a0 at .*was refused"):
+        run(photos, tmp_path, bad, good)
+
+
+def test_nobody_to_ask_costs_nothing_and_outside_sites_are_not_asked_about(photos, tmp_path):
+    assert run(photos, tmp_path) == [] and not (tmp_path / "journal.sqlite").exists()
+    assert annotate.no_annotator([]) and annotate.total_cost([]) == {} and annotate.quarantined([]).columns.tolist() == annotate.QUARANTINE_COLUMNS
+    outside = photos.iloc[:1].assign(dish_id="b/x", split="site:b", image_id="b")
+    with Server(knows) as server:
+        assert {row["dish_id"] for row in run(pd.concat([photos, outside]), tmp_path, server)} == {"GX4_6", "土豆丝"}
+
+
+def test_a_second_run_sends_nothing_and_opens_no_photo(photos, tmp_path):
+    with Server(knows) as server:
+        first, sent = run(photos, tmp_path, server), len(server.requests)
+        for path in photos.path:
+            (tmp_path / path).unlink()
+        again, other = run(photos, tmp_path, server), run(photos, tmp_path, server, run_name="other")
+    assert len(server.requests) == sent and without_costs(first) == without_costs(again) == without_costs(other)
+    assert annotate.total_cost(again) == annotate.total_cost(first), "what this run paid before it was stopped is its cost"
+    assert annotate.total_cost(other) == {"USD": 0.0}
 
 
 def test_a_stopped_run_goes_on_without_paying_again(photos, tmp_path):
     def full(request):
-        return (
-            (429, {"error": {"code": "insufficient_quota"}}) if folder_in(request).startswith("土豆丝") and wanted(request) == "dish_card" else knows(request)
-        )
+        return (429, {"error": {"code": "insufficient_quota"}}) if folder_in(request).startswith("土豆丝") else knows(request)
 
-    with Server(full) as server, pytest.raises(client.EndpointError, match="quota is used up"):
-        annotate.dishes(photos, tmp_path, endpoints(server, concurrency=1), tmp_path / "journal.sqlite")
-    paid = sum(1 for request in server.requests if not folder_in(request).startswith("土豆丝"))
+    with Server(full) as server, pytest.raises(EndpointError, match="quota is used up"):
+        run(photos, tmp_path, server, concurrency=1)
+    assert [folder_in(request) for request in server.requests] == ["GX4_6", "土豆丝1@HGD_20211221"]
     with Server(knows) as server:
-        run(photos, tmp_path, [server])
-    assert paid == 2 and [folder_in(request) for request in server.requests] == ["土豆丝1@HGD_20211221"]
+        run(photos, tmp_path, server)
+    assert [folder_in(request) for request in server.requests] == ["土豆丝1@HGD_20211221", ""]
 
 
-def test_a_refused_key_stops_before_all_dishes_were_tried(tmp_path):
-    fill(tmp_path, {f"d{i:02d}": 1 for i in range(30)})
-    photos = photo_rows({f"d{i:02d}": {"train": 1} for i in range(30)}).assign(width=1, height=1)
-    photos["path"] = photos.dish_id + "/0.jpg"
-    with Server(lambda _: (401, {"error": {"code": "x"}})) as server, pytest.raises(client.EndpointError, match="refused"):
-        annotate.dishes(photos, tmp_path, endpoints(server, concurrency=1), tmp_path / "journal.sqlite")
-    assert len(server.requests) < 10
-
-
-def test_names_decisions_before_names_csv_before_annotator_before_folder(photos, tmp_path):
-    (tmp_path / "names.csv").write_text("folder,name\nGX4_6,清蒸鱼\nGX4_6,  水煮鱼。\n土豆丝1@HGD_20211221,酸辣土豆丝\n", "utf-8")
-    (tmp_path / "decided.csv").write_text("folder,name\nGX4_6,烤鱼\n", "utf-8")
-    (tmp_path / "later.csv").write_text("folder,name\nGX4_6,烤鱼\nGX4_6,\n", "utf-8")
+def test_a_photo_that_changed_or_went_is_put_aside_and_never_sent(photos, tmp_path):
+    (tmp_path / "GX4_6" / "2.jpg").write_bytes((tmp_path / "GX4_6" / "1.jpg").read_bytes())
+    (tmp_path / "土豆丝1@HGD_20211221" / "1.jpg").unlink()
     with Server(knows) as server:
-
-        def settled(**options):
-            return [(one["name"], one["name_source"]) for one in run(photos, tmp_path, [server], **options)]
-
-        assert settled() == [("红烧鱼", "annotator"), ("土豆丝", "folder")]
-        assert settled(names_csv=str(tmp_path / "names.csv")) == [("水煮鱼", "names_csv"), ("酸辣土豆丝", "names_csv")]
-        both = {"names_csv": str(tmp_path / "names.csv"), "decisions": tmp_path / "decided.csv"}
-        assert settled(**both) == [("烤鱼", "decision"), ("酸辣土豆丝", "names_csv")]
-        assert settled(decisions=tmp_path / "later.csv")[0] == ("烤鱼", "decision"), "an empty name decides nothing"
-        assert settled(decisions=tmp_path / "none.csv")[0] == ("红烧鱼", "annotator")
-    given = run(photos, tmp_path, names_csv=str(tmp_path / "names.csv"))[0]
-    assert given["aliases"] == ["GX4_6"] and given["card"] is None
+        rows = run(photos, tmp_path, server)
+    assert server.requests == [] and "changed: " in rows[0]["problems"][0] and "missing: " in rows[1]["problems"][0]
 
 
-def test_a_names_csv_that_is_missing_or_lacks_a_column_is_named(photos, tmp_path):
-    with pytest.raises(records.RecordError, match="names_csv: .*none.csv is missing"):
-        run(photos, tmp_path, names_csv=str(tmp_path / "none.csv"))
-    (tmp_path / "bad.csv").write_text("folder,nmae\n")
-    with pytest.raises(records.RecordError, match="bad.csv: no column name"):
-        run(photos, tmp_path, names_csv=str(tmp_path / "bad.csv"))
-
-
-@pytest.mark.parametrize("answer", ["{not json", "[]", '{"name": "x", "calories": 5000}', '{"cuisine": "x"}', "null"])
-def test_a_bad_answer_is_recorded_and_the_folders_name_stands(photos, tmp_path, answer):
+@pytest.mark.parametrize("answer, status", [
+    ("{not json", "malformed"), ("[]", "schema_violation"), ('{"name": "x", "calories": 5000}', "schema_violation"), ('{"name": "鱼、肉", "cuisine": "川菜"}', "schema_violation"),
+    ("", "empty"),
+])  # fmt: skip
+def test_a_bad_answer_is_put_aside_with_its_text(photos, tmp_path, answer, status):
     with Server(lambda _: (200, completion(answer))) as server:
-        made = run(photos, tmp_path, [server])
-        again = run(photos, tmp_path, [server])
-    assert [one["name"] for one in made] == ["GX4_6", "土豆丝"] and all(one["card"] is None for one in made)
-    assert "dish_card: the answer does not fit the schema" in made[0]["source"][0]["problems"][0]
-    assert annotate.to_review(made).dish_id.tolist() == ["GX4_6", "土豆丝"] and len(server.requests) == 2 and again[0]["source"][0]["problems"]
-    with sqlite3.connect(tmp_path / "journal.sqlite") as db:
-        assert all(json.loads(body)["choices"][0]["message"]["content"] == answer for (body,) in db.execute("SELECT body FROM attempts"))
+        rows = run(photos, tmp_path, server)
+        sent = len(server.requests)
+        again = run(photos, tmp_path, server)
+    assert all(row["card"] is None and row["name"] == "" for row in rows) and rows[0]["problems"][0].startswith(f"dish_card: {status}: ")
+    table = annotate.quarantined(rows)
+    assert table.columns.tolist() == annotate.QUARANTINE_COLUMNS and table.dish_id.tolist() == ["GX4_6", "土豆丝"] and table.status.tolist() == [status] * 2
+    assert table.kind.tolist() == ["dish_card"] * 2 and table.image_id[0] == "GX4_6-2" and answer in table.text[0]
+    assert len(server.requests) == sent and without_costs(again) == without_costs(rows), "it is not asked for again"
 
 
-def test_a_fenced_answer_is_read_and_bad_texts_leave_the_card(photos, tmp_path):
-    def answer(request):
-        return 200, completion(f"```json\n{json.dumps(CARD, ensure_ascii=False)}\n```" if wanted(request) == "dish_card" else "没有 JSON")
-
-    with Server(answer) as server:
-        made = run(photos, tmp_path, [server])
-    assert made[0]["card"]["name"] == "红烧鱼" and made[0]["introduction"] == "" and "dish_texts" in made[0]["source"][0]["problems"][0]
+def test_bad_texts_leave_the_card(photos, tmp_path):
+    with Server(lambda request: (200, completion(CARD if wanted(request) == "dish_card" else "没有 JSON"))) as server:
+        rows = run(photos, tmp_path, server)
+    assert rows[0]["card"]["name"] == "红烧鱼" and rows[0]["introduction"] == "" and rows[0]["problems"][0].startswith("dish_texts: malformed: ")
+    assert annotate.quarantined(rows).kind.tolist() == ["dish_texts"] * 2
 
 
-def test_of_two_annotators_the_first_that_knows_the_dish_gives_card_texts_and_name(photos, tmp_path):
-    def second(request):
-        return 200, completion({"introduction": "二", "recipe": "二"} if wanted(request) == "dish_texts" else {"name": "炒土豆丝", "flavor": ["酸"]})
-
-    with Server(knows) as one, Server(second) as two:
-        fish, potato = run(photos, tmp_path, [one, two])
-    assert (fish["name"], fish["introduction"], fish["card"]["cuisine"]) == ("红烧鱼", "一道菜。", "家常菜")
-    assert (potato["name"], potato["introduction"], potato["card"]["flavor"], potato["aliases"]) == ("炒土豆丝", "二", ["酸"], ["土豆丝"])
-    assert [source["annotator"] for source in fish["source"]] == ["a0", "a1"]
-
-
-def test_one_name_for_two_dishes_is_marked_and_they_stay_apart(photos, tmp_path):
-    with Server(lambda request: (200, completion(TEXTS if wanted(request) == "dish_texts" else CARD | {"name": "红烧鱼。"}))) as server:
-        made = run(photos, tmp_path, [server])
-    assert [(one["dish_id"], one["name"], one["review"]) for one in made] == [
-        ("GX4_6", "红烧鱼", "same_name: 土豆丝"),
-        ("土豆丝", "红烧鱼", "same_name: GX4_6"),
-    ]
-    assert annotate.to_review(made).reason.tolist() == ["same_name: 土豆丝", "same_name: GX4_6"] and annotate.names_by_dish(made) == {
-        "GX4_6": "红烧鱼",
-        "土豆丝": "红烧鱼",
-    }
-
-
-def test_nobody_to_ask_and_outside_sites_are_not_dishes_of_ours(photos, tmp_path):
-    outside = photos.iloc[:1].assign(dish_id="b/x", split="site:b")
-    made = run(pd.concat([photos, outside]), tmp_path)
-    assert [one["name"] for one in made] == ["GX4_6", "土豆丝"] and annotate.no_annotator(made) and annotate.total_cost(made) == {}
-    table = annotate.name_table(made)
-    assert (
-        table.columns.tolist() == ["dish_id", "name", "name_source", "n_images", "folders", "card"] and not table.card.any() and annotate.to_review(made).empty
-    )
-
-
-def test_the_builtin_annotator_answers_folder_names_for_photos_it_did_not_draw(photos, tmp_path):
+def test_the_builtin_annotator_knows_nothing_of_photos_it_did_not_draw(photos, tmp_path):
     with BuiltinAnnotator() as server:
-        made = run(photos, tmp_path, [server])
-    assert [(one["name"], one["name_source"], one["card"]) for one in made] == [
-        ("GX4_6", "folder", None),
-        ("土豆丝", "folder", None),
-    ] and annotate.no_annotator(made)
+        rows = run(photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={})
+        batch = run(photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={}, batch=True)
+    assert [(row["name"], row["card"]) for row in rows] == [("", None)] * 2 and annotate.no_annotator(rows) and without_costs(batch) == without_costs(rows)
 
 
-def test_the_estimate_and_the_budget(photos, tmp_path):
+def test_a_whole_annotation_by_batch_costs_half(photos, tmp_path):
+    class Knowing(BuiltinAnnotator):
+        def complete(self, request):
+            return knows(request)[1]
+
+    with Knowing() as server:
+        rows = run(photos, tmp_path, server, batch=True)
+    assert rows[0]["introduction"] == TEXTS["introduction"] and rows[0]["cost"] == 0.0011 and len(server.desk.batches) == 2
+
+
+def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
     with Server(knows) as server:
-        priced = annotate.estimate(endpoints(server, price_input=2.0, price_output=8.0), 100)
-        assert server.requests == []
+        priced = annotate.estimate(endpoints(server, price_input=2.0, price_output=8.0, requests_per_minute=10), 100, photos_per_dish=3)
+        run(photos, tmp_path, server)
     row = priced.iloc[0]
-    assert row.requests == 200 and row.likely == pytest.approx(100 * (2600 * 2 + 700 * 8) / 1e6) and row.low < row.likely < row.high and row.currency == "USD"
-    annotate.check_budget(priced, row.likely)
-    with pytest.raises(annotate.BudgetError, match="likely to cost 1.08 USD, over budget=1; set budget .* max_dishes"):
-        annotate.check_budget(priced, 1.0)
-    annotate.check_budget(annotate.estimate([], 100), 0.0)
+    assert row.requests == 400 and row.low < row.likely < row.high and row.currency == "USD" and row.minutes == 40.0
+    card, texts = (next(one for one in server.requests if wanted(one) == kind) for kind in ("dish_card", "dish_texts"))
+    sizes = [len(json.dumps([one["messages"][0]["content"] if kind == "dish_texts" else one["messages"][0]["content"][0]["text"], one["response_format"]["json_schema"]["schema"]], ensure_ascii=False).encode()) / 3
+             for kind, one in (("dish_card", card), ("dish_texts", texts))]  # fmt: skip
+    expected = 300 * (sizes[0] + 765 + annotate.CARD_TOKENS) + 100 * (sizes[1] + annotate.TEXTS_TOKENS)
+    assert row.tokens == pytest.approx(expected, rel=0.2)
+    halved = annotate.estimate(endpoints(server, price_input=2.0, price_output=8.0, batch=True), 100, photos_per_dish=3).iloc[0]
+    assert halved.likely == pytest.approx(row.likely / 2) and halved.minutes == 24 * 60
+
+
+def test_the_published_rough_cost_of_3600_dishes(photos):
+    """About 20 USD for the cards and 25 for the texts at 2 and 8 USD a million tokens."""
+    (one,) = client.connect([{"name": "a", "base_url": "http://x/v1", "model": "m", "price_input": 2.0, "price_output": 8.0}])
+    assert 30 < annotate.estimate([one], 3600).likely.iloc[0] < 60
+
+
+def test_no_money_no_request_and_each_currency_for_itself(photos, tmp_path):
+    with Server(knows) as one, Server(knows) as two:
+        both = [
+            *endpoints(one, price_output=8.0),
+            *client.connect([{"name": "b", "base_url": two.base_url, "model": "m", "price_output": 20.0, "currency": "CNY"}]),
+        ]
+        priced = annotate.estimate(both, 100)
+        usd, cny = priced.likely
+        annotate.check_budget(priced, {"USD": usd, "CNY": cny})
+        with pytest.raises(
+            BudgetError,
+            match=rf"likely to cost {usd:.2f} USD .*200 requests, over the 0 USD of budget; set budget: .USD: [\d.]+. .*max_dishes.*Nothing was sent",
+        ):
+            annotate.check_budget(priced, {"CNY": cny})
+        with pytest.raises(BudgetError, match="CNY"):
+            annotate.check_budget(priced, {"USD": usd})
+        annotate.check_budget(annotate.estimate(endpoints(one, price_input=0.0, price_output=0.0), 100), {})
+        annotate.check_budget(annotate.estimate([], 100), {})
+        with pytest.raises(BudgetError):
+            run(photos, tmp_path, one, budget={})
+        assert one.requests == two.requests == []
+
+
+def test_what_was_paid_stands_beside_the_estimate(photos, tmp_path):
+    with Server(knows) as server:
+        priced, rows = annotate.estimate(endpoints(server), 2), run(photos, tmp_path, server)
+    (row,) = annotate.compare(priced, rows).itertuples()
+    assert (row.annotator, row.paid, row.tokens, row.cards, row.quarantined, row.currency) == ("a0", 0.0033, 3300, 1, 0, "USD")
+    assert (row.likely, row.tokens_estimated) == (priced.likely[0], priced.tokens[0])
+
+
+def test_names_by_dish():
+    assert annotate.names_by_dish([{"dish_id": "a", "name": "鱼"}, {"dish_id": "b", "name": "肉"}]) == {"a": "鱼", "b": "肉"}

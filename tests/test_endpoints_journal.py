@@ -1,45 +1,166 @@
-"""The journal: the intent before, the reply after, and good replies found again by anyone."""
+"""The journal: the intent before, the reply after, nothing lost, and many writers that share one commit."""
 
 import sqlite3
+import subprocess
+import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from dishvl_lib.endpoints.journal import Journal
+import pytest
+
+from dishvl_lib.core import paths
+from dishvl_lib.endpoints.errors import JournalError
+from dishvl_lib.endpoints.journal import Intent, Journal
+
+OLD_TABLE = """CREATE TABLE attempts (
+    key TEXT NOT NULL, attempt INTEGER NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, sent_at REAL NOT NULL,
+    seconds REAL, status TEXT NOT NULL, http_status INTEGER, body TEXT, usage TEXT, PRIMARY KEY (key, attempt));"""
 
 
-def attempts(file):
-    with sqlite3.connect(file) as db:
-        return db.execute("SELECT key, attempt, status, http_status, body FROM attempts ORDER BY key, attempt").fetchall()
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path / "deep" / "journal.sqlite")
+    yield made
+    made.close()
 
 
-def test_a_good_reply_is_found_again_after_reopening(tmp_path):
-    file = tmp_path / "deep" / "journal.sqlite"
-    journal = Journal(file)
-    assert journal.reply("k") is None
-    number = journal.intend("k", "server", "model")
-    assert number == 1 and attempts(file) == [("k", 1, "sent", None, None)], "the intent is on the disk before anything is sent"
-    assert journal.reply("k") is None
-    journal.settle("k", 1, "ok", 200, '{"名": 1}', {"prompt_tokens": 5}, 1.5)
+def rows(journal, columns="key, attempt, status, http_status, body"):
+    with sqlite3.connect(journal.path) as db:
+        return db.execute(f"SELECT {columns} FROM attempts ORDER BY key, attempt").fetchall()
+
+
+def intend(journal, key="k", run="r", reserved=0.5, currency="USD"):
+    return journal.intend(Intent(key, run, "server", "model", currency, reserved))
+
+
+def settle(journal, attempt=1, key="k", status="received", body="{}", cost=0.1, reserved=0.0, usage=None):
+    journal.settle(key, attempt, status=status, http_status=200, body=body, usage=usage or {}, cost=cost, reserved=reserved, seconds=1.5)
+
+
+def test_the_intent_is_on_the_disk_before_and_the_reply_after(journal):
+    assert journal.history("k").body is None and intend(journal) == 1
+    assert rows(journal) == [("k", 1, "sent", None, None)] and journal.history("k").body is None
+    settle(journal, body='{"名": 1}', usage={"prompt_tokens": 5})
+    found = journal.history("k", "r")
+    assert (found.attempt, found.final, found.http_status, found.body, found.cost, found.seconds) == (1, False, 200, '{"名": 1}', 0.1, 1.5)
+    assert found.usage == {"prompt_tokens": 5, "completion_tokens": 0}
+
+
+def test_a_final_reply_is_found_again_after_reopening_and_by_another_run(tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    settle(journal, intend(journal), body="good")
+    journal.label("k", 1, "ok", True)
     journal.close()
-    again = Journal(file)
-    assert again.reply("k") == {"body": '{"名": 1}', "usage": {"prompt_tokens": 5}, "seconds": 1.5} and again.reply("other") is None
+    again = Journal(tmp_path / "j.sqlite")
+    found = again.history("k", "other")
+    assert found.body == "good" and found.final and found.cost == 0.0 and again.history("unknown").body is None
     again.close()
 
 
-def test_a_failed_attempt_is_kept_and_is_no_reply(tmp_path):
+def test_a_reply_that_does_not_count_is_kept_and_paid_for(journal):
+    settle(journal, intend(journal), body="<html>", cost=0.0, reserved=0.5)
+    journal.label("k", 1, "malformed", False)
+    second = intend(journal)
+    settle(journal, second, body="good", cost=0.2)
+    journal.label("k", second, "ok", True)
+    assert second == 2 and journal.history("k", "r").body == "good" and journal.history("k", "r").cost == 0.2
+    assert journal.spent("r") == {"USD": pytest.approx(0.7)}, "what may have been paid is counted too"
+
+
+def test_what_a_killed_run_may_have_paid_is_counted_by_currency(journal):
+    intend(journal, "a")
+    intend(journal, "b", currency="CNY", reserved=2.0)
+    intend(journal, "c", run="other", reserved=9.0)
+    settle(journal, intend(journal, "d"), key="d", cost=0.25)
+    assert journal.spent("r") == {"USD": 0.75, "CNY": 2.0} and journal.spent("new") == {}
+
+
+def test_threads_and_two_journals_at_once_number_their_attempts_apart(tmp_path):
+    journals = [Journal(tmp_path / "j.sqlite") for _ in range(2)]
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda i: intend(journals[i % 2]), range(40)))
+    assert sorted(numbers) == list(range(1, 41)) and len(rows(journals[0])) == 40
+    for journal in journals:
+        journal.close()
+
+
+def test_many_callers_share_a_commit_and_each_waits_for_its_own(journal, monkeypatch):
+    commits, commit = [], journal._commit
+
+    def slow(db, jobs):
+        time.sleep(0.05)
+        commits.append(len(jobs))
+        commit(db, jobs)
+
+    monkeypatch.setattr(journal, "_commit", slow)
+    started = threading.Barrier(32)
+
+    def write(number):
+        started.wait()
+        intend(journal, f"k{number}")
+        return journal._read("SELECT COUNT(*) FROM attempts WHERE key = ?", (f"k{number}",))[0][0]
+
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(write, range(32))) == [1] * 32
+    assert sum(commits) == 32 and len(commits) <= 4
+
+
+def test_the_disk_is_waited_for(journal):
+    assert journal._reader.execute("PRAGMA synchronous").fetchone() == (2,) and journal._reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_killed_process_loses_nothing_that_was_let_go_on(tmp_path):
+    code = """
+import os, sys
+from dishvl_lib.endpoints.journal import Intent, Journal
+journal = Journal(sys.argv[1])
+for number in range(20):
+    attempt = journal.intend(Intent(f"k{number:02d}", "r", "s", "m"))
+    journal.settle(f"k{number:02d}", attempt, status="received", http_status=200, body=str(number), usage={}, cost=0.0, reserved=0.0, seconds=0.0)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
     journal = Journal(tmp_path / "j.sqlite")
-    journal.settle("k", journal.intend("k", "s", "m"), "failed", 500, "oops", {}, 0.1)
-    assert journal.reply("k") is None
-    second = journal.intend("k", "s", "m")
-    journal.settle("k", second, "ok", 200, "good", {}, 0.1)
-    assert second == 2 and journal.reply("k")["body"] == "good"
-    assert attempts(tmp_path / "j.sqlite") == [("k", 1, "failed", 500, "oops"), ("k", 2, "ok", 200, "good")]
+    assert done.returncode == -9 and [journal.history(f"k{number:02d}").body for number in range(20)] == [str(number) for number in range(20)]
     journal.close()
 
 
-def test_threads_and_two_runs_at_once_number_their_attempts_apart(tmp_path):
-    journals = [Journal(tmp_path / "j.sqlite") for _ in range(2)]
-    with ThreadPoolExecutor(8) as pool:
-        numbers = list(pool.map(lambda i: journals[i % 2].intend("k", "s", "m"), range(40)))
-    assert sorted(numbers) == list(range(1, 41)) and len(attempts(tmp_path / "j.sqlite")) == 40
-    for journal in journals:
+def test_a_file_of_the_first_version_keeps_what_was_paid(tmp_path):
+    with sqlite3.connect(tmp_path / "j.sqlite") as db:
+        db.execute(OLD_TABLE)
+        db.execute("INSERT INTO attempts VALUES ('k', 1, 's', 'm', 1.0, 0.5, 'ok', 200, 'paid', '{\"prompt_tokens\": 3}')")
+        db.execute("INSERT INTO attempts VALUES ('l', 1, 's', 'm', 1.0, 0.5, 'failed', 500, '', '{}')")
+    db.close()
+    for _ in range(2):
+        journal = Journal(tmp_path / "j.sqlite")
+        assert journal.history("k").body == "paid" and journal.history("k").final and journal.history("l").body is None
         journal.close()
+
+
+def test_how_a_model_takes_a_schema_is_kept(journal):
+    assert journal.mode("host", "m") == ""
+    journal.set_mode("host", "m", "json_object")
+    journal.set_mode("host", "m", "prompt")
+    assert journal.mode("host", "m") == "prompt" and journal.mode("host", "n") == ""
+
+
+def test_batches_are_noted_with_their_requests_and_found_until_collected(journal):
+    intend(journal, "a")
+    journal.begin_batch("mark", "host", "m", "prompt", [Intent(key, "r", "s", "m", "USD", 0.5) for key in "ab"])
+    expected = {"mark": "mark", "run": "r", "mode": "prompt", "reserved": 1.0, "batch_id": "", "requests": {"a": 2, "b": 1}}
+    assert journal.open_batches("host", "m") == [expected] and journal.open_batches("host", "n") == []
+    journal.update_batch("mark", "submitted", "batch_1")
+    assert journal.open_batches("host", "m") == [expected | {"batch_id": "batch_1"}]
+    journal.update_batch("mark", "collected")
+    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [("a", 1, "sent"), ("a", 2, "sent"), ("b", 1, "sent")]
+
+
+def test_a_file_that_is_no_journal_and_a_disk_that_refuses_are_said(tmp_path, journal):
+    (tmp_path / "bad.sqlite").write_bytes(b"this is no database at all, not even a short one" * 30)
+    with pytest.raises(JournalError, match="bad.sqlite cannot be opened .*move it aside"):
+        Journal(tmp_path / "bad.sqlite")
+    with sqlite3.connect(journal.path) as db:
+        db.execute("DROP TABLE attempts")
+    with pytest.raises(JournalError, match="cannot be written .*what is in it stays paid for"):
+        intend(journal)

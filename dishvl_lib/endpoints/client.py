@@ -1,36 +1,35 @@
-"""One way to ask an OpenAI-compatible server, which never loses a paid reply and never shows a key."""
+"""A server and model from a params list, and one request to it: sent once, never raised about, never showing the key."""
 
+import difflib
+import email.utils
 import json
 import os
-import random
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
-from dishvl_lib.core import records
-from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.errors import EndpointError
 
-MAX_ATTEMPTS = 4
-FIELDS = {"name", "base_url", "model", "api_key_env", "price_input", "price_output", "currency", "concurrency", "timeout_s"}
-
-
-class EndpointError(RuntimeError):
-    """A server that cannot be used: missing key, wrong parameter, exhausted quota, or too many failures."""
-
-
-class RequestRefused(EndpointError):
-    """One request that this server will not answer (a content filter, say); others may well be answered."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LONGEST_WAIT_S = 300.0
+SHOWN_KEY = "[key]"
+_SHORTEST_SECRET = 6
+# A gateway gave up waiting: the model behind it may have worked on.
+_LATE = (408, 504, 524)
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server and model from a params list. Prices are per million tokens in `currency`; 0 means free.
+    """A server and model. Prices are per million tokens in `currency` (0: free); 0 requests or tokens a minute: no limit.
 
-    `api_key_env` names the environment variable that holds the key; the key itself is never a parameter.
+    `api_key_env` names the environment variable that holds the key; the key itself is never a parameter. `max_tokens`:
+    the longest answer; `parameters` are merged into every request (null leaves a default out) and belong to the key a
+    reply is stored under. `batch` sends everything through the provider's batches at `batch_discount` of the price.
     """
 
     name: str
@@ -42,148 +41,134 @@ class Endpoint:
     currency: str = "USD"
     concurrency: int = 8
     timeout_s: float = 60.0
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    max_tokens: int = 2048
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    batch: bool = False
+    batch_discount: float = 0.5
     client: openai.OpenAI = field(default=None, repr=False, compare=False)
+    secret: str = field(default="", repr=False, compare=False)
 
-    def cost(self, usage: dict[str, int]) -> float:
-        """Price of one reply in `currency`."""
+    def cost(self, usage: Mapping[str, int]) -> float:
+        """Price of one reply in `currency`, without a batch's discount."""
         return (usage.get("prompt_tokens", 0) * self.price_input + usage.get("completion_tokens", 0) * self.price_output) / 1e6
+
+    @property
+    def server(self) -> str:
+        """What a reply is stored under: the host, or the endpoint's name for a server on this machine (its port may change)."""
+        host = urlsplit(self.base_url).hostname or self.base_url
+        return self.name if host in LOOPBACK else host
+
+    @property
+    def where(self) -> str:
+        return f"{self.name} at {self.base_url}"
+
+    def hide(self, text: str) -> str:
+        """The text without the key, in whatever way JSON may have written it."""
+        if len(self.secret) < _SHORTEST_SECRET:
+            return text
+        quoted = json.dumps(self.secret)[1:-1]
+        for form in {self.secret, quoted, quoted.replace("/", "\\/")}:
+            text = text.replace(form, SHOWN_KEY)
+        return text
+
+
+FIELDS = tuple(one.name for one in fields(Endpoint) if one.name not in ("client", "secret"))
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What the model wrote, what it used and cost, and whether it came from the journal."""
+class Raw:
+    """What came back: HTTP status (None: no answer), the body without the key, and what is known of the money and the wait.
 
-    text: str
-    usage: dict[str, int]
-    cost: float
-    seconds: float
-    from_journal: bool
-
-
-def connect(settings: Sequence[dict[str, Any]]) -> list[Endpoint]:
-    """Endpoints ready to ask, from a list of {name, base_url, model, api_key_env, ...}; checks every key first.
-
-    Raises `EndpointError` for an unknown field, a missing one, or an environment variable that is not set.
+    `problem`: why there is no answer; `retry_after`: seconds the server asks for (0: none); `may_be_billed`: False only
+    when it is certain that the server did not work for this request.
     """
-    made = []
-    for number, given in enumerate(settings, start=1):
-        label = given.get("name") or f"number {number}"
-        if unknown := sorted(set(given) - FIELDS):
-            raise EndpointError(f"endpoint {label}: unknown field {unknown[0]!r}; known are {', '.join(sorted(FIELDS))}")
-        if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
-            raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
-        made.append(Endpoint(**given, client=_client(given, _key(given, label))))
+
+    http_status: int | None
+    body: str
+    problem: str = ""
+    retry_after: float = 0.0
+    may_be_billed: bool = True
+    seconds: float = 0.0
+
+
+def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
+    """Endpoints ready to ask, from a list of {name, base_url, model, ...}; every field and key is checked first.
+
+    Raises `EndpointError` for an unknown, missing or impossible field, or an environment variable that is not set.
+    """
+    made = [_endpoint(given, given.get("name") or f"number {number}") for number, given in enumerate(settings, start=1)]
+    names = [one.name for one in made]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EndpointError(f"two endpoints are called {twice[0]}; answers are stored by name, so give each its own")
     return made
 
 
-def ask(endpoint: Endpoint, messages: list[dict[str, Any]], schema_name: str, schema: dict[str, Any], journal: Journal) -> Reply:
-    """The reply to one request in the form of a JSON schema, from the journal when it was paid for before.
-
-    Tries at most MAX_ATTEMPTS times with growing pauses for rate limits, server errors and cut connections. Raises
-    `EndpointError` when that is not enough, at once for a refused key, an unknown model and an exhausted quota.
-    """
-    request = {
-        "model": endpoint.model,
-        "messages": messages,
-        "temperature": 0,
-        "response_format": {"type": "json_schema", "json_schema": {"name": schema_name, "schema": schema}},
-    }
-    key = records.fingerprint(request)
-    stored = journal.reply(key)
-    if stored:
-        return _read_reply(endpoint, stored["body"], stored["usage"], stored["seconds"], True)
-    for attempt in range(1, MAX_ATTEMPTS + 1):
-        try:
-            return _send(endpoint, request, key, journal)
-        except _Passing as error:
-            if attempt == MAX_ATTEMPTS:
-                raise EndpointError(f"{endpoint.name} at {endpoint.base_url}: {error} ({MAX_ATTEMPTS} attempts)") from None
-            time.sleep(error.wait_s or min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0))
-    raise AssertionError("unreachable")
-
-
-class _Passing(Exception):
-    """A failure that may go away: worth another attempt after `wait_s` seconds."""
-
-    def __init__(self, message: str, wait_s: float = 0.0):
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-def _send(endpoint: Endpoint, request: dict[str, Any], key: str, journal: Journal) -> Reply:
-    number, started = journal.intend(key, endpoint.name, endpoint.model), time.monotonic()
+def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
+    """One chat request, sent exactly once; whatever happens comes back as a `Raw`."""
+    started = time.monotonic()
+    rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
     try:
-        response = endpoint.client.chat.completions.with_raw_response.create(**request)
-        status, body = response.http_response.status_code, response.http_response.text
+        response = endpoint.client.chat.completions.with_raw_response.create(model=body["model"], messages=body["messages"], extra_body=rest)
+        found = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
     except openai.APIStatusError as error:
-        journal.settle(key, number, "failed", error.status_code, "", {}, time.monotonic() - started)
-        raise _judge(endpoint, error) from None
+        found = Raw(
+            error.status_code, endpoint.hide(error.response.text), retry_after=retry_after(error.response.headers), may_be_billed=error.status_code in _LATE
+        )
     except openai.APIConnectionError as error:
-        journal.settle(key, number, "failed", None, "", {}, time.monotonic() - started)
-        raise _Passing(f"no answer ({type(error).__name__})") from None
-    seconds, usage = time.monotonic() - started, _usage(body)
+        cause = type(error.__cause__).__name__
+        found = Raw(None, "", f"no answer ({type(error).__name__}: {cause})", may_be_billed=cause not in _NOT_SENT)
+    return Raw(found.http_status, found.body, found.problem, found.retry_after, found.may_be_billed, time.monotonic() - started)
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds from a Retry-After header (a number or an HTTP date), between 0 and LONGEST_WAIT_S."""
+    given = headers.get("retry-after", "")
     try:
-        reply = _read_reply(endpoint, body, usage, seconds, False)
-    except _Passing:
-        journal.settle(key, number, "failed", status, body, usage, seconds)
-        raise
-    journal.settle(key, number, "ok", status, body, usage, seconds)
-    return reply
+        seconds = float(given)
+    except ValueError:
+        seconds = _seconds_until(given)
+    return min(LONGEST_WAIT_S, seconds) if seconds > 0 else 0.0
 
 
-def _judge(endpoint: Endpoint, error: openai.APIStatusError) -> Exception:
-    """Which failures pass and which do not. The server's own text is not repeated: it may echo the key."""
-    where, code = f"{endpoint.name} at {endpoint.base_url}", getattr(error, "code", None)
-    if code == "insufficient_quota":
-        return EndpointError(f"{where}: the account's quota is used up; top it up and run again, nothing paid is lost")
-    if error.status_code in (401, 403):
-        return EndpointError(f"{where}: the key in {endpoint.api_key_env or 'api_key_env'} was refused (HTTP {error.status_code})")
-    if error.status_code == 404:
-        return EndpointError(f"{where}: there is no model {endpoint.model!r} (HTTP 404); change this endpoint's model or base_url")
-    if error.status_code in (408, 409, 429) or error.status_code >= 500:
-        return _Passing(f"HTTP {error.status_code}", _retry_after(error))
-    return RequestRefused(f"{where}: the request was refused (HTTP {error.status_code}, {code or 'no code'})")
-
-
-def _retry_after(error: openai.APIStatusError) -> float:
+def _seconds_until(date: str) -> float:
     try:
-        seconds = float(error.response.headers.get("retry-after", 0))
+        return email.utils.parsedate_to_datetime(date).timestamp() - time.time()
     except ValueError:
         return 0.0
-    return min(120.0, seconds) if seconds > 0 else 0.0
 
 
-def _usage(body: str) -> dict[str, int]:
-    try:
-        found = json.loads(body).get("usage") or {}
-        return {name: int(found.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")}
-    except (ValueError, AttributeError, TypeError):
-        return {}
+def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
+    for name in given:
+        if name not in FIELDS:
+            close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.6)
+            raise EndpointError(f"endpoint {label}: unknown field {name!r}; {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}")
+    if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
+        raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
+    _check_numbers(given, label)
+    secret = _secret(given.get("api_key_env", ""), label)
+    return Endpoint(**given, client=_client(given, secret or "none"), secret=secret)
 
 
-def _read_reply(endpoint: Endpoint, body: str, usage: dict[str, int], seconds: float, from_journal: bool) -> Reply:
-    try:
-        text = json.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
-        raise _Passing("the reply is not a chat completion") from None
-    if not text:
-        raise _Passing("the reply is empty")
-    if not isinstance(text, str):
-        raise _Passing("the reply holds no text")
-    return Reply(text, usage, 0.0 if from_journal else endpoint.cost(usage), seconds, from_journal)
+def _check_numbers(given: Mapping[str, Any], label: str) -> None:
+    least = {"concurrency": 1, "max_tokens": 1, "timeout_s": 1e-3}
+    for one in fields(Endpoint):
+        value = given.get(one.name)
+        if one.type in (int, float) and value is not None:
+            if isinstance(value, bool) or not isinstance(value, int if one.type is int else (int, float)) or not value >= least.get(one.name, 0):
+                raise EndpointError(f"endpoint {label}: {one.name} must be {one.type.__name__} of at least {least.get(one.name, 0)}, got {value!r}")
 
 
-def _client(given: dict[str, Any], key: str) -> openai.OpenAI:
+def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
     """Never retries on its own (it would pay twice), and reaches a server on this machine past any proxy."""
-    here = urlsplit(given["base_url"]).hostname in ("127.0.0.1", "localhost", "::1")
-    direct = openai.DefaultHttpxClient(trust_env=False) if here else None
+    direct = openai.DefaultHttpxClient(trust_env=False) if urlsplit(given["base_url"]).hostname in LOOPBACK else None
     return openai.OpenAI(base_url=given["base_url"], api_key=key, max_retries=0, timeout=given.get("timeout_s", 60.0), http_client=direct)
 
 
-def _key(given: dict[str, Any], label: str) -> str:
-    variable = given.get("api_key_env", "")
+def _secret(variable: str, label: str) -> str:
     if not variable:
-        return "none"
+        return ""
     key = os.environ.get(variable, "").strip()
     if not key:
         raise EndpointError(

@@ -1,0 +1,106 @@
+"""Files and batches of the local server, kept in memory: a batch answers its file line by line when it is asked for."""
+
+import email
+import email.policy
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+
+class BadRequest(ValueError):
+    """A request that the protocol or this server does not allow; its text goes into the error body."""
+
+
+class BatchDesk:
+    """The part of the protocol that batch mode uses. `complete`: answers one request's JSON or raises BadRequest; `seconds`: how long a batch takes."""
+
+    def __init__(self, complete: Callable[[Any], dict], seconds: float = 0.0) -> None:
+        self.complete, self.seconds = complete, seconds
+        self.files: dict[str, bytes] = {}
+        self.batches: dict[str, dict[str, Any]] = {}
+        self._lock = threading.Lock()
+
+    def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
+        """Store the file of a multipart form."""
+        form = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=email.policy.HTTP)
+        parts = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()} if form.is_multipart() else {}
+        if "file" not in parts:
+            raise BadRequest("the form has no part called file")
+        return self._keep(parts["file"].get_payload(decode=True), parts["file"].get_filename() or "")
+
+    def content(self, file_id: str) -> bytes:
+        """Raises KeyError for a file that is not here."""
+        return self.files[file_id]
+
+    def create(self, order: Any) -> dict[str, Any]:
+        """A batch of an uploaded file."""
+        file_id = order.get("input_file_id") if isinstance(order, dict) else None
+        if file_id not in self.files:
+            raise BadRequest(f"input_file_id {file_id!r} is not an uploaded file")
+        made = {
+            "id": f"batch_{uuid.uuid4().hex[:24]}", "object": "batch", "endpoint": order.get("endpoint", ""), "input_file_id": file_id, "status": "in_progress",
+            "completion_window": order.get("completion_window", "24h"), "created_at": int(time.time()), "metadata": order.get("metadata") or {},
+            "output_file_id": None, "error_file_id": None, "errors": None,
+        }  # fmt: skip
+        with self._lock:
+            self.batches[made["id"]] = made | {"ready_at": time.monotonic() + self.seconds}
+        return made
+
+    def show(self, batch_id: str) -> dict[str, Any]:
+        """A batch; its answers are made when its time has come. Raises KeyError for one that is not here."""
+        with self._lock:
+            batch = self.batches[batch_id]
+            if batch["status"] == "in_progress" and time.monotonic() >= batch["ready_at"]:
+                batch |= self.finish(self.files[batch["input_file_id"]])
+        return _public(batch)
+
+    def page(self, after: str, limit: int) -> dict[str, Any]:
+        """The newest batches first, beginning after the one given."""
+        newest = [_public(one) for one in reversed(self.batches.values())]
+        start = next((number + 1 for number, one in enumerate(newest) if one["id"] == after), 0)
+        page = newest[start : start + limit]
+        return {
+            "object": "list",
+            "data": page,
+            "has_more": start + limit < len(newest),
+            "first_id": page[0]["id"] if page else None,
+            "last_id": page[-1]["id"] if page else None,
+        }
+
+    def finish(self, content: bytes) -> dict[str, Any]:
+        """What changes in a batch when it has run: its status and result files."""
+        results = [self._line(json.loads(line)) for line in content.decode("utf-8").splitlines() if line.strip()]
+        good = [one for one in results if one["response"]["status_code"] == 200]
+        bad = [one for one in results if one["response"]["status_code"] != 200]
+        return {"status": "completed", "output_file_id": self._results(good), "error_file_id": self._results(bad)}
+
+    def _line(self, line: dict[str, Any]) -> dict[str, Any]:
+        try:
+            status, body = 200, self.complete(line["body"])
+        except BadRequest as error:
+            status, body = 400, {"error": {"message": str(error), "type": "invalid_request_error", "param": None, "code": "invalid_request_error"}}
+        return {"id": f"batch_req_{uuid.uuid4().hex[:16]}", "custom_id": line["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
+
+    def _results(self, lines: list[dict[str, Any]]) -> str | None:
+        content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines).encode()
+        return self._keep(content, "results.jsonl")["id"] if lines else None
+
+    def _keep(self, content: bytes, name: str) -> dict[str, Any]:
+        file_id = f"file-{uuid.uuid4().hex[:24]}"
+        self.files[file_id] = content
+        return {
+            "id": file_id,
+            "object": "file",
+            "bytes": len(content),
+            "created_at": int(time.time()),
+            "filename": name,
+            "purpose": "batch",
+            "status": "processed",
+        }
+
+
+def _public(batch: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in batch.items() if name != "ready_at"}

@@ -1,0 +1,240 @@
+"""Batch mode: requests go to the provider as files and come back within a day at half the price.
+
+Before a batch is created it is noted in the journal under a mark of its own, which the provider keeps as metadata: a
+run that was killed in between finds its batch by the mark instead of paying for a second one.
+"""
+
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import openai
+
+from dishvl_lib.endpoints import outcomes, prices, requests
+from dishvl_lib.endpoints.budget import Budget
+from dishvl_lib.endpoints.client import Endpoint, Raw
+from dishvl_lib.endpoints.errors import EndpointError
+from dishvl_lib.endpoints.journal import Intent, Journal
+from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.requests import Ladder, Request
+
+MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
+ROUNDS = 4
+POLL_S, UPLOAD_S, CALL_TRIES, CALL_WAIT_S = 30.0, 900.0, 8, 2.0
+MARK = "dishvl"
+_NO_BATCHES = (404, 405, 501)
+_ENDED = ("completed", "failed", "expired", "cancelled")
+
+
+def collect(
+    endpoint: Endpoint, asked: Sequence[Request], journal: Journal, ladder: Ladder, *, run: str, budget: Budget, pace: float = 1.0, halt: Halt | None = None
+) -> None:
+    """Bring the answers to as many requests as batches will give into the journal; waits for the batches.
+
+    Batches that an earlier, killed run left behind are collected first. What expired or failed is submitted again, at
+    most ROUNDS times in all. Raises `EndpointError` before anything is sent when the provider has no batches.
+    """
+    desk = _Desk(endpoint, journal, ladder, run, budget, pace, halt or Halt(), {requests.key(endpoint, one): one for one in asked})
+    desk.call("list its batches", lambda api: api.batches.list(limit=1))
+    desk.finish()
+    for _ in range(ROUNDS):
+        desk.one_round()
+        if not desk.unanswered:
+            return
+    raise EndpointError(
+        f"{endpoint.where}: {len(desk.unanswered)} requests were not answered in {ROUNDS} rounds of batches ({desk.why}); "
+        f"run again later, or set batch: false for this endpoint and pay the full price"
+    )
+
+
+@dataclass
+class _Desk:
+    endpoint: Endpoint
+    journal: Journal
+    ladder: Ladder
+    run: str
+    budget: Budget
+    pace: float
+    halt: Halt
+    asked: dict[str, Request]
+    unanswered: set[str] = field(default_factory=set)
+    why: str = ""
+
+    def one_round(self) -> None:
+        """Submit what has no answer yet, in as many batches as it takes, and wait for them."""
+        self.unanswered = set()
+        left = {key: one for key, one in self.asked.items() if self.journal.history(key).body is None}
+        while left:
+            dealt = self.submit(left)
+            left = {key: one for key, one in left.items() if key not in dealt}
+            if not dealt or not left:
+                self.finish()
+
+    def submit(self, left: dict[str, Request]) -> set[str]:
+        """Create one batch of as many of these requests as a file and the budget hold; returns the keys that were dealt with."""
+        intents, dealt = [], set()
+        with tempfile.TemporaryFile() as file:
+            for key, intent, line in self._lines(left, dealt):
+                if len(intents) == MOST_REQUESTS or (intents and file.tell() + len(line) > MOST_BYTES) or not self._reserve(intent, first=not intents):
+                    break
+                file.write(line)
+                intents.append(intent)
+                dealt.add(key)
+            if intents:
+                file.seek(0)
+                self._create(file, intents)
+        return dealt
+
+    def _lines(self, left: dict[str, Request], dealt: set[str]) -> Iterator[tuple[str, Intent, bytes]]:
+        """Line by line, so that only one photo is in memory; a request that cannot be made is left to be reported by live asking."""
+        for key, request in left.items():
+            try:
+                messages = request.messages()
+            except ValueError:
+                dealt.add(key)
+                continue
+            body = requests.body(self.endpoint, messages, request.schema, self.ladder.mode)
+            most = prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
+            reserved = self.endpoint.cost(most) * self.endpoint.batch_discount
+            line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+            intent = Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)
+            yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
+
+    def _reserve(self, intent: Intent, first: bool) -> bool:
+        """Hold the money for a line. When it does not fit, what is out may give some back; with nothing out it is missing."""
+        if self.budget.try_reserve(intent.currency, intent.reserved):
+            return True
+        if not first or self._open():
+            return False
+        self.budget.reserve(intent.currency, intent.reserved, self.halt)
+        return True
+
+    def _open(self) -> list[dict[str, Any]]:
+        return self.journal.open_batches(self.endpoint.server, self.endpoint.model)
+
+    def _create(self, file: Any, intents: list[Intent]) -> None:
+        mark = uuid.uuid4().hex
+        self.journal.begin_batch(mark, self.endpoint.server, self.endpoint.model, self.ladder.mode, intents)
+        total = sum(one.reserved for one in intents)
+        self.budget.settle(self.endpoint.currency, total, total)
+        self.halt.check()
+        uploaded = self.call("upload a file", lambda api: api.files.create(file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S))
+        self.halt.check()
+        self.journal.update_batch(mark, "submitted", self._order(mark, uploaded.id).id)
+
+    def _order(self, mark: str, file_id: str) -> Any:
+        """Create the batch. Never tried again blindly: after an answer that was lost on the way it is looked for first."""
+        order = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {MARK: mark}}
+        for _ in range(CALL_TRIES):
+            try:
+                return self.endpoint.client.batches.create(**order)
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+                self._pass_or_stop("create a batch", error)
+                self.halt.wait(self.pace * CALL_WAIT_S)
+                if found := self._find(mark):
+                    return found
+            except openai.APIStatusError as error:
+                raise self._refused("create a batch", error) from None
+        raise EndpointError(f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; nothing paid is lost, run again later")
+
+    def _find(self, mark: str) -> Any:
+        """The provider's batch with this mark, or None."""
+        return self.call("list its batches", lambda api: next((one for one in api.batches.list(limit=100) if (one.metadata or {}).get(MARK) == mark), None))
+
+    def finish(self) -> None:
+        """Wait for each batch that is out and store its results. One that was never created gives back what was reserved for it."""
+        refusals: list[str] = []
+        for one in self._open():
+            batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
+            missing = dict(one["requests"])
+            paid = self._store(self._wait(batch_id), one, missing, refusals) if batch_id else 0.0
+            self._give_back(missing)
+            if one["run"] == self.run:
+                self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
+            self.journal.update_batch(one["mark"], "collected" if batch_id else "abandoned", batch_id)
+        if refusals:
+            raise EndpointError(refusals[0])
+
+    def _wait(self, batch_id: str) -> Any:
+        while True:
+            batch = self.call("show a batch", lambda api: api.batches.retrieve(batch_id))
+            if batch.status in _ENDED:
+                return batch
+            self.halt.wait(self.pace * POLL_S)
+
+    def _store(self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]) -> float:
+        """Every line of both result files into the journal; what stays in `missing` was not answered and not paid for."""
+        paid = 0.0
+        for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
+            for line in self.call("hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text).splitlines():
+                key, raw = self._read_line(line)
+                if key in missing:
+                    paid += self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
+        if missing:
+            said = [error.message for error in (batch.errors.data or [] if batch.errors else []) if error.message]
+            self.unanswered |= missing.keys() & self.asked.keys()
+            self.why = self.endpoint.hide(f"the last batch {batch.status}{': ' + said[0] if said else ''}")
+        return paid
+
+    def _read_line(self, line: str) -> tuple[str, Raw]:
+        try:
+            found = json.loads(line)
+            response = found.get("response") or {}
+            body = json.dumps(response.get("body") or {"error": found.get("error")}, ensure_ascii=False)
+            return found["custom_id"], Raw(int(response.get("status_code") or 400), self.endpoint.hide(body), may_be_billed=False)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "", Raw(None, "")
+
+    def _store_reply(self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]) -> float:
+        usage, request = prices.usage_of(raw.body), self.asked.get(key)
+        cost, status = self.endpoint.cost(usage) * self.endpoint.batch_discount, "received" if raw.http_status == 200 else "failed"
+        self.journal.settle(key, attempt, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=0.0, seconds=0.0)
+        outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
+        if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
+            self.unanswered.add(key)
+            self.why = outcome.problem
+        if outcome.next == outcomes.STOP:
+            refusals.append(outcome.problem)
+        if request:
+            self.journal.label(key, attempt, outcome.status, outcome.status != "failed" and outcome.next != outcomes.RETRY)
+        return cost
+
+    def _give_back(self, attempts: dict[str, int]) -> None:
+        for key, attempt in attempts.items():
+            self.journal.settle(key, attempt, status="failed", http_status=None, body="", usage={}, cost=0.0, reserved=0.0, seconds=0.0)
+
+    def call(self, what: str, function: Callable[[openai.OpenAI], Any]) -> Any:
+        """A call that may safely be repeated, until the server answers it."""
+        for _ in range(CALL_TRIES):
+            try:
+                return function(self.endpoint.client)
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
+                self._pass_or_stop(what, error)
+                self.halt.wait(self.pace * CALL_WAIT_S)
+            except openai.APIStatusError as error:
+                raise self._refused(what, error) from None
+        raise EndpointError(f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers")
+
+    def _pass_or_stop(self, what: str, error: openai.APIError) -> None:
+        """An exhausted quota comes as the same error as a short rush, and "not implemented" as a server error: these do not pass."""
+        if not isinstance(error, openai.APIStatusError):
+            return
+        judged = outcomes.judge(self.endpoint, Raw(error.status_code, error.response.text), None)
+        if error.status_code in _NO_BATCHES or judged.next == outcomes.STOP:
+            raise self._refused(what, error) from None
+
+    def _refused(self, what: str, error: openai.APIStatusError) -> EndpointError:
+        if error.status_code in _NO_BATCHES:
+            return EndpointError(
+                f"{self.endpoint.where}: this provider has no batches (HTTP {error.status_code} when asked to {what}); set batch: false for this endpoint"
+            )
+        judged = outcomes.judge(self.endpoint, Raw(error.status_code, self.endpoint.hide(error.response.text)), None)
+        return EndpointError(judged.problem if judged.next == outcomes.STOP else f"{self.endpoint.where}: it refused to {what}: {judged.problem}")
+
+
+def _rewound(file: Any) -> Any:
+    file.seek(0)
+    return file

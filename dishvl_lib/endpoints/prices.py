@@ -1,0 +1,83 @@
+"""Tokens and money: what a reply cost, the most a request can cost, and what many of them are likely to."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from dishvl_lib.endpoints.client import Endpoint
+
+# A photo of 768 px: 765 tokens by OpenAI's tile rule (85 + 4 x 170), 752 by 28-pixel patches, up to 1,452 by the mini models' patches.
+IMAGE_TOKENS, MOST_IMAGE_TOKENS = 765, 1600
+# Chinese is three UTF-8 bytes a character and about a token; a byte-level tokenizer can never make more tokens than bytes.
+BYTES_PER_TOKEN = 3.0
+MESSAGE_TOKENS = 50
+# Rough on purpose: answers of half and twice the length are normal.
+LOW, HIGH = 0.6, 2.0
+SECONDS_PER_REQUEST = 8.0
+BATCH_MINUTES = 24 * 60
+COLUMNS = ["annotator", "model", "requests", "tokens", "low", "likely", "high", "currency", "minutes"]
+
+
+def usage_of(body: str) -> dict[str, int]:
+    """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not say."""
+    try:
+        found = json.loads(body)["usage"]
+        return {name: max(0, int(found[name] or 0)) for name in ("prompt_tokens", "completion_tokens")}
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return {}
+
+
+def most_usage(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int) -> dict[str, int]:
+    """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest rule, the longest answer."""
+    size, photos = _measure(messages)
+    extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
+    return {"prompt_tokens": size + extra + MESSAGE_TOKENS + photos * MOST_IMAGE_TOKENS, "completion_tokens": max_tokens}
+
+
+def likely_usage(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, answer_tokens: int) -> dict[str, int]:
+    """What one request probably uses, for an answer of about `answer_tokens`."""
+    size, photos = _measure(messages)
+    extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
+    return {"prompt_tokens": round((size + extra) / BYTES_PER_TOKEN) + MESSAGE_TOKENS + photos * IMAGE_TOKENS, "completion_tokens": answer_tokens}
+
+
+def estimate(endpoints: Sequence["Endpoint"], kinds: Sequence[tuple[int, dict[str, int]]]) -> pd.DataFrame:
+    """What asking is likely to cost, an endpoint a row, before anything is sent.
+
+    `kinds`: (number of requests, usage of one) for each kind of request. Columns: annotator, model, requests, tokens,
+    low, likely, high (in `currency`), minutes (at the endpoint's limits; a batch is promised within a day).
+    """
+    return pd.DataFrame([_estimate_one(one, kinds) for one in endpoints], columns=COLUMNS)
+
+
+def _estimate_one(one: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> dict[str, Any]:
+    requests, tokens = sum(n for n, _ in kinds), sum(n * sum(usage.values()) for n, usage in kinds)
+    likely = sum(n * one.cost(usage) for n, usage in kinds) * (one.batch_discount if one.batch else 1.0)
+    prices = {"low": LOW * likely, "likely": likely, "high": HIGH * likely}
+    return {
+        "annotator": one.name,
+        "model": one.model,
+        "requests": requests,
+        "tokens": tokens,
+        **prices,
+        "currency": one.currency,
+        "minutes": _minutes(one, requests, tokens),
+    }
+
+
+def _minutes(one: "Endpoint", requests: int, tokens: int) -> float:
+    if one.batch:
+        return float(BATCH_MINUTES)
+    bounds = [requests * SECONDS_PER_REQUEST / 60 / one.concurrency]
+    bounds += [requests / one.requests_per_minute] if one.requests_per_minute else []
+    bounds += [tokens / one.tokens_per_minute] if one.tokens_per_minute else []
+    return round(max(bounds), 1)
+
+
+def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+    """(bytes of text, number of photos)."""
+    parts = [part for one in messages for part in ([{"type": "text", "text": one["content"]}] if isinstance(one["content"], str) else one["content"])]
+    return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(part["type"] != "text" for part in parts)

@@ -1,0 +1,114 @@
+"""A request, the key its reply is stored under, and the ladder of ways in which a model takes a schema."""
+
+import functools
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from dishvl_lib.core import records
+from dishvl_lib.endpoints.client import Endpoint
+from dishvl_lib.endpoints.journal import Journal
+
+MODES = ("json_schema", "json_object", "prompt")
+JSON_ONLY = "只输出一个符合下面 JSON Schema 的 JSON 对象，不要输出任何别的内容：\n"
+REPAIR = "上面的回答不能使用：{problem}。请改正后重新输出完整的 JSON，不要输出任何别的内容。"
+# What pydantic writes and strict structured output refuses or ignores.
+_NOT_SENT = {"title", "default", "minLength", "maxLength"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to ask. `identity` is a JSON value that stands for the messages in the key; `messages` builds them when they are sent.
+
+    `schema`: the form of the answer, None for plain text. `messages` may raise ValueError: the request is then put
+    aside with that text.
+    """
+
+    id: str
+    identity: Any
+    messages: Callable[[], list[dict[str, Any]]]
+    schema: type[BaseModel] | None = None
+
+
+def key(endpoint: Endpoint, request: Request) -> str:
+    """sha256 of identity, schema, server, model and parameters: the same however the model takes a schema."""
+    return records.fingerprint([request.identity, sent_schema(request.schema), endpoint.server, endpoint.model, parameters(endpoint)])
+
+
+def parameters(endpoint: Endpoint) -> dict[str, Any]:
+    """The request's parameters: greedy and bounded, unless the endpoint says otherwise."""
+    given = {"temperature": 0, "max_tokens": endpoint.max_tokens, **endpoint.parameters}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def body(endpoint: Endpoint, messages: list[dict[str, Any]], schema: type[BaseModel] | None, mode: str) -> dict[str, Any]:
+    """The JSON that is sent."""
+    made = {"model": endpoint.model, "messages": messages, **parameters(endpoint)}
+    if schema is None:
+        return made
+    if mode == "json_schema":
+        named = {"name": schema_name(schema), "strict": True, "schema": sent_schema(schema)}
+        return {**made, "response_format": {"type": "json_schema", "json_schema": named}}
+    told = {"role": "system", "content": JSON_ONLY + json.dumps(sent_schema(schema), ensure_ascii=False)}
+    form = {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
+    return {**made, "messages": [told, *messages], **form}
+
+
+def repair(request: Request, text: str, problem: str) -> Request:
+    """The one turn in which the model may correct an answer."""
+    turns = [{"role": "assistant", "content": text}, {"role": "user", "content": REPAIR.format(problem=problem)}]
+    return Request(request.id, [request.identity, "repair", text], lambda: [*request.messages(), *turns], request.schema)
+
+
+def schema_name(schema: type[BaseModel]) -> str:
+    """DishCard -> dish_card."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", schema.__name__).lower()
+
+
+@functools.cache
+def sent_schema(schema: type[BaseModel] | None) -> dict[str, Any] | None:
+    """The JSON schema in the strict form: every field required, nothing beyond them. pydantic still checks the rest."""
+    return _strict(schema.model_json_schema()) if schema else None
+
+
+def _strict(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_strict(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {name: _strict(value) for name, value in node.items() if name not in _NOT_SENT and name != "properties"}
+    if "properties" in node:
+        made["properties"] = {name: _strict(value) for name, value in node["properties"].items()}
+        made |= {"required": list(node["properties"]), "additionalProperties": False}
+    return made
+
+
+class Ladder:
+    """json_schema, then json_object, then the prompt alone: found out once per server and model, kept in the journal."""
+
+    def __init__(self, endpoint: Endpoint, journal: Journal):
+        self._place, self._journal, self._lock = (endpoint.server, endpoint.model), journal, threading.Lock()
+        self._recorded = journal.mode(*self._place)
+        self.mode = self._recorded or MODES[0]
+
+    def step_down(self, used: str) -> bool:
+        """The model refused `used`: take the next one. False when there is none."""
+        with self._lock:
+            if self.mode == used and used != MODES[-1]:
+                self._set(MODES[MODES.index(used) + 1])
+            return self.mode != used
+
+    def works(self) -> None:
+        """Record the present mode, once."""
+        with self._lock:
+            if not self._recorded:
+                self._set(self.mode)
+
+    def _set(self, mode: str) -> None:
+        self.mode = self._recorded = mode
+        self._journal.set_mode(*self._place, mode)

@@ -1,0 +1,31 @@
+"""Annotate a catalogue against a server, as a process that can be killed: catalogue, photos, base_url, journal, answers, budget."""
+
+import sys
+from pathlib import Path
+
+from dishvl_lib.annotation import annotate
+from dishvl_lib.core import records
+from dishvl_lib.endpoints import client
+
+CONCURRENCY, TIMEOUT_S = 16, 2.0
+
+
+def ask(catalogue, photos, base_url, journal, budget=1e9, dishes=None):
+    """The answers; prices of 1 per million tokens."""
+    table = records.read_table(catalogue).astype({"typical": int})
+    given = {
+        "name": "toy",
+        "base_url": base_url,
+        "model": "m",
+        "price_input": 1.0,
+        "price_output": 1.0,
+        "concurrency": CONCURRENCY,
+        "timeout_s": TIMEOUT_S,
+        "max_tokens": 300,
+    }
+    return annotate.ask_dishes(table.head(dishes or len(table)), photos, client.connect([given]), journal, run_name="r", budget={"USD": budget}, pace=0.05)
+
+
+if __name__ == "__main__":
+    catalogue, photos, base_url, journal, answers = sys.argv[1:]
+    records.write_jsonl(Path(answers), ask(catalogue, photos, base_url, journal))

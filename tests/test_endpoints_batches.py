@@ -1,0 +1,237 @@
+"""Batch mode against the local server: half price, resumed after a kill, submitted again when cut short, refused where there is none."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import pytest
+from pydantic import BaseModel, Field
+from toys import Server, completion
+
+from dishvl_lib.core import paths
+from dishvl_lib.demo.annotator import BuiltinAnnotator
+from dishvl_lib.demo.batches import BadRequest, BatchDesk
+from dishvl_lib.endpoints import batches, client
+from dishvl_lib.endpoints.asking import ask_all
+from dishvl_lib.endpoints.budget import Budget
+from dishvl_lib.endpoints.errors import BudgetError, EndpointError
+from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.requests import Request
+
+SMALL = {"prompt_tokens": 40, "completion_tokens": 100}
+PRICE = (40 * 2 + 100 * 8) / 1e6 / 2
+
+
+class Dish(BaseModel):
+    name: str
+    calories: float = Field(default=0.0, le=900)
+
+
+def text_of(body):
+    return next(one["content"] for one in body["messages"] if one["role"] == "user")
+
+
+class Provider(BuiltinAnnotator):
+    """The local server with answers of its own; keeps what it was asked live and in batches."""
+
+    def __init__(self, answer=lambda text: {"name": text}, desk=BatchDesk):
+        super().__init__()
+        self.answer, self.live, self.desk = answer, [], desk(self.in_batch)
+        self.batched = []
+
+    def complete(self, body):
+        self.live.append(body)
+        return self._reply(body)
+
+    def in_batch(self, body):
+        self.batched.append(text_of(body))
+        return self._reply(body)
+
+    def _reply(self, body):
+        answer = self.answer(text_of(body)) if len(body["messages"]) == 1 else {"name": "mended"}
+        if isinstance(answer, Exception):
+            raise answer
+        return completion(answer, SMALL)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path / "journal.sqlite")
+    yield made
+    made.close()
+
+
+def endpoint(server, **changed):
+    given = {"name": "toy", "base_url": server.base_url, "model": "m", "price_input": 2.0, "price_output": 8.0, "max_tokens": 100, "batch": True}
+    return client.connect([given | changed])[0]
+
+
+def ask(server, journal, *texts, budget=None, **changed):
+    asked = [Request(text, text, lambda text=text: [{"role": "user", "content": text}], Dish) for text in texts]
+    return ask_all(endpoint(server, **changed), asked, journal, run="r", budget=budget or Budget({"USD": 100.0}), pace=1e-3)
+
+
+def test_everything_comes_by_batch_at_half_the_price(journal):
+    with Provider() as server:
+        answers = ask(server, journal, "鱼", "肉", "菜")
+        again = ask(server, journal, "鱼", "肉", "菜")
+    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"] and [one.cost for one in answers] == pytest.approx([PRICE] * 3)
+    assert server.live == [] and server.batched == ["鱼", "肉", "菜"] and len(server.desk.batches) == 1 and all(one.from_journal for one in again)
+    assert journal.spent("r") == {"USD": pytest.approx(3 * PRICE)} and journal.open_batches("toy", "m") == []
+    (batch,) = server.desk.batches.values()
+    line = json.loads(server.desk.files[batch["input_file_id"]].splitlines()[0])
+    assert line["url"] == "/v1/chat/completions" and line["body"]["response_format"]["type"] == "json_schema" and len(batch["metadata"][batches.MARK]) == 32
+
+
+def test_repairs_run_live_at_the_full_price(journal):
+    with Provider(lambda text: {"name": text, "calories": 5000} if text == "bad" else {"name": text}) as server:
+        good, mended = ask(server, journal, "good", "bad")
+    assert good.value.name == "good" and mended.value.name == "mended" and len(server.live) == 1 and mended.cost == pytest.approx(3 * PRICE)
+
+
+def test_a_line_that_failed_is_asked_again_and_put_aside_with_its_reason(journal):
+    with Provider(lambda text: BadRequest("no such photo") if text == "bad" else {"name": text}) as server:
+        good, bad = ask(server, journal, "good", "bad")
+    assert good.status == "ok" and bad.status == "failed" and "no such photo" in bad.problem and server.batched.count("good") == 1
+
+
+def test_files_are_cut_by_number_and_size(journal, monkeypatch):
+    monkeypatch.setattr(batches, "MOST_REQUESTS", 3)
+    with Provider() as server:
+        ask(server, journal, *map(str, range(7)))
+        assert [content.count(b"custom_id") for content in _inputs(server)] == [3, 3, 1]
+    monkeypatch.setattr(batches, "MOST_BYTES", 1500)
+    with Provider() as server:
+        ask(server, journal, *map(str, range(7)), model="other")
+        assert len(_inputs(server)) > 3 and all(len(content) <= 1500 for content in _inputs(server))
+
+
+def _inputs(server):
+    return [server.desk.files[one["input_file_id"]] for one in server.desk.batches.values()]
+
+
+class Expiring(BatchDesk):
+    """The first `times` batches answer their first line only and expire."""
+
+    times = 1
+
+    def finish(self, content):
+        if len(self.batches) > self.times:
+            return super().finish(content)
+        return super().finish(content.splitlines(keepends=True)[0]) | {"status": "expired", "errors": {"object": "list", "data": [{"message": "too slow"}]}}
+
+
+def test_what_an_expired_batch_left_is_submitted_again_and_nothing_twice(journal):
+    with Provider(desk=Expiring) as server:
+        answers = ask(server, journal, *"abcd")
+    assert [one.value.name for one in answers] == list("abcd") and server.batched == list("abcd") and server.live == []
+    assert journal.spent("r") == {"USD": pytest.approx(4 * PRICE)} and len(server.desk.batches) == 2
+
+
+def test_batches_that_never_finish_do_not_end_at_the_full_price(journal):
+    class Always(Expiring):
+        times = 99
+
+    with Provider(desk=Always) as server, pytest.raises(EndpointError, match="4 requests were not answered in 4 rounds .*expired: too slow.*set batch: false"):
+        ask(server, journal, *"abcdefgh")
+    assert server.live == [] and len(server.desk.batches) == batches.ROUNDS
+
+
+def test_a_provider_without_batches_is_refused_by_name_before_anything_is_sent(journal):
+    with (
+        Server(lambda _: (200, completion({"name": "x"}))) as server,
+        pytest.raises(EndpointError, match="toy at http.*has no batches .HTTP 501.*set batch: false"),
+    ):
+        ask(server, journal, "a")
+    assert server.requests == [] and journal.spent("r") == {}
+
+
+def test_a_budget_that_holds_a_part_sends_part_after_part(journal):
+    with Provider() as server:
+        answers = ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 8 * PRICE + 0.0007}))
+        assert all(one.status == "ok" for one in answers) and len(server.desk.batches) > 1
+        with pytest.raises(BudgetError):
+            ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 0.0001}), model="other")
+        assert server.live == []
+
+
+def test_the_ladder_is_climbed_down_once_for_a_whole_batch(journal):
+    class Choosy(Provider):
+        def in_batch(self, body):
+            if body.get("response_format", {}).get("type") == "json_schema":
+                raise BadRequest("response_format json_schema is not supported")
+            return super().in_batch(body)
+
+    with Choosy() as server:
+        answers = ask(server, journal, *"abc")
+    assert all(one.status == "ok" for one in answers) and server.live == [] and journal.mode("toy", "m") == "json_object"
+
+
+KILLED = """
+import os, sys
+from dishvl_lib.endpoints import batches
+sys.path.insert(0, "tests")
+import test_endpoints_batches as toys
+moment, base_url, file = sys.argv[1:]
+class Here: pass
+server = Here(); server.base_url = base_url
+die = lambda *_: os.kill(os.getpid(), 9)
+if moment == "before creating":
+    batches._Desk._order = die
+elif moment == "before noting":
+    made = batches._Desk._order
+    batches._Desk._order = lambda *given: (made(*given), die())
+elif moment == "while waiting":
+    batches._Desk._wait = die
+elif moment == "while storing":
+    store, count = batches._Desk._store_reply, []
+    batches._Desk._store_reply = lambda *given: (count.append(1), die() if len(count) > 2 else None, store(*given))[2]
+toys.ask(server, toys.Journal(file), *"abcde")
+"""
+
+
+@pytest.mark.parametrize("moment, created", [("before creating", 0), ("before noting", 1), ("while waiting", 1), ("while storing", 1)])
+def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, moment, created):
+    with Provider() as server:
+        done = subprocess.run([sys.executable, "-c", KILLED, moment, server.base_url, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+        assert done.returncode == -9 and len(server.desk.batches) == created
+        journal = Journal(tmp_path / "j.sqlite")
+        answers = ask(server, journal, *"abcde")
+        assert [one.value.name for one in answers] == list("abcde") and sorted(server.batched) == list("abcde") and len(server.desk.batches) == 1
+        assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)} and [one.cost for one in answers] == pytest.approx([PRICE] * 5)
+        journal.close()
+
+
+def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monkeypatch):
+    with Provider() as server:
+        create, lost = server.desk.create, []
+
+        def create_and_break(order):
+            made = create(order)
+            lost.append(made["id"])
+            raise BrokenPipeError
+
+        server.desk.create = create_and_break
+        threading.excepthook = lambda _: None
+        monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
+        answers = ask(server, journal, *"ab")
+    assert len(lost) == 1 and [one.value.name for one in answers] == list("ab") and server.batched == list("ab")
+
+
+def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journal):
+    class Broke(BatchDesk):
+        def _line(self, line):
+            if text_of(line["body"]) != "a":
+                return {
+                    "custom_id": line["custom_id"],
+                    "response": {"status_code": 429, "body": {"error": {"code": "insufficient_quota", "message": "no money"}}},
+                }
+            return super()._line(line)
+
+    with Provider(desk=Broke) as server, pytest.raises(EndpointError, match="quota is used up"):
+        ask(server, journal, *"abc")
+    assert server.live == [] and journal.spent("r") == {"USD": pytest.approx(PRICE)} and journal.open_batches("toy", "m") == []
+    with sqlite3.connect(journal.path) as db:
+        assert db.execute("SELECT COUNT(*) FROM attempts WHERE body LIKE '%choices%'").fetchone() == (1,)
