@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from dishvl_lib.annotation import alike
-from dishvl_lib.core import intervals, names, records
+from dishvl_lib.core import intervals, records
 
 PLANTED, SEED, DROPPED = 100, 0, 0.3
 REPLACED = {
-    "synonym": [("西红柿", "番茄"), ("番茄", "西红柿"), ("鸡蛋", "蛋"), ("土豆", "洋芋"), ("包菜", "圆白菜"), ("花菜", "菜花"), ("黄瓜", "青瓜"), ("排骨", "猪排骨"), ("猪蹄", "猪手"), ("鳜鱼", "桂鱼"), ("洋葱", "圆葱"), ("莴笋", "青笋"), ("蒜苔", "蒜薹"), ("面", "面条")],
+    "synonym": [("西红柿", "番茄"), ("番茄", "西红柿"), ("鸡蛋", "蛋"), ("土豆", "洋芋"), ("包菜", "圆白菜"), ("花菜", "菜花"), ("黄瓜", "青瓜"), ("排骨", "猪排骨"), ("猪蹄", "猪手"), ("鳜鱼", "桂鱼"),
+                ("洋葱", "圆葱"), ("莴笋", "青笋"), ("蒜苔", "蒜薹"), ("面", "面条")],
     "synonym*": [("茄子", "矮瓜"), ("虾", "鲜虾"), ("豆腐", "嫩豆腐"), ("烧肉", "烧猪肉"), ("鸡翅", "鸡中翅"), ("牛肉", "黄牛肉"), ("米饭", "大米饭"), ("白菜", "黄芽白"), ("鸡丁", "鸡肉丁"), ("冬瓜", "东瓜")],
     "method": [("凉拌", "拌"), ("清炒", "炒"), ("蒜蓉", "蒜茸"), ("宫保", "宫爆"), ("蚝油", "耗油")],
     "method*": [("炒", "爆炒"), ("红烧", "烧"), ("炖", "清炖"), ("煎", "香煎"), ("烤", "烘烤"), ("清蒸", "蒸"), ("糖醋", "酸甜")],
@@ -96,7 +97,9 @@ def report(title: str, dishes: list[dict], wanted: dict[tuple[int, int], str], *
         print(f"  {kind:<10}{hits[kind]:>3} of {n:<3}" + ("missed: " + ", ".join(missed[:4]) if missed and show else ""))
     others = [one for one in found if (one.i, one.j) not in wanted]
     low, high = intervals.wilson(hits.total(), len(found))
-    print(f"  {len(others)} of {len(found)} reported pairs were not planted; at least {hits.total() / max(1, len(found)):.1%} [{low:.1%}, {high:.1%}] are right")
+    print(
+        f"  {len(others)} of {len(found)} reported pairs were not planted; at least {hits.total() / max(1, len(found)):.1%} [{low:.1%}, {high:.1%}] are right"
+    )
     for one in others if show else ():
         print(f"    {one.strength:.2f}  {dishes[one.i]['name']} / {dishes[one.j]['name']}: {one.evidence}")
 

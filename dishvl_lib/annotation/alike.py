@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from dishvl_lib.core import names
 
+CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
 NAME_LIKENESS, INGREDIENT_LIKENESS = 0.6, 0.4  # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
 BLOCK_ROWS = 512
 # Ways of cooking: names of which each says one, and not the same, are two dishes.
@@ -36,10 +38,10 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Photos:
-    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none; `own` (N,): cosine of the means of two halves of them."""
+    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none. `least` (N,): the cosine from which on another dish's mean is too close to tell."""
 
     means: np.ndarray
-    own: np.ndarray
+    least: np.ndarray
 
 
 class Terms:
@@ -70,7 +72,7 @@ class Terms:
 def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> list[Likeness]:
     """Suspected pairs, strongest first. `dishes`: name, card (a dict with ingredients, or None).
 
-    Photos of two dishes do not tell them apart when the cosine of their means reaches that of each dish's own halves.
+    Photos do not tell two dishes apart when the cosine of their means reaches both dishes' `least`.
     Dishes with one normalised name are not listed: that is another question.
     """
     comparison = _Comparison(dishes, photos)
@@ -105,7 +107,7 @@ class _Comparison:
         if self.photos is None:
             return np.zeros((len(self.plain[rows]), len(self.plain)), np.float32)
         cosine = self.photos.means[rows] @ self.photos.means.T
-        return np.where(cosine >= np.maximum(self.photos.own[rows, None], self.photos.own[None]), cosine, 0)
+        return np.where(cosine >= np.maximum(self.photos.least[rows, None], self.photos.least[None]), cosine, 0)
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
         if self.normal[i] == self.normal[j] or excluded(self.plain[i], self.plain[j]):
@@ -116,6 +118,37 @@ class _Comparison:
         """True when a dish is named after an ingredient that the other one has neither in its name nor on its card."""
         lacking = [word for word in self.words[i] if word in self.plain[i] and word not in self.plain[j]]
         return bool(self.words[j]) and any(not any(word in other for other in self.words[j]) for word in lacking)
+
+
+def photo_means(dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]) -> Photos:
+    """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split; features: image_id (N,), feature (N, D) of unit length.
+
+    `least` is the cosine of the means of two halves of a dish's own photos, without a group in common (a dish with one group is
+    taken to be as varied as the median dish), and not under that of its CLOSEST-th neighbour: features that tell no dishes
+    apart are no witness.
+    """
+    place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
+    train = own[(own.split == "train") & own.image_id.isin(place) & own.dish_id.isin(dish_ids)].sort_values(["dish_id", "group_id", "image_id"])
+    half = train.groupby("dish_id").group_id.transform(lambda groups: pd.factorize(groups)[0] % 2).to_numpy(int)
+    rows = train.dish_id.map({dish_id: number for number, dish_id in enumerate(dish_ids)}).to_numpy(int)
+    sums = np.zeros((2, len(dish_ids), features["feature"].shape[1]), np.float32)
+    np.add.at(sums, (half, rows), features["feature"][[place[image_id] for image_id in train.image_id]])
+    likeness, halved = (_unit(sums[0]) * _unit(sums[1])).sum(axis=1), sums.any(axis=2).all(axis=0)
+    likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
+    means = _unit(sums.sum(axis=0))
+    return Photos(means, np.maximum(likeness, _closest(means)))
+
+
+def _closest(means: np.ndarray) -> np.ndarray:
+    """(N,) cosine of each row's CLOSEST-th neighbour."""
+    found, k = np.zeros(len(means), np.float32), min(CLOSEST + 1, len(means))
+    for start in range(0, len(means), BLOCK_ROWS):
+        found[start : start + BLOCK_ROWS] = np.partition(means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1)[:, -k]
+    return found
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
