@@ -161,14 +161,14 @@ def _same_photos(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: 
     if pairs is None or pairs.empty:
         return
     records.require_columns(pairs, PAIR_COLUMNS, "the pairs of near-duplicate photos")
-    photos, by_id = own.set_index("image_id")[["path", "dish_id", "split"]], {dish["dish_id"]: dish for dish in dishes}
+    photos, by_id = own.set_index("image_id"), {dish["dish_id"]: dish for dish in dishes}
     known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
-    sides = known[["by", "distance"]].assign(a=known.image_id_a.map(photos.path), b=known.image_id_b.map(photos.path))
-    sides = sides.assign(dish_a=known.image_id_a.map(photos.dish_id), dish_b=known.image_id_b.map(photos.dish_id))
-    leaks = (sides.dish_a == sides.dish_b) & (known.image_id_a.map(photos.split) != known.image_id_b.map(photos.split))
-    sides = sides[(sides.dish_a != sides.dish_b) | leaks]
-    for key, part in sides.groupby([frozenset(both) for both in zip(sides.dish_a, sides.dish_b, strict=True)], sort=False):
-        one, other = sorted((by_id[dish_id] for dish_id in [*key, *key][:2]), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
+    a, b = photos.loc[known.image_id_a], photos.loc[known.image_id_b]
+    sides = pd.DataFrame({"a": a.path.tolist(), "b": b.path.tolist(), "by": known.by.tolist(), "distance": known.distance.tolist()})
+    sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
+    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (a.split.to_numpy() != b.split.to_numpy())
+    for key, part in sides[asked].groupby("dishes", sort=False):
+        one, other = sorted((by_id[dish_id] for dish_id in key), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
         if one is other or not _answered(given, "same_photo", one, other):
             yield Suspicion(one, "same_photo", 0.9, _photo_evidence(part), "" if one is other else other["dish_id"])
 
