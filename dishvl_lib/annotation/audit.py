@@ -1,39 +1,26 @@
-"""From answers to dishes: one name for each, by order of trust, dishes that are one merged, and what a person should look at.
+"""From answers to dishes: one name for each, by order of trust, with the dishes that are one merged, and the review of them.
 
 Order of trust: decision > names_csv > agreed annotators > one annotator > folder. The annotators' answers themselves are
 kept as they are in `source`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import given_names, suspicions
+from dishvl_lib.annotation import given_names, merging, suspicions
 from dishvl_lib.annotation.given_names import Given, read_names
+from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import intervals, names, records
 
-__all__ = ["AuditError", "card_table", "disagreements", "name_table", "read_names", "settle", "share_parsed", "unknown_folders"]
+__all__ = ["card_table", "disagreements", "name_table", "read_names", "settle", "share_parsed", "unknown_folders"]
 
-TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
 SAME_NAME = ("ask", "merge", "keep_apart")
 SOURCE_KEYS = ("annotator", "model", "prompt_version", "name", "votes", "cost", "currency", "tokens", "seconds", "problems")
 PHOTO_COLUMNS = ("image_id", "path", "dish_id", "folder", "group_id", "split", "sha256")
-
-
-class AuditError(ValueError):
-    """Dishes that cannot be merged without spoiling the test; the message names the photos."""
-
-
-@dataclass
-class Member:
-    """A dish before merging: its record, and whether people keep it apart from all others."""
-
-    record: dict[str, Any]
-    apart: bool
 
 
 def settle(
@@ -50,23 +37,23 @@ def settle(
 
     photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions: files of given names.
     same_name: what becomes of dishes that end with one name, `ask` (they stay apart and lead the review), `merge` or
-    `keep_apart`. Dishes that people gave one name by decision are merged in any case, and a dish that a decision keeps
-    apart is not merged in any. features: image_id (N,), feature (N, D) of unit length, or None. pairs: near-duplicate
+    `keep_apart`. Dishes that people gave one name by decision are merged in any case, a dish that a decision keeps apart in
+    none, and folders of one dish that decisions give different names become two dishes. features: image_id (N,), feature (N, D) of unit length, or None. pairs: near-duplicate
     photos across dishes (image_id_a, image_id_b, by, distance), or None.
 
-    catalogue: the photos with the dish_id of merged dishes set to that of the one with the most photos, without `typical`.
+    catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most photos.
     review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then the strongest. Photos of outside
     sites stay as they are. Raises ValueError for an unknown `same_name`, `RecordError` for files that cannot be read,
-    `AuditError` when a group of photos or one photo's bytes would lie in two splits.
+    `merging.MergeError` when a group of photos or one photo's bytes would lie in two splits.
     """
     if same_name not in SAME_NAME:
         raise ValueError(f"same_name must be one of {', '.join(SAME_NAME)}, got {same_name!r}")
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions)
-    members = _members(photos[~_outside(photos)], answers, given)
-    groups = _groups(members, same_name)
-    dishes = sorted((_joined(group) for group in groups), key=lambda dish: dish["dish_id"])
-    catalogue = _catalogue(photos, groups)
+    photos = merging.split(photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided)
+    groups = merging.groups(_members(photos[~_outside(photos)], answers, given), merge_all=same_name == "merge")
+    dishes = sorted((merging.joined(group) for group in groups), key=lambda dish: dish["dish_id"])
+    catalogue = merging.relabelled(photos, ~_outside(photos), groups)
     review = suspicions.review(dishes, catalogue[~_outside(catalogue)], given, same_name=same_name, features=features, pairs=pairs)
     return suspicions.marked(dishes, review), catalogue, review
 
@@ -116,17 +103,20 @@ def _outside(photos: pd.DataFrame) -> pd.Series:
     return photos.split.str.startswith("site:")
 
 
-def _by_dish(answers: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+def _by_dish(answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None) -> dict[str, list[Mapping[str, Any]]]:
+    """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for answer in answers:
-        found.setdefault(answer["dish_id"], []).append(answer)
+        photo = answer["image_ids"][0] if answer["image_ids"] else ""
+        found.setdefault((dish_of or {}).get(photo, answer["dish_id"]), []).append(answer)
     return found
 
 
 def _members(own: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given) -> list[Member]:
-    asked = _by_dish(answers)
-    folders, counts = own.groupby("dish_id").folder.unique(), own.dish_id.value_counts()
-    return [Member(_record(dish_id, sorted(named), int(counts[dish_id]), asked.get(dish_id, []), given), not given.apart.isdisjoint(named)) for dish_id, named in folders.items()]  # fmt: skip
+    asked = _by_dish(answers, dict(zip(own.image_id, own.dish_id, strict=True)))
+    folders, counts = own.groupby("dish_id").folder.unique().map(sorted), own.dish_id.value_counts()
+    made = [(_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named) for dish_id, named in folders.items()]
+    return [Member(record, not given.apart.keys().isdisjoint(named)) for record, named in made]
 
 
 def _record(dish_id: str, folders: list[str], n_images: int, answers: Sequence[Mapping[str, Any]], given: Given) -> dict[str, Any]:
@@ -163,49 +153,6 @@ def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]
     """The answer whose card and texts the dish takes: the first that means the dish's name, or else the first with a card."""
     carded = [answer for answer in answers if answer["card"]]
     return next((answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)), carded[0] if carded else None)
-
-
-def _groups(members: Sequence[Member], same_name: str) -> list[list[Member]]:
-    """Dishes that are one, the one with the most photos first."""
-    found: dict[tuple[str, str], list[Member]] = {}
-    for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
-        name, decided = names.normalise(member.record["name"]), member.record["name_source"] == "decision"
-        joins = name and not member.apart and (decided or same_name == "merge")
-        found.setdefault(("name", name) if joins else ("dish", member.record["dish_id"]), []).append(member)
-    return list(found.values())
-
-
-def _joined(group: Sequence[Member]) -> dict[str, Any]:
-    """One record of a group: the first's dish_id, the most trusted name, the facts of the first that has a card."""
-    all_ = [member.record for member in group]
-    named, carded = min(all_, key=lambda one: TRUST.index(one["name_source"])), next((one for one in all_ if one["card"]), all_[0])
-    other_names = {alias for one in all_ for alias in (*one["aliases"], one["name"])}
-    return {
-        **all_[0],
-        "folders": sorted({folder for one in all_ for folder in one["folders"]}),
-        **{key: named[key] for key in ("name", "name_source")},
-        "aliases": sorted(other_names - {named["name"], ""}),
-        "n_images": sum(one["n_images"] for one in all_),
-        **{key: carded[key] for key in ("card", "introduction", "recipe")},
-        "source": [row for one in all_ for row in one["source"]],
-    }
-
-
-def _catalogue(photos: pd.DataFrame, groups: Sequence[Sequence[Member]]) -> pd.DataFrame:
-    """The photos under their dish's id after merging. Raises `AuditError` when a test photo would also be trained on."""
-    new_ids = {member.record["dish_id"]: group[0].record["dish_id"] for group in groups for member in group[1:]}
-    catalogue = photos.drop(columns="typical", errors="ignore")
-    own = ~_outside(photos)
-    catalogue.loc[own, "dish_id"] = [new_ids.get(dish_id, dish_id) for dish_id in photos.dish_id[own]]
-    for column in ("group_id", "sha256"):
-        splits = catalogue[own].groupby(column).split.nunique()
-        torn = catalogue[own & catalogue[column].isin(splits.index[splits > 1])]
-        if len(torn):
-            where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
-            raise AuditError(
-                f"photos with one {column} would lie in two splits: {where}; mark all but one as 'photo bad' in decisions/photos.csv, or keep their dishes apart (action keep_apart) in decisions/names.csv"
-            )
-    return catalogue
 
 
 def _shown(value: Any) -> str:

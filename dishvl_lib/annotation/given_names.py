@@ -13,18 +13,18 @@ ACTIONS = ("", "name", "keep_apart", "leave_out")
 class Given:
     """What people said about folders.
 
-    `listed`, `decided`: {folder: name} of names_csv and of the decisions; `apart`: folders whose last decision keeps their
-    dish apart; `answered`: (folder, note) of every decision that was taken on a question of the review.
+    `listed`, `decided`: {folder: name} of names_csv and of the decisions; `apart`: {folder: note} where the last decision keeps
+    the folder's dish apart; `answered`: (folder, note) of all decisions, whose notes are the questions they answered.
     """
 
     listed: dict[str, str] = field(default_factory=dict)
     decided: dict[str, str] = field(default_factory=dict)
-    apart: frozenset[str] = frozenset()
+    apart: dict[str, str] = field(default_factory=dict)
     answered: frozenset[tuple[str, str]] = frozenset()
 
     def has_answer(self, folders: Iterable[str], question: str) -> bool:
-        """True when a decision about one of the folders notes `question`, or keeps its dish apart without a note."""
-        return any((folder, question) in self.answered or (folder in self.apart and (folder, "") in self.answered) for folder in folders)
+        """True when a decision about one of the folders notes `question`."""
+        return any((folder, question) in self.answered for folder in folders)
 
 
 def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Given:
@@ -33,7 +33,7 @@ def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Giv
     rows = _decisions(decisions)
     last = {row["folder"]: row for row in rows}
     decided = {folder: row["name"] for folder, row in last.items() if row["name"] and row["action"] != "leave_out"}
-    apart = frozenset(folder for folder, row in last.items() if row["action"] == "keep_apart")
+    apart = {folder: row["note"] for folder, row in last.items() if row["action"] == "keep_apart"}
     return Given(read_names(names_csv), decided, apart, frozenset((row["folder"], row["note"]) for row in rows))
 
 

@@ -13,7 +13,7 @@ from dishvl_lib.core import names, records
 
 COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 BY_PEOPLE = ("decision", "names_csv")
-NEEDS_NAMES = "no menu can hold both until decisions/names.csv gives one of them another name"
+NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
 PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
 
 
@@ -27,13 +27,9 @@ class Suspicion:
     evidence: str
     other: str = ""
 
-    @property
-    def question(self) -> str:
-        """What a decision about it notes."""
-        return question(self.kind, self.other)
-
 
 def question(kind: str, other: str = "") -> str:
+    """What a decision about a suspicion notes, and what `review` of a dish says."""
     return f"{kind}: {other}" if other else kind
 
 
@@ -85,18 +81,15 @@ def _same_names(dishes: Sequence[Mapping[str, Any]], given: Given, same_name: st
     """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n (n - 1) / 2."""
     for first, *others in _by_name(dishes):
         for other in others:
-            apart = same_name == "keep_apart" or not given.apart.isdisjoint((*first["folders"], *other["folders"]))
-            said = (
-                f"kept apart; {NEEDS_NAMES}" if apart else f"both are called {first['name']}: one dish, or two that look alike? {NEEDS_NAMES}, or both the same"
-            )
-            yield Suspicion(first, "same_name", 0.5 if apart else 1.0, said, other["dish_id"])
+            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint((*first["folders"], *other["folders"]))
+            said = f"kept apart: {NEEDS_NAME}" if apart else f"{NEEDS_NAME}, or both the same: one dish"
+            yield Suspicion(first, "same_name", 0.5 if apart else 1.0, f"both are called {first['name']}; {said}", other["dish_id"])
 
 
 def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
     """Suspicions about one dish alone. What people named is not questioned, except where a menu cannot hold it."""
     by_people = dish["name_source"] in BY_PEOPLE
-    if problem := names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"]):
-        yield Suspicion(dish, "not_a_name", 0.95, f"{dish['name_source']}: {problem}")
+    yield from _not_names(dish, by_people)
     yield from _given_names(dish, given)
     if not by_people:
         yield from _answers(dish)
@@ -106,20 +99,25 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
 
+def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
+    problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
+    refused = [] if by_people else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
+    said = [f"{dish['name_source']}: {problem}"] if problem else []
+    said += [f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused]
+    if said:
+        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
+
+
 def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
-    for file, table in (("decisions/names.csv", given.decided), ("names_csv", given.listed)):
-        said = {folder: table[folder] for folder in dish["folders"] if folder in table}
-        if len({names.normalise(name) for name in said.values()}) > 1:
-            listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
-            yield Suspicion(dish, "two_names", 0.9, f"{file} gives folders of one dish two names: {listed}; the first was taken")
+    said = {folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed}
+    if dish["name_source"] == "names_csv" and len({names.normalise(name) for name in said.values()}) > 1:
+        listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
+        yield Suspicion(dish, "two_names", 0.9, f"names_csv gives folders of one dish two names: {listed}; the first was taken")
 
 
 def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     said = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
     listed = ", ".join(f"{annotator}: {name}" for annotator, name in said.items())
-    refused = [f"{annotator} answered {name!r}: {not_a_name(name)}" for annotator, name in said.items() if not_a_name(name)]
-    if refused:
-        yield Suspicion(dish, "not_a_name", 0.85, "; ".join(refused))
     usable = [name for name in said.values() if not not_a_name(name)]
     if len({names.normalise(name) for name in usable}) > 1:
         yield Suspicion(dish, "annotators_disagree", 0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3, listed)
@@ -152,8 +150,10 @@ def _two_names(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Gi
 
 
 def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    sides = (one, other), (other, one)
-    return any(given.has_answer(first["folders"], question(kind, second["dish_id"])) for first, second in sides)
+    """True when a decision notes this question, or keeps one of the two apart without noting why: then from every dish."""
+    if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
+        return True
+    return any(given.has_answer(first["folders"], question(kind, second["dish_id"])) for first, second in ((one, other), (other, one)))
 
 
 def _same_photos(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None) -> Iterator[Suspicion]:
