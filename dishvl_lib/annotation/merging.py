@@ -26,15 +26,15 @@ class Member:
 def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> pd.DataFrame:
     """The photos, of which those in folders that decisions call otherwise than the rest of their dish are dishes of their own.
 
-    `own`: bool, the photos that are ours. The name of the folder that is called like the dish, or else of the most photos,
-    keeps the dish_id and the folders that nobody named; the others get their first folder's name as dish_id.
+    `own`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with the folder of that name, or
+    else with the decision of that name or of the most photos; the others get their first folder's name as dish_id.
     """
     named = photos.folder[own].map(decided).dropna().map(names.normalise)
     several = named.groupby(photos.dish_id[named.index]).nunique()
     photos = photos.copy()
     for dish_id in several.index[several > 1]:
         part = named[photos.dish_id[named.index] == dish_id]
-        kept = [*part[photos.folder[part.index] == dish_id], *part.mode()][0]
+        kept = [*part[photos.folder[part.index] == dish_id], *part[part == names.normalise(dish_id)], *part.mode()][0]
         for _, rows in part[part != kept].groupby(part):
             photos.loc[rows.index, "dish_id"] = photos.folder[rows.index].min()
     return photos
