@@ -214,7 +214,7 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
     _, _, review = settled(photos, fish + potato)
     assert (
         suspicions(review) == [("two_names", "红烧鱼", "红烧鱼块")]
-        and "one name is in the other" in review.evidence[0]
+        and "one name has all the other's characters" in review.evidence[0]
         and "ingredients are" in review.evidence[0]
     )
     fish[1] = answer("红烧鱼块", "红烧鱼块", card=["草鱼", "辣椒", "花生"])

@@ -106,6 +106,14 @@ def test_keep_apart_is_of_the_first_dish_and_takes_a_new_name_of_the_other(make)
     assert review.index == 1
 
 
+def test_of_two_names_neither_is_written_when_one_cannot_stand(make):
+    for side in (0, 1):
+        review = make()
+        review.fields[side].value = "鱼、肉"
+        press(review, "keep apart")
+        assert "separate menu entries" in review.status.value and not make.file.exists()
+
+
 def test_leave_out_and_the_other_side(make):
     review = make()
     press(review, "leave out", 1)

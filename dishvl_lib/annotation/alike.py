@@ -38,7 +38,8 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Photos:
-    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none. `least` (N,): the cosine from which on another dish's mean is too close to tell."""
+    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none. `least` (N,): the cosine from which on
+    another dish's mean is too close to tell them apart."""
 
     means: np.ndarray
     least: np.ndarray
@@ -81,6 +82,8 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
 
 
 class _Comparison:
+    """The dishes as matrices: characters of their names, ingredients, photos."""
+
     def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
         self.plain, self.normal = [names.canonical(dish["name"]) for dish in dishes], [names.normalise(dish["name"]) for dish in dishes]
         _, self.meaning = np.unique(["".join(sorted(names.undecorated(name))) for name in self.plain], return_inverse=True)
@@ -165,7 +168,7 @@ def excluded(one: str, other: str) -> bool:
 
 
 def _likeness(i: int, j: int, same: bool, named: float, eaten: float, seen: float) -> Likeness:
-    said = ["the names mean the same"] if same else ["one name is in the other"] if named == 1 else [f"the names are {named:.0%} alike"]
+    said = ["the names mean the same"] if same else ["one name has all the other's characters"] if named == 1 else [f"the names are {named:.0%} alike"]
     said += [f"the ingredients are {eaten:.0%} alike"] if eaten >= INGREDIENT_LIKENESS else []
     said += [f"the photos do not tell them apart (cosine {seen:.3f})"] if seen > 0 else []
     witness = max(eaten, float(seen > 0))

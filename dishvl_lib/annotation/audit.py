@@ -38,8 +38,8 @@ def settle(
     photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions: files of given names.
     same_name: what becomes of dishes that end with one name, `ask` (they stay apart and lead the review), `merge` or
     `keep_apart`. Dishes that people gave one name by decision are merged in any case, a dish that a decision keeps apart in
-    none, and folders of one dish that decisions give different names become two dishes. features: image_id (N,), feature (N, D) of unit length, or None. pairs: near-duplicate
-    photos across dishes (image_id_a, image_id_b, by, distance), or None.
+    none, and folders of one dish that decisions give different names become two dishes. features: image_id (N,), feature (N, D)
+    of unit length, or None. pairs: near-duplicate photos across dishes (image_id_a, image_id_b, by, distance), or None.
 
     catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most photos.
     review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then the strongest. Photos of outside
@@ -60,8 +60,9 @@ def settle(
 
 def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
-    rows = [{**{key: dish[key] for key in ("dish_id", "name", "name_source", "n_images")}, "folders": ", ".join(dish["folders"]), "card": dish["card"] is not None} for dish in dishes]  # fmt: skip
-    return pd.DataFrame(rows, columns=["dish_id", "name", "name_source", "n_images", "folders", "card"])
+    plain = ("dish_id", "name", "name_source", "n_images")
+    rows = [{**{key: dish[key] for key in plain}, "folders": ", ".join(dish["folders"]), "card": dish["card"] is not None} for dish in dishes]
+    return pd.DataFrame(rows, columns=[*plain, "folders", "card"])
 
 
 def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:

@@ -65,24 +65,22 @@ class NameReview:
     def name(self, side: int = 0) -> None:
         """The dish of a side (0: the first, 1: the other) is called what its field says."""
         dish = self._sides()[side]
-        self._write("name", dict.fromkeys(dish["folders"], self.fields[side].value))
+        self._write(("name", dict.fromkeys(dish["folders"], self.fields[side].value)))
 
     def same_dish(self) -> None:
         """Both are one dish, called what the first field says."""
         folders = [folder for dish in self._sides() for folder in dish["folders"]]
-        self._write("name", dict.fromkeys(folders, self.fields[0].value))
+        self._write(("name", dict.fromkeys(folders, self.fields[0].value)))
 
     def keep_apart(self) -> None:
         """The first dish is called what its field says and is never merged; a new name in the other's field counts too."""
         first, *others = self._sides()
-        renamed = [dish for dish in others if self.fields[1].value != dish["name"]]
-        self._write("keep_apart", {folder: self.fields[0].value for folder in first["folders"]}, stay=bool(renamed))
-        for dish in renamed:
-            self._write("name", dict.fromkeys(dish["folders"], self.fields[1].value))
+        renamed = [("name", dict.fromkeys(dish["folders"], self.fields[1].value)) for dish in others if self.fields[1].value != self._current_name(dish)]
+        self._write(("keep_apart", dict.fromkeys(first["folders"], self.fields[0].value)), *renamed)
 
     def leave_out(self, side: int = 0) -> None:
         """What a side shows is not a dish: its photos are left out of the catalogue."""
-        self._write("leave_out", dict.fromkeys(self._sides()[side]["folders"], ""))
+        self._write(("leave_out", dict.fromkeys(self._sides()[side]["folders"], "")))
 
     def skip(self) -> None:
         """On to the next open question; nothing is written."""
@@ -97,19 +95,18 @@ class NameReview:
         row = self.rows[self.index]
         return [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
 
-    def _write(self, action: str, named: Mapping[str, str], *, stay: bool = False) -> None:
-        """Writes a row per folder, or says why the name cannot stand, and goes on to the next open question."""
-        problem = next((problem for name in named.values() if action != "leave_out" and (problem := names.problem_with(name))), "")
-        if problem:
+    def _write(self, *decisions: tuple[str, Mapping[str, str]]) -> None:
+        """Writes (action, {folder: name}), or says why a name cannot stand, and goes on to the next open question."""
+        given = [name for action, named in decisions if action != "leave_out" for name in named.values()]
+        if problem := next(filter(None, map(names.problem_with, given)), ""):
             self.status.value = f"<p class=wrong>{escape(problem)}</p>"
             return
-        self.decisions.add(action, named, self.question())
-        if not stay:
-            self.go(self._next(self.index))
-        self.status.value = f"<p class=right>{escape(self.words('written to'))} {escape(self.decisions.path)}: {escape(self._listed(action, named))}</p>"
-
-    def _listed(self, action: str, named: Mapping[str, str]) -> str:
-        return "; ".join(f"{folder} → {name or action}" for folder, name in named.items())
+        question = self.question()
+        for action, named in decisions:
+            self.decisions.add(action, named, question)
+        self.go(self._next(self.index))
+        said = "; ".join(f"{folder} → {name or action}" for action, named in decisions for folder, name in named.items())
+        self.status.value = f"<p class=right>{escape(self.words('written to'))} {escape(self.decisions.path)}: {escape(said)}</p>"
 
     def _next(self, index: int) -> int:
         """The next open question after `index`, from the start again when there is none; `index` itself when all are decided."""
