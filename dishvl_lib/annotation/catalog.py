@@ -43,7 +43,9 @@ def build(
     are left out. `photo_decisions`, `name_decisions`: people's CSV files. files found = photos + rejected.
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
-    limits = {"max_hamming": max_hamming, "features": read_features(near_features), "min_cosine": min_cosine}
+    stored = read_features(near_features)
+    vectors = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
+    limits = {"max_hamming": max_hamming, "features": vectors, "min_cosine": min_cosine}
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
@@ -133,12 +135,12 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
-    """{image_id: unit vector} of a features.npz that stage 02 wrote; None for ''. Raises `RecordError` naming the file."""
+    """{image_id (N,), feature (N, D) float32} of a features.npz that stage 02 wrote; None for ''. Raises `RecordError` naming the file."""
     if not path:
         return None
     try:
         with np.load(path) as stored:
-            return dict(zip(stored["image_id"].tolist(), stored["feature"].astype(np.float32), strict=True))
+            return {"image_id": stored["image_id"], "feature": stored["feature"].astype(np.float32)}
     except (OSError, ValueError, KeyError) as error:
         raise records.RecordError(f"near_features: {path} is not a features.npz of stage 02 ({' '.join(str(error).split())})") from None
 
