@@ -124,6 +124,12 @@ def test_keep_apart_is_obeyed_in_every_mode(tmp_path):
         settled(photos, answers, same_name="join")
 
 
+def test_open_questions_about_one_name_come_before_those_kept_apart_and_both_before_all_others(tmp_path):
+    answers = [answer("A1", "红烧鱼"), answer("A2", "红烧鱼"), answer("B1", "土豆丝"), answer("B2", "土豆丝"), answer("GX", "未知")]
+    _, _, review = settled(photos_of("A1", "A1", "A2", "B1", "B2", "GX"), answers, decisions=decided(tmp_path, "A1,红烧鱼,keep_apart,"))
+    assert suspicions(review) == [("same_name", "B1", "B2"), ("same_name", "A1", "A2"), ("not_a_name", "GX", "")]
+
+
 def test_one_name_by_decision_merges_whatever_same_name_says(tmp_path):
     photos = photos_of("番茄炒蛋", "西红柿炒鸡蛋", "炒蛋")
     file = decided(tmp_path, "西红柿炒鸡蛋,番茄炒蛋,name,two_names: 番茄炒蛋", "番茄炒蛋,番茄炒蛋,,", "炒蛋,番茄炒蛋,,", "炒蛋,炒鸡蛋,,")
@@ -143,11 +149,18 @@ def test_folders_that_decisions_call_differently_become_two_dishes(tmp_path):
     assert dishes["红烧鱼2@A_20220101"]["name"] == "糖醋鱼" and dishes["红烧鱼2@A_20220101"]["card"]["ingredients"] == FISH
 
 
+def test_a_merged_dish_takes_the_most_trusted_name(tmp_path):
+    photos, listed = photos_of("红烧鱼", "红烧鱼", "GX1"), write(tmp_path / "list.csv", "folder,name", "GX1,红烧-鱼")
+    dishes, _, _ = settled(photos, names_csv=listed, same_name="merge")
+    assert [(dish["name"], dish["name_source"], dish["aliases"]) for dish in dishes.values()] == [("红烧-鱼", "names_csv", ["GX1", "红烧鱼"])]
+
+
 def test_outside_sites_are_no_dishes_of_ours_and_stay_as_they_are(tmp_path):
-    outside = photos_of("b/红烧鱼").assign(split="site:b", sha256="x", group_id="g", folder="红烧鱼")
-    photos = pd.concat([photos_of("红烧鱼", "烧鱼"), outside], ignore_index=True)
-    dishes, catalogue, _ = settled(photos, [answer("烧鱼", "红烧鱼")], same_name="merge")
-    assert list(dishes) == ["烧鱼"] and (catalogue.dish_id == "b/红烧鱼").sum() == 3 and len(catalogue) == 9
+    outside = photos_of("GX2").assign(split="site:b", sha256="x", group_id="g", path="b")
+    photos = pd.concat([photos_of("GX1", "GX2"), outside], ignore_index=True)
+    dishes, catalogue, _ = settled(photos, [answer("GX1", "红烧鱼"), answer("GX2", "红烧鱼", image_ids=["GX2-test-0"])], same_name="merge")
+    assert list(dishes) == ["GX1"] and dishes["GX1"]["n_images"] == 6
+    assert catalogue.dish_id.tolist() == ["GX1"] * 6 + ["GX2"] * 3
 
 
 @pytest.mark.parametrize("column", ["group_id", "sha256"])
@@ -221,6 +234,23 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
     assert settled(photos, fish + potato)[2].empty
 
 
+@pytest.mark.parametrize("one, other, apart", [
+    ("清蒸鲈鱼", "红烧鲈鱼", True), ("爆炒鲈鱼", "炒鲈鱼", False), ("鲈鱼", "红烧鲈鱼", False), ("土豆丝", "土豆片", True), ("土豆", "土豆丝", False),
+    ("番茄蛋", "番茄蛋汤", True), ("红烧鱼", "红烧鱼头", True), ("番茄蛋汤", "番茄汤", False),
+])  # fmt: skip
+def test_names_that_say_that_they_are_different(one, other, apart):
+    assert alike.excluded(one, other) is alike.excluded(other, one) is apart
+
+
+def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():
+    assert alike.ingredient_words({"ingredients": ["土豆片", "马铃薯", "葱、姜", "西红柿（2 个）", "鱼块"]}) == {"土豆", "葱", "姜", "番茄", "鱼块"}
+    assert alike.ingredient_words(None) == set()
+    terms = alike.Terms([{"盐", "鱼"}, {"盐", "鱼"}, {"盐", "虾"}, {"盐", "油"}])
+    every, two, one = np.log1p(1), np.log1p(2), np.log1p(4)
+    np.testing.assert_allclose(terms.jaccard(slice(0, 1))[0], [1, 1, every / (every + two + one), every / (every + two + one)], rtol=1e-5)
+    np.testing.assert_allclose(terms.dice(slice(2, 3))[0, 3], every / (every + one), rtol=1e-5)
+
+
 def features_of(photos, directions, spread=0.3, seed=0):
     """Unit features around each dish's direction, dimension 16."""
     rng, axes = np.random.default_rng(seed), np.eye(16)
@@ -237,14 +267,25 @@ def test_photos_that_do_not_tell_two_dishes_apart_are_a_witness():
     assert settled(photos, features=other)[2].empty
 
 
-def test_the_mean_of_photos_is_that_of_the_training_photos_and_one_group_is_no_two_halves():
-    photos = photo_rows({"a": {"train": 4, "test": 1}, "b": {"train": 2}, "c": {"test": 1}})
+def test_features_that_tell_no_dishes_apart_are_no_witness():
+    photos = photos_of(*[dish for dish in ("鱼一", "鱼二", "鱼三", "鱼四", "鱼五", "鱼六", "鱼七") for _ in range(4)])
+    noise = features_of(photos, dict.fromkeys(photos.dish_id.unique(), 0), spread=0.5)
+    dishes = sorted(photos.dish_id.unique())
+    means = alike.photo_means(dishes, photos, noise)
+    near = means.means @ means.means.T >= np.maximum(means.least[:, None], means.least[None])
+    assert (near.sum(axis=1) - 1 <= alike.CLOSEST).all()
+
+
+def test_the_mean_is_of_training_photos_and_halves_have_no_group_in_common():
+    photos = photo_rows({"a": {"train": 4, "test": 1}, "b": {"train": 2}, "c": {"train": 2}, "d": {"test": 1}, "e": {"train": 2}})
     photos.loc[photos.dish_id == "b", "group_id"] = "one"
-    feature = np.eye(8, dtype=np.float32)[[0, 1, 0, 1, 7, 2, 3, 4]]
-    means = alike.photo_means(["a", "b", "c"], photos, {"image_id": photos.image_id.to_numpy(str), "feature": feature})
-    half = np.sqrt(0.5, dtype=np.float32)
-    np.testing.assert_allclose(means.means[:, :4], [[half, half, 0, 0], [0, 0, half, half], [0, 0, 0, 0]], atol=1e-6)
-    np.testing.assert_allclose(means.least, [0, 0, 0], atol=1e-6)
+    axes = np.eye(8, dtype=np.float32)
+    feature = np.stack([axes[0], axes[1], axes[0], axes[1], axes[7], axes[2], axes[3], axes[4], (axes[4] + axes[5]) / 2**0.5, axes[6], axes[6], axes[6]])
+    means = alike.photo_means(["a", "b", "c", "d", "e"], photos, {"image_id": photos.image_id.to_numpy(str), "feature": feature})
+    half = 0.5**0.5
+    np.testing.assert_allclose(means.means[:2, :4], [[half, half, 0, 0], [0, 0, half, half]], atol=1e-6)
+    assert not means.means[3].any()
+    np.testing.assert_allclose(means.least, [0, half, half, half, 1], atol=1e-6)
 
 
 def test_decisions_settle_pairs_for_good(tmp_path):
@@ -310,6 +351,16 @@ def test_tables_for_the_look():
     shares = audit.share_parsed(answers)
     assert shares[["annotator", "parsed", "n"]].to_dict("records") == [{"annotator": "a", "parsed": 1, "n": 2}, {"annotator": "b", "parsed": 1, "n": 1}]
     assert shares.ci_low[0] < 0.5 < shares.ci_high[0] and audit.share_parsed([]).empty
+
+
+def test_what_it_makes_survives_its_files(tmp_path):
+    dishes, catalogue, review = audit.settle(photos_of("GX1", "GX2"), [answer("GX1", "红烧鱼", card=FISH), answer("GX2", "红烧鱼")])
+    records.write_jsonl(tmp_path / "dishes.jsonl", dishes)
+    records.write_table(tmp_path / "catalog.parquet", catalogue)
+    records.write_table(tmp_path / "name_review.csv", review)
+    assert records.read_jsonl(tmp_path / "dishes.jsonl") == dishes
+    assert records.read_table(tmp_path / "catalog.parquet").astype(object).equals(catalogue.astype(object))
+    assert records.read_table(tmp_path / "name_review.csv").to_dict("records") == review.astype(str).to_dict("records")
 
 
 def test_missing_columns_are_named():

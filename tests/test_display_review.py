@@ -174,6 +174,12 @@ def test_rows_written_by_hand_count_and_those_the_review_was_made_with_do_not(ma
     assert written(make.file)[-1] == ("鱼2@A", "红烧鱼", "name", "same_photo: d4") and review.open == [2, 3]
 
 
+def test_a_dish_left_out_by_hand_leaves_none_of_its_questions_open(make):
+    make.file.parent.mkdir()
+    make.file.write_text("folder,name,action\nd4,,leave_out\n", "utf-8")
+    assert make().open == [0, 2]
+
+
 def test_a_dish_kept_apart_by_hand_leaves_no_pair_open(make):
     make.file.parent.mkdir()
     make.file.write_text("folder,name,action\n鱼1@A,红烧鱼,keep_apart\n", "utf-8")

@@ -131,7 +131,7 @@ def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     """A folder's name that is a dish's name and means another dish than the name that was settled on."""
     hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
     others = {hint: folder for folder, hint in hints.items() if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])}
-    if others and dish["name_source"] != "folder":
+    if others:
         akin = all(names.canonical(hint) in names.canonical(dish["name"]) or names.canonical(dish["name"]) in names.canonical(hint) for hint in others)
         listed = ", ".join(f"folder {folder}: {hint}" for hint, folder in others.items())
         yield Suspicion(dish, "hint_disagrees", 0.4 if akin else 0.6, f"{listed}; {dish['name_source']}: {dish['name']}")
