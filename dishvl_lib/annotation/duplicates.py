@@ -20,8 +20,8 @@ ALIKE_SHARE, CERTAIN, FEW = 0.5, 2, 8
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one dish as the same. On 481
 # real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the limit in bits a dozen.
 LOOSE = 2
-OUTSIDE_PER_DISH = 20  # pairs beyond the limit that are listed, closest first
-BLOCK = 512  # rows of the comparison across dishes that are in memory at once
+OUTSIDE_PER_DISH, OUTSIDE = 20, 2.0  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
+BLOCK = 128  # rows of the comparison across dishes that are in memory at once
 PAIR_COLUMNS = ("image_id_a", "image_id_b", "path_a", "path_b", "dish_a", "dish_b", "by", "distance", "joined")
 Features = Mapping[str, np.ndarray]
 
@@ -163,7 +163,7 @@ def _pairs_of(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine:
     group, frame = part.group_id.to_numpy(), part.frame.to_numpy()
     a, b = np.triu_indices(len(part), 1)
     together, units = group[a] == group[b], _in_limits(far, max_hamming, min_cosine)[a, b]
-    apart = np.flatnonzero(~together)
+    apart = np.flatnonzero(~together & (units <= OUTSIDE))
     chosen = np.concatenate([np.flatnonzero(together), apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]]])
     a, b, together, units = a[chosen], b[chosen], together[chosen], units[chosen]
     made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined=together)
