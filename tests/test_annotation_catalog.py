@@ -397,3 +397,14 @@ def test_what_natural_near_duplicates_are_found(real):
     listed = {frozenset(pair) for pair in zip(known.a, known.b, strict=True)}
     assert found <= listed, f"pairs that nobody listed: {found - listed}"
     assert len(found) >= 19, f"of {len(listed)} known pairs {len(found)} are joined by hashes alone"
+
+
+def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_into_training(root, tmp_path):
+    fill(root, {"土豆丝": 12}, 600)
+    fill(tmp_path / "b", {"x": 2}, 700)
+    alone, *_ = build(root)
+    test_photo = alone[alone.split == "test"].path.iloc[0]
+    (tmp_path / "b" / "x" / "like.jpg").write_bytes(encoded(Image.open(root / test_photo), "JPEG", quality=50))
+    beside, _, pairs = build(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
+    assert beside[beside.split != "site:b"].set_index("path").split.to_dict() == alone.set_index("path").split.to_dict()
+    assert {"../b/x/like.jpg", test_photo} in [{row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()]
