@@ -150,10 +150,63 @@ def test_fewer_than_two_dishes_in_a_split_is_one_clear_sentence(names):
 
 @pytest.mark.parametrize("size", [1, 0, -3])
 def test_a_menu_of_one_is_refused(size):
-    with pytest.raises(conversations.DatasetError, match=f"menu_size is {size}, .* test_menu_size"):
+    with pytest.raises(conversations.DatasetError, match=f"menu_size is {size} .* test_menu_size"):
         rows(menu_size=size)
 
 
 def test_without_look_alikes_menus_are_random():
     made = menu_rows(rows(similar=pd.DataFrame(columns=["dish_id", "similar_id", "rank"])))
     assert len(made) > 0 and all(len(row["menu"]) == 10 for row in made)
+
+
+def test_sizes_in_a_range():
+    sizes = Counter(len(row["menu"]) for row in menu_rows(rows(menu_size=3, menu_size_to=6, menus_per_photo=4)))
+    assert set(sizes) == {3, 4, 5, 6} and max(sizes.values()) < 2 * min(sizes.values())
+    with pytest.raises(conversations.DatasetError, match="menu_size_to 2"):
+        rows(menu_size=3, menu_size_to=2)
+
+
+def test_wordings_kept_for_testing_make_a_file_of_their_own():
+    made = rows("test", trained=False)
+    assert {row["template"] for row in made} == {one.id for kind in ("naming", "menu") for one in questions.templates(kind, trained=False)}
+    assert made[0]["id"] == "test_unseen-naming-000000" and len(made) == len(rows("test"))
+
+
+def test_questions_whose_dish_is_not_on_the_menu():
+    made = [row for row in rows(absent_share=0.5) if row["kind"] == "menu_absent"]
+    assert len(made) == round(0.5 * len(menu_rows(rows()))) and all(NAMES[row["dish_id"]] not in row["menu"] for row in made)
+    assert set(answers(made)) == {questions.NOT_ON_MENU} and {row["template"] for row in made} == {one.id for one in questions.templates("menu_absent")}
+    assert all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made) and len({row["dish_id"] for row in made}) > 15
+    assert not [row for row in rows(absent_share=1.0, menu_size=24) if row["kind"] == "menu_absent"], "every dish is on every menu"
+
+
+def test_a_dish_that_is_an_entrys_alias_is_not_absent():
+    photos = photo_rows({"a": {"train": 2}, "b": {"train": 2}, "c": {"train": 2}})
+    names = {"a": "番茄炒蛋", "b": "西红柿炒蛋", "c": "红烧鱼"}
+    made = rows(photos=photos, names=names, similar=SIMILAR.iloc[:0], menu_size=2, absent_share=3.0)
+    assert all({*row["menu"]} != {"番茄炒蛋", "西红柿炒蛋"} for row in menu_rows(made))
+    assert not [row for row in made if row["kind"] == "menu_absent"], "of c and one of the twins nothing is absent but the other twin"
+
+
+def test_a_cap_on_photos_takes_different_groups_first():
+    photos = photo_rows({"a": {"train": 6}, "b": {"train": 2}}).assign(group_id=lambda table: [f"g{i // 2}" for i in range(len(table))])
+    made = rows(photos=photos, names={"a": "甲", "b": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, photos_per_dish=3)
+    used = {row["image_id"] for row in made if row["dish_id"] == "a"}
+    assert len(used) == 3 and photos[photos.image_id.isin(used)].group_id.nunique() == 3
+    assert used == {row["image_id"] for row in rows(photos=photos.sample(frac=1, random_state=1), names={"a": "甲", "b": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, photos_per_dish=3) if row["dish_id"] == "a"}  # fmt: skip
+
+
+def test_balance_names_every_dish_equally_often():
+    photos = photo_rows({"rare": {"train": 2}, "common": {"train": 28}})
+    made = [
+        row for row in rows(photos=photos, names={"rare": "甲", "common": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, balance=True) if row["kind"] == "naming"
+    ]
+    assert Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15} and len({row["image_id"] for row in made}) == 17
+
+
+def test_a_sites_photos_are_registered_or_asked_about():
+    photos = photo_rows({"b/x": {"site:b": 5}, "b/GX4": {"site:b": 1}, "a": {"train": 3}})
+    made = conversations.site_rows(photos, "b", {"b/x": "红烧鱼"}, 2)
+    assert Counter((row["dish_id"], row["role"]) for row in made) == {("b/x", "register"): 2, ("b/x", "query"): 3, ("b/GX4", "register"): 1}
+    assert {row["dish_id"]: row["conversations"][1]["value"] for row in made} == {"b/x": "红烧鱼", "b/GX4": ""} and made[0]["id"] == "site_b-naming-000000"
+    assert made == conversations.site_rows(photos.sample(frac=1, random_state=1), "b", {"b/x": "红烧鱼"}, 2)

@@ -10,7 +10,7 @@ FAMILIES = {dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j !=
 
 
 def draw(seed, size=10, dishes=DISHES, similar=FAMILIES, per_seed=3):
-    return menus.draw_menu(dishes, similar, size, per_seed, np.random.default_rng(seed))
+    return menus.draw_menu(menus.pool(dishes, similar), size, per_seed, np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("size, dishes, expected", [(10, 40, 10), (20, 40, 20), (40, 40, 40), (20, 7, 7), (3, 40, 3), (2, 2, 2)])
@@ -72,3 +72,48 @@ def test_who_may_stand_on_a_menu_and_why_not():
 def test_the_order_of_dishes_does_not_matter():
     names = {"a": "红烧鱼", "b": "土豆丝", "c": "红烧鱼"}
     assert menus.askable(names) == menus.askable(dict(reversed(names.items()))) and menus.askable({}) == ({}, [])
+
+
+def test_nobody_stands_beside_an_alias_a_synonym_or_a_namesake():
+    """200 pairs that are one dish under two names: by synonym, by alias, by normalised name."""
+    dishes = [f"{side}{i:03d}" for i in range(200) for side in "ab"]
+    parts = "鱼肉鸡鸭虾蟹豆笋瓜菇"
+    plain = {f"a{i:03d}": f"番茄炒{parts[i % 10]}{parts[i // 10 % 10]}{i}号" for i in range(200)}
+    other = {
+        f"b{i:03d}": (lambda name, i=i: [name.replace("番茄", "西红柿"), f"别名{i}", name.replace("炒", " 炒")][i % 3])(plain[f"a{i:03d}"]) for i in range(200)
+    }
+    aliases = {f"b{i:03d}": [plain[f"a{i:03d}"]] for i in range(200) if i % 3 == 1}
+    pool = menus.pool(dishes, {}, plain | other, aliases)
+    assert sum(map(len, pool.conflicts)) == 400
+    seen = [set(menus.draw_menu(pool, 20, 3, np.random.default_rng(seed))) for seed in range(2000)]
+    assert not [dish for menu in seen for dish in menu if dish[0] == "a" and "b" + dish[1:] in menu] and {len(menu) for menu in seen} == {20}
+    assert set().union(*seen) == set(dishes), "each of the two is drawn, on different menus"
+
+
+def test_a_menu_is_shorter_when_the_rest_may_not_stand_there():
+    pool = menus.pool(["a", "b", "c"], {}, {"a": "番茄炒蛋", "b": "西红柿炒蛋", "c": "红烧鱼"})
+    assert {len(menus.draw_menu(pool, 3, 1, np.random.default_rng(seed))) for seed in range(20)} == {2}
+
+
+def test_part_of_the_rest_comes_from_the_first_seeds_sites():
+    sites = {dish: ["HGD" if i % 10 == 0 else f"S{i}"] for i, dish in enumerate(DISHES)}
+    pool = menus.pool(DISHES, {}, sites=sites)
+    home = {dish for dish in DISHES if sites[dish] == ["HGD"]}
+
+    def together(share):
+        drawn = [menus.draw_menu(pool, 8, 0, np.random.default_rng(seed), share) for seed in range(800)]
+        return np.mean([len(home & set(menu)) == len(home) for menu in drawn])
+
+    assert together(1.0) > 2 * together(0.0)
+
+
+@pytest.mark.parametrize("n", [3, 256, 257, 3600])
+def test_numbers_at_random_are_all_there(n):
+    drawn = list(menus.at_random(n, np.random.default_rng(0)))
+    assert set(drawn) == set(range(n)) and drawn[-n:] != sorted(drawn[-n:]) or n < 3
+
+
+def test_menus_of_many_dishes_are_as_good_as_of_few():
+    dishes = [f"{i:04d}" for i in range(3000)]
+    drawn = [menus.draw_menu(menus_pool, 20, 3, np.random.default_rng(seed)) for menus_pool in [menus.pool(dishes, {})] for seed in range(300)]
+    assert all(len(set(menu)) == 20 for menu in drawn) and len(set().union(*drawn)) > 2400

@@ -30,7 +30,7 @@ NEEDS = {
 }
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 # Parameters that name a file: what is in it is an input too.
-FILE_KEYS = {"01_annotation": ("names_csv", "photos_csv", "near_features"), "02_similar_dishes": ("weights",)}
+FILE_KEYS = {"01_annotation": ("names_csv", "photos_csv", "near_features"), "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml")}
 SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
 # Parameters that change what is shown or where things lie, not what is made.
 NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget"}

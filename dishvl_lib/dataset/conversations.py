@@ -1,14 +1,14 @@
 """Conversations: one question about one photo per row, in the format of Qwen's fine-tuning scripts."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import questions
-from dishvl_lib.dataset.menus import draw_menu
+from dishvl_lib.dataset import menus
 
 
 class DatasetError(ValueError):
@@ -22,31 +22,84 @@ def rows(
     similar: pd.DataFrame,
     *,
     menu_size: int,
+    menu_size_to: int = 0,
     look_alikes_per_seed: int = 3,
+    same_site_share: float = 0.5,
     naming_per_photo: int = 1,
     menus_per_photo: int = 1,
+    absent_share: float = 0.0,
+    photos_per_dish: int = 0,
+    balance: bool = False,
+    aliases: Mapping[str, Iterable[str]] | None = None,
+    trained: bool = True,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """All questions of one split, naming questions first, in an order and with contents that the seed decides alone.
 
-    `photos`: catalogue rows; `dish_names`: the dishes that may be asked about; `similar`: dish_id, similar_id, rank.
-    Menu questions are `menus_per_photo` times the split's photos in number: the menu is drawn first, then its answer
+    photos: catalogue rows; dish_names: the dishes that may be asked about; similar: dish_id, similar_id, rank; aliases:
+    other names of each dish, which never stand beside it. Menu questions are `menus_per_photo` times the split's photos
+    in number: the menu is drawn first (of `menu_size` entries, or of any number up to `menu_size_to`), then its answer
     uniformly among its entries, then the next of that dish's photos, so that rare dishes are asked for as often as
-    others. Raises `DatasetError` for a `menu_size` below 2 and when fewer than two dishes have photos in this split.
+    others. `absent_share` of as many more ask about a dish that is not on the menu. photos_per_dish: at most so many
+    photos of each dish (0: all). balance: naming questions too are dealt so that all dishes have the same number.
+    trained: False takes the wordings that are kept for testing. Raises `DatasetError` for sizes that cannot be and when
+    fewer than two dishes have photos in this split.
     """
-    if menu_size < 2:
-        raise DatasetError(f"menu_size is {menu_size}, a menu needs at least two entries; set menu_size and test_menu_size to 2 or more")
+    if menu_size < 2 or (menu_size_to and menu_size_to < menu_size):
+        raise DatasetError(
+            f"menu_size is {menu_size} and menu_size_to {menu_size_to}: a menu needs at least two entries, and menu_size_to is 0 or at least menu_size; change menu_size, test_menu_size or menu_size_to"
+        )
     part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values("image_id")
+    part = _capped(part, photos_per_dish, seed)
     if part.dish_id.nunique() < 2:
         raise DatasetError(
             f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, a menu needs at least two; give more photos or change test_share and validation_share"
         )
-    rng = np.random.default_rng(int(hashlib.sha256(f"{seed}|{split}".encode()).hexdigest()[:16], 16))
-    naming = [_naming(row, dish_names, rng) for _ in range(naming_per_photo) for row in part.itertuples()]
-    menus = _menu_rows(part, dish_names, _by_dish(similar), menu_size, look_alikes_per_seed, menus_per_photo * len(part), rng)
-    for number, row in enumerate(naming + menus):
-        row["id"] = f"{split.replace(':', '_')}-{row['kind']}-{number:06d}"
-    return naming + menus
+    pool = menus.pool(part.dish_id.unique(), _by_dish(similar), dish_names, aliases, menus.sites_of(part) if "site" in part else {})
+    maker = _Maker(part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen"))
+    drawing = {"sizes": (menu_size, max(menu_size, menu_size_to)), "per_seed": look_alikes_per_seed, "same_site_share": same_site_share}
+    made = maker.naming(naming_per_photo, balance)
+    made += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
+    made += [maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))]
+    return numbered([row for row in made if row], split if trained else f"{split}_unseen")
+
+
+def site_rows(photos: pd.DataFrame, site: str, folder_names: Mapping[str, str], register_per_dish: int, seed: int = 0) -> list[dict[str, Any]]:
+    """The naming questions about an outside site's photos, for stage 05's site protocol: rows as `rows` makes them, and `role`.
+
+    role: `register` for `register_per_dish` photos of each of its dishes, from which a model names the dish, `query` for
+    the others, which are judged. The answer is the name that `folder_names` ({dish_id: name}) has, '' where a poor folder name says nothing.
+    """
+    part = photos[photos.split == f"site:{site}"].sort_values("image_id")
+    rng, made = seeded(seed, f"site:{site}"), []
+    for dish, rows_ in part.groupby("dish_id", sort=True):
+        mixed = rows_.iloc[rng.permutation(len(rows_))]
+        first = mixed.drop_duplicates("group_id")
+        ordered = pd.concat([first, mixed.drop(first.index)])
+        for place, photo in enumerate(ordered.itertuples()):
+            row = _row(photo, _wording("naming", True, rng), [], folder_names.get(dish, ""))
+            made.append({**row, "role": "register" if place < register_per_dish else "query"})
+    return numbered(made, f"site_{site}")
+
+
+def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+    """The rows with their ids: prefix, kind, running number."""
+    for number, row in enumerate(made):
+        row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
+    return made
+
+
+class Asked:
+    """The photos of each dish in a random order, of which the next is asked about."""
+
+    def __init__(self, part: pd.DataFrame, rng: np.random.Generator):
+        grouped = ((dish, list(rows_.itertuples())) for dish, rows_ in part.groupby("dish_id", sort=True))
+        self.by_dish = {dish: [own[i] for i in rng.permutation(len(own))] for dish, own in grouped}
+        self.used = dict.fromkeys(self.by_dish, 0)
+
+    def next(self, dish: str) -> Any:
+        own, self.used[dish] = self.by_dish[dish], self.used[dish] + 1
+        return own[(self.used[dish] - 1) % len(own)]
 
 
 def _by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
@@ -54,35 +107,70 @@ def _by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
     return {dish: list(group.similar_id) for dish, group in ordered.groupby("dish_id")}
 
 
-def _naming(photo: Any, dish_names: Mapping[str, str], rng: np.random.Generator) -> dict[str, Any]:
-    options = questions.templates("naming")
-    return _row(photo, options[rng.integers(len(options))].id, [], dish_names[photo.dish_id])
+def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most `most` photos of each dish, of different groups first, in an order that only the seed and the ids decide."""
+    if not most:
+        return part
+    order = part.assign(_turn=[hashlib.sha256(f"{seed}|{image_id}".encode()).hexdigest() for image_id in part.image_id]).sort_values("_turn")
+    order["_again"] = order.groupby(["dish_id", "group_id"]).cumcount() if "group_id" in order else 0
+    kept = order.sort_values(["_again", "_turn"]).groupby("dish_id").head(most).index
+    return part.loc[part.index.isin(kept)]
 
 
-def _menu_rows(
-    part: pd.DataFrame, dish_names: Mapping[str, str], similar: Mapping[str, Sequence[str]], size: int, per_seed: int, n: int, rng: np.random.Generator
-) -> list[dict[str, Any]]:
-    by_dish = {
-        dish: [group[i] for i in rng.permutation(len(group))] for dish, group in ((d, list(g.itertuples())) for d, g in part.groupby("dish_id", sort=True))
-    }
-    dishes, used, options, made = list(by_dish), dict.fromkeys(by_dish, 0), questions.templates("menu"), []
-    for _ in range(n):
-        menu = draw_menu(dishes, similar, size, per_seed, rng)
-        answer = menu[rng.integers(len(menu))]
-        photo = by_dish[answer][used[answer] % len(by_dish[answer])]
-        used[answer] += 1
-        made.append(_row(photo, options[rng.integers(len(options))].id, [dish_names[dish] for dish in menu], dish_names[answer]))
-    return made
+class _Maker:
+    """The questions of one split, one after another from one random generator."""
+
+    def __init__(self, part: pd.DataFrame, pool: menus.Pool, dish_names: Mapping[str, str], trained: bool, rng: np.random.Generator):
+        self.part, self.pool, self.names, self.trained, self.rng = part, pool, dish_names, trained, rng
+        self.asked = Asked(part, rng)
+
+    def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
+        photos = [photo for _ in range(per_photo) for photo in self.part.itertuples()]
+        if balance and per_photo:
+            each = max(1, round(len(photos) / len(self.asked.by_dish)))
+            photos = [self.asked.next(dish) for dish in self.asked.by_dish for _ in range(each)]
+        return [_row(photo, _wording("naming", self.trained, self.rng), [], self.names[photo.dish_id]) for photo in photos]
+
+    def menu(self, **drawing: Any) -> dict[str, Any]:
+        menu = self._draw(**drawing)
+        answer = menu[self.rng.integers(len(menu))]
+        return self._row(answer, "menu", menu, self.names[answer])
+
+    def absent(self, **drawing: Any) -> dict[str, Any] | None:
+        """A question about a dish that neither stands on the menu nor is called like an entry; None when every dish is."""
+        menu = self._draw(**drawing)
+        for place in menus.at_random(len(self.pool.dishes), self.rng):
+            dish, near = self.pool.dishes[place], {self.pool.dishes[other] for other in self.pool.conflicts[place]}
+            if not {dish, *near} & set(menu):
+                return self._row(dish, "menu_absent", menu, questions.NOT_ON_MENU)
+        return None
+
+    def _draw(self, sizes: tuple[int, int], per_seed: int, same_site_share: float) -> list[str]:
+        size = int(self.rng.integers(sizes[0], sizes[1] + 1))
+        return menus.draw_menu(self.pool, size, per_seed, self.rng, same_site_share)
+
+    def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> dict[str, Any]:
+        return _row(self.asked.next(dish), _wording(kind, self.trained, self.rng), [self.names[one] for one in menu], answer, kind)
 
 
-def _row(photo: Any, template: str, menu: list[str], answer: str) -> dict[str, Any]:
+def seeded(seed: int, *what: str) -> np.random.Generator:
+    """A generator of its own for each purpose, the same on every machine."""
+    return np.random.default_rng(int(hashlib.sha256("|".join((str(seed), *what)).encode()).hexdigest()[:16], 16))
+
+
+def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:
+    options = questions.templates(kind, trained)
+    return options[rng.integers(len(options))].id
+
+
+def _row(photo: Any, template: str, menu: Sequence[str], answer: str, kind: str = "naming") -> dict[str, Any]:
     return {
         "id": "",
         "image": photo.path,
         "conversations": [{"from": "human", "value": questions.human_turn(template, menu)}, {"from": "gpt", "value": answer}],
         "image_id": photo.image_id,
         "dish_id": photo.dish_id,
-        "kind": "menu" if menu else "naming",
-        "menu": menu,
+        "kind": kind,
+        "menu": list(menu),
         "template": template,
     }

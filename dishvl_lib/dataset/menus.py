@@ -1,29 +1,71 @@
 """Menus: drawn before their answer, so that the answer cannot be guessed from its look-alikes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from dishvl_lib.core import names
 
+FEW = 256  # dishes up to which a random order is drawn whole; of more, dishes are drawn one by one
 
-def draw_menu(dishes: Sequence[str], similar: Mapping[str, Sequence[str]], size: int, look_alikes_per_seed: int, rng: np.random.Generator) -> list[str]:
-    """`size` different dish_ids out of `dishes` (all of them when there are fewer), in random order.
 
-    Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its look-alikes (`similar`:
-    closest first); half of the menu is filled this way and the rest with random dishes, all before anyone knows which
-    entry will be asked for.
+@dataclass(frozen=True)
+class Pool:
+    """The dishes that may stand on menus together, by number: their look-alikes (closest first), their neighbours at a site, and who may not stand beside whom."""
+
+    dishes: list[str]
+    similar: list[list[int]]
+    same_site: list[np.ndarray]
+    conflicts: list[frozenset[int]]
+
+
+def pool(
+    dishes: Sequence[str],
+    similar: Mapping[str, Sequence[str]],
+    dish_names: Mapping[str, str] | None = None,
+    aliases: Mapping[str, Iterable[str]] | None = None,
+    sites: Mapping[str, Iterable[str]] | None = None,
+) -> Pool:
+    """A `Pool` of `dishes` (dish_ids). similar: closest first. aliases, sites: of each dish. Order and hash seed do not matter.
+
+    Two dishes may not stand on one menu when their names mean the same (`core.names.canonical`) or one is called what
+    the other is also called.
     """
-    size = min(size, len(dishes))
-    allowed, chosen = set(dishes), []
-    for seed in rng.permutation(np.array(dishes, dtype=object)):
-        if len(chosen) >= size / 2:
+    dishes = sorted(dishes)
+    number = {dish: place for place, dish in enumerate(dishes)}
+    alike = [[number[other] for other in similar.get(dish, ()) if other in number and other != dish] for dish in dishes]
+    return Pool(dishes, alike, _same_site(dishes, sites or {}), _conflicts(dishes, dish_names or {}, aliases or {}))
+
+
+def draw_menu(of: Pool, size: int, look_alikes_per_seed: int, rng: np.random.Generator, same_site_share: float = 0.5) -> list[str]:
+    """`size` different dish_ids (fewer when there are not so many), in random order.
+
+    Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its look-alikes; half of the
+    menu is filled this way. Of the rest, `same_site_share` are dishes of the first seed's sites as far as there are
+    any, and the others are drawn at random: all before anyone knows which entry will be asked for.
+    """
+    size, taken = min(size, len(of.dishes)), _Taken(of)
+    drawn = at_random(len(of.dishes), rng)
+    for seed in drawn:
+        if len(taken.menu) >= size / 2:
             break
-        family = [seed, *[other for other in similar.get(seed, ()) if other in allowed][:look_alikes_per_seed]]
-        chosen += [dish for dish in family if dish not in chosen]
-    others = [dish for dish in rng.permutation(np.array(dishes, dtype=object)) if dish not in set(chosen)]
-    menu = (chosen + others)[:size]
-    return [menu[place] for place in rng.permutation(size)]
+        if taken.add(seed):
+            for other in of.similar[seed][:look_alikes_per_seed]:
+                taken.add(other)
+    near = of.same_site[taken.menu[0]]
+    wanted = len(taken.menu) + round(same_site_share * (size - len(taken.menu)))
+    for place in rng.permutation(len(near))[: 4 * size] if len(near) else ():
+        if len(taken.menu) >= wanted:
+            break
+        taken.add(int(near[place]))
+    for dish in at_random(len(of.dishes), rng):
+        if len(taken.menu) >= size:
+            break
+        taken.add(dish)
+    menu = taken.menu[:size]
+    return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
 
 
 def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[str, str]]]:
@@ -37,10 +79,68 @@ def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[st
         by_name.setdefault(names.normalise(name), []).append(dish)
     good, out = {}, []
     for dish, name in sorted(dish_names.items()):
-        twins = [other for other in by_name[names.normalise(name)] if other != dish]
+        twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
         reason = names.problem_with(name) or (f"same name as {', '.join(twins)}; decide in decisions/names.csv" if twins else "")
         if reason:
             out.append({"dish_id": dish, "name": name, "reason": reason})
         else:
             good[dish] = name
     return good, out
+
+
+def sites_of(photos: pd.DataFrame) -> dict[str, list[str]]:
+    """{dish_id: the sites its photos come from}, without photos of unknown site."""
+    known = photos[photos.site != ""].drop_duplicates(["dish_id", "site"])
+    return {dish: sorted(part) for dish, part in known.groupby("dish_id").site}
+
+
+class _Taken:
+    """A menu while it is filled: no dish twice, none beside one that it may not stand beside."""
+
+    def __init__(self, of: Pool):
+        self.of, self.menu, self.closed = of, [], set()
+
+    def add(self, dish: int) -> bool:
+        if dish in self.closed:
+            return False
+        self.menu.append(dish)
+        self.closed.add(dish)
+        self.closed |= self.of.conflicts[dish]
+        return True
+
+
+def at_random(n: int, rng: np.random.Generator) -> Iterator[int]:
+    """All numbers below `n` in random order; of many numbers the first come with repeats, which is quicker."""
+    if n > FEW:
+        yield from rng.integers(n, size=FEW).tolist()
+    yield from rng.permutation(n).tolist()
+
+
+def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> list[np.ndarray]:
+    at: dict[str, list[int]] = {}
+    for place, dish in enumerate(dishes):
+        for site in sites.get(dish, ()):
+            at.setdefault(site, []).append(place)
+    arrays = {site: np.array(places) for site, places in at.items()}
+    whole: dict[tuple[str, ...], np.ndarray] = {}
+    for dish in dishes:
+        key = tuple(sorted(sites.get(dish, ())))
+        if key not in whole:
+            whole[key] = np.unique(np.concatenate([arrays[site] for site in key])) if key else np.zeros(0, int)
+    return [whole[tuple(sorted(sites.get(dish, ())))] for dish in dishes]
+
+
+def _conflicts(dishes: Sequence[str], dish_names: Mapping[str, str], aliases: Mapping[str, Iterable[str]]) -> list[frozenset[int]]:
+    called: dict[str, set[int]] = {}
+    for place, dish in enumerate(dishes):
+        for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:
+            for form in {names.normalise(name), names.canonical(name)} - {""}:
+                called.setdefault(form, set()).add(place)
+    found: list[set[int]] = [set() for _ in dishes]
+    for place, dish in enumerate(dishes):
+        own = dish_names.get(dish, "")
+        for form in {names.normalise(own), names.canonical(own)} - {""}:
+            for other in called[form] - {place}:
+                found[place].add(other)
+                found[other].add(place)
+    return [frozenset(others) for others in found]

@@ -114,7 +114,7 @@ def _draw_vision_weights(visual: torch.nn.Module) -> None:
 
 def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     """Qwen's byte-level BPE with a small vocabulary: one token for every character that names and templates hold."""
-    texts = [template.text.replace("{menu}", "、") for template in questions.TEMPLATES]
+    texts = [template.text.replace("{menu}", "、").replace("{dish}", questions.DISH_IN_PHOTO) for template in questions.TEMPLATES]
     characters = sorted({char for text in (*texts, *names) for char in text})
     corpus = [char for char in characters for _ in range(1000)] + texts * 20 + [questions.SYSTEM_PROMPT, "system", "user", "assistant"] * 500
     raw = Tokenizer(models.BPE())
