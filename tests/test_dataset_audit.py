@@ -21,28 +21,6 @@ def question(place, size, kind="menu", image="i"):
     return {"kind": kind, "menu": menu if kind == "menu" else [], "image_id": image, "dish_id": "d", "conversations": [{"value": "q"}, {"value": f"菜{place}"}]}
 
 
-def test_no_leak_in_a_clean_catalogue():
-    assert audit.leaks(PHOTOS) == []
-
-
-def test_a_planted_leak_is_found_by_group_and_by_bytes():
-    photos = PHOTOS.copy()
-    test = photos.index[photos.split == "test"][0]
-    photos.loc[[0, test], "group_id"] = "torn"
-    assert audit.leaks(photos) == [{"by": "group_id", "value": "torn", "splits": ["test", "train"]}]
-    photos = PHOTOS.copy()
-    photos.loc[[0, test], "sha256"] = "same"
-    assert audit.leaks(photos) == [{"by": "sha256", "value": "same", "splits": ["test", "train"]}]
-
-
-def test_what_stays_in_one_split_or_outside_is_no_leak():
-    photos = PHOTOS.copy()
-    photos.loc[[0, 1], ["group_id", "sha256"]] = "twin"
-    photos.loc[photos.split == "test", "split"] = "site:b"
-    photos.loc[photos.index[-1], "group_id"] = "twin"
-    assert audit.leaks(photos) == []
-
-
 @pytest.mark.parametrize("size", [10, 20, 3, 4])
 def test_answers_that_always_stand_last_or_first_are_noticed(size):
     assert audit.positions([question(size - 1, size)] * 60)["p"] < 1e-6
@@ -78,9 +56,9 @@ def test_our_own_menus_pass():
 
 def test_the_whole_report():
     left_out = [{"dish_id": "x", "name": "", "reason": "it is empty"}]
-    questions = {split: made(split) for split in audit.SPLITS}
+    questions = {split: made(split) for split in ("train", "validation", "test")}
     report = audit.audit(PHOTOS, questions, left_out, {"train": [10, 20, 30], "test": []})
-    assert report["leaks"] == [] and report["dishes_left_out"] == left_out and set(report["answer_positions"]) == set(audit.SPLITS)
+    assert report["leaks"] == [] and report["dishes_left_out"] == left_out and set(report["answer_positions"]) == {"train", "validation", "test"}
     counts = report["counts"]["test"]
     assert (counts["naming"], counts["menu"], counts["photos"], counts["dishes"]) == (36, 36, 36, 12) and (counts["menu_size"], counts["menu_chance"]) == (
         10,
@@ -89,7 +67,7 @@ def test_the_whole_report():
     assert sum(counts["by_dish"].values()) == 72 and set(counts["by_dish"]) == set(NAMES)
     assert report["token_lengths"] == {"train": {"n": 3, "median": 20, "p99": 29, "max": 30}, "test": {"n": 0}}
     table = audit.count_table(report)
-    assert table.index.tolist() == list(audit.SPLITS) and table.loc["train", "menu_size"] == 10 and "by_dish" not in table
+    assert table.index.tolist() == ["train", "validation", "test"] and table.loc["train", "menu_size"] == 10 and "by_dish" not in table
 
 
 def test_chance_is_the_mean_over_the_true_sizes():
@@ -105,3 +83,11 @@ def test_repeated_questions_are_counted():
 def test_the_table_of_dishes_left_out_has_its_columns_even_when_empty():
     assert audit.left_out_table([]).columns.tolist() == ["dish_id", "name", "reason"]
     assert audit.left_out_table([{"dish_id": "x", "name": "鱼", "reason": "r"}]).to_dict("records") == [{"dish_id": "x", "name": "鱼", "reason": "r"}]
+
+
+def test_the_share_of_entries_with_a_look_alike_beside_them():
+    ranks = {("菜0", "菜1"): 1, ("菜1", "菜0"): 1, ("菜2", "菜9"): 1}
+    rows = [question(0, 4), question(0, 2)]
+    assert audit.look_alike_share(rows, ranks) == round(4 / 6, 4) and audit.look_alike_share(rows, {}) == 0 and audit.look_alike_share([], ranks) == 0
+    report = audit.audit(PHOTOS, {"test": made("test")}, [], ranks=ranks, shortcut={"n": 1})
+    assert report["shortcut_test"] == {"n": 1} and 0 < report["look_alike_share"]["test"] < 1

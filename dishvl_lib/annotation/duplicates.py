@@ -23,6 +23,7 @@ LOOSE = 2
 OUTSIDE_PER_DISH, OUTSIDE = 20, 2.0  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 BLOCK = 128  # rows of the comparison across dishes that are in memory at once
 PAIR_COLUMNS = ("image_id_a", "image_id_b", "path_a", "path_b", "dish_a", "dish_b", "by", "distance", "joined")
+SPLITS = ("train", "validation", "test")
 Features = Mapping[str, np.ndarray]
 
 
@@ -54,6 +55,14 @@ def near_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: F
     made = [_pairs_of(part, _Distances(part, features), max_hamming, min_cosine) for part in _dishes(photos) if len(part) > 1]
     pairs = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=PAIR_COLUMNS)
     return pairs.sort_values(["joined", "by", "distance", "path_a", "path_b"], ascending=[False, True, True, True, True], ignore_index=True)
+
+
+def torn_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.DataFrame:
+    """PAIR_COLUMNS, split_a, split_b of near-duplicates (within the limits of `assign_groups`) that lie in two of train, validation, test."""
+    found = [
+        _torn(part, _Distances(part, features), max_hamming, min_cosine) for part in _dishes(photos[photos.split.isin(SPLITS)]) if part.split.nunique() > 1
+    ]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
 
 
 def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
@@ -159,6 +168,13 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
     return connected_components(coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False)[1][:n]
 
 
+def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
+    split = part.split.to_numpy()
+    a, b = np.nonzero(np.triu((_in_limits(far, max_hamming, min_cosine) <= 1) & (split[:, None] != split[None, :]), 1))
+    made = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
+    return made.assign(split_a=split[a], split_b=split[b])
+
+
 def _pairs_of(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     group, frame = part.group_id.to_numpy(), part.frame.to_numpy()
     a, b = np.triu_indices(len(part), 1)
@@ -166,13 +182,17 @@ def _pairs_of(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine:
     apart = np.flatnonzero(~together & (units <= OUTSIDE))
     chosen = np.concatenate([np.flatnonzero(together), apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]]])
     a, b, together, units = a[chosen], b[chosen], together[chosen], units[chosen]
-    made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined=together)
-    beyond = (made.distance > max_hamming).to_numpy()
-    if far.features is not None:
-        close = beyond & (far.features[a, b] <= 1 - min_cosine)
-        made.loc[close, "by"], made.loc[close, "distance"] = "features", far.features[a, b][close].round(4)
+    made = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
     made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[together & (units > 1)]
+    return made
+
+
+def _named_by(part: pd.DataFrame, far: _Distances, a: np.ndarray, b: np.ndarray, joined: np.ndarray, max_hamming: int, min_cosine: float) -> pd.DataFrame:
+    made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
+    if far.features is not None:
+        close = (made.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
+        made.loc[close, "by"], made.loc[close, "distance"] = "features", far.features[a, b][close].round(4)
     return made
 
 

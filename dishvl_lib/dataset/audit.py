@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SPLITS = ("train", "validation", "test")
+from dishvl_lib.core import questions
+from dishvl_lib.dataset import leaks
 
 
 def audit(
@@ -15,26 +16,23 @@ def audit(
     rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
     left_out: Sequence[dict[str, str]],
     token_lengths: Mapping[str, Sequence[int]] | None = None,
+    ranks: Mapping[tuple[str, str], int] | None = None,
+    shortcut: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """audit.json: counts (split x kind, split x dish), leaks, answer positions, repeated questions, token lengths."""
+    """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on menus, repeated questions, token lengths.
+
+    ranks: {(name, its look-alike's name): rank}; shortcut: what `shortcuts.measure` found.
+    """
     return {
         "counts": {split: _counts(rows) for split, rows in rows_by_split.items()},
         "dishes_left_out": list(left_out),
-        "leaks": leaks(photos),
+        "leaks": leaks.find(photos),
         "answer_positions": {split: positions(rows) for split, rows in rows_by_split.items()},
+        "look_alike_share": {split: look_alike_share(rows, ranks or {}) for split, rows in rows_by_split.items()},
+        "shortcut_test": dict(shortcut or {}),
         "repeated_questions": {split: _repeated(rows) for split, rows in rows_by_split.items()},
         "token_lengths": {split: _lengths(values) for split, values in (token_lengths or {}).items()},
     }
-
-
-def leaks(photos: pd.DataFrame) -> list[dict[str, Any]]:
-    """Groups and identical bytes that lie in more than one of train, validation and test; [] is what must hold."""
-    own = photos[photos.split.isin(SPLITS)]
-    found = []
-    for column in ("group_id", "sha256"):
-        spread = own.groupby(column).split.agg(lambda values: sorted(set(values)))
-        found += [{"by": column, "value": value, "splits": splits} for value, splits in spread[spread.map(len) > 1].items()]
-    return found
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -61,6 +59,13 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
+    """Share of all menu entries that have a look-alike beside them, 0 without menus."""
+    menus = [row["menu"] for row in rows if row["kind"] == "menu"]
+    beside = sum(any((one, other) in ranks or (other, one) in ranks for other in menu if other != one) for menu in menus for one in menu)
+    return round(beside / max(1, sum(map(len, menus))), 4)
+
+
 def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
     """The dishes nobody is asked about: dish_id, name, reason."""
     return pd.DataFrame(list(left_out), columns=["dish_id", "name", "reason"])
@@ -85,8 +90,8 @@ def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     kinds = pd.Series([row["kind"] for row in rows]).value_counts()
     sizes = [len(row["menu"]) for row in rows if row["kind"] == "menu"]
     return {
-        **{kind: int(kinds.get(kind, 0)) for kind in ("naming", "menu")},
-        "photos": len({row["image_id"] for row in rows}),
+        **{kind: int(kinds.get(kind, 0)) for kind in questions.KINDS},
+        "photos": len({row["image_id"] for row in rows} - {""}),
         "dishes": len({row["dish_id"] for row in rows}),
         "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
         "menu_chance": round(float(np.mean([1 / size for size in sizes])), 4) if sizes else 0,

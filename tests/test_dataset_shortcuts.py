@@ -1,0 +1,70 @@
+"""The guesser without eyes finds shortcuts that are planted, each of its kind, and none in our menus."""
+
+import numpy as np
+import pytest
+from toys import neighbours, photo_rows
+
+from dishvl_lib.dataset import conversations, shortcuts
+
+DISHES = [f"d{i:03d}" for i in range(60)]
+NAMES = {dish: f"{'鱼肉鸡虾豆'[i % 5]}菜{i}{'块' * (i % 3)}" for i, dish in enumerate(DISHES)}
+SIMILAR = neighbours({dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i] for i, dish in enumerate(DISHES)})
+RANKS = shortcuts.ranks_by_name(SIMILAR, NAMES)
+PHOTOS = photo_rows({dish: {"train": 2 + i % 9, "test": 4} for i, dish in enumerate(DISHES)})
+
+
+def rows(split, n, size):
+    made = conversations.rows(PHOTOS, split, NAMES, SIMILAR, menu_size=size, naming_per_photo=0, menus_per_photo=-(-n // int((PHOTOS.split == split).sum())))
+    return made[:n]
+
+
+def planted(choose, n=1500, size=10, seed=0):
+    """Menus whose answer `choose(menu, rng)` picks."""
+    rng, made = np.random.default_rng(seed), rows("test", n, size)
+    return [{"menu": row["menu"], "conversations": [{}, {"value": row["menu"][choose(row["menu"], rng)]}]} for row in made]
+
+
+def alone(menu, rng):
+    """An entry with the fewest look-alikes beside it."""
+    counts = np.array([sum((a, b) in RANKS for b in menu) for a in menu])
+    return int(rng.choice(np.flatnonzero(counts == counts.min())))
+
+
+PLANTED = {
+    "last place": lambda menu, rng: len(menu) - 1,
+    "few look-alikes": alone,
+    "longest name": lambda menu, rng: int(np.argmax([len(name) for name in menu])),
+    "few dishes are ever right": lambda menu, rng: int(np.argmin([int("".join(filter(str.isdigit, name))) for name in menu])),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+def test_a_planted_shortcut_is_found(kind):
+    guesser = shortcuts.fit(planted(PLANTED[kind], seed=0)[:1000], RANKS)
+    found = shortcuts.measure(guesser, planted(PLANTED[kind], seed=1)[1000:])
+    assert found["n"] == 500 and found["excess"] > 0.1 and found["ci95"][0] > found["chance"], found
+
+
+def test_our_menus_give_nothing_away():
+    guesser = shortcuts.fit(rows("train", 3000, 10), RANKS)
+    found = shortcuts.measure(guesser, rows("test", 10_000, 20))
+    assert found["n"] == 10_000 and found["chance"] == 0.05 and found["excess"] <= shortcuts.POINT, found
+    assert found["correct"] == round(found["accuracy"] * 10_000) and set(found["weights"]) == set(shortcuts.FEATURES)
+
+
+def test_the_gradient_is_the_losss():
+    rng = np.random.default_rng(0)
+    parts = [rng.normal(size=(size, len(shortcuts.FEATURES))) for size in (3, 5, 4)]
+    places, weights = np.array([2, 0, 3]), rng.normal(size=len(shortcuts.FEATURES))
+    data = shortcuts._padded(parts)
+    loss, gradient = shortcuts._loss(weights, data, places)
+    for k in range(len(weights)):
+        step = np.eye(len(weights))[k] * 1e-6
+        slope = (shortcuts._loss(weights + step, data, places)[0] - shortcuts._loss(weights - step, data, places)[0]) / 2e-6
+        assert slope == pytest.approx(gradient[k], abs=1e-6)
+    assert loss > 0
+
+
+def test_without_questions_nothing_is_claimed():
+    guesser = shortcuts.fit(rows("train", 50, 10), RANKS)
+    assert shortcuts.measure(guesser, [])["n"] == 0
