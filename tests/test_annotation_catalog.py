@@ -12,11 +12,11 @@ from toys import encoded, fill, jpeg, picture, rotated
 from dishvl_lib.annotation import catalog
 from dishvl_lib.core import records
 
-SHARES = {"test_share": 0.2, "validation_share": 0.1, "seed": 0, "max_hamming": 8}
+SHARES = {"test_share": 0.2, "validation_share": 0.1, "seed": 0}
 
 
 def scan(root, sites=(), **options):
-    return catalog.scan(root, sites, workers=2, **options)
+    return catalog.scan_folders(root, sites, workers=2, **options)
 
 
 def reasons(rejected) -> dict[str, str]:
@@ -75,7 +75,7 @@ def test_every_file_left_out_has_its_reason(root, tmp_path):
     os.mkfifo(dish / "pipe.jpg")
     photos, rejected = scan(root)
     assert reasons(rejected) == {name: reason for name, (_, reason) in dirt.items()} | {
-        "土豆丝/gone.jpg": "unreadable", "土豆丝/loop.jpg": "unreadable", "again": "link to a folder", "土豆丝/pipe.jpg": "not a photo file",
+        "土豆丝/gone.jpg": "missing", "土豆丝/loop.jpg": "unreadable", "again": "link to a folder", "土豆丝/pipe.jpg": "not a photo file",
     }  # fmt: skip
     assert len(photos) == 6 and files_below(root) == len(photos) + len(rejected) and (rejected.detail != "").all()
 
@@ -222,7 +222,7 @@ def test_no_usable_photo_says_what_was_there(tmp_path):
 
 def test_a_dish_with_one_photo_trains_only(root):
     fill(root, {"一张": 1}, 300)
-    photos, _ = catalog.build(root, [], **SHARES)
+    photos, *_ = catalog.build(root, [], **SHARES)
     assert photos[photos.dish_id == "一张"].split.tolist() == ["train"]
 
 
@@ -246,7 +246,7 @@ def test_built_scanned_again_and_read_back_it_is_the_same(root, tmp_path):
 
 
 def test_summary_and_sample(root):
-    photos, _ = catalog.build(root, [], **SHARES)
+    photos, *_ = catalog.build(root, [], **SHARES)
     table = catalog.summary(photos)
     assert table.photos.sum() == 6 and table.loc["train", "dishes"] == 2
     sampled = catalog.sample(photos, 5, seed=1)
@@ -258,7 +258,7 @@ def real():
     folder = os.environ.get("DISHVL_TEST_DATA")
     if not folder:
         pytest.skip("DISHVL_TEST_DATA is not set: no real photos here")
-    photos, rejected = catalog.build(Path(folder) / "zh_dishes10", [], **SHARES)
+    photos, rejected, _ = catalog.build(Path(folder) / "zh_dishes10", [], **SHARES)
     return photos, rejected, pd.read_csv(Path(folder) / "zh_dishes10_near_duplicates.csv"), Path(folder) / "zh_dishes10"
 
 
@@ -289,3 +289,122 @@ def test_photos_that_people_marked_are_left_out_with_their_reason(tmp_path):
     assert list(kept.image_id) == ["b", "d"]
     assert out[["path", "reason"]].values.tolist() == [["1", "photo bad"], ["3", "label wrong"]]
     assert len(catalog.without_decided(photos, tmp_path / "none.csv")[0]) == 4
+
+
+def build(root, sites=(), **options):
+    return catalog.build(root, sites, **{**SHARES, **options}, workers=2)
+
+
+def test_given_splits_are_kept_and_checked(tmp_path):
+    seed = fill(tmp_path, {"train/红烧鱼1@HGD_20211221": 4, "train/土豆丝": 4, "val/土豆丝": 2, "test/红烧鱼": 2, "test/土豆丝": 2})
+    (tmp_path / "test/土豆丝/twin.jpg").write_bytes((tmp_path / "train/土豆丝/0.jpg").read_bytes())
+    (tmp_path / "test/土豆丝/smaller.jpg").write_bytes(encoded(picture(4).resize((48, 36)), "JPEG"))
+    photos, rejected, _ = build(tmp_path)
+    assert seed == 14 and photos.groupby(photos.path.str.split("/").str[0]).split.agg(set).to_dict() == {
+        "train": {"train"},
+        "val": {"validation"},
+        "test": {"test"},
+    }
+    assert reasons(rejected) == {"test/土豆丝/twin.jpg": "in two splits", "test/土豆丝/smaller.jpg": "in two splits"} and set(photos.dish_id) == {
+        "红烧鱼",
+        "土豆丝",
+    }
+
+
+def test_a_list_takes_the_place_of_folders(root, tmp_path):
+    listed = tmp_path / "photos.csv"
+    listed.write_text("path,label\n" + "".join(f"土豆丝/{i}.jpg,甲\n红烧鱼1@HGD_20211221/{i}.jpg,乙2@XX_20200101\n" for i in range(3)), "utf-8")
+    photos, rejected, _ = build(root, photos_csv=listed)
+    assert Counter(photos.dish_id) == {"甲": 3, "乙": 3} and set(photos.site) == {"", "XX"} and rejected.empty
+
+
+def test_excluded_small_and_left_out_dishes_have_reasons(root, tmp_path):
+    fill(root, {"一张": 1, "餐盘": 3, "餐盘2@X_20220101": 2, "不是菜": 2}, 300)
+    decided = tmp_path / "names.csv"
+    decided.write_text("folder,name,action\n不是菜,,leave_out\n土豆丝,,leave_out\n土豆丝,土豆丝,\n", "utf-8")
+    photos, rejected, _ = build(root, exclude_dishes=["餐*"], min_photos_per_dish=2, name_decisions=decided)
+    assert Counter(rejected.reason) == {"excluded": 5, "too few photos": 1, "not a dish": 2} and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
+    assert "the dish has 1, min_photos_per_dish is 2" in set(rejected.detail) and len(photos) + len(rejected) == files_below(root)
+
+
+def test_one_picture_under_two_dishes_trains_only_and_is_told(root):
+    fill(root, {"红烧鱼1@HGD_20211221": 12, "土豆丝": 12})
+    (root / "土豆丝" / "wrong.jpg").write_bytes(encoded(picture(1), "JPEG", quality=60))
+    for seed in range(5):
+        photos, _, pairs = build(root, seed=seed)
+        between = pairs[pairs.dish_a != pairs.dish_b]
+        assert {*between.path_a, *between.path_b} == {"土豆丝/wrong.jpg", "红烧鱼1@HGD_20211221/1.jpg"}
+        assert set(photos[photos.path.isin([*between.path_a, *between.path_b])].split) == {"train"}
+
+
+def test_crops_are_found_with_features_of_an_earlier_run(root, tmp_path):
+    import numpy as np
+
+    photo = picture(7, (320, 240))
+    (root / "土豆丝" / "whole.jpg").write_bytes(encoded(photo))
+    (root / "土豆丝" / "crop.jpg").write_bytes(encoded(photo.crop((8, 6, 312, 234))))
+    photos, *_ = build(root)
+    crop = photos.path.isin(["土豆丝/whole.jpg", "土豆丝/crop.jpg"])
+    vectors = np.eye(len(photos), dtype=np.float32)
+    vectors[crop] = vectors[crop][0]
+    np.savez(tmp_path / "features.npz", image_id=photos.image_id.to_numpy(str), feature=vectors)
+    joined, *_ = build(root, near_features=tmp_path / "features.npz")
+    assert photos.group_id.is_unique and joined[crop].group_id.nunique() == 1 and joined.group_id.nunique() == len(photos) - 1
+    with pytest.raises(records.RecordError, match="near_features: .*none.npz is not a features.npz"):
+        build(root, near_features=tmp_path / "none.npz")
+
+
+def test_own_patterns_for_folders_and_files(tmp_path):
+    fill(tmp_path, {"north-红烧鱼": 2, "south-土豆丝": 2})
+    (tmp_path / "north-红烧鱼" / "cam7_0001_a.jpg").write_bytes(jpeg(50))
+    (tmp_path / "north-红烧鱼" / "cam7_0001_b.jpg").write_bytes(jpeg(51))
+    photos, *_ = build(tmp_path, folder_pattern=r"(?P<site>\w+)-(?P<name>.+)", file_patterns=[r"(?P<device>cam\d+)_(?P<frame>\d+)_\w"])
+    rows = photos.set_index("path")
+    assert Counter(photos.site) == {"north": 4, "south": 2} and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
+    assert rows.group_id["north-红烧鱼/cam7_0001_a.jpg"] == rows.group_id["north-红烧鱼/cam7_0001_b.jpg"] and set(rows.frame) == {"", "cam7_0001"}
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"folder_pattern": "(?P<name>"}, "folder_pattern: .* is not a regular expression"), ({"folder_pattern": "(.*)"}, "folder_pattern: .* has no group .*name"),
+    ({"file_patterns": ["x"]}, "file_patterns: 'x' has no group .*time.*frame"),
+])  # fmt: skip
+def test_patterns_that_cannot_be(root, options, message):
+    with pytest.raises(catalog.CatalogError, match=message):
+        build(root, **options)
+
+
+def test_held_out_dishes_are_catalogued_and_kept_apart(root):
+    fill(root, {"新菜": 5}, 400)
+    photos, *_ = build(root, hold_out={"dishes": ["新菜"]})
+    assert set(photos[photos.dish_id == "新菜"].split) == {"held_out"} and catalog.summary(photos).loc["held_out", "photos"] == 5
+
+
+def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
+    """What was asked about once is asked about again, from the journal, when a person has marked some other photo."""
+    fill(root, {"土豆丝": 9}, 500)
+    photos, *_ = build(root)
+    first = photos[(photos.dish_id == "土豆丝") & (photos.typical == 0)].image_id.item()
+    other = photos[(photos.dish_id == "土豆丝") & (photos.typical == 3)].image_id.item()
+    (tmp_path / "photos.csv").write_text(f"image_id,decision\n{other},photo bad\n", "utf-8")
+    fewer, *_ = build(root, photo_decisions=tmp_path / "photos.csv")
+    assert len(fewer) == len(photos) - 1 and fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
+
+
+def test_what_natural_near_duplicates_are_found(real):
+    photos, _, known, _ = real
+    pairs = catalog.build(Path(os.environ["DISHVL_TEST_DATA"]) / "zh_dishes10", [], **SHARES)[2]
+    found = {frozenset((row.path_a, row.path_b)) for row in pairs[pairs.joined].itertuples()}
+    listed = {frozenset(pair) for pair in zip(known.a, known.b, strict=True)}
+    assert found <= listed, f"pairs that nobody listed: {found - listed}"
+    assert len(found) >= 19, f"of {len(listed)} known pairs {len(found)} are joined by hashes alone"
+
+
+def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_into_training(root, tmp_path):
+    fill(root, {"土豆丝": 12}, 600)
+    fill(tmp_path / "b", {"x": 2}, 700)
+    alone, *_ = build(root)
+    test_photo = alone[alone.split == "test"].path.iloc[0]
+    (tmp_path / "b" / "x" / "like.jpg").write_bytes(encoded(Image.open(root / test_photo), "JPEG", quality=50))
+    beside, _, pairs = build(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
+    assert beside[beside.split != "site:b"].set_index("path").split.to_dict() == alone.set_index("path").split.to_dict()
+    assert {"../b/x/like.jpg", test_photo} in [{row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()]

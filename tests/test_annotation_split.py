@@ -96,3 +96,68 @@ def test_dishes_that_lack_a_split_are_listed():
     table["split"] = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
     found = split.small_dishes(table)
     assert found.to_dict("index") == {"a": {"train": 1, "validation": 0, "test": 0}, "b": {"train": 1, "validation": 0, "test": 1}}
+
+
+def held(table, **wanted):
+    made = table.copy()
+    made["split"] = split.hold_out(made, **wanted)
+    return made
+
+
+def dated(dishes):
+    table = photos(dishes)
+    return table.assign(site=["A" if i % 2 else "B" for i in range(len(table))], taken_on=[f"2022-0{1 + i % 3}-11" for i in range(len(table))])
+
+
+def test_sites_dates_and_dishes_are_held_out_by_whole_groups():
+    table = dated({"红烧鱼": [1] * 6, "红烧肉": [2] * 3, "土豆丝": [1] * 4})
+    assert set(held(table, sites=["A"]).query("dish_id == '红烧肉'").split) == {"held_out"}, "a group with one photo of the site goes whole"
+    by_date = held(table, dates=["2022-02"])
+    assert by_date[by_date.taken_on.str.startswith("2022-02")].split.eq("held_out").all() and by_date.split.eq("").any()
+    by_dish = held(table, dishes=["红烧*"])
+    assert by_dish.groupby("dish_id").split.agg(set).to_dict() == {"红烧鱼": {"held_out"}, "红烧肉": {"held_out"}, "土豆丝": {""}}
+    made = split.assign(by_dish, test_share=0.2, validation_share=0.1, seed=0)
+    assert made[by_dish.dish_id != "土豆丝"].eq("held_out").all() and set(made[by_dish.dish_id == "土豆丝"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("wanted, message", [
+    ({"sites": ["C"]}, "hold_out_sites: no photo of 'C'; the photos have A, B"), ({"dates": ["2023"]}, "hold_out_dates: no photo of '2023'"),
+    ({"dishes": ["红烧?x"]}, "hold_out_dishes: no photo of '红烧.x'; the photos have 红烧鱼"),
+])  # fmt: skip
+def test_a_hold_out_that_holds_nothing_is_refused(wanted, message):
+    with pytest.raises(ValueError, match=message):
+        held(dated({"红烧鱼": [1, 1]}), **wanted)
+
+
+def test_photos_in_doubt_train_with_their_whole_group():
+    table = photos({"a": [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1]})
+    for seed in range(10):
+        made = split.assign(table, test_share=0.4, validation_share=0.2, seed=seed, train_only=["a-1-0", "a-5-0"])
+        assert set(made[table.group_id.isin(["a-1", "a-5"])]) == {"train"} and {"validation", "test"} <= set(made)
+
+
+def test_in_doubt_and_two_more_groups_still_serve_all_three_splits():
+    table = photos({"a": [1, 1, 1]})
+    made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0, train_only=["a-0-0"])
+    assert made.iloc[0] == "train" and set(made) == {"train", "validation", "test"}
+
+
+def given(dishes):
+    """{dish: [(group, split), ...]}"""
+    rows = [(f"{dish}-{i}", f"{dish}/{i}.jpg", dish, f"{dish}-{group}", place) for dish, members in dishes.items() for i, (group, place) in enumerate(members)]
+    return pd.DataFrame(rows, columns=["image_id", "path", "dish_id", "group_id", "split"])
+
+
+def test_given_splits_are_kept_and_twins_across_them_are_left_out():
+    table = given({"a": [(0, "train"), (0, "test"), (1, "test"), (2, "validation"), (1, "validation"), (3, "train")], "b": [(0, "train"), (9, "site:x")]})
+    kept, rejected = split.check_given(table)
+    assert kept.image_id.tolist() == ["a-0", "a-2", "a-3", "a-5", "b-0", "b-1"]
+    assert [(row.path, row.reason) for row in rejected.itertuples()] == [("a/1.jpg", "in two splits"), ("a/4.jpg", "in two splits")]
+    assert "a/0.jpg, which is given as train" in rejected.detail[0] and "a/2.jpg, which is given as test" in rejected.detail[1]
+    assert split.assign(kept, test_share=0.2, validation_share=0.1, seed=0).tolist() == kept.split.tolist()
+
+
+def test_a_split_that_was_not_given_is_dealt_from_training():
+    table = given({"a": [(i, "train") for i in range(20)] + [(i, "test") for i in range(20, 24)]})
+    made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
+    assert made[table.split == "test"].eq("test").all() and made[table.split == "train"].value_counts().to_dict() == {"train": 18, "validation": 2}

@@ -1,8 +1,11 @@
 """Folder and file names in the reference's patterns, and when two dish names are one."""
 
+import os
+from pathlib import Path
+
 import pytest
 
-from dishvl_lib.core import names
+from dishvl_lib.core import names, records
 
 
 @pytest.mark.parametrize("folder, expected", [
@@ -64,3 +67,54 @@ def test_what_cannot_stand_on_a_menu_says_why_and_what_to_do(name, clause):
 @pytest.mark.parametrize("name", ["鱼" * 60, "素鸡(豆制品)", "A&W <b> 鱼", "100"])
 def test_what_can(name):
     assert names.problem_with(name) == ""
+
+
+@pytest.mark.parametrize("one, other, same", [
+    ("番茄炒蛋", "西红柿炒鸡蛋", True), ("凉拌土豆丝", "拌马铃薯丝", True), ("素鸡(豆制品)", "素鸡", True), ("红烧鱼【大份】", "红烧 鱼", True), ("炝炒包菜", "炝炒圆白菜", True),
+    ("银耳羹", "白木耳羹", True), ("凉拌木耳", "凉拌黑木耳", True), ("葱油拌面", "葱油拌面条", True), ("红烧大排骨", "红烧大猪排骨", True),
+    ("粉丝煲", "粉条煲", False), ("青椒肉丝", "甜椒肉丝", False), ("红烧鱼", "红烧鱼块", False), ("木耳羹", "银耳羹", False), ("小白菜", "白菜", False), ("红烧鱼", "糖醋鱼", False),
+])  # fmt: skip
+def test_canonical_names_are_equal_for_true_synonyms_only(one, other, same):
+    assert (names.canonical(one) == names.canonical(other)) is same
+
+
+def test_a_word_inside_another_is_not_taken_for_a_synonym():
+    assert names.canonical("芹菜花生米") == "芹菜花生" and names.canonical("韩式拌饭") == "韩式拌饭" and names.canonical("松花蛋") == "皮蛋"
+
+
+def test_a_name_that_is_only_a_remark_keeps_it():
+    assert names.canonical("(特价)") == "特价"
+
+
+def test_no_word_has_two_meanings():
+    words = [word for group in names.SYNONYMS for word in group]
+    assert len(words) == len(set(words)) and all(names.normalise(word) == word for word in words)
+
+
+@pytest.mark.parametrize(
+    "name, bare", [("秘制红烧肉", "红烧肉"), ("妈妈的家常豆腐", "豆腐"), ("家常菜", "家常菜"), ("红烧肉", "红烧肉"), ("的红烧肉", "的红烧肉")]
+)
+def test_praise_in_front_is_taken_off_as_long_as_a_name_stays(name, bare):
+    assert names.undecorated(name) == bare
+
+
+@pytest.mark.parametrize("text, clause", [
+    ("", "names no dish"), ("菜品", "names no dish"), ("菜品12", "names no dish"), ("2022新菜", "names no dish"), ("100", "names no dish"), ("Unknown", "names no dish"), ("未知菜品", "a remark"),
+    ("无法识别这道菜", "a remark"), ("图中是红烧鱼", "a remark"), ("红烧鱼、米饭", "joins several"), ("红烧鱼/糖醋鱼", "joins several"), ("红烧鱼或者糖醋鱼", "joins several"), ("GX4_6", "a code"), ("IMG_1234", "a code"),
+    ("DSCF0012", "a code"), ("X", "a code"),
+])  # fmt: skip
+def test_what_is_no_name_of_a_dish(text, clause):
+    assert clause in names.not_a_dish(text)
+
+
+@pytest.mark.parametrize("name", ["红烧鱼", "素鸡(豆制品/卤)", "B52轰炸机", "Mojito", "Fish Soup 2", "三杯鸡", "蒸菜", "粥", "BBQ", "A&W burger"])
+def test_what_may_be_one(name):
+    assert names.not_a_dish(name) == ""
+
+
+def test_a_cook_book_holds_nothing_but_names():
+    folder = os.environ.get("DISHVL_TEST_DATA")
+    if not folder:
+        pytest.skip("DISHVL_TEST_DATA is not set: no cook book")
+    dishes = records.read_jsonl(Path(folder) / "howtocook" / "dishes.jsonl")
+    assert len(dishes) > 300 and not [dish["name"] for dish in dishes if names.not_a_dish(dish["name"])]

@@ -1,64 +1,188 @@
-"""Which photos of a dish belong together: crops of one frame, identical bytes, near-duplicates by perceptual hash."""
+"""Which photos belong together: crops of one frame, identical bytes, near-duplicates by perceptual hash or by features."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import squareform
 
-MAX_HAMMING = 8
-_N = np.arange(32)
-_DCT = np.sqrt(2 / 32) * np.cos(np.pi * (2 * _N[None, :] + 1) * _N[:8, None] / 64)
+from dishvl_lib.annotation.hashes import hamming, numbers
+
+MAX_HAMMING, MIN_COSINE = 8, 0.98
+# A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes apart. There, two
+# photos are near-duplicates only when both find the other at most this share of the way that the dish's photos usually
+# are apart. Hashes within CERTAIN bits are near-duplicates whatever the camera; dishes of under FEW photos have no usual.
+ALIKE_SHARE, CERTAIN, FEW = 0.5, 2, 8
+# Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one dish as the same. On 481
+# real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the limit in bits a dozen.
+LOOSE = 2
+OUTSIDE_PER_DISH, OUTSIDE = 20, 2.0  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
+BLOCK = 128  # rows of the comparison across dishes that are in memory at once
+PAIR_COLUMNS = ("image_id_a", "image_id_b", "path_a", "path_b", "dish_a", "dish_b", "by", "distance", "joined")
+Features = Mapping[str, np.ndarray]
 
 
-def perceptual_hash(image: Image.Image) -> int:
-    """64 bits: which of the 8 x 8 lowest DCT-II coefficients of the 32 x 32 grey photo lie above their median (pHash)."""
-    grey = np.asarray(image.convert("L").resize((32, 32), Image.Resampling.BOX), dtype=np.float64)
-    low = (_DCT @ grey @ _DCT.T).ravel()
-    bits = low > np.median(low[1:])
-    return int("".join("1" if bit else "0" for bit in bits), 2)
+def assign_groups(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.Series:
+    """A group_id per photo, aligned with `photos` (image_id, dish_id, frame, sha256, phash, phash_mirrored, split).
 
-
-def assign_groups(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING) -> pd.Series:
-    """A group_id per photo, aligned with `photos` (columns image_id, dish_id, frame, sha256, phash, split).
-
-    Photos of one dish are joined when they share the frame or the bytes, or when their hashes differ in at most
-    `max_hamming` of 64 bits. A group is never split between training and test. The id is the smallest image_id in it.
+    Photos of one dish are joined when they share the frame or the bytes. Near-duplicates are joined by complete
+    linkage: every pair of such a cluster is within the limit, so that a row of photos, each a little different from the
+    last, does not become one group. The limit: `max_hamming` of 64 bits, mirrored or not, or twice as many
+    and a cosine of `min_cosine` of `features` ({image_id: unit vector}), and less where a dish's photos are all alike. The id is the group's
+    smallest image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
-    for _, part in photos.groupby(["dish_id", "split"], sort=False):
-        parent = _components(len(part), _links(part, max_hamming))
+    for part in _dishes(photos):
+        clusters = _clusters(_in_limits(_Distances(part, features), max_hamming, min_cosine))
+        labels = _components(part, clusters)
         ids = part.image_id.to_numpy()
-        smallest = {root: min(ids[parent == root]) for root in set(parent.tolist())}
-        groups.loc[part.index] = [smallest[root] for root in parent]
+        smallest = {label: min(ids[labels == label]) for label in np.unique(labels)}
+        groups.loc[part.index] = [smallest[label] for label in labels]
     return groups
 
 
-def near_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING) -> pd.DataFrame:
-    """The near-duplicate pairs within dishes (a, b, hamming), for the eye; identical bytes have distance 0."""
-    rows = []
-    for _, part in photos.groupby(["dish_id", "split"], sort=False):
-        distance = _hamming(part.phash)
-        first, second = np.nonzero(np.triu(distance <= max_hamming, 1))
-        paths = part.path.to_numpy()
-        rows += [(paths[i], paths[j], int(distance[i, j])) for i, j in zip(first, second, strict=True)]
-    return pd.DataFrame(rows, columns=["a", "b", "hamming"])
+def near_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.DataFrame:
+    """PAIR_COLUMNS of the near-duplicates within dishes, and of each dish's closest pairs that were not joined.
+
+    `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that is near to both;
+    `distance`: bits, of features 1 - cosine.
+    """
+    made = [_pairs_of(part, _Distances(part, features), max_hamming, min_cosine) for part in _dishes(photos) if len(part) > 1]
+    pairs = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=PAIR_COLUMNS)
+    return pairs.sort_values(["joined", "by", "distance", "path_a", "path_b"], ascending=[False, True, True, True, True], ignore_index=True)
 
 
-def _links(part: pd.DataFrame, max_hamming: int) -> np.ndarray:
-    frames, bytes_ = part.frame.to_numpy(), part.sha256.to_numpy()
-    same_frame = (frames[:, None] == frames[None, :]) & (frames != "")[:, None]
-    return same_frame | (bytes_[:, None] == bytes_[None, :]) | (_hamming(part.phash) <= max_hamming)
+def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
+    """PAIR_COLUMNS of photos under different dishes (or in a site and at home) that are `max_hamming` bits apart or less.
+
+    All N x N hashes are compared, BLOCK rows at a time.
+    """
+    ordered = photos.reset_index(drop=True)
+    plain, mirrored, dish = numbers(ordered.phash), numbers(ordered.phash_mirrored), ordered.dish_id.factorize()[0]
+    found = [np.zeros((0, 4), int)]
+    for start in range(0, len(ordered), BLOCK):
+        rows = slice(start, start + BLOCK)
+        bits = np.bitwise_count(plain[rows, None] ^ plain[None, start:])
+        turned = np.bitwise_count(mirrored[rows, None] ^ plain[None, start:])
+        a, b = np.nonzero(np.minimum(bits, turned) <= max_hamming)
+        kept = (a < b) & (dish[start + a] != dish[start + b])
+        a, b = a[kept], b[kept]
+        found.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
+    return _rows(ordered, *np.concatenate(found).T).sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 
 
-def _hamming(hashes: pd.Series) -> np.ndarray:
-    bits = np.unpackbits(np.array([int(value, 16) for value in hashes], dtype=">u8").view(np.uint8).reshape(-1, 8), axis=1).astype(np.float32)
-    return (bits @ (1 - bits).T + (1 - bits) @ bits.T).astype(int)
+def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
+    """(photos two by two: path, dish_id; a title for each): the `n` widest pairs that were joined and the `n` closest that were not.
+
+    `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
+    """
+    pairs = typed(pairs)
+    inside = pairs[pairs.joined & pairs.by.isin(("hash", "mirrored hash", "features"))].sort_values("distance", ascending=False, kind="stable").head(n)
+    outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
+    shown, titles = [], []
+    for row in pd.concat([inside, outside]).itertuples():
+        shown += [(row.path_a, row.dish_a), (row.path_b, row.dish_b)]
+        titles += [f"{'joined' if row.joined else 'apart'}, {row.by} {row.distance:g}", row.dish_a]
+    return pd.DataFrame(shown, columns=["path", "dish_id"]), titles
 
 
-def _components(n: int, links: np.ndarray) -> np.ndarray:
-    """The smallest member's index of each node's connected component."""
-    label = np.arange(n)
-    while True:
-        lowest = np.where(links, label[None, :], n).min(axis=1)
-        if (lowest == label).all():
-            return label
-        label = np.minimum(lowest, label)
+def typed(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Pairs read back from a CSV file, `distance` a number and `joined` a truth value again."""
+    return pairs.assign(distance=pairs.distance.astype(float), joined=pairs.joined.astype(str).eq("True"))
+
+
+def group_report(photos: pd.DataFrame) -> pd.DataFrame:
+    """Per dish: photos, groups, the largest group and its share of the photos; largest share first."""
+    sizes = photos[~photos.split.str.startswith("site:")].groupby(["dish_id", "group_id"]).size().groupby("dish_id")
+    table = pd.DataFrame({"photos": sizes.sum(), "groups": sizes.size(), "largest": sizes.max()})
+    return table.assign(largest_share=table.largest / table.photos).sort_values(["largest_share", "photos"], ascending=[False, False])
+
+
+def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Each dish's photos, of a site apart from those at home, in an order that the rows' order does not decide."""
+    at_site = photos.split.str.startswith("site:")
+    yield from (part.sort_values("image_id") for _, part in photos.groupby([photos.dish_id, at_site], sort=False))
+
+
+class _Distances:
+    """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`, `features` 1 - cosine or None."""
+
+    def __init__(self, part: pd.DataFrame, features: Features | None):
+        self.plain, turned = hamming(part.phash, part.phash), hamming(part.phash, part.phash_mirrored)
+        self.turned = np.minimum(turned, turned.T)
+        self.bits = np.minimum(self.plain, self.turned)
+        self.features = None
+        if features:
+            width = len(next(iter(features.values())))
+            vectors = np.stack([features.get(image_id, np.full(width, np.nan)) for image_id in part.image_id])
+            self.features = np.clip(1 - vectors @ vectors.T, 0, 2)
+
+
+def _in_limits(far: _Distances, max_hamming: int, min_cosine: float) -> np.ndarray:
+    """(n, n) distance in units of the pair's limit: near-duplicates are at most 1 apart."""
+    units = far.bits / np.maximum(_limits(far.bits, max_hamming, CERTAIN), 1e-9)
+    if far.features is not None:
+        by_features = far.features / np.maximum(_limits(far.features, 1 - min_cosine, 0.0), 1e-9)
+        units = np.where(far.bits <= LOOSE * max_hamming, np.fmin(units, by_features), units)
+    np.fill_diagonal(units, 0)
+    return units
+
+
+def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
+    """(n, n): what both photos of a pair allow."""
+    if len(distances) < FEW:
+        return np.full(distances.shape, float(limit))
+    own = np.clip(ALIKE_SHARE * np.nanmedian(distances, axis=1), min(certain, limit), limit)
+    return np.minimum(own[:, None], own[None, :])
+
+
+def _clusters(units: np.ndarray) -> np.ndarray:
+    """A cluster number per photo by complete linkage at 1."""
+    return fcluster(linkage(squareform(units, checks=False), "complete"), 1.0, "distance") if len(units) > 1 else np.zeros(len(units), int)
+
+
+def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
+    """Connected components of: same cluster, same frame, same bytes. (n,)"""
+    n = len(part)
+    columns = [clusters, pd.factorize(part.sha256)[0], pd.factorize(part.frame.where(part.frame != ""))[0]]
+    photos, marks, offset = [], [], n
+    for column in columns:
+        known = np.flatnonzero(column >= 0)
+        photos.append(known)
+        marks.append(column[known] + offset)
+        offset += int(column.max(initial=0)) + 1
+    edges = np.concatenate(photos), np.concatenate(marks)
+    return connected_components(coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False)[1][:n]
+
+
+def _pairs_of(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
+    group, frame = part.group_id.to_numpy(), part.frame.to_numpy()
+    a, b = np.triu_indices(len(part), 1)
+    together, units = group[a] == group[b], _in_limits(far, max_hamming, min_cosine)[a, b]
+    apart = np.flatnonzero(~together & (units <= OUTSIDE))
+    chosen = np.concatenate([np.flatnonzero(together), apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]]])
+    a, b, together, units = a[chosen], b[chosen], together[chosen], units[chosen]
+    made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined=together)
+    beyond = (made.distance > max_hamming).to_numpy()
+    if far.features is not None:
+        close = beyond & (far.features[a, b] <= 1 - min_cosine)
+        made.loc[close, "by"], made.loc[close, "distance"] = "features", far.features[a, b][close].round(4)
+    same_frame = (frame[a] == frame[b]) & (frame[a] != "")
+    made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[together & (units > 1)]
+    return made
+
+
+def _rows(photos: pd.DataFrame, a: np.ndarray, b: np.ndarray, plain: np.ndarray, turned: np.ndarray, joined: Any = False) -> pd.DataFrame:
+    named = {
+        f"{name}_{side}": photos[column].to_numpy()[rows]
+        for name, column in (("image_id", "image_id"), ("path", "path"), ("dish", "dish_id"))
+        for side, rows in (("a", a), ("b", b))
+    }
+    sha = photos.sha256.to_numpy()
+    by = np.where(sha[a] == sha[b], "bytes", np.where(plain <= turned, "hash", "mirrored hash"))
+    table = pd.DataFrame({**named, "by": by.astype(object), "distance": np.minimum(plain, turned).astype(float), "joined": joined})
+    return table[list(PAIR_COLUMNS)]

@@ -1,28 +1,79 @@
-"""The split, made once for all later stages: by group, per dish, seeded."""
+"""The split, made once for all later stages: by group, per dish, seeded; held-out and given photos keep their place."""
 
 import hashlib
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 import pandas as pd
 
 SPLITS = ("train", "validation", "test")
+HELD_OUT = "held_out"
+SITE_PREFIX = "site:"
+REJECTED = ("path", "reason", "detail")
 
 
-def assign(photos: pd.DataFrame, *, test_share: float, validation_share: float, seed: int) -> pd.Series:
-    """`train`, `validation` or `test` for photos without a split; those of outside sites keep theirs.
+def assign(photos: pd.DataFrame, *, test_share: float, validation_share: float, seed: int, train_only: Sequence[str] = ()) -> pd.Series:
+    """`train`, `validation` or `test` for photos without a split; the others (sites, held out, given) keep theirs.
 
     Whole groups are dealt, dish by dish: first to test until it has its share of the dish's photos, then to
-    validation. Groups larger than the test share come last, the largest to training. The rule for small dishes: 1 group trains only; 2 groups give one to test; from 3 on all three splits
-    get at least one (a split with share 0 gets none). Raises ValueError for shares that leave nothing to train on.
+    validation. Groups larger than the test share come last, the largest to training. The rule for small dishes: 1 group
+    trains only; 2 groups give one to test; from 3 on all three splits get at least one (a split with share 0 gets none).
+    A split that was given (by folders train/ val/ test/) gets nothing more. `train_only`: image_ids whose groups train
+    in any case. Raises ValueError for shares that leave nothing to train on.
     """
     if test_share < 0 or validation_share < 0 or test_share + validation_share >= 0.9:
         raise ValueError(f"test_share {test_share} and validation_share {validation_share} must be >= 0 and together below 0.9")
     split = photos.split.copy()
-    for _, dish in photos[photos.split == ""].groupby("dish_id", sort=True):
-        sizes = dish.groupby("group_id").size()
-        order = _order(sizes, max(1, round(test_share * len(dish))), seed)
-        dealt = _deal([int(sizes[group]) for group in order], test_share, validation_share)
-        split.loc[dish.index] = dish.group_id.map(dict(zip(order, dealt, strict=True)))
+    given = set(split) & set(SPLITS)
+    shares = (0.0 if "test" in given else test_share, 0.0 if "validation" in given else validation_share)
+    groups_to_train = set(photos.group_id[photos.image_id.isin(set(train_only))])
+    for _, dish in photos[_to_deal(split, given)].groupby("dish_id", sort=True):
+        free = dish[~dish.group_id.isin(groups_to_train)]
+        sizes = free.groupby("group_id").size()
+        order = _order(sizes, max(1, round(shares[0] * len(dish))), seed)
+        dealt = _deal([int(sizes[group]) for group in order], *shares, len(dish) - len(free))
+        split.loc[dish.index] = dish.group_id.map(dict(zip(order, dealt, strict=True))).fillna("train")
     return split
+
+
+def hold_out(photos: pd.DataFrame, *, sites: Sequence[str] = (), dates: Sequence[str] = (), dishes: Sequence[str] = ()) -> pd.Series:
+    """The split column with `held_out` for whole groups that hold a photo of one of these sites, dates or dishes.
+
+    `sites`: as folder names give them (HGD); `dates`: beginnings of YYYY-MM-DD (2022-06 is a month); `dishes`: names,
+    with * and ?. Raises ValueError naming an entry that no photo has: a misspelt hold-out would train on what it keeps.
+    """
+    free = photos.split.eq("")
+    hit = pd.Series(False, index=photos.index)
+    for key, wanted, column, matches in (
+        ("hold_out_sites", sites, "site", str.__eq__), ("hold_out_dates", dates, "taken_on", str.startswith), ("hold_out_dishes", dishes, "dish_id", fnmatchcase),
+    ):  # fmt: skip
+        for value in wanted:
+            here = free & photos[column].map(lambda text, value=value, matches=matches: bool(text) and matches(text, value))
+            if not here.any():
+                known = ", ".join(sorted(set(photos.loc[free, column]) - {""})[:8]) or "none"
+                raise ValueError(f"{key}: no photo of {value!r}; the photos have {known}")
+            hit |= here
+    groups = set(photos.group_id[hit])
+    return photos.split.mask(free & photos.group_id.isin(groups), HELD_OUT)
+
+
+def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows) where given splits share a group: the photo outside training goes, of validation and test that of validation."""
+    own = photos[photos.split.isin(SPLITS)]
+    keeper = {"train": 0, "test": 1, "validation": 2}
+    rank = own.split.map(keeper)
+    best = rank.groupby(own.group_id).transform("min")
+    out = own[rank > best]
+    twins = own[rank == best].drop_duplicates("group_id").set_index("group_id").path
+    rows = [
+        (
+            row.path,
+            "in two splits",
+            f"the same picture (or frame) as {twins[row.group_id]}, which is given as {own.split[own.path == twins[row.group_id]].iloc[0]}",
+        )
+        for row in out.itertuples()
+    ]
+    return photos.drop(out.index).reset_index(drop=True), pd.DataFrame(rows, columns=REJECTED)
 
 
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
@@ -32,19 +83,27 @@ def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     return table[(table == 0).any(axis=1)]
 
 
+def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:
+    """Photos without a split, and with given ones the training photos from which a missing split is taken."""
+    missing = given and set(SPLITS) - given
+    return split.eq("") | (split.eq("train") if missing else False)
+
+
 def _order(sizes: pd.Series, limit: int, seed: int) -> list[str]:
     """Group ids in seeded order; those with more than `limit` photos last, by size, so that none of them fills the test."""
     return sorted(sizes.index, key=lambda group: (sizes[group] if sizes[group] > limit else 0, hashlib.sha256(f"{seed}|{group}".encode()).digest()))
 
 
-def _deal(sizes: list[int], test_share: float, validation_share: float) -> list[str]:
-    total, dealt = sum(sizes), []
-    counts, kept_back = dict.fromkeys(SPLITS, 0), 2 if validation_share and len(sizes) > 2 else 1
+def _deal(sizes: list[int], test_share: float, validation_share: float, training: int = 0) -> list[str]:
+    """A split per group, in order; `training` photos of the dish train already."""
+    total, dealt = sum(sizes) + training, []
+    counts, groups = dict.fromkeys(SPLITS, 0), len(sizes) + (training > 0)
+    kept_back = (2 if validation_share and groups > 2 else 1) - (training > 0)
     for place, size in enumerate(sizes):
         left = len(sizes) - place
         if test_share and counts["test"] < max(1, round(test_share * total)) and left > kept_back:
             choice = "test"
-        elif validation_share and counts["validation"] < max(1, round(validation_share * total)) and left > 1 and len(sizes) > 2:
+        elif validation_share and counts["validation"] < max(1, round(validation_share * total)) and left + (training > 0) > 1 and groups > 2:
             choice = "validation"
         else:
             choice = "train"

@@ -1,6 +1,7 @@
 """The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,25 +36,27 @@ def load_rgb(
     """
     if isinstance(source, Image.Image):
         return _to_rgb(ImageOps.exif_transpose(source))
-    image = _open(source)
-    width, height = image.size
-    if width * height > max_image_pixels:
-        image.close()
-        raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
-    if draft_size and image.format == "JPEG":
-        image.draft(None, draft_size)
+    return _decode(_open(source), draft_size, max_image_pixels)
+
+
+def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS) -> tuple[tuple[int, int], Image.Image]:
+    """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last bit, once.
+
+    `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but not computed. Raises
+    `ImageError`.
+    """
+    image = _open(content)
     try:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
-        raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
+        size = _upright_size(image)
+    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
+        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
+    return size, _decode(image, draft_size, max_image_pixels, "L", _to_grey)
 
 
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
     with _open(source) as image:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return image.size[::-1] if turned else image.size
+        return _upright_size(image)
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
@@ -63,6 +66,31 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
     buffer = io.BytesIO()
     copy.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else image.size
+
+
+def _decode(
+    image: Image.Image,
+    draft_size: tuple[int, int] | None,
+    max_image_pixels: int,
+    draft_mode: str | None = None,
+    convert: Callable[[Image.Image], Image.Image] | None = None,
+) -> Image.Image:
+    """The whole photo, upright and converted (to RGB by default); `draft_mode` is what a JPEG's decoder is asked for."""
+    width, height = image.size
+    if width * height > max_image_pixels:
+        image.close()
+        raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
+    if draft_size and image.format == "JPEG":
+        image.draft(draft_mode, draft_size)
+    try:
+        image.load()
+        return (convert or _to_rgb)(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
+        raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
 def _open(source: str | Path | bytes) -> Image.Image:
@@ -84,6 +112,10 @@ def _open(source: str | Path | bytes) -> Image.Image:
         if isinstance(error, ImageError):
             raise
         raise ImageError("damaged", str(error)) from None
+
+
+def _to_grey(image: Image.Image) -> Image.Image:
+    return image if image.mode == "L" and "transparency" not in image.info else _to_rgb(image).convert("L")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

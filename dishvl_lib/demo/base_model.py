@@ -23,7 +23,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from dishvl_lib.core import questions, records
 from dishvl_lib.vlm import inputs, qwen
 
-VERSION = 5
+VERSION = 6
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
@@ -178,7 +178,7 @@ class NameTexts:
     def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
         """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens would stand."""
         samples, blends = [], []
-        entries = 2 + int(19 * self.rng.random() ** 1.5)  # one size for the batch: nothing is padded
+        entries = 2 + int(19 * self.rng.random())  # one size for the batch: nothing is padded
         for _ in range(size):
             index = int(self.rng.integers(len(self.names)))
             height, width = self.grids[self.rng.integers(len(self.grids))]

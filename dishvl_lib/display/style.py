@@ -26,5 +26,7 @@ CARD_CSS = """
 .dishvl .scores i{display:inline-block;height:9px;background:#9db4c8}.dishvl .scores .truth td:first-child{font-weight:bold}
 .dishvl .cell{display:flex;align-items:center;justify-content:center;gap:6px;color:#777}
 .dishvl .cell img,.dishvl .cell .nophoto{width:84px;height:84px;object-fit:cover;border-radius:3px}
+.dishvl .facts td{padding:1px 10px 1px 0;font-size:13px;text-align:left;vertical-align:top}.dishvl .facts td:first-child{color:#777;white-space:nowrap}
+.dishvl .facts .differs td:last-child{background:#f6e7c8}
 .dishvl .badge{background:#f6e7c8;border-radius:4px;padding:2px 8px;font-size:13px}
 """.strip()

@@ -19,7 +19,14 @@ _ENGLISH_CHINESE = {
     "difference": "差值", "answers that are no dish's name": "不是菜名的回答", "the truth but for punctuation": "仅标点或空白不同",
     "nothing to show": "没有可显示的内容", "no such answers": "没有这样的回答", "same questions": "共同题数", "costs": "费用", "seconds": "秒",
     "generated offline": "本页离线可用，不访问网络。", "registered photos of": "训练照片：", "photos of this pair": "这一对的题目照片", "others": "其他",
-    "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
+    "same_name": "多道菜同名", "two_names": "一道菜两个名字", "not_a_name": "不是菜名", "hint_disagrees": "与文件夹名不符", "annotators_disagree": "标注模型意见不一",
+    "votes_split": "各照片答案不一", "problem": "请求有问题", "same_photo": "两道菜有相同照片", "suspicion": "疑点", "evidence": "依据", "decided": "已决定",
+    "this name": "就用这个名字", "the same dish": "是同一道菜", "keep apart": "是两道菜", "leave out": "不是菜，剔除", "skip": "跳过", "name": "菜名",
+    "folders": "文件夹", "called by": "名称来源", "also called": "别名", "no card": "没有卡片", "photos": "张照片", "needs a name": "请先填写菜名",
+    "nothing to review": "没有需要核对的菜名", "written to": "已写入", "decision": "人工决定", "names_csv": "名称表", "annotators": "标注模型（一致）", "annotator": "标注模型",
+    "folder": "文件夹名", "cuisine": "菜系", "cooking_method": "烹饪方法", "ingredients": "食材", "calories": "热量（千卡/100克）", "serving_temperature": "食用温度",
+    "flavor": "口味", "nutrients": "营养", "is_vegetarian": "素食", "allergens": "过敏原", "color": "颜色", "shape": "形状", "associated_festival": "节日",
+    "difficulty": "难度", "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
 }  # fmt: skip
 
 
@@ -28,6 +35,17 @@ HOW_TO_READ = {
           "Majority: always the name that is most often true. An answer that is missing counts as wrong.",
     "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
           "多数类水平：总是回答最常为真的菜名。没有回答算答错。",
+}  # fmt: skip
+
+QUESTIONS = {
+    "same_name": ("One dish, or two that look alike? The same name for both makes them one.", "是同一道菜，还是两道相似的菜？两边用同一个名字就会合并。"),
+    "two_names": ("Are these one dish under two names?", "这是一道菜的两个名字吗？"),
+    "not_a_name": ("What is this dish called?", "这道菜叫什么？"),
+    "hint_disagrees": ("The folder says another dish than the annotators. Who is right?", "文件夹名与标注模型的回答不同，哪个对？"),
+    "annotators_disagree": ("The annotators give different names. Which one is right?", "标注模型给出的名字不同，哪个对？"),
+    "votes_split": ("Photos of one dish were named differently. Do all of them belong here?", "同一道菜的照片得到了不同名字，它们都属于这道菜吗？"),
+    "problem": ("A request failed. Is the name right?", "有请求失败，菜名对吗？"),
+    "same_photo": ("Two dishes share a photo. Are they one dish?", "两道菜有相同的照片，是同一道菜吗？"),
 }  # fmt: skip
 
 
@@ -42,6 +60,14 @@ class Words:
     def __call__(self, english: str) -> str:
         chinese = NOT_ANSWERS.get(english) or _ENGLISH_CHINESE[english]
         return chinese if self.language == "zh" else english
+
+    def known(self, english: object) -> str:
+        """The word in the language asked for, or the text itself where the dictionary does not have it."""
+        return self(english) if english in _ENGLISH_CHINESE else str(english)
+
+    def question(self, suspicion: str) -> str:
+        """What a person is asked about a suspicion of the names; '' for an unknown one."""
+        return QUESTIONS.get(suspicion, ("", ""))[self.language == "zh"]
 
     def answer(self, answer: object) -> str:
         """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated, names never."""

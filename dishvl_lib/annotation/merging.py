@@ -1,0 +1,82 @@
+"""Which dishes are one, and which folders of one dish are two: what becomes of records and of the catalogue."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from dishvl_lib.core import names
+
+TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
+
+
+class MergeError(ValueError):
+    """Dishes that cannot be merged without spoiling the test; the message names the photos."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A dish before merging: its record, and whether people keep it apart from all others."""
+
+    record: dict[str, Any]
+    apart: bool
+
+
+def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> pd.DataFrame:
+    """The photos, of which those in folders that decisions call otherwise than the rest of their dish are dishes of their own.
+
+    `own`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with the folder of that name, or
+    else with the decision of that name or of the most photos; the others get their first folder's name as dish_id.
+    """
+    named = photos.folder[own].map(decided).dropna().map(names.normalise)
+    several = named.groupby(photos.dish_id[named.index]).nunique()
+    photos = photos.copy()
+    for dish_id in several.index[several > 1]:
+        part = named[photos.dish_id[named.index] == dish_id]
+        kept = [*part[photos.folder[part.index] == dish_id], *part[part == names.normalise(dish_id)], *part.mode()][0]
+        for _, rows in part[part != kept].groupby(part):
+            photos.loc[rows.index, "dish_id"] = photos.folder[rows.index].min()
+    return photos
+
+
+def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
+    """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one with the most photos comes first."""
+    found: dict[tuple[str, str], list[Member]] = {}
+    for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
+        name, decided = names.normalise(member.record["name"]), member.record["name_source"] == "decision"
+        joins = name and not member.apart and (decided or merge_all)
+        found.setdefault(("name", name) if joins else ("dish", member.record["dish_id"]), []).append(member)
+    return list(found.values())
+
+
+def joined(group: Sequence[Member]) -> dict[str, Any]:
+    """One record of a group: the first's dish_id, the most trusted name, the facts of the first that has a card."""
+    all_ = [member.record for member in group]
+    named, carded = min(all_, key=lambda one: TRUST.index(one["name_source"])), next((one for one in all_ if one["card"]), all_[0])
+    other_names = {alias for one in all_ for alias in (*one["aliases"], one["name"])}
+    return {
+        **all_[0],
+        "folders": sorted({folder for one in all_ for folder in one["folders"]}),
+        **{key: named[key] for key in ("name", "name_source")},
+        "aliases": sorted(other_names - {named["name"], ""}),
+        "n_images": sum(one["n_images"] for one in all_),
+        **{key: carded[key] for key in ("card", "introduction", "recipe")},
+        "source": [row for one in all_ for row in one["source"]],
+    }
+
+
+def relabelled(photos: pd.DataFrame, own: pd.Series, grouped: Sequence[Sequence[Member]]) -> pd.DataFrame:
+    """The photos under their dish's id after merging. Raises `MergeError` when a test photo would also be trained on."""
+    new_ids = {member.record["dish_id"]: group[0].record["dish_id"] for group in grouped for member in group[1:]}
+    photos = photos.assign(dish_id=photos.dish_id.where(~own, photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))))
+    for column in ("group_id", "sha256"):
+        splits = photos[own].groupby(column).split.nunique()
+        torn = photos[own & photos[column].isin(splits.index[splits > 1])].sort_values([column, "path"])
+        if len(torn):
+            where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
+            raise MergeError(
+                f"photos with one {column} would lie in two splits: {where}; mark all but one as 'photo bad' in decisions/photos.csv, "
+                "or keep their dishes apart (action keep_apart) in decisions/names.csv"
+            )
+    return photos

@@ -1,0 +1,143 @@
+"""Looking at every photo once: is it whole, how large, what bytes, what hashes, how sharp. A killed scan goes on.
+
+What was seen is kept per photo folder under the file's path, size and times, so that a second scan (another threshold,
+another split, a rehearsal) decodes only files that are new or were touched.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from PIL import Image
+from tqdm.auto import tqdm
+
+from dishvl_lib.annotation import hashes
+from dishvl_lib.annotation.layout import Found, Refused, printable, relative_path
+from dishvl_lib.core import images
+
+VERSION = 1  # of what is kept: another hash or draft size makes old entries worthless
+MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
+DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
+# Refusals that another look may lift: rights, disks and links change without the file changing.
+PASSING = ("unreadable", "missing")
+CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
+
+
+def examine(found: Sequence[Found], image_root: Path, workers: int, cache: Path | None = None) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
+    """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the order of `found`.
+
+    Each photo is decoded to its last bit in one of `workers` threads. `cache`: a folder where results are kept; None
+    keeps nothing. Shows progress with ETA for more than a few thousand photos.
+    """
+    seen = _Seen(cache, image_root)
+    whole, left_out = [], []
+    try:
+        for one, looked in tqdm(_look_at_all(found, seen, workers), total=len(found), desc="photos", mininterval=10, disable=len(found) < 5000):
+            if "reason" in looked:
+                left_out.append((relative_path(one.file, image_root), looked["reason"], looked["detail"]))
+            else:
+                whole.append((one, looked))
+    finally:
+        seen.close()
+    return whole, left_out
+
+
+def look(file: Path) -> dict[str, Any]:
+    """What a scan keeps of one photo, or {reason, detail} when it cannot be used."""
+    try:
+        content = file.read_bytes()
+        (width, height), grey = images.examine(content, DRAFT)
+    except images.ImageError as error:
+        return {"reason": error.reason, "detail": printable(error.detail)}
+    except FileNotFoundError:
+        return {"reason": "missing", "detail": "there is no such file (any more), or a link leads nowhere"}
+    except OSError as error:
+        return {"reason": "unreadable", "detail": error.strerror or str(error)}
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        detail = f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
+        return {"reason": "too narrow", "detail": detail}
+    phash, mirrored = hashes.perceptual_hashes(grey)
+    return {
+        "width": width,
+        "height": height,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "phash": phash,
+        "phash_mirrored": mirrored,
+        "sharpness": sharpness(grey),
+    }
+
+
+def sharpness(grey: Image.Image) -> float:
+    """Mean squared difference of pixels two apart, in both directions, at 120 x 120 (Brenner et al. 1976): small out of focus."""
+    pixels = np.asarray(grey.resize(DRAFT, Image.Resampling.BOX), dtype=np.float32)
+    across, down = (pixels[:, 2:] - pixels[:, :-2]).ravel(), (pixels[2:] - pixels[:-2]).ravel()
+    return round(float(across @ across / across.size + down @ down / down.size), 1)
+
+
+def _look_at_all(found: Sequence[Found], seen: "_Seen", workers: int) -> Iterator[tuple[Found, dict[str, Any]]]:
+    rest = iter(found)
+    with ThreadPoolExecutor(workers) as pool:
+        while part := list(islice(rest, CHUNK)):
+            for one, (looked, news) in zip(part, pool.map(seen.look, part), strict=True):
+                seen.keep(news)
+                yield one, looked
+            seen.flush()
+
+
+class _Seen:
+    """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last line of a path counts."""
+
+    def __init__(self, folder: Path | None, image_root: Path):
+        self.root, self.kept = Path(image_root), {}
+        self.file: TextIO | None = None
+        if folder:
+            name = hashlib.sha256(str(self.root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+            self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
+
+    def look(self, one: Found) -> tuple[dict[str, Any], list | None]:
+        """(what is known of the photo, the line to keep when it is new)."""
+        path, stamp = relative_path(one.file, self.root), _stamp(one.file)
+        kept = self.kept.get(path)
+        if kept and kept[0] == stamp:
+            return kept[1], None
+        looked = look(one.file)
+        return looked, [path, stamp, looked] if stamp and looked.get("reason") not in PASSING else None
+
+    def keep(self, news: list | None) -> None:
+        if news and self.file:
+            self.file.write(json.dumps(news, ensure_ascii=False) + "\n")
+
+    def flush(self) -> None:
+        if self.file:
+            self.file.flush()
+
+    def close(self) -> None:
+        if self.file:
+            self.file.close()
+
+    def _open(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text("utf-8").split("\n") if path.exists() else []
+        for line in lines:
+            try:
+                place, stamp, looked = json.loads(line)
+            except ValueError:
+                continue  # empty, or cut short by a kill: its photo is looked at again
+            self.kept[place] = stamp, looked
+        self.file = open(path, "a", encoding="utf-8")
+        if lines[-1:] not in ([], [""]):
+            self.file.write("\n")  # the line that was cut short must not swallow the next
+
+
+def _stamp(file: Path) -> list[int] | None:
+    try:
+        status = os.stat(file)
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -1,0 +1,178 @@
+"""What a person should look at before the names are trusted: one row per suspicion, the most urgent first."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.annotation import alike
+from dishvl_lib.annotation.given_names import Given
+from dishvl_lib.core import names, records
+
+COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
+BY_PEOPLE = ("decision", "names_csv")
+NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
+PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """One row of the review; strength 0..1 orders it among the others."""
+
+    dish: Mapping[str, Any]
+    kind: str
+    strength: float
+    evidence: str
+    other: str = ""
+
+
+def question(kind: str, other: str = "") -> str:
+    """What a decision about a suspicion notes, and what `review` of a dish says."""
+    return f"{kind}: {other}" if other else kind
+
+
+def review(
+    dishes: Sequence[Mapping[str, Any]],
+    own: pd.DataFrame,
+    given: Given,
+    *,
+    same_name: str,
+    features: Mapping[str, np.ndarray] | None = None,
+    pairs: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes; `own`: their photos (image_id, path,
+    dish_id, group_id, split); features, pairs: as in `audit.settle`."""
+    found = [*_same_names(dishes, given, same_name), *(one for dish in dishes for one in _of_one(dish, given))]
+    found += [*_two_names(dishes, own, given, features), *_same_photos(dishes, own, given, pairs)]
+    ordered = sorted(found, key=lambda one: (one.kind != "same_name", -one.strength, -one.dish["n_images"], one.dish["dish_id"], one.other))
+    rows = [(one.dish["dish_id"], one.dish["name"], one.kind, one.other, one.evidence, one.dish["n_images"]) for one in ordered]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dict[str, Any]]:
+    """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first suspicion in which the dish stands."""
+    said: dict[str, str] = {}
+    for row in found.itertuples():
+        said.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
+        if row.other_dish:
+            said.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
+    for alike_named in _by_name(dishes):
+        for dish in alike_named:
+            said[dish["dish_id"]] = question("same_name", ", ".join(other["dish_id"] for other in alike_named if other is not dish))
+    return [{**dish, "review": said.get(dish["dish_id"], "")} for dish in dishes]
+
+
+def not_a_name(name: str) -> str:
+    """Why a name that nobody vouches for cannot be a dish's, in one clause; '' when it can."""
+    return names.problem_with(name) or names.not_a_dish(name)
+
+
+def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The dishes that share a normalised name, most photos first."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for dish in sorted(dishes, key=lambda one: (-one["n_images"], one["dish_id"])):
+        found.setdefault(names.normalise(dish["name"]), []).append(dish)
+    return [group for name, group in found.items() if name and len(group) > 1]
+
+
+def _same_names(dishes: Sequence[Mapping[str, Any]], given: Given, same_name: str) -> Iterator[Suspicion]:
+    """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n (n - 1) / 2."""
+    for first, *others in _by_name(dishes):
+        for other in others:
+            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint((*first["folders"], *other["folders"]))
+            said = f"kept apart: {NEEDS_NAME}" if apart else f"{NEEDS_NAME}, or both the same: one dish"
+            yield Suspicion(first, "same_name", 0.5 if apart else 1.0, f"both are called {first['name']}; {said}", other["dish_id"])
+
+
+def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+    """Suspicions about one dish alone. What people named is not questioned, except where a menu cannot hold it."""
+    by_people = dish["name_source"] in BY_PEOPLE
+    yield from _not_names(dish, by_people)
+    yield from _given_names(dish, given)
+    if not by_people:
+        yield from _answers(dish)
+        yield from _hints(dish)
+    problems = [f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]]
+    if problems and not given.has_answer(dish["folders"], "problem"):
+        yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
+
+
+def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
+    problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
+    refused = [] if by_people else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
+    said = [f"{dish['name_source']}: {problem}"] if problem else []
+    said += [f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused]
+    if said:
+        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
+
+
+def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+    said = {folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed}
+    if dish["name_source"] == "names_csv" and len({names.normalise(name) for name in said.values()}) > 1:
+        listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
+        yield Suspicion(dish, "two_names", 0.9, f"names_csv gives folders of one dish two names: {listed}; the first was taken")
+
+
+def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+    said = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
+    listed = ", ".join(f"{annotator}: {name}" for annotator, name in said.items())
+    usable = [name for name in said.values() if not not_a_name(name)]
+    if len({names.normalise(name) for name in usable}) > 1:
+        yield Suspicion(dish, "annotators_disagree", 0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3, listed)
+    for row in dish["source"]:
+        if len({_meaning(name) for name in row["votes"]}) > 1:
+            counted = ", ".join(f"{name} {count}" for name, count in sorted(row["votes"].items(), key=lambda item: (-item[1], item[0])))
+            yield Suspicion(dish, "votes_split", 0.5, f"{row['annotator']}: {counted}")
+
+
+def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+    """A folder's name that is a dish's name and means another dish than the name that was settled on."""
+    hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
+    others = {hint: folder for folder, hint in hints.items() if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])}
+    if others:
+        akin = all(names.canonical(hint) in names.canonical(dish["name"]) or names.canonical(dish["name"]) in names.canonical(hint) for hint in others)
+        listed = ", ".join(f"folder {folder}: {hint}" for hint, folder in others.items())
+        yield Suspicion(dish, "hint_disagrees", 0.4 if akin else 0.6, f"{listed}; {dish['name_source']}: {dish['name']}")
+
+
+def _meaning(name: str) -> str:
+    return "".join(sorted(names.canonical(name)))
+
+
+def _two_names(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, features: Mapping[str, np.ndarray] | None) -> Iterator[Suspicion]:
+    photos = alike.photo_means([dish["dish_id"] for dish in dishes], own, features) if features is not None else None
+    for likeness in alike.pairs(dishes, photos):
+        one, other = sorted((dishes[likeness.i], dishes[likeness.j]), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
+        if not _answered(given, "two_names", one, other):
+            yield Suspicion(one, "two_names", likeness.strength, f"{one['name']} / {other['name']}: {likeness.evidence}", other["dish_id"])
+
+
+def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """True when a decision notes this question, or keeps one of the two apart without noting why: then from every dish."""
+    if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
+        return True
+    return any(given.has_answer(first["folders"], question(kind, second["dish_id"])) for first, second in ((one, other), (other, one)))
+
+
+def _same_photos(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None) -> Iterator[Suspicion]:
+    """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where they lie in two splits."""
+    if pairs is None or pairs.empty:
+        return
+    records.require_columns(pairs, PAIR_COLUMNS, "the pairs of near-duplicate photos")
+    photos, by_id = own.set_index("image_id"), {dish["dish_id"]: dish for dish in dishes}
+    known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
+    a, b = photos.loc[known.image_id_a], photos.loc[known.image_id_b]
+    sides = pd.DataFrame({"a": a.path.tolist(), "b": b.path.tolist(), "by": known.by.tolist(), "distance": known.distance.tolist()})
+    sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
+    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (a.split.to_numpy() != b.split.to_numpy())
+    for key, part in sides[asked].groupby("dishes", sort=False):
+        one, other = sorted((by_id[dish_id] for dish_id in key), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
+        if one is other or not _answered(given, "same_photo", one, other):
+            yield Suspicion(one, "same_photo", 0.9, _photo_evidence(part), "" if one is other else other["dish_id"])
+
+
+def _photo_evidence(part: pd.DataFrame) -> str:
+    closest = part.sort_values(["distance", "a", "b"]).iloc[0]
+    return f"{len(part)} pair{'s' if len(part) > 1 else ''} of near-duplicate photos: {closest.a} = {closest.b} ({closest.by}, distance {closest.distance})"

@@ -1,0 +1,90 @@
+"""Which files are photos of which dish: class folders, given splits over them, and lists."""
+
+import pytest
+from toys import fill, jpeg
+
+from dishvl_lib.annotation import layout
+
+
+def write(path, text):
+    path.write_text(text, "utf-8")
+    return path
+
+
+def told(found, root):
+    return {layout.relative_path(one.file, root): (one.folder, one.split) for one in found}
+
+
+@pytest.mark.parametrize("names, expected", [
+    (("train", "val", "test"), {"train": "train", "val": "validation", "test": "test"}),
+    (("Train", "validation"), {"Train": "train", "validation": "validation"}),
+    (("train", "test", ".git"), {"train": "train", "test": "test"}),
+    (("train",), {}), (("val", "test"), {}), (("train", "val", "valid"), {}), (("train", "test", "红烧鱼"), {}), ((), {}),
+])  # fmt: skip
+def test_folders_that_are_splits(tmp_path, names, expected):
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert layout.given_splits(tmp_path) == expected
+
+
+def test_splits_over_class_folders(tmp_path):
+    fill(tmp_path, {"train/红烧鱼": 1, "val/红烧鱼": 1, "test/土豆丝": 1})
+    (tmp_path / "train" / "loose.jpg").write_bytes(jpeg(9))
+    found, left_out = layout.list_photos(tmp_path)
+    assert told(found, tmp_path) == {
+        "train/红烧鱼/0.jpg": ("红烧鱼", "train"),
+        "val/红烧鱼/0.jpg": ("红烧鱼", "validation"),
+        "test/土豆丝/0.jpg": ("土豆丝", "test"),
+    }
+    assert left_out == [("train/loose.jpg", "not in a dish folder", "it lies beside the dish folders")]
+
+
+def test_a_dish_called_test_is_a_dish(tmp_path):
+    fill(tmp_path, {"test": 1, "红烧鱼": 1})
+    assert told(layout.list_photos(tmp_path)[0], tmp_path) == {"test/0.jpg": ("test", ""), "红烧鱼/0.jpg": ("红烧鱼", "")}
+
+
+def test_a_list_of_paths_and_labels(tmp_path):
+    fill(tmp_path, {"a": 3, "b": 1})
+    lines = [
+        "path,label,split",
+        "a/0.jpg,红烧鱼,train",
+        "a/1.jpg,红烧鱼,",
+        "b/0.jpg,土豆丝,val",
+        "a/0.jpg,红烧鱼,",
+        "a/2.jpg,红烧鱼,",
+        "a/2.jpg,土豆丝,",
+        ",x,",
+        "a/x.txt,y,",
+        "gone.jpg,y,",
+    ]
+    listed = write(tmp_path / "photos.csv", "\n".join(lines))
+    found, left_out = layout.list_photos(tmp_path, listed)
+    assert told(found, tmp_path) == {
+        "a/0.jpg": ("红烧鱼", "train"), "a/1.jpg": ("红烧鱼", ""), "b/0.jpg": ("土豆丝", "validation"), "gone.jpg": ("y", ""),
+    }  # fmt: skip
+    assert sorted(reason for _, reason, _ in left_out) == ["listed twice", "no path or label", "not a photo file", "two labels", "two labels"]
+    assert len(found) + len(left_out) == len(lines) - 1, "every line is a photo or has a reason"
+
+
+def test_a_list_names_photos_anywhere(tmp_path):
+    fill(tmp_path, {"far": 1})
+    (tmp_path / "root").mkdir()
+    listed = write(tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n")
+    found, left_out = layout.list_photos(tmp_path / "root", listed)
+    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"] and left_out[0][1] == "listed twice"
+
+
+@pytest.mark.parametrize("text, message", [
+    (None, "photos_csv: .*photos.csv is missing"), ("path,split\na,b\n", "no column label"), ("path,label,split\na.jpg,b,trian\n", "line 2: split 'trian' must be"),
+])  # fmt: skip
+def test_lists_that_cannot_be(tmp_path, text, message):
+    if text:
+        write(tmp_path / "photos.csv", text)
+    with pytest.raises(ValueError, match=message):
+        layout.list_photos(tmp_path, tmp_path / "photos.csv")
+
+
+def test_no_folder_is_said(tmp_path):
+    with pytest.raises(layout.CatalogError, match="image_root: no folder .*none; it must hold one folder"):
+        layout.list_photos(tmp_path / "none")

@@ -1,0 +1,102 @@
+"""A scan looks at every photo once: what it saw is kept, goes on after a kill, and is looked at again when the file changes."""
+
+import hashlib
+import os
+
+import pytest
+from PIL import Image
+from toys import encoded, fill, jpeg, picture, rotated
+
+from dishvl_lib.annotation import layout, scan
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """The files that were really looked at."""
+    seen, really = [], scan.look
+    monkeypatch.setattr(scan, "look", lambda file: seen.append(file.name) or really(file))
+    return seen
+
+
+@pytest.fixture
+def root(tmp_path):
+    fill(tmp_path / "p", {"a": 3, "b": 2})
+    return tmp_path / "p"
+
+
+def run(root, cache, workers=2):
+    return scan.examine(layout.list_photos(root)[0], root, workers, cache)
+
+
+def test_what_is_seen(root):
+    (root / "a" / "0.jpg").write_bytes(rotated(50, 6))
+    whole, left_out = run(root, None)
+    looked = {layout.relative_path(one.file, root): seen for one, seen in whole}["a/0.jpg"]
+    assert (looked["width"], looked["height"]) == (72, 96) and looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest() and left_out == []
+    assert set(looked) == {"width", "height", "sha256", "phash", "phash_mirrored", "sharpness"} and [one.file.name for one, _ in whole] == [
+        "0.jpg",
+        "1.jpg",
+        "2.jpg",
+        "0.jpg",
+        "1.jpg",
+    ]
+
+
+def test_a_second_scan_looks_at_new_and_changed_files_only(root, tmp_path, looks):
+    (root / "b" / "bad.jpg").write_bytes(b"<html>")
+    first = run(root, tmp_path / "cache")
+    assert len(looks) == 6
+    looks.clear()
+    assert run(root, tmp_path / "cache") == first and looks == []
+    (root / "a" / "1.jpg").write_bytes(jpeg(99))
+    (root / "b" / "new.jpg").write_bytes(jpeg(98))
+    again = run(root, tmp_path / "cache")
+    assert sorted(looks) == ["1.jpg", "new.jpg"] and len(again[0]) == 6 and again != first
+
+
+def test_a_killed_scan_goes_on_after_the_line_that_was_cut(root, tmp_path, looks):
+    first = run(root, tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_bytes()
+    kept.write_bytes(whole[: len(whole) * 2 // 3])
+    complete = kept.read_bytes().count(b"\n")
+    looks.clear()
+    assert run(root, tmp_path / "cache") == first and len(looks) == 5 - complete and 0 < complete < 5
+    looks.clear()
+    assert run(root, tmp_path / "cache") == first and looks == []
+
+
+def test_what_another_look_may_cure_is_not_kept(root, tmp_path, looks):
+    (root / "a" / "gone.jpg").symlink_to(tmp_path / "later.jpg")
+    assert [reason for _, reason, _ in run(root, tmp_path / "cache")[1]] == ["missing"]
+    (tmp_path / "later.jpg").write_bytes(jpeg(97))
+    assert len(run(root, tmp_path / "cache")[0]) == 6
+
+
+def test_names_with_odd_line_breaks_survive_the_cache(root, tmp_path, looks):
+    (root / "a" / "x\u2028y\n.jpg").write_bytes(jpeg(96))
+    first = run(root, tmp_path / "cache")
+    looks.clear()
+    assert run(root, tmp_path / "cache") == first and looks == []
+
+
+def test_many_chunks_and_workers_change_nothing(root, tmp_path, monkeypatch):
+    expected = run(root, None, workers=1)
+    monkeypatch.setattr(scan, "CHUNK", 2)
+    assert run(root, tmp_path / "cache", workers=4) == expected
+
+
+@pytest.mark.parametrize("content, reason", [
+    (b"", "empty"), (b"<html></html>", "not an image"), (encoded(picture(60, (400, 300)))[:3000], "damaged"),
+    (encoded(Image.new("RGB", (2000, 3)), "PNG"), "too narrow"), (encoded(Image.new("1", (12000, 12000)), "PNG"), "too large"),
+])  # fmt: skip
+def test_what_cannot_be_used(tmp_path, content, reason):
+    (tmp_path / "x.jpg").write_bytes(content)
+    looked = scan.look(tmp_path / "x.jpg")
+    assert looked["reason"] == reason and looked["detail"]
+
+
+def test_a_bomb_is_refused_from_its_header(tmp_path):
+    """17 kB that would unfold to 144 megapixels: refused without decoding."""
+    (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (12000, 12000)), "PNG"))
+    assert os.path.getsize(tmp_path / "bomb.png") < 40_000 and scan.look(tmp_path / "bomb.png")["reason"] == "too large"
