@@ -308,6 +308,19 @@ def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
     assert [one.value.name for one in answers] == list(map(str, range(40))) == [one.id for one in answers] and 3 <= most <= 6
 
 
+def test_of_equal_requests_one_is_sent_and_paid_for(journal):
+    def answer(_):
+        time.sleep(0.05)
+        return 200, completion(GOOD)
+
+    with Server(answer) as server:
+        one = endpoint(server)
+        asked = [Request(str(number), "the same", lambda: [{"role": "user", "content": "x"}], Dish) for number in range(8)]
+        answers = ask_all(one, asked, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
+    assert len(server.requests) == 1 and [one.id for one in answers] == list(map(str, range(8))) and all(one.value == Dish(**GOOD) for one in answers)
+    assert sum(one.cost for one in answers) == pytest.approx(0.0028)
+
+
 def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_made_is_put_aside(journal):
     made = []
 

@@ -4,7 +4,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import threading
 
 import pytest
 from pydantic import BaseModel, Field
@@ -214,10 +213,24 @@ def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monke
             raise BrokenPipeError
 
         server.desk.create = create_and_break
-        threading.excepthook = lambda _: None
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
         answers = ask(server, journal, *"ab")
     assert len(lost) == 1 and [one.value.name for one in answers] == list("ab") and server.batched == list("ab")
+
+
+def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
+    class Flaky(BatchDesk):
+        broken = 0
+
+        def show(self, batch_id):
+            self.broken += 1
+            if self.broken < 4:
+                raise BrokenPipeError
+            return super().show(batch_id)
+
+    with Provider(desk=Flaky) as server:
+        monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
+        assert ask(server, journal, "a")[0].value.name == "a" and server.desk.broken == 4 and server.batched == ["a"]
 
 
 def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journal):

@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -107,30 +108,47 @@ class _Asker:
         self.gate = Gate(endpoint.where, endpoint.concurrency, threshold=MAX_ATTEMPTS - 1, pace=pace, halt=halt, **limits)
         self.ladder = Ladder(endpoint, journal)
         self._lock, self._answered, self._refused = threading.Lock(), False, 0
+        self._locks, self._charged = defaultdict(threading.Lock), set()
         self._dearer = 1.0  # by how much this server counts more than our upper bound
 
     def ask(self, request: Request) -> Answer:
         """The answer, after one repair turn where it can help. Any error that stops the endpoint stops all threads."""
         try:
-            settled = [self._settle(request)]
+            settled = [self._settle_once(request)]
             if settled[0].outcome.next == outcomes.REPAIR:
-                settled.append(self._settle(requests.repair(request, settled[0].outcome.text, settled[0].outcome.problem)))
+                settled.append(self._settle_once(requests.repair(request, settled[0].outcome.text, settled[0].outcome.problem)))
         except Exception as error:
             self.halt.fail(error)
             raise
         return self._answer(request, settled)
 
-    def _answer(self, request: Request, settled: list[_Settled]) -> Answer:
-        last, paid = settled[-1].outcome, [self.journal.history(one.key, self.run) for one in settled]
-        usage = {name: sum(one.usage.get(name, 0) for one in paid) for name in ("prompt_tokens", "completion_tokens")}
-        problem = last.problem and f"{last.status}: {last.problem}"
-        return Answer(
-            request.id, last.status, last.value if last.status == "ok" else None, last.text, problem, sum(one.cost for one in paid), self.endpoint.currency,
-            usage, sum(one.seconds for one in paid), all(one.from_journal for one in settled),
-        )  # fmt: skip
-
-    def _settle(self, request: Request) -> _Settled:
+    def _settle_once(self, request: Request) -> _Settled:
+        """Of equal requests (two dishes with one card, say) one is sent and the others wait for its reply."""
         key = requests.key(self.endpoint, request)
+        with self._lock:
+            lock = self._locks[key]
+        with lock:
+            return self._settle(request, key)
+
+    def _answer(self, request: Request, settled: list[_Settled]) -> Answer:
+        last, taken = settled[-1].outcome, [self.journal.history(one.key, self.run) for one in settled]
+        with self._lock:
+            cost = sum(one.cost for one, its in zip(taken, settled, strict=True) if its.key not in self._charged)
+            self._charged |= {one.key for one in settled}
+        return Answer(
+            id=request.id,
+            status=last.status,
+            value=last.value if last.status == "ok" else None,
+            text=last.text,
+            problem=last.problem and f"{last.status}: {last.problem}",
+            cost=cost,
+            currency=self.endpoint.currency,
+            usage={name: sum(one.usage.get(name, 0) for one in taken) for name in ("prompt_tokens", "completion_tokens")},
+            seconds=sum(one.seconds for one in taken),
+            from_journal=all(one.from_journal for one in settled),
+        )
+
+    def _settle(self, request: Request, key: str) -> _Settled:
         stored = self.journal.history(key)
         if stored.body is not None:
             outcome = outcomes.judge(self.endpoint, Raw(stored.http_status, stored.body), request.schema)
