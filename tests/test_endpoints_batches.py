@@ -203,6 +203,17 @@ def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, mome
         journal.close()
 
 
+def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_have_been_paid(tmp_path):
+    with Provider() as server:
+        subprocess.run([sys.executable, "-c", KILLED, "while waiting", server.base_url, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+        server.desk.batches.clear()
+        journal = Journal(tmp_path / "j.sqlite")
+        before = journal.spent("r")["USD"]
+        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde") and len(server.desk.batches) == 1
+        assert journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE) and journal.open_batches("toy", "m") == []
+        journal.close()
+
+
 def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monkeypatch):
     with Provider() as server:
         create, lost = server.desk.create, []

@@ -98,6 +98,11 @@ def test_nothing_makes_the_judge_raise():
         assert found.status and found.next, number
 
 
+def test_half_characters_never_reach_a_file():
+    for found in (judge(200, json.dumps(reply("鱼\ud83d")), None), judge(200, json.dumps(reply('{"name": "鱼\\ud83d"}')))):
+        (found.text + str(found.value) + found.problem).encode("utf-8")
+
+
 def test_the_fields_that_do_not_fit_are_named():
     assert "calories" in judge(200, reply({"name": "鱼", "calories": 5000})).problem and "name" in judge(200, reply({})).problem
 

@@ -67,7 +67,7 @@ def ask_all(
     going on is of no use; everything received until then is in the journal.
     """
     asker, todo = _Asker(endpoint, journal, run, budget, pace, halt or Halt()), list(asked)
-    if endpoint.batch:
+    if endpoint.batch and todo:
         batches.collect(endpoint, todo, journal, asker.ladder, run=run, budget=budget, pace=pace, halt=asker.halt)
     with ThreadPoolExecutor(endpoint.concurrency) as pool, tqdm(total=len(todo), desc=label or endpoint.name, mininterval=10, disable=len(todo) < 200) as bar:
         futures = [pool.submit(asker.ask, one) for one in todo]

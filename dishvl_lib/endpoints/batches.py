@@ -146,23 +146,29 @@ class _Desk:
         return self.api.call("list its batches", lambda api: next((one for one in api.batches.list(limit=100) if (one.metadata or {}).get(MARK) == mark), None))
 
     def finish(self) -> None:
-        """Wait for each batch that is out and store its results. One that was never created gives back what was reserved for it."""
+        """Wait for each batch that is out and store its results. What was reserved for one that was never created is given back."""
         refusals: list[str] = []
         for one in self._open():
             batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
-            missing = dict(one["requests"])
-            paid = self._store(self._wait(batch_id), one, missing, refusals) if batch_id else 0.0
-            self._give_back(missing)
-            if one["run"] == self.run:
-                self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
-            self.journal.update_batch(one["mark"], "collected" if batch_id else "abandoned", batch_id)
+            batch = self._wait(batch_id) if batch_id else None
+            if batch or not batch_id:
+                self._settle(batch, one, refusals)
+            self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
         if refusals:
             raise EndpointError(refusals[0])
 
+    def _settle(self, batch: Any, one: dict[str, Any], refusals: list[str]) -> None:
+        missing = dict(one["requests"])
+        paid = self._store(batch, one, missing, refusals) if batch else 0.0
+        self._give_back(missing)
+        if one["run"] == self.run:
+            self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
+
     def _wait(self, batch_id: str) -> Any:
+        """The batch when it has ended; None when the provider does not know it (any more, or for this key): it may have been paid for."""
         while True:
-            batch = self.api.call("show a batch", lambda api: api.batches.retrieve(batch_id))
-            if batch.status in _ENDED:
+            batch = self.api.call("show a batch", lambda api: _known(api, batch_id))
+            if batch is None or batch.status in _ENDED:
                 return batch
             self.halt.wait(self.pace * POLL_S)
 
@@ -184,7 +190,7 @@ class _Desk:
         try:
             found = json.loads(line)
             response = found.get("response") or {}
-            body = json.dumps(response.get("body") or {"error": found.get("error")}, ensure_ascii=False)
+            body = json.dumps(response.get("body") or {"error": found.get("error")})
             return found["custom_id"], Raw(int(response.get("status_code") or 400), self.endpoint.hide(body), may_be_billed=False)
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", Raw(None, "")
@@ -211,3 +217,10 @@ class _Desk:
 def _rewound(file: Any) -> Any:
     file.seek(0)
     return file
+
+
+def _known(api: openai.OpenAI, batch_id: str) -> Any:
+    try:
+        return api.batches.retrieve(batch_id)
+    except openai.NotFoundError:
+        return None
