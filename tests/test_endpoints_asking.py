@@ -156,6 +156,15 @@ def test_too_fast_is_waited_out_longer_than_a_failure(journal):
     assert len(server.requests) == attempts.MAX_ATTEMPTS + 4
 
 
+def test_a_limit_that_does_not_pass_stops_the_run_instead_of_putting_all_dishes_aside(journal):
+    with (
+        Server(lambda _: error(429, "rate_limit", "requests per day")) as server,
+        pytest.raises(EndpointError, match="too fast .HTTP 429 rate_limit: requests per day.*lower requests"),
+    ):
+        ask(server, journal, *map(str, range(10)), concurrency=1)
+    assert len(server.requests) == attempts.MAX_TOO_FAST
+
+
 def test_pauses_grow_and_the_servers_wish_is_obeyed(journal, monkeypatch):
     waits = []
     monkeypatch.setattr(attempts.Halt, "wait", lambda self, seconds: waits.append(seconds / PACE) if seconds else None)

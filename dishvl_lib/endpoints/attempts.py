@@ -17,7 +17,7 @@ from dishvl_lib.endpoints.outcomes import Outcome
 from dishvl_lib.endpoints.requests import Ladder, Request
 
 MAX_ATTEMPTS = 5
-# Being told "too fast" costs nothing: it is waited out longer.
+# Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting dishes aside would hide.
 MAX_TOO_FAST = 30
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 # So many refusals before any answer: the parameters are wrong, not the requests.
@@ -61,7 +61,12 @@ class Sender:
             if outcome.next != outcomes.RETRY:
                 return outcome
             tries, too_fast = tries + (outcome.pressure != TOO_FAST), too_fast + (outcome.pressure == TOO_FAST)
-            if tries >= MAX_ATTEMPTS or too_fast >= MAX_TOO_FAST:
+            if too_fast >= MAX_TOO_FAST:
+                raise EndpointError(
+                    f"{self.endpoint.where}: one request was told {too_fast} times that it comes too fast ({outcome.problem}); "
+                    f"lower requests_per_minute or tokens_per_minute, or run again when the limit of the day has passed: nothing paid is lost"
+                )
+            if tries >= MAX_ATTEMPTS:
                 return outcome
             self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
 
