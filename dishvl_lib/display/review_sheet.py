@@ -1,7 +1,6 @@
 """The first suspicions of a review of names as one picture, for notebooks that run in batch."""
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,7 +57,13 @@ def _dish(sheet: Sheet, x: float, y: float, dish: Mapping[str, Any], book: Photo
 def _wrapped(text: str, columns: int) -> list[str]:
     """Lines of at most `columns`, where a Chinese character counts as two, broken at spaces where there are any."""
     lines = [""]
-    for word in textwrap.TextWrapper(width=columns // 2, break_on_hyphens=False).wrap(text):
-        joined = f"{lines[-1]} {word}".strip()
-        lines[-1:] = [joined] if width(joined) <= columns else [lines[-1], word]
+    for word in text.split():
+        if width(f"{lines[-1]} {word}".strip()) <= columns:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+            continue
+        lines.append("")
+        for char in word:
+            if width(lines[-1] + char) > columns:
+                lines.append("")
+            lines[-1] += char
     return [line for line in lines if line]

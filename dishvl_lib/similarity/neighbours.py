@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import intervals, records
+from dishvl_lib.core.names import normalise
 
 COLUMNS = ("dish_id", "group_id", "split")
 BLOCK_ROWS = 1024
@@ -146,8 +147,8 @@ def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[st
 
 
 def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray:
-    """(dishes, dishes) bool: the dish itself, and dishes that share its name."""
-    labels = np.array([(names or {}).get(dish) or f"\0{dish}" for dish in dishes])
+    """(dishes, dishes) bool: the dish itself, and dishes that share its name (as `core.names.normalise` compares them)."""
+    labels = np.array([normalise((names or {}).get(dish, "")) or f"\0{dish}" for dish in dishes])
     return (labels[:, None] == labels[None, :]) | np.eye(len(dishes), dtype=bool)
 
 
