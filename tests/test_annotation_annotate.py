@@ -3,7 +3,9 @@
 import base64
 import hashlib
 import json
+import os
 import threading
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -146,7 +148,7 @@ def test_both_annotators_are_asked_and_at_once(photos, tmp_path):
     assert [(row["dish_id"], row["annotator"], row["name"]) for row in rows] == [
         ("GX4_6", "a0", "二"), ("GX4_6", "a1", "一"), ("土豆丝", "a0", "二"), ("土豆丝", "a1", "一"),
     ]  # fmt: skip
-    assert len(one.requests) == len(two.requests) == 4
+    assert len(one.requests) == len(two.requests) == 3, "equal cards ask for equal texts: these are bought once"
 
 
 def test_an_annotator_that_cannot_go_on_stops_the_other(photos, tmp_path):
@@ -287,3 +289,20 @@ def test_what_was_paid_stands_beside_the_estimate(photos, tmp_path):
 
 def test_names_by_dish():
     assert annotate.names_by_dish([{"dish_id": "a", "name": "鱼"}, {"dish_id": "b", "name": "肉"}]) == {"a": "鱼", "b": "肉"}
+
+
+@pytest.mark.skipif(not os.environ.get("DISHVL_TEST_DATA"), reason="DISHVL_TEST_DATA is not set: no real photos")
+def test_real_photos_are_sent_whole_and_small(tmp_path):
+    root = Path(os.environ["DISHVL_TEST_DATA"]) / "zh_dishes10"
+    files = [path for folder in sorted(root.iterdir()) if folder.is_dir() for path in sorted(folder.iterdir())[:3]]
+    rows = [
+        {"image_id": path.name, "path": str(path.relative_to(root)), "dish_id": path.parent.name, "folder": path.parent.name, "split": "train"}
+        for path in files
+    ]
+    table = with_hashes(pd.DataFrame(rows).assign(typical=range(len(rows))), root)
+    with Server(lambda request: (200, completion(TEXTS if wanted(request) == "dish_texts" else CARD))) as server:
+        answers = annotate.ask_dishes(table, root, endpoints(server), tmp_path / "j.sqlite", run_name="r", budget={"USD": 1.0}, photos_per_dish=3)
+    sent = [photo_in(request) for request in server.requests if wanted(request) == "dish_card"]
+    assert len(answers) == 10 and len(sent) == 30 and all(max(one.size) <= 768 for one in sent) and not any(row["problems"] for row in answers)
+    originals = {path.relative_to(root).as_posix(): images.load_rgb(path) for path in files}
+    assert sorted(one.size for one in sent) == sorted(images.load_rgb(images.jpeg_bytes(one, 768)).size for one in originals.values())

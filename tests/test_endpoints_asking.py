@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 from toys import Server, completion
 
-from dishvl_lib.endpoints import asking, client
+from dishvl_lib.endpoints import attempts, client
 from dishvl_lib.endpoints.asking import ask_all
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError
@@ -138,28 +138,37 @@ def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
     with Server(lambda request: error(503, None) if request["messages"][0]["content"] == "bad" else (200, completion(GOOD))) as server:
         good, bad = ask(server, journal, "good", "bad", concurrency=1)
         assert (good.status, bad.status, bad.value) == ("ok", "failed", None) and "HTTP 503" in bad.problem
-        assert len(server.requests) == 1 + asking.MAX_ATTEMPTS
+        assert len(server.requests) == 1 + attempts.MAX_ATTEMPTS
         ask(server, journal, "bad")
-        assert len(server.requests) == 1 + 2 * asking.MAX_ATTEMPTS, "nothing was paid, so it is asked again"
+        assert len(server.requests) == 1 + 2 * attempts.MAX_ATTEMPTS, "nothing was paid, so it is asked again"
 
 
 def test_a_useless_reply_that_was_paid_for_again_and_again_is_not_bought_once_more(journal):
     with Server(lambda _: (200, completion("  "))) as server:
         first, second = ask(server, journal)[0], ask(server, journal)[0]
-    assert first.status == second.status == "empty" and len(server.requests) == asking.MAX_ATTEMPTS and first.cost == pytest.approx(5 * 0.0028) == second.cost
+    assert first.status == second.status == "empty" and len(server.requests) == attempts.MAX_ATTEMPTS and first.cost == pytest.approx(5 * 0.0028) == second.cost
     assert second.from_journal
 
 
 def test_too_fast_is_waited_out_longer_than_a_failure(journal):
-    with Server(replies(*[error(429, "rate_limit")] * (asking.MAX_ATTEMPTS + 3), (200, completion(GOOD)))) as server:
+    with Server(replies(*[error(429, "rate_limit")] * (attempts.MAX_ATTEMPTS + 3), (200, completion(GOOD)))) as server:
         assert ask(server, journal)[0].status == "ok"
-    assert len(server.requests) == asking.MAX_ATTEMPTS + 4
+    assert len(server.requests) == attempts.MAX_ATTEMPTS + 4
+
+
+def test_a_limit_that_does_not_pass_stops_the_run_instead_of_putting_all_dishes_aside(journal):
+    with (
+        Server(lambda _: error(429, "rate_limit", "requests per day")) as server,
+        pytest.raises(EndpointError, match="too fast .HTTP 429 rate_limit: requests per day.*lower requests"),
+    ):
+        ask(server, journal, *map(str, range(10)), concurrency=1)
+    assert len(server.requests) == attempts.MAX_TOO_FAST
 
 
 def test_pauses_grow_and_the_servers_wish_is_obeyed(journal, monkeypatch):
     waits = []
-    monkeypatch.setattr(asking.Halt, "wait", lambda self, seconds: waits.append(seconds / PACE) if seconds else None)
-    monkeypatch.setattr(asking.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(attempts.Halt, "wait", lambda self, seconds: waits.append(seconds / PACE) if seconds else None)
+    monkeypatch.setattr(attempts.random, "uniform", lambda low, high: high)
     with Server(lambda _: error(500, None)) as server:
         ask(server, journal, concurrency=8)
     assert waits == pytest.approx([0.5, 1.0, 2.0, 4.0])
@@ -306,6 +315,19 @@ def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
     with Server(answer) as server:
         answers = ask(server, journal, *map(str, range(40)), concurrency=6)
     assert [one.value.name for one in answers] == list(map(str, range(40))) == [one.id for one in answers] and 3 <= most <= 6
+
+
+def test_of_equal_requests_one_is_sent_and_paid_for(journal):
+    def answer(_):
+        time.sleep(0.05)
+        return 200, completion(GOOD)
+
+    with Server(answer) as server:
+        one = endpoint(server)
+        asked = [Request(str(number), "the same", lambda: [{"role": "user", "content": "x"}], Dish) for number in range(8)]
+        answers = ask_all(one, asked, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
+    assert len(server.requests) == 1 and [one.id for one in answers] == list(map(str, range(8))) and all(one.value == Dish(**GOOD) for one in answers)
+    assert sum(one.cost for one in answers) == pytest.approx(0.0028)
 
 
 def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_made_is_put_aside(journal):

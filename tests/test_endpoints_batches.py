@@ -4,7 +4,6 @@ import json
 import sqlite3
 import subprocess
 import sys
-import threading
 
 import pytest
 from pydantic import BaseModel, Field
@@ -204,6 +203,17 @@ def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, mome
         journal.close()
 
 
+def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_have_been_paid(tmp_path):
+    with Provider() as server:
+        subprocess.run([sys.executable, "-c", KILLED, "while waiting", server.base_url, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+        server.desk.batches.clear()
+        journal = Journal(tmp_path / "j.sqlite")
+        before = journal.spent("r")["USD"]
+        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde") and len(server.desk.batches) == 1
+        assert journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE) and journal.open_batches("toy", "m") == []
+        journal.close()
+
+
 def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monkeypatch):
     with Provider() as server:
         create, lost = server.desk.create, []
@@ -214,10 +224,24 @@ def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monke
             raise BrokenPipeError
 
         server.desk.create = create_and_break
-        threading.excepthook = lambda _: None
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
         answers = ask(server, journal, *"ab")
     assert len(lost) == 1 and [one.value.name for one in answers] == list("ab") and server.batched == list("ab")
+
+
+def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
+    class Flaky(BatchDesk):
+        broken = 0
+
+        def show(self, batch_id):
+            self.broken += 1
+            if self.broken < 4:
+                raise BrokenPipeError
+            return super().show(batch_id)
+
+    with Provider(desk=Flaky) as server:
+        monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
+        assert ask(server, journal, "a")[0].value.name == "a" and server.desk.broken == 4 and server.batched == ["a"]
 
 
 def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journal):

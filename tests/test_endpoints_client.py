@@ -108,11 +108,21 @@ def test_a_key_with_a_line_break_works_and_one_that_cannot_be_is_not_shown(monke
     ({"name": "a", "base_url": "u", "model": "m", "price_input": "2"}, "price_input must be float of at least 0, got '2'"),
     ({"name": "a", "base_url": "u", "model": "m", "price_output": float("nan")}, "price_output must be float"),
     ({"name": "a", "base_url": "u", "model": "m", "requests_per_minute": 1.5}, "requests_per_minute must be int"),
+    ({"name": "a", "base_url": "u", "model": 4.1}, "endpoint a: model must be text (in quotes), got 4.1"),
+    ({"name": "a", "base_url": "u", "model": "m", "batch": "yes"}, "batch must be true or false, got 'yes'"),
+    ({"name": "a", "base_url": "u", "model": "m", "parameters": {"stream": True}}, "parameters must be a mapping without messages, model, n, response_format, stream"),
+    ({"name": "a", "base_url": "u", "model": "m", "parameters": ["x"]}, "parameters must be a mapping"),
 ])  # fmt: skip
 def test_settings_are_checked(given, message):
     with pytest.raises(client.EndpointError) as caught:
         client.connect([given])
     assert message in str(caught.value)
+
+
+def test_a_key_in_the_place_of_its_variable_is_refused_and_not_shown():
+    with pytest.raises(client.EndpointError, match="api_key_env must be the name of an environment variable.*never the key itself") as caught:
+        endpoint(api_key_env=KEY)
+    assert KEY not in str(caught.value)
 
 
 def test_two_endpoints_of_one_name_are_refused():

@@ -156,6 +156,13 @@ def test_batches_are_noted_with_their_requests_and_found_until_collected(journal
     assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [("a", 1, "sent"), ("a", 2, "sent"), ("b", 1, "sent")]
 
 
+def test_what_cannot_be_stored_is_said_and_the_journal_goes_on(journal):
+    with pytest.raises(JournalError, match="cannot be written"):
+        settle(journal, intend(journal), body="鱼\ud83d")
+    settle(journal, intend(journal), body="good")
+    assert journal.history("k").body == "good"
+
+
 def test_a_file_that_is_no_journal_and_a_disk_that_refuses_are_said(tmp_path, journal):
     (tmp_path / "bad.sqlite").write_bytes(b"this is no database at all, not even a short one" * 30)
     with pytest.raises(JournalError, match="bad.sqlite cannot be opened .*move it aside"):

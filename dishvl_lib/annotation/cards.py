@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dishvl_lib.core.names import MAX_NAME_LENGTH, MENU_SEPARATOR
 
@@ -25,8 +25,14 @@ TEXTS_PROMPT = (
     f"{CARD_LINE}{{card}}"
 )
 
+
+def _without_blanks(value: Any) -> Any:
+    """A list without empty entries: a field that was left empty as asked is worth no repair turn."""
+    return [one for one in value if not isinstance(one, str) or one.strip()] if isinstance(value, list) else value
+
+
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
-Words = Annotated[list[Word], Field(max_length=40)]
+Words = Annotated[list[Word], BeforeValidator(_without_blanks), Field(max_length=40)]
 Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=40)]
 
 

@@ -7,7 +7,7 @@ run that was killed in between finds its batch by the mark instead of paying for
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +19,13 @@ from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Intent, Journal
 from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Ladder, Request
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
 ROUNDS = 4
-POLL_S, UPLOAD_S, CALL_TRIES, CALL_WAIT_S = 30.0, 900.0, 8, 2.0
+POLL_S, UPLOAD_S = 30.0, 900.0
 MARK = "dishvl"
-_NO_BATCHES = (404, 405, 501)
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -37,8 +37,9 @@ def collect(
     Batches that an earlier, killed run left behind are collected first. What expired or failed is submitted again, at
     most ROUNDS times in all. Raises `EndpointError` before anything is sent when the provider has no batches.
     """
-    desk = _Desk(endpoint, journal, ladder, run, budget, pace, halt or Halt(), {requests.key(endpoint, one): one for one in asked})
-    desk.call("list its batches", lambda api: api.batches.list(limit=1))
+    halt, by_key = halt or Halt(), {requests.key(endpoint, one): one for one in asked}
+    desk = _Desk(endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt))
+    desk.api.call("list its batches", lambda api: api.batches.list(limit=1))
     desk.finish()
     for _ in range(ROUNDS):
         desk.one_round()
@@ -60,6 +61,7 @@ class _Desk:
     pace: float
     halt: Halt
     asked: dict[str, Request]
+    api: Patience
     unanswered: set[str] = field(default_factory=set)
     why: str = ""
 
@@ -121,47 +123,52 @@ class _Desk:
         total = sum(one.reserved for one in intents)
         self.budget.settle(self.endpoint.currency, total, total)
         self.halt.check()
-        uploaded = self.call("upload a file", lambda api: api.files.create(file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S))
+        uploaded = self.api.call("upload a file", lambda api: api.files.create(file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S))
         self.halt.check()
         self.journal.update_batch(mark, "submitted", self._order(mark, uploaded.id).id)
 
     def _order(self, mark: str, file_id: str) -> Any:
         """Create the batch. Never tried again blindly: after an answer that was lost on the way it is looked for first."""
         order = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {MARK: mark}}
-        for _ in range(CALL_TRIES):
+        for number in range(CALL_TRIES):
             try:
                 return self.endpoint.client.batches.create(**order)
-            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-                self._pass_or_stop("create a batch", error)
-                self.halt.wait(self.pace * CALL_WAIT_S)
+            except PASSING as error:
+                self.api.wait_or_stop("create a batch", error, number)
                 if found := self._find(mark):
                     return found
             except openai.APIStatusError as error:
-                raise self._refused("create a batch", error) from None
+                raise self.api.refused("create a batch", error) from None
         raise EndpointError(f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; nothing paid is lost, run again later")
 
     def _find(self, mark: str) -> Any:
         """The provider's batch with this mark, or None."""
-        return self.call("list its batches", lambda api: next((one for one in api.batches.list(limit=100) if (one.metadata or {}).get(MARK) == mark), None))
+        return self.api.call("list its batches", lambda api: next((one for one in api.batches.list(limit=100) if (one.metadata or {}).get(MARK) == mark), None))
 
     def finish(self) -> None:
-        """Wait for each batch that is out and store its results. One that was never created gives back what was reserved for it."""
+        """Wait for each batch that is out and store its results. What was reserved for one that was never created is given back."""
         refusals: list[str] = []
         for one in self._open():
             batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
-            missing = dict(one["requests"])
-            paid = self._store(self._wait(batch_id), one, missing, refusals) if batch_id else 0.0
-            self._give_back(missing)
-            if one["run"] == self.run:
-                self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
-            self.journal.update_batch(one["mark"], "collected" if batch_id else "abandoned", batch_id)
+            batch = self._wait(batch_id) if batch_id else None
+            if batch or not batch_id:
+                self._settle(batch, one, refusals)
+            self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
         if refusals:
             raise EndpointError(refusals[0])
 
+    def _settle(self, batch: Any, one: dict[str, Any], refusals: list[str]) -> None:
+        missing = dict(one["requests"])
+        paid = self._store(batch, one, missing, refusals) if batch else 0.0
+        self._give_back(missing)
+        if one["run"] == self.run:
+            self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
+
     def _wait(self, batch_id: str) -> Any:
+        """The batch when it has ended; None when the provider does not know it (any more, or for this key): it may have been paid for."""
         while True:
-            batch = self.call("show a batch", lambda api: api.batches.retrieve(batch_id))
-            if batch.status in _ENDED:
+            batch = self.api.call("show a batch", lambda api: _known(api, batch_id))
+            if batch is None or batch.status in _ENDED:
                 return batch
             self.halt.wait(self.pace * POLL_S)
 
@@ -169,7 +176,7 @@ class _Desk:
         """Every line of both result files into the journal; what stays in `missing` was not answered and not paid for."""
         paid = 0.0
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            for line in self.call("hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text).splitlines():
+            for line in self.api.call("hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text).splitlines():
                 key, raw = self._read_line(line)
                 if key in missing:
                     paid += self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
@@ -183,7 +190,7 @@ class _Desk:
         try:
             found = json.loads(line)
             response = found.get("response") or {}
-            body = json.dumps(response.get("body") or {"error": found.get("error")}, ensure_ascii=False)
+            body = json.dumps(response.get("body") or {"error": found.get("error")})
             return found["custom_id"], Raw(int(response.get("status_code") or 400), self.endpoint.hide(body), may_be_billed=False)
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", Raw(None, "")
@@ -206,35 +213,14 @@ class _Desk:
         for key, attempt in attempts.items():
             self.journal.settle(key, attempt, status="failed", http_status=None, body="", usage={}, cost=0.0, reserved=0.0, seconds=0.0)
 
-    def call(self, what: str, function: Callable[[openai.OpenAI], Any]) -> Any:
-        """A call that may safely be repeated, until the server answers it."""
-        for _ in range(CALL_TRIES):
-            try:
-                return function(self.endpoint.client)
-            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError) as error:
-                self._pass_or_stop(what, error)
-                self.halt.wait(self.pace * CALL_WAIT_S)
-            except openai.APIStatusError as error:
-                raise self._refused(what, error) from None
-        raise EndpointError(f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers")
-
-    def _pass_or_stop(self, what: str, error: openai.APIError) -> None:
-        """An exhausted quota comes as the same error as a short rush, and "not implemented" as a server error: these do not pass."""
-        if not isinstance(error, openai.APIStatusError):
-            return
-        judged = outcomes.judge(self.endpoint, Raw(error.status_code, error.response.text), None)
-        if error.status_code in _NO_BATCHES or judged.next == outcomes.STOP:
-            raise self._refused(what, error) from None
-
-    def _refused(self, what: str, error: openai.APIStatusError) -> EndpointError:
-        if error.status_code in _NO_BATCHES:
-            return EndpointError(
-                f"{self.endpoint.where}: this provider has no batches (HTTP {error.status_code} when asked to {what}); set batch: false for this endpoint"
-            )
-        judged = outcomes.judge(self.endpoint, Raw(error.status_code, self.endpoint.hide(error.response.text)), None)
-        return EndpointError(judged.problem if judged.next == outcomes.STOP else f"{self.endpoint.where}: it refused to {what}: {judged.problem}")
-
 
 def _rewound(file: Any) -> Any:
     file.seek(0)
     return file
+
+
+def _known(api: openai.OpenAI, batch_id: str) -> Any:
+    try:
+        return api.batches.retrieve(batch_id)
+    except openai.NotFoundError:
+        return None

@@ -4,6 +4,7 @@ import difflib
 import email.utils
 import json
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -74,6 +75,9 @@ class Endpoint:
         return text
 
 
+_KINDS = {str: "text (in quotes)", bool: "true or false", int: "int", float: "float"}
+_LEAST = {"concurrency": 1, "max_tokens": 1, "timeout_s": 1e-3}
+_OURS = {"messages", "model", "n", "response_format", "stream"}
 FIELDS = tuple(one.name for one in fields(Endpoint) if one.name not in ("client", "secret"))
 
 
@@ -146,18 +150,31 @@ def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
             raise EndpointError(f"endpoint {label}: unknown field {name!r}; {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}")
     if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
         raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
-    _check_numbers(given, label)
+    _check(given, label)
     secret = _secret(given.get("api_key_env", ""), label)
     return Endpoint(**given, client=_client(given, secret or "none"), secret=secret)
 
 
-def _check_numbers(given: Mapping[str, Any], label: str) -> None:
-    least = {"concurrency": 1, "max_tokens": 1, "timeout_s": 1e-3}
+def _check(given: Mapping[str, Any], label: str) -> None:
+    """Types and ranges, so that a slip in a params file is found before anything is sent."""
     for one in fields(Endpoint):
-        value = given.get(one.name)
-        if one.type in (int, float) and value is not None:
-            if isinstance(value, bool) or not isinstance(value, int if one.type is int else (int, float)) or not value >= least.get(one.name, 0):
-                raise EndpointError(f"endpoint {label}: {one.name} must be {one.type.__name__} of at least {least.get(one.name, 0)}, got {value!r}")
+        if one.name in given and one.type in _KINDS and not _fits(given[one.name], one.type, _LEAST.get(one.name, 0)):
+            least = f" of at least {_LEAST.get(one.name, 0)}" if one.type in (int, float) else ""
+            raise EndpointError(f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got {given[one.name]!r}")
+    parameters = given.get("parameters", {})
+    if not isinstance(parameters, Mapping) or _OURS & set(parameters):
+        raise EndpointError(f"endpoint {label}: parameters must be a mapping without {', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}")
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", given.get("api_key_env", "")):
+        raise EndpointError(
+            f"endpoint {label}: api_key_env must be the name of an environment variable that holds the key, such as OPENAI_API_KEY, never the key itself"
+        )
+
+
+def _fits(value: Any, kind: type, least: float) -> bool:
+    if kind in (str, bool):
+        return isinstance(value, kind)
+    numbers = int if kind is int else (int, float)
+    return isinstance(value, numbers) and not isinstance(value, bool) and least <= value < float("inf")
 
 
 def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:

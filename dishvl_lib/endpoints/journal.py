@@ -81,6 +81,7 @@ class Journal:
         try:
             self._reader = self._open()
             _prepare(self._reader)
+            self._db = self._open()
         except sqlite3.Error as error:
             raise JournalError(f"{self.path} cannot be opened ({error}); move it aside if it is damaged: the replies in it are paid for") from None
         self._writer = threading.Thread(target=self._write_on, name="journal", daemon=True)
@@ -168,21 +169,21 @@ class Journal:
         return done.result()
 
     def _write_on(self) -> None:
-        db, ended = self._open(), False
+        ended = False
         while not ended:
             jobs = [self._jobs.get()]
             while len(jobs) < _MOST_TOGETHER and not self._jobs.empty():
                 jobs.append(self._jobs.get())
             ended = None in jobs
-            self._commit(db, [job for job in jobs if job])
-        db.close()
+            self._commit(self._db, [job for job in jobs if job])
+        self._db.close()
 
     def _commit(self, db: sqlite3.Connection, jobs: list[tuple[Callable, Future]]) -> None:
         try:
             db.execute("BEGIN IMMEDIATE")
             results = [job(db) for job, _ in jobs]
             db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # whatever it is, those who wait must hear of it
             if db.in_transaction:
                 db.execute("ROLLBACK")
             failure = JournalError(f"{self.path} cannot be written ({error}); free space or check the disk and run again: what is in it stays paid for")

@@ -43,7 +43,7 @@ def read(body: str, schema: type[BaseModel] | None) -> Outcome:
     try:
         choice = json.loads(body)["choices"][0]
         message, reason = choice["message"], choice.get("finish_reason")
-        text, refusal = message.get("content"), message.get("refusal")
+        text, refusal = _writable(message.get("content")), _writable(message.get("refusal"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return Outcome("malformed", RETRY, text=body, problem="the reply is not a chat completion")
     if refusal:
@@ -57,6 +57,11 @@ def read(body: str, schema: type[BaseModel] | None) -> Outcome:
     if not text or not text.strip():
         return Outcome("empty", RETRY, text=body, problem="the reply is empty")
     return Outcome("ok", DONE, value=text, text=text) if schema is None else _parse(text, schema)
+
+
+def _writable(text: Any) -> Any:
+    """Text without the half characters that JSON can spell and no UTF-8 file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
 
 
 def _parse(text: str, schema: type[BaseModel]) -> Outcome:

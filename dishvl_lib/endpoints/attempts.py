@@ -1,0 +1,133 @@
+"""One request to one endpoint, attempt after attempt, until it is settled; every attempt is paid for and journaled."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dishvl_lib.endpoints import client, outcomes, prices, requests
+from dishvl_lib.endpoints.budget import Budget
+from dishvl_lib.endpoints.client import Endpoint, Raw
+from dishvl_lib.endpoints.errors import EndpointError
+from dishvl_lib.endpoints.journal import Intent, Journal
+from dishvl_lib.endpoints.limits import TOO_FAST, Gate, Halt
+from dishvl_lib.endpoints.outcomes import Outcome
+from dishvl_lib.endpoints.requests import Ladder, Request
+
+MAX_ATTEMPTS = 5
+# Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting dishes aside would hide.
+MAX_TOO_FAST = 30
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+# So many refusals before any answer: the parameters are wrong, not the requests.
+REFUSED_WITHOUT_ANSWER = 10
+
+
+@dataclass
+class _Turn:
+    """One attempt: what was held for it, and what it turned out to cost, use and say of the server."""
+
+    reserved: float
+    paid: float = 0.0
+    used: int = 0
+    pressure: str = ""
+
+
+class Sender:
+    """What the threads of one endpoint in one run share: its gate, its ladder, the journal and the money."""
+
+    def __init__(self, endpoint: Endpoint, journal: Journal, run: str, budget: Budget, pace: float, halt: Halt):
+        self.endpoint, self.journal, self.run, self.budget, self.pace, self.halt = endpoint, journal, run, budget, pace, halt
+        limits = {"requests_per_minute": endpoint.requests_per_minute, "tokens_per_minute": endpoint.tokens_per_minute}
+        self.gate = Gate(endpoint.where, endpoint.concurrency, threshold=MAX_ATTEMPTS - 1, pace=pace, halt=halt, **limits)
+        self.ladder = Ladder(endpoint, journal)
+        self._lock, self._answered, self._refused = threading.Lock(), False, 0
+        self._dearer = 1.0  # by how much this server counts more than our upper bound
+
+    def until_settled(self, request: Request, key: str, messages: list[dict[str, Any]]) -> Outcome:
+        """The outcome that counts: of the first attempt that need not be repeated, or of the last one allowed.
+
+        Raises `EndpointError` when the endpoint cannot be used, `BudgetError`, or `Stopped`.
+        """
+        tries = too_fast = 0
+        while True:
+            mode = self.ladder.mode
+            outcome, wait = self._attempt(request, key, messages, mode, last=tries == MAX_ATTEMPTS - 1)
+            if outcome.next == outcomes.STOP:
+                raise EndpointError(outcome.problem)
+            if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
+                continue
+            if outcome.next != outcomes.RETRY:
+                return outcome
+            tries, too_fast = tries + (outcome.pressure != TOO_FAST), too_fast + (outcome.pressure == TOO_FAST)
+            if too_fast >= MAX_TOO_FAST:
+                raise EndpointError(
+                    f"{self.endpoint.where}: one request was told {too_fast} times that it comes too fast ({outcome.problem}); "
+                    f"lower requests_per_minute or tokens_per_minute, or run again when the limit of the day has passed: nothing paid is lost"
+                )
+            if tries >= MAX_ATTEMPTS:
+                return outcome
+            self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
+
+    def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float]:
+        """One request, from its reservation to its entry in the journal; with the pause that the server asked for."""
+        most = prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
+        with self._turn(most) as turn:
+            number = self.journal.intend(Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, turn.reserved))
+            turn.paid = turn.reserved
+            raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request.schema, mode))
+            usage = prices.usage_of(raw.body)
+            turn.paid, turn.used = self._store(key, number, raw, usage, turn.reserved), sum(usage.values())
+            outcome = outcomes.judge(self.endpoint, raw, request.schema)
+            turn.pressure = outcome.pressure
+            self._label(key, number, raw, outcome, last)
+        self._note_refusals(raw, outcome)
+        return outcome, raw.retry_after
+
+    @contextmanager
+    def _turn(self, most: dict[str, int]) -> Iterator[_Turn]:
+        """The money and the place in the queue for one attempt; both are given back whatever happens."""
+        price, currency, tokens = self.endpoint.cost(most), self.endpoint.currency, sum(most.values())
+        turn = _Turn(reserved=price * self._dearer)
+        self.budget.reserve(currency, turn.reserved, self.halt)
+        try:
+            probe = self.gate.enter(tokens)
+            try:
+                yield turn
+            finally:
+                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+        finally:
+            self.budget.settle(currency, turn.reserved, turn.paid)
+            self._dearer = max(self._dearer, turn.paid / price if price else 1.0)
+
+    def _store(self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float) -> float:
+        """The raw body into the journal, before anything is read in it; returns what was paid or may have been."""
+        cost = self.endpoint.cost(usage)
+        doubt = reserved if not usage and raw.may_be_billed else 0.0
+        status = "received" if raw.http_status == 200 else "failed"
+        self.journal.settle(key, number, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=doubt, seconds=raw.seconds)
+        return cost + doubt
+
+    def _label(self, key: str, number: int, raw: Raw, outcome: Outcome, last: bool) -> None:
+        paid_for_nothing = last and raw.http_status == 200 and outcome.next == outcomes.RETRY
+        final = outcome.next in (outcomes.DONE, outcomes.REPAIR) and outcome.status != "failed"
+        self.journal.label(key, number, outcome.status, final or paid_for_nothing)
+
+    def _note_refusals(self, raw: Raw, outcome: Outcome) -> None:
+        if raw.http_status == 200:
+            self._answered = True
+            if outcome.status == "ok":
+                self.ladder.works()
+        elif outcome.status == "failed" and outcome.next == outcomes.DONE and not self._answered:
+            with self._lock:
+                self._refused += 1
+            if self._refused >= REFUSED_WITHOUT_ANSWER:
+                raise EndpointError(
+                    f"{self.endpoint.where}: the first {self._refused} requests were all refused; check parameters and model. The last: {outcome.problem}"
+                )
+
+
+def _back_off(tries: int) -> float:
+    """Seconds before the next try: doubling, with jitter so that many threads do not come back together."""
+    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)

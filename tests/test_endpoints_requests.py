@@ -1,0 +1,85 @@
+"""A request's key, its body in each mode, the strict schema, and the ladder."""
+
+import json
+
+import pytest
+from pydantic import BaseModel, Field
+
+from dishvl_lib.annotation.cards import DishCard
+from dishvl_lib.endpoints import client, requests
+from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.requests import Ladder, Request
+
+
+class Part(BaseModel):
+    title: str = Field(default="x", max_length=5)
+
+
+class Dish(BaseModel):
+    name: str
+    default: int = 0
+    parts: list[Part] = []
+
+
+def endpoint(**changed):
+    return client.connect([{"name": "toy", "base_url": "http://127.0.0.1:1/v1", "model": "m", **changed}])[0]
+
+
+def request(identity="photo", schema=Dish):
+    return Request("id", identity, lambda: [{"role": "user", "content": "什么菜？"}], schema)
+
+
+def test_the_key_is_of_what_is_asked_of_whom():
+    same = requests.key(endpoint(), request())
+    moved = [
+        endpoint(base_url="http://localhost:2/v1"),
+        endpoint(concurrency=3),
+        endpoint(price_input=1.0),
+        endpoint(timeout_s=9.0),
+        endpoint(batch=True),
+        endpoint(api_key_env=""),
+    ]
+    assert {requests.key(one, request()) for one in moved} == {same}
+    others = [endpoint(name="b"), endpoint(base_url="http://h/v1"), endpoint(model="n"), endpoint(max_tokens=9), endpoint(parameters={"top_p": 0.5})]
+    keys = {requests.key(one, request()) for one in others} | {requests.key(endpoint(), request("other")), requests.key(endpoint(), request(schema=None))}
+    assert len(keys) == len(others) + 2 and same not in keys
+
+
+def test_the_body_in_each_mode():
+    one, messages = endpoint(parameters={"temperature": None, "seed": 3}), request().messages()
+    schema, json_object, prompt = (requests.body(one, messages, Dish, mode) for mode in requests.MODES)
+    assert schema["response_format"]["json_schema"] == {"name": "dish", "strict": True, "schema": requests.sent_schema(Dish)} and schema["messages"] == messages
+    assert json_object["response_format"] == {"type": "json_object"} and "response_format" not in prompt and json_object["messages"] == prompt["messages"]
+    assert prompt["messages"][1:] == messages and json.dumps(requests.sent_schema(Dish), ensure_ascii=False) in prompt["messages"][0]["content"]
+    assert schema["max_tokens"] == 2048 and schema["seed"] == 3 and "temperature" not in schema
+    assert requests.body(endpoint(), messages, None, "json_schema") == {"model": "m", "messages": messages, "temperature": 0, "max_tokens": 2048}
+
+
+def test_the_schema_is_strict_at_every_depth_and_keeps_fields_with_odd_names():
+    sent = requests.sent_schema(Dish)
+    assert sent["required"] == ["name", "default", "parts"] and sent["additionalProperties"] is False
+    part = sent["$defs"]["Part"]
+    assert part["required"] == ["title"] and part["additionalProperties"] is False and part["properties"] == {"title": {"type": "string"}}
+    assert "maximum" in json.dumps(requests.sent_schema(DishCard)) and len(requests.sent_schema(DishCard)["required"]) == 14
+
+
+def test_a_repair_shows_the_answer_and_has_a_key_of_its_own():
+    again = requests.repair(request(), '{"nam', "it is cut")
+    user, assistant, told = again.messages()
+    assert (user["role"], assistant) == ("user", {"role": "assistant", "content": '{"nam'}) and "it is cut" in told["content"]
+    keys = {requests.key(endpoint(), one) for one in (request(), again, requests.repair(request(), "{}", "it is cut"))}
+    assert len(keys) == 3 and requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
+
+
+@pytest.mark.parametrize("name, expected", [("DishCard", "dish_card"), ("Dish", "dish"), ("A1Card", "a1_card")])
+def test_schema_names(name, expected):
+    assert requests.schema_name(type(name, (BaseModel,), {})) == expected
+
+
+def test_the_ladder_goes_down_once_however_many_complain(tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    ladder = Ladder(endpoint(), journal)
+    assert ladder.mode == "json_schema" and ladder.step_down("json_schema") and ladder.step_down("json_schema") and ladder.mode == "json_object"
+    assert ladder.step_down("json_object") and not ladder.step_down("prompt") and ladder.mode == "prompt"
+    assert Ladder(endpoint(), journal).mode == "prompt" and Ladder(endpoint(model="n"), journal).mode == "json_schema"
+    journal.close()
