@@ -60,7 +60,7 @@ def ask_dishes(
 ) -> list[dict[str, Any]]:
     """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their order; [] without any.
 
-    `photos`: the catalogue; outside sites are left out, and a dish's training photos are sent, the most typical first.
+    `photos`: the catalogue; outside sites are left out, and a dish's most typical photos are sent.
     With several photos a dish the card's names are voted on. Fields: dish_id, annotator, model, prompt_version,
     image_ids, votes, name, card, introduction, recipe, problems, quarantined, cost, currency, tokens, seconds.
     `pace` multiplies every pause. Raises `EndpointError` or `BudgetError` when an annotator cannot go on; run again
