@@ -68,3 +68,11 @@ def test_the_gradient_is_the_losss():
 def test_without_questions_nothing_is_claimed():
     guesser = shortcuts.fit(rows("train", 50, 10), RANKS)
     assert shortcuts.measure(guesser, [])["n"] == 0
+
+
+def test_as_many_menus_are_tried_as_are_asked_for():
+    def more(per_photo):
+        return conversations.rows(PHOTOS, "test", NAMES, SIMILAR, menu_size=20, naming_per_photo=0, menus_per_photo=per_photo, seed=1)
+
+    found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 1000)
+    assert found["n"] == 1000 and shortcuts.try_out([], RANKS, more, 100)["n"] == 100

@@ -33,7 +33,7 @@ DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 FILE_KEYS = {"01_annotation": ("names_csv", "photos_csv", "near_features"), "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml")}
 SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
 # Parameters that change what is shown or where things lie, not what is made.
-NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget"}
+NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget", "exports"}
 # Common parameters that a stage does not use itself: they reach it through earlier stages' files, or not at all.
 PHOTO_KEYS, MODEL_KEYS = {"image_root", "sites", "max_dishes", "max_photos_per_dish"}, {"base_model", "min_pixels", "max_pixels"}
 UNUSED = {

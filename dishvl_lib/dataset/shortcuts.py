@@ -6,7 +6,7 @@ answer, or an entry, before. A conditional logit (McFadden 1974) weighs them. At
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ FEATURES = (
     "was_answer",
     "was_entry",
 )
-RIDGE, POINT = 1e-3, 0.01
+RIDGE, POINT, FITTED = 1e-3, 0.01, 20_000
 
 
 @dataclass
@@ -77,6 +77,18 @@ def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
     weights = {name: round(float(weight), 4) for name, weight in zip(FEATURES, guesser.weights, strict=True)}
     return {"n": n, "correct": right, "accuracy": round(accuracy, 4), "ci95": [round(end, 4) for end in intervals.wilson(right, n)] if n else [0, 0],
             "chance": round(chance, 4), "excess": round(accuracy - chance, 4), "weights": weights}  # fmt: skip
+
+
+def try_out(train: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int], more: Callable[[int], list[dict[str, Any]]], n: int) -> dict[str, Any]:
+    """`measure` on `n` fresh menus of a guesser fitted on (at most FITTED of) the training rows' menus.
+
+    more: menu questions of another split, so many for each of its photos. Without training menus: {n: 0, ...}.
+    """
+    menus = [row for row in train if row["kind"] == "menu"][:FITTED]
+    one = more(1)
+    rows = one if len(one) >= n else more(-(-n // len(one)))
+    nothing = Guesser(ranks, Counter(), Counter(), np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros(len(FEATURES)))
+    return measure(fit(menus, ranks) if menus else nothing, rows[:n])
 
 
 def describe(menu: Sequence[str], ranks: Mapping[tuple[str, str], int], answers: Mapping[str, int], entries: Mapping[str, int]) -> np.ndarray:

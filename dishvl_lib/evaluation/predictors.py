@@ -19,6 +19,7 @@ from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm.recognizer import Recognizer
 
 TOP_K = 5
+JUDGED = ("naming", "menu")  # kinds of questions that are asked here
 Answer = tuple[str | None, list[tuple[str, float]]]
 
 
@@ -97,6 +98,12 @@ def predict_all(predictors: Mapping[str, Callable[[], Predictor]], rows: Sequenc
     return made
 
 
+def judged(rows: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The rows of kinds that are asked here; those of `unseen` (wordings never trained on) as protocols of their own."""
+    apart = [{**row, "protocol": f"{row['kind']}_unseen"} for row in unseen]
+    return [row for row in [*rows, *apart] if row["kind"] in JUDGED]
+
+
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
     """`per_dish` training photos of every dish, of different groups where there are enough: the reference's gallery."""
     train = photos[photos.split == "train"].sample(frac=1, random_state=seed)
@@ -134,7 +141,7 @@ def _result(name: str, row: dict[str, Any], answer: str | None, scores: list[tup
     return {
         "id": row["id"],
         "predictor": name,
-        "protocol": row["kind"],
+        "protocol": row.get("protocol", row["kind"]),
         "image_id": row["image_id"],
         "dish_id": row["dish_id"],
         "truth": truth,
@@ -155,7 +162,7 @@ def _question(row: dict[str, Any]) -> str:
 
 def _batches(rows: Sequence[dict[str, Any]], size: int) -> Iterable[list[dict[str, Any]]]:
     """Batches of one kind each, in order."""
-    for kind in ("naming", "menu"):
+    for kind in JUDGED:
         same = [row for row in rows if row["kind"] == kind]
         for start in range(0, len(same), size):
             yield same[start : start + size]

@@ -30,6 +30,10 @@ class QuestionTrees(Dataset):
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
+        if blind := [row["id"] for row in self.rows if not row.get("image")]:
+            raise DataError(
+                f"{file}: {len(blind)} questions have no photo, the first is {blind[0]}; this stage trains on photos only: set knowledge_with_photo: true in 03_dataset"
+            )
         self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb)
         self._check_photos_exist()

@@ -11,11 +11,13 @@ from dishvl_lib.core import questions
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import Qwen
 
+PHOTO_OF_ONE = 3  # tokens that the smallest photo takes: start, one place, end
+
 
 def of_rows(qwen: Qwen, rows: Sequence[dict[str, Any]], photos: pd.DataFrame) -> list[int]:
-    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height."""
+    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo."""
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
-    return [_length(qwen, row, *sizes[row["image_id"]]) for row in rows]
+    return [_length(qwen, row, *sizes[row["image_id"]]) if row["image_id"] else _length(qwen, row, 28, 28) - PHOTO_OF_ONE for row in rows]
 
 
 def grid(qwen: Qwen, height: int, width: int) -> tuple[int, int]:
