@@ -3,21 +3,18 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import duplicates, hashes, layout, scan, split
-from dishvl_lib.annotation.layout import CatalogError, Found, Refused
+from dishvl_lib.annotation import duplicates, hashes, layout, left_out, scan, split
+from dishvl_lib.annotation.layout import CatalogError, Found
 from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
 from dishvl_lib.core import names, records
 
 COLUMNS = ("image_id", "path", "dish_id", "folder", "site", "frame", "taken_on", "width", "height", "sha256", "phash", "phash_mirrored", "sharpness", "split")
-LEAVE_OUT = ("photo bad", "label wrong")
-LEAVE_OUT_DISH = "leave_out"
 
 
 def build(
@@ -49,8 +46,8 @@ def build(
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
-    for step in (lambda table: without_decided(table, photo_decisions), lambda table: without_dishes(table, name_decisions),
-                 lambda table: without_small(table, min_photos_per_dish), split.check_given):  # fmt: skip
+    for step in (lambda table: left_out.without_decided(table, photo_decisions), lambda table: left_out.without_dishes(table, name_decisions),
+                 lambda table: left_out.without_small(table, min_photos_per_dish), split.check_given):  # fmt: skip
         photos, out = step(photos)
         parts.append(out)
     rejected = pd.concat(parts, ignore_index=True)
@@ -86,50 +83,21 @@ def scan_folders(
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    found, left_out = layout.list_photos(image_root, photos_csv)
+    found, refused = layout.list_photos(image_root, photos_csv)
     for site in sites:
-        more, out = layout.list_photos(Path(site["image_root"]), source=site["name"])
-        found, left_out = (
-            found + more,
-            left_out + [(layout.printable(layout.relative_path(Path(site["image_root"]) / path, image_root)), *why) for path, *why in out],
-        )
-    found, excluded = _without_excluded(found, exclude_dishes, patterns[0])
-    found, cut = _rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
+        folder = Path(site["image_root"])
+        more, out = layout.list_photos(folder, source=site["name"])
+        found, refused = found + more, refused + [(layout.printable(layout.relative_path(folder / path, image_root)), *why) for path, *why in out]
+    found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
+    found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
     photos = pd.DataFrame([_row(one, looked, image_root, *patterns) for one, looked in whole], columns=list(COLUMNS))
-    photos, two_labels = _without_two_labels(photos)
-    photos, not_outside = _without_own_photos(photos)
-    refused = [(layout.printable(layout.relative_path(one.file, image_root)), *why) for one, *why in excluded + cut]
-    rejected = pd.DataFrame([*left_out, *refused, *bad, *two_labels, *not_outside], columns=REJECTED)
+    photos, two_labels = left_out.without_two_labels(photos)
+    photos, not_outside = left_out.without_own_photos(photos)
+    refused += [(layout.printable(layout.relative_path(one.file, image_root)), *why) for one, *why in excluded + cut]
+    rejected = pd.DataFrame([*refused, *bad, *two_labels, *not_outside], columns=REJECTED)
     _check_enough(photos, rejected, image_root)
     return photos.reset_index(drop=True), rejected.sort_values(["reason", "path"], ignore_index=True)
-
-
-def without_decided(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is left out with that reason."""
-    if not decisions or not decisions.exists():
-        return photos, pd.DataFrame(columns=REJECTED)
-    latest = records.read_table(decisions, ["image_id", "decision"]).drop_duplicates("image_id", keep="last").set_index("image_id").decision
-    verdict = photos.image_id.map(latest)
-    return _part(photos, verdict.isin(LEAVE_OUT), verdict, f"decided in {decisions.name}")
-
-
-def without_dishes(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows): the folders whose latest decision in names.csv (folder, action) is leave_out."""
-    if not decisions or not decisions.exists():
-        return photos, pd.DataFrame(columns=REJECTED)
-    table = records.read_table(decisions, ["folder"])
-    action = table["action"] if "action" in table else pd.Series("", index=table.index)
-    latest = action.groupby(table["folder"]).last()
-    out = photos.folder.map(latest).eq(LEAVE_OUT_DISH) & ~photos.split.str.startswith(SITE_PREFIX)
-    return _part(photos, out, "not a dish", f"decided in {decisions.name}")
-
-
-def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
-    count = photos.groupby("dish_id").image_id.transform("count")
-    out = (count < least) & ~photos.split.str.startswith(SITE_PREFIX)
-    return _part(photos, out, "too few photos", count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"))
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
@@ -174,19 +142,13 @@ def _row(one: Found, looked: dict[str, Any], image_root: Path, folder_pattern: s
         **looked,
         "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
         "path": path,
-        "dish_id": _dish_id(one, folder_pattern),
+        "dish_id": left_out.dish_id(one, folder_pattern),
         "folder": one.folder,
         "site": one.source or parsed.site,
         "frame": frame,
         "taken_on": f"{taken[:4]}-{taken[4:6]}-{taken[6:8]}" if taken else "",
         "split": SITE_PREFIX + one.source if one.source else one.split,
     }
-
-
-def _dish_id(one: Found, folder_pattern: str) -> str:
-    """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their own."""
-    name = names.parse_folder(one.folder, folder_pattern).name or one.folder
-    return f"{one.source}/{one.folder}" if one.source else name
 
 
 def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -199,57 +161,6 @@ def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, t
         if pattern and not known & set(groups):
             raise CatalogError(f"{key}: {pattern!r} has no group (?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}")
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
-
-
-def _without_excluded(found: list[Found], exclude: Sequence[str], folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
-    kept, out = [], []
-    for one in found:
-        called = (one.folder, _dish_id(one, folder_pattern))
-        hit = next((pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)), None)
-        if hit is None:
-            kept.append(one)
-        else:
-            out.append((one, "excluded", f"exclude_dishes holds {hit!r}"))
-    return kept, out
-
-
-def _rehearsal(found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
-    """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same number of folders."""
-    kept, cut, seen, dishes = [], [], {}, {}
-    for one in found:
-        dish = (one.source, _dish_id(one, folder_pattern))
-        if dish not in seen and max_dishes and dishes.get(one.source, 0) >= max_dishes:
-            cut.append((one, "rehearsal", f"max_dishes is {max_dishes}"))
-            continue
-        dishes[one.source] = dishes.get(one.source, 0) + (dish not in seen)
-        seen[dish] = seen.get(dish, 0) + 1
-        if max_photos and seen[dish] > max_photos:
-            cut.append((one, "rehearsal", f"max_photos_per_dish is {max_photos}"))
-        else:
-            kept.append(one)
-    return kept, cut
-
-
-def _without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    own = photos[~photos.split.str.startswith(SITE_PREFIX)]
-    dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
-    torn = dishes[dishes.map(len) > 1]
-    out = own[own.sha256.isin(torn.index)]
-    rows = [(row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256])) for row in out.itertuples()]
-    return photos.drop(out.index), rows
-
-
-def _without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    """An outside site must be outside: its photos whose bytes also lie under `image_root` would be tested on what was learned."""
-    outside = photos.split.str.startswith(SITE_PREFIX)
-    own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
-    out = photos[outside & photos.sha256.isin(own.index)]
-    return photos.drop(out.index), [(row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}") for row in out.itertuples()]
-
-
-def _part(photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = pd.DataFrame({"path": photos.path, "reason": reason, "detail": detail}, columns=list(REJECTED))[out]
-    return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)
 
 
 def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
