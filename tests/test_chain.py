@@ -1,6 +1,7 @@
 """The whole chain as a user runs it, on a few drawn dishes: results, re-runs, refusals."""
 
 import json
+import sqlite3
 import subprocess
 import sys
 
@@ -33,9 +34,9 @@ def test_the_table_the_files_and_the_report_are_printed(world):
 def test_every_artefact_of_the_contract_is_there(world):
     run = world[0] / "toy"
     wanted = {
-        "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl"],
-        "02_similar_dishes": ["features.npz", "similar_dishes.csv"],
-        "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "audit.json"],
+        "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl", "near_duplicates.csv", "answers.jsonl", "quarantined.csv", "name_review.csv"],
+        "02_similar_dishes": ["features.npz", "similar_dishes.csv", "reference_look_alikes.csv", "clusters.csv", "suspect_labels.csv", "name_review.csv"],
+        "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "test_unseen.jsonl", "audit.json", "moved.csv", "preview.html"],
         "04_training": [
             "trainable.json",
             "metrics.jsonl",
@@ -61,9 +62,11 @@ def test_counts_add_up(world):
 
 def test_metrics_have_n_interval_and_chance(world):
     metrics = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json")
-    n = {kind: sum(row["kind"] == kind for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "test.jsonl")) for kind in ("naming", "menu")}
+    rows = {end: records.read_jsonl(world[0] / "toy" / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")}
+    n = {kind + end: sum(row["kind"] == kind for row in own) for end, own in rows.items() for kind in ("naming", "menu")}
     assert set(metrics) == PREDICTORS
     for protocols in metrics.values():
+        assert set(protocols) == set(n)
         for kind, one in protocols.items():
             assert one["n"] == n[kind] and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1] and one["correct"] <= one["n"]
             assert one["chance"] == pytest.approx(1 / len(chain.DISHES))
@@ -161,6 +164,29 @@ def test_predict_names_and_chooses(world):
     (outputs / "menu.txt").write_text("番茄炒蛋\n红烧鱼\n", "utf-8")
     done = chain.dishvl("predict", photo, "--menu", outputs / "menu.txt", outputs=outputs)
     assert done.returncode == 0 and "%" in done.stdout and "番茄炒蛋" in done.stdout
+
+
+def test_decisions_make_stage_01_run_again_and_nothing_is_asked_twice(world):
+    outputs, profile, _ = world
+
+    def run():
+        done = chain.dishvl("run", profile, "--to", "01", "--set", "run_name=decided", outputs=outputs)
+        assert done.returncode == 0, done.stderr
+        with sqlite3.connect(outputs / "cache" / "annotation" / "journal.sqlite") as journal:
+            return journal.execute("SELECT COUNT(*) FROM attempts").fetchone()[0]
+
+    asked, folder = run(), outputs / "decided" / "01_annotation"
+    photos = records.read_table(folder / "photos.parquet")
+    bad = photos[photos.typical == 2].iloc[0]
+    (outputs / "decided" / "decisions").mkdir()
+    (outputs / "decided" / "decisions" / "photos.csv").write_text(f"image_id,decision\n{bad.image_id},photo bad\n", "utf-8")
+    (outputs / "decided" / "decisions" / "names.csv").write_text(f"folder,name,action\n{bad.folder},新名字,\n", "utf-8")
+    assert run() == asked
+    named = {dish["dish_id"]: (dish["name"], dish["name_source"]) for dish in records.iter_jsonl(folder / "dishes.jsonl")}
+    assert named[bad.dish_id] == ("新名字", "decision")
+    rejected = records.read_table(folder / "rejected.csv")
+    assert rejected[rejected.path == bad.path].reason.tolist() == ["photo bad"]
+    assert len(list((outputs / "decided").glob("01_annotation.old-*"))) == 1
 
 
 def test_redo_moves_the_old_folder_aside(world):
