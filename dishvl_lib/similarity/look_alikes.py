@@ -41,12 +41,14 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
     `links` closest, weighted by their score.
     """
     close = similar[similar["rank"].astype(int) <= links]
-    score = {(row.dish_id, row.similar_id): float(row.score) for row in close.itertuples()}
+    dishes = sorted({*similar.dish_id, *similar.similar_id})
+    number = {dish: place for place, dish in enumerate(dishes)}  # numbers: sets of strings have no order of their own
+    score = {(number[row.dish_id], number[row.similar_id]): float(row.score) for row in close.itertuples()}
     graph = networkx.Graph()
-    graph.add_nodes_from(sorted({*similar.dish_id, *similar.similar_id}))
+    graph.add_nodes_from(range(len(dishes)))
     graph.add_weighted_edges_from(sorted((a, b, max(value, 1e-6)) for (a, b), value in score.items() if a < b and (b, a) in score))
     families = sorted((sorted(family) for family in networkx.community.louvain_communities(graph, seed=seed)), key=lambda family: (-len(family), family))
-    rows = [(dish, number, len(family)) for number, family in enumerate(families, start=1) for dish in family]
+    rows = [(dishes[place], cluster, len(family)) for cluster, family in enumerate(families, start=1) for place in family]
     return pd.DataFrame(rows, columns=["dish_id", "cluster", "size"])
 
 

@@ -1,0 +1,99 @@
+"""Photos that stay out of the catalogue, each with its reason: by people's decisions, by parameters, by what they are."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dishvl_lib.annotation.layout import Found, Refused
+from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
+from dishvl_lib.core import names, records
+
+LEAVE_OUT = ("photo bad", "label wrong")
+LEAVE_OUT_DISH = "leave_out"
+
+
+def dish_id(one: Found, folder_pattern: str) -> str:
+    """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their own."""
+    name = names.parse_folder(one.folder, folder_pattern).name or one.folder
+    return f"{one.source}/{one.folder}" if one.source else name
+
+
+def without_decided(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is left out with that reason."""
+    if not decisions or not decisions.exists():
+        return photos, pd.DataFrame(columns=REJECTED)
+    latest = records.read_table(decisions, ["image_id", "decision"]).drop_duplicates("image_id", keep="last").set_index("image_id").decision
+    verdict = photos.image_id.map(latest)
+    return _part(photos, verdict.isin(LEAVE_OUT), verdict, f"decided in {decisions.name}")
+
+
+def without_dishes(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows): the folders whose latest decision in names.csv (folder, action) is leave_out."""
+    if not decisions or not decisions.exists():
+        return photos, pd.DataFrame(columns=REJECTED)
+    table = records.read_table(decisions, ["folder"])
+    action = table["action"] if "action" in table else pd.Series("", index=table.index)
+    latest = action.groupby(table["folder"]).last()
+    out = photos.folder.map(latest).eq(LEAVE_OUT_DISH) & ~photos.split.str.startswith(SITE_PREFIX)
+    return _part(photos, out, "not a dish", f"decided in {decisions.name}")
+
+
+def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
+    count = photos.groupby("dish_id").image_id.transform("count")
+    out = (count < least) & ~photos.split.str.startswith(SITE_PREFIX)
+    return _part(photos, out, "too few photos", count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"))
+
+
+def without_excluded(found: list[Found], exclude: Sequence[str], folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    kept, out = [], []
+    for one in found:
+        called = (one.folder, dish_id(one, folder_pattern))
+        hit = next((pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)), None)
+        if hit is None:
+            kept.append(one)
+        else:
+            out.append((one, "excluded", f"exclude_dishes holds {hit!r}"))
+    return kept, out
+
+
+def rehearsal(found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same number of folders."""
+    kept, cut, seen, dishes = [], [], {}, {}
+    for one in found:
+        dish = (one.source, dish_id(one, folder_pattern))
+        if dish not in seen and max_dishes and dishes.get(one.source, 0) >= max_dishes:
+            cut.append((one, "rehearsal", f"max_dishes is {max_dishes}"))
+            continue
+        dishes[one.source] = dishes.get(one.source, 0) + (dish not in seen)
+        seen[dish] = seen.get(dish, 0) + 1
+        if max_photos and seen[dish] > max_photos:
+            cut.append((one, "rehearsal", f"max_photos_per_dish is {max_photos}"))
+        else:
+            kept.append(one)
+    return kept, cut
+
+
+def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
+    own = photos[~photos.split.str.startswith(SITE_PREFIX)]
+    dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
+    torn = dishes[dishes.map(len) > 1]
+    out = own[own.sha256.isin(torn.index)]
+    rows = [(row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256])) for row in out.itertuples()]
+    return photos.drop(out.index), rows
+
+
+def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
+    """An outside site must be outside: its photos whose bytes also lie under `image_root` would be tested on what was learned."""
+    outside = photos.split.str.startswith(SITE_PREFIX)
+    own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
+    out = photos[outside & photos.sha256.isin(own.index)]
+    return photos.drop(out.index), [(row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}") for row in out.itertuples()]
+
+
+def _part(photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows = pd.DataFrame({"path": photos.path, "reason": reason, "detail": detail}, columns=list(REJECTED))[out]
+    return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)
