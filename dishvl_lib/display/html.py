@@ -57,7 +57,7 @@ def report(
     parts += [_confusions(confusions, book, names or {}, top, words), _not_dishes(not_dishes, words)]
     parts += _answers(predictions, predictor, book, words)
     parts += [_mapping(words("costs"), costs), _mapping(words("parameters"), parameters), _command(command, words)]
-    records.write_text(path, _page(title, "".join(parts), words))
+    records.write_text(path, page(title, "".join(parts), words))
     return Path(path)
 
 
@@ -146,7 +146,8 @@ def _command(command: str, words: Words) -> str:
     return cards.section(words("reproduce"), f"<pre>{escape(command)}</pre>") if command else ""
 
 
-def _page(title: str, body: str, words: Words) -> str:
+def page(title: str, body: str, words: Words) -> str:
+    """A whole HTML page that may load nothing and run nothing. `body` is HTML, `title` text."""
     language = "zh-CN" if words.language == "zh" else "en"
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="viewport" content="width=device-width">'
     style = f"{PAGE_CSS}\n{CARD_CSS}"

@@ -1,6 +1,6 @@
 """How many tokens each question takes, counted without opening a photo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,13 +11,25 @@ from dishvl_lib.core import questions
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import Qwen
 
-PHOTO_OF_ONE = 3  # tokens that the smallest photo takes: start, one place, end
 
-
-def of_rows(qwen: Qwen, rows: Sequence[dict[str, Any]], photos: pd.DataFrame) -> list[int]:
+def of_rows(qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame) -> list[int]:
     """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo."""
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
-    return [_length(qwen, row, *sizes[row["image_id"]]) if row["image_id"] else _length(qwen, row, 28, 28) - PHOTO_OF_ONE for row in rows]
+    return [len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0]) for row in rows]
+
+
+def tokens(qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[list[int], list[int]]:
+    """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer, without opening the photo.
+
+    size: (height, width) of the photo in pixels before resizing; None for a row without a photo, which has no vision block.
+    """
+    photo = inputs.Photo(torch.zeros(0), torch.tensor([1, *grid(qwen, *(size or (1, 1)))]), qwen.image_processor.merge_size)
+    human, gpt = (turn["value"] for turn in row["conversations"])
+    sample = inputs.build(qwen, photo, questions.question_of(human), gpt)
+    if size is None:
+        start_to_end = slice(sample.image_start - 1, sample.image_start + photo.num_tokens + 1)
+        del sample.input_ids[start_to_end], sample.labels[start_to_end]
+    return sample.input_ids, sample.labels
 
 
 def grid(qwen: Qwen, height: int, width: int) -> tuple[int, int]:
@@ -25,9 +37,3 @@ def grid(qwen: Qwen, height: int, width: int) -> tuple[int, int]:
     processor = qwen.image_processor
     size = smart_resize(height, width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
     return size[0] // processor.patch_size, size[1] // processor.patch_size
-
-
-def _length(qwen: Qwen, row: dict[str, Any], height: int, width: int) -> int:
-    photo = inputs.Photo(torch.zeros(0), torch.tensor([1, *grid(qwen, height, width)]), qwen.image_processor.merge_size)
-    human, gpt = (turn["value"] for turn in row["conversations"])
-    return len(inputs.build(qwen, photo, questions.question_of(human), gpt).input_ids)
