@@ -40,6 +40,7 @@ def test_every_artefact_of_the_contract_is_there(world):
         "04_training": [
             "trainable.json",
             "metrics.jsonl",
+            "calibration.json",
             "best/config.json",
             "best/dishvl.json",
             "best/tokenizer_config.json",
@@ -52,6 +53,13 @@ def test_every_artefact_of_the_contract_is_there(world):
         assert set(files) <= set(marker["outputs"]), stage
         assert marker["parameters"] and marker["versions"]["torch"] and marker["seconds"] >= 0
         assert (run / "notebooks" / f"{stage}.ipynb").exists()
+
+
+def test_the_fitted_temperature_and_threshold_are_in_best(world):
+    stage = world[0] / "toy" / "04_training"
+    fitted, stored = records.read_json(stage / "calibration.json"), records.read_json(stage / "best" / "dishvl.json")
+    assert fitted["n"] + fitted["skipped"] > 0 and stored["input_fingerprint"]
+    assert (stored["temperature"], stored["off_menu_threshold"]) == (fitted["temperature"], fitted["off_menu_threshold"])
 
 
 def test_counts_add_up(world):

@@ -83,3 +83,17 @@ def test_names_do_not_depend_on_the_company(loaded):
     recognizer = Recognizer(loaded, {})
     photos = [tiny.photo(seed, size) for seed, size in enumerate([(64, 48), (48, 64), (120, 40)])]
     assert recognizer.name(photos) == [recognizer.name(photo) for photo in photos]
+
+
+def test_below_the_threshold_the_answer_is_that_it_is_not_on_the_menu(loaded):
+    menu = list(tiny.NAMES)
+    sure, unsure = (Recognizer(loaded, {"off_menu_threshold": limit}).choose(tiny.photo(), menu) for limit in (0.0, 0.9999))
+    assert sure.answer == sure.entries[0][0] and unsure.answer is None and unsure.entries == sure.entries
+    assert "not on the menu" in str(unsure) and "99" in str(unsure)
+    assert Recognizer(loaded, {"off_menu_threshold": 0.9999}).choose(tiny.photo(), menu[:1]).answer == menu[0], "of one entry nothing can be said"
+
+
+def test_the_temperature_changes_probabilities_and_not_their_order(loaded):
+    menu = list(tiny.NAMES)
+    plain, warm = (Recognizer(loaded, {"temperature": value}).choose(tiny.photo(), menu, top_k=len(menu)) for value in (1.0, 3.0))
+    assert [entry for entry, _ in plain.entries] == [entry for entry, _ in warm.entries] and warm.entries[0][1] < plain.entries[0][1]

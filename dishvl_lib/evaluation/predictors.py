@@ -30,7 +30,10 @@ class Predictor(Protocol):
 
 
 class RecognizerPredictor:
-    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry."""
+    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry.
+
+    The dish is on every menu that is judged here, so the best entry is the answer however improbable it is.
+    """
 
     def __init__(self, recognizer: Recognizer, image_root: Path):
         self.recognizer, self.image_root = recognizer, Path(image_root)
@@ -40,7 +43,7 @@ class RecognizerPredictor:
             texts = self.recognizer.answer([(self.image_root / row["image"], _question(row)) for row in rows])
             return [(text, []) for text in texts]
         chosen = [self.recognizer.choose(self.image_root / row["image"], row["menu"], template=row["template"], top_k=TOP_K) for row in rows]
-        return [(choice.answer, list(choice.entries)) for choice in chosen]
+        return [(choice.entries[0][0], list(choice.entries)) for choice in chosen]
 
 
 class NearestPredictor:

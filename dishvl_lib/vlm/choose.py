@@ -30,6 +30,13 @@ class Trie:
         return found
 
 
+    def inner(self) -> tuple["Trie", dict[int, int]]:
+        """(the trie of the nodes that have children, {their number here: their number there})."""
+        kept = sorted({parent for parent in self.parent if parent >= 0})
+        place = {node: number for number, node in enumerate(kept)}
+        return Trie([self.token[node] for node in kept], [place.get(self.parent[node], -1) for node in kept], []), place
+
+
 def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
     """The prefix tree of token sequences. Raises ValueError for two equal ones and for none."""
     if not sequences:
@@ -61,20 +68,21 @@ def log_probabilities(qwen: Qwen, photo: inputs.Photo, question: str, entries: S
 
 
 def _node_log_probabilities(qwen: Qwen, prompt: inputs.Sample, trie: Trie) -> torch.Tensor:
-    """(nodes,): log-probability of each node's token after its parent."""
+    """(nodes,): log-probability of each node's token after its parent. Leaves are only predicted, so they are not computed."""
     model, device, length = qwen.model, qwen.model.device, len(prompt.input_ids)
+    inner, place_of = trie.inner()
     batch = {key: value.to(device) for key, value in inputs.collate([prompt], qwen.tokenizer.pad_token_id).items()}
     prompt_positions, _ = model.model.get_rope_index(batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"])
-    node_positions = prompt_positions.max() + torch.tensor(trie.depth, device=device)
+    node_positions = prompt_positions.max() + torch.tensor(inner.depth, device=device, dtype=torch.long)
     hidden = model.model(
-        input_ids=torch.cat([batch["input_ids"], torch.tensor([trie.token], device=device)], dim=1),
+        input_ids=torch.cat([batch["input_ids"], torch.tensor([inner.token], device=device, dtype=torch.long)], dim=1),
         pixel_values=batch["pixel_values"].to(model.dtype),
         image_grid_thw=batch["image_grid_thw"],
         position_ids=torch.cat([prompt_positions, node_positions.expand(3, 1, -1)], dim=2),
-        attention_mask={"full_attention": trie_mask(length, trie).to(device)},
+        attention_mask={"full_attention": trie_mask(length, inner).to(device)},
         use_cache=False,
     ).last_hidden_state[0]
-    parents = torch.tensor([length - 1 if parent < 0 else length + parent for parent in trie.parent], device=device)
+    parents = torch.tensor([length - 1 if parent < 0 else length + place_of[parent] for parent in trie.parent], device=device)
     distinct, place = parents.unique(return_inverse=True)
     logits = model.lm_head(hidden[distinct]).float().log_softmax(dim=-1)
     return logits[place, torch.tensor(trie.token, device=device)].cpu()

@@ -17,13 +17,18 @@ Source = str | Path | bytes | Image.Image
 
 @dataclass(frozen=True)
 class Choice:
-    """The menu's entries with probabilities, best first; `answer` is the best one."""
+    """The menu's entries with probabilities, best first; `answer` is the best one, or None when the dish is not on the menu.
 
-    answer: str
+    That is said when the best probability is below `threshold`, which stage 04 fitted (0: never).
+    """
+
+    answer: str | None
     entries: tuple[tuple[str, float], ...]
+    threshold: float = 0.0
 
     def __str__(self) -> str:
-        return "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
+        shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
+        return shown if self.answer else f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
 
 
 class Recognizer:
@@ -81,15 +86,17 @@ class Recognizer:
     def choose(self, photo: Source, menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1") -> Choice:
         """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu.
 
-        Never answers what is not on the menu; the model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or an entry that
-        cannot stand on one.
+        Never answers what is not on the menu, and None when the best entry is not probable enough (see `Choice`). The
+        model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or
+        an entry that cannot stand on one.
         """
         entries = check_menu(menu)
         scores = choose.log_probabilities(self.qwen, self._photo(photo), questions.ask(template, entries), entries)
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
-        return Choice(ranked[0][0], ranked)
+        threshold = float(self.metadata.get("off_menu_threshold", 0.0)) if len(entries) > 1 else 0.0
+        return Choice(ranked[0][0] if ranked[0][1] >= threshold else None, ranked, threshold)
 
     def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3) -> list[Choice]:
         """One choice per menu for the same photo, which is decoded once."""

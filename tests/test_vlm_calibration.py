@@ -1,0 +1,51 @@
+"""Calibration at its limits: a known temperature is found again, errors are counted right, thresholds separate."""
+
+import numpy as np
+import pytest
+
+from dishvl_lib.vlm import calibration
+
+
+def drawn(n, temperature, size=10, seed=0):
+    """Menus whose truth is drawn by softmax(scores / temperature): fitting must find that temperature."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for _ in range(n):
+        scores = rng.normal(0, 3, size)
+        made.append((scores, int(rng.choice(size, p=calibration.probabilities(scores, temperature)))))
+    return made
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_known_temperature_is_found_again_and_mends_the_error(temperature):
+    found = calibration.fit(drawn(4000, temperature))
+    assert found["temperature"] == pytest.approx(temperature, rel=0.1) and found["ece_after"] < 0.03 and found["n"] == 4000
+    assert temperature == 1.0 or found["ece_before"] > 2 * found["ece_after"]
+
+
+def test_the_calibration_error_is_the_mean_gap():
+    assert calibration.calibration_error(np.array([0.95] * 20), np.array([True] * 19 + [False])) == pytest.approx(0.0)
+    assert calibration.calibration_error(np.array([0.9] * 10 + [0.5] * 10), np.array([False] * 10 + [True] * 5 + [False] * 5)) == pytest.approx(0.45)
+    assert calibration.calibration_error(np.array([1.0]), np.array([True])) == 0
+
+
+def test_the_area_under_the_curve():
+    assert calibration.auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == 1.0 and calibration.auroc(np.array([0.1]), np.array([0.9])) == 0.0
+    assert calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5 and calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
+
+
+def test_the_threshold_separates_best():
+    threshold, answered, refused = calibration.best_threshold(np.array([0.9, 0.8, 0.7, 0.2]), np.array([0.1, 0.3, 0.4]))
+    assert (threshold, answered, refused) == (0.7, 0.75, 1.0)
+
+
+def test_without_its_true_entry_a_menu_is_less_sure():
+    sure = [(np.array([10.0, 0, 0, 0]), 0)] * 30
+    found = calibration.fit(sure)
+    assert found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0 and 0 < found["off_menu_threshold"] <= 1
+    assert calibration.without_truth((np.array([1.0, 2.0, 3.0]), 1))[0].tolist() == [1.0, 3.0]
+
+
+def test_few_menus_fit_nothing():
+    found = calibration.fit(drawn(19, 1.0))
+    assert found["temperature"] == 1.0 and found["off_menu_threshold"] == 0.0 and "fewer than 20" in found["note"]
