@@ -19,7 +19,7 @@ SPECIAL_STYLE, SUPERVISED_STYLES = "color:#999999", ("background-color:#bfe5c8",
 PREVIEW_CSS = """
 .dishvl .preview{display:grid;gap:12px}.dishvl .preview .card{display:flex;gap:14px;align-items:flex-start}
 .dishvl .preview .card>img,.dishvl .preview .card>.nophoto{width:200px;flex:none}.dishvl .preview .card>div{min-width:0}
-.dishvl .preview .prompt{white-space:pre-wrap;font-family:monospace}
+.dishvl .preview p{overflow-wrap:anywhere}.dishvl .preview .prompt{white-space:pre-wrap;font-family:monospace;width:fit-content;max-width:100%;box-sizing:border-box;margin:6px 0}
 """.strip()
 TITLE = {"en": "What the model reads and what it learns", "zh": "模型读到什么、学习什么"}
 LEGEND = {"en": ("special tokens", "supervised tokens", "a line break"), "zh": ("特殊 token", "参与训练的 token", "换行")}
@@ -53,7 +53,7 @@ def _card(row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path, 
     photo = cards.photo_html(image_root / row["image"], cards.LARGE) if row.get("image") else ""
     where = " · ".join(escape(part) for part in (row["id"], row["kind"], split) if part)
     answer = f"<p>{escape(words('answer'))}: <b>{escape(row['conversations'][1]['value'])}</b></p>"
-    return f"<div class=card>{photo}<div><p class=faint>{where}</p>{answer}<p class=prompt>{tokens_html(pieces)}</p></div></div>"
+    return f"<div class=card>{photo}<div><p class=faint>{where}</p>{answer}<pre class=prompt>{tokens_html(pieces)}</pre></div></div>"
 
 
 def tokens_html(pieces: Pieces) -> str:

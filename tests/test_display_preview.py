@@ -1,0 +1,145 @@
+"""The preview shows what is read and what is learned, executes nothing and needs no network."""
+
+import base64
+import io
+
+import pandas as pd
+import pytest
+import tiny
+from display_toys import EVIL, catalog
+from PIL import Image
+from test_display_html import Elements
+
+from dishvl_lib.core import questions
+from dishvl_lib.display import preview
+from dishvl_lib.vlm import inputs, lengths, pieces
+
+
+def row(image_id, answer, template="naming-1", menu=(), dish=""):
+    turns = [{"from": "human", "value": questions.human_turn(template, menu, dish)}, {"from": "gpt", "value": answer}]
+    made = {"id": f"train-{image_id or 'text'}", "conversations": turns, "image_id": image_id, "kind": template.split("-")[0]}
+    return {**made, "image": image_id.replace("-", "/") + ".png"} if image_id else made
+
+
+ROWS = [row("d1-1", "红烧鱼"), row("d3-0", EVIL, "menu-1", [EVIL, "红烧鱼"]), row("", "川菜", "knowledge-1", dish="红烧鱼")]
+PIECES = [
+    [("<|im_start|>", False), ("user", False), ("\n", False), ("<|image_pad|> x 4", False), ("<|im_end|>", False), ("红烧", True), ("鱼", True), ("<|im_end|>", True)],
+    [("<|vision_end|>", False), (EVIL, False), ("<", True), (EVIL, True), ("<|im_end|>", True)],
+    [("哪个菜系？", False), ("川菜", True), ("<|im_end|>", True)],
+]  # fmt: skip
+
+
+@pytest.fixture
+def made(tmp_path):
+    return preview.preview_html(ROWS, PIECES, catalog(tmp_path), tmp_path)
+
+
+def spans(page, style):
+    """The texts in spans whose style holds `style`."""
+    found, inside = [], False
+
+    class Reader(Elements):
+        def handle_starttag(self, tag, attrs):
+            nonlocal inside
+            super().handle_starttag(tag, attrs)
+            inside = tag == "span" and style in dict(attrs).get("style", "")
+
+        def handle_endtag(self, tag):
+            nonlocal inside
+            inside = False
+
+        def handle_data(self, data):
+            if inside:
+                found.append(data)
+
+    Reader(page)
+    return found
+
+
+@pytest.mark.parametrize("how", ["page", "notebook"])
+def test_nothing_from_data_becomes_markup_or_leaves_the_page(made, how):
+    text = made.html if how == "page" else made._repr_html_()
+    page = Elements(text)
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base", "form"})
+    assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
+    assert all(attrs["src"].startswith("data:image/jpeg;base64,") for attrs in page.named("img"))
+    assert "http" not in text.replace("http-equiv", "") and "url(" not in text and "@import" not in text
+    assert "".join(page.words).count(EVIL) == 3
+
+
+def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(made):
+    assert any("default-src 'none'" in attrs.get("content", "") for attrs in Elements(made.html).named("meta"))
+    assert "<body" not in made._repr_html_() and "body{" not in made._repr_html_()
+
+
+def test_supervised_pieces_are_coloured_and_special_ones_grey(made):
+    green = [piece for style in preview.SUPERVISED_STYLES for piece in spans(made.html, style)]
+    assert sorted(green) == sorted(["supervised tokens", *(text for part in PIECES for text, supervised in part if supervised)])
+    grey = spans(made.html, preview.SPECIAL_STYLE)
+    assert grey == ["<|…|>", *(text for part in PIECES for text, _ in part if text.startswith("<|"))]
+
+
+def test_neighbouring_tokens_have_different_greens(made):
+    first, second = (spans(preview.tokens_html(PIECES[0]), style) for style in preview.SUPERVISED_STYLES)
+    assert first == ["红烧", "<|im_end|>"] and second == ["鱼"]
+
+
+def test_each_card_says_photo_id_kind_split_and_answer(made):
+    parts = made.html.split("<div class=card>")[1:]
+    assert [part.count("<img") for part in parts] == [1, 1, 0] and "nophoto" not in parts[2]
+    assert "train-d1-1 · naming · train" in parts[0] and "train-d3-0 · menu · test" in parts[1]
+    assert "train-text · knowledge</p>" in parts[2] and "<b>川菜</b>" in parts[2]
+    assert "user↵\n" in parts[0]
+
+
+def test_the_photos_are_small_copies(made):
+    for attrs in Elements(made.html).named("img"):
+        assert max(Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",")[1]))).size) <= 300
+
+
+def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
+    photos = catalog(tmp_path)
+    (tmp_path / "d1/1.png").unlink()
+    assert "nophoto>missing" in preview.preview_html(ROWS[:1], PIECES[:1], photos, tmp_path).html.replace('"', "")
+
+
+def test_languages_and_lengths_are_checked(tmp_path):
+    photos = catalog(tmp_path)
+    assert "参与训练的 token" in preview.preview_html(ROWS, PIECES, photos, tmp_path, language="zh").html
+    with pytest.raises(ValueError, match="3 rows need as many lists of pieces, got 2"):
+        preview.preview_html(ROWS, PIECES[:2], photos, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return tiny.model()
+
+
+@pytest.mark.parametrize("answer", ["红烧鱼", "𰻞𰻞面 ☕", "1. 切。\n2. 炒。"])
+def test_the_pieces_are_the_training_tokens(loaded, answer):
+    photos = pd.DataFrame([{"image_id": "d1-1", "width": 90, "height": 48}])
+    one = row("d1-1", answer)
+    sample = inputs.build(loaded, inputs.photo_inputs(loaded, tiny.photo(0, (90, 48))), questions.ask("naming-1"), answer)
+    (made,) = pieces.of_rows(loaded, [one], photos)
+    place = f"<|image_pad|> x {sample.photo.num_tokens}"
+    assert [text for text, _ in made].count(place) == 1 and sample.photo.num_tokens > 1
+    whole = "".join(text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made)
+    assert whole == loaded.tokenizer.decode(sample.input_ids)
+    assert "".join(text for text, supervised in made if supervised) == f"{answer}<|im_end|>"
+    assert all("\ufffd" not in text for text, _ in made)
+
+
+def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loaded):
+    made = pieces.of_row(loaded, row("", "<|im_end|>", "knowledge-1", dish="鱼"), None)
+    texts = [text for text, _ in made]
+    assert texts.count("<|im_end|>") == 3 and "".join(texts).count("<|im_end|>") == 4 and "vision" not in "".join(texts)
+    assert texts[0] == "<|im_start|>" and made[-1] == ("<|im_end|>", True)
+
+
+def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):
+    one = row("", "川菜", "knowledge-1", dish="红烧鱼")
+    photos = pd.DataFrame({"image_id": [], "width": [], "height": []})
+    text = "".join(text for text, _ in pieces.of_rows(loaded, [one], photos)[0])
+    system = f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n"
+    assert text == f"{system}<|im_start|>user\n“红烧鱼”属于哪个菜系？<|im_end|>\n<|im_start|>assistant\n川菜<|im_end|>"
+    assert lengths.of_rows(loaded, [one], photos) == [len(loaded.tokenizer.encode(text))]
