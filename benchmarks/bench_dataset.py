@@ -39,14 +39,18 @@ def main() -> None:
     made = {split: conversations.rows(photos, split, names, similar, menu_size=size) for split, size in (("train", 10), ("validation", 20), ("test", 20))}
     seconds, count = time.perf_counter() - started, sum(map(len, made.values()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{count:,} questions from {PHOTOS:,} photos of {len(names):,} dishes: {seconds:.1f} s (goal 60), peak {peak:,.0f} MB (goal 2,000); {len(left_out)} dishes left out")
+    print(
+        f"{count:,} questions from {PHOTOS:,} photos of {len(names):,} dishes: {seconds:.1f} s (goal 60), peak {peak:,.0f} MB (goal 2,000); {len(left_out)} dishes left out"
+    )
     print(f"leaks: {len(leaks.find(photos))}")
     ranks = shortcuts.ranks_by_name(similar, names)
     guesser = shortcuts.fit([row for row in made["train"] if row["kind"] == "menu"][:TEST_MENUS], ranks)
     per_photo = -(-TEST_MENUS // int((photos.split == "test").sum()))
     tried = conversations.rows(photos, "test", names, similar, menu_size=20, naming_per_photo=0, menus_per_photo=per_photo, seed=1)[:TEST_MENUS]
     found = shortcuts.measure(guesser, tried)
-    print(f"guesser without a photo: {found['correct']} of {found['n']} = {found['accuracy']:.4f} {found['ci95']}, chance {found['chance']:.4f}, above it {found['excess']:+.4f} (goal +0.01)")
+    print(
+        f"guesser without a photo: {found['correct']} of {found['n']} = {found['accuracy']:.4f} {found['ci95']}, chance {found['chance']:.4f}, above it {found['excess']:+.4f} (goal +0.01)"
+    )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,29 @@ def test_every_entry_scores_as_in_a_forward_of_its_own(loaded, menu, size):
     torch.testing.assert_close(scores, plain, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("size", [(64, 48), (90, 40)])
+def test_several_menus_on_one_photo_score_as_each_alone(loaded, size):
+    photo = inputs.photo_inputs(loaded, tiny.photo(7, size))
+    asked = [(questions.ask(f"menu-{number}", menu), menu) for number, menu in enumerate(MENUS, start=1)]
+    together = choose.log_probabilities_many(loaded, photo, asked)
+    for (question, menu), scores in zip(asked, together, strict=True):
+        torch.testing.assert_close(scores, torch.stack([plain_score(loaded, photo, question, entry) for entry in menu]), atol=1e-4, rtol=0)
+
+
+def test_places_see_their_own_way_only(loaded):
+    photo = inputs.photo_inputs(loaded, tiny.photo())
+    asked = [("甲", ["红烧鱼", "红烧鱼块"]), ("乙", ["麻婆豆腐"])]
+    grown = choose.grow(
+        [inputs.build(loaded, photo, question) for question, _ in asked],
+        [choose.build_trie([inputs.answer_tokens(loaded, one) for one in menu]) for _, menu in asked],
+    )
+    mask = grown.mask()[0, 0]
+    assert mask.diagonal().all() and not torch.triu(mask, 1).any()
+    second = range(grown.ends[0] + 1 + len(grown.nodes[0]), len(grown.token))
+    assert not mask[second.start :, grown.first : second.start].any(), "the second question sees nothing of the first"
+    assert (mask.sum(dim=1)[grown.first :] == grown.positions[0, grown.first :] - grown.positions[0, grown.first] + 1 + grown.first).all()
+
+
 def test_a_photo_changes_the_scores(loaded):
     first, second = (choose.log_probabilities(loaded, inputs.photo_inputs(loaded, tiny.photo(seed)), "什么菜？", tiny.NAMES) for seed in (1, 2))
     assert (first - second).abs().max() > 1e-3
@@ -44,7 +67,8 @@ def test_the_trie_shares_prefixes_and_keeps_every_entry():
     trie = choose.build_trie([[1, 2, 9], [1, 9], [1, 2, 3, 9]])
     assert len(trie.token) == 6
     assert [[trie.token[node] for node in path] for path in trie.path] == [[1, 2, 9], [1, 9], [1, 2, 3, 9]]
-    assert trie.depth == [1, 2, 3, 2, 3, 4]
+    inner, place = trie.inner()
+    assert [trie.token[node] for node in sorted(place)] == inner.token == [1, 2, 3] and inner.parent == [-1, 0, 1]
 
 
 def test_bad_tries_are_refused():
@@ -64,7 +88,11 @@ def test_choose_ranks_the_menu_and_answers_only_from_it(loaded):
 
 def test_choose_many_equals_single_menus(loaded):
     recognizer = Recognizer(loaded, {})
-    assert recognizer.choose_many(tiny.photo(), MENUS[:2]) == [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]]
+    together, alone = recognizer.choose_many(tiny.photo(), MENUS[:2]), [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]]
+    for one, other in zip(together, alone, strict=True):
+        assert one.answer == other.answer and [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
+        assert [share for _, share in one.entries] == pytest.approx([share for _, share in other.entries], abs=1e-4)
+    assert recognizer.choose_many(tiny.photo(), []) == []
 
 
 def test_the_entry_comes_back_as_it_was_written(loaded):

@@ -1,7 +1,8 @@
 """Choosing from a menu: the exact log-probability of every entry, from one forward pass.
 
-The entries form a trie that ends in `<|im_end|>`. Its nodes follow the prompt in one sequence; a node sees the prompt
-and its own ancestors only, and its position goes on from the prompt's end, so every entry reads as if it stood alone.
+The entries form a trie that ends in `<|im_end|>`. The photo is the trunk, every question a branch on it, and the trie's
+nodes follow their question; a place sees its own way back to the root only, and its position goes on from there, so
+every entry of every menu reads as if it stood alone.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from dishvl_lib.vlm import inputs
+from dishvl_lib.vlm import inputs, trees
 from dishvl_lib.vlm.qwen import Qwen
 
 
@@ -20,15 +21,6 @@ class Trie:
     token: list[int]
     parent: list[int]
     path: list[list[int]]
-
-    @property
-    def depth(self) -> list[int]:
-        """Distance of every node from the prompt's last token, 1 for a first token."""
-        found: list[int] = []
-        for parent in self.parent:
-            found.append(1 if parent < 0 else found[parent] + 1)
-        return found
-
 
     def inner(self) -> tuple["Trie", dict[int, int]]:
         """(the trie of the nodes that have children, {their number here: their number there})."""
@@ -58,46 +50,91 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
     return trie
 
 
-@torch.inference_mode()
+@dataclass
+class Growth:
+    """A photo's trunk with what grows on it: for every place its token and the place before it (-1: none).
+
+    `positions` (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for every question the place
+    of its last prompt token.
+    """
+
+    token: list[int]
+    before: list[int]
+    positions: torch.Tensor
+    first: int
+    ends: list[int]
+    nodes: list[dict[int, int]]
+
+    def mask(self) -> torch.Tensor:
+        """(1, 1, length, length) bool, True where a place may look: at itself and at all before it on its own way to the root."""
+        length = len(self.token)
+        mask = torch.zeros(length, length, dtype=torch.bool)
+        mask[: self.first, : self.first] = torch.ones(self.first, self.first).tril().bool()
+        for place in range(self.first, length):
+            mask[place] = mask[self.before[place]]
+            mask[place, place] = True
+        return mask[None, None]
+
+
 def log_probabilities(qwen: Qwen, photo: inputs.Photo, question: str, entries: Sequence[str]) -> torch.Tensor:
     """(entries,) float32: the summed log-probability of each entry's tokens and `<|im_end|>` after the question."""
-    trie = build_trie([inputs.answer_tokens(qwen, entry) for entry in entries])
-    prompt = inputs.build(qwen, photo, question)
-    rows = _node_log_probabilities(qwen, prompt, trie)
-    return torch.stack([rows[path].sum() for path in trie.path])
+    return log_probabilities_many(qwen, photo, [(question, entries)])[0]
 
 
-def _node_log_probabilities(qwen: Qwen, prompt: inputs.Sample, trie: Trie) -> torch.Tensor:
-    """(nodes,): log-probability of each node's token after its parent. Leaves are only predicted, so they are not computed."""
-    model, device, length = qwen.model, qwen.model.device, len(prompt.input_ids)
-    inner, place_of = trie.inner()
-    batch = {key: value.to(device) for key, value in inputs.collate([prompt], qwen.tokenizer.pad_token_id).items()}
-    prompt_positions, _ = model.model.get_rope_index(batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"])
-    node_positions = prompt_positions.max() + torch.tensor(inner.depth, device=device, dtype=torch.long)
-    hidden = model.model(
-        input_ids=torch.cat([batch["input_ids"], torch.tensor([inner.token], device=device, dtype=torch.long)], dim=1),
-        pixel_values=batch["pixel_values"].to(model.dtype),
-        image_grid_thw=batch["image_grid_thw"],
-        position_ids=torch.cat([prompt_positions, node_positions.expand(3, 1, -1)], dim=2),
-        attention_mask={"full_attention": trie_mask(length, inner).to(device)},
+@torch.inference_mode()
+def log_probabilities_many(qwen: Qwen, photo: inputs.Photo, asked: Sequence[tuple[str, Sequence[str]]]) -> list[torch.Tensor]:
+    """`log_probabilities` of several questions (text, entries) about one photo, which is computed once for all of them."""
+    tries = [build_trie([inputs.answer_tokens(qwen, entry) for entry in entries]) for _, entries in asked]
+    samples = [inputs.build(qwen, photo, question) for question, _ in asked]
+    grown = grow(samples, tries)
+    hidden, model = _hidden(qwen, photo, samples[0].image_start, grown), qwen.model
+    parents = [[grown.nodes[number].get(parent, grown.ends[number]) for parent in trie.parent] for number, trie in enumerate(tries)]
+    distinct, place = torch.tensor([one for own in parents for one in own], device=model.device).unique(return_inverse=True)
+    logits = model.lm_head(hidden[distinct]).float().log_softmax(dim=-1)
+    tokens = torch.tensor([token for trie in tries for token in trie.token], device=model.device)
+    rows = logits[place, tokens].cpu().split([len(trie.token) for trie in tries])
+    return [torch.stack([own[path].sum() for path in trie.path]) for own, trie in zip(rows, tries, strict=True)]
+
+
+def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
+    """One trunk, and on it each question with the nodes of its trie that have children: leaves are only predicted."""
+    first = samples[0].image_start + samples[0].photo.num_tokens + 1
+    grown = Growth(list(samples[0].input_ids[:first]), list(range(-1, first - 1)), trees.trunk_positions(samples[0], first), first, [], [])
+    depth: dict[int, int] = {first - 1: 0}
+    for sample, trie in zip(samples, tries, strict=True):
+        last = first - 1
+        for token in sample.input_ids[first:]:
+            last = _add(grown, depth, token, last)
+        inner, numbers = trie.inner()
+        places: list[int] = []
+        for token, parent in zip(inner.token, inner.parent, strict=True):
+            places.append(_add(grown, depth, token, last if parent < 0 else places[parent]))
+        grown.ends.append(last)
+        grown.nodes.append({node: places[number] for node, number in numbers.items()})
+    own = int(grown.positions.max()) + torch.tensor([depth[place] for place in range(first, len(grown.token))], dtype=torch.long)
+    grown.positions = torch.cat([grown.positions, own.expand(3, -1)], dim=1)
+    return grown
+
+
+def _add(grown: Growth, depth: dict[int, int], token: int, before: int) -> int:
+    place = len(grown.token)
+    grown.token.append(token)
+    grown.before.append(before)
+    depth[place] = depth[before] + 1
+    return place
+
+
+def _hidden(qwen: Qwen, photo: inputs.Photo, image_start: int, grown: Growth) -> torch.Tensor:
+    """(length, hidden) of the language model's last layer."""
+    model, device = qwen.model, qwen.model.device
+    types = torch.zeros(1, len(grown.token), dtype=torch.int)
+    types[0, image_start : image_start + photo.num_tokens] = 1
+    return model.model(
+        input_ids=torch.tensor([grown.token], device=device),
+        mm_token_type_ids=types.to(device),
+        pixel_values=photo.pixel_values.to(device, model.dtype),
+        image_grid_thw=photo.grid_thw[None].to(device),
+        position_ids=grown.positions[:, None].to(device),
+        attention_mask={"full_attention": grown.mask().to(device)},
         use_cache=False,
     ).last_hidden_state[0]
-    parents = torch.tensor([length - 1 if parent < 0 else length + place_of[parent] for parent in trie.parent], device=device)
-    distinct, place = parents.unique(return_inverse=True)
-    logits = model.lm_head(hidden[distinct]).float().log_softmax(dim=-1)
-    return logits[place, torch.tensor(trie.token, device=device)].cpu()
-
-
-def trie_mask(prompt_length: int, trie: Trie) -> torch.Tensor:
-    """(1, 1, length, length) bool, True where a row may look: prompt causal, nodes at prompt, ancestors and themselves."""
-    nodes = len(trie.token)
-    mask = torch.zeros(prompt_length + nodes, prompt_length + nodes, dtype=torch.bool)
-    mask[:prompt_length, :prompt_length] = torch.ones(prompt_length, prompt_length).tril().bool()
-    for node, parent in enumerate(trie.parent):
-        row = prompt_length + node
-        if parent < 0:
-            mask[row, :prompt_length] = True
-        else:
-            mask[row] = mask[prompt_length + parent]
-        mask[row, row] = True
-    return mask[None, None]

@@ -90,18 +90,22 @@ class Recognizer:
         model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or
         an entry that cannot stand on one.
         """
-        entries = check_menu(menu)
-        scores = choose.log_probabilities(self.qwen, self._photo(photo), questions.ask(template, entries), entries)
+        return self.choose_many(photo, [menu], top_k=top_k, template=template)[0]
+
+    def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3, template: str = "menu-1") -> list[Choice]:
+        """One choice per menu for the same photo, in one forward pass: the photo is computed once."""
+        entries = [check_menu(menu) for menu in menus]
+        if not entries:
+            return []
+        scores = choose.log_probabilities_many(self.qwen, self._photo(photo), [(questions.ask(template, own), own) for own in entries])
+        return [self._choice(menu, own, top_k) for menu, own in zip(menus, scores, strict=True)]
+
+    def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
-        threshold = float(self.metadata.get("off_menu_threshold", 0.0)) if len(entries) > 1 else 0.0
+        threshold = float(self.metadata.get("off_menu_threshold", 0.0)) if len(menu) > 1 else 0.0
         return Choice(ranked[0][0] if ranked[0][1] >= threshold else None, ranked, threshold)
-
-    def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3) -> list[Choice]:
-        """One choice per menu for the same photo, which is decoded once."""
-        image = images.load_rgb(photo)
-        return [self.choose(image, menu, top_k=top_k) for menu in menus]
 
     def _photo(self, source: Source) -> inputs.Photo:
         return inputs.photo_inputs(self.qwen, images.load_rgb(source))

@@ -35,7 +35,7 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
     first = samples[0]
     end = first.image_start + first.photo.num_tokens + 1
     ids, labels, branch = list(first.input_ids[:end]), list(first.labels[:end]), [TRUNK] * end
-    parts = [_trunk_positions(first, end)]
+    parts = [trunk_positions(first, end)]
     following = int(parts[0].max()) + 1
     for number, sample in enumerate(samples, start=1):
         if sample.input_ids[:end] != ids[:end]:
@@ -104,7 +104,7 @@ def forward(
     return {"loss": loss / (rows.sum() if num_items_in_batch is None else num_items_in_batch)}
 
 
-def _trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
+def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
     """(3, end): text counts up; the photo's tokens share one temporal place and take their row and column from there."""
     start, photo = sample.image_start, sample.photo
     rows, columns = (int(side) // photo.merge_size for side in photo.grid_thw[1:])
