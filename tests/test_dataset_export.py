@@ -168,7 +168,7 @@ def test_tables_keep_one_type_per_column_and_no_key_that_a_trainer_gives_a_meani
 
 
 def test_only_the_formats_asked_for_are_written(toy_rows, tmp_path):
-    assert set(export.write(tmp_path, {"train": toy_rows}, ["ms_swift", "ms_swift"], tmp_path, "run").file) == {"ms_swift/run_train.jsonl"}
+    assert list(export.write(tmp_path, {"train": toy_rows}, ["ms_swift", "ms_swift"], tmp_path, "run").file) == ["ms_swift/run_train.jsonl"]
     assert export.write(tmp_path / "none", {"train": toy_rows}, [], tmp_path, "run").empty and not (tmp_path / "none").exists()
     export.write(tmp_path, {"empty": []}, ["qwen"], tmp_path, "run")
     assert readers.open_list(tmp_path / "qwen" / "run_empty.json") == readers.open_list(tmp_path / "qwen" / "run_empty.jsonl") == []

@@ -3,16 +3,13 @@
 import base64
 import io
 
-import pandas as pd
 import pytest
-import tiny
 from display_toys import EVIL, catalog
 from PIL import Image
 from test_display_html import Elements
 
 from dishvl_lib.core import questions
 from dishvl_lib.display import preview
-from dishvl_lib.vlm import inputs, lengths, pieces
 
 
 def row(image_id, answer, template="naming-1", menu=(), dish=""):
@@ -84,6 +81,10 @@ def test_neighbouring_tokens_have_different_greens(made):
     assert first == ["红烧", "<|im_end|>"] and second == ["鱼"]
 
 
+def test_a_token_is_special_only_as_a_piece_of_its_own():
+    assert spans(preview.tokens_html([("a <|im_end|>", False), ("<|im_end|>", False)]), preview.SPECIAL_STYLE) == ["<|im_end|>"]
+
+
 def test_each_card_says_photo_id_kind_split_and_answer(made):
     parts = made.html.split("<div class=card>")[1:]
     assert [part.count("<img") for part in parts] == [1, 1, 0] and "nophoto" not in parts[2]
@@ -108,38 +109,3 @@ def test_languages_and_lengths_are_checked(tmp_path):
     assert "参与训练的 token" in preview.preview_html(ROWS, PIECES, photos, tmp_path, language="zh").html
     with pytest.raises(ValueError, match="3 rows need as many lists of pieces, got 2"):
         preview.preview_html(ROWS, PIECES[:2], photos, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def loaded():
-    return tiny.model()
-
-
-@pytest.mark.parametrize("answer", ["红烧鱼", "𰻞𰻞面 ☕", "1. 切。\n2. 炒。"])
-def test_the_pieces_are_the_training_tokens(loaded, answer):
-    photos = pd.DataFrame([{"image_id": "d1-1", "width": 90, "height": 48}])
-    one = row("d1-1", answer)
-    sample = inputs.build(loaded, inputs.photo_inputs(loaded, tiny.photo(0, (90, 48))), questions.ask("naming-1"), answer)
-    (made,) = pieces.of_rows(loaded, [one], photos)
-    place = f"<|image_pad|> x {sample.photo.num_tokens}"
-    assert [text for text, _ in made].count(place) == 1 and sample.photo.num_tokens > 1
-    whole = "".join(text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made)
-    assert whole == loaded.tokenizer.decode(sample.input_ids)
-    assert "".join(text for text, supervised in made if supervised) == f"{answer}<|im_end|>"
-    assert all("\ufffd" not in text for text, _ in made)
-
-
-def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loaded):
-    made = pieces.of_row(loaded, row("", "<|im_end|>", "knowledge-1", dish="鱼"), None)
-    texts = [text for text, _ in made]
-    assert texts.count("<|im_end|>") == 3 and "".join(texts).count("<|im_end|>") == 4 and "vision" not in "".join(texts)
-    assert texts[0] == "<|im_start|>" and made[-1] == ("<|im_end|>", True)
-
-
-def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):
-    one = row("", "川菜", "knowledge-1", dish="红烧鱼")
-    photos = pd.DataFrame({"image_id": [], "width": [], "height": []})
-    text = "".join(text for text, _ in pieces.of_rows(loaded, [one], photos)[0])
-    system = f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n"
-    assert text == f"{system}<|im_start|>user\n“红烧鱼”属于哪个菜系？<|im_end|>\n<|im_start|>assistant\n川菜<|im_end|>"
-    assert lengths.of_rows(loaded, [one], photos) == [len(loaded.tokenizer.encode(text))]

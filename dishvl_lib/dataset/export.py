@@ -47,7 +47,7 @@ CANNOT_CARRY = {
         f"{_AS_THEY_LIE} (data_qwen.py)",
         "pixel limits: give the script --min_pixels and --max_pixels",
         "splits: the script has no validation set, it trains on what --dataset_use names",
-        "text-only rows only without ZeRO-3 on several GPUs: a batch without photos gets no stand-in",
+        "text-only rows safely under ZeRO-3: a batch without photos gets no stand-in for one",
         "errors: a row that fails is replaced by the next one",
     ),
     "llama_factory": (
@@ -64,7 +64,7 @@ CANNOT_CARRY = {
         _AS_THEY_LIE,
         "pixel limits: set the environment variables MIN_PIXELS and MAX_PIXELS",
         "splits: give the validation file as --val_dataset",
-        "errors: a row that fails is left out",
+        "errors: a row that fails is left out or replaced",
     ),
 }
 
@@ -95,7 +95,7 @@ def _write_qwen(folder: Path, named: Mapping[str, Sequence[Row]], root: str) -> 
         records.write_jsonl(folder / f"{name}.jsonl", rows)
         entries[name] = {"annotation_path": str(folder / f"{name}.jsonl"), "data_path": root}
     text = f"# Paste below data_dict in qwenvl/data/__init__.py; then --dataset_use takes these names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
-    records.write_text(folder / "dataset_entry.py", f"{text}data_dict.update(DISHVL)  # noqa: F821\n")
+    records.write_text(folder / "dataset_entry.py", f"{text}data_dict.update(DISHVL)\n")
     return [*made, (folder / "dataset_entry.py", _count(named))]
 
 
