@@ -12,7 +12,7 @@ from test_display_figures import photos_in, png, said
 from test_display_widgets import html_of
 
 from dishvl_lib.core import records
-from dishvl_lib.display import figures, review_sheet
+from dishvl_lib.display import figures, review_sheet, words
 from dishvl_lib.display.decisions import NAME_COLUMNS, NameFile
 from dishvl_lib.display.dish_cards import dish_html
 from dishvl_lib.display.review import NameReview
@@ -246,8 +246,8 @@ def test_the_picture_of_an_empty_review_says_so(make, tmp_path):
 
 
 def test_evidence_is_wrapped_by_width():
-    lines = review_sheet._wrapped("鱼" * 50 + " and words that follow, one after another", 20)
-    assert all(review_sheet.width(line) <= 20 for line in lines) and "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
+    lines = words.wrapped("鱼" * 50 + " and words that follow, one after another", 20)
+    assert all(words.width(line) <= 20 for line in lines) and "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
 
 
 def test_every_suspicion_has_a_question_in_both_languages():

@@ -2,16 +2,22 @@
 
 import functools
 import hashlib
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from PIL import Image
 
 paddle = pytest.importorskip("paddle")
 
-from dishvl_lib.similarity import classifier, engine, features, photos, pplcnet, preprocess, replicas, start  # noqa: E402
+from dishvl_lib.similarity import classifier, engine, features, photos, pplcnet, preprocess, replicas, start, workers  # noqa: E402
 
 TINY = {"scale": 0.25, "image_size": 32}
 TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16, "replicas": 2}
@@ -153,6 +159,98 @@ def test_features_are_aligned_unit_length_and_the_engine_agrees(toy, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-5)
     _, plain, _ = features.extract(table, root, None, tmp_path / "other", use_engine=False, **TINY)
     np.testing.assert_allclose(matrix, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize("use_engine", [True, False])
+def test_processes_give_the_features_of_the_plain_network(toy, tmp_path, monkeypatch, use_engine):
+    table, root = toy
+    (root / "7.png").unlink()
+    (root / "8.png").write_bytes(b"another")
+    _, plain, _ = features.extract(table, root, None, tmp_path / "plain", use_engine=False, **TINY)
+    here = []
+    call = engine.Engine.__call__
+    monkeypatch.setattr(engine.Engine, "__call__", lambda self, batch: here.append(len(batch)) or call(self, batch))
+    ids, matrix, skipped = extract(table, root, tmp_path, processes=2, use_engine=use_engine)
+    assert ids.tolist() == [f"i{index}" for index in range(24) if index not in (7, 8)]
+    np.testing.assert_allclose(matrix, plain, atol=1e-4)
+    assert skipped[["path", "reason"]].values.tolist() == [["7.png", "missing"], ["8.png", "changed"]]
+    assert here == ([2] if use_engine else [])  # the comparison with the plain network; all photos went elsewhere
+
+
+def test_processes_are_started_for_many_photos_only(toy, tmp_path, monkeypatch):
+    table, root = toy
+    asked = []
+
+    def started(count, *_):
+        asked.append(count)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", started)
+    monkeypatch.setattr(workers, "cores", lambda: 3)
+    extract(table, root, tmp_path)
+    assert asked == []
+    monkeypatch.setattr(workers, "FEWEST_FOR_PROCESSES", 24)
+    with pytest.raises(KeyboardInterrupt):
+        features.extract(table, root, None, tmp_path / "other", **TINY)
+    assert asked == [3]
+
+
+class Dies:
+    """An engine that takes its process with it, once it has seen the photo of i23."""
+
+    on_gpu = False
+
+    def __call__(self, batch):
+        if len(batch) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return batch.mean(axis=(2, 3))
+
+
+def test_a_process_that_dies_is_a_clear_error_after_what_was_done(toy):
+    table, root = toy
+    job = workers.Job(root, preprocess.Preprocess.for_size(32), Dies())
+    done = workers.run(job, list(zip(table["path"], table["sha256"], strict=True)), 5, processes=2)
+    batch, found, faults = next(done)
+    assert [path for path, _ in batch] == [f"{index}.png" for index in range(5)]
+    assert found.shape == (5, 3) and faults == [None] * 5
+    with pytest.raises(RuntimeError, match="What was computed is kept"):
+        list(done)
+
+
+def test_processes_end_when_their_parent_is_killed(tmp_path):
+    os.mkfifo(tmp_path / "never.jpg")
+    code = (
+        "import sys, pathlib; from dishvl_lib.similarity import preprocess, workers\n"
+        "job = workers.Job(pathlib.Path(sys.argv[1]), preprocess.Preprocess.for_size(32))\n"
+        "list(workers.run(job, [('never.jpg', '')] * 2, 1, processes=2))"
+    )
+    parent = psutil.Popen([sys.executable, "-c", code, str(tmp_path)])
+    children = wait_for(lambda: [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())], 2)
+    time.sleep(2)  # until they have read their job and wait for the photo
+    assert all(child.is_running() for child in children)
+    parent.kill()
+    parent.wait()
+    assert psutil.wait_procs(children, 20)[1] == []
+
+
+def wait_for(look, count):
+    for _ in range(200):
+        if len(look()) == count:
+            return look()
+        time.sleep(0.1)
+    raise AssertionError(f"{count} processes were expected, there are {len(look())}")
+
+
+def test_kept_memory_is_not_asked_for_again():
+    code = (
+        "import resource; from dishvl_lib.similarity import workers\n"
+        "faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def use(): before = faults(); b'x' * 48_000_000; return faults() - before\n"
+        "use(); print(use()); workers.keep_memory(); use(); print(use())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert before > 1000 > 50 > after, (before, after)
 
 
 def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(toy, tmp_path, monkeypatch):

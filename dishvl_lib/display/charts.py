@@ -1,4 +1,4 @@
-"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, the confusion matrix."""
+"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, the confusion matrix, cosines of photo pairs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,11 +7,13 @@ import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.display import fonts
+from dishvl_lib.display.pairs import side_by_side
 from dishvl_lib.display.sheet import ACCENT, FAINT, INK, WRONG, Picture, drawn
 from dishvl_lib.display.words import Words, missing, percent, shorten
 
 BARS = (ACCENT, "#9db4c8", "#c8b48a", "#d9d3c5")
 MAX_MATRIX = 60
+PAIR_KINDS = {"same dish": ("same dish, other group", ACCENT), "other dish": ("other dishes", WRONG)}
 
 
 @drawn
@@ -70,12 +72,50 @@ def confusion_matrix(predictions: pd.DataFrame, *, max_dishes: int = MAX_MATRIX,
     errors = predictions[predictions["truth"] != predictions["answer"]]["truth"].value_counts().reindex(truths.index, fill_value=0)
     kept = errors.sort_values(ascending=False, kind="stable").index[:max_dishes].tolist()
     counts = _counts(predictions, kept)
-    order = _side_by_side(counts[:, : len(kept)])
+    order = side_by_side(counts[:, : len(kept)])
     shares = counts[order][:, [*order, len(kept)]] / truths[[kept[i] for i in order]].to_numpy()[:, None]
     labels = fonts.Labels()
     figure = _matrix(shares, [shorten(labels(kept[i]), 18) for i in order], Words(language if labels.font else "en"), len(kept), len(truths), len(predictions))
     labels.print_legend()
     return figure
+
+
+@drawn
+def score_histogram(table: pd.DataFrame, *, language: str = "en") -> Picture:
+    """Densities of the cosines of photo pairs of one dish and of two; the title says how much of the second beats the first's median.
+
+    `table`: kind ("same dish", of different groups, or "other dish"), cosine. A kind without pairs is left out, and with
+    it the title. Raises ValueError when there is no pair at all or one of another kind.
+    """
+    records.require_columns(table, ("kind", "cosine"), "the cosines")
+    if unknown := set(table["kind"]) - set(PAIR_KINDS):
+        raise ValueError(f"the kind of a pair is one of {', '.join(PAIR_KINDS)}, the cosines hold {', '.join(map(str, unknown))}")
+    cosines = {kind: pd.to_numeric(rows["cosine"]).dropna().to_numpy() for kind, rows in table.groupby("kind")}
+    words, figure = Words(language if fonts.find_chinese_font() else "en"), Picture(figsize=(7, 3.4), layout="constrained")
+    axes, edges = figure.add_subplot(), np.histogram_bin_edges(_any_pair(cosines), 50)
+    for kind, (text, color) in PAIR_KINDS.items():
+        if len(values := cosines.get(kind, ())):
+            axes.hist(values, edges, density=True, color=color, alpha=0.5, label=f"{words(text)} (n={len(values):,})")
+    _beaten(axes, cosines, words)
+    axes.set(xlabel=words("cosine"), ylabel=words("density"))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=9, frameon=False)
+    return figure
+
+
+def _any_pair(cosines: Mapping[str, np.ndarray]) -> np.ndarray:
+    values = np.concatenate([*cosines.values(), []])
+    if not len(values):
+        raise ValueError("there is no pair of photos whose cosine could be drawn")
+    return values
+
+
+def _beaten(axes, cosines: Mapping[str, np.ndarray], words: Words) -> None:
+    if all(len(cosines.get(kind, ())) for kind in PAIR_KINDS):
+        median = np.median(cosines["same dish"])
+        axes.axvline(median, color=ACCENT, linestyle=(0, (4, 3)), linewidth=1.4, label=f"{words('median')} {median:.3f}")
+        said = words("of other-dish pairs are closer than the median same-dish pair")
+        axes.set_title(f"{percent((cosines['other dish'] > median).mean())} {said}", loc="left", fontsize=11)
 
 
 def _bars(panel, rows: pd.DataFrame, labels: fonts.Labels, words: Words) -> None:
@@ -135,18 +175,6 @@ def _counts(predictions: pd.DataFrame, kept: list[str]) -> np.ndarray:
         if truth in place:
             counts[place[truth], len(kept) if missing(answer) else place.get(answer, len(kept))] += 1
     return counts
-
-
-def _side_by_side(counts: np.ndarray) -> list[int]:
-    """An order in which each dish is followed by the one it is most often confused with, of those not placed yet."""
-    both = counts + counts.T
-    np.fill_diagonal(both, 0)
-    left, order = set(range(len(both))), []
-    while left:
-        follows = max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i)) if order else max(left, key=lambda i: (both[i].sum(), -i))
-        order.append(follows)
-        left.remove(follows)
-    return order
 
 
 def _matrix(shares: np.ndarray, names: list[str], words: Words, shown: int, dishes: int, n: int) -> Picture:

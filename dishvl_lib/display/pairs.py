@@ -1,7 +1,8 @@
-"""Counting truth x answer pairs of the questions that a browser's filters leave."""
+"""Pairs of dishes: counting truth x answer of the questions that a browser's filters leave, and an order that keeps pairs together."""
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from dishvl_lib.display.words import missing
@@ -32,3 +33,15 @@ def ranks(similar: pd.DataFrame | None, names: Mapping[str, str]) -> dict[tuple[
         pair = names.get(row.dish_id, row.dish_id), names.get(row.similar_id, row.similar_id)
         best[pair] = min(int(row.rank), best.get(pair, int(row.rank)))
     return best
+
+
+def side_by_side(counts: np.ndarray) -> list[int]:
+    """(dishes, dishes) counts or scores -> an order in which each dish is followed by the one closest to it, of those not placed yet."""
+    both = counts + counts.T
+    np.fill_diagonal(both, 0)
+    left, order = set(range(len(both))), []
+    while left:
+        follows = max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i)) if order else max(left, key=lambda i: (both[i].sum(), -i))
+        order.append(follows)
+        left.remove(follows)
+    return order

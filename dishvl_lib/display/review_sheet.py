@@ -9,7 +9,7 @@ import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, drawn
-from dishvl_lib.display.words import Words, shorten, width
+from dishvl_lib.display.words import Words, shorten, wrapped
 
 COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 SIDE, GAP, MARGIN, HEAD, PHOTOS = 1.15, 0.06, 0.2, 0.5, 3
@@ -43,7 +43,7 @@ def _row(sheet: Sheet, y: float, row: Mapping[str, Any], by_id: Mapping[str, Map
     for side, dish in enumerate(sides):
         _dish(sheet, MARGIN + side * (STRIP + 0.2), y + 0.22, dish, book, row["evidence"], PHOTOS * 2 // len(sides))
     evidence = re.sub(r"[^\x00-\x7f]+", lambda part: sheet.labels(part[0]), row["evidence"])
-    lines = _wrapped(evidence, TEXT_COLUMNS)[:8]
+    lines = wrapped(evidence, TEXT_COLUMNS)[:8]
     sheet.text(MARGIN + 2 * STRIP + 0.4, y + 0.47, "\n".join(lines), size=9, color=FAINT)
 
 
@@ -52,18 +52,3 @@ def _dish(sheet: Sheet, x: float, y: float, dish: Mapping[str, Any], book: Photo
     asked = [image_id for image_id in book.ids_by_dish.get(dish["dish_id"], ()) if str(book.path_by_id[image_id]) in evidence][:1]
     for place, path in enumerate(book.examples(dish["dish_id"], count, asked) or [None]):
         sheet.photo(path, x + place * (SIDE + GAP), y + 0.25, SIDE, ACCENT if place < len(asked) else None)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    """Lines of at most `columns`, where a Chinese character counts as two, broken at spaces where there are any."""
-    lines = [""]
-    for word in text.split():
-        if width(f"{lines[-1]} {word}".strip()) <= columns:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-            continue
-        lines.append("")
-        for char in word:
-            if width(lines[-1] + char) > columns:
-                lines.append("")
-            lines[-1] += char
-    return [line for line in lines if line]

@@ -27,6 +27,9 @@ _ENGLISH_CHINESE = {
     "folder": "文件夹名", "cuisine": "菜系", "cooking_method": "烹饪方法", "ingredients": "食材", "calories": "热量（千卡/100克）", "serving_temperature": "食用温度",
     "flavor": "口味", "nutrients": "营养", "is_vegetarian": "素食", "allergens": "过敏原", "color": "颜色", "shape": "形状", "associated_festival": "节日",
     "difficulty": "难度", "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
+    "groups of look-alikes": "相似菜组", "no groups of look-alikes": "没有相似菜组", "group": "组", "cosine": "余弦相似度", "density": "密度",
+    "same dish, other group": "同一道菜，不同组的照片", "other dishes": "不同的菜", "median": "中位数",
+    "of other-dish pairs are closer than the median same-dish pair": "的异菜照片对比同菜照片对的中位数更相似",
 }  # fmt: skip
 
 
@@ -97,3 +100,18 @@ def shorten(text: str, columns: int) -> str:
     while text and width(text) > columns - 1:
         text = text[:-1]
     return text + "…"
+
+
+def wrapped(text: str, columns: int) -> list[str]:
+    """Lines of at most `columns`, where a Chinese character counts as two, broken at spaces where there are any."""
+    lines = [""]
+    for word in text.split():
+        if width(f"{lines[-1]} {word}".strip()) <= columns:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+            continue
+        lines.append("")
+        for char in word:
+            if width(lines[-1] + char) > columns:
+                lines.append("")
+            lines[-1] += char
+    return [line for line in lines if line]

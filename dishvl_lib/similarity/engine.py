@@ -20,6 +20,38 @@ class _Features(paddle.nn.Layer):
         return self.net.features(x)
 
 
+class Engine:
+    """float32 (N, 3, S, S) -> (N, D) by the graph exported to `folder`, with `threads` threads, or on the GPU.
+
+    It can be sent to another process, which opens the graph anew with one thread: there, processes are the threads.
+    """
+
+    def __init__(self, folder: Path, threads: int):
+        self.folder, self.on_gpu = folder, paddle.device.is_compiled_with_cuda()
+        predictor = paddle.inference.create_predictor(self._config(threads))
+        self.source = predictor.get_input_handle(predictor.get_input_names()[0])
+        self.target = predictor.get_output_handle(predictor.get_output_names()[0])
+        self.predictor = predictor
+
+    def __call__(self, batch: np.ndarray) -> np.ndarray:
+        self.source.copy_from_cpu(batch)
+        self.predictor.run()
+        return self.target.copy_to_cpu()
+
+    def __reduce__(self) -> tuple:
+        return Engine, (self.folder, 1)
+
+    def _config(self, threads: int) -> paddle.inference.Config:
+        config = paddle.inference.Config(f"{self.folder / 'features'}.json", f"{self.folder / 'features'}.pdiparams")
+        config.disable_glog_info()
+        if self.on_gpu:
+            config.enable_use_gpu(256, 0)
+        else:
+            config.enable_mkldnn()
+            config.set_cpu_math_library_num_threads(threads)
+        return config
+
+
 def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
     """float32 (N, 3, S, S) -> (N, D) by the network as it is, in evaluation mode."""
     net.eval()
@@ -32,14 +64,15 @@ def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The same through an exported graph in `folder` (made when absent) and `threads` engine threads.
+    """The same through an `Engine` with `threads` threads over a graph in `folder`, exported when absent.
 
     The engine is compared with the plain network on one random batch; when it differs, or cannot be made on this
     machine, the plain network is returned and a message says so.
     """
     reference = plain(net)
     try:
-        run = _predictor(_exported(net, image_size, folder), threads)
+        _export(net, image_size, folder)
+        run = Engine(folder, threads)
         probe = np.random.default_rng(0).standard_normal((2, 3, image_size, image_size)).astype(np.float32)
         difference = _relative_difference(run(probe), reference(probe))
     except Exception as error:  # export and engine raise Paddle's own, undocumented classes
@@ -51,36 +84,15 @@ def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[
     return run
 
 
-def _exported(net: PPLCNet, image_size: int, folder: Path) -> Path:
-    prefix = folder / "features"
-    if not (folder / "complete").exists():
-        shape = [None, 3, image_size, image_size]
-        static = paddle.jit.to_static(_Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True)
-        static.eval()
-        folder.mkdir(parents=True, exist_ok=True)
-        paddle.jit.save(static, str(prefix))
-        (folder / "complete").touch()
-    return prefix
-
-
-def _predictor(prefix: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    config = paddle.inference.Config(f"{prefix}.json", f"{prefix}.pdiparams")
-    config.disable_glog_info()
-    if paddle.device.is_compiled_with_cuda():
-        config.enable_use_gpu(256, 0)
-    else:
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(threads)
-    predictor = paddle.inference.create_predictor(config)
-    source = predictor.get_input_handle(predictor.get_input_names()[0])
-    target = predictor.get_output_handle(predictor.get_output_names()[0])
-
-    def run(batch: np.ndarray) -> np.ndarray:
-        source.copy_from_cpu(batch)
-        predictor.run()
-        return target.copy_to_cpu()
-
-    return run
+def _export(net: PPLCNet, image_size: int, folder: Path) -> None:
+    if (folder / "complete").exists():
+        return
+    shape = [None, 3, image_size, image_size]
+    static = paddle.jit.to_static(_Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True)
+    static.eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    paddle.jit.save(static, str(folder / "features"))
+    (folder / "complete").touch()
 
 
 def _relative_difference(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,16 +1,13 @@
 """Photo features by PP-LCNet, each computed once: cached by photo hash, weights hash and preprocessing."""
 
-import hashlib
-import os
 import sqlite3
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import images, records
+from dishvl_lib.core import records
+from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
 
@@ -55,17 +52,20 @@ def extract(
     *,
     scale: float,
     image_size: int,
-    batch_size: int = 32,
+    batch_size: int = 16,
     preprocess: Preprocess | None = None,
     use_engine: bool = True,
+    processes: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """(image_ids (N,) str, features (N, D) float32 of unit length, skipped (path, reason, detail)).
 
     `photos` has columns image_id, path and sha256; N counts those that could be read, in their order. The
     embedding is used where the weights have one (PP-ShiTu, our own training), else the 1280 pooled features. Without
     `weights_path` the network is random (seeded): a floor to compare with, not a model. `preprocess` overrides the
-    customary resize and crop for `image_size`. Raises `FeatureError` for features that are NaN, infinite or zero,
-    and `WeightsError` for weights of another scale or form.
+    customary resize and crop for `image_size`. `processes` share the work (0: one per core from
+    `workers.FEWEST_FOR_PROCESSES` new photos on, this one alone below); with several, a script that calls this needs
+    the usual `__main__` guard. Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for
+    weights of another scale or form, and RuntimeError when a process dies.
     """
     records.require_columns(photos, COLUMNS, "photos for features")
     preprocess = preprocess or Preprocess.for_size(image_size)
@@ -77,7 +77,7 @@ def extract(
         skipped = pd.DataFrame(columns=["path", "reason", "detail"])
         if len(todo):
             run = _runner(net, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine)
-            skipped = _compute(todo, Path(image_root), preprocess, run, cache, batch_size)
+            skipped = _compute(todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes)
         return _collect(photos, cache, skipped, net.feature_size)
     finally:
         cache.close()
@@ -103,68 +103,32 @@ def _cache_key(net, preprocess: Preprocess) -> str:
 def _runner(net, crop: int, folder: Path, use_engine: bool):
     from dishvl_lib.similarity import engine
 
-    return engine.fast(net, crop, folder, _cores()) if use_engine else engine.plain(net)
+    return engine.fast(net, crop, folder, workers.cores()) if use_engine else engine.plain(net)
 
 
-def _compute(todo: pd.DataFrame, root: Path, preprocess: Preprocess, run, cache: FeatureCache, batch_size: int) -> pd.DataFrame:
-    """Fills the cache; returns the photos that could not be read. Decoding runs ahead of the engine in threads."""
-    skipped, pixels, keys = [], [], []
-    progress = Progress("features by PP-LCNet", len(todo))
-    for row, outcome in _decoded(todo, root, preprocess, ahead=4 * batch_size):
-        if isinstance(outcome, images.ImageError):
-            skipped.append({"path": row.path, "reason": outcome.reason, "detail": outcome.detail})
-        else:
-            pixels.append(outcome)
-            keys.append(row)
-        if len(keys) == batch_size:
-            _flush(keys, pixels, preprocess, run, cache)
-            pixels, keys = [], []
-        progress.advance(1)
-    if keys:
-        _flush(keys, pixels, preprocess, run, cache)
+def _compute(todo: pd.DataFrame, job: workers.Job, cache: FeatureCache, batch_size: int, processes: int) -> pd.DataFrame:
+    """Fills the cache; returns the photos that could not be read."""
+    skipped, progress = [], Progress("features by PP-LCNet", len(todo))
+    rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
+    for batch, found, faults in workers.run(job, rows, batch_size, processes):
+        whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
+        if whole:
+            cache.put([sha256 for _, sha256 in whole], _unit_length(found, [path for path, _ in whole]))
+        skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
+        progress.advance(len(batch))
     progress.close()
     return pd.DataFrame(skipped, columns=["path", "reason", "detail"])
 
 
-def _flush(rows: list, pixels: list[np.ndarray], preprocess: Preprocess, run, cache: FeatureCache) -> None:
-    features = run(preprocess.normalise(np.stack(pixels)))
+def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
     length = np.linalg.norm(features, axis=1)
     wrong = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if len(wrong):
         seen = "zero" if length[wrong[0]] == 0 else "not finite"
         raise FeatureError(
-            f"{len(wrong)} of {len(rows)} features are {seen}, first for {rows[wrong[0]].path}: "
-            "the weights are damaged or were trained with another preprocessing"
+            f"{len(wrong)} of {len(paths)} features are {seen}, first for {paths[wrong[0]]}: the weights are damaged or were trained with another preprocessing"
         )
-    cache.put([row.sha256 for row in rows], (features / length[:, None]).astype(np.float32))
-
-
-def _decoded(todo: pd.DataFrame, root: Path, preprocess: Preprocess, ahead: int) -> Iterator[tuple]:
-    """(row, pixels or ImageError) in order, with at most `ahead` photos decoded but not yet taken."""
-    rows = iter(todo.itertuples(index=False))
-    with ThreadPoolExecutor(_cores()) as pool:
-        waiting: list[tuple[object, Future]] = []
-        for row in rows:
-            waiting.append((row, pool.submit(_decode, root / row.path, row.sha256, preprocess)))
-            if len(waiting) > ahead:
-                first, future = waiting.pop(0)
-                yield first, future.result()
-        for row, future in waiting:
-            yield row, future.result()
-
-
-def _decode(path: Path, sha256: str, preprocess: Preprocess) -> np.ndarray | images.ImageError:
-    try:
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != sha256:
-            return images.ImageError("changed", "its bytes are not those that were catalogued")
-        return preprocess.pixels(data)
-    except FileNotFoundError:
-        return images.ImageError("missing", f"no such file: {path}")
-    except OSError as error:
-        return images.ImageError("unreadable", error.strerror or str(error))
-    except images.ImageError as error:
-        return error
+    return (features / length[:, None]).astype(np.float32)
 
 
 def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, size: int) -> tuple:
@@ -177,7 +141,3 @@ def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, s
         matrix[index] = cache.get(sha)
     ids = photos["image_id"][known].astype(str).to_numpy(dtype=str)
     return ids, matrix, pd.DataFrame(rows, columns=["path", "reason", "detail"])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -1,0 +1,155 @@
+"""The picture of the look-alike graph and the histogram of cosines: who is drawn, who is joined to whom, what is said."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from display_toys import EVIL, NAMES, catalog
+from test_display_figures import photos_in, png, said, without_font  # noqa: F401
+
+from dishvl_lib.core import records
+from dishvl_lib.display import figures
+
+NO_PHOTOS = pd.DataFrame(columns=["image_id", "path", "dish_id"])
+
+
+def similar(*pairs, mutual=True):
+    """Both directions of (dish, other, score), the second 0.02 lower."""
+    rows = [row for one, other, score in pairs for row in ((one, other, 1, score + 0.01, mutual), (other, one, 1, score - 0.01, mutual))]
+    return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "mutual"])
+
+
+def clusters(*groups):
+    return pd.DataFrame([(dish, number, len(group)) for number, group in enumerate(groups) for dish in group], columns=["dish_id", "cluster", "size"])
+
+
+def graph(links, groups, **options):
+    return figures.look_alike_graph(links, groups, NO_PHOTOS, {}, "", **options)
+
+
+def lines(figure):
+    return [artist for artist in figure.artists if hasattr(artist, "get_linewidth")]
+
+
+def boxes(figure):
+    """(left, bottom, right, top) of each photo, in inches."""
+    size = np.array(figure.get_size_inches())
+    return [np.concatenate([axes.get_position().min * size, axes.get_position().max * size]) for axes in figure.axes]
+
+
+def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
+    links = similar(("d1", "d2", 0.95))
+    figure = figures.look_alike_graph(links, clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path)
+    assert len(photos_in(figure)) == 2 and len(lines(figure)) == 1
+    assert {"0.950", "红烧鱼", "红烧鱼块", "group 0: 2 of 2 dishes", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(said(figure))
+    (left, right), line = boxes(figure), lines(figure)[0]
+    ends = np.array(line.get_xydata()) * figure.get_size_inches()
+    np.testing.assert_allclose(ends, [(left[:2] + left[2:]) / 2, (right[:2] + right[2:]) / 2], atol=1e-6)
+    png(figure)
+
+
+def test_tables_may_be_read_from_csv_files_as_strings(tmp_path):
+    links = pd.concat([similar(("d1", "d2", 0.95)), similar(("d1", "d3", 0.9), mutual=False)])
+    groups = clusters(["d1", "d2", "d3"])
+    figures_said = [
+        said(figures.look_alike_graph(one.astype(str), other.astype(str), catalog(tmp_path), NAMES, tmp_path)) for one, other in [(links, groups)] * 2
+    ]
+    assert "0.950" in figures_said[0] and "0.900" not in figures_said[0]
+
+
+def test_only_look_alikes_of_each_other_are_joined_and_closer_ones_by_thicker_lines():
+    links = pd.concat([similar(("a", "b", 0.9), ("b", "c", 0.5), ("c", "d", 0.7)), similar(("a", "d", 0.99), mutual=False)])
+    figure = graph(links, clusters("abcd"))
+    assert {text for text in said(figure) if text.startswith("0.")} == {"0.900", "0.500", "0.700"}
+    assert [line.get_linewidth() for line in lines(figure)] == pytest.approx([0.8, 2.9, 5.0])
+
+
+def test_the_largest_groups_come_first_and_among_equals_the_closest():
+    links = similar(("a", "b", 0.6), ("c", "d", 0.9), ("e", "f", 0.7), ("f", "g", 0.2))
+    figure = graph(links, clusters("ab", "cd", "efg", "h"), top=2)
+    titles = [text for text in said(figure) if text.startswith("group ")]
+    assert titles == ["group 2: 3 of 3 dishes", "group 1: 2 of 2 dishes"]
+    assert said(figure)[0] == "groups of look-alikes: 2 of 3;  5 of 7 dishes"
+
+
+def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joined():
+    clique = [(one, other, 0.5) for one, other in itertools.combinations("abcd", 2)]
+    chain = [("d", "e", 0.9), ("e", "f", 0.9), ("f", "g", 0.9), ("g", "h", 0.9), ("h", "i", 0.9)]
+    apart = [("w", "x", 0.99), ("x", "y", 0.99), ("w", "y", 0.99)]
+    figure = graph(similar(*clique, *chain, *apart), clusters("abcdefghiwxy"))
+    assert "group 0: 8 of 12 dishes" in said(figure)
+    assert set("abcdefgh") == {text for text in said(figure) if len(text) == 1}
+    assert len(lines(figure)) == 6 + 4
+
+
+@pytest.mark.parametrize("count", range(2, 9))
+def test_photos_never_overlap_and_stay_on_the_sheet(count):
+    dishes = "abcdefgh"[:count]
+    figure = graph(similar(*[(one, other, 0.5) for one, other in itertools.combinations(dishes, 2)]), clusters(dishes, dishes.upper(), dishes.title()[:2]))
+    width, height = figure.get_size_inches()
+    assert len(boxes(figure)) == 2 * count + 2
+    for box in boxes(figure):
+        assert box[0] > 0 and box[1] > 0 and box[2] < width and box[3] < height
+    for one, other in itertools.combinations(boxes(figure), 2):
+        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    scores = [tuple(text.get_position()) for text in figure.texts if text.get_text().startswith("0.5")]
+    assert len(set(scores)) == len(scores) == count * (count - 1) // 2
+
+
+def test_no_group_is_a_sheet_that_says_so():
+    for groups in (clusters(), clusters("a", "b")):
+        figure = graph(similar(("a", "b", 0.5)), groups)
+        assert said(figure) == ["no groups of look-alikes"]
+        png(figure)
+
+
+def test_hostile_and_long_names_are_drawn_and_a_missing_photo_is_said():
+    names = {"a": NAMES["d4"], "b": EVIL, "c": "红烧" * 20}
+    figure = figures.look_alike_graph(similar(("a", "b", 0.5), ("b", "c", 0.4)), clusters("abc"), NO_PHOTOS, names, "")
+    assert NAMES["d4"] in said(figure) and "红烧红烧红烧红烧\n红烧红烧红烧红…" in said(figure)
+    assert said(figure).count("no photo") == 3
+    png(figure)
+
+
+def test_without_a_chinese_font_the_graph_is_numbered(tmp_path, capsys, without_font):  # noqa: F811
+    figure = figures.look_alike_graph(similar(("d1", "d2", 0.9)), clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path, language="zh")
+    assert {"#1", "#2", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(said(figure))
+    assert "#1 红烧鱼" in capsys.readouterr().out
+
+
+def test_columns_are_checked():
+    with pytest.raises(records.RecordError, match="mutual"):
+        graph(similar().drop(columns="mutual"), clusters())
+    with pytest.raises(records.RecordError, match="cluster"):
+        graph(similar(), clusters().drop(columns="cluster"))
+
+
+def cosines():
+    rows = [("same dish", value) for value in (0.2, 0.6, 0.7, 0.9)] + [("other dish", value) for value in (-0.5, 0.1, 0.3, 0.66, 0.8)]
+    return pd.DataFrame(rows, columns=["kind", "cosine"])
+
+
+def test_the_histogram_shows_densities_n_and_the_share_above_the_median():
+    figure = figures.score_histogram(cosines())
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left").startswith("40.0% of other-dish pairs are closer")
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["same dish, other group (n=4)", "other dishes (n=5)", "median 0.650"]
+    areas = [sum(bar.get_width() * bar.get_height() for bar in bars) for bars in axes.containers]
+    assert areas == pytest.approx([1, 1])
+    assert [bar.get_x() for bar in axes.containers[0]] == [bar.get_x() for bar in axes.containers[1]]
+    png(figure)
+
+
+def test_one_kind_alone_has_no_share_and_none_is_refused():
+    figure = figures.score_histogram(cosines().query("kind == 'other dish'").astype(str))
+    assert figure.axes[0].get_title(loc="left") == "" and len(figure.axes[0].containers) == 1
+    with pytest.raises(ValueError, match="no pair"):
+        figures.score_histogram(cosines().iloc[:0])
+    with pytest.raises(ValueError, match="hold third"):
+        figures.score_histogram(cosines().assign(kind="third"))
+
+
+def test_the_histogram_speaks_english_without_a_font(without_font):  # noqa: F811
+    assert figures.score_histogram(cosines(), language="zh").axes[0].get_xlabel() == "cosine"
