@@ -34,9 +34,14 @@ def test_the_area_under_the_curve():
     assert calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5 and calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
 
 
-def test_the_threshold_separates_best():
-    threshold, answered, refused = calibration.best_threshold(np.array([0.9, 0.8, 0.7, 0.2]), np.array([0.1, 0.3, 0.4]))
-    assert (threshold, answered, refused) == (0.7, 0.75, 1.0)
+def test_the_threshold_still_answers_most_menus_with_the_dish():
+    present, absent = np.linspace(0.01, 1, 100), np.array([0.01, 0.04, 0.5, 0.9])
+    threshold, answered, refused = calibration.threshold_for(present, absent)
+    assert threshold == pytest.approx(0.06) and answered == 0.95 and refused == 0.5
+    assert calibration.threshold_for(np.array([0.9, 0.2]), np.array([0.5]))[:2] == (0.2, 1.0), "of two menus none may be refused"
+    rng = np.random.default_rng(0)
+    for n in (20, 33, 500):
+        assert calibration.threshold_for(rng.random(n), rng.random(n))[1] >= 0.95
 
 
 def test_without_its_true_entry_a_menu_is_less_sure():

@@ -17,6 +17,7 @@ from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
 LEAST, MOST, BINS = 0.02, 50.0, 15  # of the temperature; bins of the calibration error
+ANSWERED = 0.95  # share of the menus with the dish on them that must get an answer
 FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
 
@@ -54,9 +55,9 @@ def fit(scored: Sequence[Scored]) -> dict[str, Any]:
     """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered, refused.
 
     Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely. Threshold: below it the
-    answer is None; it separates menus as they are from the same menus without the true entry best (Youden's J).
-    answered, refused: the shares of the first that get an answer and of the second that get none; auroc: of telling the
-    two apart by the best entry's probability. ece: expected calibration error over 15 bins.
+    answer is None; ANSWERED of the menus still get one. refused: the share of the same menus without their true entry
+    that rightly get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all). ece:
+    expected calibration error over 15 bins. All on the menus that were fitted on.
     """
     if len(scored) < 20:
         return {"temperature": 1.0, "off_menu_threshold": 0.0, "n": len(scored), "note": "fewer than 20 validation menus: nothing was fitted"}
@@ -64,7 +65,7 @@ def fit(scored: Sequence[Scored]) -> dict[str, Any]:
     before, right = _best(scored, 1.0)
     after, _ = _best(scored, temperature)
     absent, _ = _best([without_truth(one) for one in scored if len(one[0]) > 1], temperature)
-    threshold, answered, refused = best_threshold(after, absent)
+    threshold, answered, refused = threshold_for(after, absent)
     return {
         "temperature": round(temperature, 4), "off_menu_threshold": round(threshold, 4), "n": len(scored), "accuracy": round(float(right.mean()), 4),
         "ece_before": round(calibration_error(before, right), 4), "ece_after": round(calibration_error(after, right), 4),
@@ -97,13 +98,11 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     return float(((below + upto) / 2 / max(1, len(absent))).mean())
 
 
-def best_threshold(present: np.ndarray, absent: np.ndarray) -> tuple[float, float, float]:
-    """(threshold, share of `present` at or above it, share of `absent` below it) with the largest sum of the two shares."""
-    values = np.unique(np.concatenate([present, absent]))
-    answered = 1 - np.searchsorted(np.sort(present), values, "left") / len(present)
-    refused = np.searchsorted(np.sort(absent), values, "left") / max(1, len(absent))
-    place = int((answered + refused).argmax())
-    return float(values[place]), float(answered[place]), float(refused[place])
+def threshold_for(present: np.ndarray, absent: np.ndarray, share: float = ANSWERED) -> tuple[float, float, float]:
+    """(threshold, share of `present` at or above it, share of `absent` below it): the highest that still answers `share` of `present`."""
+    order = np.sort(present)
+    threshold = float(order[int(np.floor((1 - share) * len(order) + 1e-9))])
+    return threshold, float((present >= threshold).mean()), float((absent < threshold).mean()) if len(absent) else 0.0
 
 
 def _best(scored: Sequence[Scored], temperature: float) -> tuple[np.ndarray, np.ndarray]:
