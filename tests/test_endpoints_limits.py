@@ -128,7 +128,7 @@ def test_a_gate_says_that_the_server_is_down():
     gate = Gate("toy at http://x", 1, threshold=1, pace=1e-4)
     gate.enter(1)
     gate.leave(False, 0, DOWN)
-    with pytest.raises(EndpointError, match="toy at http://x: the server is down .3 failures in a row.; nothing paid is lost, run again"):
+    with pytest.raises(EndpointError, match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run again"):
         for _ in range(PROBES_OF_A_STRANGER):
             assert gate.enter(1), "a probe"
             gate.leave(True, 0, DOWN)

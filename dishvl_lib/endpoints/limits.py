@@ -166,5 +166,5 @@ class Gate:
             self.crowd.note(TOO_FAST if pressure == DOWN else pressure)
             if self.breaker.note(pressure, probe, self.clock()):
                 raise EndpointError(
-                    f"{self.where}: the server is down ({self.breaker.in_a_row} failures in a row); nothing paid is lost, run again when it answers"
+                    f"{self.where}: the server is down ({self.breaker.in_a_row} failures in a row); check base_url, and run again when it answers: nothing paid is lost"
                 )

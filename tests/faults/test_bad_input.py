@@ -31,7 +31,7 @@ def fill(root, dishes, per_dish=6):
         (1, [], "holds one dish only"),
         (3, [KEYED], "environment variable DISHVL_NO_SUCH_KEY is not set"),
         (3, [PRICED], "set budget: {USD:"),
-        (3, [DEAD], "gpt at http://127.0.0.1:9/v1: no answer"),
+        (3, [DEAD], "gpt at http://127.0.0.1:9/v1: the server is down"),
         (3, ["names_csv=no/such.csv"], "no/such.csv"),
         (3, ["test_share=0.95"], "test_share 0.95"),
     ],
