@@ -19,7 +19,7 @@ _ENGLISH_CHINESE = {
     "difference": "差值", "answers that are no dish's name": "不是菜名的回答", "the truth but for punctuation": "仅标点或空白不同",
     "nothing to show": "没有可显示的内容", "no such answers": "没有这样的回答", "same questions": "共同题数", "costs": "费用", "seconds": "秒",
     "generated offline": "本页离线可用，不访问网络。", "registered photos of": "训练照片：", "photos of this pair": "这一对的题目照片", "others": "其他",
-    "same_name": "多道菜同名", "two_names": "一道菜两个名字", "not_a_name": "不是菜名", "hint_disagrees": "与文件夹名不符", "annotators_disagree": "标注模型意见不一",
+    "same_name": "多道菜同名", "two_names": "一道菜两个名字", "look_the_same": "看起来是同一道", "not_a_name": "不是菜名", "hint_disagrees": "与文件夹名不符", "annotators_disagree": "标注模型意见不一",
     "votes_split": "各照片答案不一", "problem": "请求有问题", "same_photo": "两道菜有相同照片", "suspicion": "疑点", "evidence": "依据", "decided": "已决定",
     "this name": "就用这个名字", "the same dish": "是同一道菜", "keep apart": "是两道菜", "leave out": "不是菜，剔除", "skip": "跳过", "name": "菜名",
     "folders": "文件夹", "called by": "名称来源", "also called": "别名", "no card": "没有卡片", "photos": "张照片", "needs a name": "请先填写菜名",
@@ -48,6 +48,7 @@ QUESTIONS = {
     "annotators_disagree": ("The annotators give different names. Which one is right?", "标注模型给出的名字不同，哪个对？"),
     "votes_split": ("Photos of one dish were named differently. Do all of them belong here?", "同一道菜的照片得到了不同名字，它们都属于这道菜吗？"),
     "problem": ("A request failed. Is the name right?", "有请求失败，菜名对吗？"),
+    "look_the_same": ("The photos of these two mix as if they were one dish. Are they?", "两者的照片混在一起，像同一道菜。是吗？"),
     "same_photo": ("Two dishes share a photo. Are they one dish?", "两道菜有相同的照片，是同一道菜吗？"),
 }  # fmt: skip
 

@@ -88,3 +88,49 @@ def test_a_notebook_runs_as_it_stands(lab, chromium, stage):
 
 def _tracebacks(page):
     return page.locator(ERRORS).count()
+
+
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+REVIEW = """
+import os
+from pathlib import Path
+import numpy as np
+import pandas as pd
+from PIL import Image
+from dishvl_lib.display.review import NameReview
+root = Path(os.environ["DISHVL_OUTPUTS"]) / "review"
+for number, dish in enumerate("ab"):
+    (root / dish).mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((40, 40, 3), 90 + 80 * number, np.uint8)).save(root / dish / "1.png")
+photos = pd.DataFrame({"image_id": ["a1", "b1"], "path": ["a/1.png", "b/1.png"], "dish_id": ["a", "b"]})
+dishes = [dict(dish_id=dish, folders=[f"f-{dish}"], name="红烧鱼", name_source="annotator", aliases=[], n_images=1, card=None, introduction="", recipe="", source=[], review="") for dish in "ab"]
+rows = pd.DataFrame([("a", "红烧鱼", "same_name", "b", "both are called <img src=x onerror=window.hurt=1>", "1")], columns=["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"])
+NameReview(rows, dishes, photos, root, root / "names.csv").show()
+"""
+
+
+def test_a_name_is_decided_with_the_keyboard_and_still_decided_after_a_reload(lab, chromium):
+    address, folder = lab
+    cell = {"cell_type": "code", "id": "c", "metadata": {}, "outputs": [], "execution_count": None, "source": REVIEW}
+    (folder / "notebooks" / "review.ipynb").write_text(
+        json.dumps({"cells": [cell], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}), "utf-8"
+    )
+    decided = folder / "outputs" / "review" / "names.csv"
+    for visit, progress in enumerate(("0 of 1", "1 of 1")):
+        page = chromium.new_page(viewport={"width": 1300, "height": 1200})
+        page.goto(f"{address}/lab/tree/review.ipynb?reset")
+        page.wait_for_selector(".jp-Notebook", timeout=60_000)
+        _wait(lambda: _ready(address, "review.ipynb"), 60)
+        page.click('.lm-MenuBar-itemLabel:text-is("Run")')
+        page.click('.lm-Menu-itemLabel:text-is("Run All Cells")')
+        page.wait_for_selector(f'.dishvl:has-text("{progress}")', timeout=60_000)
+        assert page.evaluate("window.hurt") is None
+        if visit == 0:
+            page.locator('button:has-text("keep apart")').focus()
+            page.keyboard.press("Enter")
+            _wait(decided.exists, 20)
+            page.wait_for_selector('.dishvl:has-text("1 of 1")', timeout=20_000)
+        page.screenshot(path=str(folder / f"review{visit}.png"))
+        page.close()
+    rows = decided.read_text("utf-8").splitlines()
+    assert len(rows) == 2 and "f-a" in rows[1] and "keep_apart" in rows[1]
