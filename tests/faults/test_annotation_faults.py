@@ -13,6 +13,7 @@ import pytest
 from fault_server import TRANSIENT, USAGE, FaultServer
 from PIL import Image
 
+from dishvl_lib.annotation import audit
 from dishvl_lib.core import paths, records
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError
 
@@ -31,7 +32,7 @@ def world(tmp_path_factory):
         path = folder / "photos" / f"{number:04d}.png"
         Image.new("RGB", (8, 8), (number % 256, number // 256, 99)).save(path)
         name, digest = f"d{number:04d}", hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append({"image_id": name, "path": path.name, "dish_id": name, "folder": name, "split": "train", "typical": 0, "sha256": digest})
+        rows.append({"image_id": name, "path": path.name, "dish_id": name, "folder": name, "split": "train", "typical": 0, "sha256": digest, "group_id": name})
     records.write_table(folder / "catalog.csv", pd.DataFrame(rows))
     return folder / "catalog.csv", folder / "photos"
 
@@ -68,6 +69,15 @@ def kill_when(process, server, billed):
     process.stderr.close()
 
 
+def dishes_file(world, answers, file):
+    """dishes.jsonl that follows from these answers, without cost, tokens and time."""
+    dishes, _, _ = audit.settle(records.read_table(world[0]), records.read_jsonl(answers))
+    records.write_jsonl(
+        file, [{**dish, "source": [{name: value for name, value in one.items() if name not in COSTS} for one in dish["source"]]} for dish in dishes]
+    )
+    return file.read_bytes()
+
+
 def without_costs(file):
     return [{name: value for name, value in row.items() if name not in COSTS} for row in records.iter_jsonl(file)]
 
@@ -86,6 +96,8 @@ def test_2000_dishes_with_faults_killed_five_times(world, tmp_path):
     assert 0 <= twice <= KILLS * annotate_all.CONCURRENCY and max(server.billed.values()) <= 1 + KILLS
     rows = without_costs(killed / "answers.jsonl")
     assert rows == without_costs(whole / "answers.jsonl") and [row["dish_id"] for row in rows] == [f"d{number:04d}" for number in range(DISHES)]
+    whole_dishes, killed_dishes = (dishes_file(world, folder / "answers.jsonl", folder / "dishes.jsonl") for folder in (whole, killed))
+    assert whole_dishes == killed_dishes and whole_dishes.count(b"\n") == DISHES
     check_rows(rows)
     check_journal(killed / "journal.sqlite", server)
     print(f"{DISHES} dishes, {server.requests} requests, {undisturbed} billed without kills, {twice} billed twice in {KILLS} kills")
