@@ -74,5 +74,15 @@ def test_as_many_menus_are_tried_as_are_asked_for():
     def more(per_photo):
         return conversations.rows(PHOTOS, "test", NAMES, SIMILAR, menu_size=20, naming_per_photo=0, menus_per_photo=per_photo, seed=1)
 
-    found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 1000)
-    assert found["n"] == 1000 and shortcuts.try_out([], RANKS, more, 100)["n"] == 100
+    found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 9000)
+    assert found["n"] == 9000 and found["excess"] <= shortcuts.POINT
+
+
+def test_small_menus_are_tried_until_a_point_means_something():
+    """Of menus of two half are guessed by chance; 10,000 of them scatter by half a point."""
+
+    def more(per_photo):
+        return conversations.rows(PHOTOS, "test", NAMES, SIMILAR, menu_size=2, naming_per_photo=0, menus_per_photo=per_photo, seed=1)
+
+    found = shortcuts.try_out([], RANKS, more, 100)
+    assert found["n"] == 40_000 and abs(found["accuracy"] - 0.5) <= shortcuts.POINT

@@ -5,6 +5,7 @@ ranks, its place, its name's length and what characters it shares with other ent
 answer, or an entry, before. A conditional logit (McFadden 1974) weighs them. At chance it finds nothing.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ FEATURES = (
     "was_answer",
     "was_entry",
 )
-RIDGE, POINT, FITTED = 1e-3, 0.01, 20_000
+RIDGE, POINT, FITTED, SCATTER = 1e-3, 0.01, 20_000, 0.0025
 
 
 @dataclass
@@ -80,12 +81,15 @@ def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
 
 
 def try_out(train: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int], more: Callable[[int], list[dict[str, Any]]], n: int) -> dict[str, Any]:
-    """`measure` on `n` fresh menus of a guesser fitted on (at most FITTED of) the training rows' menus.
+    """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training rows' menus.
 
-    more: menu questions of another split, so many for each of its photos. Without training menus: {n: 0, ...}.
+    more: menu questions of another split, so many for each of its photos. Small menus are tried more often, until chance
+    alone scatters by no more than SCATTER and a point above it means something. Without training menus nothing is fitted.
     """
     menus = [row for row in train if row["kind"] == "menu"][:FITTED]
     one = more(1)
+    chance = float(np.mean([1 / len(row["menu"]) for row in one]))
+    n = max(n, math.ceil(chance * (1 - chance) / SCATTER**2))
     rows = one if len(one) >= n else more(-(-n // len(one)))
     nothing = Guesser(ranks, Counter(), Counter(), np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros(len(FEATURES)))
     return measure(fit(menus, ranks) if menus else nothing, rows[:n])
