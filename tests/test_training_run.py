@@ -26,7 +26,7 @@ def world(tmp_path_factory):
 
 def settings(world, folder, **changed):
     given = dict(learning_rate=3e-3, merger_learning_rate=0.0, vision_learning_rate=1e-3, num_train_epochs=2, min_pixels=3136, max_pixels=3136,
-                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10)  # fmt: skip
+                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10, validation_questions=5)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     return config.from_parameters({**given, **changed}, output_folder=folder, **world)
 
@@ -65,8 +65,10 @@ def test_only_vision_and_merger_moved(world, trained):
 
 def test_metrics_and_contract_are_written(trained):
     rows = launch.metrics(trained)
-    assert {"loss", "step", "max_steps", "learning_rates", "eta_s"} <= set(rows[0])
-    assert rows[0]["learning_rates"].keys() == {"visual", "merger"}
+    assert {"loss", "step", "max_steps", "lr_visual", "lr_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
+    assert {"loss_naming", "loss_menu", "photos_per_second", "questions_per_second", "tokens_per_second"} <= set(rows[0])
+    assert "lr_language_model" not in rows[0]
+    assert any((trained / "tensorboard").glob("events.out.tfevents.*"))
     assert len([row for row in rows if "eval_loss" in row]) == 2
     contract = records.read_json(trained / "trainable.json")
     assert contract["groups"]["language_model"]["trained"] is False and contract["groups"]["merger"]["learning_rate"] == 3e-3
@@ -91,14 +93,15 @@ def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
     assert again.keys() == first.keys() and all(torch.equal(again[name], first[name]) for name in first)
 
 
-def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(trained, tmp_path):
     folder = shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
-    newest, older = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))[:2]
-    wanted = records.read_json(older / checkpoints.MANIFEST)["config"]
-    (newest / "optimizer.pt").write_bytes(b"cut")
+    newest, older = checkpoints.numbered(folder)[:2]
+    wanted = records.read_json(older / checkpoints.MANIFEST)["belongs"]
+    (newest / "resume" / "optimizer.pt").write_bytes(b"cut")
     assert checkpoints.newest(folder, wanted) == older
-    with pytest.raises(checkpoints.CheckpointError, match="other data, parameters or processes"):
-        checkpoints.newest(folder, "another")
+    assert (folder / f"damaged-{newest.name}" / checkpoints.WEIGHTS).exists()
+    with pytest.raises(checkpoints.CheckpointError, match=r"with other seed \(was 0, is 1\); finish it as it was begun"):
+        checkpoints.newest(folder, {**wanted, "seed": 1})
 
 
 def test_tensors_of_another_contract_are_refused(trained):
@@ -147,8 +150,9 @@ def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
     made = settings(world, tmp_path / "04_training", dtype="bfloat16", num_train_epochs=1)
     status, output = train(made)
     assert status == 0, output
-    kept = load_file(next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*")) / checkpoints.WEIGHTS)
-    assert {value.dtype for value in kept.values()} == {torch.float32}
+    kept = next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"))
+    assert {value.dtype for value in load_file(kept / checkpoints.WEIGHTS).values()} == {torch.bfloat16}
+    assert {value.dtype for value in load_file(kept / checkpoints.RESUME / checkpoints.MASTER).values()} == {torch.float32}
     assert {p.dtype for p in qwen.load(str(tmp_path / "04_training" / "best"), dtype="bfloat16").model.parameters()} == {torch.bfloat16}
 
 
