@@ -1,5 +1,6 @@
 """What is watched while training: that exactly the asked-for parts train, requests to stop, and the last validation."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ class TrainingStopped(RuntimeError):
 
 
 class Contract(TrainerCallback):
-    """Before the first step: counts and learning rates are what was asked for. After it: gradients were clipped, all that should train does, and nothing else.
+    """Before the first step: counts and learning rates are what was asked for. After it: gradients were clipped, each trained
+    tensor had one, no frozen one has changed; at the end the frozen bytes are what they were.
 
     `report`: trainable.json's content; `rates`: {group: learning rate}; `norm`: what gradients are to be clipped to.
     """
 
-    def __init__(self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float, deepspeed: bool):
-        self.model, self.report, self.rates, self.norm, self.deepspeed = model, report, rates, norm, deepspeed
+    def __init__(self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float):
+        self.model, self.report, self.rates, self.norm = model, report, rates, norm
         self.before: dict[str, int] | None = None
         self.frozen, self.done = "", False
+        self.reached: set[str] = set()
+        self.hooks: list[Any] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.frozen = freeze.frozen_hash(self.model)
@@ -38,29 +42,37 @@ class Contract(TrainerCallback):
         if self.before is not None:
             return
         self.before = freeze.checksums(self.model)
-        trained = sum(freeze.size(p) for p in self.model.parameters() if p.requires_grad)
-        if trained != self.report["trained_parameters"]:
-            raise TrainingStopped(f"{trained:,} parameters would train, trainable.json says {self.report['trained_parameters']:,}")
+        trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        if (n := sum(map(freeze.size, trained.values()))) != self.report["trained_parameters"]:
+            raise TrainingStopped(f"{n:,} parameters would train, trainable.json says {self.report['trained_parameters']:,}")
         for group in optimizer.param_groups:
             wanted = self.rates[group["name"].split("/")[0]]
             if group["initial_lr"] != wanted:
                 raise TrainingStopped(f"group {group['name']} has the learning rate {group['initial_lr']}, {wanted} was asked for")
+        # Hooks, for DeepSpeed has taken the gradients away by the time anybody else can look at them.
+        self.hooks = [p.register_hook(functools.partial(self._note, name)) for name, p in trained.items()]
+
+    def _note(self, name: str, gradient: torch.Tensor) -> None:
+        self.reached.add(name)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.done or self.deepspeed:
-            return
-        named = list(self.model.named_parameters())
-        _refuse([name for name, p in named if p.requires_grad and p.grad is None], [name for name, p in named if not p.requires_grad and p.grad is not None])
-        norm = float(torch.stack([p.grad.float().norm() for _, p in named if p.requires_grad]).norm())
-        if norm > 1.01 * self.norm:
+        gradients = [] if self.done else [p.grad.float().norm() for p in self.model.parameters() if p.grad is not None]
+        if gradients and (norm := float(torch.stack(gradients).norm())) > 1.01 * self.norm:
             raise TrainingStopped(f"gradients have the norm {norm:.3g} at the optimizer, max_grad_norm is {self.norm}: they were not clipped")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.done:
             return
         self.done = True
+        for hook in self.hooks:
+            hook.remove()
         now = freeze.checksums(self.model)
-        _refuse(_without_moments(self.model) if self.deepspeed else [], [name for name, value in self.before.items() if now[name] != value])
+        idle = [name for name, p in self.model.named_parameters() if p.requires_grad and name not in self.reached]
+        moved = [name for name, value in self.before.items() if now[name] != value]
+        if idle or moved:
+            raise TrainingStopped(
+                f"after the first step {len(idle)} trained tensors have had no gradient and {len(moved)} frozen ones have changed: {(idle + moved)[0]}"
+            )
 
 
 class StopFile(TrainerCallback):
@@ -87,22 +99,6 @@ class LastValidation(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = False  # done at the same step
-
-
-def _refuse(idle: list[str], moving: list[str]) -> None:
-    if idle or moving:
-        raise TrainingStopped(
-            f"after the first step {len(idle)} trained tensors have no gradient and {len(moving)} frozen ones have one or have changed: {(idle + moving)[0]}"
-        )
-
-
-def _without_moments(model: torch.nn.Module) -> list[str]:
-    """Trained tensors that DeepSpeed's optimizer does not hold; all of them when none has seen a gradient."""
-    from deepspeed.utils import safe_get_full_optimizer_state
-
-    trained = {name: safe_get_full_optimizer_state(p, "exp_avg_sq") for name, p in model.named_parameters() if p.requires_grad}
-    lost = [name for name, moment in trained.items() if moment is None]
-    return lost or ([] if any(moment.count_nonzero() for moment in trained.values()) else list(trained))
 
 
 def _anyone(flag: bool, several: bool, device: torch.device) -> bool:

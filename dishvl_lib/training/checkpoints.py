@@ -142,7 +142,7 @@ def _whole(parameter: nn.Parameter) -> torch.Tensor:
     """The parameter's value; gathered from all processes where ZeRO-3 keeps shards."""
     if not hasattr(parameter, "ds_id"):
         return parameter.detach()
-    from deepspeed.zero import GatheredParameters
+    import deepspeed  # here, for it takes seconds to import and most trainings do without
 
-    with GatheredParameters([parameter]):
+    with deepspeed.zero.GatheredParameters([parameter]):
         return parameter.detach().clone()

@@ -55,6 +55,10 @@ def train(config: TrainingConfig) -> int:
     folder = Path(config.output_folder)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
+    if config.deepspeed:
+        import deepspeed
+
+        deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
     trainer = build(config, arguments)
     last = trainer.newest_checkpoint()
     if trainer.is_world_process_zero():
@@ -84,7 +88,7 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed
     )
     rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
-    watching = [Contract(model, report, rates, config.max_grad_norm, bool(config.deepspeed)), StopFile(folder), LastValidation(), board(folder)]
+    watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]
     if config.early_stopping_patience:
         watching.append(EarlyStoppingCallback(config.early_stopping_patience))
     return DishTrainer(

@@ -31,6 +31,7 @@ class DishTrainer(Trainer):
 
     def __init__(self, *args: Any, config: TrainingConfig, belongs: dict[str, Any], validation: Validation, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True  # the class says no, but the forward of question trees divides by what it is given
         self.config, self.belongs, self.validation = config, belongs, validation
         self.folder = Path(self.args.output_dir)
         self.metrics_file = Path(config.output_folder) / METRICS
