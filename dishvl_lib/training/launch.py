@@ -50,7 +50,7 @@ def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = No
         start(config)
     watch(folder, every_s, show)
     if not (folder / "best").is_dir():
-        raise TrainingFailed(_last_words(folder))
+        raise TrainingFailed(last_words(folder))
     return folder / "best"
 
 
@@ -73,7 +73,7 @@ def command(config: TrainingConfig) -> list[str]:
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
         check_hostfile(Path(config.hostfile))
-        launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi"]
+        launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi", "--no_local_rank"]
         return [*launcher, "--module", "dishvl_lib.training", program]
     if config.num_processes == 1 and not config.deepspeed:
         return [sys.executable, "-m", "dishvl_lib.training", program]
@@ -187,7 +187,8 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _last_words(folder: Path) -> str:
+def last_words(folder: Path) -> str:
+    """Why a training ended without a result: its own sentence, or the log's last lines."""
     lines = (folder / LOG).read_text("utf-8", "replace").splitlines()
     own = [line for line in lines if line.startswith(CANNOT)]
     if (folder / STOP).exists():
