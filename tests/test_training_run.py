@@ -65,9 +65,9 @@ def test_only_vision_and_merger_moved(world, trained):
 
 def test_metrics_and_contract_are_written(trained):
     rows = launch.metrics(trained)
-    assert {"loss", "step", "max_steps", "lr_visual", "lr_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
+    assert {"loss", "step", "max_steps", "learning_rate_visual", "learning_rate_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
     assert {"loss_naming", "loss_menu", "photos_per_second", "questions_per_second", "tokens_per_second"} <= set(rows[0])
-    assert "lr_language_model" not in rows[0]
+    assert "learning_rate_language_model" not in rows[0]
     assert any((trained / "tensorboard").glob("events.out.tfevents.*"))
     assert len([row for row in rows if "eval_loss" in row]) == 2
     contract = records.read_json(trained / "trainable.json")

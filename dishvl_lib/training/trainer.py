@@ -131,7 +131,7 @@ class DishTrainer(Trainer):
         """Adds what was tallied since the last row, for metrics.jsonl and TensorBoard alike."""
         if "loss" in logs:
             logs |= self.tally.read(lambda sums: self.accelerator.reduce(sums, "sum"))
-            logs |= {f"lr_{name.split('/')[0]}": group["lr"] for group in self.optimizer.param_groups if (name := group.get("name"))}
+            logs |= {f"learning_rate_{name.split('/')[0]}": group["lr"] for group in self.optimizer.param_groups if (name := group.get("name"))}
             logs["memory_gb"] = tally.memory_gb(self.args.device)
         super().log(logs, start_time)
         if self.is_world_process_zero():
