@@ -46,6 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _add(commands, name, command, text).add_argument("run")
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
+    estimate = _add(commands, "estimate", _estimate, "annotation cost, GPU and host memory, disk and hours, before anything is paid")
+    estimate.add_argument("profile", help="a folder name under params/, or a path")
+    estimate.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a parameter (YAML value); may be repeated"
+    )
+    estimate.add_argument("--as-official", action="store_true", help="beside ours, the training as the official fine-tuning script does it")
+    estimate.add_argument("--trial", action="store_true", help="measure this machine's speed by a few training steps (stage 03 must have finished)")
+    estimate.add_argument("--photos-per-second", type=float, default=0.0, help="the speed, where it is known")
+    estimate.add_argument("--gpu-gb", type=float, default=0.0, help="advise for a GPU with so much memory")
+    estimate.add_argument("--network-gbit", type=float, default=0.0, help="speed of the network between hosts, for ZeRO over several")
+    estimate.add_argument("--hosts", type=int, default=2)
     predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
     predict.add_argument("photos", nargs="+")
     predict.add_argument("--model", help="a folder that stage 04 wrote (default: the newest run's best/)")
@@ -152,6 +163,18 @@ def _doctor(options: argparse.Namespace) -> None:
     from dishvl_lib import doctor
 
     print(doctor.report())
+
+
+def _estimate(options: argparse.Namespace) -> None:
+    from dishvl_lib import estimates
+
+    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    print(
+        estimates.report(
+            values, official=options.as_official, trial=options.trial, gpu_gb=options.gpu_gb, network_gbit=options.network_gbit, hosts=options.hosts,
+            photos_per_second=options.photos_per_second,
+        )
+    )  # fmt: skip
 
 
 def _predict(options: argparse.Namespace) -> None:

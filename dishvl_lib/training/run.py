@@ -6,13 +6,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
-from dishvl_lib.training import best, checkpoints, launch, lora
+from dishvl_lib.training import best, checkpoints, launch, planner, prepare
 from dishvl_lib.training.callbacks import Contract, LastValidation, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
@@ -53,6 +52,7 @@ def main(config_file: str) -> int:
 def train(config: TrainingConfig) -> int:
     """Train as configured, from the newest whole checkpoint if there is one."""
     folder = Path(config.output_folder)
+    planner.require_device(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     if config.deepspeed:
@@ -78,7 +78,7 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     """The trainer with its model, question trees, contract and validation."""
     folder = Path(config.output_folder)
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
-    model, report = prepare(loaded, config)
+    model, report = prepare.trainable(loaded.model, config)
     announce(report, folder)
     trees.bind(loaded.model)
     rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
@@ -95,27 +95,6 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
         callbacks=watching, config=config, belongs=belongs(config), validation=validation,
     )  # fmt: skip
-
-
-def prepare(loaded: qwen.Qwen, config: TrainingConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """The model with exactly the asked-for parts trainable (or LoRA adapters), and its contract.
-
-    In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in bfloat16): a step of
-    1e-6 is lost in bfloat16's 8 bits. DeepSpeed keeps such a copy itself.
-    """
-    if config.lora_rank:
-        model = lora.attach(loaded.model, config)
-        report = lora.contract(model, config)
-    else:
-        freeze.apply(loaded.model, config.train_groups)
-        model, report = loaded.model, freeze.contract(loaded.model, config.learning_rates, config.weight_decay)
-    if config.dtype == "bfloat16" and not config.deepspeed:
-        for parameter in model.parameters():
-            parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
-    for part, module in (("vision", loaded.model.model.visual), ("language", loaded.model.model.language_model)):
-        if config.gradient_checkpointing in (part, "both"):
-            module.activation_checkpointing_enable({"use_reentrant": False})
-    return model, report
 
 
 def announce(report: dict[str, Any], folder: Path) -> None:

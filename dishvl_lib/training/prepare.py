@@ -1,0 +1,31 @@
+"""The model as it trains: exactly the asked-for parts (or LoRA adapters), their precision, and what is computed twice to save memory."""
+
+from typing import Any
+
+import torch
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from dishvl_lib.training import lora
+from dishvl_lib.training.config import TrainingConfig
+from dishvl_lib.vlm import freeze
+
+
+def trainable(base: Qwen2_5_VLForConditionalGeneration, config: TrainingConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+    """(`base`, or around it its adapters, ready to train; trainable.json's content). Works on the meta device too.
+
+    In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in bfloat16): a step of
+    1e-6 is lost in bfloat16's 8 bits. DeepSpeed keeps such a copy itself.
+    """
+    if config.lora_rank:
+        model = lora.attach(base, config)
+        report = lora.contract(model, config)
+    else:
+        freeze.apply(base, config.train_groups)
+        model, report = base, freeze.contract(base, config.learning_rates, config.weight_decay)
+    if config.dtype == "bfloat16" and not config.deepspeed:
+        for parameter in model.parameters():
+            parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
+    for part, module in (("vision", base.model.visual), ("language", base.model.language_model)):
+        if config.gradient_checkpointing in (part, "both"):
+            module.activation_checkpointing_enable({"use_reentrant": False})
+    return model, report
