@@ -1,0 +1,51 @@
+"""`dishvl estimate` before anything has run: from the photo folder and the base model's configuration alone."""
+
+import chain
+import pytest
+import tiny
+
+from dishvl_lib import estimates
+from dishvl_lib.core import settings
+
+GPT = {"name": "gpt", "base_url": "https://api.example.com/v1", "model": "m", "api_key_env": "NOT_SET_ANYWHERE", "price_input": 2.0, "price_output": 8.0}
+
+
+@pytest.fixture
+def values(tmp_path):
+    photos = tmp_path / "photos"
+    for folder in ("红烧鱼1@HGD_20211221", "红烧鱼2@HGD_20211221", "番茄炒蛋"):
+        (photos / folder).mkdir(parents=True)
+        for number in range(4):
+            tiny.photo(number).save(photos / folder / f"{number}.png")
+    profile = chain.profile(tmp_path / "profile", photos)
+    return settings.load_profile(profile, {"base_model": str(tiny.base_folder(tmp_path / "base")), "run_name": "never_run"})
+
+
+def test_photos_dishes_memory_disk_and_advice(values):
+    text = estimates.report(values, official=True, gpu_gb=80, network_gbit=1, photos_per_second=20)
+    assert text.startswith("12 photos of 2 dishes\n\nannotation: costs nothing")
+    for part in (
+        "optimizer (two moments, float32)",
+        "activations, vision",
+        "one checkpoint, resume state",
+        "best/",
+        "fits: 0.",
+        "ZeRO-3 over 2 hosts at 1 Gbit/s",
+    ):
+        assert part in text, part
+    assert text.count("in all") == 6 and "the official script's way" in text and "0.0 hours" in text
+
+
+def test_annotation_is_priced_without_a_key(values):
+    values["01_annotation"]["annotators"] = [GPT]
+    shown = estimates.annotation(values, dishes=3600)
+    assert "gpt" in shown and "7200" in shown and "USD" in shown
+
+
+def test_a_trial_needs_the_questions(values):
+    with pytest.raises(settings.SettingsError, match="run stages 01 to 03 first"):
+        estimates.report(values, trial=True)
+
+
+def test_hours_stay_open_without_a_rate(values):
+    assert "hours: open" in estimates.report(values)
