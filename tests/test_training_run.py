@@ -38,6 +38,13 @@ def train(made):
     return done.returncode, done.stdout + done.stderr
 
 
+def mute(file):
+    """One answer of the file becomes empty."""
+    rows = records.read_jsonl(file)
+    rows[3]["conversations"][1]["value"] = " "
+    records.write_jsonl(file, rows)
+
+
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     made = settings(world, tmp_path_factory.mktemp("trained") / "04_training")
@@ -118,6 +125,7 @@ def test_tensors_of_another_contract_are_refused(trained):
         (lambda w: next(w["image_root"].glob("*.png")).unlink(), "photos of .* are gone"),
         (lambda w: next(w["image_root"].glob("*.png")).write_bytes(b"<html>"), "not an image"),
         (lambda w: w["train_file"].write_text(""), "holds no questions"),
+        (lambda w: mute(w["train_file"]), "1 questions have an empty answer, so nothing to learn, the first is menu-0-1"),
         (lambda w: (w["base_model"] / "config.json").write_text(json.dumps({"model_type": "llama"})), "model_type is 'llama'"),
     ],
 )
