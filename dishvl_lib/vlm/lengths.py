@@ -12,10 +12,24 @@ from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import Qwen
 
 
-def of_rows(qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame) -> list[int]:
-    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo."""
+class TooLong(ValueError):
+    """Questions over the limit: they are refused, for a cut question is another question."""
+
+
+def of_rows(qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0) -> list[int]:
+    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo.
+
+    Raises `TooLong` naming the longest rows when any has more than `limit` tokens (0: no limit).
+    """
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
-    return [len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0]) for row in rows]
+    found = [len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0]) for row in rows]
+    over = sorted(((n, row["id"]) for n, row in zip(found, rows, strict=True) if limit and n > limit), reverse=True)
+    if over:
+        shown = ", ".join(f"{row_id} ({n})" for n, row_id in over[:3])
+        raise TooLong(
+            f"{len(over)} of {len(rows)} questions have more than max_question_tokens={limit} tokens: {shown}; lower max_pixels or the menu sizes, shorten the dishes' texts, or raise the limit"
+        )
+    return found
 
 
 def tokens(qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[list[int], list[int]]:
