@@ -2,15 +2,18 @@
 
 The entries form a trie that ends in `<|im_end|>`. The photo is the trunk, every question a branch on it, and the trie's
 nodes follow their question; a place sees its own way back to the root only, and its position goes on from there, so
-every entry of every menu reads as if it stood alone.
+every entry of every menu reads as if it stood alone. `together` asks several photos at once, each any menus and, beside
+them, for a name: that grows token by token from the same pass.
 """
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from dishvl_lib.vlm import inputs, trees
+from dishvl_lib.vlm import decoding, inputs, trees
+from dishvl_lib.vlm.decoding import Growth
 from dishvl_lib.vlm.qwen import Qwen
 
 
@@ -51,29 +54,20 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
 
 
 @dataclass
-class Growth:
-    """A photo's trunk with what grows on it: for every place its token and the place before it (-1: none).
+class Asked:
+    """A photo with what is asked about it: `naming`, a question that is answered freely ('' for none); `menus`, (question, entries) each."""
 
-    `positions` (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for every question the place
-    of its last prompt token.
-    """
+    photo: inputs.Photo
+    naming: str = ""
+    menus: Sequence[tuple[str, Sequence[str]]] = ()
 
-    token: list[int]
-    before: list[int]
-    positions: torch.Tensor
-    first: int
-    ends: list[int]
-    nodes: list[dict[int, int]]
 
-    def mask(self) -> torch.Tensor:
-        """(1, 1, length, length) bool, True where a place may look: at itself and at all before it on its own way to the root."""
-        length = len(self.token)
-        mask = torch.zeros(length, length, dtype=torch.bool)
-        mask[: self.first, : self.first] = torch.ones(self.first, self.first).tril().bool()
-        for place in range(self.first, length):
-            mask[place] = mask[self.before[place]]
-            mask[place, place] = True
-        return mask[None, None]
+@dataclass
+class Told:
+    """`name`: the greedy answer ('' when none was asked for); `scores`: per menu (entries,) float32, summed log-probabilities."""
+
+    name: str = ""
+    scores: list[torch.Tensor] = field(default_factory=list)
 
 
 def log_probabilities(qwen: Qwen, photo: inputs.Photo, question: str, entries: Sequence[str]) -> torch.Tensor:
@@ -81,27 +75,66 @@ def log_probabilities(qwen: Qwen, photo: inputs.Photo, question: str, entries: S
     return log_probabilities_many(qwen, photo, [(question, entries)])[0]
 
 
-@torch.inference_mode()
 def log_probabilities_many(qwen: Qwen, photo: inputs.Photo, asked: Sequence[tuple[str, Sequence[str]]]) -> list[torch.Tensor]:
     """`log_probabilities` of several questions (text, entries) about one photo, which is computed once for all of them."""
-    tries = [build_trie([inputs.answer_tokens(qwen, entry) for entry in entries]) for _, entries in asked]
-    samples = [inputs.build(qwen, photo, question) for question, _ in asked]
-    grown = grow(samples, tries)
-    hidden, model = _hidden(qwen, photo, samples[0].image_start, grown), qwen.model
+    return together(qwen, [Asked(photo, menus=asked)])[0].scores
+
+
+@torch.inference_mode()
+def together(qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int = decoding.MAX_NEW_TOKENS) -> list[Told]:
+    """Everything about several photos in one forward pass, and one more per token of the longest name.
+
+    The photos are padded to one length; none sees another, and those about which nothing is asked take no part. Raises
+    ValueError for a menu without entries or with two that are one to the tokenizer.
+    """
+    busy = [number for number, one in enumerate(asked) if one.naming or one.menus]
+    made = dict(zip(busy, _pass(qwen, [asked[number] for number in busy], max_new_tokens), strict=True)) if busy else {}
+    return [made.get(number, Told()) for number in range(len(asked))]
+
+
+def _pass(qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int) -> list[Told]:
+    tries = [[build_trie([inputs.answer_tokens(qwen, entry) for entry in entries]) for _, entries in one.menus] for one in asked]
+    samples = [[inputs.build(qwen, one.photo, text) for text in _questions(one)] for one in asked]
+    grown = [grow(own, own_tries) for own, own_tries in zip(samples, tries, strict=True)]
+    named = [row for row, one in enumerate(asked) if one.naming]
+    passed = decoding.prefill(qwen, [one.photo for one in asked], [own[0].image_start for own in samples], grown, keep=bool(named))
+    told = [Told(scores=entry_scores(qwen, passed.hidden[row], *pair)) for row, pair in enumerate(zip(grown, tries, strict=True))]
+    for row, name in zip(named, decoding.greedy(qwen, passed, {row: grown[row].ends[-1] for row in named}, max_new_tokens), strict=True):
+        told[row].name = name
+    return told
+
+
+def _questions(asked: Asked) -> list[str]:
+    """The menus' questions, then the naming one: what stands last has nothing of a trie behind it."""
+    return [*(text for text, _ in asked.menus), *([asked.naming] if asked.naming else [])]
+
+
+def entry_scores(qwen: Qwen, hidden: torch.Tensor, grown: Growth, tries: Sequence[Trie]) -> list[torch.Tensor]:
+    """Per trie (entries,): the sum over each entry's nodes. `hidden` (length, hidden) of what has grown."""
+    return [torch.stack([own[path].sum() for path in trie.path]) for own, trie in zip(node_scores(qwen, hidden, grown, tries), tries, strict=True)]
+
+
+def node_scores(qwen: Qwen, hidden: torch.Tensor, grown: Growth, tries: Sequence[Trie]) -> Sequence[torch.Tensor]:
+    """Per trie (nodes,): the log-probability of each node's token after its parent; the head is computed once a parent."""
+    if not tries:
+        return []
     parents = [[grown.nodes[number].get(parent, grown.ends[number]) for parent in trie.parent] for number, trie in enumerate(tries)]
-    distinct, place = torch.tensor([one for own in parents for one in own], device=model.device).unique(return_inverse=True)
-    logits = model.lm_head(hidden[distinct]).float().log_softmax(dim=-1)
-    tokens = torch.tensor([token for trie in tries for token in trie.token], device=model.device)
-    rows = logits[place, tokens].cpu().split([len(trie.token) for trie in tries])
-    return [torch.stack([own[path].sum() for path in trie.path]) for own, trie in zip(rows, tries, strict=True)]
+    distinct, place = torch.tensor([one for own in parents for one in own], device=hidden.device).unique(return_inverse=True)
+    logits = qwen.model.lm_head(hidden[distinct]).float()
+    tokens = torch.tensor([token for trie in tries for token in trie.token], device=hidden.device)
+    scores = logits[place, tokens] - logits.logsumexp(dim=-1)[place]
+    return scores.cpu().split([len(trie.token) for trie in tries])
 
 
 def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
-    """One trunk, and on it each question with the nodes of its trie that have children: leaves are only predicted."""
+    """One trunk, and on it each question with the nodes of its trie that have children: leaves are only predicted.
+
+    Questions beyond the last trie stand alone.
+    """
     first = samples[0].image_start + samples[0].photo.num_tokens + 1
     grown = Growth(list(samples[0].input_ids[:first]), list(range(-1, first - 1)), trees.trunk_positions(samples[0], first), first, [], [])
     depth: dict[int, int] = {first - 1: 0}
-    for sample, trie in zip(samples, tries, strict=True):
+    for sample, trie in itertools.zip_longest(samples, tries, fillvalue=Trie([], [], [])):
         last = first - 1
         for token in sample.input_ids[first:]:
             last = _add(grown, depth, token, last)
@@ -122,19 +155,3 @@ def _add(grown: Growth, depth: dict[int, int], token: int, before: int) -> int:
     grown.before.append(before)
     depth[place] = depth[before] + 1
     return place
-
-
-def _hidden(qwen: Qwen, photo: inputs.Photo, image_start: int, grown: Growth) -> torch.Tensor:
-    """(length, hidden) of the language model's last layer."""
-    model, device = qwen.model, qwen.model.device
-    types = torch.zeros(1, len(grown.token), dtype=torch.int)
-    types[0, image_start : image_start + photo.num_tokens] = 1
-    return model.model(
-        input_ids=torch.tensor([grown.token], device=device),
-        mm_token_type_ids=types.to(device),
-        pixel_values=photo.pixel_values.to(device, model.dtype),
-        image_grid_thw=photo.grid_thw[None].to(device),
-        position_ids=grown.positions[:, None].to(device),
-        attention_mask={"full_attention": grown.mask().to(device)},
-        use_cache=False,
-    ).last_hidden_state[0]

@@ -9,9 +9,9 @@ from PIL import Image
 
 from dishvl_lib.core import images, names, questions, records
 from dishvl_lib.vlm import choose, inputs, qwen
+from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 
 METADATA = "dishvl.json"
-MAX_NEW_TOKENS = 48
 Source = str | Path | bytes | Image.Image
 
 
@@ -29,6 +29,17 @@ class Choice:
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
         return shown if self.answer else f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What one pass says about a photo: its dish's name (None when it was not asked for) and a choice per menu."""
+
+    name: str | None
+    choices: tuple[Choice, ...] = ()
+
+    def __str__(self) -> str:
+        return " | ".join([*([self.name] if self.name is not None else []), *map(str, self.choices)])
 
 
 class Recognizer:
@@ -83,22 +94,54 @@ class Recognizer:
         )  # fmt: skip
         return [self.qwen.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids[:, batch["input_ids"].shape[1] :]]
 
-    def choose(self, photo: Source, menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1") -> Choice:
-        """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu.
+    def choose(
+        self, photo: Source | Sequence[Source], menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1", batch_size: int = 8
+    ) -> Choice | list[Choice]:
+        """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu; a list for a list of photos.
 
         Never answers what is not on the menu, and None when the best entry is not probable enough (see `Choice`). The
         model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or
-        an entry that cannot stand on one.
+        an entry that cannot stand on one; `ImageError` for a photo that cannot be read.
         """
-        return self.choose_many(photo, [menu], top_k=top_k, template=template)[0]
+        made = self.recognise(photo, [menu], naming="", top_k=top_k, template=template, batch_size=batch_size)
+        return [one.choices[0] for one in made] if isinstance(made, list) else made.choices[0]
 
     def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3, template: str = "menu-1") -> list[Choice]:
         """One choice per menu for the same photo, in one forward pass: the photo is computed once."""
-        entries = [check_menu(menu) for menu in menus]
-        if not entries:
-            return []
-        scores = choose.log_probabilities_many(self.qwen, self._photo(photo), [(questions.ask(template, own), own) for own in entries])
-        return [self._choice(menu, own, top_k) for menu, own in zip(menus, scores, strict=True)]
+        return list(self.recognise(photo, menus, naming="", top_k=top_k, template=template).choices)
+
+    def recognise(
+        self,
+        photos: Source | Sequence[Source],
+        menus: Sequence[Sequence[str]] = (),
+        *,
+        naming: str = "naming-1",
+        template: str = "menu-1",
+        top_k: int = 3,
+        batch_size: int = 8,
+    ) -> Recognition | list[Recognition]:
+        """Name and choices from the same menus of each photo, every photo computed once; a list for a list of photos.
+
+        `naming`: the template of the naming question, '' to ask none. Errors as in `choose`.
+        """
+        single = isinstance(photos, (str, Path, bytes, Image.Image))
+        named = questions.ask(naming) if naming else ""
+        asked = [(questions.ask(template, check_menu(menu)), menu) for menu in menus]
+        sources = [photos] if single else list(photos)
+        made = [
+            one
+            for start in range(0, len(sources), batch_size)
+            for one in self.tell([(source, named, asked) for source in sources[start : start + batch_size]], top_k)
+        ]
+        return made[0] if single else made
+
+    def tell(self, asked: Sequence[tuple[Source, str, Sequence[tuple[str, Sequence[str]]]]], top_k: int = 3) -> list[Recognition]:
+        """Answers to (photo, naming question or '', [(menu question, menu)]) each, in one forward pass for all of them."""
+        parts = [choose.Asked(self._photo(source), naming, [(question, check_menu(menu)) for question, menu in menus]) for source, naming, menus in asked]
+        return [
+            Recognition(told.name if naming else None, tuple(self._choice(menu, scores, top_k) for (_, menu), scores in zip(menus, told.scores, strict=True)))
+            for (_, naming, menus), told in zip(asked, choose.together(self.qwen, parts), strict=True)
+        ]
 
     def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)

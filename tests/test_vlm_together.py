@@ -1,0 +1,137 @@
+"""One pass for naming and menus of several photos: the answers of separate passes, whatever the company; and constrained generation."""
+
+import io
+import random
+
+import pytest
+import tiny
+import torch
+
+from dishvl_lib.core import questions
+from dishvl_lib.vlm import choose, decoding, inputs
+from dishvl_lib.vlm.recognizer import Recognizer
+
+SIZES = [(64, 48), (48, 64), (120, 40), (56, 56), (40, 150)]
+PHOTOS = [tiny.photo(seed, size) for seed, size in enumerate(SIZES)]
+MENUS = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红烧"], ["麻婆豆腐"]]
+
+
+@pytest.fixture(scope="module", params=[0, 2])
+def recognizer(request):
+    return Recognizer(tiny.model(request.param), {})
+
+
+def close(one, other):
+    assert one.answer == other.answer and [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
+    assert [share for _, share in one.entries] == pytest.approx([share for _, share in other.entries], abs=1e-4)
+
+
+def test_one_pass_says_what_separate_passes_say(recognizer):
+    made = recognizer.recognise(PHOTOS, MENUS)
+    assert [one.name for one in made] == recognizer.name(PHOTOS) and len({one.name for one in made}) > 1
+    for one, photo in zip(made, PHOTOS, strict=True):
+        for choice, menu in zip(one.choices, MENUS, strict=True):
+            close(choice, recognizer.choose(photo, menu))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batch_size_and_company_change_nothing(recognizer, batch_size):
+    whole = recognizer.recognise(PHOTOS, MENUS[:1], batch_size=3)
+    backwards = recognizer.recognise(PHOTOS[::-1], MENUS[:1], batch_size=batch_size)[::-1]
+    for one, other in zip(whole, backwards, strict=True):
+        assert one.name == other.name
+        close(one.choices[0], other.choices[0])
+    assert recognizer.name(PHOTOS, batch_size=batch_size) == [one.name for one in whole]
+
+
+def test_questions_may_differ_from_photo_to_photo(recognizer):
+    naming = questions.ask("naming-2")
+    asked = [(PHOTOS[0], naming, []), (PHOTOS[1], "", [(questions.ask("menu-2", MENUS[0]), MENUS[0])]), (PHOTOS[2], "", []),
+             (PHOTOS[3], naming, [(questions.ask("menu-1", menu), menu) for menu in MENUS])]  # fmt: skip
+    made = recognizer.tell(asked)
+    assert [one.name for one in made] == [recognizer.name(PHOTOS[0], template="naming-2"), None, None, recognizer.name(PHOTOS[3], template="naming-2")]
+    assert [len(one.choices) for one in made] == [0, 1, 0, 3]
+    close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
+    assert recognizer.tell([]) == [] and recognizer.recognise([], MENUS) == []
+
+
+def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):
+    PHOTOS[0].save(tmp_path / "a.png")
+    buffer = io.BytesIO()
+    PHOTOS[0].save(buffer, "PNG")
+    sources = [tmp_path / "a.png", str(tmp_path / "a.png"), buffer.getvalue(), PHOTOS[0]]
+    assert len(set(recognizer.name(sources))) == 1
+    first, *others = recognizer.choose(sources, MENUS[0])
+    for other in others:
+        close(first, other)
+
+
+def test_results_print_well(recognizer):
+    shown = str(recognizer.recognise(PHOTOS[0], MENUS[:2]))
+    assert shown.count(" | ") == 2 and "%" in shown and shown.startswith(recognizer.name(PHOTOS[0]))
+
+
+def test_a_name_ends_at_its_end_token_or_the_limit():
+    """An end token that is certain gives an empty name; one that never comes gives MAX_NEW_TOKENS tokens."""
+    loaded = tiny.model()
+    photo = inputs.photo_inputs(loaded, PHOTOS[0])
+    for bias, n in ((1e4, 0), (-1e4, decoding.MAX_NEW_TOKENS)):
+        head = loaded.model.lm_head
+        shifted = torch.zeros(head.out_features)
+        shifted[loaded.end_token_id] = bias
+        head.bias = torch.nn.Parameter(shifted)
+        (told,) = choose.together(loaded, [choose.Asked(photo, questions.ask("naming-1"))])
+        assert len(loaded.tokenizer.encode(told.name)) >= n // 2 if n else told.name == ""
+        head.bias = None
+
+
+def random_menu(rng):
+    """1 to 200 entries; many are another one with something added, as 红烧鱼 and 红烧鱼块 are."""
+    characters = "红烧鱼块番茄炒蛋麻婆豆腐素鸡制品"
+    menu: set[str] = set()
+    wanted = rng.choice((1, 2, 5, 20, 20, 50, 200))
+    while len(menu) < wanted:
+        entry = "".join(rng.choices(characters, k=rng.randint(1, 5)))
+        menu |= {entry, entry + rng.choice(characters)} if rng.random() < 0.5 else {entry}
+    return rng.sample(sorted(menu), wanted)
+
+
+def walk(trie, scores):
+    """The entry that is reached by the most probable child at every node."""
+    at, path = -1, []
+    while children := [node for node, parent in enumerate(trie.parent) if parent == at]:
+        at = max(children, key=lambda node: float(scores[node]))
+        path.append(at)
+    return trie.path.index(path)
+
+
+def constrained(loaded, photo, question, trie):
+    """transformers' own generation, where only the trie's tokens are allowed."""
+    batch = inputs.collate([inputs.build(loaded, photo, question)], loaded.tokenizer.pad_token_id)
+    batch.pop("labels")
+    start = batch["input_ids"].shape[1]
+
+    def allowed(_, ids):
+        at = -1
+        for token in ids[start:].tolist():
+            at = next(node for node, parent in enumerate(trie.parent) if parent == at and trie.token[node] == token)
+        return [trie.token[node] for node, parent in enumerate(trie.parent) if parent == at]
+
+    made = loaded.model.generate(**batch, max_new_tokens=16, do_sample=False, prefix_allowed_tokens_fn=allowed, eos_token_id=loaded.end_token_id)
+    return made[0, start:].tolist()
+
+
+def test_the_greedy_walk_is_constrained_generation_on_200_menus():
+    loaded, rng = tiny.model(3), random.Random(0)
+    answers = []
+    for number in range(200):
+        menu, photo = random_menu(rng), inputs.photo_inputs(loaded, tiny.photo(number, (56, 56)))
+        question = questions.ask("menu-1", menu[:20])
+        trie = choose.build_trie([inputs.answer_tokens(loaded, entry) for entry in menu])
+        grown = choose.grow([inputs.build(loaded, photo, question)], [trie])
+        with torch.no_grad():
+            passed = decoding.prefill(loaded, [photo], [inputs.build(loaded, photo, question).image_start], [grown], keep=False)
+            chosen = walk(trie, choose.node_scores(loaded, passed.hidden[0], grown, [trie])[0])
+            assert constrained(loaded, photo, question, trie) == inputs.answer_tokens(loaded, menu[chosen]), (number, menu)
+        answers.append((len(menu), chosen))
+    assert {1, 200} <= {n for n, _ in answers} and len({place for _, place in answers}) > 10
