@@ -67,7 +67,7 @@ def frame_html(heading: str, frame: pd.DataFrame, words: Words, most: int = 30) 
     if frame.empty:
         return ""
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
-    rows = [[escape(_cell(name, value)) for name, value in row.items()] for row in frame.head(most).to_dict("records")]
+    rows = [[escape(_cell(str(name), value)) for name, value in row.items()] for row in frame.head(most).to_dict("records")]
     shown = f": {most} {words('of')} {len(frame)}" if len(frame) > most else ""
     return cards.section(words.known(heading) + shown, cards.table(heads, rows))
 

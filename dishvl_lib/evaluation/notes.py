@@ -45,11 +45,16 @@ def facts(dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Map
 
 
 def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
-    """What every predictor called the dishes of every site that it named itself: protocol, predictor, dish_id, name, shared (with another dish), questions."""
-    named = predictions[predictions["framed"].eq(True)]
-    made = named.groupby(["protocol", "predictor", "dish_id"], sort=False).agg(name=("truth", "first"), lost=("lost", "first"), questions=("id", "size"))
-    made = made.reset_index()
-    return made.assign(shared=made["lost"].ne("") & made["name"].ne(""))[["protocol", "predictor", "dish_id", "name", "shared", "questions"]]
+    """What every predictor called the dishes of every site that it named itself: protocol, predictor, dish_id, name, shared (with another dish), true_name, questions.
+
+    `true_name`: as the site's own menu says it, '' where it does not.
+    """
+    framed = predictions["framed"].eq(True)
+    known = predictions[~framed & predictions["protocol"].str.startswith("site:")].drop_duplicates("dish_id").set_index("dish_id")["truth"]
+    named = predictions[framed].groupby(["protocol", "predictor", "dish_id"], sort=False)
+    made = named.agg(name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")).reset_index()
+    made = made.assign(shared=made["lost"].ne("") & made["name"].ne(""), true_name=made["dish_id"].map(known).fillna(""))
+    return made[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
 
 
 def _failures(predictions: pd.DataFrame) -> list[str]:

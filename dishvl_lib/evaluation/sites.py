@@ -83,6 +83,13 @@ class Site:
         return np.random.default_rng(int(hashlib.sha256(f"{self.seed}|{self.protocol}|{row['id']}".encode()).hexdigest()[:16], 16))
 
 
+def of_run(sites: Sequence[Mapping[str, Any]], folder: Path, **options: Any) -> list[Site]:
+    """The protocols of every site {name, menu_csv} of which stage 03 wrote questions to `folder`. `options`: as `protocols` takes them."""
+    files = {site["name"]: Path(folder) / f"site_{site['name']}.jsonl" for site in sites}
+    there = [site for site in sites if files[site["name"]].exists()]
+    return [one for site in there for one in protocols(site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options)]
+
+
 def protocols(
     name: str, rows: Sequence[dict[str, Any]], menu_csv: str | Path = "", *, register_per_dish: int = 2, menu_size: int = 20, seed: int = 0
 ) -> list[Site]:

@@ -1,6 +1,6 @@
 """What the probabilities of menu choices are worth on the test menus: calibration before and after stage 04's temperature, coverage, menus without the dish."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,12 @@ def summary(found: Sequence[calibration.Scored], temperature: float, threshold: 
     return made | {key: value for name, marks in shares.items() for key, value in _share(name, marks).items()}
 
 
+def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
+    """A `summary` as a table to read: measure, value, interval, n."""
+    names = [name for name in measures if not name.endswith(("_n", "_ci95")) and name != "n"]
+    return pd.DataFrame([_line(name, measures) for name in names], columns=["measure", "value", "interval", "n"])
+
+
 def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """when (`before`, `after`), confidence (mean of the bin), n, accuracy, ci_low, ci_high: BINS equally wide bins, the empty ones left out."""
     rows = []
@@ -82,3 +88,14 @@ def _share(name: str, marks: np.ndarray) -> dict[str, Any]:
     if not len(marks):
         return {name: None, f"{name}_n": 0}
     return {name: float(marks.mean()), f"{name}_n": len(marks), f"{name}_ci95": list(intervals.wilson(int(marks.sum()), len(marks)))}
+
+
+def _line(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
+    value, interval = measures[name], measures.get(f"{name}_ci95")
+    limits = "[{:.3f}, {:.3f}]".format(*interval) if interval else ""
+    return {
+        "measure": name.replace("_", " "),
+        "value": "" if value is None else f"{value:.3f}",
+        "interval": limits,
+        "n": measures.get(f"{name}_n", measures["n"]),
+    }

@@ -61,7 +61,7 @@ def _run(photos: pd.DataFrame, job: workers.Job) -> tuple[list[str], np.ndarray]
     rows, ids, found = list(photos[["path", "sha256"]].itertuples(index=False, name=None)), iter(photos["image_id"]), []
     progress, kept = Progress("PP-LCNet's classes", len(rows)), []
     for batch, scores, faults in workers.run(job, rows, BATCH):
-        kept += [image_id for image_id, fault in zip(ids, faults, strict=False) if fault is None]
+        kept += [image_id for fault, image_id in zip(faults, ids, strict=False) if fault is None]
         if any(fault is None for fault in faults):
             found.append(scores.astype(np.float16))
         progress.advance(len(batch))
