@@ -77,3 +77,9 @@ def test_errors_name_the_predictor_and_the_column():
         confusion.confusions(asked(("d1", "米饭")), NAMES, SIMILAR, "base", "menu")
     with pytest.raises(records.RecordError, match="image_id"):
         confusion.confusions(asked(("d1", "米饭")).drop(columns="image_id"), NAMES)
+
+
+def test_a_refusal_that_is_right_is_no_confusion():
+    rows = asked(("d1", None), ("d1", "红烧鱼块"), menu=["红烧鱼块", "米饭"]).assign(truth="菜单上没有", correct=[True, False], protocol="menu_absent")
+    table = confusion.confusions(rows, NAMES, SIMILAR, protocol="menu_absent")
+    assert table[["truth", "answer", "n"]].to_numpy().tolist() == [["菜单上没有", "红烧鱼块", 1]]

@@ -23,11 +23,11 @@ def described(predictions: pd.DataFrame, photos: pd.DataFrame, clusters: pd.Data
     records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
     counts = photos[photos.split == "train"].dish_id.value_counts()
     named = {dish: f"{cluster} ({size} dishes)" for dish, cluster, size in zip(clusters["dish_id"], clusters["cluster"], clusters["size"], strict=True)}
-    sites = photos.set_index("image_id").site
+    sites = dict(zip(photos.image_id, photos.site, strict=True))
     return predictions.assign(
-        site=predictions.image_id.map(sites).fillna("").replace("", UNKNOWN),
+        site=[sites.get(image_id) or UNKNOWN for image_id in predictions.image_id],
         training_photos=[_size_class(int(counts.get(dish, 0))) for dish in predictions.dish_id],
-        cluster=predictions.dish_id.map(named).fillna("no look-alikes"),
+        cluster=[named.get(dish, "no look-alikes") for dish in predictions.dish_id],
     )
 
 
