@@ -1,12 +1,10 @@
 """Endpoints as rivals: what is sent, what an answer counts as, what it costs, and servers that refuse or die."""
 
-import json
-
 import pytest
-from evaluation_toys import prediction, row, site_rows, table
+from evaluation_toys import prediction, row, site_rows
 from toys import Server, completion, jpeg
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import questions, records
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError
 from dishvl_lib.evaluation import asking, online, sites
 from dishvl_lib.evaluation.protocols import Plan
@@ -87,9 +85,9 @@ def test_naming_is_never_bound(world):
 def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
     """A server may ignore the binding: membership is checked here."""
     with Server(says("素鸡")) as server:
-        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [row(0, menu=MENU)], world / "a.jsonl")
+        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [row(0, menu=MENU)], asking.answer_file(world, "gpt"))
     assert made[0]["answer"] == "素鸡" and not made[0]["correct"] and made[0]["error"] == ""
-    assert online.costs(table(*made), ["gpt"]).off_menu.tolist() == [1.0]
+    assert online.costs(world, ["gpt"]).off_menu.tolist() == [1.0]
 
 
 def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
@@ -174,7 +172,8 @@ def test_sites_are_named_and_judged_online_too(world):
         return "鱼" if place < 4 else "肉"
 
     with Server(says(steady)) as server:
-        made = asking.follow("gpt", opened(rival(server), world), Plan([], [site]), world / "a.jsonl")
+        made = asking.follow("gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt"))
+        assert online.costs(world, ["gpt"]).questions.tolist() == [8]
     assert len(server.requests) == 8 and all(one["correct"] for one in made) and {one["truth"] for one in made} == {"鱼", "肉"}
 
 
@@ -209,13 +208,16 @@ def test_the_estimate_counts_what_will_be_asked_and_the_budget_is_checked_before
     online.check_budget(online.estimate([], plan), {})
 
 
-def test_costs_are_summed_per_endpoint_and_currency():
-    rows = [prediction(0, "红烧鱼", predictor="gpt", cost=0.5, currency="USD", tokens=10, seconds=1.0), prediction(1, None, predictor="gpt", error="x", currency="USD", seconds=3.0),
-            prediction(2, "素鸡", predictor="dou", cost=0.25, currency="CNY", menu=MENU), prediction(3, "红烧鱼")]  # fmt: skip
-    spent = online.costs(table(*rows), ["gpt", "dou"])
+def test_costs_are_summed_per_endpoint_and_currency_with_what_the_naming_of_sites_took(tmp_path):
+    rows = {
+        "gpt": [prediction(0, "红烧鱼", cost=0.5, currency="USD", tokens=10, seconds=1.0), prediction(1, None, error="x", currency="USD", seconds=3.0)],
+        "dou": [prediction(2, "素鸡", cost=0.25, currency="CNY", menu=MENU), prediction(3, None, lost="no name", seconds=0.0)],
+    }
+    for name, own in rows.items():
+        records.write_jsonl(asking.answer_file(tmp_path, name), own)
+    spent = online.costs(tmp_path, ["gpt", "dou"])
     assert spent[["endpoint", "questions", "failed", "tokens", "cost", "seconds_median"]].values.tolist() == [
         ["gpt", 2, 1, 10, 0.5, 2.0],
         ["dou", 1, 0, 0, 0.25, 0.5],
     ]
-    assert online.totals(spent) == {"USD": 0.5, "CNY": 0.25} and online.totals(online.costs(table(*rows), [])) == {}
-    assert json.dumps(online.totals(spent))
+    assert online.totals(spent) == {"USD": 0.5, "CNY": 0.25} and online.totals(online.costs(tmp_path, [])) == {}

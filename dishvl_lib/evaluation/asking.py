@@ -23,7 +23,7 @@ def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mappin
     made = []
     for name, opened in predictors.items():
         started = time.time()
-        answers = follow(name, opened(), plans[name], folder / f".answers_{name}.jsonl", batch_size)
+        answers = follow(name, opened(), plans[name], answer_file(folder, name), batch_size)
         print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
         made += answers
     return made
@@ -58,6 +58,16 @@ def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], jou
             os.fsync(file.fileno())
             bar.update(len(batch))
     return [done[row["id"]] for row in rows]
+
+
+def answer_file(folder: Path, name: str) -> Path:
+    """Where a predictor's answers are kept as they come."""
+    return Path(folder) / f".answers_{name}.jsonl"
+
+
+def kept(folder: Path, name: str) -> list[dict[str, Any]]:
+    """All of a predictor's answers so far, those by which it named the sites' dishes included."""
+    return _journalled(answer_file(folder, name))
 
 
 def batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:

@@ -20,6 +20,7 @@ from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.requests import Request
+from dishvl_lib.evaluation.asking import kept
 from dishvl_lib.evaluation.predictors import Answer, question
 from dishvl_lib.evaluation.protocols import Plan
 
@@ -133,10 +134,12 @@ def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
             )
 
 
-def costs(predictions: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """What the endpoints `names` took: endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency."""
-    asked = predictions[predictions.lost.eq("")] if len(predictions) else predictions
-    made = [_cost(name, asked[asked.predictor == name]) for name in names]
+def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
+    """What the endpoints `names` took, from their answer files in `folder`, the naming of sites' dishes included.
+
+    endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
+    """
+    made = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
     return pd.DataFrame(made, columns=["endpoint", "questions", "failed", "off_menu", "seconds_median", "seconds_p95", "tokens", "cost", "currency"])
 
 
@@ -180,7 +183,8 @@ def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:
     return prices.likely_usage(messages(rival.system, question(row), ""), binding(rival.structured, row), ANSWER_TOKENS)
 
 
-def _cost(name: str, own: pd.DataFrame) -> dict[str, Any]:
+def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
+    own = answers[answers.lost.eq("")]
     menus = own[own.answer.notna() & own.menu.map(len).gt(0)]
     off = [answer not in menu for answer, menu in zip(menus.answer, menus.menu, strict=True)]
     return {
