@@ -153,6 +153,13 @@ def test_online_models_answer_a_sample_within_their_budget(world):
     assert same == [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / "toy" / "05_evaluation" / "predictions.jsonl")]
 
 
+def test_a_site_menu_that_cannot_be_used_stops_the_stage_with_file_and_line(world, tmp_path):
+    (tmp_path / "menu.csv").write_text("name\n红烧鱼\n" + "菜" * 500 + "\n", "utf-8")
+    listed = f"sites=[{{name: site_b, image_root: {world[1].parent}/drawn/site_b, menu_csv: {tmp_path}/menu.csv}}]"
+    done = chain.dishvl("run", world[1], "--from", "05", "--set", "run_name=bad_menu", "--set", "upstream_run=toy", "--set", listed, outputs=world[0])
+    assert done.returncode == 1 and f"{tmp_path}/menu.csv, line 3" in done.stderr and "500 characters" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_rows_are_as_qwens_scripts_read_them(world):
     for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "train.jsonl"):
         human, gpt = row["conversations"]
@@ -197,6 +204,8 @@ def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_pa
         str(tmp_path / "common.yaml"),
         "-f",
         "../params/demo/03_dataset.yaml",
+        "-f",
+        str(profile / "03_dataset.yaml"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(outputs), timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]

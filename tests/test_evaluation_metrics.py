@@ -131,6 +131,11 @@ def test_metrics_dict_is_json_without_nan():
     assert type(value["tuned"]["naming"]["n"]) is int
 
 
+def test_how_long_it_took_does_not_change_the_metrics():
+    slow, fast = (metrics.metrics_dict(metrics.accuracy_table(naming("ab", "ab").assign(seconds=seconds))) for seconds in (9.0, 0.1))
+    assert slow == fast
+
+
 def test_compare_uses_the_questions_that_both_answered():
     first, second = naming("aaaa", "aaaa"), naming("abb", "aaa", "base")
     row = metrics.compare(pd.concat([first, second])).iloc[0]

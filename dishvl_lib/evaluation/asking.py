@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from dishvl_lib.core import questions, records
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question

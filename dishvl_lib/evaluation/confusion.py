@@ -28,9 +28,11 @@ def confusions(
     `look_alike_rank` (Int64): place of the answer in the truth's list of look-alikes, 1 = closest, empty when it is not
     in it. Answers that are neither a dish's name nor an entry of any menu are counted as NOT_A_DISH (`not_dishes` lists them),
     missing ones as NO_ANSWER, unless that is right (a menu without the dish); both have an empty `answer_id`. `image_ids`: up to MAX_EXAMPLES photos of the cell.
+    Questions of a site that were wrong before they were asked (`lost`) confuse nothing.
     Raises ValueError or `RecordError` as in `metrics.checked` and `metrics.of_predictor`.
     """
     rows = metrics.of_predictor(metrics.checked(predictions, ("answer", "dish_id", "image_id")), predictor, protocol)
+    rows = rows[rows["lost"].fillna("").eq("")] if "lost" in rows else rows
     rows = rows.assign(cell=_cells(rows, names))
     table = rows.groupby(["truth", "cell"], sort=True).agg(n=("id", "size"), truth_id=("dish_id", "first"), image_ids=("image_id", _examples))
     table = table.reset_index().rename(columns={"cell": "answer"})

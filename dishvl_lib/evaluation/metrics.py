@@ -41,7 +41,8 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
 def metrics_dict(table: pd.DataFrame) -> dict:
     """{predictor: {protocol: {n, correct, accuracy, ci95: [lo, hi], ...}}} of an `accuracy_table`, ready for JSON.
 
-    Values that do not apply (menu_size of naming) are left out; nothing is NaN.
+    Values that do not apply (menu_size of naming) are left out, and so are seconds: the same answers give the same file;
+    nothing is NaN.
     """
     records.require_columns(table, TABLE_COLUMNS, "the accuracy table")
     metrics: dict = {}
@@ -193,7 +194,7 @@ def _difference(pair: pd.DataFrame) -> dict:
 
 
 def _json_row(row: dict) -> dict:
-    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name}
+    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name and name != "seconds"}
     plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
     if not pd.isna(row["macro_ci_low"]):
         plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]

@@ -39,7 +39,7 @@ def facts(dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Map
         "on": f"{asked['train']:,} questions about {dataset['counts']['ok']} dishes; validated on {asked['validation']:,}, tested on {asked['test']:,}",
         "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
         "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, learning rate {given['learning_rate']:g}",
-        "best": f"{best['checkpoint']}, validation loss {training['validation_loss']:.4f}",
+        "best": f"{best['checkpoint']}; the lowest validation loss was {training['validation_loss']:.4f}",
         "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold {best.get('off_menu_threshold', 0.0):g}",
     }
 

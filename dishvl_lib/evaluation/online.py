@@ -31,7 +31,7 @@ LONGEST_SIDE = 768  # pixels of a photo that is sent, as in stage 01
 ANSWER_TOKENS = 12
 TOGETHER = 150  # questions between two entries in the answer file; the journal has every reply at once
 ALL = 10**9
-OURS = ("tuned", "base", "pplcnet")
+OURS = ("tuned", "base")  # and whatever begins with pplcnet
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
             raise EndpointError(f"endpoint {endpoint.name}: structured must be one of {', '.join(STRUCTURED)}, got {how['structured']!r}")
         if not isinstance(how.get("system", ""), str):
             raise EndpointError(f"endpoint {endpoint.name}: system must be text (in quotes), got {how['system']!r}")
-        if endpoint.name.startswith(OURS) or not re.fullmatch(r"[\w.-][\w .-]*", endpoint.name):
+        if endpoint.name in OURS or endpoint.name.startswith("pplcnet") or not re.fullmatch(r"[\w.-][\w .-]*", endpoint.name):
             raise EndpointError(f"endpoint {endpoint.name}: this name is ours or holds more than letters, digits, dots, dashes and spaces; choose another name")
         rivals.append(Rival(endpoint, **how))
     return rivals

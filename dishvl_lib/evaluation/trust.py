@@ -18,9 +18,10 @@ def scored(predictions: pd.DataFrame, temperature: float, predictor: str = "tune
     """(log-probabilities before the temperature (entries,), place of the truth) of every test menu that was answered.
 
     Predictions hold the log-probabilities after it: times the temperature they are the model's own but for a constant,
-    which a softmax does not see. Raises ValueError when the predictor has no such protocol.
+    which a softmax does not see. [] when the predictor was not asked under this protocol.
     """
-    rows = metrics.of_predictor(metrics.checked(predictions, ("menu", "log_probabilities")), predictor, protocol)
+    rows = metrics.checked(predictions, ("menu", "log_probabilities"))
+    rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
     known = [row for row in rows.itertuples() if len(row.log_probabilities) and row.truth in row.menu]
     return [(np.array(row.log_probabilities) * temperature, list(row.menu).index(row.truth)) for row in known]
 
