@@ -7,7 +7,7 @@ from dishvl_lib.training.data import QuestionTrees, another_view, by_photo
 
 
 def test_rows_of_a_photo_become_trees_of_at_most_k():
-    rows = [{"image": name} for name in "abacaab"]
+    rows = [{"image": name, "dish_id": "x"} for name in "abacaab"]
     assert by_photo(rows, 3) == [[0, 2, 4], [5], [1, 6], [3]]
     assert by_photo(rows, 1) == [[0], [2], [4], [5], [1], [6], [3]]
 
@@ -24,7 +24,7 @@ def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
     world = tiny.data_set(tmp_path / "data")
     made = [QuestionTrees(world["train_file"], world["image_root"], tiny.model(), questions_per_photo=2, photo_cache_mb=mb) for mb in (0, 10)]
     for index in range(len(made[0])):
-        first, cold, warm = made[0][index], made[1][index], made[1][index]
+        first, cold, warm = made[0][index][0], made[1][index][0], made[1][index][0]
         assert (first.photo.pixel_values == cold.photo.pixel_values).all() and (first.photo.pixel_values == warm.photo.pixel_values).all()
         assert first.input_ids == warm.input_ids and len(set(first.branch)) == 3
     assert not made[0].photos.kept and len(made[1].photos.kept) == len(made[1].items)

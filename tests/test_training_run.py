@@ -26,7 +26,7 @@ def world(tmp_path_factory):
 
 def settings(world, folder, **changed):
     given = dict(learning_rate=3e-3, merger_learning_rate=0.0, vision_learning_rate=1e-3, num_train_epochs=2, min_pixels=3136, max_pixels=3136,
-                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10)  # fmt: skip
+                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10, validation_questions=5)  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     return config.from_parameters({**given, **changed}, output_folder=folder, **world)
 
@@ -65,8 +65,10 @@ def test_only_vision_and_merger_moved(world, trained):
 
 def test_metrics_and_contract_are_written(trained):
     rows = launch.metrics(trained)
-    assert {"loss", "step", "max_steps", "learning_rates", "eta_s"} <= set(rows[0])
-    assert rows[0]["learning_rates"].keys() == {"visual", "merger"}
+    assert {"loss", "step", "max_steps", "learning_rate_visual", "learning_rate_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
+    assert {"loss_naming", "loss_menu", "photos_per_second", "questions_per_second", "tokens_per_second"} <= set(rows[0])
+    assert "learning_rate_language_model" not in rows[0]
+    assert any((trained / "tensorboard").glob("events.out.tfevents.*"))
     assert len([row for row in rows if "eval_loss" in row]) == 2
     contract = records.read_json(trained / "trainable.json")
     assert contract["groups"]["language_model"]["trained"] is False and contract["groups"]["merger"]["learning_rate"] == 3e-3
@@ -91,14 +93,15 @@ def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
     assert again.keys() == first.keys() and all(torch.equal(again[name], first[name]) for name in first)
 
 
-def test_a_damaged_checkpoint_is_passed_over(trained, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(trained, tmp_path):
     folder = shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
-    newest, older = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))[:2]
-    wanted = records.read_json(older / checkpoints.MANIFEST)["config"]
-    (newest / "optimizer.pt").write_bytes(b"cut")
+    newest, older = checkpoints.numbered(folder)[:2]
+    wanted = records.read_json(older / checkpoints.MANIFEST)["belongs"]
+    (newest / "resume" / "optimizer.pt").write_bytes(b"cut")
     assert checkpoints.newest(folder, wanted) == older
-    with pytest.raises(checkpoints.CheckpointError, match="other data, parameters or processes"):
-        checkpoints.newest(folder, "another")
+    assert (folder / f"damaged-{newest.name}" / checkpoints.WEIGHTS).exists()
+    with pytest.raises(checkpoints.CheckpointError, match=r"with other seed \(was 0, is 1\); finish it as it was begun"):
+        checkpoints.newest(folder, {**wanted, "seed": 1})
 
 
 def test_tensors_of_another_contract_are_refused(trained):
@@ -129,9 +132,62 @@ def test_what_cannot_be_trained_ends_with_one_sentence(world, tmp_path, break_it
     assert not (tmp_path / "04_training" / "best").exists()
 
 
-def test_an_infinite_loss_stops_the_run(world, tmp_path):
+def test_an_infinite_loss_stops_the_run_and_names_its_questions(world, tmp_path):
+    """One token's embedding is not a number; one question of the file uses it."""
+    base = qwen.load(str(world["base_model"]))
+    rows = [row for row in records.read_jsonl(world["train_file"]) if row["kind"] == "naming"]
+    asked = rows[7]["conversations"][0]
+    asked["value"] = asked["value"] + "麻"
+    token = base.tokenizer.encode("麻", add_special_tokens=False)[-1]
+    with torch.no_grad():
+        base.model.model.language_model.embed_tokens.weight[token] = float("nan")
+    qwen.save(base, tmp_path / "base")
+    kept = [row for row in rows if "麻" not in row["conversations"][1]["value"]]
+    records.write_jsonl(tmp_path / "train.jsonl", kept)
+    broken = {**world, "base_model": tmp_path / "base", "train_file": tmp_path / "train.jsonl"}
+    status, output = train(settings(broken, tmp_path / "04_training"))
+    assert status == 1 and f"1 questions of {tmp_path / 'train.jsonl'}: {rows[7]['id']}; look at them" in output
+
+
+def test_exploding_gradients_stop_the_run(world, tmp_path):
     status, output = train(settings(world, tmp_path / "04_training", learning_rate=1e30, vision_learning_rate=1e30, max_grad_norm=1e30))
-    assert status == 1 and "the loss is" in output
+    assert status == 1 and ("the loss is" in output or "the gradient norm is" in output) and "the last checkpoint is whole" in output
+
+
+def test_gradient_checkpointing_changes_no_loss(world, trained, tmp_path):
+    status, output = train(settings(world, tmp_path / "04_training", gradient_checkpointing="both"))
+    assert status == 0, output
+    mine, theirs = ([row["loss"] for row in launch.metrics(folder) if "loss" in row] for folder in (tmp_path / "04_training", trained))
+    assert mine == pytest.approx(theirs, abs=1e-5) and len(mine) > 2
+
+
+def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp_path):
+    made = settings(world, tmp_path / "04_training", eval_steps=2, metric_for_best_model="menu_accuracy", early_stopping_patience=2, num_train_epochs=40,
+                    learning_rate=1e-9, vision_learning_rate=1e-9)  # fmt: skip
+    status, output = train(made)
+    assert status == 0, output
+    evaluated = [row for row in launch.metrics(tmp_path / "04_training") if "eval_loss" in row]
+    assert [row["step"] for row in evaluated] == [2, 4, 6]
+    assert {"eval_naming_accuracy", "eval_menu_accuracy", "eval_menu_ci_low", "eval_menu_ci_high", "eval_menu_n", "eval_loss_naming"} <= set(evaluated[0])
+    assert records.read_json(tmp_path / "04_training" / "best" / "dishvl.json")["checkpoint"] == "checkpoint-2"
+
+
+def test_other_data_and_a_second_start_are_refused(world, tmp_path):
+    made = settings(world, tmp_path / "04_training", num_train_epochs=500)
+    folder = launch.Path(made.output_folder)
+    launch.start(made)
+    try:
+        while not any((folder / "checkpoints").glob("checkpoint-*")):
+            assert launch.running(folder), (folder / launch.LOG).read_text()
+            launch.time.sleep(0.1)
+        status, output = train(made)
+        assert status == 1 and "a training is running in" in output
+    finally:
+        launch.running(folder).kill()
+    changed = tmp_path / "train.jsonl"
+    records.write_jsonl(changed, records.read_jsonl(world["train_file"])[:-1])
+    status, output = train(settings({**world, "train_file": changed}, folder, num_train_epochs=500))
+    assert status == 1 and "was made with other train_file (was" in output
 
 
 def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
@@ -147,8 +203,9 @@ def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
     made = settings(world, tmp_path / "04_training", dtype="bfloat16", num_train_epochs=1)
     status, output = train(made)
     assert status == 0, output
-    kept = load_file(next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*")) / checkpoints.WEIGHTS)
-    assert {value.dtype for value in kept.values()} == {torch.float32}
+    kept = next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"))
+    assert {value.dtype for value in load_file(kept / checkpoints.WEIGHTS).values()} == {torch.bfloat16}
+    assert {value.dtype for value in load_file(kept / checkpoints.RESUME / checkpoints.MASTER).values()} == {torch.float32}
     assert {p.dtype for p in qwen.load(str(tmp_path / "04_training" / "best"), dtype="bfloat16").model.parameters()} == {torch.bfloat16}
 
 

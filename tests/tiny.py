@@ -70,3 +70,9 @@ def base_folder(folder: Path) -> Path:
     """A saved base model."""
     qwen.save(model(), folder)
     return folder
+
+
+def wide_folder(folder: Path) -> Path:
+    """A saved base model whose tensors are much larger than what a file says about them."""
+    qwen.save(base_model.new_model(NAMES, hidden_size=192, layers=1, vision_layers=2, image_size=56, seed=0), folder)
+    return folder

@@ -1,8 +1,17 @@
-"""Checkpoints that survive: trained tensors under the model's own parameter names, and a manifest written last."""
+"""Checkpoints that survive: trained tensors under the model's own parameter names, staged, sealed by a manifest, renamed.
 
-import json
+checkpoint-120/
+    trained.safetensors   what trains, in the training's dtype: enough for best/
+    trainer_state.json    step, epoch, best metric
+    resume/               what an exact resume needs besides: optimizer, scheduler, random state, float32 masters
+    MANIFEST.json         sha256 of every file, and what the checkpoint belongs to
+"""
+
+import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,69 +19,130 @@ from torch import nn
 
 from dishvl_lib.core import records
 
-WEIGHTS, MANIFEST = "trained.safetensors", "MANIFEST.json"
+WEIGHTS, MANIFEST, RESUME, MASTER, PART = "trained.safetensors", "MANIFEST.json", "resume", "master.safetensors", ".checkpoint.part"
+GOING = ".resume.going"  # a resume state on its way out: what is left of a checkpoint is whole at every moment
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that does not belong to this model or run."""
+    """A checkpoint that does not belong to this model or run, or that could not be written."""
 
 
-def save_trained(model: nn.Module, folder: Path, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-    """Every trained tensor, under the name `model.named_parameters()` gives it.
+def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """{name: value on the CPU} of every trained parameter, under the names of `model.named_parameters()`.
 
-    transformers' own names differ from these and its resume silently loads next to nothing for this model.
-    `state_dict`: gathered values under the same names, where the model itself holds only a shard.
+    transformers' own names differ from these and its resume silently loads next to nothing for this model. Under ZeRO-3
+    tensors are gathered one at a time; every process must call this.
     """
-    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    source = dict(model.named_parameters()) if state_dict is None else state_dict
-    tensors = {name: source[name].detach().cpu().contiguous() for name in names}
-    with records.atomic_path(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary)
+    return {name: _whole(parameter).cpu().contiguous() for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
+    """WEIGHTS in `dtype`; where the tensors are finer than that, they are kept for the resume too (MASTER).
+
+    Raises `CheckpointError` when a value is not finite: such weights are worth nothing.
+    """
+    if broken := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
+        raise CheckpointError(f"{len(broken)} trained tensors hold values that are not finite, the first is {broken[0]}; they are not saved")
+    save_file({name: value.to(dtype) for name, value in tensors.items()}, folder / WEIGHTS)
+    if any(value.dtype != dtype for value in tensors.values()):
+        save_file(dict(tensors), folder / RESUME / MASTER)
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
     """Put a checkpoint's tensors into the model. Raises `CheckpointError` unless names and shapes are exactly the trained ones."""
+    master = folder / RESUME / MASTER
+    stored = load_file(master if master.exists() else folder / WEIGHTS)
+    wanted = _checked(model, stored, folder)
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(stored[name])
+
+
+def check_loaded(model: nn.Module, folder: Path) -> None:
+    """Raise `CheckpointError` unless every trained tensor holds the checkpoint's value: DeepSpeed loads without saying what it left out."""
     stored = load_file(folder / WEIGHTS)
+    for name, parameter in _checked(model, stored, folder).items():
+        if not torch.equal(_whole(parameter).cpu().to(stored[name].dtype), stored[name]):
+            raise CheckpointError(f"{folder}: {name} was not loaded; the checkpoint cannot be resumed from")
+
+
+def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
+    """Write the manifest, last, with every file on the disk before it. `belongs`: what a resume must agree on."""
+    files = {}
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != MANIFEST):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+        files[str(path.relative_to(folder))] = records.sha256_file(path)
+    records.write_json(folder / MANIFEST, {"belongs": dict(belongs), "files": files})
+
+
+def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
+    """The newest checkpoint with a resume state that verifies; damaged newer ones are named and moved aside.
+
+    Raises `CheckpointError` naming what differs when the newest whole one was made with another `belongs`.
+    """
+    for path in numbered(folder):
+        if not (path / RESUME).is_dir():
+            continue
+        if problem := damage(path):
+            print(f"checkpoint {path.name} cannot be used ({problem}); an older one is taken", flush=True)
+            shutil.rmtree(path.with_name(f"damaged-{path.name}"), ignore_errors=True)
+            path.rename(path.with_name(f"damaged-{path.name}"))
+            continue
+        there = records.read_json(path / MANIFEST)["belongs"]
+        if other := [key for key in {**there, **belongs} if there.get(key) != belongs.get(key)]:
+            changes = ", ".join(f"{key} (was {there.get(key)}, is {belongs.get(key)})" for key in other[:3])
+            raise CheckpointError(f"{path} was made with other {changes}; finish it as it was begun, or start again with --redo 04")
+        return path
+    return None
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints, newest first."""
+    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+
+
+def damage(folder: Path) -> str:
+    """Why a checkpoint does not verify; '' when it does. What was pruned on purpose (`prune`) is not missed."""
+    if not (folder / MANIFEST).exists():
+        return "it is half-written"
+    whole = (folder / RESUME).is_dir()
+    for name, wanted in records.read_json(folder / MANIFEST)["files"].items():
+        if not whole and Path(name).parts[0] == RESUME:
+            continue
+        if not (folder / name).exists() or records.sha256_file(folder / name) != wanted:
+            return f"{name} is missing or damaged"
+    return ""
+
+
+def prune(folder: Path, keep: int, best: str | None) -> None:
+    """Keep the newest `keep` whole, the one named `best` at least as weights, and nothing else."""
+    for path in numbered(folder)[keep:]:
+        if path.name != best:
+            shutil.rmtree(path)
+        elif (path / RESUME).is_dir():
+            shutil.rmtree(folder / GOING, ignore_errors=True)
+            shutil.rmtree((path / RESUME).rename(folder / GOING))
+
+
+def _checked(model: nn.Module, stored: Mapping[str, torch.Tensor], folder: Path) -> dict[str, nn.Parameter]:
     wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     if odd := sorted(stored.keys() ^ wanted.keys()):
         raise CheckpointError(
             f"{folder}: {len(odd)} tensors do not match what is trained now, the first is {odd[0]}; it was made with other trained parts or another base model"
         )
-    with torch.no_grad():
-        for name, parameter in wanted.items():
-            if stored[name].shape != parameter.shape:
-                raise CheckpointError(f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has {tuple(parameter.shape)}")
-            parameter.copy_(stored[name])
+    for name, parameter in wanted.items():
+        shape = getattr(parameter, "ds_shape", parameter.shape)
+        if stored[name].shape != shape:
+            raise CheckpointError(f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has {tuple(shape)}")
+    return wanted
 
 
-def seal(folder: Path, config_hash: str) -> None:
-    """Write the manifest, last: a checkpoint without it is half-written and never resumed from."""
-    files = {str(p.relative_to(folder)): records.sha256_file(p) for p in sorted(folder.rglob("*")) if p.is_file() and p.name != MANIFEST}
-    records.write_json(folder / MANIFEST, {"config": config_hash, "files": files})
+def _whole(parameter: nn.Parameter) -> torch.Tensor:
+    """The parameter's value; gathered from all processes where ZeRO-3 keeps shards."""
+    if not hasattr(parameter, "ds_id"):
+        return parameter.detach()
+    import deepspeed  # here, for it takes seconds to import and most trainings do without
 
-
-def newest(folder: Path, config_hash: str) -> Path | None:
-    """The newest checkpoint whose manifest verifies; half-written or damaged newer ones are removed and named.
-
-    Raises `CheckpointError` when the newest whole one belongs to another configuration or other data.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in found:
-        if problem := damage(path):
-            print(f"checkpoint {path.name} cannot be used ({problem}); an older one is taken", flush=True)
-            shutil.rmtree(path)
-            continue
-        if json.loads((path / MANIFEST).read_text())["config"] != config_hash:
-            raise CheckpointError(f"{path} was made with other data, parameters or processes; finish it as it was begun, or start again with --redo 04")
-        return path
-    return None
-
-
-def damage(folder: Path) -> str:
-    """Why a checkpoint does not verify; '' when it does."""
-    if not (folder / MANIFEST).exists():
-        return "it is half-written"
-    for name, wanted in records.read_json(folder / MANIFEST)["files"].items():
-        if not (folder / name).exists() or records.sha256_file(folder / name) != wanted:
-            return f"{name} is missing or damaged"
-    return ""
+    with deepspeed.zero.GatheredParameters([parameter]):
+        return parameter.detach().clone()

@@ -28,6 +28,7 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)
     lr_scheduler_type: str = "cosine"
+    adam_beta2: float = Field(default=0.999, gt=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
     num_train_epochs: float = Field(gt=0)
     max_steps: int = -1
@@ -35,7 +36,7 @@ class TrainingConfig(BaseModel):
     per_device_eval_batch_size: int = Field(default=8, ge=1)
     questions_per_photo: int = Field(default=4, ge=1)
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Literal["none", "vision", "language", "both"] = "none"
     photo_augmentation: Literal["none", "flips", "views"] = "none"
     dtype: Literal["float32", "bfloat16"] = "float32"
     min_pixels: int = Field(ge=784)
@@ -45,9 +46,15 @@ class TrainingConfig(BaseModel):
     lora_vision: bool = False
     deepspeed: str = ""
     num_processes: int = Field(default=1, ge=1)
+    hostfile: str = ""
     dataloader_num_workers: int = Field(default=0, ge=0)
     photo_cache_mb: int = Field(default=0, ge=0)
     logging_steps: int = Field(default=10, ge=1)
+    eval_steps: int = Field(default=0, ge=0)
+    save_steps: int = Field(default=0, ge=0)
+    validation_questions: int = Field(default=200, ge=0)
+    metric_for_best_model: Literal["loss", "naming_accuracy", "menu_accuracy"] = "loss"
+    early_stopping_patience: int = Field(default=0, ge=0)
     keep_checkpoints: int = Field(default=2, ge=1)
     use_cpu: bool = False
     seed: int = 0
@@ -56,6 +63,8 @@ class TrainingConfig(BaseModel):
     def _fits_together(self):
         if self.max_pixels < self.min_pixels:
             raise ValueError(f"max_pixels {self.max_pixels} is below min_pixels {self.min_pixels}")
+        if self.metric_for_best_model != "loss" and not self.validation_questions:
+            raise ValueError(f"metric_for_best_model {self.metric_for_best_model} needs validation_questions above 0")
         return self
 
     @property
@@ -79,8 +88,7 @@ def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
     """
     chosen = {key: value for key, value in parameters.items() if key in TrainingConfig.model_fields}
     placed = {key: str(value) for key, value in where.items()}
-    if chosen.get("deepspeed"):
-        placed["deepspeed"] = str(paths.resolve(chosen["deepspeed"]))
+    placed |= {key: str(paths.resolve(chosen[key])) for key in ("deepspeed", "hostfile") if chosen.get(key)}
     try:
         return TrainingConfig(**{**chosen, **placed})
     except ValidationError as error:

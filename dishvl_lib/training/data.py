@@ -1,17 +1,16 @@
 """Rows of train.jsonl as question trees: photos decoded once, resized, and kept while they fit a budget."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageEnhance
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from dishvl_lib.core import images, questions, records
-from dishvl_lib.vlm import inputs, trees
+from dishvl_lib.vlm import inputs, text_rows, trees
 from dishvl_lib.vlm.qwen import Qwen
 
 
@@ -22,18 +21,29 @@ class DataError(RuntimeError):
 class QuestionTrees(Dataset):
     """One tree per item: a photo and up to `questions_per_photo` of its questions; a photo with more makes several.
 
-    A photo that has gone or does not decode stops the training: nothing is replaced in silence.
+    An item's number may be any n >= 0: `n % len(self)` says which tree, and n with `seed` how its photo is augmented, so
+    that an epoch's views depend on neither workers nor a resume (`Shuffled` deals such numbers). Questions without a
+    photo make trees of their own, by dish. A photo that has gone or does not decode stops the training: nothing is
+    replaced in silence.
     """
 
-    def __init__(self, file: str | Path, image_root: str | Path, qwen: Qwen, *, questions_per_photo: int, photo_cache_mb: int = 0, augmentation: str = "none"):
-        self.file, self.qwen, self.augmentation = Path(file), qwen, augmentation
+    def __init__(
+        self,
+        file: str | Path,
+        image_root: str | Path,
+        qwen: Qwen,
+        *,
+        questions_per_photo: int,
+        photo_cache_mb: int = 0,
+        augmentation: str = "none",
+        seed: int = 0,
+    ):
+        self.file, self.qwen, self.augmentation, self.seed = Path(file), qwen, augmentation, seed
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
-        if blind := [row["id"] for row in self.rows if not row.get("image")]:
-            raise DataError(
-                f"{file}: {len(blind)} questions have no photo, the first is {blind[0]}; this stage trains on photos only: set knowledge_with_photo: true in 03_dataset"
-            )
+        if mute := [row["id"] for row in self.rows if not row["conversations"][1]["value"].strip()]:
+            raise DataError(f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, the first is {mute[0]}; make the dataset again")
         self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb)
         self._check_photos_exist()
@@ -41,27 +51,34 @@ class QuestionTrees(Dataset):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, index: int) -> trees.Tree:
-        rows = [self.rows[number] for number in self.items[index]]
-        try:
-            image = self.photos[rows[0]["image"]]
-        except images.ImageError as error:
-            raise DataError(
-                f"{self.file}, row {self.items[index][0] + 1} ({rows[0]['id']}): photo {rows[0]['image']} is {error}; make the catalogue again"
-            ) from None
-        if self.augmentation != "none":
-            image = turned(image, int(torch.randint(8, ())))
-        if self.augmentation == "views":
-            image = another_view(image, torch.rand(6).tolist())
-        photo = inputs.photo_inputs(self.qwen, image, resized=True)
-        return trees.grow([self._sample(photo, row) for row in rows])
+    def __getitem__(self, number: int) -> tuple[trees.Tree, list[int]]:
+        """(tree, the row numbers of its branches in order)."""
+        numbers = self.items[number % len(self.items)]
+        rows = [self.rows[one] for one in numbers]
+        if not rows[0].get("image"):
+            return text_rows.grow(self.qwen, [self._turns(row) for row in rows]), numbers
+        photo = inputs.photo_inputs(self.qwen, self._view(rows[0], numbers[0], number), resized=True)
+        return trees.grow([inputs.build(self.qwen, photo, *self._turns(row)) for row in rows]), numbers
 
-    def _sample(self, photo: inputs.Photo, row: dict[str, Any]) -> inputs.Sample:
+    def _view(self, row: dict[str, Any], line: int, number: int) -> Image.Image:
+        try:
+            image = self.photos[row["image"]]
+        except images.ImageError as error:
+            raise DataError(f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
+        chance = np.random.default_rng((self.seed, number))
+        if self.augmentation != "none":
+            image = turned(image, int(chance.integers(8)))
+        if self.augmentation == "views":
+            image = another_view(image, chance.random(6).tolist())
+        return image
+
+    def _turns(self, row: dict[str, Any]) -> tuple[str, str]:
         human, gpt = (turn["value"] for turn in row["conversations"])
-        return inputs.build(self.qwen, photo, questions.question_of(human), gpt)
+        return questions.question_of(human), gpt
 
     def _check_photos_exist(self) -> None:
-        gone = sorted({row["image"] for row in self.rows} - {row["image"] for row in self.rows if (self.photos.root / row["image"]).is_file()})
+        wanted = {row["image"] for row in self.rows if row.get("image")}
+        gone = sorted(name for name in wanted if not (self.photos.root / name).is_file())
         if gone:
             raise DataError(
                 f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again"
@@ -104,14 +121,42 @@ def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
     return image
 
 
+class Shuffled(Sampler):
+    """The trees of one epoch in an order that depends on seed and epoch only; epoch e deals numbers e * length ... (e + 1) * length - 1."""
+
+    def __init__(self, length: int, seed: int):
+        self.length, self.seed, self.epoch = length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter((self.epoch * self.length + order).tolist())
+
+
 def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[list[int]]:
-    """Row numbers per tree, in the order in which the photos first appear."""
-    of_photo: dict[str, list[int]] = {}
+    """Row numbers per tree, in the order in which the photos first appear; rows without a photo go by dish."""
+    of_photo: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
-        of_photo.setdefault(row["image"], []).append(number)
+        of_photo.setdefault((row.get("image") or "", "" if row.get("image") else row["dish_id"]), []).append(number)
     return [numbers[start : start + questions_per_photo] for numbers in of_photo.values() for start in range(0, len(numbers), questions_per_photo)]
 
 
-def collator(pad_token_id: int) -> Callable[[Sequence[trees.Tree]], dict[str, Any]]:
-    """What the data loader joins trees with."""
-    return functools.partial(trees.collate, pad_token_id=pad_token_id)
+def collator(pad_token_id: int) -> Callable[[Sequence[tuple[trees.Tree, list[int]]]], dict[str, torch.Tensor]]:
+    """What the data loader joins trees with: `trees.collate`'s batch, and two tensors about it.
+
+    `rows` (supervised tokens,): the row number of each, in the order in which the loss sees them. `sizes` (3,): photos,
+    questions and tokens of the batch.
+    """
+
+    def join(items: Sequence[tuple[trees.Tree, list[int]]]) -> dict[str, torch.Tensor]:
+        grown = [tree for tree, _ in items]
+        rows = [numbers[branch - 1] for tree, numbers in items for branch, label in zip(tree.branch, tree.labels, strict=True) if label != inputs.IGNORE]
+        sizes = [len(items), sum(len(numbers) for _, numbers in items), sum(len(tree.input_ids) for tree in grown)]
+        return {**trees.collate(grown, pad_token_id), "rows": torch.tensor(rows), "sizes": torch.tensor(sizes)}
+
+    return join

@@ -1,30 +1,44 @@
 """Starting and watching the training process: it outlives the notebook, and a second start attaches to the first."""
 
+import contextlib
+import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 
 from dishvl_lib.core import paths, records
 from dishvl_lib.training.config import TrainingConfig
-from dishvl_lib.training.trainer import METRICS, STOP
 
-PROCESS, LOG, CONFIG = "process.json", "training.log", "config.json"
+PROCESS, LOG, CONFIG, METRICS, STOP, LOCK = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP", ".lock"
+CANNOT = "training cannot go on:"
 EVERY_S = 10.0
+SHOWN = (
+    ("loss", "loss", ".4f"), ("eval_loss", "validation loss", ".4f"), ("eval_naming_accuracy", "naming", ".1%"), ("eval_menu_accuracy", "menus", ".1%"),
+    ("photos_per_second", "photos/s", ".1f"),
+)  # fmt: skip
+Show = Callable[[list[dict]], None]
+
+
+class AlreadyRunning(RuntimeError):
+    """Another training works in the same folder."""
 
 
 class TrainingFailed(RuntimeError):
     """The process ended without a result; the message holds its last lines."""
 
 
-def run(config: TrainingConfig, every_s: float = EVERY_S) -> Path:
+def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = None) -> Path:
     """`best/` of the configured training: made before, being made (then this attaches), or made now.
 
-    Prints a line at most every `every_s` seconds. Raises `TrainingFailed` with the last lines of the log.
+    Every `every_s` seconds `show` gets the rows of metrics.jsonl; without it a line is printed. Raises `TrainingFailed`
+    with the last lines of the log.
     """
     folder = Path(config.output_folder)
     if (folder / "best").is_dir():
@@ -34,9 +48,9 @@ def run(config: TrainingConfig, every_s: float = EVERY_S) -> Path:
         print("a training is running already; watching it")
     else:
         start(config)
-    watch(folder, every_s)
+    watch(folder, every_s, show)
     if not (folder / "best").is_dir():
-        raise TrainingFailed(_last_words(folder))
+        raise TrainingFailed(last_words(folder))
     return folder / "best"
 
 
@@ -50,16 +64,58 @@ def start(config: TrainingConfig) -> int:
         process = subprocess.Popen(
             command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True
         )
-    records.write_json(folder / PROCESS, {"pid": process.pid, "created": psutil.Process(process.pid).create_time()})
+    note(folder, process.pid)
     return process.pid
 
 
 def command(config: TrainingConfig) -> list[str]:
-    """The launch line; also printed, so that it can be run by hand."""
-    program = ["-m", "dishvl_lib.training", str(Path(config.output_folder) / CONFIG)]
+    """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's launcher, over ssh."""
+    program = str(Path(config.output_folder) / CONFIG)
+    if config.hostfile:
+        check_hostfile(Path(config.hostfile))
+        launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi", "--no_local_rank"]
+        return [*launcher, "--module", "dishvl_lib.training", program]
     if config.num_processes == 1 and not config.deepspeed:
-        return [sys.executable, *program]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", *program]
+        return [sys.executable, "-m", "dishvl_lib.training", program]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", "dishvl_lib.training", program]
+
+
+def check_hostfile(file: Path) -> None:
+    """Lines `HOST slots=GPUS`; raises ValueError naming the line that is not one."""
+    if not file.is_file():
+        raise ValueError(f"hostfile: no file {file}; write one line per host: NAME slots=GPUS")
+    lines = [line.split("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
+    for number, line in enumerate(lines, start=1):
+        if line and not re.fullmatch(r"\S+\s+slots=[1-9]\d*", line):
+            raise ValueError(f"hostfile {file}, line {number}: {line!r} must read NAME slots=GPUS")
+    if not any(lines):
+        raise ValueError(f"hostfile {file} names no host")
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock in the first process of a training; raises `AlreadyRunning` when another holds it.
+
+    The lock goes with the process that took it, however it ends. A training that was started by hand is noted here too,
+    so that `dishvl status` and `dishvl stop` find it.
+    """
+    if int(os.environ.get("RANK", 0)) != 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise AlreadyRunning(f"a training is running in {folder} already; watch it with dishvl status, end it with dishvl stop") from None
+        if not running(folder):
+            note(folder, os.getpid())
+        yield
+
+
+def note(folder: Path, pid: int) -> None:
+    """Write down which process trains here."""
+    records.write_json(folder / PROCESS, {"pid": pid, "created": psutil.Process(pid).create_time()})
 
 
 def running(folder: Path) -> psutil.Process | None:
@@ -76,15 +132,23 @@ def running(folder: Path) -> psutil.Process | None:
     return process if alive else None
 
 
-def watch(folder: Path, every_s: float = EVERY_S) -> None:
-    """Print progress until the process ends."""
+def watch(folder: Path, every_s: float = EVERY_S, show: Show | None = None) -> None:
+    """Show progress until the process ends, and once more then."""
     said = 0.0
     while running(folder):
         time.sleep(0.5)
         if time.time() - said >= every_s:
             said = time.time()
-            if line := progress_line(folder):
-                print(line, flush=True)
+            _say(folder, show)
+    if show:
+        _say(folder, show)
+
+
+def _say(folder: Path, show: Show | None) -> None:
+    if show and (rows := metrics(folder)):
+        show(rows)
+    elif line := progress_line(folder):
+        print(line, flush=True)
 
 
 def progress_line(folder: Path) -> str:
@@ -92,12 +156,9 @@ def progress_line(folder: Path) -> str:
     rows = metrics(folder)
     if not rows:
         return ""
-    newest = rows[-1]
-    loss = next((row["loss"] for row in reversed(rows) if "loss" in row), None)
-    evaluated = next((row["eval_loss"] for row in reversed(rows) if "eval_loss" in row), None)
+    newest, latest = rows[-1], {key: value for row in rows for key, value in row.items()}
     parts = [f"step {newest['step']} of {newest['max_steps']}"]
-    parts += [f"loss {loss:.4f}"] if loss is not None else []
-    parts += [f"validation loss {evaluated:.4f}"] if evaluated is not None else []
+    parts += [f"{word} {latest[key]:{form}}" for key, word, form in SHOWN if latest.get(key) is not None]
     parts += [f"{newest['eta_s']:.0f} s left"] if newest.get("eta_s") else []
     return ", ".join(parts)
 
@@ -126,9 +187,10 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def _last_words(folder: Path) -> str:
+def last_words(folder: Path) -> str:
+    """Why a training ended without a result: its own sentence, or the log's last lines."""
     lines = (folder / LOG).read_text("utf-8", "replace").splitlines()
-    own = [line for line in lines if line.startswith("training cannot go on:")]
+    own = [line for line in lines if line.startswith(CANNOT)]
     if (folder / STOP).exists():
         return "the training was stopped on request after a checkpoint; run this again to go on"
     return own[-1] if own else "the training process ended without a result; its last lines:\n" + "\n".join(lines[-15:])

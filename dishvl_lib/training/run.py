@@ -1,22 +1,24 @@
 """The training process: load, freeze, train, resume, and leave `best/` behind."""
 
+import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainingArguments, set_seed
-from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from torch.utils.tensorboard import SummaryWriter
+from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
-from dishvl_lib.training import checkpoints, lora
+from dishvl_lib.training import best, checkpoints, launch, lora
+from dishvl_lib.training.callbacks import Contract, LastValidation, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
-from dishvl_lib.training.trainer import STOP, Contract, DishTrainer, StopFile, TrainingStopped
-from dishvl_lib.vlm import freeze, inputs, qwen, trees
-from dishvl_lib.vlm.recognizer import METADATA
+from dishvl_lib.training.trainer import DishTrainer
+from dishvl_lib.training.validation import Validation
+from dishvl_lib.vlm import freeze, qwen, trees
 
 STOPPED = 3  # exit status when `dishvl stop` ended the run
 EXPECTED = (
@@ -26,19 +28,25 @@ EXPECTED = (
     images.ImageError,
     TrainingStopped,
     checkpoints.CheckpointError,
+    launch.AlreadyRunning,
     records.RecordError,
     ValueError,
     OSError,
 )
+FREE = {  # what may change between a checkpoint and its resume
+    "output_folder", "image_root", "train_file", "validation_file", "base_model", "photo_cache_mb", "dataloader_num_workers", "logging_steps",
+    "keep_checkpoints", "save_steps", "per_device_eval_batch_size", "hostfile", "num_processes",
+}  # fmt: skip
 
 
 def main(config_file: str) -> int:
     """0 when `best/` is written, STOPPED after `dishvl stop`, 1 with one sentence on stderr when it cannot go on."""
     try:
         config = read(config_file)
-        return train(config)
+        with launch.only_one(Path(config.output_folder)):
+            return train(config)
     except EXPECTED as error:
-        print(f"training cannot go on: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{launch.CANNOT} {type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return 1
 
 
@@ -47,31 +55,46 @@ def train(config: TrainingConfig) -> int:
     folder = Path(config.output_folder)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
+    if config.deepspeed:
+        import deepspeed
+
+        deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
+    trainer = build(config, arguments)
+    last = trainer.newest_checkpoint()
+    if trainer.is_world_process_zero():
+        print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
+        forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if (folder / launch.STOP).exists():
+        print("stopped on request; running the stage again goes on from here", flush=True)
+        return STOPPED
+    if trainer.is_world_process_zero():
+        made = best.export(config, trainer.folder / f"checkpoint-{trainer.state.best_global_step}")
+        print(f"best checkpoint, by {config.metric_for_best_model}: step {trainer.state.best_global_step}; written to {made}", flush=True)
+    return 0
+
+
+def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
+    """The trainer with its model, question trees, contract and validation."""
+    folder = Path(config.output_folder)
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     model, report = prepare(loaded, config)
     announce(report, folder)
     trees.bind(loaded.model)
     rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
-    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, **rows)
+    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, seed=config.seed, **rows)
     validation_rows = QuestionTrees(config.validation_file, **rows)
-    config_hash = data_hash(config)
-    trainer = DishTrainer(
+    validation = Validation(
+        loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed
+    )
+    rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
+    watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]
+    if config.early_stopping_patience:
+        watching.append(EarlyStoppingCallback(config.early_stopping_patience))
+    return DishTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
-        callbacks=[Contract(model), StopFile(folder)], config=config, config_hash=config_hash,
+        callbacks=watching, config=config, belongs=belongs(config), validation=validation,
     )  # fmt: skip
-    last = checkpoints.newest(folder / "checkpoints", config_hash)
-    print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
-    before = freeze.frozen_hash(model) if not config.deepspeed else ""
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if not config.deepspeed and freeze.frozen_hash(model) != before:
-        raise freeze.ContractError("a frozen parameter has changed during training")
-    stopped = (folder / STOP).exists()
-    if stopped:
-        print("stopped on request; running the stage again goes on from here", flush=True)
-    elif trainer.is_world_process_zero():
-        export_best(config, Path(trainer.state.best_model_checkpoint or checkpoints.newest(folder / "checkpoints", config_hash)))
-    trainer.accelerator.wait_for_everyone()
-    return STOPPED if stopped else 0
 
 
 def prepare(loaded: qwen.Qwen, config: TrainingConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
@@ -89,6 +112,9 @@ def prepare(loaded: qwen.Qwen, config: TrainingConfig) -> tuple[torch.nn.Module,
     if config.dtype == "bfloat16" and not config.deepspeed:
         for parameter in model.parameters():
             parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data
+    for part, module in (("vision", loaded.model.model.visual), ("language", loaded.model.model.language_model)):
+        if config.gradient_checkpointing in (part, "both"):
+            module.activation_checkpointing_enable({"use_reentrant": False})
     return model, report
 
 
@@ -96,7 +122,15 @@ def announce(report: dict[str, Any], folder: Path) -> None:
     """Store and print what trains, once."""
     if int(os.environ.get("RANK", 0)) == 0:
         records.write_json(folder / "trainable.json", report)
+        for name, group in report["groups"].items():
+            state = f"trained at {group['learning_rate']:g}" if group["trained"] else "frozen"
+            print(f"{name:<15}{group['parameters']:>15,} parameters  {state}", flush=True)
         print(f"training {report['trained_parameters']:,} of {report['parameters']:,} parameters ({report['trained_share']:.2%})", flush=True)
+
+
+def board(folder: Path) -> TensorBoardCallback:
+    """TensorBoard's files, in `tensorboard/`, written by the first process only."""
+    return TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")) if int(os.environ.get("RANK", 0)) == 0 else None)
 
 
 def training_arguments(config: TrainingConfig) -> TrainingArguments:
@@ -107,8 +141,6 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         per_device_train_batch_size=config.per_device_train_batch_size,
         per_device_eval_batch_size=config.per_device_eval_batch_size,
         gradient_accumulation_steps=config.gradient_accumulation_steps,
-        gradient_checkpointing=config.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False} if config.gradient_checkpointing else None,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.lr_scheduler_type,
         warmup_steps=config.warmup_ratio,
@@ -116,14 +148,16 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         weight_decay=config.weight_decay,
         bf16=config.dtype == "bfloat16",
         deepspeed=config.deepspeed or None,
-        eval_strategy="epoch",
-        save_strategy="epoch",
-        save_total_limit=config.keep_checkpoints,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
+        eval_strategy="steps" if config.eval_steps else "epoch",
+        eval_steps=config.eval_steps or None,
+        save_strategy="steps" if config.save_steps else "epoch",
+        save_steps=config.save_steps or 500,
+        metric_for_best_model=f"eval_{config.metric_for_best_model}",
+        greater_is_better=config.metric_for_best_model != "loss",
         logging_steps=config.logging_steps,
         logging_nan_inf_filter=False,
         dataloader_num_workers=config.dataloader_num_workers,
+        dataloader_persistent_workers=config.dataloader_num_workers > 0,
         prediction_loss_only=True,
         remove_unused_columns=False,
         report_to=[],
@@ -133,28 +167,17 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
     )
 
 
-def data_hash(config: TrainingConfig) -> str:
-    """What a checkpoint belongs to: data, base model and every parameter that shapes the optimisation."""
-    free = {"output_folder", "image_root", "photo_cache_mb", "dataloader_num_workers", "logging_steps", "keep_checkpoints", "per_device_eval_batch_size"}
-    parts = {key: value for key, value in config.model_dump().items() if key not in free}
+def belongs(config: TrainingConfig) -> dict[str, Any]:
+    """What a checkpoint belongs to: data, base model, number of processes and every parameter that shapes the optimisation."""
+    parts = {key: value for key, value in config.model_dump().items() if key not in FREE}
+    parts["deepspeed"] = records.sha256_file(config.deepspeed) if config.deepspeed else ""
     files = {name: records.sha256_file(getattr(config, name)) for name in ("train_file", "validation_file")}
-    return records.fingerprint({**parts, **files})
+    return {**parts, **files, "base_model": qwen.identity(config.base_model), "processes": int(os.environ.get("WORLD_SIZE", 1))}
 
 
-def export_best(config: TrainingConfig, checkpoint: Path) -> None:
-    """`best/`: a complete Hugging Face folder with the checkpoint's tensors in the base model, plus dishvl.json."""
-    unset_hf_deepspeed_config()  # or the weights would be loaded in ZeRO-3's shards again
-    loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
-    model, _ = prepare(loaded, config)
-    checkpoints.load_trained(model, checkpoint)
-    loaded.model = (lora.merge(model) if config.lora_rank else model).to(getattr(torch, config.dtype))
-    folder = Path(config.output_folder)
-    part = folder / ".best.part"
-    shutil.rmtree(part, ignore_errors=True)
-    qwen.save(loaded, part)
-    metadata = {"input_fingerprint": inputs.fingerprint(loaded), "min_pixels": config.min_pixels, "max_pixels": config.max_pixels, "temperature": 1.0,
-                "checkpoint": checkpoint.name, "base_model": config.base_model}  # fmt: skip
-    records.write_json(part / METADATA, metadata)
-    shutil.rmtree(folder / "best", ignore_errors=True)
-    part.rename(folder / "best")
-    print(f"best checkpoint {checkpoint.name} written to {folder / 'best'}", flush=True)
+def forget_after(file: Path, step: int) -> None:
+    """Drop the rows of metrics.jsonl that a resume from `step` will write again."""
+    kept = [row for row in launch.metrics(file.parent) if row["step"] <= step]
+    if file.exists():
+        with records.atomic_path(file) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")

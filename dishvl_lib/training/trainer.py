@@ -1,33 +1,50 @@
-"""transformers' Trainer with our parameter groups, checkpoints that load completely, and a metrics file."""
+"""transformers' Trainer with our parameter groups, an exact validation, checkpoints that load completely, and a metrics file."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback
+import torch.distributed as dist
+from accelerate.utils import broadcast_object_list
+from safetensors import SafetensorError
+from transformers import Trainer
+from transformers.trainer import SCHEDULER_NAME
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import EvalLoopOutput
 
-from dishvl_lib.training import checkpoints, lora
+from dishvl_lib.training import checkpoints, lora, tally
+from dishvl_lib.training.callbacks import TrainingStopped
 from dishvl_lib.training.config import TrainingConfig
+from dishvl_lib.training.data import QuestionTrees, Shuffled
+from dishvl_lib.training.launch import METRICS
+from dishvl_lib.training.validation import Validation
 from dishvl_lib.vlm import freeze
 
-METRICS, STOP = "metrics.jsonl", "STOP"
-
-
-class TrainingStopped(RuntimeError):
-    """A loss that is not a number, or a parameter that does not train."""
+STATE = "trainer_state.json"
 
 
 class DishTrainer(Trainer):
-    """`config`: what was asked for; `config_hash`: what a checkpoint must belong to."""
+    """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`: accuracies beside the loss."""
 
-    def __init__(self, *args: Any, config: TrainingConfig, config_hash: str, **kwargs: Any):
+    def __init__(self, *args: Any, config: TrainingConfig, belongs: dict[str, Any], validation: Validation, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.config, self.config_hash = config, config_hash
+        self.model_accepts_loss_kwargs = True  # the class says no, but the forward of question trees divides by what it is given
+        self.config, self.belongs, self.validation = config, belongs, validation
+        self.folder = Path(self.args.output_dir)
         self.metrics_file = Path(config.output_folder) / METRICS
-        self.started = time.time()
-        self.first_step: int | None = None
+        self.sampler = Shuffled(len(self.train_dataset), config.seed)
+        self.tally = tally.Tally([row["kind"] for row in self.train_dataset.rows], self.args.device)
+        self.recent: list[torch.Tensor] = []
+        self.started, self.first_step = time.time(), None
+
+    def newest_checkpoint(self) -> Path | None:
+        """What to resume from, as process 0 finds it. Raises `CheckpointError` as `checkpoints.newest`."""
+        found = [str(checkpoints.newest(self.folder, self.belongs) or "") if self.is_world_process_zero() else ""]
+        broadcast_object_list(found)
+        return Path(found[0]) if found[0] else None
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -35,74 +52,161 @@ class DishTrainer(Trainer):
                 groups = lora.optimizer_groups(self.model, self.config)
             else:
                 groups = freeze.optimizer_groups(self.model, self.config.learning_rates, self.config.weight_decay)
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98 if self.config.use_cpu else 0.999))
+            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, self.config.adam_beta2))
         return self.optimizer
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        loss = super().training_step(*args, **kwargs)
+    def _get_train_sampler(self, train_dataset: QuestionTrees | None = None) -> Shuffled:
+        return self.sampler
+
+    def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
+        self.sampler.set_epoch(epoch)
+        if self.first_step is None:
+            self.first_step, self.started = self.state.global_step, time.time()
+            self.tally.reset()
+        super()._run_epoch(*args, epoch=epoch, **kwargs)
+
+    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+        if len(self.recent) == self.args.gradient_accumulation_steps:
+            self.recent.clear()
+        self.recent.append(inputs["rows"])
+        return super().training_step(model, inputs, num_items_in_batch)
+
+    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        rows, sizes = inputs.pop("rows"), inputs.pop("sizes")
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if not torch.isfinite(loss):
-            raise TrainingStopped(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1}; lower the learning rate or look at the data, the last checkpoint is whole"
-            )
-        return loss
+            broken = rows[~torch.isfinite(outputs["token_losses"])]
+            raise TrainingStopped(f"the loss is {loss.item()} at step {self.state.global_step + 1}, in {self._named(broken if len(broken) else rows)}")
+        self.tally.add(outputs["token_losses"], rows, sizes)
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
+            raise TrainingStopped(f"the gradient norm is {float(norm)} at step {self.state.global_step + 1}, with {self._named(torch.cat(self.recent))}")
+        return norm
+
+    def _named(self, rows: torch.Tensor) -> str:
+        ids = [self.train_dataset.rows[number]["id"] for number in rows.unique().tolist()]
+        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        return f"{len(ids)} questions of {self.train_dataset.file}: {shown}; look at them or lower the learning rate, the last checkpoint is whole"
+
+    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+        """The loss over every supervised token of the validation questions, each once, and the accuracies of `validation`.
+
+        Independent of batch shape and number of processes: losses are kept by row, not by batch.
+        """
+        with self.tally.paused():
+            measured = self._validation_losses(dataloader)
+            with self.accelerator.autocast():
+                measured |= self.validation.measure(self.args.device)
+        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{key}": value for key, value in measured.items()}, len(dataloader.dataset.rows))
+
+    @torch.no_grad()
+    def _validation_losses(self, dataloader: Any) -> dict[str, float]:
+        rows = dataloader.dataset.rows
+        sums = torch.zeros(len(rows), 2, dtype=torch.float64, device=self.args.device)
+        self.model_wrapped.eval()
+        for batch in dataloader:
+            batch = self._prepare_inputs(batch)
+            numbers, _ = batch.pop("rows"), batch.pop("sizes")
+            losses = self.model_wrapped(**batch)["token_losses"].double()
+            part = torch.zeros_like(sums).index_add_(0, numbers, torch.stack([losses, torch.ones_like(losses)], dim=1))
+            sums = torch.where(part[:, 1:] > 0, part, sums)  # the last batch may be filled up with rows seen before
+        if self.args.world_size > 1:
+            dist.all_reduce(sums, op=dist.ReduceOp.MAX)
+        made = {"loss": sums[:, 0].sum() / sums[:, 1].sum()}
+        for kind in sorted({row["kind"] for row in rows}):
+            own = sums[[number for number, row in enumerate(rows) if row["kind"] == kind]]
+            made[f"loss_{kind}"] = own[:, 0].sum() / own[:, 1].sum()
+        return {name: value.item() for name, value in made.items()}
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """A new best is saved at once: `best/` is made of it even when no checkpoint is due."""
+        better = super()._determine_best_metric(metrics, trial)
+        self.control.should_save = self.control.should_save or better
+        return better
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what was tallied since the last row, for metrics.jsonl and TensorBoard alike."""
+        if "loss" in logs:
+            logs |= self.tally.read(lambda sums: self.accelerator.reduce(sums, "sum"))
+            logs |= {f"learning_rate_{name.split('/')[0]}": group["lr"] for group in self.optimizer.param_groups if (name := group.get("name"))}
+            logs["memory_gb"] = tally.memory_gb(self.args.device)
         super().log(logs, start_time)
-        if not self.is_world_process_zero():
-            return
-        if self.first_step is None:
-            self.first_step = max(0, self.state.global_step - self.args.logging_steps)
-        done, elapsed = self.state.global_step - self.first_step, time.time() - self.started
-        eta = elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
-        rates = {group["name"].split("/")[0]: group["lr"] for group in getattr(self.optimizer, "param_groups", []) if "name" in group}
-        row = {
-            **logs,
-            "step": self.state.global_step,
-            "max_steps": self.state.max_steps,
-            "learning_rates": rates,
-            "elapsed_s": round(elapsed, 1),
-            "eta_s": eta and round(eta, 1),
-        }
-        with open(self.metrics_file, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        if self.is_world_process_zero():
+            self._write(logs)
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
-        checkpoints.save_trained(self.model, Path(output_dir or self.args.output_dir), state_dict)
+    def _write(self, logs: dict[str, float]) -> None:
+        done, elapsed = self.state.global_step - (self.first_step or 0), time.time() - self.started
+        left = elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
+        where = {"step": self.state.global_step, "max_steps": self.state.max_steps, "elapsed_s": round(elapsed, 1), "eta_s": left and round(left, 1)}
+        with open(self.metrics_file, "a", encoding="utf-8") as file:
+            file.write(json.dumps({**logs, **where}) + "\n")
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+        """transformers' own, but for loading: what DeepSpeed leaves out of a checkpoint must not be asked of it."""
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
+        if self.is_deepspeed_enabled and self.deepspeed.gradient_clipping() != self.args.max_grad_norm:
+            raise TrainingStopped(f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, max_grad_norm is {self.args.max_grad_norm}")
+        if resume_from_checkpoint:
+            if self.is_deepspeed_enabled:
+                self.deepspeed.load_checkpoint(str(Path(resume_from_checkpoint) / checkpoints.RESUME), load_module_strict=False)
+                checkpoints.check_loaded(self.model, Path(resume_from_checkpoint))
+            self._load_optimizer_and_scheduler(resume_from_checkpoint)
+        return prepared
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
         checkpoints.load_trained(self.model, Path(resume_from_checkpoint))
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
+
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
-        if self.is_world_process_zero():
-            checkpoints.seal(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}", self.config_hash)
-
-
-class Contract(TrainerCallback):
-    """Asserts before and after the first step that exactly what was asked for trains."""
-
-    def __init__(self, model: torch.nn.Module):
-        self.model, self.checked = model, False
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.checked:
+        """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the older ones whole."""
+        target, part = self.folder / f"checkpoint-{self.state.global_step}", self.folder / checkpoints.PART
+        if target.exists():
             return
-        self.checked = True
-        idle = [name for name, p in self.model.named_parameters() if p.requires_grad and p.grad is None and not hasattr(p, "ds_id")]
-        moving = [name for name, p in self.model.named_parameters() if not p.requires_grad and p.grad is not None]
-        if idle or moving:
-            raise TrainingStopped(
-                f"after the first step {len(idle)} trained tensors have no gradient and {len(moving)} frozen ones have one: {(idle + moving)[0]}"
-            )
+        with self.tally.paused():
+            if self.is_world_process_zero():
+                shutil.rmtree(part, ignore_errors=True)
+                (part / checkpoints.RESUME).mkdir(parents=True)
+            self.accelerator.wait_for_everyone()
+            try:
+                self._fill(part)
+            except checkpoints.CheckpointError:
+                raise
+            except (OSError, RuntimeError, SafetensorError) as error:
+                shutil.rmtree(part, ignore_errors=True)
+                raise checkpoints.CheckpointError(
+                    f"{target.name} could not be written ({error}); the older checkpoints are whole: make room on the disk and run the stage again"
+                ) from error
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                checkpoints.seal(part, self.belongs)
+                part.rename(target)
+                checkpoints.prune(self.folder, self.config.keep_checkpoints, f"checkpoint-{self.state.best_global_step}")
+            self.accelerator.wait_for_everyone()
 
+    def _fill(self, part: Path) -> None:
+        tensors = checkpoints.trained_tensors(self.model)
+        if self.is_world_process_zero():
+            checkpoints.write_weights(tensors, part, getattr(torch, self.config.dtype))
+            self._note_callbacks()
+            self.state.save_to_json(str(part / STATE))
+        resume = str(part / checkpoints.RESUME)
+        if not self.is_deepspeed_enabled:
+            self._save_optimizer_and_scheduler(resume)
+        else:
+            self.deepspeed.save_checkpoint(resume, exclude_frozen_parameters=True)
+            if self.is_world_process_zero():
+                torch.save(self.lr_scheduler.state_dict(), Path(resume) / SCHEDULER_NAME)
+        self._save_rng_state(resume)
 
-class StopFile(TrainerCallback):
-    """`dishvl stop RUN` writes a file: the run then saves a checkpoint and ends."""
-
-    def __init__(self, folder: Path):
-        self.file = folder / STOP
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.file.exists():
-            control.should_save = control.should_training_stop = True
+    def _note_callbacks(self) -> None:
+        for one in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(one, ExportableState):
+                self.state.stateful_callbacks[type(one).__name__] = one.state()

@@ -43,7 +43,7 @@ def optimizer_groups(model: nn.Module, learning_rates: Mapping[str, float], weig
     made = []
     for group, members in groups(model).items():
         for suffix, wanted, decay in (("decay", True, weight_decay), ("no_decay", False, 0.0)):
-            chosen = [p for _, p in members if p.requires_grad and (_size(p) and _dimensions(p) > 1) == wanted]
+            chosen = [p for _, p in members if p.requires_grad and (size(p) and _dimensions(p) > 1) == wanted]
             if chosen:
                 made.append({"params": chosen, "lr": learning_rates[group], "weight_decay": decay, "name": f"{group}/{suffix}"})
     return made
@@ -57,12 +57,12 @@ def contract(model: nn.Module, learning_rates: Mapping[str, float], weight_decay
         if trained and len(trained) != len(members):
             raise ContractError(f"group {group} is only partly trained: {len(trained)} of {len(members)} tensors")
         table[group] = {
-            "parameters": sum(_size(p) for _, p in members),
+            "parameters": sum(size(p) for _, p in members),
             "tensors": len(members),
             "trained": bool(trained),
             "learning_rate": learning_rates[group] if trained else 0.0,
         }
-    total, seen = sum(one["parameters"] for one in table.values()), sum(_size(p) for p in model.parameters())
+    total, seen = sum(one["parameters"] for one in table.values()), sum(size(p) for p in model.parameters())
     if total != seen:
         raise ContractError(f"the groups hold {total:,} parameters, the model {seen:,}")
     trained = sum(one["parameters"] for one in table.values() if one["trained"])
@@ -70,17 +70,27 @@ def contract(model: nn.Module, learning_rates: Mapping[str, float], weight_decay
 
 
 def frozen_hash(model: nn.Module) -> str:
-    """blake2b over the bytes of every frozen parameter, to show at the end that none has moved."""
+    """blake2b over the bytes of every frozen parameter (this process' part of it), to show at the end that none has moved."""
     digest = hashlib.blake2b(digest_size=16)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             digest.update(name.encode())
-            digest.update(parameter.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+            digest.update(_own(parameter).cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
-def _size(parameter: nn.Parameter) -> int:
+def checksums(model: nn.Module) -> dict[str, int]:
+    """{name of a frozen parameter: sum of its bytes, pairs of them read as one number}: fast enough to look after a step."""
+    return {name: int(_own(p).contiguous().flatten().view(torch.int16).sum(dtype=torch.int64)) for name, p in model.named_parameters() if not p.requires_grad}
+
+
+def size(parameter: nn.Parameter) -> int:
+    """Number of values, of the whole tensor where ZeRO-3 keeps a part."""
     return getattr(parameter, "ds_numel", None) or parameter.numel()
+
+
+def _own(parameter: nn.Parameter) -> torch.Tensor:
+    return getattr(parameter, "ds_tensor", parameter).detach()
 
 
 def _dimensions(parameter: nn.Parameter) -> int:

@@ -76,6 +76,11 @@ def build(qwen: Qwen, photo: Photo, question: str, answer: str | None = None) ->
     return Sample(prompt + target, [IGNORE] * len(prompt) + target, photo, prompt.index(qwen.image_token_id))
 
 
+def vision_block(sample: Sample) -> slice:
+    """Where `<|vision_start|>`, the photo's places and `<|vision_end|>` stand; a row without a photo has none of them."""
+    return slice(sample.image_start - 1, sample.image_start + sample.photo.num_tokens + 1)
+
+
 def answer_tokens(qwen: Qwen, answer: str) -> list[int]:
     """The answer's tokens and the end token."""
     return [*_encode_text(qwen, answer), qwen.end_token_id]

@@ -27,8 +27,8 @@ def tokens(qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None) -> 
     human, gpt = (turn["value"] for turn in row["conversations"])
     sample = inputs.build(qwen, photo, questions.question_of(human), gpt)
     if size is None:
-        start_to_end = slice(sample.image_start - 1, sample.image_start + photo.num_tokens + 1)
-        del sample.input_ids[start_to_end], sample.labels[start_to_end]
+        block = inputs.vision_block(sample)
+        del sample.input_ids[block], sample.labels[block]
     return sample.input_ids, sample.labels
 
 

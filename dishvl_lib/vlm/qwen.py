@@ -49,6 +49,15 @@ def locate(base_model: str) -> str:
     return base_model
 
 
+def identity(folder: str) -> str:
+    """What tells one base model from another: configuration and weight files (names and bytes) of a folder, or a hub id as it is."""
+    place = Path(folder)
+    if not (place / "config.json").exists():
+        return folder
+    weights = sorted((file.name, file.stat().st_size) for file in place.glob("*.safetensors"))
+    return records.fingerprint([records.sha256_file(place / "config.json"), weights])
+
+
 def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Qwen:
     """Tokenizer and image processor only (`model` is None): enough to count tokens or build inputs.
 

@@ -95,13 +95,14 @@ def forward(
 
     That is their number in the whole global batch, so that neither the shape of the batch nor the number of branches
     changes the gradient; None takes this batch's. The head is computed where there is a label and nowhere else.
+    `token_losses` (supervised tokens,), detached: each one's own, in the order in which they stand in the batch.
     """
     hidden = model.model(attention_mask={"full_attention": attention_mask}, use_cache=False, **batch).last_hidden_state
     wanted = labels[:, 1:]
     rows = wanted != inputs.IGNORE
     logits = model.lm_head(hidden[:, :-1][rows]).float()
-    loss = nn.functional.cross_entropy(logits, wanted[rows], reduction="sum")
-    return {"loss": loss / (rows.sum() if num_items_in_batch is None else num_items_in_batch)}
+    losses = nn.functional.cross_entropy(logits, wanted[rows], reduction="none")
+    return {"loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch), "token_losses": losses.detach()}
 
 
 def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:

@@ -1,0 +1,106 @@
+"""Strict naming and menu accuracy while training: by generation and by menu scoring, on a fixed sample of the validation questions."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from dishvl_lib.core import images, intervals, questions
+from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm.qwen import Qwen
+from dishvl_lib.vlm.recognizer import Recognizer
+
+KINDS = ("naming", "menu")
+
+
+class Validation:
+    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation step."""
+
+    def __init__(self, loaded: Qwen, rows: Sequence[dict[str, Any]], image_root: Path, *, most: int, batch_size: int, seed: int):
+        self.qwen, self.root, self.batch_size = loaded, image_root, batch_size
+        self.samples = {kind: sample([row for row in rows if row["kind"] == kind and row.get("image")], most, seed) for kind in KINDS}
+
+    def measure(self, device: torch.device) -> dict[str, float]:
+        """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson), KIND_n of every kind that has questions.
+
+        Every process takes its share. All make the same number of calls, the last ones with questions that count
+        nothing: under ZeRO-3 a process that calls once less leaves the others waiting.
+        """
+        made: dict[str, float] = {}
+        with own_forward(self.qwen.model), torch.no_grad():
+            for kind, rows in self.samples.items():
+                if rows:
+                    made |= _accuracy(kind, self._right(kind, rows, device), len(rows))
+        return made
+
+    def _right(self, kind: str, rows: list[dict[str, Any]], device: torch.device) -> int:
+        size = self.batch_size if kind == "naming" else 1
+        right = torch.zeros(1, dtype=torch.long, device=device)
+        for batch in shares(len(rows), size, *_place()):
+            marks = getattr(self, f"_{kind}")([rows[number] for number, _ in batch])
+            right += sum(mark and counts for mark, (_, counts) in zip(marks, batch, strict=True))
+        if _place()[1] > 1:
+            dist.all_reduce(right)
+        return int(right)
+
+    def _naming(self, rows: list[dict[str, Any]]) -> list[bool]:
+        asked = [(self._photo(row), _question(row)) for row in rows]
+        answers = Recognizer(self.qwen, {}).answer(asked)
+        return [questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)]
+
+    def _menu(self, rows: list[dict[str, Any]]) -> list[bool]:
+        (row,) = rows
+        photo = inputs.photo_inputs(self.qwen, self._photo(row))
+        scores = choose.log_probabilities(self.qwen, photo, _question(row), row["menu"])
+        return [row["menu"][int(scores.argmax())] == _truth(row)]
+
+    def _photo(self, row: dict[str, Any]) -> Any:
+        return images.load_rgb(self.root / row["image"])
+
+
+def sample(rows: Sequence[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:
+    """At most `most` of the rows, the same for the same seed."""
+    order = np.random.default_rng(seed).permutation(len(rows))[:most]
+    return [rows[number] for number in sorted(order)]
+
+
+def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[int, bool]]]:
+    """This process' batches of (number, whether it counts) of n items: as many and as large as every other process'."""
+    rounds = -(-n // (size * processes))
+    numbers = range(process * rounds * size, (process + 1) * rounds * size)
+    padded = [(number, True) if number < n else (n - 1, False) for number in numbers]
+    return [padded[start : start + size] for start in range(0, len(padded), size)]
+
+
+@contextlib.contextmanager
+def own_forward(model: torch.nn.Module) -> Iterator[None]:
+    """transformers' own forward for a while, in place of the one of question trees, which needs labels; and no dropout."""
+    bound, training = model.__dict__.pop("forward", None), model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+        if bound is not None:
+            model.forward = bound
+
+
+def _accuracy(kind: str, right: int, n: int) -> dict[str, float]:
+    low, high = intervals.wilson(right, n)
+    return {f"{kind}_accuracy": right / n, f"{kind}_ci_low": low, f"{kind}_ci_high": high, f"{kind}_n": n}
+
+
+def _place() -> tuple[int, int]:
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+
+
+def _question(row: dict[str, Any]) -> str:
+    return questions.question_of(row["conversations"][0]["value"])
+
+
+def _truth(row: dict[str, Any]) -> str:
+    return row["conversations"][1]["value"]

@@ -1,0 +1,81 @@
+"""Checkpoints: their bytes, what is kept, what they belong to, and values that are not saved."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from dishvl_lib.core import records
+from dishvl_lib.training import checkpoints, config, launch
+
+BELONGS = {"seed": 0, "processes": 1}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four checkpoints of a toy run."""
+    for step in (2, 4, 6, 10):
+        made = tmp_path / f"checkpoint-{step}"
+        (made / checkpoints.RESUME).mkdir(parents=True)
+        checkpoints.write_weights({"a": torch.full((3,), float(step))}, made, torch.float32)
+        (made / checkpoints.RESUME / "optimizer.pt").write_bytes(b"moments")
+        checkpoints.seal(made, BELONGS)
+    return tmp_path
+
+
+def test_the_newest_are_kept_whole_the_best_as_weights_and_no_other(folder):
+    checkpoints.prune(folder, 2, "checkpoint-2")
+    assert [path.name for path in checkpoints.numbered(folder)] == ["checkpoint-10", "checkpoint-6", "checkpoint-2"]
+    assert not (folder / "checkpoint-2" / checkpoints.RESUME).exists() and not checkpoints.damage(folder / "checkpoint-2")
+    assert load_file(folder / "checkpoint-2" / checkpoints.WEIGHTS)["a"].tolist() == [2.0, 2.0, 2.0]
+    assert checkpoints.newest(folder, BELONGS).name == "checkpoint-10"
+
+
+def test_weights_alone_are_never_resumed_from(folder):
+    for step in (6, 10):
+        shutil.rmtree(folder / f"checkpoint-{step}" / checkpoints.RESUME)
+    assert checkpoints.newest(folder, BELONGS).name == "checkpoint-4"
+
+
+@pytest.mark.parametrize("file", [checkpoints.WEIGHTS, "resume/optimizer.pt"])
+def test_one_changed_byte_is_seen(folder, file):
+    path = folder / "checkpoint-10" / file
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert checkpoints.damage(folder / "checkpoint-10") == f"{file} is missing or damaged"
+    assert checkpoints.newest(folder, BELONGS).name == "checkpoint-6"
+
+
+def test_another_number_of_processes_is_refused_by_name(folder):
+    with pytest.raises(checkpoints.CheckpointError, match=r"with other processes \(was 1, is 2\)"):
+        checkpoints.newest(folder, {**BELONGS, "processes": 2})
+
+
+def test_values_that_are_not_finite_are_not_saved(tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match="1 trained tensors hold values that are not finite, the first is b"):
+        checkpoints.write_weights({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, tmp_path, torch.float32)
+    assert not any(tmp_path.iterdir())
+
+
+def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
+    """Goal: 2 bytes a trained parameter for the weights, 14 for the resume state, and at most 2% more."""
+    folder = tmp_path / "04_training"
+    folder.mkdir()
+    world = {"base_model": tiny.wide_folder(tmp_path / "base"), **tiny.data_set(tmp_path / "data", per_dish=1)}
+    given = dict(learning_rate=1e-3, merger_learning_rate=0, vision_learning_rate=0, num_train_epochs=1, min_pixels=3136, max_pixels=3136, dtype="bfloat16",
+                 per_device_train_batch_size=5, use_cpu=True, validation_questions=0)  # fmt: skip
+    made = config.from_parameters(given, output_folder=folder, **world)
+    made.write(folder / launch.CONFIG)
+    done = subprocess.run(launch.command(made), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
+    assert done.returncode == 0, done.stderr
+    (checkpoint,) = checkpoints.numbered(folder / "checkpoints")
+    trained = records.read_json(folder / "trainable.json")["trained_parameters"]
+    weights = (checkpoint / checkpoints.WEIGHTS).stat().st_size
+    resume = sum(path.stat().st_size for path in (checkpoint / checkpoints.RESUME).iterdir())
+    assert 2 * trained < weights <= 1.02 * 2 * trained
+    assert 12 * trained < resume <= 1.02 * 14 * trained
