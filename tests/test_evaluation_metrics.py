@@ -177,10 +177,10 @@ def test_by_group_takes_any_column_and_names_what_is_missing():
 
 def test_mishaps_are_counted_where_their_columns_are():
     predictions = naming(["a", None, None, "b"], "aabb").assign(
-        error=["", "damaged", "", ""], lost=["", "", "2 dishes", ""], near_training=["same frame", "", "", None], seconds=[1.0, 2.0, 3.0, 10.0]
+        error=["", "damaged", "", ""], lost=["", "", "2 dishes", ""], near_training=["same frame", "", "", None], seconds=[1.0, 2.0, 0.0, 10.0]
     )
     row = only_row(predictions)
-    assert (row["failed"], row["lost"], row["near_training"], row["no_answer"], row["seconds"]) == (1, 1, 1, 2, 2.5)
+    assert (row["failed"], row["lost"], row["near_training"], row["no_answer"], row["seconds"]) == (1, 1, 1, 2, 2.0)
     plain = only_row(naming("ab", "ab"))
     assert (plain["failed"], plain["lost"], plain["near_training"]) == (0, 0, 0)
 

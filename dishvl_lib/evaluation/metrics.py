@@ -29,7 +29,7 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     `menu_size`: mean entries, None without menus. `off_menu`: share of the answers given that are not on their menu.
     `no_answer`: questions without an answer; `failed`: those of them that could not be asked or answered; `lost`: those of
     a site whose dish got no name of its own; `near_training`: questions whose photo shows what a training photo shows;
-    `seconds`: median of one question. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
+    `seconds`: median of one question that was asked. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
     bootstrap over dishes. Raises ValueError for no rows or for a question answered twice, `RecordError` (a ValueError)
     for a missing column, naming it.
     """
@@ -142,11 +142,9 @@ def _measures(rows: pd.DataFrame) -> dict:
 
 
 def _mishaps(rows: pd.DataFrame) -> dict:
-    counts = {
-        name: int(rows[column].fillna("").ne("").sum()) if column in rows else 0
-        for name, column in (("failed", "error"), ("lost", "lost"), ("near_training", "near_training"))
-    }
-    return counts | {"seconds": float(rows["seconds"].median()) if "seconds" in rows else None}
+    told = {name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index) for name in ("error", "lost", "near_training")}
+    seconds = float(rows.loc[~told["lost"], "seconds"].median()) if "seconds" in rows else None
+    return {"failed": int(told["error"].sum()), "lost": int(told["lost"].sum()), "near_training": int(told["near_training"].sum()), "seconds": seconds}
 
 
 def _answers(rows: pd.DataFrame) -> pd.Series:
