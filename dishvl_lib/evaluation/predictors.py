@@ -77,6 +77,7 @@ class NearestPredictor:
         return [self._one(row) for row in rows]
 
     def _one(self, row: dict[str, Any]) -> Answer:
+        """By itself: in a product of whole batches the last digits would depend on what else is in the batch, and so on where a run was killed."""
         if row["image_id"] not in self.features:
             return Answer(None, error="the photo has no features (02_similar_dishes/skipped.csv)")
         cosines = self.matrix @ self.features[row["image_id"]]
@@ -119,7 +120,8 @@ def question(row: Mapping[str, Any]) -> str:
 
 def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
     """The name with the highest score, of those on the menu where there is one; equal scores go by name."""
-    places = np.flatnonzero(np.isin(names, menu)) if len(menu) else np.arange(len(names))
+    entries = set(menu)
+    places = np.array([place for place, name in enumerate(names) if name in entries] if entries else range(len(names)), dtype=int)
     ranked = [(str(names[place]), float(scores[place])) for place in places[np.argsort(-scores[places], kind="stable")]]
     return Answer(ranked[0][0] if ranked else None, ranked)
 
