@@ -120,6 +120,7 @@ def test_the_report_says_what_was_trained_what_is_calibrated_and_how_to_do_it_ag
         "new_dishes",
         "look-alikes",
         "auroc",
+        "costs",
         "best small net against the tuned model",
         f"{stage / 'profile'}",
     ):

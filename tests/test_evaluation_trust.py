@@ -76,4 +76,4 @@ def test_failures_are_left_out_and_no_menu_at_all_is_said():
 
 def test_the_shown_table_has_interval_and_n_of_every_share():
     made = trust.shown(trust.summary(trust.scored(menus(*[("红烧鱼", [0.8, 0.1, 0.1])] * 4), 1.0), 1.0, 0.5)).set_index("measure")
-    assert made.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4] and made.loc["auroc", "interval"] == ""
+    assert made.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4] and made.loc["auroc", "interval"] == "" and made.loc["temperature", "n"] == ""

@@ -34,7 +34,7 @@ _ENGLISH_CHINESE = {
     "the surest answers, 95% interval": "最有把握的回答，95% 区间", "all answers": "全部回答", "training": "训练", "calibration": "校准",
     "best small net against the tuned model": "最好的小网络与调优模型", "accuracy by group": "分组准确率", "names that sites were given": "外部站点的命名",
     "base model": "基座模型", "trained": "训练的部分", "on": "训练数据", "how": "训练方式", "best": "所选检查点", "photo size": "照片大小",
-    "true name": "真实名称", "measure": "指标", "value": "数值", "rival": "对手", "kind": "分组方式", "endpoint": "在线模型", "shared": "重名", "menu choice": "菜单选择",
+    "true name": "真实名称", "measure": "指标", "value": "数值", "rival": "对手", "kind": "分组方式", "endpoint": "在线模型", "online models": "在线模型", "shared": "重名", "menu choice": "菜单选择",
     "of other-dish pairs are closer than the median same-dish pair": "的异菜照片对比同菜照片对的中位数更相似",
 }  # fmt: skip
 

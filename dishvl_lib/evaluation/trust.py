@@ -11,6 +11,7 @@ from dishvl_lib.evaluation import metrics
 from dishvl_lib.vlm import calibration
 
 BINS = 10
+FITTED = ("temperature", "threshold")  # on the validation menus, by stage 04
 COVERAGES = np.arange(1, 21) / 20
 
 
@@ -98,5 +99,5 @@ def _line(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
         "measure": name.replace("_", " "),
         "value": "" if value is None else f"{value:.3f}",
         "interval": limits,
-        "n": measures.get(f"{name}_n", measures["n"]),
+        "n": "" if name in FITTED else measures.get(f"{name}_n", measures["n"]),
     }
