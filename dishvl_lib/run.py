@@ -72,12 +72,12 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
     marker = records.read_json(run_folder / "05_evaluation" / stages.SUCCESS)
-    rows = [f"{'predictor':<20}{'protocol':<12}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"]
+    rows = [f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"]
     for predictor, protocols in records.read_json(run_folder / "05_evaluation" / "metrics.json").items():
         for protocol, one in protocols.items():
             low, high = one["ci95"]
             size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
-            rows.append(f"{predictor:<20}{protocol:<12}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}")
+            rows.append(f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}")
     notes = [f"note: {note}" for note in marker.get("notes", [])]
     files = [
         f"  {path.relative_to(run_folder)}"

@@ -7,10 +7,11 @@ import sys
 
 import chain
 import pytest
+import toys
 
 from dishvl_lib.core import paths, records
 
-PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2"}
+PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2", "pplcnet_classifier"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,15 @@ def test_every_artefact_of_the_contract_is_there(world):
     run = world[0] / "toy"
     wanted = {
         "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl", "near_duplicates.csv", "answers.jsonl", "quarantined.csv", "name_review.csv"],
-        "02_similar_dishes": ["features.npz", "similar_dishes.csv", "reference_look_alikes.csv", "clusters.csv", "suspect_labels.csv", "name_review.csv"],
+        "02_similar_dishes": [
+            "features.npz",
+            "similar_dishes.csv",
+            "reference_look_alikes.csv",
+            "clusters.csv",
+            "suspect_labels.csv",
+            "name_review.csv",
+            "class_scores.npz",
+        ],
         "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "test_unseen.jsonl", "audit.json", "moved.csv", "preview.html"],
         "04_training": [
             "trainable.json",
@@ -46,7 +55,7 @@ def test_every_artefact_of_the_contract_is_there(world):
             "best/tokenizer_config.json",
             "best/preprocessor_config.json",
         ],
-        "05_evaluation": ["predictions.jsonl", "metrics.json", "confusions.csv", "report.html"],
+        "05_evaluation": ["predictions.jsonl", "metrics.json", "calibration.json", "confusions.csv", "report.html", "profile/common.yaml"],
     }
     for stage, files in wanted.items():
         marker = records.read_json(run / stage / "_SUCCESS.json")
@@ -68,24 +77,95 @@ def test_counts_add_up(world):
     assert len(records.read_table(world[0] / "toy" / "01_annotation" / "rejected.csv")) == marker["skipped"] == 1
 
 
+def expected_questions(run):
+    """{protocol: number of questions}, from the files of stage 03 and the catalogue."""
+    rows = {end: records.read_jsonl(run / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")}
+    n = {kind + end: sum(row["kind"] == kind for row in own) for end, own in rows.items() for kind in ("naming", "menu", "menu_absent")}
+    queries = sum(row["role"] == "query" for row in records.iter_jsonl(run / "03_dataset" / "site_site_b.jsonl"))
+    held_out = (records.read_table(run / "01_annotation" / "catalog.parquet").split == "held_out").sum()
+    return {**n, "new_dishes": held_out, "site:site_b": queries, "site:site_b:own_menu": queries}
+
+
 def test_metrics_have_n_interval_and_chance(world):
-    metrics = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json")
-    rows = {end: records.read_jsonl(world[0] / "toy" / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")}
-    n = {kind + end: sum(row["kind"] == kind for row in own) for end, own in rows.items() for kind in ("naming", "menu")}
-    assert set(metrics) == PREDICTORS
+    metrics, n = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json"), expected_questions(world[0] / "toy")
+    assert set(metrics) == PREDICTORS and all(n.values())
     for protocols in metrics.values():
         assert set(protocols) == set(n)
         for kind, one in protocols.items():
             assert one["n"] == n[kind] and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1] and one["correct"] <= one["n"]
-            assert one["chance"] == pytest.approx(1 / len(chain.DISHES))
-        assert protocols["menu"]["menu_size"] == len(chain.DISHES)
+        assert protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES)) and protocols["menu_absent"]["chance"] == 0
+        assert protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE) and protocols["menu"]["menu_size"] == chain.MENU_SIZE
+    assert metrics["pplcnet"]["menu_absent"]["correct"] == metrics["base"]["menu_absent"]["correct"] == 0
+
+
+def test_new_dishes_and_the_sites_own_menu_are_judged_by_their_true_names(world):
+    run = world[0] / "toy"
+    rows = [row for row in records.iter_jsonl(run / "05_evaluation" / "predictions.jsonl") if row["predictor"] == "tuned"]
+    new = [row for row in rows if row["protocol"] == "new_dishes"]
+    assert {row["truth"] for row in new} == {chain.NEW} and all(chain.NEW in row["menu"] and len(row["menu"]) == chain.MENU_SIZE for row in new)
+    truths = dict(records.read_table(world[1].parent / "drawn" / "site_b_truth.csv")[["folder", "name"]].values)
+    own = [row for row in rows if row["protocol"] == "site:site_b:own_menu"]
+    assert {(row["dish_id"], row["truth"]) for row in own} == {(f"site_b/{folder}", name) for folder, name in truths.items()}
+    assert not any(row["framed"] or row["lost"] for row in own) and all(row["framed"] for row in rows if row["protocol"] == "site:site_b")
+
+
+def test_the_report_says_what_was_trained_what_is_calibrated_and_how_to_do_it_again(world):
+    stage = world[0] / "toy" / "05_evaluation"
+    page, worth = (stage / "report.html").read_text("utf-8"), records.read_json(stage / "calibration.json")
+    assert worth["n"] == expected_questions(world[0] / "toy")["menu"] and worth["ece_before"] >= 0 and 0 <= worth["auroc"] <= 1
+    for part in (
+        "visual and merger",
+        "checkpoint-",
+        "site:site_b",
+        "new_dishes",
+        "look-alikes",
+        "auroc",
+        "costs",
+        "best small net against the tuned model",
+        f"{stage / 'profile'}",
+    ):
+        assert part in page, part
+    done = chain.dishvl("run", stage / "profile", outputs=world[0])
+    assert done.returncode == 0 and done.stdout.count("nothing to do") == 5
+
+
+def test_online_models_answer_a_sample_within_their_budget(world):
+    outputs, profile, _ = world
+    usage = {"prompt_tokens": 800, "completion_tokens": 5}
+
+    def run(server, *more):
+        listed = f'endpoints=[{{name: gpt, base_url: "{server.base_url}", model: m, price_input: 2.0, price_output: 8.0, concurrency: 2, max_tokens: 32}}]'
+        where = ("--from", "05", "--set", "run_name=rivals", "--set", "upstream_run=toy", "--set", "endpoint_questions=5", "--set", listed)
+        return chain.dishvl("run", profile, *where, *more, outputs=outputs)
+
+    with toys.Server(lambda _: (200, toys.completion(chain.DISHES[0], usage))) as server:
+        refused = run(server)
+        assert refused.returncode == 1 and "the endpoints are likely to cost" in refused.stderr and not server.requests
+        done = run(server, "--set", "budget={USD: 1.0}")
+        assert done.returncode == 0, done.stderr[-2000:]
+        asked = len(server.requests)
+    metrics, spent = (
+        records.read_json(outputs / "rivals" / "05_evaluation" / "metrics.json"),
+        records.read_json(outputs / "rivals" / "05_evaluation" / "_SUCCESS.json"),
+    )
+    assert metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5 and metrics["tuned"]["naming"]["n"] > 5
+    assert spent["cost"] == {"USD": pytest.approx(asked * (800 * 2e-6 + 5 * 8e-6), rel=1e-3)}
+    same = [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / "rivals" / "05_evaluation" / "predictions.jsonl") if row["predictor"] != "gpt"]
+    assert same == [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / "toy" / "05_evaluation" / "predictions.jsonl")]
+
+
+def test_a_site_menu_that_cannot_be_used_stops_the_stage_with_file_and_line(world, tmp_path):
+    (tmp_path / "menu.csv").write_text("name\n红烧鱼\n" + "菜" * 500 + "\n", "utf-8")
+    listed = f"sites=[{{name: site_b, image_root: {world[1].parent}/drawn/site_b, menu_csv: {tmp_path}/menu.csv}}]"
+    done = chain.dishvl("run", world[1], "--from", "05", "--set", "run_name=bad_menu", "--set", "upstream_run=toy", "--set", listed, outputs=world[0])
+    assert done.returncode == 1 and f"{tmp_path}/menu.csv, line 3" in done.stderr and "500 characters" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_rows_are_as_qwens_scripts_read_them(world):
     for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "train.jsonl"):
         human, gpt = row["conversations"]
         assert (human["from"], gpt["from"]) == ("human", "gpt") and human["value"].startswith("<image>\n")
-        assert human["value"].count("<image>") == 1 and (gpt["value"] in row["menu"] or row["kind"] == "naming")
+        assert human["value"].count("<image>") == 1 and (gpt["value"] in row["menu"] or row["kind"] != "menu")
 
 
 def test_asked_again_it_does_nothing(world):
@@ -125,6 +205,8 @@ def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_pa
         str(tmp_path / "common.yaml"),
         "-f",
         "../params/demo/03_dataset.yaml",
+        "-f",
+        str(profile / "03_dataset.yaml"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(outputs), timeout=200)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -187,6 +187,16 @@ def test_new_decisions_and_an_edited_names_csv_make_the_stage_run_again(tmp_path
     assert not stages.start("01", params(names_csv=str(given))).done and len(old()) == 1
 
 
+def test_an_edited_menu_of_a_site_makes_the_evaluation_run_again(tmp_path):
+    menu = tmp_path / "menu.csv"
+    menu.write_text("name\n鱼\n")
+    sites = [{"name": "b", "image_root": "x", "menu_csv": str(menu)}, {"name": "c", "image_root": "y", "menu_csv": "builtin"}]
+    before = stages.inputs_of("05_evaluation", {"sites": sites}, {})
+    assert list(before) == [f"menu_csv: {menu}"] and stages.inputs_of("04_training", {"sites": sites}, {}) == {}
+    menu.write_text("name\n虾\n")
+    assert stages.inputs_of("05_evaluation", {"sites": sites}, {}) != before
+
+
 def test_a_misspelt_injected_parameter_stops_before_anything_is_written():
     message = refusal(stages.start, "01", params(In=["", "# Parameters\nsise = 5"], sise=5))
     assert "unknown parameter 'sise'; did you mean size?" in message and not paths.run_folder("r").exists()

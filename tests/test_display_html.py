@@ -132,3 +132,21 @@ def test_texts_are_cut_by_their_width():
     assert shorten("红烧鱼块", 8) == "红烧鱼块"
     assert shorten("红烧鱼块", 7) == "红烧鱼…"
     assert missing(None) and missing(float("nan")) and missing(pd.NA) and not missing([]) and not missing("")
+
+
+def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path):
+    rows = pd.DataFrame({"group": [EVIL] * 31, "n": 7, "accuracy": 0.25, "seconds": 0.123456, "shared": True, "cost": None, "refused_ci95": [[0.1, 0.2]] * 31})
+    page = html.report(
+        tmp_path / "r.html", title="t", facts={"trained": f"merger {EVIL}"}, tables={"accuracy by group": rows, "costs": rows.head(0)}
+    ).read_text("utf-8")
+    text = " ".join(Elements(page).words)
+    assert not Elements(page).named("img") and all(
+        part in text for part in (f"merger {EVIL}", "accuracy by group: 30 of 31", "25.0%", "0.1235", "True", "[10.0%, 20.0%]")
+    )
+    assert "costs" not in text and "nan" not in text.lower()
+
+
+def test_what_could_not_be_answered_is_in_the_table(tmp_path):
+    table = TABLE.assign(failed=[3, 0], lost=[12, 0], near_training=[5, 0])
+    page = html.report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
+    assert all(f"<td>{count}</td>" in page for count in (3, 12, 5)) and all(f"<th>{head}</th>" in page for head in ("failed", "lost", "near training"))

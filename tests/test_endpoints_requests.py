@@ -47,12 +47,25 @@ def test_the_key_is_of_what_is_asked_of_whom():
 
 def test_the_body_in_each_mode():
     one, messages = endpoint(parameters={"temperature": None, "seed": 3}), request().messages()
-    schema, json_object, prompt = (requests.body(one, messages, Dish, mode) for mode in requests.MODES)
+    schema, json_object, prompt = (requests.body(one, messages, request(), mode) for mode in requests.MODES)
     assert schema["response_format"]["json_schema"] == {"name": "dish", "strict": True, "schema": requests.sent_schema(Dish)} and schema["messages"] == messages
     assert json_object["response_format"] == {"type": "json_object"} and "response_format" not in prompt and json_object["messages"] == prompt["messages"]
     assert prompt["messages"][1:] == messages and json.dumps(requests.sent_schema(Dish), ensure_ascii=False) in prompt["messages"][0]["content"]
     assert schema["max_tokens"] == 2048 and schema["seed"] == 3 and "temperature" not in schema
-    assert requests.body(endpoint(), messages, None, "json_schema") == {"model": "m", "messages": messages, "temperature": 0, "max_tokens": 2048}
+    assert requests.body(endpoint(), messages, Request("i", {}, list), "json_schema") == {
+        "model": "m",
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": 2048,
+    }
+
+
+def test_a_requests_own_fields_are_sent_and_counted():
+    bound = Request("id", "photo", list, None, {"structured_outputs": {"choice": ["鱼"]}})
+    assert requests.body(endpoint(), [], bound, "prompt")["structured_outputs"] == {"choice": ["鱼"]}
+    assert (
+        requests.binding(bound) == bound.extra and requests.binding(request()) == requests.sent_schema(Dish) and requests.binding(request(schema=None)) is None
+    )
 
 
 def test_the_schema_is_strict_at_every_depth_and_keeps_fields_with_odd_names():

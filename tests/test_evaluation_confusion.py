@@ -77,3 +77,16 @@ def test_errors_name_the_predictor_and_the_column():
         confusion.confusions(asked(("d1", "米饭")), NAMES, SIMILAR, "base", "menu")
     with pytest.raises(records.RecordError, match="image_id"):
         confusion.confusions(asked(("d1", "米饭")).drop(columns="image_id"), NAMES)
+
+
+def test_a_refusal_that_is_right_is_no_confusion():
+    rows = asked(("d1", None), ("d1", "红烧鱼块"), menu=["红烧鱼块", "米饭"]).assign(truth="菜单上没有", correct=[True, False], protocol="menu_absent")
+    table = confusion.confusions(rows, NAMES, SIMILAR, protocol="menu_absent")
+    assert table[["truth", "answer", "n"]].to_numpy().tolist() == [["菜单上没有", "红烧鱼块", 1]]
+
+
+@pytest.mark.parametrize("lost", [["", "2 dishes share it"], ["2 dishes share it"] * 2])
+def test_questions_that_were_lost_before_they_were_asked_confuse_nothing(lost):
+    table = confusion.confusions(asked(("d1", "红烧鱼块"), ("d1", None)).assign(lost=lost), NAMES, SIMILAR)
+    assert table["answer"].tolist() == (["红烧鱼块"] if not lost[0] else [])
+    assert tuple(table.columns) == confusion.COLUMNS

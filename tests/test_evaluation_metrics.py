@@ -131,6 +131,11 @@ def test_metrics_dict_is_json_without_nan():
     assert type(value["tuned"]["naming"]["n"]) is int
 
 
+def test_how_long_it_took_does_not_change_the_metrics():
+    slow, fast = (metrics.metrics_dict(metrics.accuracy_table(naming("ab", "ab").assign(seconds=seconds))) for seconds in (9.0, 0.1))
+    assert slow == fast
+
+
 def test_compare_uses_the_questions_that_both_answered():
     first, second = naming("aaaa", "aaaa"), naming("abb", "aaa", "base")
     row = metrics.compare(pd.concat([first, second])).iloc[0]
@@ -168,3 +173,33 @@ def test_by_group_takes_any_column_and_names_what_is_missing():
         metrics.by_group(predictions, "cluster", "tuned", "naming")
     with pytest.raises(ValueError, match="no predictions of base / naming; there are tuned / naming"):
         metrics.by_group(predictions, "site", "base", "naming")
+
+
+def test_mishaps_are_counted_where_their_columns_are():
+    predictions = naming(["a", None, None, "b"], "aabb").assign(
+        error=["", "damaged", "", ""], lost=["", "", "2 dishes", ""], near_training=["same frame", "", "", None], seconds=[1.0, 2.0, 0.0, 10.0]
+    )
+    row = only_row(predictions)
+    assert (row["failed"], row["lost"], row["near_training"], row["no_answer"], row["seconds"]) == (1, 1, 1, 2, 2.0)
+    plain = only_row(naming("ab", "ab"))
+    assert (plain["failed"], plain["lost"], plain["near_training"]) == (0, 0, 0)
+
+
+def test_questions_that_a_predictor_framed_itself_are_compared_with_nobodys():
+    rows = pd.concat([naming("ab", "ab"), naming("ab", "ab", "base")]).assign(framed=False)
+    own = rows.assign(protocol="site:b", framed=True)
+    assert metrics.compare(pd.concat([rows, own]))["protocol"].tolist() == ["naming"]
+
+
+def test_the_rival_is_the_best_of_its_family_in_each_protocol():
+    menu = [["a", "b"]] * 4
+    parts = [naming("aaaa", "aaaa"), naming("abbb", "aaaa", "pplcnet"), naming("aaab", "aaaa", "pplcnet_classifier"), naming("aaaa", "aaaa", "base")]
+    parts += [
+        menus("aaaa", "aaaa", menu),
+        menus("aabb", "aaaa", menu).assign(predictor="pplcnet"),
+        menus("abbb", "aaaa", menu).assign(predictor="pplcnet_classifier"),
+    ]
+    rows = pd.concat(parts)
+    found = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
+    assert found[["protocol", "rival", "accuracy"]].values.tolist() == [["naming", "pplcnet_classifier", 0.75], ["menu", "pplcnet", 0.5]]
+    assert found["difference"].tolist() == [0.25, 0.5] and found["p"].tolist() == pytest.approx([1.0, 0.5])

@@ -232,6 +232,9 @@ def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> d
     for key in FILE_KEYS.get(name, ()):
         if params.get(key) and paths.resolve(params[key]).is_file():
             found[f"{key}: {params[key]}"] = records.sha256_file(paths.resolve(params[key]))
+    for site in params.get("sites", ()) if name == "05_evaluation" else ():
+        if site.get("menu_csv") and paths.resolve(site["menu_csv"]).is_file():
+            found[f"menu_csv: {site['menu_csv']}"] = records.sha256_file(paths.resolve(site["menu_csv"]))
     return found
 
 

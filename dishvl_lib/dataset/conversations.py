@@ -55,7 +55,7 @@ def rows(
         raise DatasetError(
             f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, a menu needs at least two; give more photos or change test_share and validation_share"
         )
-    pool = menus.pool(part.dish_id.unique(), _by_dish(similar), dish_names, aliases, menus.sites_of(part) if "site" in part else {})
+    pool = menus.pool(part.dish_id.unique(), by_dish(similar), dish_names, aliases, menus.sites_of(part) if "site" in part else {})
     maker = _Maker(part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen"))
     drawing = {"sizes": (menu_size, max(menu_size, menu_size_to)), "per_seed": look_alikes_per_seed, "same_site_share": same_site_share}
     made = maker.naming(naming_per_photo, balance)
@@ -89,6 +89,11 @@ def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
     return made
 
 
+def question(photo: Any, kind: str, menu: Sequence[str], answer: str, rng: np.random.Generator) -> dict[str, Any]:
+    """A row about a catalogue row's photo, in one of the trained wordings of `kind`; `numbered` gives it its id."""
+    return _row(photo, _wording(kind, True, rng), menu, answer, kind)
+
+
 class Asked:
     """The photos of each dish in a random order, of which the next is asked about."""
 
@@ -102,7 +107,8 @@ class Asked:
         return own[(self.used[dish] - 1) % len(own)]
 
 
-def _by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
+def by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
+    """{dish_id: its look-alikes, closest first}."""
     ordered = similar.assign(rank=similar["rank"].astype(int)).sort_values(["dish_id", "rank"])
     return {dish: list(group.similar_id) for dish, group in ordered.groupby("dish_id")}
 

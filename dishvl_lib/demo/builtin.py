@@ -50,4 +50,4 @@ def _site(site: dict[str, Any]) -> dict[str, Any]:
     if site.get("image_root") != BUILTIN:
         return {**site, "image_root": str(paths.resolve(site["image_root"]))}
     folder = drawn_folder()
-    return {**site, "image_root": str(folder / "site_b"), "menu_csv": str(folder / "site_b_menu.csv")}
+    return {**site, "image_root": str(folder / "site_b"), "menu_csv": str(folder / "site_b_truth.csv")}

@@ -14,7 +14,7 @@ from dishvl_lib.display import cards
 from dishvl_lib.display.cards import answer_card, escape, strip_html
 from dishvl_lib.display.sheet import PhotoBook
 from dishvl_lib.display.style import CARD_CSS, PAGE_CSS
-from dishvl_lib.display.tables import accuracy_html, comparison_html
+from dishvl_lib.display.tables import accuracy_html, comparison_html, frame_html
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -24,9 +24,11 @@ def report(
     path: str | Path,
     *,
     title: str,
+    facts: Mapping[str, object] | None = None,
     table: pd.DataFrame | None = None,
     comparison: pd.DataFrame | None = None,
     figures: Mapping[str, Figure | str | Path] | None = None,
+    tables: Mapping[str, pd.DataFrame] | None = None,
     confusions: pd.DataFrame | None = None,
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
@@ -43,8 +45,8 @@ def report(
 ) -> Path:
     """Writes the page to `path`, whole or not at all, and returns the path. A part without data is left out.
 
-    table, comparison: from `metrics.accuracy_table` and `metrics.compare`. figures: {heading: Figure or picture file}.
-    confusions, not_dishes: from `confusion`, the `top` first are shown. predictions: the questions of every predictor,
+    facts: {heading: text}, what was trained on what. table, comparison: from `metrics.accuracy_table` and
+    `metrics.compare`. figures: {heading: Figure or picture file}; tables: {heading: rows}, shown after them. confusions, not_dishes: from `confusion`, the `top` first are shown. predictions: the questions of every predictor,
     with `prompt` where it is known; the best and worst answers shown are `predictor`'s. photos, names ({dish_id: name})
     and image_root: the catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
     photos come without image_root.
@@ -53,7 +55,14 @@ def report(
     if photos is not None and image_root is None:
         raise ValueError("a report with photos needs image_root, the folder their paths are relative to")
     book = PhotoBook(photos, image_root) if photos is not None else None
-    parts = [_list(notes), accuracy_html(table, words), comparison_html(comparison, predictor, words), *_figures(figures or {})]
+    parts = [
+        _facts(facts or {}, words),
+        _list(notes),
+        accuracy_html(table, words),
+        comparison_html(comparison, predictor, words),
+        *_figures(figures or {}, words),
+    ]
+    parts += [frame_html(heading, rows, words) for heading, rows in (tables or {}).items()]
     parts += [_confusions(confusions, book, names or {}, top, words), _not_dishes(not_dishes, words)]
     parts += _answers(predictions, predictor, book, words)
     parts += [_mapping(words("costs"), costs), _mapping(words("parameters"), parameters), _command(command, words)]
@@ -61,8 +70,13 @@ def report(
     return Path(path)
 
 
-def _figures(figures: Mapping[str, Figure | str | Path]) -> list[str]:
-    return [cards.section(heading, f'<img class=figure alt="" src="{_picture(figure)}">') for heading, figure in figures.items()]
+def _facts(facts: Mapping[str, object], words: Words) -> str:
+    rows = "".join(f"<tr><td>{escape(words.known(name))}</td><td>{escape(text)}</td></tr>" for name, text in facts.items())
+    return f"<table class=facts>{rows}</table>" if rows else ""
+
+
+def _figures(figures: Mapping[str, Figure | str | Path], words: Words) -> list[str]:
+    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{_picture(figure)}">') for heading, figure in figures.items()]
 
 
 def _picture(figure: Figure | str | Path) -> str:

@@ -29,15 +29,23 @@ _ENGLISH_CHINESE = {
     "difficulty": "难度", "macro": "各菜品准确率的平均", "only reference right": "仅基准答对", "only predictor right": "仅对方答对", "not trained": "未训练",
     "groups of look-alikes": "相似菜组", "no groups of look-alikes": "没有相似菜组", "group": "组", "cosine": "余弦相似度", "density": "密度",
     "same dish, other group": "同一道菜，不同组的照片", "other dishes": "不同的菜", "median": "中位数",
+    "failed": "失败", "lost": "无独立名称", "near training": "与训练照片相近", "before the temperature": "温度校准前", "after the temperature": "温度校准后",
+    "probability of the best entry": "首选项的概率", "reliability": "可靠性", "coverage": "覆盖率", "share of the menus answered": "作答的菜单比例",
+    "the surest answers, 95% interval": "最有把握的回答，95% 区间", "all answers": "全部回答", "training": "训练", "calibration": "校准",
+    "best small net against the tuned model": "最好的小网络与调优模型", "accuracy by group": "分组准确率", "names that sites were given": "外部站点的命名",
+    "base model": "基座模型", "trained": "训练的部分", "on": "训练数据", "how": "训练方式", "best": "所选检查点", "photo size": "照片大小",
+    "true name": "真实名称", "measure": "指标", "value": "数值", "rival": "对手", "kind": "分组方式", "endpoint": "在线模型", "online models": "在线模型", "shared": "重名", "menu choice": "菜单选择",
     "of other-dish pairs are closer than the median same-dish pair": "的异菜照片对比同菜照片对的中位数更相似",
 }  # fmt: skip
 
 
 HOW_TO_READ = {
     "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a blind draw from the menu, or from all true names. "
-          "Majority: always the name that is most often true. An answer that is missing counts as wrong.",
+          "Majority: always the name that is most often true. An answer that is missing counts as wrong. "
+          "Failed: could not be asked or answered. Lost: a site's dish that got no name of its own. Near training: photos that show what a training photo shows.",
     "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
-          "多数类水平：总是回答最常为真的菜名。没有回答算答错。",
+          "多数类水平：总是回答最常为真的菜名。没有回答算答错。"
+          "失败：无法提问或没有得到回答。无独立名称：站点的菜没有得到自己独有的名字。与训练照片相近：与某张训练照片同帧或近似重复。",
 }  # fmt: skip
 
 QUESTIONS = {

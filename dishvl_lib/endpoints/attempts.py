@@ -72,11 +72,11 @@ class Sender:
 
     def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float]:
         """One request, from its reservation to its entry in the journal; with the pause that the server asked for."""
-        most = prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
+        most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
         with self._turn(most) as turn:
             number = self.journal.intend(Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, turn.reserved))
             turn.paid = turn.reserved
-            raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request.schema, mode))
+            raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request, mode))
             usage = prices.usage_of(raw.body)
             turn.paid, turn.used = self._store(key, number, raw, usage, turn.reserved), sum(usage.values())
             outcome = outcomes.judge(self.endpoint, raw, request.schema)

@@ -98,8 +98,8 @@ class _Desk:
             except ValueError:
                 dealt.add(key)
                 continue
-            body = requests.body(self.endpoint, messages, request.schema, self.ladder.mode)
-            most = prices.most_usage(messages, requests.sent_schema(request.schema), self.endpoint.max_tokens)
+            body = requests.body(self.endpoint, messages, request, self.ladder.mode)
+            most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
             reserved = self.endpoint.cost(most) * self.endpoint.batch_discount
             line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             intent = Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)

@@ -189,7 +189,7 @@ def _secret(variable: str, label: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
         raise EndpointError(
-            f"endpoint {label}: the environment variable {variable} is not set; export it with your key (or set annotators: [] to take names from the folders)"
+            f"endpoint {label}: the environment variable {variable} is not set; export it with your key, or take this server out of annotators (or endpoints): [] asks nobody"
         )
     if not (key.isascii() and key.isprintable()):
         raise EndpointError(f"endpoint {label}: the environment variable {variable} holds characters that no key has; export it again")

@@ -4,8 +4,8 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,13 +26,15 @@ class Request:
     """What to ask. `identity` is a JSON value that stands for the messages in the key; `messages` builds them when they are sent.
 
     `schema`: the form of the answer, None for plain text. `messages` may raise ValueError: the request is then put
-    aside with that text.
+    aside with that text. `extra`: fields for this request's body alone, such as a server's own way to bind the answer;
+    `identity` must tell them apart.
     """
 
     id: str
     identity: Any
     messages: Callable[[], list[dict[str, Any]]]
     schema: type[BaseModel] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def key(endpoint: Endpoint, request: Request) -> str:
@@ -46,9 +48,9 @@ def parameters(endpoint: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def body(endpoint: Endpoint, messages: list[dict[str, Any]], schema: type[BaseModel] | None, mode: str) -> dict[str, Any]:
-    """The JSON that is sent."""
-    made = {"model": endpoint.model, "messages": messages, **parameters(endpoint)}
+def body(endpoint: Endpoint, messages: list[dict[str, Any]], request: Request, mode: str) -> dict[str, Any]:
+    """The JSON that is sent. `messages`: what `request.messages` built."""
+    schema, made = request.schema, {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra}
     if schema is None:
         return made
     if mode == "json_schema":
@@ -68,6 +70,11 @@ def repair(request: Request, text: str, problem: str) -> Request:
 def schema_name(schema: type[BaseModel]) -> str:
     """DishCard -> dish_card."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", schema.__name__).lower()
+
+
+def binding(request: Request) -> Mapping[str, Any] | None:
+    """What a request sends besides its messages to bind the answer's form; it counts as tokens too."""
+    return sent_schema(request.schema) or request.extra or None
 
 
 @functools.cache

@@ -27,10 +27,12 @@ def confusions(
     `names`: {dish_id: name}. `similar`: dish_id, similar_id, rank. `share` is of the truth's questions, `n_truth`.
     `look_alike_rank` (Int64): place of the answer in the truth's list of look-alikes, 1 = closest, empty when it is not
     in it. Answers that are neither a dish's name nor an entry of any menu are counted as NOT_A_DISH (`not_dishes` lists them),
-    missing ones as NO_ANSWER; both have an empty `answer_id`. `image_ids`: up to MAX_EXAMPLES photos of the cell.
+    missing ones as NO_ANSWER, unless that is right (a menu without the dish); both have an empty `answer_id`. `image_ids`: up to MAX_EXAMPLES photos of the cell.
+    Questions of a site that were wrong before they were asked (`lost`) confuse nothing.
     Raises ValueError or `RecordError` as in `metrics.checked` and `metrics.of_predictor`.
     """
     rows = metrics.of_predictor(metrics.checked(predictions, ("answer", "dish_id", "image_id")), predictor, protocol)
+    rows = rows[rows["lost"].fillna("").eq("")] if "lost" in rows else rows
     rows = rows.assign(cell=_cells(rows, names))
     table = rows.groupby(["truth", "cell"], sort=True).agg(n=("id", "size"), truth_id=("dish_id", "first"), image_ids=("image_id", _examples))
     table = table.reset_index().rename(columns={"cell": "answer"})
@@ -63,7 +65,8 @@ def _cells(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     known = set(names.values()) | set(rows["truth"])
     if "menu" in rows:
         known |= {entry for menu in rows["menu"] if metrics.has_menu(menu) for entry in menu}
-    return [NO_ANSWER if pd.isna(answer) else answer if answer in known else NOT_A_DISH for answer in rows["answer"]]
+    said = zip(rows["answer"], rows["truth"], rows["correct"], strict=True)
+    return [truth if right else NO_ANSWER if pd.isna(answer) else answer if answer in known else NOT_A_DISH for answer, truth, right in said]
 
 
 def _examples(image_ids: pd.Series) -> list[str]:

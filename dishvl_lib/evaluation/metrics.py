@@ -2,6 +2,8 @@
 
 A row of `predictions` is one question answered by one predictor: id, predictor, protocol, truth, answer (None: no
 answer), correct, correct_normalised, and for menu questions menu (list of names). A missing mark counts as wrong.
+Where they are there: error (why there is no answer), lost (why a site's question is wrong whatever is answered), framed
+(the question depends on its predictor), near_training (what training photo it resembles), seconds.
 """
 
 import math
@@ -15,7 +17,7 @@ from dishvl_lib.core import intervals, records
 REQUIRED = ("id", "predictor", "protocol", "truth", "correct")
 TABLE_COLUMNS = (
     "predictor", "protocol", "n", "correct", "accuracy", "ci_low", "ci_high", "accuracy_normalised", "chance", "majority",
-    "menu_size", "off_menu", "no_answer", "n_dishes", "macro_accuracy", "macro_ci_low", "macro_ci_high",
+    "menu_size", "off_menu", "no_answer", "failed", "lost", "near_training", "seconds", "n_dishes", "macro_accuracy", "macro_ci_low", "macro_ci_high",
 )  # fmt: skip
 
 
@@ -25,7 +27,9 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     `ci_low`, `ci_high`: 95% Wilson interval. `chance`: of drawing an entry of the menu, or one of the distinct truths,
     blindly. `majority`: of always answering the most frequent truth, on menus the entry that is most frequently true.
     `menu_size`: mean entries, None without menus. `off_menu`: share of the answers given that are not on their menu.
-    `no_answer`: questions without an answer. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
+    `no_answer`: questions without an answer; `failed`: those of them that could not be asked or answered; `lost`: those of
+    a site whose dish got no name of its own; `near_training`: questions whose photo shows what a training photo shows;
+    `seconds`: median of one question that was asked. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
     bootstrap over dishes. Raises ValueError for no rows or for a question answered twice, `RecordError` (a ValueError)
     for a missing column, naming it.
     """
@@ -37,7 +41,8 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
 def metrics_dict(table: pd.DataFrame) -> dict:
     """{predictor: {protocol: {n, correct, accuracy, ci95: [lo, hi], ...}}} of an `accuracy_table`, ready for JSON.
 
-    Values that do not apply (menu_size of naming) are left out; nothing is NaN.
+    Values that do not apply (menu_size of naming) are left out, and so are seconds: the same answers give the same file;
+    nothing is NaN.
     """
     records.require_columns(table, TABLE_COLUMNS, "the accuracy table")
     metrics: dict = {}
@@ -49,11 +54,13 @@ def metrics_dict(table: pd.DataFrame) -> dict:
 def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame:
     """Every other predictor against `reference` on the questions that both answered, per protocol.
 
+    Questions that a predictor framed itself are no other predictor's questions and are left out.
     Columns: predictor, protocol, n (common questions), accuracy_reference, accuracy, difference (reference minus
     predictor), only_reference and only_predictor (questions that one alone got right), p (McNemar, exact, two-sided;
     not corrected for the number of comparisons). Raises ValueError when `reference` is not among the predictors.
     """
     rows = checked(predictions)
+    rows = rows[~rows["framed"].eq(True)] if "framed" in rows else rows
     if reference not in set(rows["predictor"]):
         raise ValueError(f"no predictor {reference!r} in the predictions; they have {', '.join(map(str, rows['predictor'].unique()))}")
     first = rows[rows["predictor"] == reference]
@@ -61,6 +68,19 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     pairs = [(key, first[first["protocol"] == key[1]].merge(group, on="id", suffixes=("_reference", ""))) for key, group in others]
     columns = ["predictor", "protocol", "n", "accuracy_reference", "accuracy", "difference", "only_reference", "only_predictor", "p"]
     return pd.DataFrame([{"predictor": key[0], "protocol": key[1], **_difference(pair)} for key, pair in pairs if len(pair)], columns=columns)
+
+
+def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet") -> pd.DataFrame:
+    """The best predictor of a family (names that begin with it) per protocol, the one that the reference is compared with.
+
+    `table`, `compared`: of `accuracy_table` and `compare`. Columns: protocol, rival, n, accuracy_reference, accuracy,
+    difference, p; a protocol without common questions is left out. Of equally good ones the first in the table.
+    """
+    own = table[table["predictor"].str.startswith(family)].sort_values("accuracy", ascending=False, kind="stable").drop_duplicates("protocol")
+    found = own[["protocol", "predictor"]].merge(compared, on=["protocol", "predictor"]).rename(columns={"predictor": "rival"})
+    order = {protocol: place for place, protocol in enumerate(dict.fromkeys(table["protocol"]))}
+    columns = ["protocol", "rival", "n", "accuracy_reference", "accuracy", "difference", "p"]
+    return found[columns].sort_values("protocol", key=lambda names: names.map(order), ignore_index=True)
 
 
 def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
@@ -118,7 +138,13 @@ def _measures(rows: pd.DataFrame) -> dict:
     menus = rows[rows["menu"].map(has_menu)] if "menu" in rows else rows.iloc[:0]
     blind = _menu_baselines(rows, menus) if len(menus) else _naming_baselines(rows)
     shown = {"n": n, "correct": correct, "accuracy": correct / n, "ci_low": low, "ci_high": high, "accuracy_normalised": normalised}
-    return shown | blind | {"no_answer": int(_answers(rows).isna().sum())} | _macro(rows)
+    return shown | blind | {"no_answer": int(_answers(rows).isna().sum())} | _mishaps(rows) | _macro(rows)
+
+
+def _mishaps(rows: pd.DataFrame) -> dict:
+    told = {name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index) for name in ("error", "lost", "near_training")}
+    seconds = float(rows.loc[~told["lost"], "seconds"].median()) if "seconds" in rows else None
+    return {"failed": int(told["error"].sum()), "lost": int(told["lost"].sum()), "near_training": int(told["near_training"].sum()), "seconds": seconds}
 
 
 def _answers(rows: pd.DataFrame) -> pd.Series:
@@ -166,7 +192,7 @@ def _difference(pair: pd.DataFrame) -> dict:
 
 
 def _json_row(row: dict) -> dict:
-    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name}
+    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name and name != "seconds"}
     plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
     if not pd.isna(row["macro_ci_low"]):
         plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]

@@ -1,13 +1,18 @@
-"""The sentences that must stand beside an accuracy table."""
+"""The sentences and facts that must stand beside an accuracy table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 
-def notes(annotation: Mapping[str, Any], not_dishes: int, failed: int) -> list[str]:
-    """What a reader has to know: where the names come from, answers that are no dish, photos that could not be read.
+from dishvl_lib.evaluation import sites
 
-    `annotation`: stage 01's success marker.
+
+def notes(annotation: Mapping[str, Any], predictions: pd.DataFrame, not_dishes: int, *, classifier: bool = True) -> list[str]:
+    """What a reader has to know: where the names come from, answers that are no dish, questions that failed, sites seen in training.
+
+    `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl; `classifier`: whether PP-LCNet's
+    classifier is among the predictors.
     """
     found = []
     if annotation.get("no_annotator"):
@@ -17,6 +22,62 @@ def notes(annotation: Mapping[str, Any], not_dishes: int, failed: int) -> list[s
         found.append(f"{left_out} of {annotation['counts']['files']} files were left out of the catalogue (01_annotation/rejected.csv)")
     if not_dishes:
         found.append(f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; they count as wrong and are listed")
-    if failed:
-        found.append(f"{failed} answers failed because a photo could not be read; they count as wrong")
-    return found
+    if not classifier:
+        found.append("pplcnet_classifier is absent: the weights given to stage 02 have no class head for these dishes")
+    return [*found, *_failures(predictions), *_site_notes(predictions)]
+
+
+def facts(dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]) -> dict[str, str]:
+    """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04, and trainable.json."""
+    given, asked, best = training["parameters"], dataset["counts"]["questions"], training["best"]
+    how = f"LoRA of rank {given['lora_rank']}" if given["lora_rank"] else " and ".join(
+        part for part in ("visual", "merger", "language_model", "lm_head") if given[f"train_{part}"]
+    )  # fmt: skip
+    return {
+        "base model": str(best["base_model"]),
+        "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} parameters",
+        "on": f"{asked['train']:,} questions about {dataset['counts']['ok']} dishes; validated on {asked['validation']:,}, tested on {asked['test']:,}",
+        "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
+        "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, learning rate {given['learning_rate']:g}",
+        "best": f"{best['checkpoint']}; the lowest validation loss was {training['validation_loss']:.4f}",
+        "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold {best.get('off_menu_threshold', 0.0):g}",
+    }
+
+
+def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What every predictor called the dishes of every site that it named itself: protocol, predictor, dish_id, name, shared (with another dish), true_name, questions.
+
+    `true_name`: as the site's own menu says it, '' where it does not.
+    """
+    framed = predictions["framed"].eq(True)
+    known = predictions[~framed & predictions["protocol"].str.startswith("site:")].drop_duplicates("dish_id").set_index("dish_id")["truth"]
+    named = predictions[framed].groupby(["protocol", "predictor", "dish_id"], sort=False)
+    made = named.agg(name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")).reset_index()
+    made = made.assign(shared=made["lost"].ne("") & made["name"].ne(""), true_name=made["dish_id"].map(known).fillna(""))
+    return made[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
+
+
+def _failures(predictions: pd.DataFrame) -> list[str]:
+    failed = predictions[predictions["error"] != ""]
+    return [
+        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} questions failed and count as wrong, the first: {own['error'].iloc[0]}"
+        for predictor, own in failed.groupby("predictor", sort=False)
+    ]
+
+
+def _site_notes(predictions: pd.DataFrame, predictor: str = "tuned") -> list[str]:
+    own = predictions[(predictions["predictor"] == predictor) & predictions["protocol"].str.startswith("site:")]
+    return [note for protocol, rows in own.groupby("protocol", sort=False) for note in _of_site(protocol, rows)]
+
+
+def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
+    near = rows["near_training"].ne("")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items())
+    made = [f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training photo{f' ({kinds})' if kinds else ''}"]
+    if rows["framed"].any():
+        lost, unnamed = rows["lost"].ne(""), rows["lost"].eq(sites.NO_NAME)
+        made.append(
+            f"{protocol}: judged by whether a dish's other photos get the name that its first photos got, not by its true name; "
+            f"{lost.sum()} of {len(rows)} questions are wrong in any case ({lost.sum() - unnamed.sum()} share a name, {unnamed.sum()} have none)"
+        )
+    return made

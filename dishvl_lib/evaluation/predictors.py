@@ -1,30 +1,39 @@
-"""Who answers the test questions: a Qwen2.5-VL folder, or the nearest photo by PP-LCNet's features.
+"""Who answers: a Qwen2.5-VL folder, the nearest photo by PP-LCNet's features, or PP-LCNet's classifier. `online` has the others."""
 
-Every predictor answers exactly the same stored rows. Answers are appended to a file one by one, so that a killed
-evaluation goes on where it was.
-"""
-
-import json
-import os
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from tqdm.auto import tqdm
 
-from dishvl_lib.core import images, questions, records
-from dishvl_lib.vlm.recognizer import Recognizer
+from dishvl_lib.core import questions
+from dishvl_lib.vlm.recognizer import Choice, Recognizer
 
-TOP_K = 5
-JUDGED = ("naming", "menu")  # kinds of questions that are asked here
-Answer = tuple[str | None, list[tuple[str, float]]]
+SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a predictor says to one question. `text` None: no entry of the menu fits, or with `error` that it failed.
+
+    scores: (entry, score) best first. log_probabilities: of every entry of the menu, in its order, where they are known.
+    seconds: of this question alone, None where a batch is timed; cost in `currency`, and tokens, of an online model.
+    """
+
+    text: str | None
+    scores: Sequence[tuple[str, float]] = ()
+    error: str = ""
+    log_probabilities: Sequence[float] = field(default=())
+    seconds: float | None = None
+    cost: float = 0.0
+    currency: str = ""
+    tokens: int = 0
 
 
 class Predictor(Protocol):
-    """Answers rows of one kind; an answer is (text or None, [(entry, score)] best first)."""
+    """Answers rows of one kind, in their order. Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read)."""
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]: ...
 
@@ -32,7 +41,8 @@ class Predictor(Protocol):
 class RecognizerPredictor:
     """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry.
 
-    The dish is on every menu that is judged here, so the best entry is the answer however improbable it is.
+    Where the dish is on the menu for certain the best entry is the answer however improbable it is; on the others
+    (`menu_absent`) the threshold that stage 04 fitted decides whether there is one.
     """
 
     def __init__(self, recognizer: Recognizer, image_root: Path):
@@ -40,10 +50,14 @@ class RecognizerPredictor:
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
         if rows[0]["kind"] == "naming":
-            texts = self.recognizer.answer([(self.image_root / row["image"], _question(row)) for row in rows])
-            return [(text, []) for text in texts]
-        chosen = [self.recognizer.choose(self.image_root / row["image"], row["menu"], template=row["template"], top_k=TOP_K) for row in rows]
-        return [(choice.entries[0][0], list(choice.entries)) for choice in chosen]
+            texts = self.recognizer.answer([(self.image_root / row["image"], question(row)) for row in rows])
+            return [Answer(text) for text in texts]
+        return [self._chosen(row) for row in rows]
+
+    def _chosen(self, row: dict[str, Any]) -> Answer:
+        choice = self.recognizer.choose(self.image_root / row["image"], row["menu"], template=row["template"], top_k=len(row["menu"]))
+        text = choice.answer if row["kind"] == "menu_absent" else choice.entries[0][0]
+        return Answer(text, choice.entries, log_probabilities=_in_menu_order(choice, row["menu"]))
 
 
 class NearestPredictor:
@@ -54,57 +68,41 @@ class NearestPredictor:
         known = gallery[gallery.image_id.isin(features.keys()) & gallery.dish_id.isin(dish_names.keys())]
         if known.empty:
             raise ValueError("the gallery holds no photo with features and a usable name")
-        self.features, self.matrix = features, np.stack([features[image] for image in known.image_id])
-        self.names = np.array([dish_names[dish] for dish in known.dish_id], dtype=object)
+        named = known.dish_id.map(dish_names).to_numpy(dtype=object)
+        order = np.argsort(named, kind="stable")
+        self.features, self.matrix = features, np.stack([features[known.image_id.iloc[place]] for place in order])
+        self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
         return [self._one(row) for row in rows]
 
     def _one(self, row: dict[str, Any]) -> Answer:
+        """By itself: in a product of whole batches the last digits would depend on what else is in the batch, and so on where a run was killed."""
         if row["image_id"] not in self.features:
-            return None, []
-        scores = self.matrix @ self.features[row["image_id"]]
-        best = pd.Series(scores).groupby(self.names).max().sort_values(ascending=False)
-        if row["menu"]:
-            best = best[best.index.isin(row["menu"])]
-        ranked = [(str(name), float(score)) for name, score in best.head(TOP_K).items()]
-        return (ranked[0][0] if ranked else None), ranked
+            return Answer(None, error="the photo has no features (02_similar_dishes/skipped.csv)")
+        cosines = self.matrix @ self.features[row["image_id"]]
+        return _best(self.names, np.maximum.reduceat(cosines, self.starts), row["menu"])
 
 
-def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], journal: Path, batch_size: int = 16) -> list[dict[str, Any]]:
-    """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol, answer, correct, ..., seconds.
+class ClassifierPredictor:
+    """The class head of the PP-LCNet that stage 02 trained; for a menu, the most probable of the classes on it."""
 
-    What `journal` (JSON lines) holds is not asked again. A photo that cannot be read is recorded as a wrong answer with
-    its reason in `error`.
-    """
-    done = {row["id"]: row for row in _journalled(journal)}
-    left = [row for row in rows if row["id"] not in done]
-    with open(journal, "a", encoding="utf-8") as file, tqdm(total=len(rows), initial=len(done), desc=name, mininterval=10, disable=len(left) < 2000) as bar:
-        for batch in _batches(left, batch_size):
-            for result in _answer_batch(name, predictor, batch):
-                file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                done[result["id"]] = result
-            file.flush()
-            os.fsync(file.fileno())
-            bar.update(len(batch))
-    return [done[row["id"]] for row in rows]
+    def __init__(self, stored: Mapping[str, np.ndarray], dish_names: Mapping[str, str]):
+        """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz has them."""
+        known = [place for place, dish in enumerate(stored["dish_id"]) if str(dish) in dish_names]
+        named = np.array([dish_names[str(stored["dish_id"][place])] for place in known], dtype=object)
+        order = np.argsort(named, kind="stable")
+        self.scores = np.asarray(stored["log_probability"], np.float32)[:, np.array(known, dtype=int)[order]]
+        self.place = {str(image_id): place for place, image_id in enumerate(stored["image_id"])}
+        self.names, self.starts = np.unique(named[order], return_index=True)
 
+    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+        return [self._one(row) for row in rows]
 
-def predict_all(predictors: Mapping[str, Callable[[], Predictor]], rows: Sequence[dict[str, Any]], folder: Path, batch_size: int = 16) -> list[dict[str, Any]]:
-    """predictions.jsonl: every predictor's answers to all `rows`. Each is opened only when it is its turn, then let go."""
-    made = []
-    for name, opened in predictors.items():
-        started = time.time()
-        answers = predict(name, opened(), rows, folder / f".answers_{name}.jsonl", batch_size)
-        print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
-        made += answers
-    return made
-
-
-def judged(rows: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-    """The rows of kinds that are asked here; those of `unseen` (wordings never trained on) as protocols of their own."""
-    apart = [{**row, "protocol": f"{row['kind']}_unseen"} for row in unseen]
-    return [row for row in [*rows, *apart] if row["kind"] in JUDGED]
+    def _one(self, row: dict[str, Any]) -> Answer:
+        if row["image_id"] not in self.place:
+            return Answer(None, error="the classifier has no scores for this photo (02_similar_dishes/class_scores.npz)")
+        return _best(self.names, np.maximum.reduceat(np.exp(self.scores[self.place[row["image_id"]]]), self.starts), row["menu"])
 
 
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
@@ -115,71 +113,19 @@ def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
     return ordered.groupby("dish_id").head(per_dish)
 
 
-def _answer_batch(name: str, predictor: Predictor, batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    started = time.perf_counter()
-    try:
-        answers, errors = predictor.answer(batch), [""] * len(batch)
-    except images.ImageError:
-        answers, errors = _one_by_one(predictor, batch)
-    seconds = (time.perf_counter() - started) / len(batch)
-    for row, (answer, scores), error in zip(batch, answers, errors, strict=True):
-        yield _result(name, row, answer, scores, seconds, error)
-
-
-def _one_by_one(predictor: Predictor, batch: list[dict[str, Any]]) -> tuple[list[Answer], list[str]]:
-    answers: list[Answer] = []
-    errors = []
-    for row in batch:
-        try:
-            answers += predictor.answer([row])
-            errors.append("")
-        except images.ImageError as error:
-            answers.append((None, []))
-            errors.append(str(error))
-    return answers, errors
-
-
-def _result(name: str, row: dict[str, Any], answer: str | None, scores: list[tuple[str, float]], seconds: float, error: str) -> dict[str, Any]:
-    truth = row["conversations"][1]["value"]
-    return {
-        "id": row["id"],
-        "predictor": name,
-        "protocol": row.get("protocol", row["kind"]),
-        "image_id": row["image_id"],
-        "dish_id": row["dish_id"],
-        "truth": truth,
-        "menu": row["menu"],
-        "prompt": _question(row),
-        "answer": answer,
-        "correct": questions.mark(answer, truth),
-        "correct_normalised": questions.mark_normalised(answer, truth),
-        "scores": [[entry, round(score, 6)] for entry, score in scores],
-        "seconds": round(seconds, 5),
-        "error": error,
-    }
-
-
-def _question(row: dict[str, Any]) -> str:
+def question(row: Mapping[str, Any]) -> str:
+    """The text of a row's question, as the model reads it."""
     return questions.question_of(row["conversations"][0]["value"])
 
 
-def _batches(rows: Sequence[dict[str, Any]], size: int) -> Iterable[list[dict[str, Any]]]:
-    """Batches of one kind each, in order."""
-    for kind in JUDGED:
-        same = [row for row in rows if row["kind"] == kind]
-        for start in range(0, len(same), size):
-            yield same[start : start + size]
+def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
+    """The name with the highest score, of those on the menu where there is one; equal scores go by name."""
+    entries = set(menu)
+    places = np.array([place for place, name in enumerate(names) if name in entries] if entries else range(len(names)), dtype=int)
+    ranked = [(str(names[place]), float(scores[place])) for place in places[np.argsort(-scores[places], kind="stable")]]
+    return Answer(ranked[0][0] if ranked else None, ranked)
 
 
-def _journalled(journal: Path) -> list[dict[str, Any]]:
-    """The whole lines of an answer file; a half-written last line is cut off so that appending goes on cleanly."""
-    if not journal.exists():
-        return []
-    content = journal.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if whole != content:
-        os.truncate(journal, len(whole))
-    rows = [json.loads(line) for line in whole.splitlines()]
-    if rows and "id" not in rows[0]:
-        raise records.RecordError(f"{journal} is not a file of answers")
-    return rows
+def _in_menu_order(choice: Choice, menu: Sequence[str]) -> list[float]:
+    shares = dict(choice.entries)
+    return [float(np.log(max(shares[entry], SMALLEST))) for entry in menu]

@@ -119,7 +119,8 @@ def test_a_chain_killed_again_and_again_ends_with_the_same_answers(world):
 
 def test_answers_are_kept_one_by_one(world, tmp_path):
     """An evaluation cut in the middle of a line asks only what is missing."""
-    from dishvl_lib.evaluation import predictors
+    from dishvl_lib.evaluation import asking
+    from dishvl_lib.evaluation.predictors import Answer
 
     rows = records.read_jsonl(world[0] / "toy" / "03_dataset" / "test.jsonl")
     asked = []
@@ -127,13 +128,13 @@ def test_answers_are_kept_one_by_one(world, tmp_path):
     class Counting:
         def answer(self, batch):
             asked.extend(row["id"] for row in batch)
-            return [("红烧鱼", []) for _ in batch]
+            return [Answer("红烧鱼") for _ in batch]
 
-    whole = predictors.predict("x", Counting(), rows, tmp_path / "whole.jsonl")
+    whole = asking.predict("x", Counting(), rows, tmp_path / "whole.jsonl")
     text = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "cut.jsonl").write_bytes(text[: len(text) // 2])
     kept = (tmp_path / "cut.jsonl").read_bytes().count(b"\n")
     asked.clear()
-    again = predictors.predict("x", Counting(), rows, tmp_path / "cut.jsonl")
+    again = asking.predict("x", Counting(), rows, tmp_path / "cut.jsonl")
     assert len(asked) == len(rows) - kept and kept > 0
     assert [{**row, "seconds": 0} for row in again] == [{**row, "seconds": 0} for row in whole]

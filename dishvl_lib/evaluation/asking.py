@@ -1,0 +1,158 @@
+"""Asking: every predictor answers its plan, and each answer is kept the moment it is there, so that a killed evaluation goes on where it was."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from dishvl_lib.core import questions, records
+from dishvl_lib.evaluation.predictors import Answer, Predictor, question
+from dishvl_lib.evaluation.protocols import KINDS, Plan
+from dishvl_lib.vlm.recognizer import check_menu
+
+TOP_K = 5
+BATCH = 16
+
+
+def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mapping[str, Plan], folder: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+    """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go."""
+    made = []
+    for name, opened in predictors.items():
+        started = time.time()
+        answers = follow(name, opened(), plans[name], answer_file(folder, name), batch_size)
+        print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
+        made += answers
+    return made
+
+
+def follow(name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+    """One predictor's answers to a plan: the stored questions, then those of the sites, framed by how it named their dishes."""
+    naming = [row for site in plan.sites for row in site.to_name()]
+    first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
+    said = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
+    framed = [row for site in plan.sites for row in site.to_judge(site.named(said))]
+    return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
+
+
+def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+    """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol, answer, correct, ..., seconds.
+
+    What `journal` (JSON lines) holds is not asked again. A photo that cannot be read and a menu that cannot be one are
+    recorded as wrong answers with the reason in `error`; a question that is wrong in any case (`lost`) is not asked.
+    """
+    done = {row["id"]: row for row in _journalled(journal)}
+    left = [row for row in rows if row["id"] not in done]
+    with (
+        open(journal, "a", encoding="utf-8") as file,
+        tqdm(total=len(rows), initial=len(rows) - len(left), desc=name, mininterval=10, disable=len(left) < 200) as bar,
+    ):
+        for batch in batches(left, getattr(predictor, "batch_size", batch_size)):
+            for result in _answer_batch(name, predictor, batch):
+                file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                done[result["id"]] = result
+            file.flush()
+            os.fsync(file.fileno())
+            bar.update(len(batch))
+    return [done[row["id"]] for row in rows]
+
+
+def answer_file(folder: Path, name: str) -> Path:
+    """Where a predictor's answers are kept as they come."""
+    return Path(folder) / f".answers_{name}.jsonl"
+
+
+def kept(folder: Path, name: str) -> list[dict[str, Any]]:
+    """All of a predictor's answers so far, those by which it named the sites' dishes included."""
+    return _journalled(answer_file(folder, name))
+
+
+def batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Batches of one kind each, in order."""
+    for kind in KINDS:
+        same = [row for row in rows if row["kind"] == kind]
+        for start in range(0, len(same), size):
+            yield same[start : start + size]
+
+
+def _answer_batch(name: str, predictor: Predictor, batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    faults = [_fault(row) for row in batch]
+    sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
+    started = time.perf_counter()
+    answers = iter(_answers(predictor, sound) if sound else [])
+    seconds = (time.perf_counter() - started) / max(1, len(sound))
+    for row, fault in zip(batch, faults, strict=True):
+        yield _result(name, row, next(answers) if fault is None else Answer(None, error=fault), seconds)
+
+
+def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
+    try:
+        return predictor.answer(rows)
+    except ValueError:
+        return [_one(predictor, row) for row in rows]
+
+
+def _one(predictor: Predictor, row: dict[str, Any]) -> Answer:
+    try:
+        return predictor.answer([row])[0]
+    except ValueError as error:
+        return Answer(None, error=str(error))
+
+
+def _fault(row: Mapping[str, Any]) -> str | None:
+    """Why a question cannot be put to anybody; '' for one that is lost anyway; None when it can."""
+    if row.get("lost"):
+        return ""
+    if row["kind"] == "naming":
+        return None
+    try:
+        check_menu(row["menu"])
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -> dict[str, Any]:
+    truth, lost = row["conversations"][1]["value"], row.get("lost", "")
+    sound = not answer.error and not lost
+    refused = row["kind"] == "menu_absent" and answer.text is None
+    return {
+        "id": row["id"],
+        "predictor": name,
+        "protocol": row.get("protocol", row["kind"]),
+        "image_id": row["image_id"],
+        "dish_id": row["dish_id"],
+        "truth": truth,
+        "menu": row["menu"],
+        "prompt": question(row),
+        "answer": answer.text,
+        "correct": sound and (refused or questions.mark(answer.text, truth)),
+        "correct_normalised": sound and (refused or questions.mark_normalised(answer.text, truth)),
+        "scores": [[entry, round(score, 6)] for entry, score in answer.scores[:TOP_K]],
+        "log_probabilities": [round(value, 5) for value in answer.log_probabilities],
+        "seconds": round(seconds if answer.seconds is None else answer.seconds, 5),
+        "error": answer.error,
+        "lost": lost,
+        "framed": row.get("framed", False),
+        "near_training": row.get("near_training", ""),
+        "cost": answer.cost,
+        "currency": answer.currency,
+        "tokens": answer.tokens,
+    }
+
+
+def _journalled(journal: Path) -> list[dict[str, Any]]:
+    """The whole lines of an answer file; a half-written last line is cut off so that appending goes on cleanly."""
+    if not journal.exists():
+        return []
+    content = journal.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        os.truncate(journal, len(whole))
+    rows = [json.loads(line) for line in whole.splitlines()]
+    if rows and "id" not in rows[0]:
+        raise records.RecordError(f"{journal} is not a file of answers")
+    return rows

@@ -1,0 +1,76 @@
+"""What is asked, and under which protocol: the stored questions, the outside sites, and how near they are to the training photos."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import records
+from dishvl_lib.evaluation.sites import Site
+
+KINDS = ("naming", "menu", "menu_absent")  # kinds of questions that are asked here
+NEW_DISHES = "new_dishes"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one predictor is asked: stored `rows`, each with its `protocol`, and `sites`, whose questions depend on its own answers."""
+
+    rows: list[dict[str, Any]]
+    sites: list[Site]
+
+    @property
+    def questions(self) -> int:
+        """How many answers are judged."""
+        return len(self.rows) + sum(len(site.queries) for site in self.sites)
+
+    def counts(self) -> dict[str, int]:
+        """{protocol: questions}."""
+        return {**Counter(row["protocol"] for row in self.rows), **{site.protocol: len(site.queries) for site in self.sites}}
+
+    def sampled(self, most: int, seed: int) -> "Plan":
+        """At most `most` questions of each protocol (0: all), the same for the same seed. A site's dishes are still all named."""
+        if most <= 0:
+            return self
+        by_protocol: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows:
+            by_protocol.setdefault(row["protocol"], []).append(row)
+        rows = [row for own in by_protocol.values() for row in _sample(own, most, seed)]
+        return Plan(rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites])
+
+    def marked(self, near: Mapping[str, str]) -> "Plan":
+        """The same questions with `near_training` from {image_id: reason}."""
+        return Plan(_marked(self.rows, near), [replace(site, queries=_marked(site.queries, near)) for site in self.sites])
+
+
+def stored(test: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]] = (), new_dishes: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained on; NEW_DISHES for the last."""
+    named = [(row, row["kind"]) for row in test] + [(row, f"{row['kind']}_unseen") for row in unseen] + [(row, NEW_DISHES) for row in new_dishes]
+    return [{**row, "protocol": protocol} for row, protocol in named if row["kind"] in KINDS]
+
+
+def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
+    """{image_id: `same frame` or `near-duplicate`} of the photos of sites and of held-out dishes that show what a training photo shows.
+
+    (Stages 01 and 03 see to it that no test photo does.) photos: the catalogue with image_id, frame, split; pairs: image_id_a, image_id_b of near-duplicates. Raises
+    `RecordError` for a missing column.
+    """
+    records.require_columns(photos, ("image_id", "frame", "split"), "the catalogue")
+    records.require_columns(pairs, ("image_id_a", "image_id_b"), "the near-duplicates")
+    train, outside = photos[photos.split == "train"], photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")]
+    trained, judged = set(train.image_id), set(outside.image_id)
+    both_ways = [*zip(pairs.image_id_a, pairs.image_id_b, strict=True), *zip(pairs.image_id_b, pairs.image_id_a, strict=True)]
+    found = {one: "near-duplicate" for one, other in both_ways if one in judged and other in trained}
+    return found | dict.fromkeys(outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame")
+
+
+def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
+    return [rows[place] for place in sorted(chosen)]
+
+
+def _marked(rows: Sequence[dict[str, Any]], near: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{**row, "near_training": near.get(row["image_id"], "")} for row in rows]

@@ -1,0 +1,29 @@
+"""A profile of what a run was made with, and the command that makes it again."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dishvl_lib.core import paths, records, settings
+
+
+def write_profile(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+    """`folder` with a YAML file for each stage in {stage: its parameters}, which `dishvl run FOLDER` takes.
+
+    `common.yaml` comes last and makes the five stages one run, whatever runs they came from.
+    """
+    common = {"run_name": list(parameters.values())[-1]["run_name"], "upstream_run": ""}
+    files = {f"{stage}.yaml": dict(values) for stage, values in parameters.items()} | {settings.COMMON_FILE: common}
+    part = Path(folder).with_name(f".{Path(folder).name}.part")
+    for name, values in files.items():
+        records.write_text(part / name, yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
+    part.rename(folder)
+
+
+def command(folder: Path, run_name: str) -> str:
+    """What to type in the project's folder to make the run again under a new name."""
+    shown = Path(folder).resolve()
+    shown = shown.relative_to(paths.PROJECT_ROOT) if shown.is_relative_to(paths.PROJECT_ROOT) else shown
+    return f"dishvl run '{shown}' --set 'run_name={run_name}_again'"

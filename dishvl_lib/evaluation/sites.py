@@ -1,0 +1,153 @@
+"""Outside sites, whose folders have poor names: a predictor names the dishes itself, and those names frame the menus it chooses from.
+
+    site:NAME             the names are the predictor's own
+    site:NAME:own_menu    the site's menu (menu_csv); a predictor picks each dish's entry, unless the file says it
+
+What is judged without true names is whether other photos of a dish get the name that its registered photos got.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dishvl_lib.core import names, paths, questions, records
+
+NO_NAME = "no usable name was given to this dish"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A protocol of one site. `register`: rows from which its dishes are named; `queries`: rows that are judged.
+
+    menu: the site's own, [] where the predictor's names make it. truths: {dish_id: name} where menu_csv says it; then
+    nothing is registered.
+    """
+
+    protocol: str
+    register: list[dict[str, Any]]
+    queries: list[dict[str, Any]]
+    menu: list[str] = field(default_factory=list)
+    truths: Mapping[str, str] = field(default_factory=dict)
+    menu_size: int = 20
+    seed: int = 0
+
+    def to_name(self) -> list[dict[str, Any]]:
+        """The questions by which the predictor names the dishes: what is it, or which entry of the site's whole menu."""
+        if not self.menu:
+            return [{**row, "protocol": self.protocol} for row in self.register]
+        return [_menu_row({**row, "id": f"{row['id']}-own_menu"}, self.menu, "", self.protocol, self._rng(row)) for row in self.register]
+
+    def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
+        """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the first; '' without a usable one.
+
+        `answers`: {id of a row of `to_name`: answer}.
+        """
+        votes: dict[str, Counter] = {row["dish_id"]: Counter() for row in self.queries}
+        for row in self.to_name():
+            name = names.clean(answers.get(row["id"]) or "")
+            if not names.problem_with(name):
+                votes.setdefault(row["dish_id"], Counter())[name] += 1
+        return {dish: (count.most_common(1)[0][0] if count else "") for dish, count in votes.items()}
+
+    def to_judge(self, named: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a question is wrong whatever is answered.
+
+        A name given to two dishes is wrong for both; it stands on the menu once.
+        """
+        given = self.truths or named
+        counts = Counter(name for name in given.values() if name)
+        entries = self.menu or sorted(counts)
+        made = []
+        for row in self.queries:
+            name = given.get(row["dish_id"], "")
+            asked = _menu_row(
+                {**row, "id": f"{row['id']}{'-own_menu' if self.menu else ''}"}, self._menu(row, name, entries), name, self.protocol, self._rng(row)
+            )
+            made.append({**asked, "framed": not self.truths, "lost": "" if self.truths else _lost(name, counts)})
+        return made
+
+    def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
+        """`menu_size` entries in random order, the dish's name among them and the others drawn blindly."""
+        rng, others = self._rng(row), [entry for entry in entries if entry != name]
+        own = [name] if name else []
+        menu = own + [others[place] for place in rng.permutation(len(others))[: self.menu_size - len(own)]]
+        return [menu[place] for place in rng.permutation(len(menu))]
+
+    def _rng(self, row: Mapping[str, Any]) -> np.random.Generator:
+        """Of each question its own, so that a sample of the questions has the same menus."""
+        return np.random.default_rng(int(hashlib.sha256(f"{self.seed}|{self.protocol}|{row['id']}".encode()).hexdigest()[:16], 16))
+
+
+def of_run(sites: Sequence[Mapping[str, Any]], folder: Path, **options: Any) -> list[Site]:
+    """The protocols of every site {name, menu_csv} of which stage 03 wrote questions to `folder`. `options`: as `protocols` takes them."""
+    files = {site["name"]: Path(folder) / f"site_{site['name']}.jsonl" for site in sites}
+    there = [site for site in sites if files[site["name"]].exists()]
+    return [one for site in there for one in protocols(site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options)]
+
+
+def protocols(
+    name: str, rows: Sequence[dict[str, Any]], menu_csv: str | Path = "", *, register_per_dish: int = 2, menu_size: int = 20, seed: int = 0
+) -> list[Site]:
+    """The one or two protocols of a site. `rows`: site_NAME.jsonl, with `role`; `menu_csv`: its own menu, '' without one.
+
+    The first `register_per_dish` rows of a dish name it, the others are judged. Raises `RecordError` for a menu that cannot be used.
+    """
+    register, queries = _shared_out(rows, register_per_dish)
+    common = {"menu_size": menu_size, "seed": seed}
+    made = [Site(f"site:{name}", register, queries, **common)]
+    if menu_csv:
+        menu, by_folder = read_menu(menu_csv)
+        truths = {f"{name}/{folder}": entry for folder, entry in by_folder.items()}
+        known = [row for row in queries if not truths or row["dish_id"] in truths]
+        if truths and not known:
+            raise records.RecordError(f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one of site {name}")
+        made.append(Site(f"site:{name}:own_menu", [] if truths else register, known, menu, truths, **common))
+    return made
+
+
+def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
+    """(entries, {folder: entry}) of a menu_csv with a column `name` and, where the dishes are known, `folder`.
+
+    Raises `RecordError` naming the line of an entry that cannot stand on a menu (empty, too long, with a separator).
+    """
+    table = records.read_table(path, ["name"])
+    entries = [names.clean(name) for name in table["name"]]
+    for line, entry in enumerate(entries, start=2):
+        if problem := names.problem_with(entry):
+            raise records.RecordError(f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: {problem.partition(';')[0]}; change it there")
+    if not entries:
+        raise records.RecordError(f"{path} holds no menu entry; give one name a line under the heading name, or take menu_csv out of sites")
+    folders = dict(zip(table["folder"], entries, strict=True)) if "folder" in table else {}
+    return list(dict.fromkeys(entries)), folders
+
+
+def _menu_file(site: Mapping[str, Any]) -> str | Path:
+    return paths.resolve(site["menu_csv"]) if site.get("menu_csv") else ""
+
+
+def _shared_out(rows: Sequence[dict[str, Any]], register_per_dish: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """(register, queries): stage 03 put each dish's photos in a random order of different groups."""
+    seen: Counter = Counter()
+    register, queries = [], []
+    for row in rows:
+        seen[row["dish_id"]] += 1
+        (register if seen[row["dish_id"]] <= register_per_dish else queries).append(row)
+    return register, queries
+
+
+def _lost(name: str, counts: Counter) -> str:
+    if not name:
+        return NO_NAME
+    return f"{counts[name]} dishes were given the name {name}" if counts[name] > 1 else ""
+
+
+def _menu_row(row: Mapping[str, Any], menu: Sequence[str], truth: str, protocol: str, rng: np.random.Generator) -> dict[str, Any]:
+    wordings = questions.templates("menu")
+    template = wordings[rng.integers(len(wordings))].id
+    turns = [{"from": "human", "value": questions.human_turn(template, menu) if menu else ""}, {"from": "gpt", "value": truth}]
+    return {**row, "conversations": turns, "kind": "menu", "menu": list(menu), "template": template, "protocol": protocol}

@@ -1,0 +1,69 @@
+"""What the class head of a net that was trained here says of photos: the classifier that stage 05 compares with."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import records
+from dishvl_lib.similarity import workers
+from dishvl_lib.similarity.preprocess import Preprocess
+from dishvl_lib.similarity.progress import Progress
+
+BATCH = 32
+
+
+def class_scores(photos: pd.DataFrame, image_root: str | Path, weights_path: str | Path, *, scale: float, image_size: int) -> dict[str, np.ndarray]:
+    """{image_id (N,) str, dish_id (C,) str, log_probability (N, C) float16} of the photos that can be read.
+
+    `photos` has image_id, path and sha256. The classes are those in the report that `classifier.train` wrote beside
+    `weights_path`; weights without one (a user's own) have no class head that could be read as dishes: N and C are 0.
+    """
+    records.require_columns(photos, ("image_id", "path", "sha256"), "photos for the classifier")
+    dishes = _dishes(Path(weights_path))
+    if not dishes or photos.empty:
+        return {"image_id": np.zeros(0, str), "dish_id": np.zeros(0, str), "log_probability": np.zeros((0, 0), np.float16)}
+    job = workers.Job(Path(image_root), Preprocess.for_size(image_size), _head(weights_path, scale, len(dishes)))
+    ids, found = _run(photos, job)
+    return {"image_id": np.array(ids, dtype=str), "dish_id": np.array(dishes, dtype=str), "log_probability": found}
+
+
+def _dishes(weights_path: Path) -> list[str]:
+    """The classes, when the JSON beside the weights is the report of the training that wrote exactly these."""
+    try:
+        report = records.read_json(weights_path.with_suffix(".json"))
+    except records.RecordError:
+        return []
+    ours = isinstance(report, dict) and report.get("weights_sha256") == records.sha256_file(weights_path)
+    return report["dishes"] if ours else []
+
+
+def _head(weights_path: str | Path, scale: float, classes: int) -> Callable[[np.ndarray], np.ndarray]:
+    """float32 (n, 3, S, S) -> log-probabilities (n, classes), without the dropout that the training was without too."""
+    import paddle
+
+    from dishvl_lib.similarity import pplcnet, weights
+
+    size = weights.embedding_size(weights.load_pdparams(weights_path))
+    net = pplcnet.seeded(0, scale=scale, class_num=classes, embedding_size=size, dropout=0.0)
+    pplcnet.load_weights(net, weights_path, fresh=())
+    net.eval()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with paddle.no_grad():
+            return paddle.nn.functional.log_softmax(net(paddle.to_tensor(batch)), axis=1).numpy()
+
+    return run
+
+
+def _run(photos: pd.DataFrame, job: workers.Job) -> tuple[list[str], np.ndarray]:
+    rows, ids, found = list(photos[["path", "sha256"]].itertuples(index=False, name=None)), iter(photos["image_id"]), []
+    progress, kept = Progress("PP-LCNet's classes", len(rows)), []
+    for batch, scores, faults in workers.run(job, rows, BATCH):
+        kept += [image_id for fault, image_id in zip(faults, ids, strict=False) if fault is None]
+        if any(fault is None for fault in faults):
+            found.append(scores.astype(np.float16))
+        progress.advance(len(batch))
+    progress.close()
+    return kept, np.concatenate(found) if found else np.zeros((0, 0), np.float16)

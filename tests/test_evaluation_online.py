@@ -1,0 +1,223 @@
+"""Endpoints as rivals: what is sent, what an answer counts as, what it costs, and servers that refuse or die."""
+
+import pytest
+from evaluation_toys import prediction, row, site_rows
+from toys import Server, completion, jpeg
+
+from dishvl_lib.core import questions, records
+from dishvl_lib.endpoints.errors import BudgetError, EndpointError
+from dishvl_lib.evaluation import asking, online, sites
+from dishvl_lib.evaluation.protocols import Plan
+
+MENU = ["红烧鱼", "米饭"]
+PACE = 1e-3
+
+
+@pytest.fixture
+def world(tmp_path):
+    for number in range(40):
+        (tmp_path / f"{number}.jpg").write_bytes(jpeg(number))
+    return tmp_path
+
+
+def rival(server, **changed):
+    given = {
+        "name": "gpt",
+        "base_url": getattr(server, "base_url", server),
+        "model": "m",
+        "price_input": 2.0,
+        "price_output": 8.0,
+        "concurrency": 4,
+        "max_tokens": 50,
+    }
+    return online.connect([given | changed])[0]
+
+
+def opened(one, folder, budget=100.0, version="", run="r"):
+    hashes = {f"i{number}": f"sha{number}" for number in range(40)}
+    return online.EndpointPredictor(one, folder, hashes, folder / "journal.sqlite", run=run, budget={"USD": budget}, version=version, pace=PACE)
+
+
+def says(content):
+    return lambda request: (200, completion(content(request) if callable(content) else content))
+
+
+def last_text(request):
+    return next(part["text"] for part in request["messages"][-1]["content"] if part["type"] == "text")
+
+
+def test_the_photo_comes_first_the_question_after_it_and_the_answer_is_marked_strictly(world):
+    with Server(says(" 红烧鱼\n")) as server:
+        made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")[0]
+    system, user = server.requests[0]["messages"]
+    assert system == {"role": "system", "content": online.SYSTEM} and [part["type"] for part in user["content"]] == ["image_url", "text"]
+    assert user["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,") and last_text(server.requests[0]) == questions.ask("naming-1")
+    assert made["correct"] and made["answer"] == "红烧鱼" and made["seconds"] > 0
+    assert (made["cost"], made["currency"], made["tokens"]) == (pytest.approx(1000 * 2e-6 + 100 * 8e-6), "USD", 1100)
+
+
+def test_our_own_model_is_asked_as_it_was_trained(world):
+    with Server(says("米饭")) as server:
+        opened(rival(server, system=""), world).answer([row(0)])
+    assert [message["role"] for message in server.requests[0]["messages"]] == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("structured", "content", "sent"),
+    [("plain", "米饭", {}), ("choice", "米饭", {"structured_outputs": {"choice": MENU}}), ("json_schema", {"answer": "米饭"}, "response_format")],
+)
+def test_the_answer_to_a_menu_is_bound_as_the_server_can(world, structured, content, sent):
+    with Server(says(content)) as server:
+        said = opened(rival(server, structured=structured), world).answer([row(0, menu=MENU)])[0]
+    assert said.text == "米饭" and said.error == ""
+    if sent == "response_format":
+        assert server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"] == MENU
+    else:
+        assert {key: value for key, value in server.requests[0].items() if key in ("structured_outputs", "response_format")} == sent
+
+
+def test_naming_is_never_bound(world):
+    with Server(says("米饭")) as server:
+        opened(rival(server, structured="json_schema"), world).answer([row(0)])
+    assert "response_format" not in server.requests[0]
+
+
+def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
+    """A server may ignore the binding: membership is checked here."""
+    with Server(says("素鸡")) as server:
+        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [row(0, menu=MENU)], asking.answer_file(world, "gpt"))
+    assert made[0]["answer"] == "素鸡" and not made[0]["correct"] and made[0]["error"] == ""
+    assert online.costs(world, ["gpt"]).off_menu.tolist() == [1.0]
+
+
+def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
+    absent = row(0, questions.NOT_ON_MENU, MENU, "menu_absent")
+    with Server(says(questions.NOT_ON_MENU)) as server:
+        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [absent, row(1, menu=MENU)], world / "a.jsonl")
+    assert [(one["answer"], one["correct"]) for one in made] == [(None, True), (questions.NOT_ON_MENU, False)]
+    choices = {len(one["structured_outputs"]["choice"]) for one in server.requests}
+    assert choices == {2, 3}
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (lambda _: (200, completion("这不是 JSON")), "not the JSON that was asked for"),
+        (lambda _: (200, {"choices": [{"finish_reason": "length", "message": {"content": "红"}}]}), "max_tokens"),
+        (lambda _: (200, {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}), "content_filter"),
+    ],
+    ids=["no JSON", "cut", "filtered"],
+)
+def test_an_answer_that_cannot_be_used_is_a_recorded_failure(world, reply, words):
+    with Server(reply) as server:
+        made = asking.predict("gpt", opened(rival(server, structured="json_schema"), world), [row(0, menu=MENU)], world / "a.jsonl")[0]
+    assert words in made["error"] and not made["correct"] and made["answer"] is None
+
+
+def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
+    (world / "0.jpg").unlink()
+    with Server(says("红烧鱼")) as server:
+        made = asking.predict("gpt", opened(rival(server), world), [row(0), row(1)], world / "a.jsonl")
+    assert "missing" in made[0]["error"] and made[0]["cost"] == 0 and made[1]["correct"] and len(server.requests) == 1
+
+
+def test_an_endpoint_that_dies_half_way_says_so_and_what_it_answered_is_not_paid_for_again(world):
+    alive, rows = {"left": 10}, [row(number) for number in range(20)]
+
+    def dying(_):
+        alive["left"] -= 1
+        return (200, completion("红烧鱼")) if alive["left"] >= 0 else None
+
+    with Server(dying) as server:
+        with pytest.raises(EndpointError, match="gpt at .*the server is down"):
+            asking.predict("gpt", opened(rival(server), world), rows, world / "a.jsonl")
+    with Server(says("红烧鱼")) as server:
+        made = asking.predict("gpt", opened(rival(server), world), rows, world / "a.jsonl")
+        assert len(server.requests) == 10
+    assert all(one["correct"] for one in made)
+    assert sum(one["cost"] for one in made) == pytest.approx(20 * (1000 * 2e-6 + 100 * 8e-6))
+
+
+def test_a_server_that_refuses_every_question_is_no_accuracy_of_zero(world):
+    refusing = {"error": {"message": "unknown field response_format", "code": "invalid_request_error"}}
+    with Server(lambda _: (400, refusing)) as server:
+        with pytest.raises(EndpointError, match="all of 2 questions were refused .*try structured: plain.*response_format"):
+            asking.predict("gpt", opened(rival(server, structured="json_schema"), world), [row(0, menu=MENU), row(1, menu=MENU)], world / "a.jsonl")
+
+
+def test_the_budget_holds_for_all_questions(world):
+    with Server(says("红烧鱼")) as server:
+        with pytest.raises(BudgetError, match=r"set budget: \{USD"):
+            asking.predict("gpt", opened(rival(server, concurrency=1), world, budget=0.03), [row(number) for number in range(20)], world / "a.jsonl")
+    assert 0 < len(server.requests) < 20
+
+
+def test_a_free_server_may_serve_another_model_tomorrow(world):
+    free = {"price_input": 0.0, "price_output": 0.0}
+    with Server(says("红烧鱼")) as server:
+        for version, asked in (("model one", 1), ("model one", 1), ("model two", 2)):
+            opened(rival(server, **free), world, version=version).answer([row(0)])
+            assert len(server.requests) == asked
+        for version in ("model one", "model two"):
+            opened(rival(server), world, version=version).answer([row(0)])
+        assert len(server.requests) == 3
+
+
+def test_sites_are_named_and_judged_online_too(world):
+    rows = [{**one, "image": f"{place}.jpg", "image_id": f"i{place}"} for place, one in enumerate(site_rows(["甲", "乙"]))]
+    site = sites.protocols("b", rows)[0]
+
+    def steady(request):
+        place = next(number for number in range(8) if jpeg_of(world, number) == request["messages"][-1]["content"][0]["image_url"]["url"])
+        return "鱼" if place < 4 else "肉"
+
+    with Server(says(steady)) as server:
+        made = asking.follow("gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt"))
+        assert online.costs(world, ["gpt"]).questions.tolist() == [8]
+    assert len(server.requests) == 8 and all(one["correct"] for one in made) and {one["truth"] for one in made} == {"鱼", "肉"}
+
+
+def jpeg_of(world, number):
+    return online._data_url(world / f"{number}.jpg")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"structured": "enum"}, "structured must be one of plain, choice, json_schema, got 'enum'"),
+        ({"name": "tuned"}, "this name is ours"),
+        ({"name": "a/b"}, "choose another name"),
+        ({"system": 3}, "system must be text"),
+        ({"modell": "m"}, "unknown field 'modell'; did you mean model"),
+    ],
+)
+def test_a_slip_in_the_list_is_found_before_anything_is_sent(changed, words):
+    with pytest.raises(EndpointError, match=words):
+        rival("http://127.0.0.1:1/v1", **changed)
+
+
+def test_the_estimate_counts_what_will_be_asked_and_the_budget_is_checked_before():
+    plan = Plan([{**row(number, menu=MENU), "protocol": "menu"} for number in range(10)], sites.protocols("b", site_rows(["甲", "乙"])))
+    two = [rival("http://127.0.0.1:1/v1"), rival("http://127.0.0.1:1/v1", name="free", price_input=0.0, price_output=0.0)]
+    estimated = online.estimate(two, plan)
+    assert estimated.endpoint.tolist() == ["gpt", "free"] and estimated.requests.tolist() == [10 + 8] * 2
+    assert 0 < estimated.likely[0] < estimated.high[0] and estimated.likely[1] == 0
+    online.check_budget(estimated, {"USD": 1.0})
+    with pytest.raises(BudgetError, match="lower endpoint_questions. Nothing was sent"):
+        online.check_budget(estimated, {})
+    online.check_budget(online.estimate([], plan), {})
+
+
+def test_costs_are_summed_per_endpoint_and_currency_with_what_the_naming_of_sites_took(tmp_path):
+    rows = {
+        "gpt": [prediction(0, "红烧鱼", cost=0.5, currency="USD", tokens=10, seconds=1.0), prediction(1, None, error="x", currency="USD", seconds=3.0)],
+        "dou": [prediction(2, "素鸡", cost=0.25, currency="CNY", menu=MENU), prediction(3, None, lost="no name", seconds=0.0)],
+    }
+    for name, own in rows.items():
+        records.write_jsonl(asking.answer_file(tmp_path, name), own)
+    spent = online.costs(tmp_path, ["gpt", "dou"])
+    assert spent[["endpoint", "questions", "failed", "tokens", "cost", "seconds_median"]].values.tolist() == [
+        ["gpt", 2, 1, 10, 0.5, 2.0],
+        ["dou", 1, 0, 0, 0.25, 0.5],
+    ]
+    assert online.totals(spent) == {"USD": 0.5, "CNY": 0.25} and online.totals(online.costs(tmp_path, [])) == {}
