@@ -27,9 +27,9 @@ def main() -> None:
     photos = [inputs.photo_inputs(loaded, Image.fromarray(rng.integers(0, 256, (448, 448, 3), dtype=np.uint8))) for _ in range(PHOTOS)]
     naming, asked = questions.ask("naming-1"), (questions.ask("menu-1", menu), menu)
     sides = {
-        "one pass": lambda: choose.together(loaded, [choose.Asked(photo, naming, [asked]) for photo in photos], TOKENS),
+        "one pass": lambda: choose.together(loaded, [choose.Asked(photo, [naming], [asked]) for photo in photos], TOKENS),
         "two passes of ours": lambda: (
-            choose.together(loaded, [choose.Asked(photo, naming) for photo in photos], TOKENS),
+            choose.together(loaded, [choose.Asked(photo, [naming]) for photo in photos], TOKENS),
             choose.together(loaded, [choose.Asked(photo, menus=[asked]) for photo in photos]),
         ),
         "two greedy generates": lambda: (generate(loaded, photos, naming), generate(loaded, photos, asked[0])),
@@ -47,7 +47,7 @@ def main() -> None:
     print(f"one pass against two of ours: {two / one:.2f}x (goal 1.35); against two greedy generates: {greedy / one:.2f}x (goal 1.5)")
     (named, scored), (words, _) = results["two passes of ours"], results["two greedy generates"]
     apart = max(float((a.scores[0] - b.scores[0]).abs().max()) for a, b in zip(results["one pass"], scored, strict=True))
-    print(f"same names: {[a.name for a in results['one pass']] == [b.name for b in named] == words}; log-probabilities differ by {apart:.1e}")
+    print(f"same names: {[a.names[0] for a in results['one pass']] == [b.names[0] for b in named] == words}; log-probabilities differ by {apart:.1e}")
 
 
 @torch.inference_mode()

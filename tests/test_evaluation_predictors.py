@@ -1,6 +1,7 @@
 """Predictors: the nearest photo, the classifier, and a Qwen2.5-VL folder that may be the wrong one."""
 
 import json
+import random
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from evaluation_toys import row
 
 from dishvl_lib import Recognizer
 from dishvl_lib.core import questions
-from dishvl_lib.evaluation import predictors
+from dishvl_lib.evaluation import asking, predictors
 from dishvl_lib.vlm import calibration, qwen
 
 NAMES = {"d1": "红烧鱼", "d2": "米饭", "d3": "红烧鱼"}
@@ -106,3 +107,27 @@ def test_a_best_of_another_family_or_without_processor_files_is_refused(tmp_path
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
     with pytest.raises(qwen.ModelError, match="model_type is 'llama'"):
         Recognizer.load(folder)
+
+
+def test_all_questions_about_a_photo_are_answered_as_one_by_one(tmp_path):
+    """Naming in two wordings, menus and a menu without the dish, of three photos in any order; one photo is damaged."""
+    predictor = predictors.RecognizerPredictor(Recognizer(tiny.model(2), {"off_menu_threshold": 0.5}), tmp_path)
+    for number, size in enumerate([(64, 48), (48, 64), (120, 40)]):
+        tiny.photo(number, size).save(tmp_path / f"{number}.jpg")
+    menus = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红烧"]]
+    asked = []
+    for number in (0, 1, 2):
+        asked += [row(number, id=f"a{number}"), *(row(number, menu=menu, id=f"m{number}-{len(menu)}") for menu in menus)]
+        asked += [row(number, menu=menus[0], kind="menu_absent", id=f"x{number}"), {**row(number, id=f"b{number}"), "template": "naming-2"}]
+    random.Random(0).shuffle(asked)
+    together, alone = predictor.answer(asked), [predictor.answer([one])[0] for one in asked]
+    assert [one.text for one in together] == [one.text for one in alone] and len({one.text for one in together}) > 2
+    for one, other in zip(together, alone, strict=True):
+        assert [entry for entry, _ in one.scores] == [entry for entry, _ in other.scores]
+        assert list(one.log_probabilities) == pytest.approx(list(other.log_probabilities), abs=1e-3)
+    (tmp_path / "1.jpg").write_bytes(b"no photo")
+    kept = asking.predict("ours", predictor, asked, tmp_path / "answers.jsonl", batch_size=2)
+    assert {answer["id"] for answer in kept if answer["error"]} == {one["id"] for one in asked if one["image"] == "1.jpg"}
+    assert [answer["answer"] for answer in kept if not answer["error"]] == [
+        one.text for one, given in zip(alone, asked, strict=True) if given["image"] != "1.jpg"
+    ]

@@ -45,11 +45,13 @@ def test_batch_size_and_company_change_nothing(recognizer, batch_size):
 
 
 def test_questions_may_differ_from_photo_to_photo(recognizer):
-    naming = questions.ask("naming-2")
-    asked = [(PHOTOS[0], naming, []), (PHOTOS[1], "", [(questions.ask("menu-2", MENUS[0]), MENUS[0])]), (PHOTOS[2], "", []),
-             (PHOTOS[3], naming, [(questions.ask("menu-1", menu), menu) for menu in MENUS])]  # fmt: skip
+    first, second = questions.ask("naming-1"), questions.ask("naming-2")
+    asked = [(PHOTOS[0], [second], []), (PHOTOS[1], [], [(questions.ask("menu-2", MENUS[0]), MENUS[0])]), (PHOTOS[2], [], []),
+             (PHOTOS[3], [first, second], [(questions.ask("menu-1", menu), menu) for menu in MENUS])]  # fmt: skip
     made = recognizer.tell(asked)
-    assert [one.name for one in made] == [recognizer.name(PHOTOS[0], template="naming-2"), None, None, recognizer.name(PHOTOS[3], template="naming-2")]
+    alone = {(number, template): recognizer.name(PHOTOS[number], template=template) for number in (0, 3) for template in ("naming-1", "naming-2")}
+    assert [one.names for one in made] == [(alone[0, "naming-2"],), (), (), (alone[3, "naming-1"], alone[3, "naming-2"])]
+    assert made[0].name == alone[0, "naming-2"] and made[1].name is None
     assert [len(one.choices) for one in made] == [0, 1, 0, 3]
     close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
     assert recognizer.tell([]) == [] and recognizer.recognise([], MENUS) == []
@@ -80,8 +82,8 @@ def test_a_name_ends_at_its_end_token_or_the_limit():
         shifted = torch.zeros(head.out_features)
         shifted[loaded.end_token_id] = bias
         head.bias = torch.nn.Parameter(shifted)
-        (told,) = choose.together(loaded, [choose.Asked(photo, questions.ask("naming-1"))])
-        assert len(loaded.tokenizer.encode(told.name)) >= n // 2 if n else told.name == ""
+        (told,) = choose.together(loaded, [choose.Asked(photo, [questions.ask("naming-1")])])
+        assert len(loaded.tokenizer.encode(told.names[0])) >= n // 2 if n else told.names == [""]
         head.bias = None
 
 

@@ -50,7 +50,7 @@ def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], jou
         open(journal, "a", encoding="utf-8") as file,
         tqdm(total=len(rows), initial=len(rows) - len(left), desc=name, mininterval=10, disable=len(left) < 200) as bar,
     ):
-        for batch in batches(left, getattr(predictor, "batch_size", batch_size)):
+        for batch in batches(left, getattr(predictor, "batch_size", batch_size), getattr(predictor, "by_photo", False)):
             for result in _answer_batch(name, predictor, batch):
                 file.write(json.dumps(result, ensure_ascii=False) + "\n")
                 done[result["id"]] = result
@@ -70,8 +70,16 @@ def kept(folder: Path, name: str) -> list[dict[str, Any]]:
     return _journalled(answer_file(folder, name))
 
 
-def batches(rows: Sequence[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    """Batches of one kind each, in order."""
+def batches(rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False) -> Iterator[list[dict[str, Any]]]:
+    """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all questions of `size` photos."""
+    if by_photo:
+        photos: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            photos.setdefault(row["image"], []).append(row)
+        groups = list(photos.values())
+        for start in range(0, len(groups), size):
+            yield [row for group in groups[start : start + size] for row in group]
+        return
     for kind in KINDS:
         same = [row for row in rows if row["kind"] == kind]
         for start in range(0, len(same), size):

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import questions
-from dishvl_lib.vlm.recognizer import Choice, Recognizer
+from dishvl_lib.vlm.recognizer import Choice, Recognizer, check_menu
 
+LONGEST_MENU = 100_000  # every entry's probability is kept
 SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
 
 
@@ -33,31 +34,46 @@ class Answer:
 
 
 class Predictor(Protocol):
-    """Answers rows of one kind, in their order. Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read)."""
+    """Answers rows in their order: of one kind, or with `by_photo` all questions of a few photos. Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read)."""
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]: ...
 
 
 class RecognizerPredictor:
-    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry.
+    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry; all questions about a photo in one pass.
 
     Where the dish is on the menu for certain the best entry is the answer however improbable it is; on the others
     (`menu_absent`) the threshold that stage 04 fitted decides whether there is one.
     """
 
+    by_photo = True
+
     def __init__(self, recognizer: Recognizer, image_root: Path):
         self.recognizer, self.image_root = recognizer, Path(image_root)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        if rows[0]["kind"] == "naming":
-            texts = self.recognizer.answer([(self.image_root / row["image"], question(row)) for row in rows])
-            return [Answer(text) for text in texts]
-        return [self._chosen(row) for row in rows]
+        photos: dict[str, tuple[list[int], list[int]]] = {}
+        for number, row in enumerate(rows):
+            photos.setdefault(row["image"], ([], []))[row["kind"] != "naming"].append(number)
+        asked = [
+            (self.image_root / image, [question(rows[number]) for number in named], [_menu(rows[number]) for number in chosen])
+            for image, (named, chosen) in photos.items()
+        ]
+        answers: dict[int, Answer] = {}
+        for (named, chosen), told in zip(photos.values(), self.recognizer.tell(asked, top_k=LONGEST_MENU), strict=True):
+            answers |= {number: Answer(name) for number, name in zip(named, told.names, strict=True)}
+            answers |= {number: _chosen(rows[number], choice) for number, choice in zip(chosen, told.choices, strict=True)}
+        return [answers[number] for number in range(len(rows))]
 
-    def _chosen(self, row: dict[str, Any]) -> Answer:
-        choice = self.recognizer.choose(self.image_root / row["image"], row["menu"], template=row["template"], top_k=len(row["menu"]))
-        text = choice.answer if row["kind"] == "menu_absent" else choice.entries[0][0]
-        return Answer(text, choice.entries, log_probabilities=_in_menu_order(choice, row["menu"]))
+
+def _menu(row: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """(the question with the cleaned entries, the menu as it was written)."""
+    return questions.ask(row["template"], check_menu(row["menu"])), row["menu"]
+
+
+def _chosen(row: Mapping[str, Any], choice: Choice) -> Answer:
+    text = choice.answer if row["kind"] == "menu_absent" else choice.entries[0][0]
+    return Answer(text, choice.entries, log_probabilities=_in_menu_order(choice, row["menu"]))
 
 
 class NearestPredictor:

@@ -55,18 +55,18 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
 
 @dataclass
 class Asked:
-    """A photo with what is asked about it: `naming`, a question that is answered freely ('' for none); `menus`, (question, entries) each."""
+    """A photo with what is asked about it: `namings`, questions that are answered freely; `menus`, (question, entries) each."""
 
     photo: inputs.Photo
-    naming: str = ""
+    namings: Sequence[str] = ()
     menus: Sequence[tuple[str, Sequence[str]]] = ()
 
 
 @dataclass
 class Told:
-    """`name`: the greedy answer ('' when none was asked for); `scores`: per menu (entries,) float32, summed log-probabilities."""
+    """`names`: the greedy answers; `scores`: per menu (entries,) float32, summed log-probabilities."""
 
-    name: str = ""
+    names: list[str] = field(default_factory=list)
     scores: list[torch.Tensor] = field(default_factory=list)
 
 
@@ -87,7 +87,7 @@ def together(qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int = decoding.
     The photos are padded to one length; none sees another, and those about which nothing is asked take no part. Raises
     ValueError for a menu without entries or with two that are one to the tokenizer.
     """
-    busy = [number for number, one in enumerate(asked) if one.naming or one.menus]
+    busy = [number for number, one in enumerate(asked) if one.namings or one.menus]
     made = dict(zip(busy, _pass(qwen, [asked[number] for number in busy], max_new_tokens), strict=True)) if busy else {}
     return [made.get(number, Told()) for number in range(len(asked))]
 
@@ -96,17 +96,17 @@ def _pass(qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int) -> list[Told]
     tries = [[build_trie([inputs.answer_tokens(qwen, entry) for entry in entries]) for _, entries in one.menus] for one in asked]
     samples = [[inputs.build(qwen, one.photo, text) for text in _questions(one)] for one in asked]
     grown = [grow(own, own_tries) for own, own_tries in zip(samples, tries, strict=True)]
-    named = [row for row, one in enumerate(asked) if one.naming]
-    passed = decoding.prefill(qwen, [one.photo for one in asked], [own[0].image_start for own in samples], grown, keep=bool(named))
+    ends = [(row, end) for row, own in enumerate(grown) for end in own.ends[len(tries[row]) :]]
+    passed = decoding.prefill(qwen, [one.photo for one in asked], [own[0].image_start for own in samples], grown, keep=bool(ends))
     told = [Told(scores=entry_scores(qwen, passed.hidden[row], *pair)) for row, pair in enumerate(zip(grown, tries, strict=True))]
-    for row, name in zip(named, decoding.greedy(qwen, passed, {row: grown[row].ends[-1] for row in named}, max_new_tokens), strict=True):
-        told[row].name = name
+    for (row, _), name in zip(ends, decoding.greedy(qwen, passed, ends, max_new_tokens), strict=True):
+        told[row].names.append(name)
     return told
 
 
 def _questions(asked: Asked) -> list[str]:
-    """The menus' questions, then the naming one: what stands last has nothing of a trie behind it."""
-    return [*(text for text, _ in asked.menus), *([asked.naming] if asked.naming else [])]
+    """The menus' questions, then those for a name: what stands last has nothing of a trie behind it."""
+    return [*(text for text, _ in asked.menus), *asked.namings]
 
 
 def entry_scores(qwen: Qwen, hidden: torch.Tensor, grown: Growth, tries: Sequence[Trie]) -> list[torch.Tensor]:

@@ -1,6 +1,6 @@
 """One forward pass over what has grown on several photos, and greedy names that go on from it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,15 +72,15 @@ def prefill(qwen: Qwen, photos: Sequence[inputs.Photo], image_starts: Sequence[i
     return Passed(made.last_hidden_state, mask, positions, made.past_key_values if keep else None)
 
 
-def greedy(qwen: Qwen, passed: Passed, ends: Mapping[int, int], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
-    """The most probable token again and again, until each of the rows `ends` {row: place of its question's end} has ended its turn.
+def greedy(qwen: Qwen, passed: Passed, ends: Sequence[tuple[int, int]], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
+    """The most probable token again and again, from each of `ends` (photo's number, place of its question's end) until its turn ends.
 
-    A new token sees what its question's end saw, and the tokens since; all rows step together, those that have ended
-    with tokens that nobody reads.
+    A new token sees what its question's end saw, and the tokens since; all step together, those that have ended with
+    tokens that nobody reads.
     """
     if not ends:
         return []
-    rows, places = (torch.tensor(part, device=passed.hidden.device) for part in (list(ends.keys()), list(ends.values())))
+    rows, places = (torch.tensor(part, device=passed.hidden.device) for part in zip(*ends, strict=True))
     seen, at, hidden = passed.mask[rows, places], passed.positions[:, rows, places], passed.hidden[rows, places]
     passed.cache.batch_select_indices(rows)
     answers: list[list[int]] = [[] for _ in ends]

@@ -33,13 +33,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What one pass says about a photo: its dish's name (None when it was not asked for) and a choice per menu."""
+    """What one pass says about a photo: an answer per naming question and a choice per menu, in their order."""
 
-    name: str | None
+    names: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
 
+    @property
+    def name(self) -> str | None:
+        """The dish's name; None when it was not asked for."""
+        return self.names[0] if self.names else None
+
     def __str__(self) -> str:
-        return " | ".join([*([self.name] if self.name is not None else []), *map(str, self.choices)])
+        return " | ".join([*self.names, *map(str, self.choices)])
 
 
 class Recognizer:
@@ -125,7 +130,7 @@ class Recognizer:
         `naming`: the template of the naming question, '' to ask none. Errors as in `choose`.
         """
         single = isinstance(photos, (str, Path, bytes, Image.Image))
-        named = questions.ask(naming) if naming else ""
+        named = [questions.ask(naming)] if naming else []
         asked = [(questions.ask(template, check_menu(menu)), menu) for menu in menus]
         sources = [photos] if single else list(photos)
         made = [
@@ -135,12 +140,12 @@ class Recognizer:
         ]
         return made[0] if single else made
 
-    def tell(self, asked: Sequence[tuple[Source, str, Sequence[tuple[str, Sequence[str]]]]], top_k: int = 3) -> list[Recognition]:
-        """Answers to (photo, naming question or '', [(menu question, menu)]) each, in one forward pass for all of them."""
-        parts = [choose.Asked(self._photo(source), naming, [(question, check_menu(menu)) for question, menu in menus]) for source, naming, menus in asked]
+    def tell(self, asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]], top_k: int = 3) -> list[Recognition]:
+        """Answers to (photo, naming questions, [(menu question, menu)]) each, in one forward pass for all of them."""
+        parts = [choose.Asked(self._photo(source), namings, [(question, check_menu(menu)) for question, menu in menus]) for source, namings, menus in asked]
         return [
-            Recognition(told.name if naming else None, tuple(self._choice(menu, scores, top_k) for (_, menu), scores in zip(menus, told.scores, strict=True)))
-            for (_, naming, menus), told in zip(asked, choose.together(self.qwen, parts), strict=True)
+            Recognition(tuple(told.names), tuple(self._choice(menu, scores, top_k) for (_, menu), scores in zip(menus, told.scores, strict=True)))
+            for (_, _, menus), told in zip(asked, choose.together(self.qwen, parts), strict=True)
         ]
 
     def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
