@@ -35,11 +35,12 @@ def plain_loss_and_gradients(loaded, groups):
 
 @pytest.mark.parametrize("k", [1, 2, 4, 8])
 @pytest.mark.parametrize("photos", [1, 3])
-def test_loss_and_every_gradient_equal_the_plain_models(k, photos):
+@pytest.mark.parametrize("way", ["dense", "segments"])
+def test_loss_and_every_gradient_equal_the_plain_models(k, photos, way):
     loaded = tiny.model()
     groups = [samples_of(loaded, seed, max(1, k - seed), SIZES[seed]) for seed in range(photos)]
     loss, gradients = plain_loss_and_gradients(loaded, groups)
-    trees.bind(loaded.model)
+    trees.bind(loaded.model, way)
     loaded.model.zero_grad()
     ours = loaded.model(**trees.collate([trees.grow(group) for group in groups], 0))["loss"]
     ours.backward()
@@ -74,8 +75,8 @@ def test_branches_do_not_see_each_other():
 
 def _model_inputs(batch):
     return {
-        **{key: value for key, value in batch.items() if key not in ("labels", "attention_mask")},
-        "attention_mask": {"full_attention": batch["attention_mask"]},
+        **{key: value for key, value in batch.items() if key not in ("labels", "branch")},
+        "attention_mask": {"full_attention": trees.mask_of(batch["branch"])},
         "use_cache": False,
     }
 
