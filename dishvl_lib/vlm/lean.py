@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.autograd import Function
 from torch.nn import functional as F
+from transformers.activations import SiLUActivation
 from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 
 
@@ -32,7 +33,7 @@ def bind(model: nn.Module) -> None:
         nn.Linear: linear,
     }
     for module in model.modules():
-        if type(module) in forwards and (forwards[type(module)] is not mlp or isinstance(module.act_fn, nn.SiLU)):
+        if type(module) in forwards and (forwards[type(module)] is not mlp or isinstance(module.act_fn, SiLUActivation)):
             module.forward = types.MethodType(forwards[type(module)], module)
 
 
