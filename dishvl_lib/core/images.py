@@ -30,8 +30,8 @@ def load_rgb(
 ) -> Image.Image:
     """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an animation.
 
-    `draft_size` (width, height) lets a JPEG decode at a reduced scale that is still at least that large; the
-    whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
+    `draft_size` (width, height as seen upright) lets a JPEG decode at a reduced scale that is still at least that
+    large; the whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
     `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
@@ -84,9 +84,9 @@ def _decode(
     if width * height > max_image_pixels:
         image.close()
         raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
-    if draft_size and image.format == "JPEG":
-        image.draft(draft_mode, draft_size)
     try:
+        if draft_size and image.format == "JPEG":
+            image.draft(draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1])
         image.load()
         return (convert or _to_rgb)(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
