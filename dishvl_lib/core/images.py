@@ -46,11 +46,7 @@ def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int =
     `ImageError`.
     """
     image = _open(content)
-    try:
-        size = _upright_size(image)
-    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
-        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
-    return size, _decode(image, draft_size, max_image_pixels, "L", _to_grey)
+    return _upright_size(image), _decode(image, draft_size, max_image_pixels, "L", _to_grey)
 
 
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
@@ -69,7 +65,11 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    return image.size[::-1] if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else image.size
+    try:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
+        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
+    return image.size[::-1] if turned else image.size
 
 
 def _decode(
@@ -84,9 +84,9 @@ def _decode(
     if width * height > max_image_pixels:
         image.close()
         raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
+    if draft_size and image.format == "JPEG":
+        image.draft(draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1])
     try:
-        if draft_size and image.format == "JPEG":
-            image.draft(draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1])
         image.load()
         return (convert or _to_rgb)(ImageOps.exif_transpose(image))
     except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
