@@ -31,10 +31,10 @@ def compare(head: nn.Linear, hidden: torch.Tensor) -> None:
     labels = torch.full((1, ROWS), -100)
     labels[:, -LABELS:] = torch.randint(VOCABULARY, (LABELS,))
     sides = {"every row": lambda: every_row(head, hidden, labels), "label rows": lambda: label_rows(head, hidden, labels)}
-    slow, fast = seconds(list(sides.values()), hidden)
+    (slow, slow_cores), (fast, fast_cores) = seconds(list(sides.values()), hidden)
     (much, loss, gradient), (little, our_loss, our_gradient) = ((peak_bytes(side), *loss_and_gradient(side, hidden)) for side in sides.values())
     print(f"hidden {head.in_features}: every row {slow:.4f} s and {much / 2**20:.1f} MiB, label rows {fast:.4f} s and {little / 2**20:.1f} MiB")
-    print(f"    {slow / fast:.1f}x faster, 1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})")
+    print(f"    {slow / fast:.1f}x faster, {slow_cores / fast_cores:.1f}x fewer core-seconds, 1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})")
     print(f"    loss differs by {abs(loss - our_loss):.1e}, the gradient by {float((gradient - our_gradient).norm() / gradient.norm()):.1e} of its norm")
 
 
@@ -49,16 +49,16 @@ def label_rows(head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> t
     return nn.functional.cross_entropy(head(hidden[:, :-1][rows]).float(), wanted[rows])
 
 
-def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> list[float]:
-    """Median wall time of a forward and backward pass of each side; the sides take turns."""
-    taken: list[list[float]] = [[] for _ in sides]
+def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> list[list[float]]:
+    """Median wall time and core-seconds of a forward and backward pass of each side; the sides take turns."""
+    taken: list[list[tuple[float, float]]] = [[] for _ in sides]
     for _ in range(REPEATS + 1):
         for side, times in zip(sides, taken, strict=True):
             hidden.grad = None
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             side().backward()
-            times.append(time.perf_counter() - started)
-    return [statistics.median(times[1:]) for times in taken]
+            times.append((time.perf_counter() - started, time.process_time() - used))
+    return [[statistics.median(kind) for kind in zip(*times[1:], strict=True)] for times in taken]
 
 
 def peak_bytes(side: Callable[[], torch.Tensor]) -> int:
