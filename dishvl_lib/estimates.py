@@ -29,14 +29,14 @@ def report(
     parts = [f"{photos:,} photos of {dishes:,} dishes", annotation(values, dishes)]
     from dishvl_lib.training import planner  # here: it takes torch seconds to load
 
-    config, shapes, trees = _training(values, photos)
+    config, shapes, trees, cache = _training(values, photos)
     if trial:
         from dishvl_lib.training.trial import photos_per_second as measure
 
         if config.train_file == UNKNOWN:
             raise settings.SettingsError("--trial trains a few steps on the real questions: run stages 01 to 03 first (dishvl run PROFILE --to 03)")
         photos_per_second = measure(config)
-    parts.append(_plan_text("ours", planner.plan(config, shapes, photos=trees, photos_per_second=photos_per_second)))
+    parts.append(_plan_text("ours", planner.plan(config, shapes, photos=trees, photos_per_second=photos_per_second, photo_cache_bytes=cache)))
     if official:
         parts.append(_plan_text("the official script's way", planner.plan(config, shapes, photos=trees, official=True)))
     memory = gpu_gb or planner.device_memory_gb()
@@ -80,9 +80,9 @@ def _photos(values: Values) -> tuple[int, int]:
     return len(found), len({names.clean_folder_name(folder) for folder in folders})
 
 
-def _training(values: Values, photos: int) -> tuple[Any, list[Any], int]:
-    """(configuration, the largest batch, trees an epoch): from the questions when stage 03 has finished, otherwise as it would make them."""
-    from dishvl_lib.training import config, shapes
+def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
+    """(configuration, the largest batch, trees an epoch, bytes of the photo cache): from the questions when stage 03 has finished, otherwise as it would make them."""
+    from dishvl_lib.training import config, planner, shapes
     from dishvl_lib.vlm import qwen
 
     given = dict(values["04_training"])
@@ -97,8 +97,11 @@ def _training(values: Values, photos: int) -> tuple[Any, list[Any], int]:
     loaded = qwen.load_inputs(base, made.min_pixels, made.max_pixels)
     batch = {"questions_per_photo": made.questions_per_photo, "n": made.per_device_train_batch_size}
     if rows is None or catalog is None:
-        return made, shapes.assumed(loaded, menu_size=max(values["03_dataset"]["menu_size"], values["03_dataset"]["menu_size_to"]), **batch), photos
-    return made, *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch)
+        menu_size = max(values["03_dataset"]["menu_size"], values["03_dataset"]["menu_size_to"])
+        side = int(made.max_pixels**0.5)
+        return made, shapes.assumed(loaded, menu_size=menu_size, **batch), photos, planner.cache_bytes(made, [(side, side)] * photos, loaded)
+    sizes = [(one.width, one.height) for one in catalog.itertuples()]
+    return made, *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch), planner.cache_bytes(made, sizes, loaded)
 
 
 def _base_model(value: str) -> str:

@@ -135,3 +135,14 @@ def test_jpeg_bytes_scales_down_never_up():
     assert small.format == "JPEG" and small.size == (48, 36)
     photo = picture(6)
     assert Image.open(io.BytesIO(images.jpeg_bytes(photo, 500))).size == photo.size == (96, 72)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_size_of_a_reduced_decode_is_asked_for_as_seen_upright(orientation):
+    """Stored 800x600; upright 600x800 when turned. Half of that is large enough in one direction only if they are not mixed up."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    whole = encoded(picture(5, (800, 600)), "JPEG", exif=exif)
+    size = images.load_rgb(whole).size
+    half = (size[0] // 2, size[1] // 2)
+    assert images.load_rgb(whole, draft_size=half).size == half

@@ -1,23 +1,14 @@
-"""Trees from rows, other views of a photo, and a cache that changes nothing."""
+"""Trees from rows, and a cache that changes nothing."""
 
-import numpy as np
 import tiny
 
-from dishvl_lib.training.data import QuestionTrees, another_view, by_photo
+from dishvl_lib.training.data import QuestionTrees, by_photo
 
 
 def test_rows_of_a_photo_become_trees_of_at_most_k():
     rows = [{"image": name, "dish_id": "x"} for name in "abacaab"]
     assert by_photo(rows, 3) == [[0, 2, 4], [5], [1, 6], [3]]
     assert by_photo(rows, 1) == [[0], [2], [4], [5], [1], [6], [3]]
-
-
-def test_another_view_keeps_the_size_and_the_plain_view_is_the_photo_itself():
-    photo = tiny.photo(0, (60, 44))
-    same = np.asarray(another_view(photo, [0, 0.3, 0.7, 0.5, 0.5, 0.5]))
-    assert np.array_equal(same, np.asarray(photo))
-    other = another_view(photo, [0.9, 0.5, 0.5, 0.9, 0.1, 0.9])
-    assert other.size == photo.size and not np.array_equal(np.asarray(other), same)
 
 
 def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
@@ -27,4 +18,4 @@ def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
         first, cold, warm = made[0][index][0], made[1][index][0], made[1][index][0]
         assert (first.photo.pixel_values == cold.photo.pixel_values).all() and (first.photo.pixel_values == warm.photo.pixel_values).all()
         assert first.input_ids == warm.input_ids and len(set(first.branch)) == 3
-    assert not made[0].photos.kept and len(made[1].photos.kept) == len(made[1].items)
+    assert made[0].photos.cache is None and made[1].photos.cache is not None

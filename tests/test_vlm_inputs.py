@@ -3,13 +3,11 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 import tiny
 import torch
 
 from dishvl_lib.core import questions
-from dishvl_lib.training.data import turned
 from dishvl_lib.vlm import inputs, lengths, qwen
 
 
@@ -66,13 +64,6 @@ def test_resizing_beforehand_gives_the_same_pixels(loaded):
     photo = tiny.photo(3, (333, 211))
     direct, ahead = inputs.photo_inputs(loaded, photo), inputs.photo_inputs(loaded, inputs.resize(loaded, photo), resized=True)
     assert torch.equal(direct.pixel_values, ahead.pixel_values) and torch.equal(direct.grid_thw, ahead.grid_thw)
-
-
-def test_the_eight_ways_are_different_and_lossless():
-    photo = tiny.photo(1, (40, 30))
-    seen = {(turned(photo, way).size, turned(photo, way).tobytes()) for way in range(8)}
-    assert len(seen) == 8
-    assert all(sorted(np.asarray(turned(photo, way)).ravel()) == sorted(np.asarray(photo).ravel()) for way in range(8))
 
 
 def test_the_fingerprint_follows_pixel_limits(loaded, tmp_path):

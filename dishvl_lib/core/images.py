@@ -30,8 +30,8 @@ def load_rgb(
 ) -> Image.Image:
     """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an animation.
 
-    `draft_size` (width, height) lets a JPEG decode at a reduced scale that is still at least that large; the
-    whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
+    `draft_size` (width, height as seen upright) lets a JPEG decode at a reduced scale that is still at least that
+    large; the whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
     `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
@@ -46,11 +46,7 @@ def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int =
     `ImageError`.
     """
     image = _open(content)
-    try:
-        size = _upright_size(image)
-    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
-        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
-    return size, _decode(image, draft_size, max_image_pixels, "L", _to_grey)
+    return _upright_size(image), _decode(image, draft_size, max_image_pixels, "L", _to_grey)
 
 
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
@@ -69,7 +65,11 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    return image.size[::-1] if image.getexif().get(0x0112, 1) in (5, 6, 7, 8) else image.size
+    try:
+        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
+        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
+    return image.size[::-1] if turned else image.size
 
 
 def _decode(
@@ -85,7 +85,7 @@ def _decode(
         image.close()
         raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
     if draft_size and image.format == "JPEG":
-        image.draft(draft_mode, draft_size)
+        image.draft(draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1])
     try:
         image.load()
         return (convert or _to_rgb)(ImageOps.exif_transpose(image))

@@ -49,6 +49,8 @@ class TrainingConfig(BaseModel):
     hostfile: str = ""
     dataloader_num_workers: int = Field(default=0, ge=0)
     photo_cache_mb: int = Field(default=0, ge=0)
+    photo_decoding: Literal["exact", "fast"] = "exact"
+    tree_attention: Literal["auto", "dense", "segments"] = "auto"
     logging_steps: int = Field(default=10, ge=1)
     eval_steps: int = Field(default=0, ge=0)
     save_steps: int = Field(default=0, ge=0)

@@ -1,4 +1,4 @@
-"""Rows of train.jsonl as question trees: photos decoded once, resized, and kept while they fit a budget."""
+"""Rows of train.jsonl as question trees."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageEnhance
+from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
 from dishvl_lib.core import images, questions, records
+from dishvl_lib.training.photos import Photos, another_view, turned
 from dishvl_lib.vlm import inputs, text_rows, trees
 from dishvl_lib.vlm.qwen import Qwen
 
@@ -35,6 +36,7 @@ class QuestionTrees(Dataset):
         *,
         questions_per_photo: int,
         photo_cache_mb: int = 0,
+        photo_decoding: str = "exact",
         augmentation: str = "none",
         seed: int = 0,
     ):
@@ -45,7 +47,7 @@ class QuestionTrees(Dataset):
         if mute := [row["id"] for row in self.rows if not row["conversations"][1]["value"].strip()]:
             raise DataError(f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, the first is {mute[0]}; make the dataset again")
         self.items = by_photo(self.rows, questions_per_photo)
-        self.photos = Photos(Path(image_root), qwen, photo_cache_mb)
+        self.photos = Photos(Path(image_root), qwen, photo_cache_mb, photo_decoding)
         self._check_photos_exist()
 
     def __len__(self) -> int:
@@ -83,42 +85,6 @@ class QuestionTrees(Dataset):
             raise DataError(
                 f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again"
             )
-
-
-class Photos:
-    """Photos by path, at the size the vision tower reads. Up to `budget_mb` of them (3 bytes a pixel) are kept in memory."""
-
-    def __init__(self, root: Path, qwen: Qwen, budget_mb: int):
-        self.root, self.qwen, self.left = root, qwen, budget_mb * 2**20
-        self.kept: dict[str, np.ndarray] = {}
-
-    def __getitem__(self, path: str) -> Image.Image:
-        if path in self.kept:
-            return Image.fromarray(self.kept[path])
-        resized = inputs.resize(self.qwen, images.load_rgb(self.root / path))
-        if 3 * resized.width * resized.height <= self.left:
-            self.kept[path] = np.asarray(resized)
-            self.left -= self.kept[path].nbytes
-        return resized
-
-
-def turned(image: Image.Image, way: int) -> Image.Image:
-    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom, along the diagonal (bits of `way`)."""
-    for bit, flip in enumerate((Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE)):
-        if way >> bit & 1:
-            image = image.transpose(flip)
-    return image
-
-
-def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
-    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers in [0, 1)."""
-    zoom, x, y, *light = chances
-    width, height = (side * (1 - 0.3 * zoom) for side in image.size)
-    left, top = x * (image.width - width), y * (image.height - height)
-    image = image.resize(image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
-    for enhance, chance in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True):
-        image = enhance(image).enhance(0.8 + 0.4 * chance)
-    return image
 
 
 class Shuffled(Sampler):

@@ -22,7 +22,8 @@ from dishvl_lib.core import records
 from dishvl_lib.training import prepare, shapes
 from dishvl_lib.training.activations import TreeShape, saved, skeleton
 from dishvl_lib.training.config import TrainingConfig
-from dishvl_lib.vlm import qwen
+from dishvl_lib.training.photos import cache_bytes as photos_room
+from dishvl_lib.vlm import lean, qwen
 
 GB = 1e9
 OVERHEAD_GB, SLACK = 0.8, 0.05  # CUDA context and libraries; share of the activations that the allocator cannot use
@@ -84,10 +85,15 @@ def first_look(config: TrainingConfig, photos: pd.DataFrame) -> Plan:
         questions_per_photo=config.questions_per_photo,
         n=config.per_device_train_batch_size,
     )
-    made = plan(config, batch, photos=trees)
+    made = plan(config, batch, photos=trees, photo_cache_bytes=cache_bytes(config, [(one.width, one.height) for one in photos.itertuples()], loaded))
     if (memory := device_memory_gb()) and not config.use_cpu:
         made.advice = advise(config, batch, memory)
     return made
+
+
+def cache_bytes(config: TrainingConfig, sizes: Sequence[tuple[int, int]], loaded: qwen.Qwen) -> int:
+    """Bytes of the cache of resized photos of these (width, height), within its budget."""
+    return min(config.photo_cache_mb * 2**20, photos_room(sizes, loaded))
 
 
 def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float) -> list[str]:
@@ -153,15 +159,17 @@ def counts_of(config: TrainingConfig) -> tuple[int, int]:
 def _prepared(config: TrainingConfig, official: bool) -> tuple[torch.nn.Module, tuple[int, int]]:
     if official:
         config = replace_config(config, train_lm_head=True, lora_rank=0, deepspeed=config.deepspeed or "zero3")
-    return _built(replace_config(config, per_device_train_batch_size=1, gradient_accumulation_steps=1).model_dump_json())
+    return _built(replace_config(config, per_device_train_batch_size=1, gradient_accumulation_steps=1).model_dump_json(), official)
 
 
 @functools.lru_cache(maxsize=8)
-def _built(configuration: str) -> tuple[torch.nn.Module, tuple[int, int]]:
+def _built(configuration: str, official: bool) -> tuple[torch.nn.Module, tuple[int, int]]:
     config = TrainingConfig.model_validate_json(configuration)
     base = skeleton(AutoConfig.from_pretrained(config.base_model), getattr(torch, config.dtype))
     total = sum(p.numel() for p in base.parameters())
     model, report = prepare.trainable(base, config)
+    if not official:
+        lean.bind(base)
     return base, (total + (report["trained_parameters"] if config.lora_rank else 0), report["trained_parameters"])
 
 

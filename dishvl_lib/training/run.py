@@ -80,9 +80,9 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     model, report = prepare.trainable(loaded.model, config)
     announce(report, folder)
-    trees.bind(loaded.model)
+    trees.bind(loaded.model, config.tree_attention)
     rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
-    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, seed=config.seed, **rows)
+    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, photo_decoding=config.photo_decoding, seed=config.seed, **rows)
     validation_rows = QuestionTrees(config.validation_file, **rows)
     validation = Validation(
         loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed

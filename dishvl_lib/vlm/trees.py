@@ -3,19 +3,31 @@
 Most of the cost of a question is the photo, so questions about one photo share it. A branch sees the trunk and itself,
 never another branch, and its positions go on from the trunk's end: every branch computes what it would compute as a
 sample of its own, which the tests prove in fp32 for the loss and every gradient.
+
+Two ways of attention give the same numbers. `dense`: one call with a mask of length x length. `segments`: per photo a
+causal call for the trunk, and one for its branches, each against [trunk; itself]; neither needs a mask, which is what
+the fast kernels of a GPU ask for.
 """
 
+import functools
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.attention.bias import causal_lower_right
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
-from dishvl_lib.vlm import inputs
+from dishvl_lib.vlm import inputs, lean
 
-TRUNK = 0
+TRUNK, PADDING = 0, -1
+ATTENTION = "question_tree"  # the name under which transformers finds `attention`
+WAYS = ("auto", "dense", "segments")
 
 
 @dataclass
@@ -49,12 +61,12 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
 def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]:
     """A right-padded batch for `forward`.
 
-    input_ids, labels, mm_token_type_ids (batch, length); position_ids (3, batch, length); attention_mask (batch, 1,
-    length, length) bool; pixel_values (patches, 1176); image_grid_thw (batch, 3).
+    input_ids, labels, mm_token_type_ids (batch, length); branch (batch, length): 0 trunk, 1.. branches, -1 padding;
+    position_ids (3, batch, length); pixel_values (patches, 1176); image_grid_thw (batch, 3).
     """
     length = max(len(tree.input_ids) for tree in trees)
     ids = torch.full((len(trees), length), pad_token_id)
-    labels, types_, branch = torch.full_like(ids, inputs.IGNORE), torch.zeros_like(ids), torch.full_like(ids, -1)
+    labels, types_, branch = torch.full_like(ids, inputs.IGNORE), torch.zeros_like(ids), torch.full_like(ids, PADDING)
     positions = torch.zeros(3, len(trees), length, dtype=torch.long)
     for row, tree in enumerate(trees):
         n = len(tree.input_ids)
@@ -66,7 +78,7 @@ def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]
         "labels": labels,
         "mm_token_type_ids": types_.int(),
         "position_ids": positions,
-        "attention_mask": mask_of(branch),
+        "branch": branch,
         "pixel_values": torch.cat([tree.photo.pixel_values for tree in trees]),
         "image_grid_thw": torch.stack([tree.photo.grid_thw for tree in trees]),
     }
@@ -77,19 +89,32 @@ def mask_of(branch: torch.Tensor) -> torch.Tensor:
 
     Back only, at the trunk and the own branch; padding sees itself, or its softmax would be NaN.
     """
-    length = branch.shape[1]
-    back = torch.ones(length, length, dtype=torch.bool).tril()
+    length, device = branch.shape[1], branch.device
+    back = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     seen = (branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == TRUNK)
-    return (back & seen | torch.eye(length, dtype=torch.bool))[:, None]
+    return (back & seen | torch.eye(length, dtype=torch.bool, device=device))[:, None]
 
 
-def bind(model: nn.Module) -> None:
-    """Give this model (the instance; its class stays transformers' own) the forward of question trees."""
+def segments_of(branch: torch.Tensor) -> list[list[int]]:
+    """(batch, length) branch numbers -> per row the lengths of trunk, first branch, second branch, ..."""
+    return [row[row != PADDING].bincount().tolist() for row in branch.cpu()]
+
+
+def bind(model: nn.Module, tree_attention: str = "auto") -> None:
+    """Give this model (the instance; its class stays transformers' own) the forward of question trees, and lean layers.
+
+    `tree_attention`: `dense`, `segments`, or `auto`: segments on CUDA, dense elsewhere. Raises ValueError for another.
+    """
+    if tree_attention not in WAYS:
+        raise ValueError(f"tree_attention is {tree_attention!r}; give one of {', '.join(WAYS)}")
+    model.model.language_model.config._attn_implementation = ATTENTION
     model.forward = types.MethodType(forward, model)
+    model.tree_attention = tree_attention
+    lean.bind(model)
 
 
 def forward(
-    model: nn.Module, attention_mask: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None, **batch: Any
+    model: nn.Module, branch: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None, **batch: Any
 ) -> dict[str, torch.Tensor]:
     """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided by `num_items_in_batch`.
 
@@ -97,12 +122,56 @@ def forward(
     changes the gradient; None takes this batch's. The head is computed where there is a label and nowhere else.
     `token_losses` (supervised tokens,), detached: each one's own, in the order in which they stand in the batch.
     """
-    hidden = model.model(attention_mask={"full_attention": attention_mask}, use_cache=False, **batch).last_hidden_state
+    segmented = model.tree_attention == "segments" or (model.tree_attention == "auto" and branch.is_cuda)
+    layout = {"segments": segments_of(branch)} if segmented else {}
+    mask = {"full_attention": None if segmented else mask_of(branch)}
+    hidden = model.model(attention_mask=mask, use_cache=False, **layout, **batch).last_hidden_state
     wanted = labels[:, 1:]
     rows = wanted != inputs.IGNORE
     logits = model.lm_head(hidden[:, :-1][rows]).float()
     losses = nn.functional.cross_entropy(logits, wanted[rows], reduction="none")
     return {"loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch), "token_losses": losses.detach()}
+
+
+def attention(
+    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None,
+    scaling: float, dropout: float = 0.0, segments: list[list[int]] | None = None, **options: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """The language model's attention in transformers' interface: (batch, heads, length, head width) -> (batch, length, heads, head width).
+
+    Without `segments` it is transformers' own, but that a CPU with a mask reads key and value heads where they are,
+    and repeats none (on CUDA a mask and shared heads together would lose the fast kernels).
+    """
+    attend = functools.partial(nn.functional.scaled_dot_product_attention, scale=scaling, dropout_p=dropout, enable_gqa=True)
+    if segments is not None:
+        rows = [_by_segments(attend, *row, *lengths) for *row, lengths in zip(query, key, value, segments, strict=True)]
+        return pad_sequence(rows, batch_first=True), None
+    if attention_mask is None or query.device.type != "cpu":
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options)
+    return attend(query, key, value, attn_mask=attention_mask).transpose(1, 2), None
+
+
+AttentionInterface.register(ATTENTION, attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def _by_segments(attend: Callable[..., torch.Tensor], query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, trunk: int, *branches: int) -> torch.Tensor:
+    """One photo: (heads, length, head width) -> (its tokens, heads, head width).
+
+    Branches are right-padded to one length: under a causal mask nothing real sees the padding.
+    """
+    first = attend(query[None, :, :trunk], key[None, :, :trunk], value[None, :, :trunk], is_causal=True)
+    own_query, *own = (_branches(rows[:, trunk:], branches) for rows in (query, key, value))
+    shared = (rows[None, :, :trunk].expand(len(branches), -1, -1, -1) for rows in (key, value))
+    key, value = (torch.cat(pair, dim=2) for pair in zip(shared, own, strict=True))
+    second = attend(own_query, key, value, attn_mask=causal_lower_right(own_query.shape[2], key.shape[2])).transpose(1, 2)
+    return torch.cat([first[0].transpose(0, 1), *(rows[:length] for rows, length in zip(second, branches, strict=True))])
+
+
+def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """(heads, at least sum of lengths, head width) -> (branches, heads, longest, head width)."""
+    parts = rows[:, : sum(lengths)].transpose(0, 1).split(list(lengths))
+    return pad_sequence(parts, batch_first=True).transpose(1, 2)
 
 
 def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:

@@ -1,0 +1,163 @@
+"""Photos as training reads them: decoded, resized, kept on disk without loss, and turned or seen anew.
+
+The pixels are the same with and without the cache, bit for bit. An entry is found by the content of the photo's file, so
+that a changed photo never gives old pixels; it carries a checksum, and a damaged one is made again. `fast` decoding reads
+a JPEG at a reduced scale that is still large enough: other pixels, by little, so that only training may use it.
+"""
+
+import contextlib
+import functools
+import hashlib
+import multiprocessing
+import os
+import struct
+import uuid
+import warnings
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import PIL
+import transformers
+from PIL import Image, ImageEnhance
+
+from dishvl_lib.core import images, paths, records
+from dishvl_lib.vlm import inputs
+from dishvl_lib.vlm.qwen import Qwen
+
+CACHE = "resized_photos"
+VERSION = 1
+CHECKSUM, SIZE = struct.Struct("<I"), struct.Struct("<II")  # an entry: CRC-32 of all that follows, width, height, RGB bytes
+
+
+class Photos:
+    """Photos by path below `root`, RGB at the size the vision tower reads.
+
+    `budget_mb`: room on disk (MiB, of all processes and workers together) for resized photos; 0: none are kept, and
+    those that do not fit are decoded each time. `decoding`: as in `decode`. Raises `ImageError` for an unusable photo.
+    """
+
+    def __init__(self, root: Path, qwen: Qwen, budget_mb: int = 0, decoding: str = "exact"):
+        self.root, self.qwen, self.decoding = root, qwen, decoding
+        self.cache = shared_cache(paths.cache(CACHE) / cache_key(qwen, decoding), budget_mb * 2**20) if budget_mb else None
+
+    def __getitem__(self, path: str) -> Image.Image:
+        file = self.root / path
+        if self.cache is None or not file.is_file():
+            return decode(self.qwen, file, self.decoding)
+        content = file.read_bytes()
+        key = hashlib.sha256(content).hexdigest()
+        if (kept := self.cache.get(key)) is not None:
+            return kept
+        resized = decode(self.qwen, content, self.decoding)
+        self.cache.put(key, resized)
+        return resized
+
+
+def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.Image:
+    """A photo's file as the RGB image that `inputs.photo_inputs(..., resized=True)` takes.
+
+    `exact`: what validation, evaluation and use see. `fast`: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that
+    is no smaller than the resized photo, whose size stays the same. Raises `ImageError`, and ValueError for another word.
+    """
+    if decoding == "exact":
+        return inputs.resize(qwen, images.load_rgb(source))
+    if decoding != "fast":
+        raise ValueError(f"photo_decoding is {decoding!r}; give exact or fast")
+    size = inputs.resized_size(qwen, *images.upright_size(source))
+    return images.load_rgb(source, draft_size=size).resize(size, Image.Resampling(int(qwen.image_processor.resample)))
+
+
+def cache_bytes(sizes: Iterable[tuple[int, int]], qwen: Qwen) -> int:
+    """Bytes on disk of the cache of photos of these sizes (width, height in pixels, before resizing), each counted once."""
+    resized = (inputs.resized_size(qwen, width, height) for width, height in sizes)
+    return sum(CHECKSUM.size + SIZE.size + 3 * width * height for width, height in resized)
+
+
+def cache_key(qwen: Qwen, decoding: str) -> str:
+    """One short word for everything but the photo that decides its pixels: pixel limits, filter, decoding, library versions."""
+    processor = qwen.image_processor
+    side = processor.patch_size * processor.merge_size
+    return records.fingerprint([VERSION, PIL.__version__, transformers.__version__, dict(processor.size), side, int(processor.resample), decoding])[:16]
+
+
+class PhotoCache:
+    """Resized photos below `folder`, one file each, written under another name and renamed: a reader sees all or nothing.
+
+    `left`: bytes that may still be written, counted over this process and its workers. Processes of one training share
+    the budget evenly.
+    """
+
+    def __init__(self, folder: Path, budget: int):
+        self.folder = folder
+        self.left = multiprocessing.Value("q", (budget - bytes_below(folder)) // int(os.environ.get("WORLD_SIZE", 1)))
+
+    def get(self, key: str) -> Image.Image | None:
+        """The photo, or None when it is not there or damaged."""
+        try:
+            entry = memoryview(self._file(key).read_bytes())
+        except OSError:
+            return None
+        start = CHECKSUM.size + SIZE.size
+        if len(entry) < start or CHECKSUM.unpack_from(entry)[0] != zlib.crc32(entry[CHECKSUM.size :]):
+            return None
+        return Image.frombytes("RGB", SIZE.unpack_from(entry, CHECKSUM.size), entry[start:])
+
+    def put(self, key: str, photo: Image.Image) -> None:
+        """Keep a photo while there is room. A disk that refuses ends the keeping with a warning, not the training."""
+        body = SIZE.pack(*photo.size) + photo.tobytes()
+        with self.left.get_lock():
+            if self.left.value < CHECKSUM.size + len(body):
+                return
+            self.left.value -= CHECKSUM.size + len(body)
+        try:
+            self._write(self._file(key), CHECKSUM.pack(zlib.crc32(body)) + body)
+        except OSError as error:
+            self.left.value = 0
+            warnings.warn(f"photos are no longer kept in {self.folder} ({error}); from here on they are decoded each time", stacklevel=2)
+
+    def _write(self, file: Path, entry: bytes) -> None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_name(f"{uuid.uuid4().hex}.part")
+        try:
+            part.write_bytes(entry)
+            os.replace(part, file)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _file(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+
+def bytes_below(folder: Path) -> int:
+    """Of all files two levels down; one that another process renames meanwhile counts or not."""
+    total = 0
+    for file in folder.glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
+@functools.cache
+def shared_cache(folder: Path, budget: int) -> PhotoCache:
+    """The one cache of this process for a folder: training and validation rows share its budget."""
+    return PhotoCache(folder, budget)
+
+
+def turned(image: Image.Image, way: int) -> Image.Image:
+    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom, along the diagonal (bits of `way`)."""
+    for bit, flip in enumerate((Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE)):
+        if way >> bit & 1:
+            image = image.transpose(flip)
+    return image
+
+
+def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
+    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers in [0, 1)."""
+    zoom, x, y, *light = chances
+    width, height = (side * (1 - 0.3 * zoom) for side in image.size)
+    left, top = x * (image.width - width), y * (image.height - height)
+    image = image.resize(image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
+    for enhance, chance in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True):
+        image = enhance(image).enhance(0.8 + 0.4 * chance)
+    return image
