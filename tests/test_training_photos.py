@@ -77,7 +77,7 @@ def test_a_damaged_entry_is_made_again(root, loaded, spoil):
     assert made["0.jpg"].tobytes() == wanted and entry.read_bytes() == whole
 
 
-def test_what_a_killed_writer_leaves_is_never_read(root, loaded, monkeypatch):
+def test_what_a_killed_writer_leaves_is_never_read(root, loaded):
     made = Photos(root, loaded, 10)
     wanted = made["0.jpg"].tobytes()
     (entry,) = entries()
