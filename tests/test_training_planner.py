@@ -96,10 +96,26 @@ def test_the_reference_runs_figures(the_7b):
 def test_advice_goes_down_until_it_fits(the_7b):
     config = configured(the_7b, dtype="bfloat16", per_device_train_batch_size=8, gradient_accumulation_steps=2, use_cpu=False)
     assert planner.advise(config, [PHOTO_448] * 8, 140)[0].startswith("fits: ")
-    fewer, less, tiny_gpu = (planner.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 29, 4))
+    fewer, less, tiny_gpu = (planner.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 24, 4))
     assert fewer[0].startswith("does not fit") and fewer[1].startswith("set per_device_train_batch_size: ")
     assert less[1].startswith("set gradient_checkpointing: ")
     assert "no setting" in tiny_gpu[1]
+
+
+def test_zero_moves_and_divides_what_its_file_says(the_7b):
+    alone = configured(the_7b, dtype="bfloat16", use_cpu=False, deepspeed="params/deepspeed/zero2.json")
+    for file, ranks, device, host in (
+        ("zero2", 1, "optimizer", None),
+        ("zero2_offload", 1, None, "optimizer"),
+        ("zero3_offload", 2, None, "weights"),
+        ("zero3", 2, "weights", None),
+    ):
+        made = planner.plan(planner.replace_config(alone, deepspeed=f"params/deepspeed/{file}.json", num_processes=ranks), [PHOTO_448], photos=0)
+        parts = {(place, part.split()[0]): size for place, part, size in made.rows}
+        assert not device or ("device", device) in parts
+        assert not host or (("host", host) in parts and (host == "weights" or ("device", host) not in parts))
+        if file == "zero3":
+            assert parts["device", "weights"] == pytest.approx(8_292_166_656 * 2 / 2)
 
 
 def test_a_slow_network_says_do_not(the_7b):

@@ -11,14 +11,13 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
 from transformers import AutoConfig
 
-from dishvl_lib.core import records
+from dishvl_lib.core import paths, records
 from dishvl_lib.training import prepare, shapes
 from dishvl_lib.training.activations import TreeShape, saved, skeleton
 from dishvl_lib.training.config import TrainingConfig
@@ -28,6 +27,7 @@ from dishvl_lib.vlm import lean, qwen
 GB = 1e9
 OVERHEAD_GB, SLACK = 0.8, 0.05  # CUDA context and libraries; share of the activations that the allocator cannot use
 WIDTH = {"float32": 4, "bfloat16": 2}
+OFFLOAD = "params/deepspeed/zero2_offload.json"
 NO_GPU = "this machine has no GPU that torch can use; --gpu-gb N advises for one"
 MASTER_AND_MOMENTS = 12  # bytes a trained parameter: float32 weight and two AdamW moments
 
@@ -104,10 +104,11 @@ def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float)
         more = f"; up to {larger} photos a step would" if larger > config.per_device_train_batch_size else ""
         return [f"fits: {asked:.1f} of {memory_gb:.0f} GB at {config.per_device_train_batch_size} photos a step{more}"]
     tried = [f"does not fit: {asked:.1f} of {memory_gb:.0f} GB"]
+    photos = config.per_device_train_batch_size * config.gradient_accumulation_steps
     for words, changed in _smaller(config):
-        size = _largest(changed, batch, memory_gb)
+        size = min(photos, _largest(changed, batch, memory_gb))
         if size:
-            accumulate = max(1, config.per_device_train_batch_size * config.gradient_accumulation_steps // size)
+            accumulate = max(1, photos // size)
             return [*tried, f"set {words}per_device_train_batch_size: {size}, gradient_accumulation_steps: {accumulate}"]
     return [*tried, "no setting for one such device was found; take several with params/deepspeed/zero3.json"]
 
@@ -158,7 +159,7 @@ def counts_of(config: TrainingConfig) -> tuple[int, int]:
 
 def _prepared(config: TrainingConfig, official: bool) -> tuple[torch.nn.Module, tuple[int, int]]:
     if official:
-        config = replace_config(config, train_lm_head=True, lora_rank=0, deepspeed=config.deepspeed or "zero3")
+        config = replace_config(config, train_lm_head=True, lora_rank=0, deepspeed="official")
     return _built(replace_config(config, per_device_train_batch_size=1, gradient_accumulation_steps=1).model_dump_json(), official)
 
 
@@ -178,37 +179,58 @@ def replace_config(config: TrainingConfig, **changed: Any) -> TrainingConfig:
     return TrainingConfig(**{**config.model_dump(), **changed})
 
 
+@dataclass(frozen=True)
+class Zero:
+    """What a DeepSpeed JSON asks for: the ZeRO stage (0: no DeepSpeed), and what goes to the host's memory."""
+
+    stage: int
+    optimizer_on_host: bool = False
+    weights_on_host: bool = False
+
+
+def zero_of(config: TrainingConfig, official: bool = False) -> Zero:
+    """The official script trains under ZeRO-3, all on the device."""
+    if official or not config.deepspeed:
+        return Zero(3 if official else 0)
+    given = records.read_json(config.deepspeed)["zero_optimization"]
+    return Zero(given["stage"], *(given.get(key, {}).get("device") == "cpu" for key in ("offload_optimizer", "offload_param")))
+
+
 def _static(config: TrainingConfig, counts: tuple[int, int], official: bool) -> list[tuple[str, str, float]]:
-    (total, trained), width = counts, WIDTH[config.dtype]
-    if config.deepspeed or official:
-        stage3 = official or "3" in Path(config.deepspeed).stem
-        ranks = config.num_processes
+    (total, trained), width, zero = counts, WIDTH[config.dtype], zero_of(config, official)
+    if not zero.stage:
         return [
-            ("device", "weights", total * width / (ranks if stage3 else 1)),
-            ("device", "gradients", trained * width / ranks),
-            ("device", "optimizer (float32 weights, two moments)", trained * MASTER_AND_MOMENTS / ranks),
+            ("device", "weights, frozen", (total - trained) * width),
+            ("device", "weights, trained, float32", trained * 4),
+            ("device", "gradients, float32", trained * 4),
+            ("device", "optimizer (two moments, float32)", trained * 8),
         ]
+    ranks = config.num_processes
     return [
-        ("device", "weights, frozen", (total - trained) * width),
-        ("device", "weights, trained, float32", trained * 4),
-        ("device", "gradients, float32", trained * 4),
-        ("device", "optimizer (two moments, float32)", trained * 8),
+        ("host" if zero.weights_on_host else "device", "weights", total * width / (ranks if zero.stage == 3 else 1)),
+        ("device", "gradients", trained * width / ranks),
+        ("host" if zero.optimizer_on_host else "device", "optimizer (float32 weights, two moments)", trained * MASTER_AND_MOMENTS / ranks),
     ]
 
 
 def _dynamic(config: TrainingConfig, model: torch.nn.Module, batch: Sequence[TreeShape], official: bool) -> list[tuple[str, str, float]]:
-    kept = saved(model, batch, autocast=config.dtype == "bfloat16" and not (config.deepspeed or official), every_row=official)
+    kept = saved(model, batch, autocast=_autocast(config, official), every_row=official)
     rows = len(batch) * max(one.length for one in batch) if official else sum(one.labels for one in batch)
     made = [("device", f"activations, {part}", float(size)) for part, size in kept.items()]
     if config.gradient_checkpointing != "none":
         plain = replace_config(config, gradient_checkpointing="none")
-        whole = saved(_prepared(plain, official)[0], batch, autocast=config.dtype == "bfloat16" and not config.deepspeed)
+        whole = saved(_prepared(plain, official)[0], batch, autocast=_autocast(config, official))
         depths = {"vision": model.config.vision_config.depth, "language": model.config.text_config.num_hidden_layers}
         made.append(("device", "activations, one layer computed again", max(whole[part] / depth for part, depth in depths.items())))
     made.append(("device", "gradient of the logits", rows * model.config.text_config.vocab_size * (4 + WIDTH[config.dtype])))
     if not config.use_cpu:
         made.append(("device", "context and allocator (rule of thumb)", OVERHEAD_GB * GB + SLACK * sum(kept.values())))
     return made
+
+
+def _autocast(config: TrainingConfig, official: bool) -> bool:
+    """DeepSpeed keeps bfloat16 weights and float32 copies of its own; without it products are cast."""
+    return config.dtype == "bfloat16" and not zero_of(config, official).stage
 
 
 def _host(config: TrainingConfig, counts: tuple[int, int]) -> list[tuple[str, str, float]]:
@@ -237,8 +259,8 @@ def _disk(config: TrainingConfig, counts: tuple[int, int], official: bool) -> li
 
 def resume_bytes(config: TrainingConfig, trained: int) -> int:
     """Moments, and the float32 weights where the checkpoint's weights are not; DeepSpeed's ZeRO-2 keeps the module's too."""
-    if config.deepspeed:
-        return trained * (MASTER_AND_MOMENTS + (0 if "3" in Path(config.deepspeed).stem else WIDTH[config.dtype]))
+    if stage := zero_of(config).stage:
+        return trained * (MASTER_AND_MOMENTS + (0 if stage == 3 else WIDTH[config.dtype]))
     return trained * (8 + (4 if config.dtype == "bfloat16" else 0))
 
 
@@ -254,6 +276,8 @@ def _smaller(config: TrainingConfig) -> list[tuple[str, TrainingConfig]]:
     """Settings that need less memory, the cheapest first, each with the words that set it."""
     steps: list[tuple[str, dict[str, Any]]] = [("", {})]
     steps += [(f"gradient_checkpointing: {part}, ", {"gradient_checkpointing": part}) for part in ("vision", "both")]
+    offload = {"gradient_checkpointing": "both", "deepspeed": str(paths.resolve(OFFLOAD))}
+    steps.append((f"gradient_checkpointing: both, deepspeed: {OFFLOAD}, ", offload))
     if not config.lora_rank:
         lora = {"gradient_checkpointing": "both", "lora_rank": 64, "lora_vision": True}
         steps.append(("gradient_checkpointing: both, lora_rank: 64, lora_vision: true, ", lora))

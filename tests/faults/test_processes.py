@@ -89,6 +89,11 @@ def test_two_processes_without_shards_of_the_weights_equal_one(one, world, tmp_p
     assert_equal_training(train(world, tmp_path / "04_training", deepspeed=deepspeed, **HALVES), one[1])
 
 
+@pytest.mark.parametrize("file", ["zero2_offload.json", "zero3_offload.json"])
+def test_what_waits_in_the_hosts_memory_equals_one(one, world, tmp_path, file):
+    assert_equal_training(train(world, tmp_path / "04_training", deepspeed=f"params/deepspeed/{file}"), one[1])
+
+
 def test_accumulated_halves_equal_one_batch(one, world, tmp_path):
     assert_equal_training(train(world, tmp_path / "04_training", per_device_train_batch_size=2, gradient_accumulation_steps=2), one[1])
 
