@@ -67,7 +67,7 @@ def plan(
     measured (0: the hours stay open).
     """
     if official:
-        batch = [shapes.longest_question(one) for one in batch]
+        batch, config = [shapes.longest_question(one) for one in batch], replace_config(config, gradient_checkpointing="none")
     model, counts = _prepared(config, official)
     rows = [*_static(config, counts, official), *_dynamic(config, model, batch, official), *_host(config, counts)]
     rows += _disk(config, counts, official) + ([("disk", "cache of resized photos", photo_cache_bytes)] if photo_cache_bytes else [])
