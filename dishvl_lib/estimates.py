@@ -27,7 +27,7 @@ def report(
     """
     photos, dishes = _photos(values)
     parts = [f"{photos:,} photos of {dishes:,} dishes", annotation(values, dishes)]
-    from dishvl_lib.training import planner  # here: it takes torch seconds to load
+    from dishvl_lib.training import advice, planner  # here: it takes torch seconds to load
 
     config, shapes, trees, cache = _training(values, photos)
     if trial:
@@ -39,10 +39,10 @@ def report(
     parts.append(_plan_text("ours", planner.plan(config, shapes, photos=trees, photos_per_second=photos_per_second, photo_cache_bytes=cache)))
     if official:
         parts.append(_plan_text("the official script's way", planner.plan(config, shapes, photos=trees, official=True)))
-    memory = gpu_gb or planner.device_memory_gb()
-    parts.append("\n".join(planner.advise(config, shapes, memory)) if memory else planner.NO_GPU)
+    memory = gpu_gb or advice.device_memory_gb()
+    parts.append("\n".join(advice.advise(config, shapes, memory)) if memory else advice.NO_GPU)
     if network_gbit:
-        parts.append("\n".join(planner.network_advice(config, planner.counts_of(config), hosts, network_gbit, photos_per_second)))
+        parts.append("\n".join(advice.network_advice(config, planner.counts_of(config), hosts, network_gbit, photos_per_second)))
     return "\n\n".join(parts)
 
 
@@ -82,7 +82,7 @@ def _photos(values: Values) -> tuple[int, int]:
 
 def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
     """(configuration, the largest batch, trees an epoch, bytes of the photo cache): from the questions when stage 03 has finished, otherwise as it would make them."""
-    from dishvl_lib.training import config, planner, shapes
+    from dishvl_lib.training import advice, config, shapes
     from dishvl_lib.vlm import qwen
 
     given = dict(values["04_training"])
@@ -99,9 +99,9 @@ def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
     if rows is None or catalog is None:
         menu_size = max(values["03_dataset"]["menu_size"], values["03_dataset"]["menu_size_to"])
         side = int(made.max_pixels**0.5)
-        return made, shapes.assumed(loaded, menu_size=menu_size, **batch), photos, planner.cache_bytes(made, [(side, side)] * photos, loaded)
+        return made, shapes.assumed(loaded, menu_size=menu_size, **batch), photos, advice.cache_bytes(made, [(side, side)] * photos, loaded)
     sizes = [(one.width, one.height) for one in catalog.itertuples()]
-    return made, *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch), planner.cache_bytes(made, sizes, loaded)
+    return made, *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch), advice.cache_bytes(made, sizes, loaded)
 
 
 def _base_model(value: str) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from dishvl_lib.core import questions
 from dishvl_lib.demo import base_model
-from dishvl_lib.training import checkpoints, planner, prepare, shapes
+from dishvl_lib.training import advice, checkpoints, planner, prepare, shapes
 from dishvl_lib.training.activations import Seen, TreeShape
 from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import inputs, qwen, trees
@@ -95,8 +95,8 @@ def test_the_reference_runs_figures(the_7b):
 
 def test_advice_goes_down_until_it_fits(the_7b):
     config = configured(the_7b, dtype="bfloat16", per_device_train_batch_size=8, gradient_accumulation_steps=2, use_cpu=False)
-    assert planner.advise(config, [PHOTO_448] * 8, 140)[0].startswith("fits: ")
-    fewer, less, tiny_gpu = (planner.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 24, 4))
+    assert advice.advise(config, [PHOTO_448] * 8, 140)[0].startswith("fits: ")
+    fewer, less, tiny_gpu = (advice.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 24, 4))
     assert fewer[0].startswith("does not fit") and fewer[1].startswith("set per_device_train_batch_size: ")
     assert less[1].startswith("set gradient_checkpointing: ")
     assert "no setting" in tiny_gpu[1]
@@ -122,9 +122,9 @@ def test_a_slow_network_says_do_not(the_7b):
     config = configured(the_7b, dtype="bfloat16", per_device_train_batch_size=8)
     counts = planner.counts_of(config)
     assert counts == (8_292_166_656, 676_550_144)
-    seconds = planner.network_seconds(config, counts, hosts=2, network_gbit=1)
+    seconds = advice.network_seconds(config, counts, hosts=2, network_gbit=1)
     assert seconds["ZeRO-2"] == pytest.approx(2 * 676_550_144 * 2 * 8 / 2e9) and seconds["ZeRO-3"] > 100
-    slow, fast = (planner.network_advice(config, counts, 2, gbit, photos_per_second=8.0) for gbit in (1, 400))
+    slow, fast = (advice.network_advice(config, counts, 2, gbit, photos_per_second=8.0) for gbit in (1, 400))
     assert all(line.endswith("do not") for line in slow) and all(line.endswith("worth trying") for line in fast)
 
 
@@ -132,7 +132,7 @@ def test_without_a_gpu_one_sentence_says_how_large_it_must_be(the_7b):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     with pytest.raises(qwen.ModelError, match=r"no GPU that torch can use, and this training needs one with about \d\d GB"):
-        planner.require_device(configured(the_7b, dtype="bfloat16", use_cpu=False, per_device_train_batch_size=8, questions_per_photo=4))
+        advice.require_device(configured(the_7b, dtype="bfloat16", use_cpu=False, per_device_train_batch_size=8, questions_per_photo=4))
 
 
 def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):

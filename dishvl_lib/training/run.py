@@ -11,7 +11,7 @@ from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
-from dishvl_lib.training import best, checkpoints, launch, planner, prepare
+from dishvl_lib.training import advice, best, checkpoints, launch, prepare
 from dishvl_lib.training.callbacks import Contract, LastValidation, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
@@ -52,7 +52,7 @@ def main(config_file: str) -> int:
 def train(config: TrainingConfig) -> int:
     """Train as configured, from the newest whole checkpoint if there is one."""
     folder = Path(config.output_folder)
-    planner.require_device(config)
+    advice.require_device(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     if config.deepspeed:
