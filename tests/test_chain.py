@@ -287,3 +287,11 @@ def test_redo_moves_the_old_folder_aside(world):
     aside = [folder for folder in (outputs / "toy").iterdir() if folder.name.startswith("05_evaluation.old-")]
     assert len(aside) == 1 and chain.contents(aside[0]) == before
     assert records.read_json(outputs / "toy" / "05_evaluation" / "metrics.json") == records.read_json(aside[0] / "metrics.json")
+
+
+def test_estimate_counts_the_runs_own_questions_and_measures_this_machine(world):
+    outputs, profile = world[0], world[1]
+    done = chain.dishvl("estimate", profile, "--trial", "--as-official", "--gpu-gb", "24", outputs=outputs)
+    assert done.returncode == 0, done.stderr
+    for part in ("annotation: costs nothing", "training, ours:", "training, the official script's way:", "cache of resized photos", " hours\n", "fits: 0."):
+        assert part in done.stdout, part
