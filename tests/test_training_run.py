@@ -60,6 +60,7 @@ def test_best_is_a_complete_folder_that_transformers_opens(trained):
     assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
     assert AutoTokenizer.from_pretrained(trained / "best").chat_template
     assert (trained / "best" / "preprocessor_config.json").exists()
+    assert len({file.stat().st_mode for file in (trained / "best").iterdir()}) == 1, "who may read one file of it may read all"
     assert records.read_json(trained / "best" / "dishvl.json")["max_pixels"] == 3136
 
 

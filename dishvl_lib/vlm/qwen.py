@@ -91,9 +91,14 @@ def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None =
 
 
 def save(qwen: Qwen, folder: Path) -> None:
-    """A complete Hugging Face folder that `load` and transformers open as it is."""
+    """A complete Hugging Face folder that `load` and transformers open as it is, by whoever may read the rest of it.
+
+    (safetensors writes files for their owner alone; a server under another user could not open them.)
+    """
     qwen.model.save_pretrained(folder)
     save_inputs(qwen, folder)
+    for file in Path(folder).glob("*.safetensors"):
+        file.chmod((Path(folder) / "config.json").stat().st_mode)
 
 
 def save_inputs(qwen: Qwen, folder: Path) -> None:
