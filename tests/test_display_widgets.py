@@ -49,7 +49,7 @@ def test_it_opens_on_the_first_predictor_with_its_most_confused_pair_first(make)
 
 def test_a_click_on_a_pair_shows_its_questions_in_full(make):
     browser = make()
-    browser.protocol.value = "menu"
+    browser.filters.protocol.value = "menu"
     browser.pair_buttons["红烧鱼", "红烧鱼块"].click()
     assert list(browser.cards) == ["menu-0", "menu-1"]
     page = html_of(browser.show())
@@ -60,9 +60,9 @@ def test_a_click_on_a_pair_shows_its_questions_in_full(make):
 def test_filters_narrow_the_grid_and_close_the_pair(make):
     browser = make()
     browser.select("红烧鱼", "红烧鱼块")
-    browser.dish.value = "红烧鱼块"
+    browser.filters.dish.value = "红烧鱼块"
     assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and browser.chosen is None
-    browser.dish.value = "红烧鱼块"
+    browser.filters.dish.value = "红烧鱼块"
     with pytest.raises(KeyError, match="under these filters"):
         browser.select("红烧鱼", "红烧鱼块")
 
@@ -70,11 +70,11 @@ def test_filters_narrow_the_grid_and_close_the_pair(make):
 def test_another_predictor_keeps_the_protocol_it_has_and_leaves_one_it_has_not(make):
     rows = predictions()
     browser = make(predictions=rows[(rows["predictor"] == "tuned") | (rows["protocol"] == "naming")])
-    browser.protocol.value = "menu"
-    browser.predictor.value = "base"
-    assert browser.protocol.value == "naming" and len(browser.rows()) == 7
-    browser.predictor.value = "tuned"
-    assert browser.protocol.value == "naming" and browser.pair_buttons
+    browser.filters.protocol.value = "menu"
+    browser.filters.predictor.value = "base"
+    assert browser.filters.protocol.value == "naming" and len(browser.filters.rows()) == 7
+    browser.filters.predictor.value = "tuned"
+    assert browser.filters.protocol.value == "naming" and browser.pair_buttons
 
 
 def test_a_mark_is_written_at_once_with_its_note(make):

@@ -43,15 +43,15 @@ def scores_html(scores: object, truth: object = None) -> str:
     return f"<table class=scores>{''.join(lines)}</table>"
 
 
-def answer_card(row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE) -> str:
-    """One question in full: photo, prompt, truth, answer, scores. `row` is a row of the predictions."""
+def answer_card(row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = "") -> str:
+    """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row` is a row of the predictions."""
     photo = photo_html(book.path(row.get("image_id")), side) if book else ""
     right = "right" if row.get("correct") is True or row.get("correct") == 1 else "wrong"
     prompt = "" if missing(row.get("prompt")) else f"<p class=prompt>{escape(str(row['prompt']).removeprefix('<image>').strip())}</p>"
     answer = f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
     facts = f"<p>{escape(words('truth'))}: <b>{escape(row['truth'])}</b><br>{answer}</p>"
     where = f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · {escape(row.get('id'))}</p>"
-    return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}</div></div>"
+    return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "data") -> str:

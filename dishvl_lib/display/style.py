@@ -26,6 +26,11 @@ CARD_CSS = """
 .dishvl .scores i{display:inline-block;height:9px;background:#9db4c8}.dishvl .scores .truth td:first-child{font-weight:bold}
 .dishvl .cell{display:flex;align-items:center;justify-content:center;gap:6px;color:#777}
 .dishvl .cell img,.dishvl .cell .nophoto{width:84px;height:84px;object-fit:cover;border-radius:3px}
+.dishvl .near{display:flex;gap:6px;font-size:12px;line-height:1.35}.dishvl .near span{width:76px;overflow-wrap:anywhere}
+.dishvl .near img,.dishvl .near .nophoto{width:76px;height:76px;min-width:0;min-height:0;object-fit:cover;border-radius:3px}
+.dishvl .sides{display:flex;gap:28px;flex-wrap:wrap}.dishvl .long{max-height:320px;overflow-y:auto}
+.dishvl-marks:focus{outline:2px solid #2c5f8a;outline-offset:2px}.dishvl-label{overflow:hidden;white-space:nowrap;text-align:center}
+.dishvl p.cell{margin:0;text-align:center}
 .dishvl .facts td{padding:1px 10px 1px 0;font-size:13px;text-align:left;vertical-align:top}.dishvl .facts td:first-child{color:#777;white-space:nowrap}
 .dishvl .facts .differs td:last-child{background:#f6e7c8}
 .dishvl .badge{background:#f6e7c8;border-radius:4px;padding:2px 8px;font-size:13px}

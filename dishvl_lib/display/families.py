@@ -1,0 +1,90 @@
+"""Confusions by cluster of look-alikes: what a cluster is called, and the matrix cluster x cluster, small however many dishes there are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import records
+from dishvl_lib.display.pairs import NO_ANSWER, NOT_A_DISH, ids_by_name, side_by_side
+from dishvl_lib.display.words import Words, shorten
+
+# Columns after the clusters: dishes that are in none, such as a site's own names; clusters that are not shown; answers that
+# are no dish's name; no answer.
+OTHERS, ELSEWHERE, NO_DISH, SILENT = 0, -1, -2, -3
+LAST = {OTHERS: "others", ELSEWHERE: "other clusters", NO_DISH: NOT_A_DISH, SILENT: NO_ANSWER}
+_NO_NAMES = {NOT_A_DISH: NO_DISH, NO_ANSWER: SILENT}
+
+
+class Families:
+    """The clusters of look-alikes by the names of their dishes.
+
+    clusters: dish_id, cluster, size as in clusters.csv, or None: then every dish is among the OTHERS. names: {dish_id: name}.
+    Raises `RecordError` for a missing column.
+    """
+
+    def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
+        rows = pd.DataFrame(columns=["dish_id", "cluster", "size"]) if clusters is None else clusters
+        records.require_columns(rows, ("dish_id", "cluster", "size"), "the clusters")
+        numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
+        self.number = {name: numbers[dish_id] for name, dish_id in ids_by_name(names).items() if dish_id in numbers}
+        self.dishes: dict[int, list[str]] = {}
+        for name, number in sorted(self.number.items()):
+            self.dishes.setdefault(number, []).append(name)
+
+    def of(self, answer: str) -> int:
+        """The cluster of a dish's name, or one of LAST."""
+        return _NO_NAMES[answer] if answer in _NO_NAMES else self.number.get(answer, OTHERS)
+
+    def label(self, cluster: int, words: Words, columns: int = 34) -> str:
+        """`3: 红烧鱼, 红烧鱼块 +4`: the number, the first dishes, how many more; a dish without look-alikes is its name alone."""
+        if cluster in LAST:
+            return words(LAST[cluster])
+        dishes = self.dishes[cluster]
+        more = f" +{len(dishes) - 2}" if len(dishes) > 2 else ""
+        return shorten(dishes[0], columns) if len(dishes) == 1 else f"{cluster}: {shorten(', '.join(dishes[:2]), columns - len(more) - 4)}{more}"
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Wrong answers by cluster of the truth (rows) and of the answer (columns, the rows first, then LAST where there are any).
+
+    counts: (rows, columns) answers; pairs: (rows, columns) pairs of dishes behind them. wrong: all wrong answers.
+    clusters: how many clusters have any, LAST not counted.
+    """
+
+    rows: list[int]
+    columns: list[int]
+    counts: np.ndarray
+    pairs: np.ndarray
+    wrong: int
+    clusters: int
+
+    def title(self, words: Words) -> str:
+        """What is shown of what: clusters, wrong answers."""
+        shown = f"{sum(row > 0 for row in self.rows)} {words('of')} {self.clusters} {words('clusters with confusions')}"
+        return f"{words('confusions by cluster')}: {shown}, {int(self.counts.sum())} {words('of')} {self.wrong} {words('wrong answers')}"
+
+
+def matrix(table: pd.DataFrame, families: Families, most: int = 30) -> Matrix:
+    """The `most` clusters with most wrong answers, given or received, those taken for each other side by side.
+
+    `table`: truth, answer, n; right answers among them do not count. Answers of dishes of a cluster that is not shown are
+    left out, and the title says how many are in; answers into one are the column ELSEWHERE.
+    """
+    wrong = table[table["truth"] != table["answer"]]
+    wrong = wrong.assign(row=wrong["truth"].map(families.of), column=wrong["answer"].map(families.of))
+    busy = wrong.groupby("row")["n"].sum().add(wrong.groupby("column")["n"].sum(), fill_value=0)
+    busy = busy[busy.index > 0].sort_values(ascending=False, kind="stable")
+    kept = busy.index[:most].tolist()
+    wrong.loc[(wrong["column"] > 0) & ~wrong["column"].isin(kept), "column"] = ELSEWHERE
+    rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))] + ([OTHERS] if OTHERS in set(wrong["row"]) else [])
+    columns = rows + [last for last in LAST if last not in rows and last in set(wrong["column"])]
+    counts, pairs = (_spread(wrong, rows, columns, how) for how in ("sum", "size"))
+    return Matrix(rows, columns, counts, pairs, int(wrong["n"].sum()), len(busy))
+
+
+def _spread(wrong: pd.DataFrame, rows: list[int], columns: list[int], how: str) -> np.ndarray:
+    spread = wrong.pivot_table(index="row", columns="column", values="n", aggfunc=how, fill_value=0)
+    return spread.reindex(index=rows, columns=columns, fill_value=0).to_numpy(int)
