@@ -16,9 +16,9 @@ LIGHT, DARK = (226, 236, 245), (60, 120, 170)
 def cluster_buttons(found: Matrix, families: Families, words: Words, pressed: Callable[[int, int], None]) -> widgets.GridBox:
     """Row labels, numbered columns and a button for every count; `pressed` gets (cluster of the truth, of the answer)."""
     labels = [families.label(column, words) for column in found.columns]
-    heads = [str(place + 1) if column > 0 else label for place, (column, label) in enumerate(zip(found.columns, labels, strict=True))]
+    heads = [str(column) if column > 0 else label for column, label in zip(found.columns, labels, strict=True)]
     cells = [_label(f"<b>{escape(head)}</b>", 1, place + 2, label) for place, (head, label) in enumerate(zip(heads, labels, strict=True))]
-    cells += [_label(f"<b>{place + 1}</b> {escape(labels[place])}", place + 2, 1, labels[place]) for place in range(len(found.rows))]
+    cells += [_label(escape(labels[place]), place + 2, 1, labels[place]) for place in range(len(found.rows))]
     top = max(found.counts.max(initial=0), 1)
     for row, column in zip(*np.nonzero(found.counts), strict=True):
         said = f"{labels[row]} → {labels[column]}: {found.counts[row, column]} {words('wrong answers')}, {found.pairs[row, column]} {words('pairs')}"

@@ -38,12 +38,12 @@ class Families:
         return _NO_NAMES[answer] if answer in _NO_NAMES else self.number.get(answer, OTHERS)
 
     def label(self, cluster: int, words: Words, columns: int = 34) -> str:
-        """`3: 红烧鱼, 红烧鱼块 +4`: the number, the first dishes, how many more; a dish without look-alikes is its name alone."""
+        """`3: 红烧鱼, 红烧鱼块 +4`: the number, the first dishes, how many more; or the word for one of LAST."""
         if cluster in LAST:
             return words(LAST[cluster])
         dishes = self.dishes[cluster]
         more = f" +{len(dishes) - 2}" if len(dishes) > 2 else ""
-        return shorten(dishes[0], columns) if len(dishes) == 1 else f"{cluster}: {shorten(', '.join(dishes[:2]), columns - len(more) - 4)}{more}"
+        return f"{cluster}: {shorten(', '.join(dishes[:2]), columns - len(more) - 4)}{more}"
 
 
 @dataclass(frozen=True)
