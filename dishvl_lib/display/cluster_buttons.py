@@ -41,4 +41,4 @@ def _label(html: str, row: int, column: int, tooltip: str) -> widgets.HTML:
 
 
 def _place(row: int, column: int) -> widgets.Layout:
-    return widgets.Layout(grid_row=str(row), grid_column=str(column), width="auto", margin="0", padding="0")
+    return widgets.Layout(grid_area=f"{row} / {column}", width="auto", margin="0", padding="0")

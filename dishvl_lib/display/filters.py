@@ -10,7 +10,8 @@ from dishvl_lib.display.families import LAST, Families
 from dishvl_lib.display.words import Words, shorten
 
 ALL = ""
-NARROW, WIDE = "260px", "380px"
+NARROW, WIDE = "260px", "400px"
+LABEL = {"description_width": "initial"}
 
 
 class Filters:
@@ -25,7 +26,9 @@ class Filters:
         self.cluster_of = questions["truth"].map(families.of)
         self.predictor = self._dropdown("predictor", [(str(name), name) for name in questions["predictor"].unique()])
         self.protocol = self._dropdown("protocol", self._protocols())
-        self.dish = widgets.Text(description=words("dish"), placeholder=words("part of a name"), continuous_update=False, layout=widgets.Layout(width=NARROW))
+        self.dish = widgets.Text(
+            description=words("dish"), placeholder=words("part of a name"), continuous_update=False, style=LABEL, layout=widgets.Layout(width=NARROW)
+        )
         self.site = self._dropdown("site", self._with_all((site, site) for site in sorted(set(questions["site"]) - {""})))
         self.cluster = self._dropdown("cluster", self._clusters(self.cluster_of), WIDE)
         self.answered = self._dropdown("answered cluster", self._clusters(questions["shown"].map(families.of)), WIDE)
@@ -81,8 +84,7 @@ class Filters:
         return [(self.words("all"), ALL), *((shorten(label, 44), value) for label, value in options)]
 
     def _dropdown(self, word: str, options: list[tuple[str, int | str]], width: str = NARROW) -> widgets.Dropdown:
-        style = {"description_width": "110px"} if width == WIDE else {}
-        return widgets.Dropdown(options=options, description=self.words(word), style=style, layout=widgets.Layout(width="auto", max_width=width))
+        return widgets.Dropdown(options=options, description=self.words(word), style=LABEL, layout=widgets.Layout(width="auto", max_width=width))
 
     def _other_predictor(self, _change: object) -> None:
         """Setting options alone would fall back to the first protocol."""

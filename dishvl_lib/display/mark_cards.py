@@ -27,7 +27,7 @@ class MarkCard:
             self.note,
             self.badge,
         ]
-        self.box = widgets.VBox(children, tabbable=True).add_class("dishvl-marks")
+        self.box = widgets.VBox(children).add_class("dishvl-marks")
 
     def refresh(self) -> None:
         """The badge anew: another card of the same photo may have been marked."""

@@ -5,6 +5,7 @@
 KEYS = """
 if (!window.dishvlKeys) {
   window.dishvlKeys = true;
+  const focus = (one) => { if (one.matches(".dishvl-marks")) one.tabIndex = -1; one.focus(); };
   const steps = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1};
   const press = (event) => {
     const at = document.activeElement, browser = at && at.closest(".dishvl-browser"), card = at && at.closest(".dishvl-marks");
@@ -14,11 +15,15 @@ if (!window.dishvlKeys) {
     const next = all[all.indexOf(at) + steps[event.key]];
     if (!mark && !(event.key in steps)) return;
     if (mark && !event.repeat) mark.click();
-    if (next) next.focus();
+    if (next) focus(next);
     event.preventDefault();
     event.stopImmediatePropagation();
   };
   window.addEventListener("keydown", press, true);
+  window.addEventListener("click", (event) => {
+    const card = event.target.closest(".dishvl-marks");
+    if (card && !event.target.closest("button, input")) focus(card);
+  }, true);
 }
 """.strip()
 

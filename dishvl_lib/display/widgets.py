@@ -30,6 +30,7 @@ from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, short
 
 COLUMNS = ("id", "predictor", "protocol", "image_id", "dish_id", "truth", "answer", "correct")
 PAGE = 6
+KEYS_HINT = "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too"
 STRANGERS, MOST_STRANGERS = "answers that are no dish's name", 2000
 
 
@@ -113,7 +114,7 @@ class ConfusionBrowser:
         every.on_click(lambda _: self.filters.clear())
         keys = widgets.Output()
         keys.append_display_data(Javascript(scripts.KEYS))
-        hint = html(f"<p class=faint>{escape(self.words('marks with the keyboard'))}</p>")
+        hint = html(f"<p class=faint>{escape(self.words(KEYS_HINT))}</p>")
         head = [html(f"<style>{CARD_CSS}</style>"), keys, self.filters.box, widgets.HBox([every, self.summary]), self.matrix]
         self.box = widgets.VBox([*head, self.grid, hint, self.detail, self.strangers]).add_class("dishvl-browser")
 
@@ -122,7 +123,7 @@ class ConfusionBrowser:
         if self.matrix.selected_index is None:
             return
         found = matrix(pairs.count(self.filters.rows()), self.families, MOST)
-        said = html(f"<p>{escape(found.title(self.words))}. {escape(self.words('click a count to see its pairs of dishes'))}</p>")
+        said = html(f"<p>{escape(found.title(self.words))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>")
         self.matrix.children[0].children = [said, cluster_buttons(found, self.families, self.words, self.filters.set_clusters)]
 
     def _summary(self, wrong: int, total: int, shown: int, found: int) -> str:
