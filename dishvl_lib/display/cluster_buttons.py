@@ -17,7 +17,7 @@ def cluster_buttons(found: Matrix, families: Families, words: Words, pressed: Ca
     """Row labels, numbered columns and a button for every count; `pressed` gets (cluster of the truth, of the answer)."""
     labels = [families.label(column, words) for column in found.columns]
     heads = [str(column) if column > 0 else label for column, label in zip(found.columns, labels, strict=True)]
-    cells = [_label(f"<b>{escape(head)}</b>", 1, place + 2, label) for place, (head, label) in enumerate(zip(heads, labels, strict=True))]
+    cells = [_label(f"<center><b>{escape(head)}</b></center>", 1, place + 2, label) for place, (head, label) in enumerate(zip(heads, labels, strict=True))]
     cells += [_label(escape(labels[place]), place + 2, 1, labels[place]) for place in range(len(found.rows))]
     top = max(found.counts.max(initial=0), 1)
     for row, column in zip(*np.nonzero(found.counts), strict=True):
@@ -26,6 +26,7 @@ def cluster_buttons(found: Matrix, families: Families, words: Words, pressed: Ca
         share = (found.counts[row, column] / top) ** 0.5
         button.style.button_color = "#" + "".join(f"{round(light + share * (dark - light)):02x}" for light, dark in zip(LIGHT, DARK, strict=True))
         button.style.text_color = "white" if share > 0.6 else "#222222"
+        button.layout.border = "2px solid #2c5f8a" if row == column else "0"
         if found.columns[column] == ELSEWHERE:
             button.disabled = True
         else:

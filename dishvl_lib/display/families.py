@@ -50,8 +50,8 @@ class Families:
 class Matrix:
     """Wrong answers by cluster of the truth (rows) and of the answer (columns, the rows first, then LAST where there are any).
 
-    counts: (rows, columns) answers; pairs: (rows, columns) pairs of dishes behind them. wrong: all wrong answers.
-    clusters: how many clusters have any, LAST not counted.
+    counts: (rows, columns) answers; pairs: (rows, columns) pairs of dishes behind them. wrong: all wrong answers, within: those
+    of them within a cluster. clusters: how many clusters have any, LAST not counted; skipped: how many of them come before.
     """
 
     rows: list[int]
@@ -59,30 +59,46 @@ class Matrix:
     counts: np.ndarray
     pairs: np.ndarray
     wrong: int
+    within: int
     clusters: int
+    skipped: int = 0
 
     def title(self, words: Words) -> str:
         """What is shown of what: clusters, wrong answers."""
-        shown = f"{sum(row > 0 for row in self.rows)} {words('of')} {self.clusters} {words('clusters with confusions')}"
+        here = sum(row > 0 for row in self.rows)
+        which = f"{self.skipped + 1}-{self.skipped + here}" if self.skipped else here
+        shown = f"{which} {words('of')} {self.clusters} {words('clusters with confusions')}"
         return f"{words('confusions by cluster')}: {shown}, {int(self.counts.sum())} {words('of')} {self.wrong} {words('wrong answers')}"
 
 
-def matrix(table: pd.DataFrame, families: Families, most: int = 30) -> Matrix:
-    """The `most` clusters with most wrong answers, given or received, those taken for each other side by side.
+def matrix(table: pd.DataFrame, families: Families, most: int = 30, skip: int = 0) -> Matrix:
+    """The `most` clusters with most wrong answers, given or received, after the first `skip`, those taken for each other side by side.
 
     `table`: truth, answer, n; right answers among them do not count. Answers of dishes of a cluster that is not shown are
     left out, and the title says how many are in; answers into one are the column ELSEWHERE.
     """
-    wrong = table[table["truth"] != table["answer"]]
-    wrong = wrong.assign(row=wrong["truth"].map(families.of), column=wrong["answer"].map(families.of))
-    busy = wrong.groupby("row")["n"].sum().add(wrong.groupby("column")["n"].sum(), fill_value=0)
-    busy = busy[busy.index > 0].sort_values(ascending=False, kind="stable")
-    kept = busy.index[:most].tolist()
+    wrong = by_cluster(table, families)
+    busy = _busy(wrong)
+    kept = busy[skip : skip + most]
+    within = int(wrong.loc[(wrong["row"] == wrong["column"]) & (wrong["row"] > 0), "n"].sum())
     wrong.loc[(wrong["column"] > 0) & ~wrong["column"].isin(kept), "column"] = ELSEWHERE
     rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))] + ([OTHERS] if OTHERS in set(wrong["row"]) else [])
-    columns = rows + [last for last in LAST if last not in rows and last in set(wrong["column"])]
+    shown = set(wrong.loc[wrong["row"].isin(rows), "column"])
+    columns = rows + [last for last in LAST if last not in rows and last in shown]
     counts, pairs = (_spread(wrong, rows, columns, how) for how in ("sum", "size"))
-    return Matrix(rows, columns, counts, pairs, int(wrong["n"].sum()), len(busy))
+    return Matrix(rows, columns, counts, pairs, int(wrong["n"].sum()), within, len(busy), skip)
+
+
+def by_cluster(table: pd.DataFrame, families: Families) -> pd.DataFrame:
+    """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as `column`."""
+    wrong = table[table["truth"] != table["answer"]]
+    return wrong.assign(row=wrong["truth"].map(families.of).astype(int), column=wrong["answer"].map(families.of).astype(int))
+
+
+def _busy(wrong: pd.DataFrame) -> list[int]:
+    """Clusters, those with most wrong answers first, LAST left out."""
+    busy = wrong.groupby("row")["n"].sum().add(wrong.groupby("column")["n"].sum(), fill_value=0)
+    return busy[busy.index > 0].sort_values(ascending=False, kind="stable").index.tolist()
 
 
 def _spread(wrong: pd.DataFrame, rows: list[int], columns: list[int], how: str) -> np.ndarray:

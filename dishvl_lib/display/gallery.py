@@ -60,6 +60,6 @@ def nearest_html(found: list[tuple[str, str, float]], truth: str, book: PhotoBoo
         return ""
     cells = []
     for image_id, name, cosine in found:
-        said = f"<b class={'right' if name == truth else 'wrong'} title='{escape(name)}'>{escape(shorten(name, 12))}</b>"
+        said = f"<b class={'right' if name == truth else 'wrong'} title='{escape(name)}'>{escape(shorten(name, 20))}</b>"
         cells.append(f"<span>{photo_html(book.path(image_id), SIDE)}<br>{said}<br>{cosine:.3f}</span>")
     return f"<p class=faint>{escape(words('nearest registered photos'))}</p><div class=near>{''.join(cells)}</div>"

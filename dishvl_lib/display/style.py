@@ -35,7 +35,7 @@ CARD_CSS = """
 .dishvl .near{display:flex;gap:6px;font-size:12px;line-height:1.35}.dishvl .near span{width:76px;overflow-wrap:anywhere}
 .dishvl .near img,.dishvl .near .nophoto{width:76px;height:76px;min-width:0;min-height:0;object-fit:cover;border-radius:3px}
 .dishvl .sides{display:flex;gap:28px;flex-wrap:wrap}.dishvl .long{max-height:320px;overflow-y:auto}
-.dishvl-marks:focus{outline:2px solid #2c5f8a;outline-offset:2px}.dishvl-label{overflow:hidden;white-space:nowrap;text-align:center}
+.dishvl-marks:focus{outline:2px solid #2c5f8a;outline-offset:-2px}.dishvl-label{overflow:hidden;white-space:nowrap}
 .dishvl p.cell{margin:0;text-align:center}
 .dishvl .facts td{padding:1px 10px 1px 0;font-size:13px;text-align:left;vertical-align:top}.dishvl .facts td:first-child{color:#777;white-space:nowrap}
 .dishvl .facts .differs td:last-child{background:#f6e7c8}

@@ -107,7 +107,7 @@ class ConfusionBrowser:
 
     def _build(self) -> None:
         self.summary, self.strangers, self.detail = html(), html(), widgets.VBox([])
-        self.grid = widgets.GridBox([], layout=_grid("repeat(auto-fill, minmax(230px, 1fr))")).add_class("dishvl-pairs")
+        self.grid = widgets.GridBox([], layout=_grid("repeat(auto-fill, minmax(230px, 1fr))", "12px 0 0")).add_class("dishvl-pairs")
         self.matrix = widgets.Accordion([widgets.VBox([])], titles=(self.words("confusions by cluster"),), selected_index=None)
         self.matrix.observe(lambda _: self._draw_matrix(), "selected_index")
         every = widgets.Button(description=self.words("show all"), layout=widgets.Layout(width="auto"))
@@ -115,16 +115,27 @@ class ConfusionBrowser:
         keys = widgets.Output()
         keys.append_display_data(Javascript(scripts.KEYS))
         hint = html(f"<p class=faint>{escape(self.words(KEYS_HINT))}</p>")
-        head = [html(f"<style>{CARD_CSS}</style>"), keys, self.filters.box, widgets.HBox([every, self.summary]), self.matrix]
+        head = [
+            html(f"<style>{CARD_CSS}</style>"),
+            keys,
+            self.filters.box,
+            widgets.HBox([every, self.summary], layout=widgets.Layout(align_items="center")),
+            self.matrix,
+        ]
         self.box = widgets.VBox([*head, self.grid, hint, self.detail, self.strangers]).add_class("dishvl-browser")
 
-    def _draw_matrix(self) -> None:
-        """Only while it is open: it holds hundreds of widgets. It shows all clusters of the answer, whatever is chosen."""
+    def _draw_matrix(self, skip: int = 0) -> None:
+        """MOST clusters after the first `skip`, and only while it is open: it holds hundreds of widgets. It shows all clusters
+        of the answer, whatever is chosen."""
+        self.skip = skip
         if self.matrix.selected_index is None:
             return
-        found = matrix(pairs.count(self.filters.rows()), self.families, MOST)
+        found = matrix(pairs.count(self.filters.rows()), self.families, MOST, self.skip)
         said = html(f"<p>{escape(found.title(self.words))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>")
-        self.matrix.children[0].children = [said, cluster_buttons(found, self.families, self.words, self.filters.set_clusters)]
+        following = widgets.Button(description=self.words("next clusters"), layout=widgets.Layout(width="auto"))
+        following.on_click(lambda _: self._draw_matrix(self.skip + MOST if self.skip + MOST < found.clusters else 0))
+        buttons = cluster_buttons(found, self.families, self.words, self.filters.set_clusters)
+        self.matrix.children[0].children = [said, buttons, *[following] * (found.clusters > MOST)]
 
     def _summary(self, wrong: int, total: int, shown: int, found: int) -> str:
         words = self.words
@@ -177,5 +188,5 @@ class ConfusionBrowser:
         return [button]
 
 
-def _grid(columns: str) -> widgets.Layout:
-    return widgets.Layout(grid_template_columns=columns, grid_gap="10px", width="100%")
+def _grid(columns: str, margin: str = "0") -> widgets.Layout:
+    return widgets.Layout(grid_template_columns=columns, grid_gap="10px", width="100%", margin=margin)

@@ -35,9 +35,10 @@ _ENGLISH_CHINESE = {
     "best small net against the tuned model": "最好的小网络与调优模型", "accuracy by group": "分组准确率", "names that sites were given": "外部站点的命名",
     "base model": "基座模型", "trained": "训练的部分", "on": "训练数据", "how": "训练方式", "best": "所选检查点", "photo size": "照片大小",
     "true name": "真实名称", "measure": "指标", "value": "数值", "rival": "对手", "kind": "分组方式", "endpoint": "在线模型", "online models": "在线模型", "shared": "重名", "menu choice": "菜单选择",
-    "site": "拍摄地点", "other clusters": "其他组", "cluster": "相似菜组", "answered cluster": "被答成的组", "all": "全部", "part of a name": "菜名的一部分", "confusions by cluster": "按相似菜组的混淆",
+    "site": "拍摄地点", "all clusters": "全部组", "of the wrong answers": "（占错误回答）", "next clusters": "下一批组", "other clusters": "其他组",
+    "cluster": "相似菜组", "answered cluster": "被答成的组", "all": "全部", "part of a name": "菜名的一部分", "confusions by cluster": "按相似菜组的混淆",
     "clusters with confusions": "个有混淆的组", "wrong answers": "个错误回答", "nearest registered photos": "最相近的训练照片", "cluster of the answer": "回答所在的组",
-    "cluster of the truth": "真实菜所在的组", "within the cluster": "组内", "filters": "筛选", "listed": "已列出", "more": "更多", "show all": "取消筛选",
+    "cluster of the truth": "真实菜所在的组", "within the cluster": "组内", "listed": "已列出", "more": "更多", "show all": "取消筛选",
     "click a count to see its pairs of dishes": "点选数字查看其中的菜品对", "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too": "按 1、2、3 标记所在卡片，方向键移动，Tab 与回车亦可",
     "of other-dish pairs are closer than the median same-dish pair": "的异菜照片对比同菜照片对的中位数更相似",
 }  # fmt: skip
