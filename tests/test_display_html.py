@@ -128,6 +128,16 @@ def test_the_matrix_counts_by_cluster_and_its_buttons_name_both(full):
     assert counts == {("1", "1"), ("1", "2"), ("2", str(families.NO_DISH)), ("0", str(families.SILENT))}
 
 
+def test_over_most_clusters_all_of_them_are_in_a_picture_below(tmp_path, monkeypatch):
+    def pictures():
+        page = html.report(tmp_path / "r.html", title="t", predictions=questions(), names=NAMES, clusters=CLUSTERS).read_text("utf-8")
+        return len([attrs for attrs in Elements(page).named("img") if attrs["src"].startswith("data:image/png")]), "1 of 2 clusters" in page
+
+    assert pictures() == (0, False)
+    monkeypatch.setattr(report_pairs, "MOST_CLUSTERS", 1)
+    assert pictures() == (1, True)
+
+
 def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch):
     photos, names = catalog(tmp_path), NAMES | {f"x{number}": f"菜{number}" for number in range(60)}
     many = pd.concat([predictions().iloc[:1].assign(id=f"q{number}", answer=f"菜{number}") for number in range(60)])

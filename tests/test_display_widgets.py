@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 
-from dishvl_lib.core import records
+from dishvl_lib.annotation import left_out
+from dishvl_lib.core import paths, records, stages
 from dishvl_lib.display import families, pairs
 from dishvl_lib.display import widgets as module
 from dishvl_lib.display.decisions import COLUMNS, DecisionFile
@@ -192,6 +193,20 @@ def test_marks_are_there_again_and_the_last_one_counts(make):
     again.select("红烧鱼", "红烧鱼块")
     assert "确属混淆" in again.cards["naming-0"].badge.value
     assert [row["decision"] for row in read(make.file)] == ["label wrong", "real confusion"]
+
+
+def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(make, tmp_path, monkeypatch):
+    browser = make()
+    for pair, question, decision in ((("红烧鱼", "红烧鱼块"), "naming-0", "label wrong"), (("红烧鱼", "红烧鱼块"), "naming-1", "real confusion"),
+                                     (("红烧鱼块", EVIL), "naming-3", "photo bad")):  # fmt: skip
+        browser.select(*pair)
+        browser.mark(question, decision)
+    photos = catalog(tmp_path)
+    kept, out = left_out.without_decided(photos, make.file)
+    assert dict(zip(out["path"], out["reason"], strict=True)) == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"} and len(kept) == len(photos) - 2
+    monkeypatch.setattr(paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv")
+    for stage in ("01_annotation", "03_dataset"):
+        assert stages.inputs_of(stage, {"run_name": "r"}, {}) == {"decisions/photos.csv": records.sha256_file(make.file)}
 
 
 def test_wrong_marks_write_nothing(make):

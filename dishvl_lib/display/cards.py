@@ -2,8 +2,11 @@
 
 import base64
 import html
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from dishvl_lib.core import images
 from dishvl_lib.display.sheet import PhotoBook, thumbnail
@@ -24,6 +27,17 @@ def photo_html(path: Path | None, side: int = THUMBNAIL) -> str:
         return f'<img alt="" src="data:image/jpeg;base64,{data}">'
     except images.ImageError as error:
         return f'<span class="nophoto">{escape(error.reason)}</span>'
+
+
+def picture_source(figure: Figure | str | Path) -> str:
+    """A drawn figure or a PNG or JPEG file as the `src` of an <img>."""
+    buffer = io.BytesIO()
+    if isinstance(figure, Figure):
+        figure.savefig(buffer, format="png", dpi=100)
+    else:
+        buffer.write(Path(figure).read_bytes())
+    kind = "jpeg" if buffer.getvalue()[:2] == b"\xff\xd8" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
 
 
 def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: int = 3) -> str:

@@ -42,6 +42,14 @@ def cluster_matrix(
     return figure
 
 
+@drawn
+def cluster_dots(confusions: pd.DataFrame, families: Families, found: Matrix, *, language: str = "en") -> Picture:
+    """A dot for every count of all clusters, by their numbers, as `cluster_matrix` shows beside the busiest ones."""
+    words, figure = Words(language if fonts.find_chinese_font() else "en"), Picture(figsize=(7, 7), layout="constrained")
+    _dots(figure.add_subplot(), by_cluster(confusions, families), found, words)
+    return figure
+
+
 def _nothing(questions: int, words: Words) -> Picture:
     sheet = Sheet(7, 1)
     sheet.text(3.5, 0.5, f"{words('no confusions among')} {questions} {words('questions')}", size=12, ha="center", va="center", color=FAINT)

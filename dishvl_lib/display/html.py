@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -85,17 +84,7 @@ def _facts(facts: Mapping[str, object], words: Words) -> str:
 
 
 def _figures(figures: Mapping[str, Figure | str | Path], words: Words) -> list[str]:
-    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{_picture(figure)}">') for heading, figure in figures.items()]
-
-
-def _picture(figure: Figure | str | Path) -> str:
-    buffer = io.BytesIO()
-    if isinstance(figure, Figure):
-        figure.savefig(buffer, format="png", dpi=100)
-    else:
-        buffer.write(Path(figure).read_bytes())
-    kind = "jpeg" if buffer.getvalue()[:2] == b"\xff\xd8" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{cards.picture_source(figure)}">') for heading, figure in figures.items()]
 
 
 def _confusions(predictions: pd.DataFrame | None, main: tuple[str, str], clusters: pd.DataFrame | None, similar: pd.DataFrame | None,

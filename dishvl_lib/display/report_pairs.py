@@ -11,6 +11,7 @@ import pandas as pd
 
 from dishvl_lib.display import cards, pairs
 from dishvl_lib.display.cards import escape, photo_html, strip_html
+from dishvl_lib.display.cluster_matrix import cluster_dots
 from dishvl_lib.display.families import ELSEWHERE, LAST, Families, matrix
 from dishvl_lib.display.listing import listed
 from dishvl_lib.display.sheet import PhotoBook
@@ -34,7 +35,8 @@ class PairsPage:
         self.ids, self.ranks = pairs.ids_by_name(names), pairs.ranks(similar, names)
         self.questions, self.main, (self.table, self.found) = questions, main, listed(questions, main)
         own = (questions["predictor"] == main[0]) & (questions["protocol"] == main[1])
-        self.matrix, self.asked = matrix(pairs.count(questions[own]), families, MOST_CLUSTERS), int(own.sum())
+        self.own, self.asked = pairs.count(questions[own]), int(own.sum())
+        self.matrix = matrix(self.own, families, MOST_CLUSTERS)
         self.numbers = {key: _numbered(questions[key]) for key in ("predictor", "protocol", "site")}
 
     def html(self) -> str:
@@ -105,7 +107,12 @@ class PairsPage:
         head = "".join(f'<th title="{escape(label)}">{escape(text)}</th>' for text, label in zip(heads, labels, strict=True))
         body = "".join(f"<tr><th>{escape(labels[place])}</th>{self._counts(place)}</tr>" for place in range(len(found.rows)))
         said = f"<p class=faint>{escape(' · '.join(self.main))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>"
-        return cards.section(found.title(self.words), f"{said}<div class=scroll><table class=matrix><tr><th></th>{head}</tr>{body}</table></div>")
+        table = f"{said}<div class=scroll><table class=matrix><tr><th></th>{head}</tr>{body}</table></div>"
+        return cards.section(found.title(self.words), table + (self._all_clusters() if found.clusters > MOST_CLUSTERS else ""))
+
+    def _all_clusters(self) -> str:
+        dots = cluster_dots(self.own, self.families, self.matrix, language=self.words.language)
+        return f'<img class=figure alt="" src="{cards.picture_source(dots)}">'
 
     def _counts(self, place: int) -> str:
         cells, top = [], self.matrix.counts.max()
