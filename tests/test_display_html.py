@@ -149,6 +149,14 @@ def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch
     assert body.count("data:image/jpeg") == 2 * 3 + 3
 
 
+def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(monkeypatch):
+    monkeypatch.setattr(listing, "MOST_ROWS", 4 + 3)
+    table, found = listing.listed(pairs.countable(predictions(), NAMES), ("tuned", "naming"))
+    others = table[~table["main"]]
+    assert (len(table), found, table["main"].sum()) == (7, 16, 4)
+    assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3 and others["n"].tolist() == [2, 2, 2]
+
+
 def test_no_confusion_is_said_with_its_n(tmp_path):
     right = predictions().query("correct and predictor == 'tuned' and protocol == 'naming'")
     assert f"没有混淆，共 {len(right)} 题" in html.report(tmp_path / "r.html", title="t", predictions=right, names=NAMES, language="zh").read_text("utf-8")

@@ -71,7 +71,8 @@ def report(
         *_figures(figures or {}, words),
     ]
     parts += [frame_html(heading, rows, words) for heading, rows in (tables or {}).items()]
-    parts += [_confusions(predictions, (predictor, protocol), clusters, similar, names or {}, book, top, words), _not_dishes(not_dishes, words)]
+    parts += [_confusions(predictions, (predictor, protocol), clusters, similar, names or {}, book, top, words)]
+    parts.append(_not_dishes(not_dishes, f"{predictor} · {protocol}", words))
     parts += _answers(predictions, predictor, book, words)
     parts += [_mapping(words("costs"), costs), _mapping(words("parameters"), parameters), _command(command, words)]
     records.write_text(path, page(title, "".join(parts), words, FILTERS))
@@ -94,7 +95,7 @@ def _confusions(predictions: pd.DataFrame | None, main: tuple[str, str], cluster
     return PairsPage(pairs.countable(predictions, names), main, names, Families(clusters, names), similar, book, words, top).html()
 
 
-def _not_dishes(table: pd.DataFrame | None, words: Words) -> str:
+def _not_dishes(table: pd.DataFrame | None, whose: str, words: Words) -> str:
     if table is None:
         return ""
     heads = [words(head) for head in ("truth", "answer", "count", "the truth but for punctuation")]
@@ -103,7 +104,7 @@ def _not_dishes(table: pd.DataFrame | None, words: Words) -> str:
     shown = f": {len(rows)} {words('of')} {len(table)}" if len(rows) < len(table) else ""
     return cards.section(
         words("answers that are no dish's name") + shown,
-        f"<details open><summary>{len(table)}</summary><div class=long>{body}</div></details>" if rows else body,
+        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div class=long>{body}</div></details>" if rows else body,
     )
 
 

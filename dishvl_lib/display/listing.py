@@ -8,7 +8,9 @@ GROUP, PAIR = ["predictor", "protocol"], ["predictor", "protocol", "truth", "sho
 
 
 def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame, int]:
-    """(pairs to list, all pairs there are): those of `main` (predictor, protocol) first, each group's most frequent ones first.
+    """(pairs to list, all pairs there are): those of `main` (predictor, protocol) first, then the others' by their places.
+
+    The most frequent pairs of each group come first, and what there is no room for is the end of every group but `main`.
 
     questions: of `pairs.countable`. Columns: predictor, protocol, truth, shown, n, n_truth, image_ids (up to EXAMPLES of
     the pair), sites ([[site, n, n_truth]] where the pair occurs), main (bool), place (in its group, from 0).
@@ -18,7 +20,8 @@ def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame
     table["main"] = (table["predictor"] == main[0]) & (table["protocol"] == main[1])
     table = table.sort_values(["main", "n"], ascending=False, kind="stable")
     table["place"] = table.groupby(GROUP).cumcount()
-    kept = table[table["place"] < table["main"].map({True: MOST_MAIN, False: MOST_OTHERS})].head(MOST_ROWS)
+    kept = table[table["place"] < table["main"].map({True: MOST_MAIN, False: MOST_OTHERS})]
+    kept = kept.sort_values(["main", "place"], ascending=[False, True], kind="stable").head(MOST_ROWS)
     behind = wrong.merge(kept[PAIR], on=PAIR)
     kept = kept.merge(_examples(behind), on=PAIR).merge(_totals(questions, []), on=PAIR[:3])
     return kept.merge(_by_site(behind, questions), on=PAIR), len(table)

@@ -90,7 +90,7 @@ class PairsPage:
         made += [self._select(key, word, [(number, self.families.label(number, self.words)) for number in numbers if number != ELSEWHERE], True)
                  for key, word, numbers in (("cluster", "cluster", clusters), ("answered", "answered cluster", answered))]  # fmt: skip
         dish = f'<label>{escape(self.words("dish"))} <input id=dish type=search placeholder="{escape(self.words("part of a name"))}"></label>'
-        return f"<div class=filters>{''.join(made)}{dish}<button id=clear>{escape(self.words('show all'))}</button> <span id=state></span></div>"
+        return f"<div class=filters hidden>{''.join(made)}{dish}<button id=clear>{escape(self.words('show all'))}</button> <span id=state></span></div>"
 
     def _select(self, key: str, word: str, options: Iterable[tuple[int, str]], with_all: bool) -> str:
         first = f"<option value=''>{escape(self.words('all'))}</option>" if with_all else ""

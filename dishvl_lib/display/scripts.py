@@ -64,6 +64,7 @@ if (box) {
     choose({...opened, ...none, cluster: button.dataset.cluster, answered: button.dataset.answered});
     box.scrollIntoView({behavior: "smooth"});
   }));
+  box.querySelector(".filters").hidden = false;
   choose(opened);
 }
 """.strip()

@@ -12,7 +12,7 @@ table.data td,table.data th,table.pairs td,table.pairs th{{padding:5px 12px 5px 
 th{{color:#777;font-weight:normal;font-size:13px}}table.data td{{white-space:nowrap}}
 .figure{{max-width:100%}}.cards{{display:grid;grid-template-columns:repeat(auto-fill,minmax(320px,1fr));gap:14px}}
 .filters{{display:flex;flex-wrap:wrap;gap:8px 14px;align-items:center;margin:8px 0;color:#777;font-size:13px}}
-.filters select,.filters input{{font:inherit;max-width:240px}}.matrix button:disabled{{cursor:default}}
+.filters[hidden]{{display:none}}.filters select,.filters input{{font:inherit;max-width:240px}}.matrix button:disabled{{cursor:default}}
 .matrix{{border-collapse:separate;border-spacing:2px}}.matrix th{{text-align:left;white-space:nowrap;font-size:12px;padding-right:6px}}
 .matrix td{{background:#f6f8fa;min-width:27px;height:26px;padding:0;text-align:center}}.matrix .own{{outline:1px solid #9db4c8}}
 .matrix button{{width:100%;height:26px;border:0;padding:0;color:#222;font:12px/1 inherit;cursor:pointer}}
