@@ -24,7 +24,7 @@ CARD_CSS = """
 .dishvl .strip img,.dishvl .strip .nophoto{width:110px;height:110px;object-fit:cover;border-radius:3px;box-sizing:border-box}
 .dishvl .strip .asked img{border:3px solid #b3362b}
 .dishvl .nophoto{display:inline-flex;align-items:center;justify-content:center;min-width:84px;min-height:84px;background:#eee;color:#777;font-size:12px}
-.dishvl .card{border:1px solid #e2e2e2;border-radius:6px;padding:12px;line-height:1.5}
+.dishvl .card{box-sizing:border-box;border:1px solid #e2e2e2;border-radius:6px;padding:12px;line-height:1.5}
 .dishvl .card>img{width:100%;max-height:230px;object-fit:contain;background:#f5f5f5}
 .dishvl .card p{margin:6px 0}.dishvl .prompt{background:#f2f5f8;padding:6px 8px;border-radius:4px;font-size:13px;overflow-wrap:anywhere}
 .dishvl .faint{color:#777;font-size:12px;overflow-wrap:anywhere}.dishvl .right{color:#2f7d4f}.dishvl .wrong{color:#b3362b}
