@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
-from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
+from display_toys import EVIL, NAMES, SIMILAR, catalog
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -84,8 +84,6 @@ def test_names_with_formulas_and_markup_are_drawn_as_they_are(tmp_path):
     figure = figures.confusion_grid(pairs, catalog(tmp_path), NAMES, tmp_path)
     assert NAMES["d4"] in said(figure) and EVIL in said(figure)
     png(figure)
-    matrix = predictions().query("predictor == 'tuned' and protocol == 'naming'")
-    png(figures.confusion_matrix(matrix))
 
 
 def test_look_alikes_stand_beside_their_dish_with_scores(tmp_path):
@@ -131,30 +129,6 @@ def test_curves_draw_what_the_log_has():
     assert figure.axes[0].get_yscale() == "log"
     png(figure)
     png(figures.loss_curves([{"step": 1}]))
-
-
-def test_the_matrix_holds_shares_and_keeps_dishes_taken_for_each_other_together():
-    rows = pd.DataFrame({"truth": list("aaaabbcc"), "answer": [*"aacc", "b", None, "c", "c"]})
-    figure = figures.confusion_matrix(rows)
-    axes = figure.axes[0]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert abs(names.index("a") - names.index("c")) == 1
-    shares = np.asarray(axes.images[0].get_array())
-    assert shares.shape == (3, 4) and shares.sum(axis=1).tolist() == [1, 1, 1]
-    assert shares[names.index("a"), names.index("c")] == 0.5 and shares[names.index("b"), 3] == 0.5
-
-
-def test_the_matrix_is_limited_and_says_so():
-    rows = pd.DataFrame({"truth": list("abcd"), "answer": list("bacd")})
-    figure = figures.confusion_matrix(rows, max_dishes=2)
-    assert "2 of 4 dishes, 4 questions" in figure.axes[0].get_title(loc="left")
-
-
-def test_the_matrix_refuses_a_mixture():
-    with pytest.raises(ValueError, match="one predictor"):
-        figures.confusion_matrix(predictions())
-    with pytest.raises(ValueError, match="no predictions"):
-        figures.confusion_matrix(predictions().iloc[:0])
 
 
 def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsys, without_font):

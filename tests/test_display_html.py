@@ -1,15 +1,18 @@
 """The report is one page that asks the network for nothing and executes nothing that came from data."""
 
 import base64
+import hashlib
 import io
+import json
 from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from display_toys import EVIL, NAMES, catalog, predictions
+from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 from PIL import Image
 
-from dishvl_lib.display import figures, html
+from dishvl_lib.display import families, figures, html, listing, pairs, report_pairs
+from dishvl_lib.display.scripts import FILTERS
 from dishvl_lib.display.words import _ENGLISH_CHINESE, Words, missing, shorten
 
 
@@ -36,10 +39,12 @@ TABLE = pd.DataFrame({
     "ci_high": [0.98, 0.4], "accuracy_normalised": [0.9, float("nan")], "chance": [0.05, 0.05], "majority": [0.2, 0.2], "menu_size": [20.0, 19.5],
     "off_menu": [0.0, 0.0], "no_answer": [0, 1], "n_dishes": [4, 4], "macro_accuracy": [0.9, 0.1], "macro_ci_low": [0.8, 0.0], "macro_ci_high": [1.0, 0.2],
 })  # fmt: skip
-PAIRS = pd.DataFrame({
-    "truth": ["红烧鱼", EVIL], "answer": [EVIL, "not a dish"], "n": [2, 1], "n_truth": [3, 2], "share": [2 / 3, 0.5],
-    "look_alike_rank": pd.array([1, None], dtype="Int64"), "truth_id": ["d1", "d3"], "answer_id": ["d3", ""], "image_ids": [["d1-0"], ["d3-0"]],
-})  # fmt: skip
+CLUSTERS = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]})
+
+
+def questions():
+    """predictions() with the photos' sites: the first photo of each dish is from north, the others from south."""
+    return predictions().assign(site=lambda rows: rows["image_id"].map(lambda image_id: "north" if image_id.endswith("0") else f"south {EVIL}"))
 
 
 @pytest.fixture
@@ -50,7 +55,7 @@ def full(tmp_path):
     )
     path = html.report(
         tmp_path / "report.html", title=f"report {EVIL}", table=TABLE, comparison=compared, figures={"bars": figures.accuracy_bars(TABLE)},
-        confusions=PAIRS, not_dishes=raw, predictions=predictions(), photos=catalog(tmp_path), names=NAMES, image_root=tmp_path,
+        not_dishes=raw, predictions=questions(), clusters=CLUSTERS, similar=SIMILAR, photos=catalog(tmp_path), names=NAMES, image_root=tmp_path,
         notes=[f"names from folders, no annotator {EVIL}"], costs={"usd": 0.0}, parameters={"run_name": EVIL, "seed": 0},
         command=f"dishvl run demo --set run_name='{EVIL}'",
     )  # fmt: skip
@@ -59,7 +64,7 @@ def full(tmp_path):
 
 def test_nothing_from_data_becomes_markup(full):
     page = Elements(full)
-    assert not page.named("script")
+    assert full.count("<script>") == 1 and full.split("<script>")[1].startswith(FILTERS)
     assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert all(attrs["src"].startswith("data:image/") for attrs in page.named("img"))
     assert EVIL in "".join(page.words)
@@ -67,9 +72,10 @@ def test_nothing_from_data_becomes_markup(full):
 
 def test_the_page_asks_for_nothing_outside(full):
     page = Elements(full)
-    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object", "base", "form", "script"})
+    assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object", "base", "form"})
     assert "http:" not in full and "https:" not in full and "@import" not in full and "url(" not in full
-    assert any("default-src 'none'" in attrs.get("content", "") for attrs in page.named("meta"))
+    digest = base64.b64encode(hashlib.sha256(FILTERS.encode()).digest()).decode()
+    assert any(attrs.get("content", "").endswith(f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'") for attrs in page.named("meta"))
 
 
 def test_every_part_is_there(full):
@@ -98,9 +104,62 @@ def test_parts_without_data_are_left_out(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["empty.html"]
 
 
+def rows_of(page):
+    return [attrs for attrs in Elements(page).named("tr") if "data-n" in attrs]
+
+
+def test_every_predictors_pairs_are_listed_and_the_page_opens_on_its_own(full):
+    rows = rows_of(full)
+    assert len(rows) == 4 * len(pairs.count(pairs.countable(predictions(), NAMES).query("predictor == 'tuned' and protocol == 'naming'")))
+    shown = [row for row in rows if "hidden" not in row]
+    assert {(row["data-predictor"], row["data-protocol"]) for row in shown} == {("0", "0")} and [row["data-n"] for row in shown] == ["2", "1", "1", "1"]
+
+
+def test_a_pair_carries_its_counts_by_site_its_clusters_and_its_rank(full):
+    first = rows_of(full)[0]
+    assert (first["data-of"], first["data-cluster"], first["data-answered"]) == ("3", "1", "1")
+    assert json.loads(first["data-sites"]) == [[0, 1, 1], [1, 1, 2]]
+    assert "<td>2 / 3</td><td>66.7%</td><td>1</td>" in full and "<td>not a look-alike</td>" in full
+
+
+def test_the_matrix_counts_by_cluster_and_its_buttons_name_both(full):
+    assert "confusions by cluster: 2 of 2 clusters with confusions, 5 of 5 wrong answers" in full
+    counts = {(attrs["data-cluster"], attrs["data-answered"]) for attrs in Elements(full).named("button") if "data-cluster" in attrs}
+    assert counts == {("1", "1"), ("1", "2"), ("2", str(families.NO_DISH)), ("0", str(families.SILENT))}
+
+
+def test_over_most_clusters_all_of_them_are_in_a_picture_below(tmp_path, monkeypatch):
+    def pictures():
+        page = html.report(tmp_path / "r.html", title="t", predictions=questions(), names=NAMES, clusters=CLUSTERS).read_text("utf-8")
+        return len([attrs for attrs in Elements(page).named("img") if attrs["src"].startswith("data:image/png")]), "1 of 2 clusters" in page
+
+    assert pictures() == (0, False)
+    monkeypatch.setattr(report_pairs, "MOST_CLUSTERS", 1)
+    assert pictures() == (1, True)
+
+
+def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch):
+    photos, names = catalog(tmp_path), NAMES | {f"x{number}": f"菜{number}" for number in range(60)}
+    many = pd.concat([predictions().iloc[:1].assign(id=f"q{number}", answer=f"菜{number}") for number in range(60)])
+    monkeypatch.setattr(listing, "MOST_MAIN", 50)
+    monkeypatch.setattr(report_pairs, "MOST_PHOTOS", 6)
+    page = html.report(tmp_path / "r.html", title="t", predictions=many, photos=photos, names=names, image_root=tmp_path, top=2).read_text("utf-8")
+    assert len(rows_of(page)) == 50 and "50 of 60 listed" in page
+    body = page.split("<tbody>")[1].split("</tbody>")[0]
+    assert body.count("data:image/jpeg") == 2 * 3 + 3
+
+
+def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(monkeypatch):
+    monkeypatch.setattr(listing, "MOST_ROWS", 4 + 3)
+    table, found = listing.listed(pairs.countable(predictions(), NAMES), ("tuned", "naming"))
+    others = table[~table["main"]]
+    assert (len(table), found, table["main"].sum()) == (7, 16, 4)
+    assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3 and others["n"].tolist() == [2, 2, 2]
+
+
 def test_no_confusion_is_said_with_its_n(tmp_path):
-    right = PAIRS.head(1).assign(answer="红烧鱼", n=7)
-    assert "没有混淆，共 7 题" in html.report(tmp_path / "r.html", title="t", confusions=right, language="zh").read_text("utf-8")
+    right = predictions().query("correct and predictor == 'tuned' and protocol == 'naming'")
+    assert f"没有混淆，共 {len(right)} 题" in html.report(tmp_path / "r.html", title="t", predictions=right, names=NAMES, language="zh").read_text("utf-8")
 
 
 def test_a_picture_file_is_put_inside(tmp_path):
@@ -112,7 +171,7 @@ def test_a_picture_file_is_put_inside(tmp_path):
 def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
     photos = catalog(tmp_path)
     (tmp_path / "d1/0.png").unlink()
-    page = html.report(tmp_path / "r.html", title="t", confusions=PAIRS, photos=photos, names=NAMES, image_root=tmp_path).read_text("utf-8")
+    page = html.report(tmp_path / "r.html", title="t", predictions=predictions(), photos=photos, names=NAMES, image_root=tmp_path).read_text("utf-8")
     assert "nophoto>missing" in page.replace('"', "")
 
 

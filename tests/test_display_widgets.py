@@ -4,15 +4,20 @@ import csv
 import os
 
 import ipywidgets
+import numpy as np
 import pandas as pd
 import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 
-from dishvl_lib.core import records
-from dishvl_lib.display import pairs
+from dishvl_lib.annotation import left_out
+from dishvl_lib.core import paths, records, stages
+from dishvl_lib.display import families, pairs
+from dishvl_lib.display import widgets as module
 from dishvl_lib.display.decisions import COLUMNS, DecisionFile
 from dishvl_lib.display.widgets import ConfusionBrowser
 from dishvl_lib.evaluation import confusion
+
+CLUSTERS = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]})
 
 
 @pytest.fixture
@@ -21,6 +26,7 @@ def make(tmp_path):
     file = tmp_path / "decisions" / "photos.csv"
 
     def browser(**changes):
+        changes = {"clusters": CLUSTERS, **changes}
         return ConfusionBrowser(changes.pop("predictions", predictions()), photos, NAMES, tmp_path, SIMILAR, file, **changes)
 
     browser.file = file
@@ -49,7 +55,7 @@ def test_it_opens_on_the_first_predictor_with_its_most_confused_pair_first(make)
 
 def test_a_click_on_a_pair_shows_its_questions_in_full(make):
     browser = make()
-    browser.protocol.value = "menu"
+    browser.filters.protocol.value = "menu"
     browser.pair_buttons["红烧鱼", "红烧鱼块"].click()
     assert list(browser.cards) == ["menu-0", "menu-1"]
     page = html_of(browser.show())
@@ -60,21 +66,99 @@ def test_a_click_on_a_pair_shows_its_questions_in_full(make):
 def test_filters_narrow_the_grid_and_close_the_pair(make):
     browser = make()
     browser.select("红烧鱼", "红烧鱼块")
-    browser.dish.value = "红烧鱼块"
+    browser.filters.dish.value = "红烧鱼块"
     assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and browser.chosen is None
-    browser.dish.value = "红烧鱼块"
+    browser.filters.dish.value = "红烧鱼块"
     with pytest.raises(KeyError, match="under these filters"):
         browser.select("红烧鱼", "红烧鱼块")
+
+
+def test_a_part_of_a_name_is_found_and_a_whole_name_is_that_dish_alone(make):
+    browser = make()
+    browser.filters.dish.value = "鱼块"
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
+    browser.filters.dish.value = "红烧鱼"
+    assert list(browser.pair_buttons) == [("红烧鱼", "红烧鱼块")]
+    browser.filters.dish.value = "红烧"
+    assert set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)}
+
+
+def test_the_site_narrows_the_questions_and_their_totals(make):
+    rows = predictions()
+    browser = make(predictions=rows.assign(site=["north" if image_id.endswith("0") else "south" for image_id in rows["image_id"]]))
+    browser.filters.site.value = "north"
+    assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("1/1") and len(browser.filters.rows()) == 3
+    browser.filters.clear()
+    assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("2/3")
+
+
+def test_the_cluster_of_the_truth_narrows_questions_and_that_of_the_answer_pairs(make):
+    browser = make()
+    browser.filters.cluster.value = 1
+    assert set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)} and "3 / 4" in browser.summary.value
+    browser.filters.answered.value = 2
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and "1 / 4" in browser.summary.value
+    browser.filters.set_clusters("", families.NO_DISH)
+    assert list(browser.pair_buttons) == [(EVIL, "not a dish")]
+
+
+def test_a_press_on_a_count_of_the_matrix_chooses_its_pairs(make):
+    browser = make()
+    assert not browser.matrix.children[0].children
+    browser.matrix.selected_index = 0
+    said, grid = browser.matrix.children[0].children
+    assert "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value and "<img src=x" not in html_of(grid)
+    counts = {button.tooltip: button for button in grid.children if isinstance(button, ipywidgets.Button)}
+    one = next(button for tooltip, button in counts.items() if tooltip.startswith("1: ") and "→ 2: " in tooltip)
+    assert one.description == "1" and len(counts) == 4
+    one.click()
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and (browser.filters.cluster.value, browser.filters.answered.value) == (1, 2)
+
+
+def test_the_matrix_goes_on_to_the_next_clusters_and_round_again(make, monkeypatch):
+    monkeypatch.setattr(module, "MOST", 1)
+    browser = make()
+    browser.matrix.selected_index = 0
+    seen = []
+    for _ in range(3):
+        seen.append(browser.matrix.children[0].children[0].value.split(": ")[1].split(" clusters")[0])
+        browser.matrix.children[0].children[-1].click()
+    assert seen == ["1 of 2", "2-2 of 2", "1 of 2"]
+
+
+def test_cards_show_the_nearest_training_photos_with_their_dish_and_cosine(make):
+    features = {"image_id": np.array(["d1-0", "d1-1", "d2-1", "d3-1"]), "feature": np.array([[1, 0], [0.6, 0.8], [1, 0], [0, 1]], np.float32)}
+    browser = make(features=features)
+    browser.select("红烧鱼", "红烧鱼块")
+    shown = html_of(browser.cards["naming-0"].box).split("class=near")[1]
+    assert [shown.index(text) for text in ("红烧鱼块", "1.000", "0.600", "0.000")] == sorted(
+        shown.index(text) for text in ("红烧鱼块", "1.000", "0.600", "0.000")
+    )
+    assert shown.count("data:image/jpeg") == 3 and "<img src=x" not in shown
+
+
+def test_answers_that_are_no_dish_are_listed_in_full(make):
+    browser = make()
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value and "1 / 1" in browser.strangers.value
+    browser.filters.dish.value = "红烧鱼"
+    assert browser.strangers.value == ""
+
+
+def test_a_right_refusal_and_a_lost_question_confuse_nothing(make):
+    rows = predictions().query("predictor == 'tuned' and protocol == 'naming'").reset_index(drop=True)
+    rows.loc[6, "correct"], rows["lost"] = True, ["2 dishes share it", *[""] * 6]
+    browser = make(predictions=rows)
+    assert (NAMES["d4"], "no answer") not in browser.pair_buttons and "3 / 6" in browser.summary.value
 
 
 def test_another_predictor_keeps_the_protocol_it_has_and_leaves_one_it_has_not(make):
     rows = predictions()
     browser = make(predictions=rows[(rows["predictor"] == "tuned") | (rows["protocol"] == "naming")])
-    browser.protocol.value = "menu"
-    browser.predictor.value = "base"
-    assert browser.protocol.value == "naming" and len(browser.rows()) == 7
-    browser.predictor.value = "tuned"
-    assert browser.protocol.value == "naming" and browser.pair_buttons
+    browser.filters.protocol.value = "menu"
+    browser.filters.predictor.value = "base"
+    assert browser.filters.protocol.value == "naming" and len(browser.filters.rows()) == 7
+    browser.filters.predictor.value = "tuned"
+    assert browser.filters.protocol.value == "naming" and browser.pair_buttons
 
 
 def test_a_mark_is_written_at_once_with_its_note(make):
@@ -109,6 +193,20 @@ def test_marks_are_there_again_and_the_last_one_counts(make):
     again.select("红烧鱼", "红烧鱼块")
     assert "确属混淆" in again.cards["naming-0"].badge.value
     assert [row["decision"] for row in read(make.file)] == ["label wrong", "real confusion"]
+
+
+def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(make, tmp_path, monkeypatch):
+    browser = make()
+    for pair, question, decision in ((("红烧鱼", "红烧鱼块"), "naming-0", "label wrong"), (("红烧鱼", "红烧鱼块"), "naming-1", "real confusion"),
+                                     (("红烧鱼块", EVIL), "naming-3", "photo bad")):  # fmt: skip
+        browser.select(*pair)
+        browser.mark(question, decision)
+    photos = catalog(tmp_path)
+    kept, out = left_out.without_decided(photos, make.file)
+    assert dict(zip(out["path"], out["reason"], strict=True)) == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"} and len(kept) == len(photos) - 2
+    monkeypatch.setattr(paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv")
+    for stage in ("01_annotation", "03_dataset"):
+        assert stages.inputs_of(stage, {"run_name": "r"}, {}) == {"decisions/photos.csv": records.sha256_file(make.file)}
 
 
 def test_wrong_marks_write_nothing(make):

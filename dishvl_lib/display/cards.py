@@ -2,8 +2,11 @@
 
 import base64
 import html
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from dishvl_lib.core import images
 from dishvl_lib.display.sheet import PhotoBook, thumbnail
@@ -26,6 +29,17 @@ def photo_html(path: Path | None, side: int = THUMBNAIL) -> str:
         return f'<span class="nophoto">{escape(error.reason)}</span>'
 
 
+def picture_source(figure: Figure | str | Path) -> str:
+    """A drawn figure or a PNG or JPEG file as the `src` of an <img>."""
+    buffer = io.BytesIO()
+    if isinstance(figure, Figure):
+        figure.savefig(buffer, format="png", dpi=100)
+    else:
+        buffer.write(Path(figure).read_bytes())
+    kind = "jpeg" if buffer.getvalue()[:2] == b"\xff\xd8" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+
+
 def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: int = 3) -> str:
     """`count` photos of a dish side by side: those that were asked about first, framed, then others of the catalog."""
     photos = [photo_html(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
@@ -43,15 +57,15 @@ def scores_html(scores: object, truth: object = None) -> str:
     return f"<table class=scores>{''.join(lines)}</table>"
 
 
-def answer_card(row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE) -> str:
-    """One question in full: photo, prompt, truth, answer, scores. `row` is a row of the predictions."""
+def answer_card(row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = "") -> str:
+    """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row` is a row of the predictions."""
     photo = photo_html(book.path(row.get("image_id")), side) if book else ""
     right = "right" if row.get("correct") is True or row.get("correct") == 1 else "wrong"
     prompt = "" if missing(row.get("prompt")) else f"<p class=prompt>{escape(str(row['prompt']).removeprefix('<image>').strip())}</p>"
     answer = f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
     facts = f"<p>{escape(words('truth'))}: <b>{escape(row['truth'])}</b><br>{answer}</p>"
     where = f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · {escape(row.get('id'))}</p>"
-    return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}</div></div>"
+    return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "data") -> str:

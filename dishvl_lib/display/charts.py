@@ -1,4 +1,4 @@
-"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, the confusion matrix, cosines of photo pairs."""
+"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, cosines of photo pairs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -7,12 +7,10 @@ import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.display import fonts
-from dishvl_lib.display.pairs import side_by_side
 from dishvl_lib.display.sheet import ACCENT, FAINT, INK, WRONG, Picture, drawn
-from dishvl_lib.display.words import Words, missing, percent, shorten
+from dishvl_lib.display.words import Words, percent, shorten
 
 BARS = (ACCENT, "#9db4c8", "#c8b48a", "#d9d3c5")
-MAX_MATRIX = 60
 PAIR_KINDS = {"same dish": ("same dish, other group", ACCENT), "other dish": ("other dishes", WRONG)}
 
 
@@ -55,28 +53,6 @@ def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en")
     for axes, (text, columns) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.set(title=words(text), xlabel=words("step"), yscale="log" if text == "loss" and _spread(table, columns) else "linear")
         _curves(axes, table, columns)
-    return figure
-
-
-@drawn
-def confusion_matrix(predictions: pd.DataFrame, *, max_dishes: int = MAX_MATRIX, language: str = "en") -> Picture:
-    """Truth (rows) x answer (columns) as shares of the truth's questions, dishes taken for each other side by side.
-
-    `predictions`: truth, answer of one predictor and protocol. Answers that are no truth go to one last column. Over
-    `max_dishes` the dishes with most errors are kept, and the title says so. Raises ValueError for several predictors
-    or protocols at once, or for no rows.
-    """
-    records.require_columns(predictions, ("truth", "answer"), "the predictions")
-    _one_kind(predictions)
-    truths = predictions["truth"].value_counts()
-    errors = predictions[predictions["truth"] != predictions["answer"]]["truth"].value_counts().reindex(truths.index, fill_value=0)
-    kept = errors.sort_values(ascending=False, kind="stable").index[:max_dishes].tolist()
-    counts = _counts(predictions, kept)
-    order = side_by_side(counts[:, : len(kept)])
-    shares = counts[order][:, [*order, len(kept)]] / truths[[kept[i] for i in order]].to_numpy()[:, None]
-    labels = fonts.Labels()
-    figure = _matrix(shares, [shorten(labels(kept[i]), 18) for i in order], Words(language if labels.font else "en"), len(kept), len(truths), len(predictions))
-    labels.print_legend()
     return figure
 
 
@@ -157,40 +133,3 @@ def _curves(axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if len(columns) > 1:
         axes.legend(fontsize=8, frameon=False)
-
-
-def _one_kind(predictions: pd.DataFrame) -> None:
-    if predictions.empty:
-        raise ValueError("there are no predictions for a confusion matrix")
-    for column in ("predictor", "protocol"):
-        if column in predictions and predictions[column].nunique() > 1:
-            raise ValueError(f"a confusion matrix shows one {column}, the rows hold {', '.join(map(str, predictions[column].unique()))}")
-
-
-def _counts(predictions: pd.DataFrame, kept: list[str]) -> np.ndarray:
-    """(dishes, dishes + 1): the last column counts every other answer."""
-    place = {name: index for index, name in enumerate(kept)}
-    counts = np.zeros((len(kept), len(kept) + 1), int)
-    for truth, answer in predictions[["truth", "answer"]].itertuples(index=False):
-        if truth in place:
-            counts[place[truth], len(kept) if missing(answer) else place.get(answer, len(kept))] += 1
-    return counts
-
-
-def _matrix(shares: np.ndarray, names: list[str], words: Words, shown: int, dishes: int, n: int) -> Picture:
-    side = max(4.5, min(0.24 * len(names) + 1.5, 16))
-    figure = Picture(figsize=(side + 1.4, side + 0.6), layout="constrained")
-    axes = figure.add_subplot()
-    picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    size = 9 if len(names) <= 30 else 7
-    axes.set_yticks(range(len(names)), names, fontsize=size)
-    axes.set_xticks(range(len(names) + 1), [*names, words("others")], fontsize=size, rotation=90)
-    for row, column in zip(*np.nonzero(shares), strict=True):
-        if len(names) <= 30:
-            color = "white" if shares[row, column] > 0.55 else INK
-            axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=7, color=color)
-    axes.axvline(len(names) - 0.5, color=FAINT, linewidth=1)
-    axes.set(xlabel=words("answer"), ylabel=words("truth"))
-    axes.set_title(f"{words('confusion matrix')}: {shown} {words('of')} {dishes} {words('dishes')}, {n} {words('questions')}", fontsize=11, loc="left")
-    figure.colorbar(picture, ax=axes, shrink=0.6, label=words("share of the truth's questions"), format=lambda value, _: f"{100 * value:.0f}%")
-    return figure

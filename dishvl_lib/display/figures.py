@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from dishvl_lib.core import records
-from dishvl_lib.display.charts import accuracy_bars, confusion_matrix, loss_curves, score_histogram
+from dishvl_lib.display.charts import accuracy_bars, loss_curves, score_histogram
+from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.curves import trust_curves
 from dishvl_lib.display.look_alikes import look_alike_graph
 from dishvl_lib.display.review_sheet import review_sheet
@@ -18,7 +19,7 @@ from dishvl_lib.display.sheet import FAINT, RIGHT, WRONG, PhotoBook, Picture, Sh
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
 
 __all__ = [
-    "accuracy_bars", "confusion_grid", "confusion_matrix", "look_alike_graph", "loss_curves", "message", "photo_grid", "review_sheet",
+    "accuracy_bars", "cluster_matrix", "confusion_grid", "look_alike_graph", "loss_curves", "message", "photo_grid", "review_sheet",
     "score_histogram", "similar_grid", "trust_curves",
 ]  # fmt: skip
 

@@ -1,7 +1,7 @@
 """The evaluation report: one HTML page that works offline, with every photo inside it and every name escaped."""
 
 import base64
-import io
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,14 +10,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import records
-from dishvl_lib.display import cards
-from dishvl_lib.display.cards import answer_card, escape, strip_html
+from dishvl_lib.display import cards, pairs
+from dishvl_lib.display.cards import answer_card, escape
+from dishvl_lib.display.families import Families
+from dishvl_lib.display.report_pairs import PairsPage
+from dishvl_lib.display.scripts import FILTERS
 from dishvl_lib.display.sheet import PhotoBook
 from dishvl_lib.display.style import CARD_CSS, PAGE_CSS
 from dishvl_lib.display.tables import accuracy_html, comparison_html, frame_html
-from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent
+from dishvl_lib.display.words import Words, missing
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+MOST_STRANGERS = 5000
 
 
 def report(
@@ -29,13 +33,15 @@ def report(
     comparison: pd.DataFrame | None = None,
     figures: Mapping[str, Figure | str | Path] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
-    confusions: pd.DataFrame | None = None,
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
     photos: pd.DataFrame | None = None,
     names: Mapping[str, str] | None = None,
     image_root: str | Path | None = None,
+    clusters: pd.DataFrame | None = None,
+    similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
+    protocol: str = "naming",
     notes: Sequence[str] = (),
     costs: Mapping[str, object] | None = None,
     parameters: Mapping[str, object] | None = None,
@@ -46,9 +52,11 @@ def report(
     """Writes the page to `path`, whole or not at all, and returns the path. A part without data is left out.
 
     facts: {heading: text}, what was trained on what. table, comparison: from `metrics.accuracy_table` and
-    `metrics.compare`. figures: {heading: Figure or picture file}; tables: {heading: rows}, shown after them. confusions, not_dishes: from `confusion`, the `top` first are shown. predictions: the questions of every predictor,
-    with `prompt` where it is known; the best and worst answers shown are `predictor`'s. photos, names ({dish_id: name})
-    and image_root: the catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
+    `metrics.compare`. figures: {heading: Figure or picture file}; tables: {heading: rows}, shown after them. not_dishes: from
+    `confusion`. predictions: the questions of every predictor, with `prompt` and `site` where they are known; their confused
+    pairs are listed under filters, which open on the `top` ones of `predictor` and `protocol`; the best and worst answers
+    shown are `predictor`'s. clusters (dish_id, cluster, size) and similar (dish_id, similar_id, rank): from stage 02. photos,
+    names ({dish_id: name}) and image_root: the catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
     photos come without image_root.
     """
     words = Words(language)
@@ -63,10 +71,11 @@ def report(
         *_figures(figures or {}, words),
     ]
     parts += [frame_html(heading, rows, words) for heading, rows in (tables or {}).items()]
-    parts += [_confusions(confusions, book, names or {}, top, words), _not_dishes(not_dishes, words)]
+    parts += [_confusions(predictions, (predictor, protocol), clusters, similar, names or {}, book, top, words)]
+    parts.append(_not_dishes(not_dishes, f"{predictor} · {protocol}", words))
     parts += _answers(predictions, predictor, book, words)
     parts += [_mapping(words("costs"), costs), _mapping(words("parameters"), parameters), _command(command, words)]
-    records.write_text(path, page(title, "".join(parts), words))
+    records.write_text(path, page(title, "".join(parts), words, FILTERS))
     return Path(path)
 
 
@@ -76,53 +85,27 @@ def _facts(facts: Mapping[str, object], words: Words) -> str:
 
 
 def _figures(figures: Mapping[str, Figure | str | Path], words: Words) -> list[str]:
-    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{_picture(figure)}">') for heading, figure in figures.items()]
+    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{cards.picture_source(figure)}">') for heading, figure in figures.items()]
 
 
-def _picture(figure: Figure | str | Path) -> str:
-    buffer = io.BytesIO()
-    if isinstance(figure, Figure):
-        figure.savefig(buffer, format="png", dpi=100)
-    else:
-        buffer.write(Path(figure).read_bytes())
-    kind = "jpeg" if buffer.getvalue()[:2] == b"\xff\xd8" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def _confusions(confusions: pd.DataFrame | None, book: PhotoBook | None, names: Mapping[str, str], top: int, words: Words) -> str:
-    if confusions is None:
+def _confusions(predictions: pd.DataFrame | None, main: tuple[str, str], clusters: pd.DataFrame | None, similar: pd.DataFrame | None,
+                names: Mapping[str, str], book: PhotoBook | None, top: int, words: Words) -> str:  # fmt: skip
+    if predictions is None or predictions.empty:
         return ""
-    pairs = confusions[confusions["truth"] != confusions["answer"]]
-    if pairs.empty:
-        return cards.section(words("confusions"), f"<p>{escape(words('no confusions among'))} {int(confusions['n'].sum())} {words('questions')}</p>")
-    ids = {name: dish_id for dish_id, name in reversed(list(names.items()))}
-    heads = [words(head) for head in ("truth", "answer", "count", "share", "look-alike rank")]
-    rows = [_confusion_row(row, book, ids, words) for row in pairs.head(top).to_dict("records")]
-    heading = f"{words('confused pairs')}: {min(top, len(pairs))} {words('of')} {len(pairs)}"
-    return cards.section(heading, cards.table(heads, rows, "pairs"))
+    return PairsPage(pairs.countable(predictions, names), main, names, Families(clusters, names), similar, book, words, top).html()
 
 
-def _confusion_row(row: dict, book: PhotoBook | None, ids: Mapping[str, str], words: Words) -> list[str]:
-    examples = row.get("image_ids")
-    first = list(examples) if isinstance(examples, (list, tuple)) else []
-    sides = (row["truth"], row.get("truth_id") or ids.get(row["truth"], ""), first), (row["answer"], row.get("answer_id") or ids.get(row["answer"], ""), [])
-    cells = []
-    for name, dish_id, confused in sides:
-        shown = strip_html(book, dish_id, confused) if book else ""
-        cells.append(f"<b>{escape(words.answer(name))}</b><div class=strip>{shown}</div>")
-    count = f"{int(row['n'])}" + ("" if missing(row.get("n_truth")) else f" / {int(row['n_truth'])}")
-    rank = "" if row["answer"] in NOT_ANSWERS else words("not a look-alike") if missing(row.get("look_alike_rank")) else str(row["look_alike_rank"])
-    return [*cells, count, percent(row.get("share")), escape(rank)]
-
-
-def _not_dishes(table: pd.DataFrame | None, words: Words) -> str:
+def _not_dishes(table: pd.DataFrame | None, whose: str, words: Words) -> str:
     if table is None:
         return ""
     heads = [words(head) for head in ("truth", "answer", "count", "the truth but for punctuation")]
-    rows = [[escape(row.truth), escape(row.answer), str(row.n), "✓" if row.equal_normalised else ""] for row in table.head(200).itertuples()]
+    rows = [[escape(row.truth), escape(row.answer), str(row.n), "✓" if row.equal_normalised else ""] for row in table.head(MOST_STRANGERS).itertuples()]
     body = cards.table(heads, rows) if rows else f"<p>{escape(words('no such answers'))}</p>"
     shown = f": {len(rows)} {words('of')} {len(table)}" if len(rows) < len(table) else ""
-    return cards.section(words("answers that are no dish's name") + shown, f"<details open><summary>{len(table)}</summary>{body}</details>" if rows else body)
+    return cards.section(
+        words("answers that are no dish's name") + shown,
+        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div class=long>{body}</div></details>" if rows else body,
+    )
 
 
 def _answers(predictions: pd.DataFrame | None, predictor: str, book: PhotoBook | None, words: Words) -> list[str]:
@@ -160,10 +143,16 @@ def _command(command: str, words: Words) -> str:
     return cards.section(words("reproduce"), f"<pre>{escape(command)}</pre>") if command else ""
 
 
-def page(title: str, body: str, words: Words) -> str:
-    """A whole HTML page that may load nothing and run nothing. `body` is HTML, `title` text."""
+def page(title: str, body: str, words: Words, script: str = "") -> str:
+    """A whole HTML page that may load nothing and run nothing but `script`. `body` is HTML, `title` text."""
     language = "zh-CN" if words.language == "zh" else "en"
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="viewport" content="width=device-width">'
+    policy, last = (f"{POLICY}; script-src '{_digest(script)}'", f"<script>{script}</script>") if script else (POLICY, "")
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="viewport" content="width=device-width">'
     style = f"{PAGE_CSS}\n{CARD_CSS}"
     head += f"<title>{escape(title)}</title><style>{style}</style>"
-    return f'<!doctype html><html lang="{language}"><head>{head}</head><body class=dishvl><h1>{escape(title)}</h1>{body}</body></html>\n'
+    return f'<!doctype html><html lang="{language}"><head>{head}</head><body class=dishvl><h1>{escape(title)}</h1>{body}{last}</body></html>\n'
+
+
+def _digest(script: str) -> str:
+    """The script's hash for the page's policy: a script that anything else brings in is not run."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode('utf-8')).digest()).decode('ascii')}"

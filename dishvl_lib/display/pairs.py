@@ -10,12 +10,23 @@ from dishvl_lib.display.words import missing
 NOT_A_DISH, NO_ANSWER = "not a dish", "no answer"
 
 
+def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """The predictions with `shown` (`shown_answers`) and `site` ('' where unknown), without the questions that were `lost` before they were asked."""
+    rows = predictions[predictions["lost"].fillna("").eq("")] if "lost" in predictions else predictions
+    sites = rows["site"].fillna("") if "site" in rows else ""
+    return rows.assign(shown=shown_answers(rows, names), site=sites)
+
+
 def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """The answers, with NOT_A_DISH for those that are neither a dish's name, a truth nor on a menu, NO_ANSWER for none."""
+    """The answers, with NOT_A_DISH for those that are neither a dish's name, a truth nor on a menu, NO_ANSWER for none.
+
+    What is marked correct is the truth, whatever was said: on a menu without the dish no answer is the right one.
+    """
     known = set(names.values()) | set(predictions["truth"])
     for menu in predictions["menu"] if "menu" in predictions else ():
-        known |= set() if missing(menu) else set(menu)
-    return [NO_ANSWER if missing(answer) else answer if answer in known else NOT_A_DISH for answer in predictions["answer"]]
+        known.update(() if missing(menu) else menu)
+    said = zip(predictions["answer"], predictions["truth"], predictions["correct"].eq(True), strict=True)
+    return [truth if right else NO_ANSWER if missing(answer) else answer if answer in known else NOT_A_DISH for answer, truth, right in said]
 
 
 def count(rows: pd.DataFrame) -> pd.DataFrame:
@@ -24,6 +35,17 @@ def count(rows: pd.DataFrame) -> pd.DataFrame:
     table = wrong.groupby(["truth", "shown"], sort=True)["image_id"].agg(n="size", image_ids=list).reset_index().rename(columns={"shown": "answer"})
     table["n_truth"] = table["truth"].map(totals)
     return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True)
+
+
+def strangers(rows: pd.DataFrame) -> pd.DataFrame:
+    """The answers behind NOT_A_DISH as they were given, most frequent first: truth, answer, n. `rows`: truth, answer, shown."""
+    table = rows[rows["shown"] == NOT_A_DISH].groupby(["truth", "answer"], sort=True).size().rename("n").reset_index()
+    return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True)
+
+
+def ids_by_name(names: Mapping[str, str]) -> dict[str, str]:
+    """{name: dish_id}; of several dishes with one name the first."""
+    return {name: dish_id for dish_id, name in reversed(list(names.items()))}
 
 
 def ranks(similar: pd.DataFrame | None, names: Mapping[str, str]) -> dict[tuple[str, str], int]:
