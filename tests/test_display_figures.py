@@ -122,12 +122,17 @@ def test_bars_need_a_row_and_their_columns():
 
 
 def test_curves_draw_what_the_log_has():
-    log = [{"step": 1, "loss": 3.0, "learning_rate": 1e-5}, {"step": 2, "eval_loss": 2.0, "eval_menu_accuracy": 0.5}, {"step": 3, "loss": 0.1, "note": "x"}]
+    log = [{"step": 1, "loss": 3.0, "learning_rate": 1e-5, "learning_rate_merger": 2e-5, "learning_rate_visual": 1e-5},
+           {"step": 2, "eval_loss": 2.0, "eval_menu_accuracy": 0.5, "eval_menu_ci_low": 0.3, "eval_menu_ci_high": 0.7}, {"step": 3, "loss": 0.1, "note": "x"}]  # fmt: skip
     figure = figures.loss_curves(log)
     assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy", "learning rate"]
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3.0], [3, 0.1]]
     assert figure.axes[0].get_yscale() == "log"
+    (band,) = figure.axes[1].collections
+    assert {tuple(point) for point in band.get_paths()[0].vertices.round(3).tolist()} == {(2.0, 0.3), (2.0, 0.7)}
+    assert [line.get_label() for line in figure.axes[2].lines] == ["merger", "visual"]
     png(figure)
+    assert [line.get_label() for line in figures.loss_curves(log[:1]).axes[1].lines] == ["merger", "visual"]
     png(figures.loss_curves([{"step": 1}]))
 
 

@@ -1,5 +1,6 @@
 """Charts as matplotlib figures: accuracies with intervals and chance, loss curves, cosines of photo pairs."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -37,7 +38,7 @@ def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
 
 @drawn
 def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en") -> Picture:
-    """Panels over `step`: loss and eval_loss; every column with `accuracy` in its name; learning rates.
+    """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band; learning rates.
 
     `rows`: lines of metrics.jsonl; a line need not have every field. Columns that hold no number are left out; without
     any loss the panel says so. Raises `RecordError` without a column `step`.
@@ -46,9 +47,9 @@ def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en")
     records.require_columns(table, ("step",), "the training log")
     words = Words(language if fonts.find_chinese_font() else "en")
     losses = {name: words(text) for name, text in (("loss", "loss"), ("eval_loss", "validation loss")) if _numbers(table, name)}
-    others = [(text, [name for name in table.columns if key in str(name).lower() and _numbers(table, name)])
-              for text, key in (("accuracy", "accuracy"), ("learning rate", "learning_rate"))]  # fmt: skip
-    panels = [("loss", losses), *((text, {name: name for name in found}) for text, found in others if found)]
+    marks = _endings(table, r"eval_(.+)_accuracy")
+    rates = _endings(table, r"learning_rate_(.+)") or _endings(table, r"(learning_rate)")
+    panels = [("loss", losses), *((text, found) for text, found in (("accuracy", marks), ("learning rate", rates)) if found)]
     figure = Picture(figsize=(4.2 * max(len(panels), 2), 3.4), layout="constrained")
     for axes, (text, columns) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         axes.set(title=words(text), xlabel=words("step"), yscale="log" if text == "loss" and _spread(table, columns) else "linear")
@@ -112,6 +113,12 @@ def _bars(panel, rows: pd.DataFrame, labels: fonts.Labels, words: Words) -> None
     panel.legend(loc="lower right", bbox_to_anchor=(1, 1.0), ncols=2, fontsize=8, frameon=False, borderaxespad=0.2)
 
 
+def _endings(table: pd.DataFrame, pattern: str) -> dict[str, str]:
+    """{column that holds numbers: what the pattern's group says of it}, as the curve is called."""
+    found = {str(name): re.fullmatch(pattern, str(name)) for name in table.columns}
+    return {name: match[1].replace("_", " ") for name, match in found.items() if match and _numbers(table, name)}
+
+
 def _numbers(table: pd.DataFrame, name: str) -> bool:
     return name in table and pd.to_numeric(table[name], errors="coerce").notna().any()
 
@@ -124,6 +131,9 @@ def _spread(table: pd.DataFrame, columns: Mapping[str, str]) -> bool:
 def _curves(axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
     for index, (name, label) in enumerate(columns.items()):
         points = table[["step"]].assign(value=pd.to_numeric(table[name], errors="coerce")).dropna()
+        bounds = [name.replace("_accuracy", end) for end in ("_ci_low", "_ci_high")]
+        if name.endswith("_accuracy") and all(_numbers(table, bound) for bound in bounds):
+            axes.fill_between(points["step"], *(table.loc[points.index, bound].astype(float) for bound in bounds), color=f"C{index}", alpha=0.15, linewidth=0)
         axes.plot(points["step"], points["value"], marker="o" if len(points) < 25 else None, markersize=3, label=label, color=f"C{index}")
     if not columns:
         axes.text(0.5, 0.5, "-", transform=axes.transAxes, ha="center")
