@@ -3,6 +3,8 @@
 python benchmarks/bench_menu_choice.py        (2 threads, fp32, hidden 256, 4 vision and 8 language layers, 1024 patches)
 """
 
+import copy
+import dataclasses
 import statistics
 import time
 
@@ -10,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from dishvl_lib import Recognizer
 from dishvl_lib.core import questions
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import choose, inputs
@@ -23,16 +26,18 @@ def main() -> None:
     menu = [f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"][:ENTRIES]
     loaded = base_model.new_model(menu, hidden_size=256, layers=8, vision_layers=4, image_size=448, seed=0)
     loaded.model.eval()
-    photo = inputs.photo_inputs(loaded, Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)))
+    plain = dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))  # transformers' own, for its side of the ratios
+    ours = Recognizer(loaded, {}).qwen
+    photo = inputs.photo_inputs(ours, Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)))
     question = questions.ask("menu-1", menu)
-    one = choose.log_probabilities(loaded, photo, question, menu)
-    many = torch.stack([forward(loaded, photo, question, entry) for entry in menu])
+    one = choose.log_probabilities(ours, photo, question, menu)
+    many = torch.stack([forward(plain, photo, question, entry) for entry in menu])
     sides = {
-        "one forward over the trie": lambda: choose.log_probabilities(loaded, photo, question, menu),
-        "one forward per entry": lambda: [forward(loaded, photo, question, entry) for entry in menu],
-        "one greedy generate": lambda: generate(loaded, photo, question),
-        "four menus, one forward": lambda: choose.log_probabilities_many(loaded, photo, [(question, menu)] * 4),
-        "four greedy generates": lambda: [generate(loaded, photo, question) for _ in range(4)],
+        "one forward over the trie": lambda: choose.log_probabilities(ours, photo, question, menu),
+        "one forward per entry": lambda: [forward(plain, photo, question, entry) for entry in menu],
+        "one greedy generate": lambda: generate(plain, photo, question),
+        "four menus, one forward": lambda: choose.log_probabilities_many(ours, photo, [(question, menu)] * 4),
+        "four greedy generates": lambda: [generate(plain, photo, question) for _ in range(4)],
     }
     seconds = {name: statistics.median(timed(side) for _ in range(REPEATS)) for name, side in sides.items()}
     for name, value in seconds.items():

@@ -135,3 +135,14 @@ def test_under_autocast_with_float32_weights_the_gradients_are_as_near_as_transf
         assert all(gradient.dtype == torch.float32 for gradient in gradients.values())
         apart.append(torch.stack([(gradients[name] - wanted).norm() / wanted.norm() for name, wanted in exact.items()]).median())
     assert apart[1] <= 1.25 * apart[0]
+
+
+def test_windows_in_one_call_are_windows_one_by_one():
+    """Photos of several sizes in one batch, with windows that are cut at the edge."""
+    loaded = tiny.model()
+    photos = [inputs.photo_inputs(loaded, tiny.photo(seed, size)) for seed, size in enumerate([(64, 48), (150, 40), (120, 120), (56, 56)])]
+    pixels, grid = torch.cat([photo.pixel_values for photo in photos]), torch.stack([photo.grid_thw for photo in photos])
+    with torch.no_grad():
+        plain = loaded.model.model.visual(pixels, grid).pooler_output
+        lean.batch_windows(loaded.model)
+        assert torch.allclose(loaded.model.model.visual(pixels, grid).pooler_output, plain, atol=1e-5)

@@ -37,6 +37,13 @@ def bind(model: nn.Module) -> None:
             module.forward = types.MethodType(forwards[type(module)], module)
 
 
+def batch_windows(model: nn.Module) -> None:
+    """The one of these forwards that is of use without training: neighbouring vision windows in one attention call, not one call each."""
+    for module in model.modules():
+        if type(module) is qwen2_5_vl.Qwen2_5_VLVisionAttention:
+            module.forward = types.MethodType(vision_attention, module)
+
+
 def rms_norm(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
     """`weight * x / sqrt(mean(x^2) + eps)` over the last dimension (Zhang & Sennrich 2019), computed in float32."""
     normed, scale = _RMSNorm.apply(hidden_states, module.weight, module.variance_epsilon)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dishvl_lib.core import images, names, questions, records
-from dishvl_lib.vlm import choose, inputs, qwen
+from dishvl_lib.vlm import choose, inputs, lean, qwen
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 
 METADATA = "dishvl.json"
@@ -52,6 +52,7 @@ class Recognizer:
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
         self.qwen, self.metadata = loaded, metadata
+        lean.batch_windows(loaded.model)
 
     @classmethod
     def load(
