@@ -177,20 +177,10 @@ def _estimate(options: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from dishvl_lib import Recognizer
+def _predict(options: argparse.Namespace) -> int:
+    from dishvl_lib import predict
 
-    recognizer = Recognizer.load(options.model or _newest_best())
-    menu = [line.strip() for line in Path(options.menu).read_text("utf-8-sig").splitlines() if line.strip()] if options.menu else None
-    for photo in options.photos:
-        print(f"{photo}\t{recognizer.choose(photo, menu) if menu is not None else recognizer.name(photo)}")
-
-
-def _newest_best() -> Path:
-    found = sorted(paths.outputs().glob(f"*/04_training/best/{'config.json'}"), key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise RuntimeError("no trained model under outputs/; give --model FOLDER")
-    return found[-1].parent
+    return predict.answer(options.photos, options.model, options.menu)
 
 
 def _existing_run(name: str) -> Path:
