@@ -80,10 +80,11 @@ class StopFile(TrainerCallback):
 
     def __init__(self, folder: Path):
         self.file, self.parent = folder / STOP, os.getppid()
+        self.launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun, which starts a single process too
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        if several and os.getppid() != self.parent:
+        if (several or self.launched) and os.getppid() != self.parent:
             raise TrainingStopped("the launcher of these processes has died; run the stage again to go on from the newest checkpoint")
         if _anyone(self.file.exists(), several, args.device):
             control.should_save = control.should_training_stop = True

@@ -45,8 +45,16 @@ def main(config_file: str) -> int:
         with launch.only_one(Path(config.output_folder)):
             return train(config)
     except EXPECTED as error:
-        print(f"{launch.CANNOT} {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        print(f"{launch.CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
         return 1
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, in one line; of one that a data loader's worker sent, its own last line without the traceback."""
+    lines = str(error).splitlines() or [""]
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        return lines[-1].partition(": ")[2]
+    return " ".join(lines)
 
 
 def train(config: TrainingConfig) -> int:
@@ -61,12 +69,14 @@ def train(config: TrainingConfig) -> int:
         deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
     trainer = build(config, arguments)
     last = trainer.newest_checkpoint()
+    if last:
+        checkpoints.check_best(last)
     if trainer.is_world_process_zero():
         print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
         forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     if (folder / launch.STOP).exists():
-        print("stopped on request; running the stage again goes on from here", flush=True)
+        print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
     if trainer.is_world_process_zero():
         made = best.export(config, trainer.folder / f"checkpoint-{trainer.state.best_global_step}")
@@ -84,6 +94,7 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
     train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, photo_decoding=config.photo_decoding, seed=config.seed, **rows)
     validation_rows = QuestionTrees(config.validation_file, **rows)
+    check_metric(config, validation_rows)
     validation = Validation(
         loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed
     )
@@ -95,6 +106,13 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
         callbacks=watching, config=config, belongs=belongs(config), validation=validation,
     )  # fmt: skip
+
+
+def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
+    """Raises `DataError` when no validation question could be measured by metric_for_best_model: better now than after an epoch."""
+    kind = config.metric_for_best_model.removesuffix("_accuracy")
+    if kind != "loss" and not any(row["kind"] == kind and row.get("image") for row in rows.rows):
+        raise DataError(f"{rows.file} holds no {kind} question, which metric_for_best_model: {config.metric_for_best_model} needs; set it to loss")
 
 
 def announce(report: dict[str, Any], folder: Path) -> None:
