@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import paths, records, stages
 from dishvl_lib.training.config import TrainingConfig
 
-PROCESS, LOG, CONFIG, METRICS, STOP, LOCK = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP", ".lock"
+PROCESS, LOG, CONFIG, METRICS, STOP = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP"
 CANNOT, BEGUN, STOPPED = "training cannot go on:", "training started at", "stopped on request;"  # how lines of the log begin
 EVERY_S = 10.0
 SHOWN = (
@@ -105,11 +105,11 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "a") as lock:
+    with open(folder / stages.LOCK, "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = (folder / LOCK).read_text().strip()
+            holder = (folder / stages.LOCK).read_text().strip()
             raise AlreadyRunning(
                 f"a training is running in {folder} already (process {holder}); watch it with dishvl status, end it with dishvl stop"
             ) from None
