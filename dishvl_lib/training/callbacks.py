@@ -91,11 +91,11 @@ class StopFile(TrainerCallback):
 
 
 class LastValidation(TrainerCallback):
-    """The last step is validated whatever `eval_steps` says, so that the final weights can be the best ones."""
+    """The last step is validated and logged whatever `eval_steps` and `logging_steps` say, so that the final weights can be the best ones."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
-            control.should_evaluate = control.should_save = True
+            control.should_log = control.should_evaluate = control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:

@@ -152,6 +152,7 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         metric_for_best_model=f"eval_{config.metric_for_best_model}",
         greater_is_better=config.metric_for_best_model != "loss",
         logging_steps=config.logging_steps,
+        logging_first_step=True,
         logging_nan_inf_filter=False,
         dataloader_num_workers=config.dataloader_num_workers,
         dataloader_persistent_workers=config.dataloader_num_workers > 0,
