@@ -54,10 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     estimate.add_argument("--as-official", action="store_true", help="beside ours, the training as the official fine-tuning script does it")
     estimate.add_argument("--trial", action="store_true", help="measure this machine's speed by a few training steps (stage 03 must have finished)")
-    estimate.add_argument("--photos-per-second", type=_above_zero, default=0.0, help="the speed, where it is known")
-    estimate.add_argument("--gpu-gb", type=_above_zero, default=0.0, help="advise for a GPU with so much memory")
-    estimate.add_argument("--network-gbit", type=_above_zero, default=0.0, help="speed of the network between hosts, for ZeRO over several")
-    estimate.add_argument("--hosts", type=_several, default=2)
+    estimate.add_argument("--photos-per-second", type=positive_number, default=0.0, help="the speed, where it is known")
+    estimate.add_argument("--gpu-gb", type=positive_number, default=0.0, help="advise for a GPU with so much memory")
+    estimate.add_argument("--network-gbit", type=positive_number, default=0.0, help="speed of the network between hosts, for ZeRO over several")
+    estimate.add_argument("--hosts", type=number_of_hosts, default=2)
     predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
     predict.add_argument("photos", nargs="+")
     predict.add_argument("--model", help="a folder that stage 04 wrote (default: the newest run's best/)")
@@ -65,13 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _above_zero(text: str) -> float:
+def positive_number(text: str) -> float:
     if not 0 < (value := float(text)) < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 
-def _several(text: str) -> int:
+def number_of_hosts(text: str) -> int:
     if (value := int(text)) < 2:
         raise argparse.ArgumentTypeError(f"{text} is not at least 2")
     return value

@@ -70,16 +70,16 @@ def start(config: TrainingConfig) -> int:
     return process.pid
 
 
-def command(config: TrainingConfig) -> list[str]:
+def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list[str]:
     """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's launcher, over ssh."""
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
         check_hostfile(Path(config.hostfile))
         launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi", "--no_local_rank"]
-        return [*launcher, "--module", "dishvl_lib.training", program]
+        return [*launcher, "--module", module, program]
     if config.num_processes == 1 and not config.deepspeed:
-        return [sys.executable, "-m", "dishvl_lib.training", program]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", "dishvl_lib.training", program]
+        return [sys.executable, "-m", module, program]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", module, program]
 
 
 def check_hostfile(file: Path) -> None:

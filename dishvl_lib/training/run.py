@@ -45,8 +45,13 @@ def main(config_file: str) -> int:
         with launch.only_one(Path(config.output_folder)):
             return train(config)
     except EXPECTED as error:
-        print(f"{launch.CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
-        return 1
+        return refuse(error)
+
+
+def refuse(error: Exception) -> int:
+    """Say in one sentence on stderr why it cannot go on; 1."""
+    print(f"{launch.CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
+    return 1
 
 
 def sentence(error: Exception) -> str:
@@ -60,14 +65,7 @@ def sentence(error: Exception) -> str:
 def train(config: TrainingConfig) -> int:
     """Train as configured, from the newest whole checkpoint if there is one."""
     folder = Path(config.output_folder)
-    planner.require_device(config)
-    set_seed(config.seed)
-    arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
-    if config.deepspeed:
-        import deepspeed
-
-        deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
-    trainer = build(config, arguments)
+    trainer = begin(config)
     last = trainer.newest_checkpoint()
     if last:
         checkpoints.check_best(last)
@@ -82,6 +80,18 @@ def train(config: TrainingConfig) -> int:
         made = best.export(config, trainer.folder / f"checkpoint-{trainer.state.best_global_step}")
         print(f"best checkpoint, by {config.metric_for_best_model}: step {trainer.state.best_global_step}; written to {made}", flush=True)
     return 0
+
+
+def begin(config: TrainingConfig) -> DishTrainer:
+    """The trainer, on a device that can bear it; with DeepSpeed among the processes that were launched."""
+    planner.require_device(config)
+    set_seed(config.seed)
+    arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
+    if config.deepspeed:
+        import deepspeed
+
+        deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
+    return build(config, arguments)
 
 
 def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
