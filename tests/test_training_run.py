@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from dishvl_lib.core import records
-from dishvl_lib.training import checkpoints, config, launch
+from dishvl_lib.training import checkpoints, config, launch, run
 from dishvl_lib.vlm import inputs, qwen
 from dishvl_lib.vlm.recognizer import Recognizer
 
@@ -177,6 +177,7 @@ def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp
     assert status == 0, output
     evaluated = [row for row in launch.metrics(tmp_path / "04_training") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4, 6]
+    assert run.patience_spent(made, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]), "a kill while best/ is written trains no further"
     assert {"eval_naming_accuracy", "eval_menu_accuracy", "eval_menu_ci_low", "eval_menu_ci_high", "eval_menu_n", "eval_loss_naming"} <= set(evaluated[0])
     assert records.read_json(tmp_path / "04_training" / "best" / "dishvl.json")["checkpoint"] == "checkpoint-2"
 

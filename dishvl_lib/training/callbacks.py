@@ -2,12 +2,13 @@
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from dishvl_lib.training.launch import STOP
 from dishvl_lib.vlm import freeze
@@ -100,6 +101,19 @@ class LastValidation(TrainerCallback):
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = False  # done at the same step
+
+
+class Patience(EarlyStoppingCallback):
+    """Ends a training after so many validations without a better one. A resume goes on counting: transformers' own would begin anew."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self.early_stopping_patience_counter = self.counted(state.stateful_callbacks)
+
+    @classmethod
+    def counted(cls, stored: Mapping[str, Any]) -> int:
+        """Validations without a better one, from the `stateful_callbacks` of a checkpoint's state."""
+        return stored.get(cls.__name__, {}).get("attributes", {}).get("early_stopping_patience_counter", 0)
 
 
 def _anyone(flag: bool, several: bool, device: torch.device) -> bool:

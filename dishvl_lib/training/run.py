@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
 from dishvl_lib.training import best, checkpoints, launch, planner, prepare
-from dishvl_lib.training.callbacks import Contract, LastValidation, StopFile, TrainingStopped
+from dishvl_lib.training.callbacks import Contract, LastValidation, Patience, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.trainer import DishTrainer
@@ -72,14 +72,22 @@ def train(config: TrainingConfig) -> int:
     if trainer.is_world_process_zero():
         print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
         forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if not (last and patience_spent(config, last)):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
     if (folder / launch.STOP).exists():
         print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
     if trainer.is_world_process_zero():
-        made = best.export(config, trainer.folder / f"checkpoint-{trainer.state.best_global_step}")
-        print(f"best checkpoint, by {config.metric_for_best_model}: step {trainer.state.best_global_step}; written to {made}", flush=True)
+        step = trainer.state.best_global_step or records.read_json(last / checkpoints.STATE)["best_global_step"]
+        made = best.export(config, trainer.folder / f"checkpoint-{step}")
+        print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
     return 0
+
+
+def patience_spent(config: TrainingConfig, last: Path) -> bool:
+    """Whether a training had ended by early stopping at this checkpoint, so that only `best/` is left to make."""
+    counted = Patience.counted(records.read_json(last / checkpoints.STATE)["stateful_callbacks"])
+    return 0 < config.early_stopping_patience <= counted
 
 
 def begin(config: TrainingConfig) -> DishTrainer:
@@ -111,7 +119,7 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
     watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]
     if config.early_stopping_patience:
-        watching.append(EarlyStoppingCallback(config.early_stopping_patience))
+        watching.append(Patience(config.early_stopping_patience))
     return DishTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
         callbacks=watching, config=config, belongs=belongs(config), validation=validation,
