@@ -112,6 +112,8 @@ def test_every_predictor_follows_its_own_plan_and_is_opened_at_its_turn(tmp_path
 def test_nothing_to_ask_is_said_before_anybody_is_opened(tmp_path):
     with pytest.raises(ValueError, match="nothing to ask: 03_dataset/test.jsonl holds no question"):
         asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([], [])}, tmp_path)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([row(0)], [])}, tmp_path, batch_size=0)
 
 
 def test_a_broken_line_of_an_answer_file_is_named(tmp_path):

@@ -21,8 +21,10 @@ BATCH = 16
 def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mapping[str, Plan], folder: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
     """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go.
 
-    Raises ValueError when there is no question at all.
+    Raises ValueError when there is no question at all, and for batch_size below 1.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give at least 1")
     if not any(plan.questions for plan in plans.values()):
         raise ValueError("there is nothing to ask: 03_dataset/test.jsonl holds no question and no site has photos to judge; give dishes more photos")
     made = []
