@@ -1,6 +1,7 @@
 """The `dishvl` command."""
 
 import argparse
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -53,15 +54,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     estimate.add_argument("--as-official", action="store_true", help="beside ours, the training as the official fine-tuning script does it")
     estimate.add_argument("--trial", action="store_true", help="measure this machine's speed by a few training steps (stage 03 must have finished)")
-    estimate.add_argument("--photos-per-second", type=float, default=0.0, help="the speed, where it is known")
-    estimate.add_argument("--gpu-gb", type=float, default=0.0, help="advise for a GPU with so much memory")
-    estimate.add_argument("--network-gbit", type=float, default=0.0, help="speed of the network between hosts, for ZeRO over several")
-    estimate.add_argument("--hosts", type=int, default=2)
+    estimate.add_argument("--photos-per-second", type=positive_number, default=0.0, help="the speed, where it is known")
+    estimate.add_argument("--gpu-gb", type=positive_number, default=0.0, help="advise for a GPU with so much memory")
+    estimate.add_argument("--network-gbit", type=positive_number, default=0.0, help="speed of the network between hosts, for ZeRO over several")
+    estimate.add_argument("--hosts", type=number_of_hosts, default=2)
     predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
     predict.add_argument("photos", nargs="+")
     predict.add_argument("--model", help="a folder that stage 04 wrote (default: the newest run's best/)")
     predict.add_argument("--menu", help="a text file with one entry per line")
     return parser
+
+
+def positive_number(text: str) -> float:
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def number_of_hosts(text: str) -> int:
+    if (value := int(text)) < 2:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 2")
+    return value
 
 
 def _add(commands: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
@@ -177,20 +190,10 @@ def _estimate(options: argparse.Namespace) -> None:
     )  # fmt: skip
 
 
-def _predict(options: argparse.Namespace) -> None:
-    from dishvl_lib import Recognizer
+def _predict(options: argparse.Namespace) -> int:
+    from dishvl_lib import predict
 
-    recognizer = Recognizer.load(options.model or _newest_best())
-    menu = [line.strip() for line in Path(options.menu).read_text("utf-8-sig").splitlines() if line.strip()] if options.menu else None
-    for photo in options.photos:
-        print(f"{photo}\t{recognizer.choose(photo, menu) if menu is not None else recognizer.name(photo)}")
-
-
-def _newest_best() -> Path:
-    found = sorted(paths.outputs().glob(f"*/04_training/best/{'config.json'}"), key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise RuntimeError("no trained model under outputs/; give --model FOLDER")
-    return found[-1].parent
+    return predict.answer(options.photos, options.model, options.menu)
 
 
 def _existing_run(name: str) -> Path:

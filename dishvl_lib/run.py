@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -92,6 +93,8 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
     started = time.time()
+    # Sockets instead of ports, which another process could hold, in a folder of their own: runs begun together would share names.
+    sockets = tempfile.TemporaryDirectory(prefix="dishvl-")
     try:
         papermill.execute_notebook(
             str(paths.notebook(stage)),
@@ -101,10 +104,12 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
             kernel_name="python3",
             progress_bar=False,
             stdout_file=sys.stdout,
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no port that another process could hold
+            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets.name}/kernel"}}),
         )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
+    finally:
+        sockets.cleanup()
     if not (paths.stage_folder(values["run_name"], stage) / stages.SUCCESS).exists():
         raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)

@@ -151,6 +151,31 @@ def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(cap
     assert "other parameters or inputs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("name", "key"), [("04_training", "dataloader_num_workers"), ("05_evaluation", "batch_size")])
+def test_what_only_says_how_may_change_between_a_kill_and_the_resume(name, key):
+    """Fewer workers or smaller batches are what a run that was killed for want of memory needs."""
+    wanted = {**params(), key: 8}
+    assert stages.content_parameters(name, wanted) == stages.content_parameters(name, {**wanted, key: 2})
+    assert stages.content_parameters(name, wanted) != stages.content_parameters(name, {**wanted, "size": 4})
+
+
+def test_training_resumes_with_whatever_may_change():
+    from dishvl_lib.training import run
+
+    assert stages.MANNER["04_training"] <= run.FREE
+
+
+def test_a_folder_in_which_a_process_works_stays_where_it_is():
+    from dishvl_lib.training import launch
+
+    stage = stages.start("01", params())
+    with launch.only_one(stage.folder):
+        assert "a process still works in" in refusal(stages.start, "01", params(size=4)) and not old()
+        assert stages.start("01", params()).folder == stage.folder, "to attach to it is no harm"
+    stages.start("01", params(size=4))
+    assert len(old()) == 1
+
+
 def test_files_of_unknown_origin_are_moved_aside():
     folder = paths.stage_folder("r", "01")
     folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ import chain
 import pytest
 import tiny
 
-from dishvl_lib import estimates
+from dishvl_lib import cli, estimates
 from dishvl_lib.core import settings
 
 GPT = {"name": "gpt", "base_url": "https://api.example.com/v1", "model": "m", "api_key_env": "NOT_SET_ANYWHERE", "price_input": 2.0, "price_output": 8.0}
@@ -49,3 +49,10 @@ def test_a_trial_needs_the_questions(values):
 
 def test_hours_stay_open_without_a_rate(values):
     assert "hours: open" in estimates.report(values)
+
+
+@pytest.mark.parametrize("option", [("--gpu-gb", "-5"), ("--photos-per-second", "0"), ("--network-gbit", "nan"), ("--hosts", "1")])
+def test_numbers_that_cannot_be_are_refused_by_name(option, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["estimate", "demo", *option])
+    assert f"argument {option[0]}: {option[1]} is not" in capsys.readouterr().err

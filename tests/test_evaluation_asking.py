@@ -3,7 +3,7 @@
 import pytest
 from evaluation_toys import Saying, row, site_rows
 
-from dishvl_lib.core import images, questions
+from dishvl_lib.core import images, questions, records
 from dishvl_lib.evaluation import asking, sites
 from dishvl_lib.evaluation.predictors import Answer
 from dishvl_lib.evaluation.protocols import Plan
@@ -107,3 +107,16 @@ def test_every_predictor_follows_its_own_plan_and_is_opened_at_its_turn(tmp_path
     made = asking.predict_all(predictors, plans, tmp_path)
     assert [(one["predictor"], one["id"]) for one in made] == [("a", "q0"), ("a", "q1"), ("b", "q0")] and opened == ["a", "b"]
     assert "a: 2 questions" in capsys.readouterr().out
+
+
+def test_nothing_to_ask_is_said_before_anybody_is_opened(tmp_path):
+    with pytest.raises(ValueError, match="nothing to ask: 03_dataset/test.jsonl holds no question"):
+        asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([], [])}, tmp_path)
+    with pytest.raises(ValueError, match="batch_size is 0"):
+        asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([row(0)], [])}, tmp_path, batch_size=0)
+
+
+def test_a_broken_line_of_an_answer_file_is_named(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": "q0"}\n{"id": \n')
+    with pytest.raises(records.RecordError, match="a.jsonl, line 2"):
+        asking.predict("x", Saying(lambda _: "红烧鱼"), [row(0)], tmp_path / "a.jsonl")

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from evaluation_toys import prediction, table
 
 from dishvl_lib.core import records
 from dishvl_lib.evaluation import confusion
@@ -90,3 +91,12 @@ def test_questions_that_were_lost_before_they_were_asked_confuse_nothing(lost):
     table = confusion.confusions(asked(("d1", "红烧鱼块"), ("d1", None)).assign(lost=lost), NAMES, SIMILAR)
     assert table["answer"].tolist() == (["红烧鱼块"] if not lost[0] else [])
     assert tuple(table.columns) == confusion.COLUMNS
+
+
+def test_a_model_that_was_never_asked_for_a_name_is_looked_at_by_its_first_protocol():
+    menus = table(prediction(0, "米饭", menu=["米饭", "红烧鱼"], protocol="menu"), prediction(1, "红烧鱼", menu=["米饭", "红烧鱼"], protocol="menu"))
+    assert confusion.first_protocol(menus) == "menu"
+    assert confusion.confusions(menus, {"d-红烧鱼": "红烧鱼"}, protocol=confusion.first_protocol(menus)).n.tolist() == [1]
+    assert confusion.first_protocol(pd.concat([menus, table(prediction(2, "米饭"))])) == "naming"
+    with pytest.raises(ValueError, match="no predictions of base"):
+        confusion.first_protocol(menus, "base")

@@ -35,6 +35,26 @@ def test_the_newest_are_kept_whole_the_best_as_weights_and_no_other(folder):
     assert checkpoints.newest(folder, BELONGS).name == "checkpoint-10"
 
 
+def test_a_copy_that_somebody_laid_there_is_no_checkpoint(folder):
+    shutil.copytree(folder / "checkpoint-6", folder / "checkpoint-6 (copy)")
+    (folder / "damaged-checkpoint-8").mkdir()
+    assert [path.name for path in checkpoints.numbered(folder)] == ["checkpoint-10", "checkpoint-6", "checkpoint-4", "checkpoint-2"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [(shutil.rmtree, "it is gone"), (lambda best: (best / checkpoints.WEIGHTS).write_bytes(b"cut"), "trained.safetensors is missing or damaged")],
+)
+def test_a_lost_best_checkpoint_stops_the_resume_and_not_the_end(folder, harm, words):
+    last = folder / "checkpoint-10"
+    for best in (None, 10, 4):
+        records.write_json(last / checkpoints.STATE, {"best_global_step": best})
+        checkpoints.check_best(last)
+    harm(folder / "checkpoint-4")
+    with pytest.raises(checkpoints.CheckpointError, match=f"checkpoint-4, the best so far, cannot be used .{words}.*--redo 04"):
+        checkpoints.check_best(last)
+
+
 def test_weights_alone_are_never_resumed_from(folder):
     for step in (6, 10):
         shutil.rmtree(folder / f"checkpoint-{step}" / checkpoints.RESUME)

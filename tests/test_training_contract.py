@@ -6,7 +6,9 @@ import pytest
 import tiny
 import torch
 
-from dishvl_lib.training.callbacks import Contract, LastValidation, TrainingStopped
+from dishvl_lib.core import records
+from dishvl_lib.training import checkpoints, run
+from dishvl_lib.training.callbacks import Contract, LastValidation, Patience, TrainingStopped
 from dishvl_lib.vlm import freeze
 
 RATES = {"visual": 1e-3, "merger": 2e-3, "language_model": 0.0, "lm_head": 0.0}
@@ -88,3 +90,20 @@ def test_the_last_step_is_validated_once():
     assert control.should_evaluate and control.should_save
     last.on_epoch_end(None, state, control)
     assert not control.should_evaluate and not control.should_save
+
+
+def test_a_resume_goes_on_counting_the_validations_without_a_better_one(tmp_path):
+    """transformers' own callback begins anew, and a run that is killed now and then never stops early."""
+    begun = Patience(3)
+    begun.early_stopping_patience_counter = 2
+    stored = {"Patience": begun.state()}
+    state, args = (
+        types.SimpleNamespace(stateful_callbacks=stored),
+        types.SimpleNamespace(load_best_model_at_end=False, metric_for_best_model="loss", eval_strategy="epoch"),
+    )
+    resumed = Patience(3)
+    resumed.on_train_begin(args, state, None)
+    assert resumed.early_stopping_patience_counter == 2
+    records.write_json(tmp_path / checkpoints.STATE, {"stateful_callbacks": stored})
+    wanted = [run.patience_spent(types.SimpleNamespace(early_stopping_patience=patience), tmp_path) for patience in (0, 1, 2, 3)]
+    assert wanted == [False, True, True, False]

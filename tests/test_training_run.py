@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from dishvl_lib.core import records
-from dishvl_lib.training import checkpoints, config, launch
+from dishvl_lib.training import checkpoints, config, launch, run
 from dishvl_lib.vlm import inputs, qwen
 from dishvl_lib.vlm.recognizer import Recognizer
 
@@ -76,6 +76,7 @@ def test_metrics_and_contract_are_written(trained):
     assert {"loss", "step", "max_steps", "learning_rate_visual", "learning_rate_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
     assert {"loss_naming", "loss_menu", "photos_per_second", "questions_per_second", "tokens_per_second"} <= set(rows[0])
     assert "learning_rate_language_model" not in rows[0]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 4, 6]
     assert any((trained / "tensorboard").glob("events.out.tfevents.*"))
     assert len([row for row in rows if "eval_loss" in row]) == 2
     contract = records.read_json(trained / "trainable.json")
@@ -177,6 +178,7 @@ def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp
     assert status == 0, output
     evaluated = [row for row in launch.metrics(tmp_path / "04_training") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4, 6]
+    assert run.patience_spent(made, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]), "a kill while best/ is written trains no further"
     assert {"eval_naming_accuracy", "eval_menu_accuracy", "eval_menu_ci_low", "eval_menu_ci_high", "eval_menu_n", "eval_loss_naming"} <= set(evaluated[0])
     assert records.read_json(tmp_path / "04_training" / "best" / "dishvl.json")["checkpoint"] == "checkpoint-2"
 
@@ -206,6 +208,7 @@ def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
     base, best = qwen.load(str(world["base_model"])).model, qwen.load(str(tmp_path / "04_training" / "best")).model
     changed = {name.split(".")[1] for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if not torch.equal(a, b)}
     assert changed == {"visual", "language_model"}
+    assert [row["step"] for row in launch.metrics(tmp_path / "04_training") if "loss" in row] == [1, 2, 3], "the last step counts, whatever logging_steps says"
 
 
 def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):

@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from dishvl_lib.core import questions
-from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm import choose, inputs, qwen
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
 MENUS = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红", "红烧"], ["麻婆豆腐"], [f"菜{i}" for i in range(40)]]
@@ -42,6 +42,13 @@ def test_several_menus_on_one_photo_score_as_each_alone(loaded, size):
     together = choose.log_probabilities_many(loaded, photo, asked)
     for (question, menu), scores in zip(asked, together, strict=True):
         torch.testing.assert_close(scores, torch.stack([plain_score(loaded, photo, question, entry) for entry in menu]), atol=1e-4, rtol=0)
+
+
+def test_a_long_menu_in_parts_scores_as_in_one(loaded, monkeypatch):
+    photo, question = inputs.photo_inputs(loaded, tiny.photo(7)), questions.ask("menu-1", MENUS[3])
+    whole = choose.log_probabilities(loaded, photo, question, MENUS[3])
+    monkeypatch.setattr(choose, "ROWS", 3)
+    torch.testing.assert_close(choose.log_probabilities(loaded, photo, question, MENUS[3]), whole, atol=1e-5, rtol=0)
 
 
 def test_places_see_their_own_way_only(loaded):
@@ -100,11 +107,32 @@ def test_the_entry_comes_back_as_it_was_written(loaded):
 
 
 @pytest.mark.parametrize(
-    ("menu", "words"), [([], "empty"), (["红烧鱼", "红烧鱼 "], "twice"), (["a、b"], "、"), (["长" * 500], "500 characters"), ("红烧鱼", "list of names")]
-)
+    ("menu", "words"), [([], "empty"), (["红烧鱼", "红烧鱼 "], "twice"), (["a、b"], "、"), (["长" * 500], "500 characters.*change it on the menu"), ("红烧鱼", "list of names"),
+     ((name for name in tiny.NAMES), "list of names"), (["红烧鱼", None], "entry 2 is None")],
+)  # fmt: skip
 def test_menus_that_cannot_be(menu, words):
+    """Among them a generator, which would be used up by the check."""
     with pytest.raises(ValueError, match=words):
         check_menu(menu)
+
+
+def test_any_collection_of_names_is_a_menu(loaded):
+    import pandas as pd
+
+    recognizer = Recognizer(loaded, {})
+    wanted = recognizer.choose(tiny.photo(), list(tiny.NAMES))
+    for menu in (dict.fromkeys(tiny.NAMES), pd.Series(tiny.NAMES, index=range(5, 10))):
+        assert recognizer.choose(tiny.photo(), menu) == wanted
+    with pytest.raises(ValueError, match="top_k is 0"):
+        recognizer.choose(tiny.photo(), wanted, top_k=0)
+
+
+def test_scores_that_are_no_numbers_are_not_an_answer():
+    broken = tiny.model()
+    with torch.no_grad():
+        broken.model.lm_head.weight.fill_(float("nan"))
+    with pytest.raises(qwen.ModelError, match="scores are not numbers"):
+        Recognizer(broken, {}).choose(tiny.photo(), list(tiny.NAMES))
 
 
 def test_names_do_not_depend_on_the_company(loaded):

@@ -8,6 +8,7 @@
 parameters and inputs it was begun with; anything else is moved aside (never deleted) or refused.
 """
 
+import fcntl
 import importlib.metadata
 import platform
 import time
@@ -32,6 +33,7 @@ DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 # Parameters that name a file: what is in it is an input too.
 FILE_KEYS = {"01_annotation": ("names_csv", "photos_csv", "near_features"), "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml")}
 SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
+LOCK = ".lock"  # held by a process of its own that a stage has started
 # Parameters that change what is shown or where things lie, not what is made.
 NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget", "exports"}
 # Common parameters that a stage does not use itself: they reach it through earlier stages' files, or not at all.
@@ -43,6 +45,13 @@ UNUSED = {
     "04_training": PHOTO_KEYS,
     "05_evaluation": PHOTO_KEYS,
 }
+# Parameters that decide how a stage works, not what it makes: they may change between a kill and the resume.
+MANNER = {
+    "04_training": {
+        "dataloader_num_workers", "photo_cache_mb", "logging_steps", "save_steps", "keep_checkpoints", "per_device_eval_batch_size", "num_processes", "hostfile",
+    },
+    "05_evaluation": {"batch_size"},
+}  # fmt: skip
 PACKAGES = ("dishvl", "torch", "transformers", "deepspeed", "paddlepaddle", "openai", "pandas", "numpy", "pillow")
 
 
@@ -196,9 +205,16 @@ def check_outputs(folder: Path, thorough: bool = False) -> None:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Rename a stage's folder to `<name>.old-<time>`; nothing is deleted. None when there was none."""
+    """Rename a stage's folder to `<name>.old-<time>`; nothing is deleted. None when there was none.
+
+    Raises `StageError` when a process still writes there: it would go on writing to what takes the folder's place.
+    """
     if not folder.exists():
         return None
+    if in_use(folder):
+        raise StageError(
+            f"a process still works in {folder}, so that it cannot be moved aside; let it finish, or end it (dishvl stop {folder.parent.name}) and ask again"
+        )
     base = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S}")
     target = base
     number = 2
@@ -207,9 +223,21 @@ def move_aside(folder: Path) -> Path | None:
     return folder.rename(target)
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process holds the folder's LOCK, which goes with it however it ends."""
+    if not (folder / LOCK).exists():
+        return False
+    with open(folder / LOCK) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
 def content_parameters(name: str, params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that decide what a stage makes."""
-    without = NOT_CONTENT | UNUSED[name]
+    without = NOT_CONTENT | UNUSED[name] | MANNER.get(name, set())
     return {key: value for key, value in params.items() if key not in without}
 
 

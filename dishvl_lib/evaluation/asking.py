@@ -19,7 +19,14 @@ BATCH = 16
 
 
 def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mapping[str, Plan], folder: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
-    """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go."""
+    """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go.
+
+    Raises ValueError when there is no question at all, and for batch_size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}; give at least 1")
+    if not any(plan.questions for plan in plans.values()):
+        raise ValueError("there is nothing to ask: 03_dataset/test.jsonl holds no question and no site has photos to judge; give dishes more photos")
     made = []
     for name, opened in predictors.items():
         started = time.time()
@@ -160,7 +167,7 @@ def _journalled(journal: Path) -> list[dict[str, Any]]:
     whole = content[: content.rfind(b"\n") + 1]
     if whole != content:
         os.truncate(journal, len(whole))
-    rows = [json.loads(line) for line in whole.splitlines()]
+    rows = records.read_jsonl(journal)
     if rows and "id" not in rows[0]:
         raise records.RecordError(f"{journal} is not a file of answers")
     return rows

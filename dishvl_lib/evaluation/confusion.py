@@ -14,6 +14,14 @@ COLUMNS = ("truth", "answer", "n", "n_truth", "share", "look_alike_rank", "truth
 MAX_EXAMPLES = 6
 
 
+def first_protocol(predictions: pd.DataFrame, predictor: str = "tuned") -> str:
+    """What is looked at first: naming, or where nobody was asked for a name the predictor's first protocol. Raises ValueError for no rows."""
+    asked = list(dict.fromkeys(predictions.loc[predictions["predictor"] == predictor, "protocol"]))
+    if not asked:
+        raise ValueError(f"no predictions of {predictor}")
+    return "naming" if "naming" in asked else asked[0]
+
+
 def confusions(
     predictions: pd.DataFrame,
     names: Mapping[str, str],

@@ -84,7 +84,12 @@ class Site:
 
 
 def of_run(sites: Sequence[Mapping[str, Any]], folder: Path, **options: Any) -> list[Site]:
-    """The protocols of every site {name, menu_csv} of which stage 03 wrote questions to `folder`. `options`: as `protocols` takes them."""
+    """The protocols of every site {name, menu_csv} of which stage 03 wrote questions to `folder`. `options`: as `protocols` takes them.
+
+    Raises ValueError for register_per_dish below 1.
+    """
+    if (given := options.get("register_per_dish", 1)) < 1:
+        raise ValueError(f"register_per_dish is {given}; give at least 1")
     files = {site["name"]: Path(folder) / f"site_{site['name']}.jsonl" for site in sites}
     there = [site for site in sites if files[site["name"]].exists()]
     return [one for site in there for one in protocols(site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options)]

@@ -46,8 +46,8 @@ def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float)
     if asked <= memory_gb:
         larger = _largest(config, batch, memory_gb)
         more = f"; up to {larger} photos a step would" if larger > config.per_device_train_batch_size else ""
-        return [f"fits: {asked:.1f} of {memory_gb:.0f} GB at {config.per_device_train_batch_size} photos a step{more}"]
-    tried = [f"does not fit: {asked:.1f} of {memory_gb:.0f} GB"]
+        return [f"fits: {asked:.1f} of {memory_gb:.3g} GB at {config.per_device_train_batch_size} photos a step{more}"]
+    tried = [f"does not fit: {asked:.1f} of {memory_gb:.3g} GB"]
     photos = config.per_device_train_batch_size * config.gradient_accumulation_steps
     for words, changed in _smaller(config):
         size = min(photos, _largest(changed, batch, memory_gb))

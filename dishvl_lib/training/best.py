@@ -17,8 +17,11 @@ PLACES = {"output_folder", "image_root", "train_file", "validation_file", "deeps
 
 def export(config: TrainingConfig, checkpoint: Path) -> Path:
     """Base weights with the checkpoint's tensors in them (adapters merged), tokenizer with chat template, image processor
-    with the training's pixel limits, generation config, and dishvl.json with the resolved parameters.
+    with the training's pixel limits, generation config, and dishvl.json with the resolved parameters. Raises
+    `CheckpointError` for a damaged checkpoint.
     """
+    if problem := checkpoints.damage(checkpoint):
+        raise checkpoints.CheckpointError(f"best/ cannot be made of {checkpoint}: {problem}; {checkpoints.RESTORE}")
     unset_hf_deepspeed_config()  # or the weights would be loaded in ZeRO-3's shards again
     loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
     if config.lora_rank:

@@ -2,12 +2,13 @@
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from transformers import TrainerCallback
+from transformers import EarlyStoppingCallback, TrainerCallback
 
 from dishvl_lib.training.launch import STOP
 from dishvl_lib.vlm import freeze
@@ -80,25 +81,39 @@ class StopFile(TrainerCallback):
 
     def __init__(self, folder: Path):
         self.file, self.parent = folder / STOP, os.getppid()
+        self.launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun, which starts a single process too
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-        if several and os.getppid() != self.parent:
+        if (several or self.launched) and os.getppid() != self.parent:
             raise TrainingStopped("the launcher of these processes has died; run the stage again to go on from the newest checkpoint")
         if _anyone(self.file.exists(), several, args.device):
             control.should_save = control.should_training_stop = True
 
 
 class LastValidation(TrainerCallback):
-    """The last step is validated whatever `eval_steps` says, so that the final weights can be the best ones."""
+    """The last step is validated and logged whatever `eval_steps` and `logging_steps` say, so that the final weights can be the best ones."""
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
-            control.should_evaluate = control.should_save = True
+            control.should_log = control.should_evaluate = control.should_save = True
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
             control.should_evaluate = control.should_save = False  # done at the same step
+
+
+class Patience(EarlyStoppingCallback):
+    """Ends a training after so many validations without a better one. A resume goes on counting: transformers' own would begin anew."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        self.early_stopping_patience_counter = self.counted(state.stateful_callbacks)
+
+    @classmethod
+    def counted(cls, stored: Mapping[str, Any]) -> int:
+        """Validations without a better one, from the `stateful_callbacks` of a checkpoint's state."""
+        return stored.get(cls.__name__, {}).get("attributes", {}).get("early_stopping_patience_counter", 0)
 
 
 def _anyone(flag: bool, several: bool, device: torch.device) -> bool:

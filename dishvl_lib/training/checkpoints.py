@@ -8,6 +8,7 @@ checkpoint-120/
 """
 
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch import nn
 from dishvl_lib.core import records
 
 WEIGHTS, MANIFEST, RESUME, MASTER, PART = "trained.safetensors", "MANIFEST.json", "resume", "master.safetensors", ".checkpoint.part"
+STATE = "trainer_state.json"
+RESTORE = "put it back from a copy, or start again with --redo 04"
 GOING = ".resume.going"  # a resume state on its way out: what is left of a checkpoint is whole at every moment
 
 
@@ -85,7 +88,7 @@ def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
         if not (path / RESUME).is_dir():
             continue
         if problem := damage(path):
-            print(f"checkpoint {path.name} cannot be used ({problem}); an older one is taken", flush=True)
+            print(f"checkpoint {path.name} cannot be used ({problem}); it is kept aside", flush=True)
             shutil.rmtree(path.with_name(f"damaged-{path.name}"), ignore_errors=True)
             path.rename(path.with_name(f"damaged-{path.name}"))
             continue
@@ -97,13 +100,24 @@ def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def check_best(folder: Path) -> None:
+    """Raise `CheckpointError` when the best checkpoint that this one knows of is gone or damaged: the end would come to nothing."""
+    step = records.read_json(folder / STATE).get("best_global_step")
+    best = folder.with_name(f"checkpoint-{step}")
+    if step is not None and best != folder and (problem := damage(best)):
+        raise CheckpointError(f"{best}, the best so far, cannot be used ({problem}); {RESTORE}")
+
+
 def numbered(folder: Path) -> list[Path]:
-    """The checkpoints, newest first."""
-    return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
+    """The checkpoints, newest first. What somebody laid beside them under another name is none."""
+    there = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    return sorted(there, key=lambda path: int(path.name.split("-")[1]), reverse=True)
 
 
 def damage(folder: Path) -> str:
     """Why a checkpoint does not verify; '' when it does. What was pruned on purpose (`prune`) is not missed."""
+    if not folder.is_dir():
+        return "it is gone"
     if not (folder / MANIFEST).exists():
         return "it is half-written"
     whole = (folder / RESUME).is_dir()

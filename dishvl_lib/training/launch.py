@@ -13,11 +13,11 @@ from pathlib import Path
 
 import psutil
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import paths, records, stages
 from dishvl_lib.training.config import TrainingConfig
 
-PROCESS, LOG, CONFIG, METRICS, STOP, LOCK = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP", ".lock"
-CANNOT = "training cannot go on:"
+PROCESS, LOG, CONFIG, METRICS, STOP = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP"
+CANNOT, BEGUN, STOPPED = "training cannot go on:", "training started at", "stopped on request;"  # how lines of the log begin
 EVERY_S = 10.0
 SHOWN = (
     ("loss", "loss", ".4f"), ("eval_loss", "validation loss", ".4f"), ("eval_naming_accuracy", "naming", ".1%"), ("eval_menu_accuracy", "menus", ".1%"),
@@ -61,6 +61,8 @@ def start(config: TrainingConfig) -> int:
     (folder / STOP).unlink(missing_ok=True)
     config.write(folder / CONFIG)
     with open(folder / LOG, "ab") as log:
+        log.write(f"{BEGUN} {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+        log.flush()
         process = subprocess.Popen(
             command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True
         )
@@ -68,16 +70,16 @@ def start(config: TrainingConfig) -> int:
     return process.pid
 
 
-def command(config: TrainingConfig) -> list[str]:
+def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list[str]:
     """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's launcher, over ssh."""
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
         check_hostfile(Path(config.hostfile))
         launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi", "--no_local_rank"]
-        return [*launcher, "--module", "dishvl_lib.training", program]
+        return [*launcher, "--module", module, program]
     if config.num_processes == 1 and not config.deepspeed:
-        return [sys.executable, "-m", "dishvl_lib.training", program]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", "dishvl_lib.training", program]
+        return [sys.executable, "-m", module, program]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", module, program]
 
 
 def check_hostfile(file: Path) -> None:
@@ -103,12 +105,19 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "w") as lock:
+    with open(folder / stages.LOCK, "a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise AlreadyRunning(f"a training is running in {folder} already; watch it with dishvl status, end it with dishvl stop") from None
+            holder = (folder / stages.LOCK).read_text().strip()
+            raise AlreadyRunning(
+                f"a training is running in {folder} already (process {holder}); watch it with dishvl status, end it with dishvl stop"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
         if not running(folder):
+            (folder / STOP).unlink(missing_ok=True)  # of an earlier start; one for this start finds it running
             note(folder, os.getpid())
         yield
 
@@ -188,9 +197,11 @@ def _environment() -> dict[str, str]:
 
 
 def last_words(folder: Path) -> str:
-    """Why a training ended without a result: its own sentence, or the log's last lines."""
+    """Why the newest start ended without a result: its own sentence, or the log's last lines."""
     lines = (folder / LOG).read_text("utf-8", "replace").splitlines()
+    begun = max((number for number, line in enumerate(lines) if line.startswith(BEGUN)), default=0)
+    lines = lines[begun:]
     own = [line for line in lines if line.startswith(CANNOT)]
-    if (folder / STOP).exists():
+    if any(line.startswith(STOPPED) for line in lines):
         return "the training was stopped on request after a checkpoint; run this again to go on"
     return own[-1] if own else "the training process ended without a result; its last lines:\n" + "\n".join(lines[-15:])

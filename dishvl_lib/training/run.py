@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
-from transformers import EarlyStoppingCallback, TrainingArguments, set_seed
+from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
 from dishvl_lib.training import advice, best, checkpoints, launch, prepare
-from dishvl_lib.training.callbacks import Contract, LastValidation, StopFile, TrainingStopped
+from dishvl_lib.training.callbacks import Contract, LastValidation, Patience, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.trainer import DishTrainer
@@ -45,13 +45,53 @@ def main(config_file: str) -> int:
         with launch.only_one(Path(config.output_folder)):
             return train(config)
     except EXPECTED as error:
-        print(f"{launch.CANNOT} {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-        return 1
+        return refuse(error)
+
+
+def refuse(error: Exception) -> int:
+    """Say in one sentence on stderr why it cannot go on; 1."""
+    print(f"{launch.CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
+    return 1
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, in one line; of one that a data loader's worker sent, its own last line without the traceback."""
+    lines = str(error).splitlines() or [""]
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        return lines[-1].partition(": ")[2]
+    return " ".join(lines)
 
 
 def train(config: TrainingConfig) -> int:
     """Train as configured, from the newest whole checkpoint if there is one."""
     folder = Path(config.output_folder)
+    trainer = begin(config)
+    last = trainer.newest_checkpoint()
+    if last:
+        checkpoints.check_best(last)
+    if trainer.is_world_process_zero():
+        print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
+        forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
+    if not (last and patience_spent(config, last)):
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if (folder / launch.STOP).exists():
+        print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
+        return STOPPED
+    if trainer.is_world_process_zero():
+        step = trainer.state.best_global_step or records.read_json(last / checkpoints.STATE)["best_global_step"]
+        made = best.export(config, trainer.folder / f"checkpoint-{step}")
+        print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
+    return 0
+
+
+def patience_spent(config: TrainingConfig, last: Path) -> bool:
+    """Whether a training had ended by early stopping at this checkpoint, so that only `best/` is left to make."""
+    counted = Patience.counted(records.read_json(last / checkpoints.STATE)["stateful_callbacks"])
+    return 0 < config.early_stopping_patience <= counted
+
+
+def begin(config: TrainingConfig) -> DishTrainer:
+    """The trainer, on a device that can bear it; with DeepSpeed among the processes that were launched."""
     advice.require_device(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
@@ -59,19 +99,7 @@ def train(config: TrainingConfig) -> int:
         import deepspeed
 
         deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
-    trainer = build(config, arguments)
-    last = trainer.newest_checkpoint()
-    if trainer.is_world_process_zero():
-        print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
-        forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
-    trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if (folder / launch.STOP).exists():
-        print("stopped on request; running the stage again goes on from here", flush=True)
-        return STOPPED
-    if trainer.is_world_process_zero():
-        made = best.export(config, trainer.folder / f"checkpoint-{trainer.state.best_global_step}")
-        print(f"best checkpoint, by {config.metric_for_best_model}: step {trainer.state.best_global_step}; written to {made}", flush=True)
-    return 0
+    return build(config, arguments)
 
 
 def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
@@ -84,17 +112,25 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
     train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, photo_decoding=config.photo_decoding, seed=config.seed, **rows)
     validation_rows = QuestionTrees(config.validation_file, **rows)
+    check_metric(config, validation_rows)
     validation = Validation(
         loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed
     )
     rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
     watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]
     if config.early_stopping_patience:
-        watching.append(EarlyStoppingCallback(config.early_stopping_patience))
+        watching.append(Patience(config.early_stopping_patience))
     return DishTrainer(
         model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
         callbacks=watching, config=config, belongs=belongs(config), validation=validation,
     )  # fmt: skip
+
+
+def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
+    """Raises `DataError` when no validation question could be measured by metric_for_best_model: better now than after an epoch."""
+    kind = config.metric_for_best_model.removesuffix("_accuracy")
+    if kind != "loss" and not any(row["kind"] == kind and row.get("image") for row in rows.rows):
+        raise DataError(f"{rows.file} holds no {kind} question, which metric_for_best_model: {config.metric_for_best_model} needs; set it to loss")
 
 
 def announce(report: dict[str, Any], folder: Path) -> None:
@@ -134,6 +170,7 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         metric_for_best_model=f"eval_{config.metric_for_best_model}",
         greater_is_better=config.metric_for_best_model != "loss",
         logging_steps=config.logging_steps,
+        logging_first_step=True,
         logging_nan_inf_filter=False,
         dataloader_num_workers=config.dataloader_num_workers,
         dataloader_persistent_workers=config.dataloader_num_workers > 0,

@@ -23,8 +23,6 @@ from dishvl_lib.training.launch import METRICS
 from dishvl_lib.training.validation import Validation
 from dishvl_lib.vlm import freeze
 
-STATE = "trainer_state.json"
-
 
 class DishTrainer(Trainer):
     """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`: accuracies beside the loss."""
@@ -196,7 +194,7 @@ class DishTrainer(Trainer):
         if self.is_world_process_zero():
             checkpoints.write_weights(tensors, part, getattr(torch, self.config.dtype))
             self._note_callbacks()
-            self.state.save_to_json(str(part / STATE))
+            self.state.save_to_json(str(part / checkpoints.STATE))
         resume = str(part / checkpoints.RESUME)
         if not self.is_deepspeed_enabled:
             self._save_optimizer_and_scheduler(resume)

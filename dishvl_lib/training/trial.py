@@ -8,7 +8,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-from transformers import set_seed
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from dishvl_lib.training import launch, planner, run
@@ -25,25 +24,30 @@ class TrialFailed(RuntimeError):
 def photos_per_second(config: TrainingConfig) -> float:
     """The rate of the last steps of a short trial, in a process of its own. Raises `TrialFailed`."""
     with tempfile.TemporaryDirectory() as folder:
-        short = planner.replace_config(config, output_folder=folder, max_steps=STEPS, logging_steps=WARM, num_processes=1, hostfile="")
+        short = planner.replace_config(
+            config, output_folder=folder, max_steps=STEPS, logging_steps=WARM, num_processes=1, hostfile="", early_stopping_patience=0
+        )
         short.write(Path(folder) / launch.CONFIG)
-        done = subprocess.run([sys.executable, "-m", "dishvl_lib.training.trial", str(Path(folder) / launch.CONFIG)], capture_output=True, text=True)
+        done = subprocess.run(launch.command(short, "dishvl_lib.training.trial"), capture_output=True, text=True)
         rates = [row["photos_per_second"] for row in launch.metrics(Path(folder)) if "photos_per_second" in row]
     if done.returncode or not rates:
-        raise TrialFailed("the trial ended without a result; its last lines:\n" + "\n".join((done.stdout + done.stderr).splitlines()[-8:]))
+        said = (done.stdout + done.stderr).splitlines()
+        own = [line for line in said if line.startswith(launch.CANNOT)]
+        raise TrialFailed("the trial ended without a result; " + (own[-1] if own else "its last lines:\n" + "\n".join(said[-8:])))
     return rates[-1]
 
 
-def main(config_file: str) -> None:
-    """Make the steps."""
-    config = read(config_file)
-    set_seed(config.seed)
-    arguments = run.training_arguments(config)
-    arguments.eval_strategy, arguments.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
-    trainer = run.build(config, arguments)
-    trainer.remove_callback(LastValidation)
-    trainer.train()
+def main(config_file: str) -> int:
+    """Make the steps; 0, or 1 with one sentence on stderr."""
+    try:
+        trainer = run.begin(read(config_file))
+        trainer.args.eval_strategy, trainer.args.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
+        trainer.remove_callback(LastValidation)
+        trainer.train()
+        return 0
+    except run.EXPECTED as error:
+        return run.refuse(error)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    sys.exit(main(sys.argv[1]))

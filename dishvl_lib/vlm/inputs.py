@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
 
-from dishvl_lib.core import questions, records
+from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm.qwen import Qwen
 
 IGNORE = -100
+MAX_ASPECT_RATIO = 200  # transformers' smart_resize refuses longer strips
 
 
 @dataclass
@@ -46,7 +47,7 @@ def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo
 
     The very numbers of transformers' `Qwen2VLImageProcessorPil`, with less copying: a byte can only become 256 values in
     each colour, which its own `rescale` and `normalize` are asked for. `resized`: the photo went through `resize` before;
-    resizing twice could change its size again. Raises ValueError for an aspect ratio over 200.
+    resizing twice could change its size again. Raises `ImageError` for an aspect ratio over 200.
     """
     processor = qwen.image_processor
     pixels = np.asarray(image if resized else resize(qwen, image))
@@ -66,7 +67,9 @@ def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
 
 
 def resized_size(qwen: Qwen, width: int, height: int) -> tuple[int, int]:
-    """(width, height) in pixels of a photo of this size after resizing. Raises ValueError for an aspect ratio over 200."""
+    """(width, height) in pixels of a photo of this size after resizing. Raises `ImageError` for an aspect ratio over 200."""
+    if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
+        raise images.ImageError("too narrow", f"{width}x{height}, an aspect ratio over {MAX_ASPECT_RATIO}")
     processor = qwen.image_processor
     side, limits = processor.patch_size * processor.merge_size, processor.size
     return smart_resize(height, width, side, limits["shortest_edge"], limits["longest_edge"])[::-1]

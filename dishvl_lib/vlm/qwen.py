@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dishvl_lib.core import paths, records
 
+DTYPES = ("float32", "bfloat16")
+SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
+PROBE = "图中的菜品是什么？红烧鱼 (GX4)"
 PATCH_PIXELS = 28  # one visual token is 28 x 28 pixels: patch_size 14, spatial_merge_size 2
 
 
@@ -45,7 +49,7 @@ def locate(base_model: str) -> str:
     if folder.is_dir():
         return str(folder)
     if base_model.startswith((".", "/", "~", "outputs/")) or base_model.count("/") != 1:
-        raise ModelError(f"base_model: no folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name")
+        raise ModelError(f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name")
     return base_model
 
 
@@ -67,8 +71,10 @@ def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | No
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: tokenizer or image processor files are missing or damaged ({error})") from None
+    except Exception as error:  # the tokenizers library raises as it likes
+        local = "tokenizer or image processor files are missing or damaged" if Path(folder).is_dir() else "it could not be fetched from Hugging Face"
+        raise ModelError(f"{folder}: {local} ({type(error).__name__}: {_one_line(error)})") from None
+    _check_tokenizer(folder, tokenizer)
     limits = {"shortest_edge": min_pixels or processor.size["shortest_edge"], "longest_edge": max_pixels or processor.size["longest_edge"]}
     if not PATCH_PIXELS**2 <= limits["shortest_edge"] <= limits["longest_edge"]:
         raise ModelError(f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got {limits['shortest_edge']} and {limits['longest_edge']}")
@@ -78,15 +84,20 @@ def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | No
 
 def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None = None, dtype: str = "float32", device: str = "cpu") -> Qwen:
     """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises `ModelError`."""
+    if dtype not in DTYPES:
+        raise ModelError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
     qwen = load_inputs(folder, min_pixels, max_pixels)
     try:
         model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: the weights cannot be loaded ({error})") from None
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download the folder again") from None
     lacking = [*report.get("missing_keys", ()), *report.get("unexpected_keys", ()), *map(str, report.get("mismatched_keys", ()))]
     if lacking:
         raise ModelError(f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is {lacking[0]}")
-    qwen.model = model.to(device).eval()
+    try:
+        qwen.model = model.to(device).eval()
+    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
+        raise ModelError(f"{folder}: the model cannot be put on device {device!r} ({_one_line(error)})") from None
     return qwen
 
 
@@ -113,9 +124,24 @@ def _check_family(folder: str) -> None:
         return  # a Hugging Face id: transformers reports what is wrong with it
     if not file.exists():
         raise ModelError(f"{file} is missing: {folder} is not a Hugging Face model folder")
-    family = records.read_json(file).get("model_type")
+    config = records.read_json(file)
+    family = config.get("model_type") if isinstance(config, dict) else None
     if family != Qwen2_5_VLConfig.model_type:
         raise ModelError(f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)")
+
+
+def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Without its vocabulary's file transformers makes a tokenizer that knows no text, and says nothing."""
+    if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
+        raise ModelError(
+            f"{folder}: the tokenizer does not give back what it is given: tokenizer.json is missing or damaged; copy or download the folder again"
+        )
+    if lost := [token for token in SPECIAL if len(tokenizer.encode(token, add_special_tokens=False)) != 1]:
+        raise ModelError(f"{folder}: the tokenizer does not know {', '.join(lost)}; it is not Qwen2.5-VL's")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _from_modelscope(model_id: str) -> str:

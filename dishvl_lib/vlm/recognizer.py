@@ -1,6 +1,7 @@
 """The public face: a trained folder that names a dish or picks an entry of a menu."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dishvl_lib.vlm import choose, inputs, lean, qwen
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 
 METADATA = "dishvl.json"
+LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
 Source = str | Path | bytes | Image.Image
 
 
@@ -63,12 +65,13 @@ class Recognizer:
         `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on a CPU. Raises
         `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds other inputs than it was trained on.
         """
+        folder = str(folder) if Path(folder).is_dir() else qwen.locate(str(folder))
         file = Path(folder) / METADATA
-        metadata = records.read_json(file) if file.exists() else {}
+        metadata = checked_metadata(file) if file.exists() else {}
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
         limits = {"min_pixels": min_pixels or metadata.get("min_pixels"), "max_pixels": max_pixels or metadata.get("max_pixels")}
-        loaded = qwen.load(str(folder), dtype=dtype, device=device, **limits)
+        loaded = qwen.load(folder, dtype=dtype, device=device, **limits)
         wanted = metadata.get("input_fingerprint")
         if wanted and wanted != inputs.fingerprint(loaded):
             raise qwen.ModelError(
@@ -130,9 +133,11 @@ class Recognizer:
 
         `naming`: the template of the naming question, '' to ask none. Errors as in `choose`.
         """
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; give at least 1")
         single = isinstance(photos, (str, Path, bytes, Image.Image))
         named = [questions.ask(naming)] if naming else []
-        asked = [(questions.ask(template, check_menu(menu)), menu) for menu in menus]
+        asked = [(questions.ask(template, check_menu(menu)), list(menu)) for menu in menus]
         sources = [photos] if single else list(photos)
         made = [
             one
@@ -150,6 +155,8 @@ class Recognizer:
         ]
 
     def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
+        if not torch.isfinite(scores).all():
+            raise qwen.ModelError(f"{self.qwen.folder}: the model's scores are not numbers; its weights are damaged")
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
@@ -160,16 +167,31 @@ class Recognizer:
         return inputs.photo_inputs(self.qwen, images.load_rgb(source))
 
 
+def checked_metadata(file: Path) -> dict:
+    """What dishvl.json holds. Raises `ModelError` naming the first value that cannot be one."""
+    metadata = records.read_json(file)
+    if not isinstance(metadata, dict):
+        raise qwen.ModelError(f"{file} does not hold what stage 04 wrote; copy the folder again")
+    for key, least in LEAST.items():
+        value = metadata.get(key, 1)
+        if not isinstance(value, (int, float)) or not least <= value < math.inf:
+            raise qwen.ModelError(f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy the folder again")
+    return metadata
+
+
 def check_menu(menu: Sequence[str]) -> list[str]:
     """The menu as a list of cleaned entries. Raises ValueError: empty, an entry twice, or one that cannot be an entry."""
-    if isinstance(menu, str):
-        raise ValueError("menu must be a list of names, not one text")
+    if isinstance(menu, str) or not isinstance(menu, Collection):
+        raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")
+    for place, entry in enumerate(menu, start=1):
+        if not isinstance(entry, str):
+            raise ValueError(f"menu entry {place} is {entry!r}; give its name as text")
     entries = [names.clean(entry) for entry in menu]
     if not entries:
         raise ValueError("the menu is empty; give at least one entry")
     for place, entry in enumerate(entries, start=1):
         if problem := names.problem_with(entry):
-            raise ValueError(f"menu entry {place}: {problem}")
+            raise ValueError(f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change it on the menu")
         if entry in entries[: place - 1]:
             raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")
     return entries

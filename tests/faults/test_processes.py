@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from dishvl_lib.core import paths, records
-from dishvl_lib.training import checkpoints, config, launch
+from dishvl_lib.training import checkpoints, config, launch, trial
 from dishvl_lib.vlm import qwen
 
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
@@ -166,3 +166,7 @@ def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch)
     monkeypatch.setenv("PATH", f"{bin_folder}:{os.environ['PATH']}")
     rows = train(world, tmp_path / "04_training", hostfile=str(hosts), per_device_train_batch_size=2)
     assert_equal_training(rows, one[1])
+
+
+def test_a_trial_under_zero3_is_launched_as_the_training_is(world, tmp_path):
+    assert trial.photos_per_second(configured(world, tmp_path / "04_training", deepspeed=ZERO3, num_processes=2)) > 0

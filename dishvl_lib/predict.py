@@ -1,0 +1,45 @@
+"""`dishvl predict PHOTO ...`: the name of each photo's dish, or its entry of a menu."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dishvl_lib.core import images, paths
+
+
+def answer(photos: Sequence[str], model: str | None = None, menu_file: str | None = None) -> int:
+    """Print a line per photo; 1 when one could not be read (the others are answered all the same), otherwise 0.
+
+    Raises ValueError or `ModelError` for a menu or a model that cannot be used.
+    """
+    from dishvl_lib import Recognizer
+    from dishvl_lib.vlm.recognizer import check_menu
+
+    menu = menu_lines(Path(menu_file)) if menu_file else None
+    if menu is not None:
+        check_menu(menu)  # before the model takes its time to load
+    recognizer = Recognizer.load(model or newest_best())
+    unread = 0
+    for photo in photos:
+        try:
+            print(f"{photo}\t{recognizer.choose(photo, menu) if menu else recognizer.name(photo)}", flush=True)
+        except images.ImageError as error:
+            unread += 1
+            print(f"dishvl: {photo} is not answered, the photo is {error}", file=sys.stderr)
+    return int(unread > 0)
+
+
+def menu_lines(file: Path) -> list[str]:
+    """One entry a line; blank lines and a byte order mark are passed over. Raises ValueError for what is not UTF-8 text."""
+    try:
+        return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"the menu {file} is not UTF-8 text; save it as UTF-8, one entry a line") from None
+
+
+def newest_best() -> Path:
+    """`best/` of the run that was trained last. Raises RuntimeError when there is none."""
+    found = sorted(paths.outputs().glob("*/04_training/best/config.json"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise RuntimeError("no trained model under outputs/; give --model FOLDER")
+    return found[-1].parent

@@ -1,0 +1,104 @@
+"""Starting and ending a training, without training: what is said, whose lock it is, and which wishes to stop count."""
+
+import os
+import types
+
+import pytest
+import tiny
+from torch.utils.data import DataLoader, Dataset
+
+from dishvl_lib.core import records
+from dishvl_lib.training import best, callbacks, checkpoints, config, launch, run
+from dishvl_lib.training.data import DataError, QuestionTrees
+
+GIVEN = dict(learning_rate=1e-3, merger_learning_rate=0.0, vision_learning_rate=0.0, num_train_epochs=1, min_pixels=3136, max_pixels=3136)  # fmt: skip
+PLACES = dict.fromkeys(("base_model", "image_root", "train_file", "validation_file", "output_folder"), "x")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"max_steps": 0}, "max_steps is 0; give at least 1"),
+        ({"lora_rank": 4, "train_lm_head": True}, "lora_rank trains adapters only; set train_language_model and train_lm_head to false"),
+        ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "parameter lr_scheduler_type: .*'cosine'"),
+        ({"deepspeed": "zero9.json"}, "parameter deepspeed: no file .*zero9.json; give params/deepspeed/zero2.json"),
+    ],
+)
+def test_settings_that_cannot_be(changed, words):
+    with pytest.raises(ValueError, match=words):
+        config.from_parameters({**GIVEN, **changed}, **PLACES)
+
+
+def test_a_metric_without_questions_is_refused_before_the_first_epoch(tmp_path):
+    world = tiny.data_set(tmp_path / "data")
+    naming = [row for row in records.read_jsonl(world["validation_file"]) if row["kind"] == "naming"]
+    records.write_jsonl(world["validation_file"], naming)
+    rows = QuestionTrees(world["validation_file"], world["image_root"], tiny.model(), questions_per_photo=2)
+    for metric in ("loss", "naming_accuracy"):
+        run.check_metric(config.from_parameters({**GIVEN, "metric_for_best_model": metric}, **PLACES), rows)
+    with pytest.raises(DataError, match="holds no menu question, which metric_for_best_model: menu_accuracy needs; set it to loss"):
+        run.check_metric(config.from_parameters({**GIVEN, "metric_for_best_model": "menu_accuracy"}, **PLACES), rows)
+
+
+class Broken(Dataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, number):
+        raise DataError("row 7: photo a.jpg is damaged: cut")
+
+
+def test_what_a_data_loaders_worker_says_is_one_sentence_too():
+    with pytest.raises(DataError) as found:
+        next(iter(DataLoader(Broken(), num_workers=1)))
+    assert run.sentence(found.value) == "row 7: photo a.jpg is damaged: cut"
+    assert run.sentence(ValueError("one\ntwo")) == "one two"
+
+
+@pytest.mark.parametrize(
+    ("newest", "words"),
+    [
+        (["loading", "Killed"], "its last lines:\ntraining started at 2\nloading\nKilled"),
+        (["training cannot go on: OSError: no room"], "training cannot go on: OSError: no room"),
+        (["stopped on request; running the stage again goes on from here"], "stopped on request after a checkpoint"),
+    ],
+)
+def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, newest, words):
+    """Nor is a wish to stop that did not come to its checkpoint."""
+    before = ["training started at 1", "training cannot go on: DataError: old", "stopped on request; old"]
+    (tmp_path / launch.LOG).write_text("\n".join([*before, "training started at 2", *newest]))
+    (tmp_path / launch.STOP).touch()
+    assert launch.last_words(tmp_path).endswith(words) or words in launch.last_words(tmp_path)
+    assert "old" not in launch.last_words(tmp_path)
+
+
+def test_the_lock_says_who_holds_it(tmp_path):
+    with launch.only_one(tmp_path):
+        with pytest.raises(launch.AlreadyRunning, match=f"process {os.getpid()}"), launch.only_one(tmp_path):
+            pass
+        with pytest.raises(launch.AlreadyRunning, match=f"process {os.getpid()}"), launch.only_one(tmp_path):
+            pass
+
+
+def test_a_wish_to_stop_ends_one_start_and_not_the_next_by_hand(tmp_path):
+    (tmp_path / launch.STOP).touch()
+    with launch.only_one(tmp_path):
+        assert not (tmp_path / launch.STOP).exists()
+        assert launch.stop(tmp_path)
+    with launch.only_one(tmp_path):
+        assert (tmp_path / launch.STOP).exists(), "this process was noted before it began: the wish is for it"
+
+
+def test_a_single_process_whose_torchrun_has_died_ends(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    watching = callbacks.StopFile(tmp_path)
+    step = types.SimpleNamespace(device="cpu"), None, types.SimpleNamespace()
+    watching.on_step_end(*step)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    with pytest.raises(callbacks.TrainingStopped, match="the launcher of these processes has died"):
+        watching.on_step_end(*step)
+
+
+def test_best_is_not_made_of_a_damaged_checkpoint(tmp_path):
+    with pytest.raises(checkpoints.CheckpointError, match="best/ cannot be made of .*checkpoint-4: it is gone"):
+        best.export(None, tmp_path / "checkpoint-4")
