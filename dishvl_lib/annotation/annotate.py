@@ -14,7 +14,6 @@ from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
-from dishvl_lib.endpoints.errors import BudgetError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.requests import Request
@@ -38,13 +37,7 @@ def estimate(endpoints: Sequence[Endpoint], n_dishes: int, photos_per_dish: int 
 
 def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
     """Raises `BudgetError` when the likely cost of all annotators is over `budget` {currency: amount}, currency by currency."""
-    for currency, part in estimated.groupby("currency", sort=True):
-        likely, high, allowed = float(part.likely.sum()), float(part.high.sum()), float(budget.get(currency, 0.0))
-        if likely > allowed:
-            raise BudgetError(
-                f"the annotation is likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} requests, over the "
-                f"{allowed:g} {currency} of budget; set budget: {{{currency}: {high:.2f}}} to go on, or rehearse with max_dishes first. Nothing was sent"
-            )
+    prices.check_budget(estimated, budget, "the annotation is", "rehearse with max_dishes first")
 
 
 def ask_dishes(

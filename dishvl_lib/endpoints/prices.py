@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dishvl_lib.endpoints.errors import BudgetError
+
 if TYPE_CHECKING:
     from dishvl_lib.endpoints.client import Endpoint
 
@@ -51,6 +53,20 @@ def estimate(endpoints: Sequence["Endpoint"], kinds: Sequence[tuple[int, dict[st
     low, likely, high (in `currency`), minutes (at the endpoint's limits; a batch is promised within a day).
     """
     return pd.DataFrame([_estimate_one(one, kinds) for one in endpoints], columns=COLUMNS)
+
+
+def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float], what: str, instead: str) -> None:
+    """Raises `BudgetError` when the likely cost of an `estimate` is over `budget` {currency: amount}, currency by currency.
+
+    `what` is to be paid for; `instead`: what else could be done.
+    """
+    for currency, part in estimated.groupby("currency", sort=True):
+        likely, high, allowed = float(part.likely.sum()), float(part.high.sum()), float(budget.get(currency, 0.0))
+        if likely > allowed:
+            raise BudgetError(
+                f"{what} likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} requests, over the "
+                f"{allowed:g} {currency} of budget; set budget: {{{currency}: {high:.2f}}} to go on, or {instead}. Nothing was sent"
+            )
 
 
 def _estimate_one(one: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from dishvl_lib.core import images, questions
 from dishvl_lib.endpoints import asking, client, outcomes, prices
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
-from dishvl_lib.endpoints.errors import BudgetError, EndpointError
+from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.requests import Request
 from dishvl_lib.evaluation.asking import kept
@@ -125,13 +125,7 @@ def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
 
 def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
     """Raises `BudgetError` when the likely cost of all endpoints is over `budget` {currency: amount}, currency by currency."""
-    for currency, part in estimated.groupby("currency", sort=True):
-        likely, high, allowed = float(part.likely.sum()), float(part.high.sum()), float(budget.get(currency, 0.0))
-        if likely > allowed:
-            raise BudgetError(
-                f"the endpoints are likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} questions, over the "
-                f"{allowed:g} {currency} of budget; set budget: {{{currency}: {high:.2f}}} to go on, or lower endpoint_questions. Nothing was sent"
-            )
+    prices.check_budget(estimated, budget, "the endpoints are", "lower endpoint_questions")
 
 
 def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
