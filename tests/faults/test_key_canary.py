@@ -65,7 +65,7 @@ def test_a_server_that_repeats_the_key_in_errors_and_in_replies_through_all_stag
     with Echo() as server:
         done = run(tmp_path, photos, server.base_url, monkeypatch)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert set(server.keys) == {f"Bearer {KEY}"} and len(server.requests) == 4 * len(chain.DISHES)
+    assert set(server.keys) == {f"Bearer {KEY}"} and len(server.requests) == 4 * len([*chain.DISHES, chain.NEW])
     assert leaks(tmp_path / "outputs") == [] and KEY not in done.stdout + done.stderr
     answers = records.read_jsonl(tmp_path / "outputs" / "toy" / "01_annotation" / "answers.jsonl")
     assert all("[key]" in json.dumps(row, ensure_ascii=False) for row in answers), "the replies did hold it"
