@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
@@ -74,6 +75,7 @@ def train(config: TrainingConfig) -> int:
         forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
     if not (last and patience_spent(config, last)):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
+    leave()
     if (folder / launch.STOP).exists():
         print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
@@ -82,6 +84,13 @@ def train(config: TrainingConfig) -> int:
         made = best.export(config, trainer.folder / f"checkpoint-{step}")
         print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
     return 0
+
+
+def leave() -> None:
+    """Part from the other processes: one that still stood in the group when it ended was seen to abort, which ends them all, and with them `best/`."""
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 def patience_spent(config: TrainingConfig, last: Path) -> bool:
