@@ -23,7 +23,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dishvl_lib.vlm import inputs, lean
+from dishvl_lib.vlm import head, inputs, lean
 
 TRUNK, PADDING = 0, -1
 ATTENTION = "question_tree"  # the name under which transformers finds `attention`
@@ -128,8 +128,7 @@ def forward(
     hidden = model.model(attention_mask=mask, use_cache=False, **layout, **batch).last_hidden_state
     wanted = labels[:, 1:]
     rows = wanted != inputs.IGNORE
-    logits = model.lm_head(hidden[:, :-1][rows]).float()
-    losses = nn.functional.cross_entropy(logits, wanted[rows], reduction="none")
+    losses = head.label_losses(model.lm_head, hidden[:, :-1][rows], wanted[rows])
     return {"loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch), "token_losses": losses.detach()}
 
 
