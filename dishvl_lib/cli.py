@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import paths, records, settings, stages
+from dishvl_lib.core import locks, markers, paths, records, settings, stages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +111,7 @@ def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:
     from dishvl_lib import run
 
     folder = run.run(values, **chosen)
-    if (folder / "05_evaluation" / stages.SUCCESS).exists():
+    if markers.finished(folder / "05_evaluation"):
         print(run.summary(folder))
 
 
@@ -132,26 +132,33 @@ def _open(options: argparse.Namespace) -> int:
     return 0 if options.no_launch else subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
 
 
-def _status(options: argparse.Namespace) -> None:
+def _status(options: argparse.Namespace) -> int:
     folder = _existing_run(options.run)
+    damaged = False
     for stage in paths.STAGES:
-        marker = folder / stage / stages.SUCCESS
-        if marker.exists():
-            made = records.read_json(marker)
-            print(f"{stage:<20} finished {made['finished_at']} in {made['seconds']:.0f} s  {made['counts'] or ''}")
-        else:
-            print(f"{stage:<20} {_unfinished(folder / stage)}")
+        try:
+            said = _stage_status(folder / stage)
+        except stages.StageError as error:
+            said = str(error)
+            damaged = True
+        print(f"{stage:<20} {said}")
+    return int(damaged)
 
 
-def _unfinished(folder: Path) -> str:
-    if not (folder / stages.STARTED).exists():
+def _stage_status(folder: Path) -> str:
+    from dishvl_lib.training import launch
+
+    if launch.running(folder):
+        return f"training is running ({launch.running(folder)})  {launch.progress_line(folder)}"
+    maker = locks.holder(stages.lock_file(folder))
+    if maker:
+        return f"running ({maker})  {launch.progress_line(folder)}"
+    if markers.finished(folder):
+        made = markers.read(folder)
+        return f"finished {made['finished_at']} in {made['seconds']:.0f} s  {made['counts'] or ''}"
+    if not (folder / markers.STARTED).exists():
         return "not started"
-    if folder.name == "04_training":
-        from dishvl_lib.training import launch
-
-        state = "training is running" if launch.running(folder) else "training was begun and is not running; run the stage again to go on"
-        return f"{state}  {launch.progress_line(folder)}"
-    return "begun, not finished; run the stage again to go on"
+    return f"begun, not finished, and nobody works on it; run the stage again to go on  {launch.progress_line(folder)}"
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -164,10 +171,10 @@ def _stop(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     folder = _existing_run(options.run)
-    finished = [stage for stage in paths.STAGES if (folder / stage / stages.SUCCESS).exists()]
+    finished = [stage for stage in paths.STAGES if markers.finished(folder / stage)]
     for stage in finished:
-        stages.check_outputs(folder / stage, thorough=True)
-        print(f"{stage}: {len(records.read_json(folder / stage / stages.SUCCESS)['outputs'])} files are as they were written")
+        markers.check_outputs(folder / stage, thorough=True)
+        print(f"{stage}: {len(markers.read(folder / stage)['outputs'])} files are as they were written")
     if not finished:
         raise RuntimeError(f"run {options.run} has no finished stage to verify")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import names, paths, records, settings, stages
+from dishvl_lib.core import markers, names, paths, records, settings, stages
 
 UNKNOWN = "-"
 Values = Mapping[str, Mapping[str, Any]]
@@ -91,7 +91,7 @@ def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
     catalog, rows = _finished(values, "01_annotation", "catalog.parquet"), _finished(values, "03_dataset", "train.jsonl")
     if rows is not None:
         folder = stages.find_stage(given, "03_dataset")
-        root = records.read_json(stages.find_stage(given, "01_annotation") / stages.SUCCESS)["image_root"]
+        root = markers.read(stages.find_stage(given, "01_annotation"))["image_root"]
         places |= {"image_root": root, "train_file": str(folder / "train.jsonl"), "validation_file": str(folder / "validation.jsonl")}
     made = config.from_parameters(given, base_model=base, **places)
     loaded = qwen.load_inputs(base, made.min_pixels, made.max_pixels)

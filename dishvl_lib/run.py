@@ -12,7 +12,7 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from dishvl_lib.core import paths, records, settings, stages
+from dishvl_lib.core import markers, paths, records, settings, stages
 
 
 class RunError(RuntimeError):
@@ -26,7 +26,10 @@ def run(values: dict[str, dict[str, Any]], *, first: str = "01", last: str = "05
     (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises `RunError` when a notebook fails.
     """
     chosen = paths.STAGES[paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(paths.full_stage_name(last)) + 1]
+    if not chosen:
+        raise RunError(f"--from {first} --to {last}: no stage lies between them; --from must not come after --to")
     run_name = values[chosen[0]]["run_name"]
+    _refuse_busy(run_name, chosen)
     _move_aside(run_name, redo, chosen)
     _refuse_changed(values, chosen)
     for stage in chosen:
@@ -72,7 +75,7 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
-    marker = records.read_json(run_folder / "05_evaluation" / stages.SUCCESS)
+    marker = markers.read(run_folder / "05_evaluation")
     rows = [f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"]
     for predictor, protocols in records.read_json(run_folder / "05_evaluation" / "metrics.json").items():
         for protocol, one in protocols.items():
@@ -110,7 +113,7 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
         raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
     finally:
         sockets.cleanup()
-    if not (paths.stage_folder(values["run_name"], stage) / stages.SUCCESS).exists():
+    if not markers.finished(paths.stage_folder(values["run_name"], stage)):
         raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
 
@@ -121,6 +124,12 @@ def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> No
             raise RunError(f"--redo {stage[:2]} is outside the stages that would run ({', '.join(s[:2] for s in chosen)})")
         old = stages.move_aside(paths.stage_folder(run_name, stage))
         print(f"{stage}: the old folder is now {old}" if old else f"{stage}: there was nothing to redo")
+
+
+def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
+    """Refuse before an executed notebook of the other run is written over."""
+    for stage in chosen:
+        stages.refuse_busy(paths.stage_folder(run_name, stage))
 
 
 def _refuse_changed(values: dict[str, dict[str, Any]], chosen: Sequence[str]) -> None:

@@ -3,12 +3,16 @@
 import json
 import os
 import shutil
+import socket
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from toys import another_process_holding
 
-from dishvl_lib.core import paths, records, settings, stages
+from dishvl_lib.core import dependencies, locks, markers, paths, records, settings, stages
 
 SOURCE = 'run_name: str = "demo"  # x\nupstream_run: str = ""  # x\nimage_root: str = "builtin"  # x\nlanguage: str = "en"  # x\nsize: int = 3  # x\nnames_csv: str = ""  # x\n'
 
@@ -29,7 +33,7 @@ def params(**changed):
 def make(name, content="one", **changed) -> stages.Stage:
     """Start and finish a stage that writes one file."""
     stage = stages.start(name, params(**changed))
-    stage.make("made.jsonl", lambda: [{"content": content}])
+    stage.make("dishes.jsonl", lambda: [{"content": content}])
     stage.finish({"ok": 1}, image_root=changed.get("root", "/nowhere"))
     return stage
 
@@ -71,7 +75,7 @@ def test_a_finished_stage_asked_again_does_nothing(capsys):
     folder = make("01").folder
     before = tree(folder)
     again = stages.start("01", params())
-    assert again.done and again.make("made.jsonl", lambda: pytest.fail("made again")) == [{"content": "one"}]
+    assert again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "one"}]
     again.finish({"ok": 7})
     assert tree(folder) == before and "nothing was changed" in capsys.readouterr().out
 
@@ -106,9 +110,9 @@ def test_a_changed_predecessor_moves_the_old_result_aside(capsys):
     make("01", "two")
     assert stages.state(params(), "02_similar_dishes") == "changed inputs"
     again = stages.start("02", params())
-    assert not again.done and not again.path("made.jsonl").exists() and "01_annotation/made.jsonl" in capsys.readouterr().out
+    assert not again.done and not again.path("dishes.jsonl").exists() and "01_annotation/dishes.jsonl" in capsys.readouterr().out
     (aside,) = old(stage=second.name)
-    assert records.read_jsonl(aside / "made.jsonl") == [{"content": "from one"}] and (aside / "_SUCCESS.json").exists()
+    assert records.read_jsonl(aside / "dishes.jsonl") == [{"content": "from one"}] and (aside / "_SUCCESS.json").exists()
 
 
 def test_the_same_result_made_again_leaves_what_follows_alone():
@@ -121,7 +125,7 @@ def test_the_same_result_made_again_leaves_what_follows_alone():
 
 @pytest.mark.parametrize("harm, word", [(lambda file: file.unlink(), "is gone"), (lambda file: file.write_text('{"content": "two"}\n'), "was changed")])
 def test_a_deleted_or_edited_output_is_noticed(harm, word):
-    file = make("01").path("made.jsonl")
+    file = make("01").path("dishes.jsonl")
     make("02")
     harm(file)
     for name in ("01", "02"):
@@ -131,23 +135,23 @@ def test_a_deleted_or_edited_output_is_noticed(harm, word):
 
 
 def test_a_touched_output_is_the_same_and_a_disguised_edit_is_found_by_verify():
-    file = make("01").path("made.jsonl")
+    file = make("01").path("dishes.jsonl")
     before = file.stat()
     os.utime(file, ns=(1, 1))
     assert stages.start("01", params()).done
     file.write_text(file.read_text().replace("one", "two"))
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-    stages.check_outputs(file.parent)
-    assert "was changed" in refusal(stages.check_outputs, file.parent, thorough=True)
+    markers.check_outputs(file.parent)
+    assert "was changed" in refusal(markers.check_outputs, file.parent, thorough=True)
 
 
 def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(capsys):
-    stages.start("01", params()).make("made.jsonl", lambda: [{"content": "half"}])
+    stages.start("01", params()).make("dishes.jsonl", lambda: [{"content": "half"}])
     again = stages.start("01", params())
-    assert not again.done and again.make("made.jsonl", lambda: pytest.fail("made again")) == [{"content": "half"}]
+    assert not again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "half"}]
     assert stages.state(params(), "01_annotation") == "unfinished"
     other = stages.start("01", params(size=4))
-    assert not other.path("made.jsonl").exists() and (old()[0] / "made.jsonl").exists()
+    assert not other.path("dishes.jsonl").exists() and (old()[0] / "dishes.jsonl").exists()
     assert "other parameters or inputs" in capsys.readouterr().out
 
 
@@ -155,33 +159,154 @@ def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(cap
 def test_what_only_says_how_may_change_between_a_kill_and_the_resume(name, key):
     """Fewer workers or smaller batches are what a run that was killed for want of memory needs."""
     wanted = {**params(), key: 8}
-    assert stages.content_parameters(name, wanted) == stages.content_parameters(name, {**wanted, key: 2})
-    assert stages.content_parameters(name, wanted) != stages.content_parameters(name, {**wanted, "size": 4})
+    assert dependencies.content_parameters(name, wanted) == dependencies.content_parameters(name, {**wanted, key: 2})
+    assert dependencies.content_parameters(name, wanted) != dependencies.content_parameters(name, {**wanted, "size": 4})
 
 
 def test_training_resumes_with_whatever_may_change():
     from dishvl_lib.training import run
 
-    assert stages.MANNER["04_training"] <= run.FREE
+    assert dependencies.MANNER["04_training"] <= run.FREE
 
 
 def test_a_folder_in_which_a_process_works_stays_where_it_is():
-    from dishvl_lib.training import launch
-
     stage = stages.start("01", params())
-    with launch.only_one(stage.folder):
-        assert "a process still works in" in refusal(stages.start, "01", params(size=4)) and not old()
+    with another_process_holding(stages.training_lock_file(stage.folder)) as training:
+        message = refusal(stages.start, "01", params(size=4))
+        assert f"is being made by process {training.pid}" in message
+        assert not old()
         assert stages.start("01", params()).folder == stage.folder, "to attach to it is no harm"
     stages.start("01", params(size=4))
     assert len(old()) == 1
 
 
+def test_a_stage_that_another_process_makes_is_refused_until_that_process_ends():
+    stage = stages.start("01", params())
+    locks.release(stages.lock_file(stage.folder))
+    before = tree(stage.folder)
+    with another_process_holding(stages.lock_file(stage.folder)) as other:
+        for asked in (params(), params(size=4)):
+            message = refusal(stages.start, "01", asked)
+            assert f"process {other.pid} on {socket.gethostname()} since 20" in message
+            assert "restart that notebook's kernel" in message
+        assert f"process {other.pid}" in refusal(stages.move_aside, stage.folder)
+        assert f"process {other.pid}" in refusal(stages.refuse_busy, stage.folder)
+        assert tree(stage.folder) == before
+    assert not stages.start("01", params()).done
+    assert old() == []
+
+
+def test_a_finished_stage_is_shown_whoever_holds_its_lock():
+    stage = make("01")
+    with another_process_holding(stages.lock_file(stage.folder)):
+        assert stages.start("01", params()).done
+
+
+def test_a_finished_stage_lets_go_of_its_lock_and_a_failed_one_keeps_it():
+    stage = stages.start("01", params())
+    assert locks.mine(stages.lock_file(stage.folder))
+    stage.finish(image_root="/nowhere")
+    assert not locks.mine(stages.lock_file(stage.folder))
+    with pytest.raises(ZeroDivisionError):
+        stages.start("02", params()).make("x.json", lambda: 1 / 0)
+    assert locks.mine(stages.lock_file(paths.stage_folder("r", "02")))
+
+
+def test_two_processes_that_begin_at_once_make_one_stage_once(own_outputs, tmp_path):
+    """One of them makes it, the others are refused or find it finished; nothing is moved aside and nothing is mixed."""
+    program = f"""
+import pathlib, sys, time
+from dishvl_lib.core import paths, stages
+paths.PROJECT_ROOT = pathlib.Path({str(paths.PROJECT_ROOT)!r})
+try:
+    stage = stages.start("01", {params()!r} | {{"size": 3 + int(sys.argv[1]) % 2}})
+    stage.make("dishes.jsonl", lambda: [{{"content": sys.argv[1]}}])
+    time.sleep(0.3)
+    stage.make("catalog.parquet", lambda: __import__("pandas").DataFrame({{"content": [sys.argv[1]]}}))
+    stage.finish(image_root="/nowhere")
+except stages.StageError as error:
+    sys.exit(str(error))
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, str(number)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for number in range(4)
+    ]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    folder = paths.stage_folder("r", "01")
+    (row,) = records.read_jsonl(folder / "dishes.jsonl")
+    assert records.read_table(folder / "catalog.parquet").content.tolist() == [row["content"]]
+    assert markers.read(folder)["parameters"]["size"] == 3 + int(row["content"]) % 2
+    assert old() == []
+    refused = [text for text in said if text]
+    assert all("is being made by process" in text or "has finished in" in text for text in refused), refused
+    assert processes[int(row["content"])].returncode == 0
+
+
+def test_an_earlier_stage_made_again_while_a_later_one_works_is_noticed():
+    make("01")
+    stage = stages.start("02", params())
+    stages.move_aside(paths.stage_folder("r", "01"))
+    make("01", "two")
+    assert "changed while it worked (01_annotation/dishes.jsonl)" in refusal(stage.finish)
+    assert not markers.finished(stage.folder)
+    stages.start("02", params()).finish()
+    assert len(old(stage="02_similar_dishes")) == 1
+
+
+def test_a_stage_depends_on_the_files_it_reads_and_on_no_other():
+    """exports/ of 03 was once an input of 04: adding an export moved a finished training aside."""
+    first = stages.start("01", params())
+    first.make("dishes.jsonl", lambda: [{"content": "one"}])
+    first.make("extra.csv", lambda: pd.DataFrame({"x": ["1"]}))
+    first.finish(image_root="/nowhere")
+    follower = make("02")
+    assert set(follower.begun["inputs"]) == {"01_annotation/dishes.jsonl"}
+    first.path("extra.csv").unlink()
+    assert stages.start("02", params()).done
+    with pytest.raises(ValueError, match="01_annotation/extra.csv, which is not declared"):
+        follower.input("01_annotation", "extra.csv")
+
+
+def test_an_upgrade_by_itself_changes_nothing():
+    """A run of an earlier version recorded every file, and had other parameters."""
+    make("01")
+    folder = make("02").folder
+    marker = markers.read(folder)
+    marker["inputs"]["01_annotation/extra.csv"] = "0" * 64
+    del marker["parameters"]["size"]
+    marker["parameters"]["given_up"] = 7
+    records.write_json(folder / "_SUCCESS.json", marker)
+    assert stages.start("02", params()).done
+    assert stages.state(params(), "02_similar_dishes") == "done"
+    assert "size: 3 -> 4" in refusal(stages.start, "02", params(size=4))
+
+
+def test_another_language_writes_the_report_anew_and_nothing_else():
+    for name in paths.STAGES[:4]:
+        stages.start(name, params()).finish(image_root="/nowhere", best={})
+    stage = stages.start("05", params())
+    stage.make("metrics.json", dict, a=1)
+    stage.make_file("report.html", lambda path: path.write_text("en"))
+    stage.finish({"ok": 1})
+    before = markers.read(stage.folder)
+    assert stages.state(params(language="zh"), "05_evaluation") == "done, shown otherwise"
+    again = stages.start("05", params(language="zh"))
+    assert again.make("metrics.json", lambda: pytest.fail("made again")) == {"a": 1}
+    again.make_file("report.html", lambda path: path.write_text("中文"))
+    again.finish({"ok": 2})
+    after = markers.read(stage.folder)
+    assert stage.path("report.html").read_text() == "中文"
+    assert after["outputs"]["metrics.json"] == before["outputs"]["metrics.json"]
+    assert {key for key in after if after[key] != before[key]} == {"outputs", "parameters"}
+    markers.check_outputs(stage.folder, thorough=True)
+    assert stages.state(params(language="zh"), "05_evaluation") == "done"
+
+
 def test_files_of_unknown_origin_are_moved_aside():
     folder = paths.stage_folder("r", "01")
     folder.mkdir(parents=True)
-    (folder / "made.jsonl").write_text('{"content": "whose?"}\n')
-    assert make("01").make("made.jsonl", list) == [{"content": "one"}]
-    assert (old()[0] / "made.jsonl").exists()
+    (folder / "dishes.jsonl").write_text('{"content": "whose?"}\n')
+    assert make("01").make("dishes.jsonl", list) == [{"content": "one"}]
+    assert (old()[0] / "dishes.jsonl").exists()
 
 
 def test_two_moves_in_one_second_keep_both():
@@ -195,7 +320,7 @@ def test_two_moves_in_one_second_keep_both():
 def test_upstream_run_lends_the_stages_that_a_run_does_not_make():
     make("01", "theirs", run_name="first")
     stage = stages.start("02", params(upstream_run="first"))
-    assert records.read_jsonl(stage.input("01_annotation", "made.jsonl")) == [{"content": "theirs"}] and stage.folder == paths.stage_folder("r", "02")
+    assert records.read_jsonl(stage.input("01_annotation", "dishes.jsonl")) == [{"content": "theirs"}] and stage.folder == paths.stage_folder("r", "02")
     make("01", "mine")
     assert stages.find_stage(params(upstream_run="first"), "01_annotation") == paths.stage_folder("r", "01"), "one's own comes first"
 
@@ -216,10 +341,10 @@ def test_an_edited_menu_of_a_site_makes_the_evaluation_run_again(tmp_path):
     menu = tmp_path / "menu.csv"
     menu.write_text("name\n鱼\n")
     sites = [{"name": "b", "image_root": "x", "menu_csv": str(menu)}, {"name": "c", "image_root": "y", "menu_csv": "builtin"}]
-    before = stages.inputs_of("05_evaluation", {"sites": sites}, {})
-    assert list(before) == [f"menu_csv: {menu}"] and stages.inputs_of("04_training", {"sites": sites}, {}) == {}
+    before = dependencies.inputs_of("05_evaluation", {"sites": sites}, {})
+    assert list(before) == [f"menu_csv: {menu}"] and dependencies.inputs_of("04_training", {"sites": sites}, {}) == {}
     menu.write_text("name\n虾\n")
-    assert stages.inputs_of("05_evaluation", {"sites": sites}, {}) != before
+    assert dependencies.inputs_of("05_evaluation", {"sites": sites}, {}) != before
 
 
 def test_a_misspelt_injected_parameter_stops_before_anything_is_written():
@@ -232,13 +357,18 @@ def test_make_keeps_each_form_and_several_files_together():
     table, rejected = stage.make(("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [1, 2]}), pd.DataFrame({"n": ["x"]})))
     assert table.n.tolist() == [1, 2] and rejected.n.tolist() == ["x"]
     assert stage.make("v.json", dict, a=1) == {"a": 1}
-    stage.make("f.npz", dict, feature=np.eye(2), image_id=np.array(["a", "b"]))
-    assert stage.path("f.npz").exists() and not list(stage.folder.glob(".*"))
+    assert not list(stage.folder.glob(".*"))
     stage.path("r.csv").unlink()
     assert stage.make(("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [3]}), pd.DataFrame({"n": ["y"]})))[0].n.tolist() == [3], "both or neither"
+
+
+def test_arrays_come_back_as_they_were():
+    make("01")
+    stage = stages.start("02", params())
+    stage.make("features.npz", dict, feature=np.eye(2), image_id=np.array(["a", "b"]))
     stage.finish()
-    follower = stages.start("02", params())
-    assert follower.arrays("01_annotation", "f.npz")["feature"].tolist() == [[1, 0], [0, 1]]
+    follower = stages.start("03", params())
+    assert follower.arrays("02_similar_dishes", "features.npz")["feature"].tolist() == [[1, 0], [0, 1]]
 
 
 def test_a_failing_function_leaves_no_file():
@@ -268,4 +398,4 @@ def test_photos_are_where_stage_01_found_them_or_where_they_moved(tmp_path):
 def test_a_torn_marker_is_named():
     folder = make("01").folder
     (folder / "_SUCCESS.json").write_text('{"stage":')
-    assert "_SUCCESS.json is not valid JSON" in refusal(stages.start, "01", params())
+    assert "_SUCCESS.json is damaged (is not valid JSON" in refusal(stages.start, "01", params())

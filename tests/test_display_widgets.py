@@ -10,7 +10,7 @@ import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 
 from dishvl_lib.annotation import left_out
-from dishvl_lib.core import paths, records, stages
+from dishvl_lib.core import dependencies, paths, records
 from dishvl_lib.display import families, pairs
 from dishvl_lib.display import widgets as module
 from dishvl_lib.display.decisions import COLUMNS, DecisionFile
@@ -206,7 +206,7 @@ def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(make,
     assert dict(zip(out["path"], out["reason"], strict=True)) == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"} and len(kept) == len(photos) - 2
     monkeypatch.setattr(paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv")
     for stage in ("01_annotation", "03_dataset"):
-        assert stages.inputs_of(stage, {"run_name": "r"}, {}) == {"decisions/photos.csv": records.sha256_file(make.file)}
+        assert dependencies.inputs_of(stage, {"run_name": "r"}, {}) == {"decisions/photos.csv": records.sha256_file(make.file)}
 
 
 def test_wrong_marks_write_nothing(make):

@@ -190,7 +190,7 @@ def test_failures_that_stay_stop_at_once_with_the_remedy_and_without_the_key(jou
         ask(server, journal, *map(str, range(40)), concurrency=2)
     assert all(word in str(caught.value) for word in [*words, "toy", server.base_url]) and len(server.requests) <= 2
     assert KEY not in "".join(traceback.format_exception(caught.value))
-    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.glob("journal.sqlite*"))
+    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
 
 def test_a_bad_request_is_put_aside_but_when_all_are_bad_it_stops(journal):
@@ -274,11 +274,10 @@ def test_a_budget_is_never_exceeded_and_what_is_paid_stays(journal):
             ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
         paid = len(server.requests) * 0.00088
         assert 0.025 < paid <= 0.03 and journal.spent("r")["USD"] == pytest.approx(paid)
-        spent = journal.spent("r")
         with pytest.raises(BudgetError):
-            ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}, spent))
+            ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
         assert len(server.requests) * 0.00088 == pytest.approx(paid), "what an earlier part of the run paid counts"
-        assert len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}, spent))) == 100 and len(server.requests) == 100
+        assert len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}))) == 100 and len(server.requests) == 100
 
 
 def test_a_server_that_counts_more_than_the_upper_bound_costs_the_budget_one_surprise(journal):

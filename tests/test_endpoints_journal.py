@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from dishvl_lib.core import paths
+from dishvl_lib.endpoints import journal as journals
 from dishvl_lib.endpoints.errors import JournalError
 from dishvl_lib.endpoints.journal import Intent, Journal
 
@@ -31,7 +32,8 @@ def rows(journal, columns="key, attempt, status, http_status, body"):
 
 
 def intend(journal, key="k", run="r", reserved=0.5, currency="USD"):
-    return journal.intend(Intent(key, run, "server", "model", currency, reserved))
+    """Note a request as sent, whoever else has it; returns its attempt."""
+    return journal._write(lambda db: journal._insert(db, Intent(key, run, "server", "model", currency, reserved)))
 
 
 def settle(journal, attempt=1, key="k", status="received", body="{}", cost=0.1, reserved=0.0, usage=None):
@@ -116,7 +118,7 @@ import os, sys
 from dishvl_lib.endpoints.journal import Intent, Journal
 journal = Journal(sys.argv[1])
 for number in range(20):
-    attempt = journal.intend(Intent(f"k{number:02d}", "r", "s", "m"))
+    attempt = journal.claim(Intent(f"k{number:02d}", "r", "s", "m"), 1.0).attempt
     journal.settle(f"k{number:02d}", attempt, status="received", http_status=200, body=str(number), usage={}, cost=0.0, reserved=0.0, seconds=0.0)
 os.kill(os.getpid(), 9)
 """
@@ -146,14 +148,14 @@ def test_how_a_model_takes_a_schema_is_kept(journal):
 
 
 def test_batches_are_noted_with_their_requests_and_found_until_collected(journal):
-    intend(journal, "a")
-    journal.begin_batch("mark", "host", "m", "prompt", [Intent(key, "r", "s", "m", "USD", 0.5) for key in "ab"])
-    expected = {"mark": "mark", "run": "r", "mode": "prompt", "reserved": 1.0, "batch_id": "", "requests": {"a": 2, "b": 1}}
+    settle(journal, intend(journal, "a"), key="a", status="failed")
+    assert journal.begin_batch("mark", "host", "m", "prompt", [Intent(key, "r", "s", "m", "USD", 0.5) for key in "ab"], 9.0) == []
+    expected = {"mark": "mark", "run": "r", "mode": "prompt", "reserved": 1.0, "batch_id": "", "requests": {"a": 2, "b": 1}, "waiting": ""}
     assert journal.open_batches("host", "m") == [expected] and journal.open_batches("host", "n") == []
     journal.update_batch("mark", "submitted", "batch_1")
     assert journal.open_batches("host", "m") == [expected | {"batch_id": "batch_1"}]
     journal.update_batch("mark", "collected")
-    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [("a", 1, "sent"), ("a", 2, "sent"), ("b", 1, "sent")]
+    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [("a", 1, "failed"), ("a", 2, "sent"), ("b", 1, "sent")]
 
 
 def test_what_cannot_be_stored_is_said_and_the_journal_goes_on(journal):
@@ -163,11 +165,99 @@ def test_what_cannot_be_stored_is_said_and_the_journal_goes_on(journal):
     assert journal.history("k").body == "good"
 
 
-def test_a_file_that_is_no_journal_and_a_disk_that_refuses_are_said(tmp_path, journal):
-    (tmp_path / "bad.sqlite").write_bytes(b"this is no database at all, not even a short one" * 30)
-    with pytest.raises(JournalError, match="bad.sqlite cannot be opened .*move it aside"):
-        Journal(tmp_path / "bad.sqlite")
+def damaged(file):
+    """A journal whose pages are overwritten in the middle."""
+    journal = Journal(file)
+    for number in range(200):
+        settle(journal, intend(journal, f"k{number}"), key=f"k{number}", body="x" * 2000)
+    journal.close()
+    content = bytearray(file.read_bytes())
+    content[4096:40960] = b"\xff" * (40960 - 4096)
+    file.write_bytes(content)
+
+
+def other_program(file):
+    with sqlite3.connect(file) as db:
+        db.execute("CREATE TABLE attempts (who TEXT, what TEXT)")
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda file: file.write_bytes(b"this is no database at all, not even a short one" * 30),
+            "is damaged .*move it aside: then what is in it is paid for again",
+        ),
+        (damaged, "is damaged .*budgets count from nothing"),
+        (lambda file: file.mkdir(), "cannot be used .*it is no file"),
+        (other_program, "is no journal of this version"),
+        (lambda file: file.symlink_to(file.with_name("nowhere") / "deep" / "j"), "cannot be used .*it is no file, or its folder"),
+        (lambda file: file.parent.joinpath("j.sqlite.senders").write_text("a file where a folder must be"), "cannot be used .*check the path"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, make, words):
+    file = tmp_path / "j.sqlite"
+    make(file)
+    with pytest.raises(JournalError, match=words) as refused:
+        journal = Journal(file)
+        journal.history("k0")
+        journal.claim(Intent("k", "r", "s", "m"), 1.0)
+    assert ("move it aside" in str(refused.value)) == ("is damaged" in str(refused.value))
+
+
+def test_a_table_that_vanishes_while_it_is_used_is_said(journal):
     with sqlite3.connect(journal.path) as db:
         db.execute("DROP TABLE attempts")
-    with pytest.raises(JournalError, match="cannot be written .*what is in it stays paid for"):
+    with pytest.raises(JournalError, match="is no journal of this version"):
         intend(journal)
+
+
+def test_a_locked_journal_is_waited_for_and_who_holds_it_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(journals, "_PATIENCE_S", 0.05)
+    journal, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    viewer = sqlite3.connect(journal.path, isolation_level=None, check_same_thread=False)
+    viewer.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, viewer.close).start()
+    assert intend(journal) == 1
+    assert "is locked by process" in capsys.readouterr().out
+    journal.close()
+    other.close()
+
+
+def test_a_request_under_way_elsewhere_is_not_sent_until_its_process_is_gone(tmp_path):
+    mine, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    asked = Intent("k", "r", "s", "m", "USD", 0.5)
+    assert other.claim(asked, 9.0).attempt == 1
+    assert mine.claim(asked, 9.0).under_way.startswith("process ")
+    assert mine.look(asked, 9.0).under_way.startswith("process ")
+    settle(other, 1)
+    assert mine.claim(asked, 9.0).answered
+    other.label("k", 1, "empty", False)
+    assert other.claim(asked, 9.0).attempt == 2
+    other.close()
+    assert mine.claim(asked, 9.0).attempt == 3, "who had it is gone"
+    mine.close()
+
+
+def test_a_request_in_a_batch_is_named_by_its_batch(tmp_path):
+    mine, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    asked = Intent("k", "r", "s", "m", "USD", 0.5)
+    assert other.begin_batch("mark", "host", "m", "prompt", [asked], 1.0) == []
+    other.update_batch("mark", "submitted", "batch_7")
+    assert mine.claim(asked, 9.0).under_way == "batch batch_7 of run r"
+    assert mine.begin_batch("second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.1), asked], 9.0) == ["k"]
+    assert mine.begin_batch("second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.6)], 1.0) == ["l"], "no room beside what is out"
+    assert mine.open_batches("host", "m")[0]["waiting"].startswith("process ")
+    other.close()
+    assert mine.open_batches("host", "m")[0]["waiting"] == ""
+    mine.close()
+
+
+def test_what_is_spent_is_what_the_attempts_say(journal):
+    for number in range(50):
+        attempt = intend(journal, f"k{number % 7}", reserved=0.3)
+        settle(journal, attempt, key=f"k{number % 7}", cost=number / 100, reserved=0.01)
+    with sqlite3.connect(journal.path) as db:
+        (total,) = db.execute("SELECT SUM(cost + reserved) FROM attempts").fetchone()
+    assert journal.spent("r")["USD"] == pytest.approx(total)

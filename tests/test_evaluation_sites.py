@@ -108,10 +108,12 @@ def test_a_menu_of_one_entry_and_one_listed_twice_are_fine(tmp_path):
 
 def test_sites_without_questions_are_left_out(tmp_path):
     records.write_jsonl(tmp_path / "site_b.jsonl", site_rows(["甲", "乙"]))
-    found = sites.of_run([{"name": "a", "image_root": "x"}, {"name": "b", "image_root": "y", "menu_csv": ""}], tmp_path, menu_size=20)
+    found = sites.of_run(
+        [{"name": "a", "image_root": "x"}, {"name": "b", "image_root": "y", "menu_csv": ""}], sorted(tmp_path.glob("site_*.jsonl")), menu_size=20
+    )
     assert [site.protocol for site in found] == ["site:b"]
 
 
 def test_nobody_is_named_by_no_photo(tmp_path):
     with pytest.raises(ValueError, match="register_per_dish is 0; give at least 1"):
-        sites.of_run([], tmp_path, register_per_dish=0)
+        sites.of_run([], [], register_per_dish=0)

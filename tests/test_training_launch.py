@@ -6,8 +6,9 @@ import types
 import pytest
 import tiny
 from torch.utils.data import DataLoader, Dataset
+from toys import another_process_holding
 
-from dishvl_lib.core import records
+from dishvl_lib.core import records, stages
 from dishvl_lib.training import best, callbacks, checkpoints, config, launch, run
 from dishvl_lib.training.data import DataError, QuestionTrees
 
@@ -51,8 +52,8 @@ class Broken(Dataset):
 def test_what_a_data_loaders_worker_says_is_one_sentence_too():
     with pytest.raises(DataError) as found:
         next(iter(DataLoader(Broken(), num_workers=1)))
-    assert run.sentence(found.value) == "row 7: photo a.jpg is damaged: cut"
-    assert run.sentence(ValueError("one\ntwo")) == "one two"
+    assert launch.sentence(found.value) == "row 7: photo a.jpg is damaged: cut"
+    assert launch.sentence(ValueError("one\ntwo")) == "one two"
 
 
 @pytest.mark.parametrize(
@@ -73,20 +74,23 @@ def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, newest, words
 
 
 def test_the_lock_says_who_holds_it(tmp_path):
+    with another_process_holding(stages.training_lock_file(tmp_path)) as other:
+        with pytest.raises(launch.AlreadyRunning, match=f"process {other.pid} on "), launch.only_one(tmp_path):
+            pass
+        assert launch.running(tmp_path).pid == other.pid
+    assert launch.running(tmp_path) is None
     with launch.only_one(tmp_path):
-        with pytest.raises(launch.AlreadyRunning, match=f"process {os.getpid()}"), launch.only_one(tmp_path):
-            pass
-        with pytest.raises(launch.AlreadyRunning, match=f"process {os.getpid()}"), launch.only_one(tmp_path):
-            pass
+        assert launch.running(tmp_path).pid == os.getpid()
+    assert launch.running(tmp_path) is None
 
 
 def test_a_wish_to_stop_ends_one_start_and_not_the_next_by_hand(tmp_path):
-    (tmp_path / launch.STOP).touch()
+    (tmp_path / launch.STOP).write_text("1")
+    assert not launch.stop(tmp_path), "nobody trains"
     with launch.only_one(tmp_path):
-        assert not (tmp_path / launch.STOP).exists()
+        assert not launch.asked_to_stop(tmp_path), "the wish was for an earlier start"
         assert launch.stop(tmp_path)
-    with launch.only_one(tmp_path):
-        assert (tmp_path / launch.STOP).exists(), "this process was noted before it began: the wish is for it"
+        assert launch.asked_to_stop(tmp_path)
 
 
 def test_a_single_process_whose_torchrun_has_died_ends(tmp_path, monkeypatch):

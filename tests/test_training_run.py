@@ -186,7 +186,7 @@ def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp
 def test_other_data_and_a_second_start_are_refused(world, tmp_path):
     made = settings(world, tmp_path / "04_training", num_train_epochs=500)
     folder = launch.Path(made.output_folder)
-    launch.start(made)
+    process = launch.start(made)
     try:
         while not any((folder / "checkpoints").glob("checkpoint-*")):
             assert launch.running(folder), (folder / launch.LOG).read_text()
@@ -194,7 +194,8 @@ def test_other_data_and_a_second_start_are_refused(world, tmp_path):
         status, output = train(made)
         assert status == 1 and "a training is running in" in output
     finally:
-        launch.running(folder).kill()
+        process.kill()
+        process.wait()
     changed = tmp_path / "train.jsonl"
     records.write_jsonl(changed, records.read_jsonl(world["train_file"])[:-1])
     status, output = train(settings({**world, "train_file": changed}, folder, num_train_epochs=500))
@@ -223,7 +224,7 @@ def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
 
 def test_launch_attaches_and_stops(world, tmp_path, capsys):
     made = settings(world, tmp_path / "04_training", num_train_epochs=500)
-    launch.start(made)
+    process = launch.start(made)
     try:
         folder = launch.Path(made.output_folder)
         assert launch.running(folder)
@@ -235,8 +236,8 @@ def test_launch_attaches_and_stops(world, tmp_path, capsys):
         assert "watching it" in capsys.readouterr().out
         assert any((folder / "checkpoints").glob(f"checkpoint-*/{checkpoints.MANIFEST}")) and not launch.running(folder)
     finally:
-        if process := launch.running(launch.Path(made.output_folder)):
-            process.kill()
+        process.kill()
+        process.wait()
 
 
 def test_a_wrong_configuration_names_its_key(tmp_path):

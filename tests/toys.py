@@ -1,8 +1,11 @@
 """Small photos, folders and catalogues that the tests of core, annotation, endpoints and dataset share."""
 
+import contextlib
 import io
 import json
 import socket
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -117,3 +120,20 @@ class Server:
     def __exit__(self, *_):
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextlib.contextmanager
+def another_process_holding(lock_file):
+    """A process that holds a lock for the block, as its `Popen`."""
+    program = (
+        "import sys, pathlib; from dishvl_lib.core import locks; locks.take(pathlib.Path(sys.argv[1]), 'toy'); print('held', flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(lock_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()

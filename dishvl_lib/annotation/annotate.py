@@ -63,7 +63,7 @@ def ask_dishes(
         return []
     chosen = choose_photos(photos, photos_per_dish)
     journal = Journal(journal_file)
-    paying = {"run": run_name, "budget": Budget(budget, journal.spent(run_name)), "pace": pace, "halt": Halt()}
+    paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": Halt()}
     try:
         asked = [card_request(photo, Path(image_root)) for photo in chosen.itertuples()]
         polls = [_polls(chosen, answers) for answers in _ask_everyone([(one, asked) for one in endpoints], journal, paying, "cards")]

@@ -5,14 +5,16 @@
     stage.finish(counts)
 
 `_STARTED.json` records what a stage was begun with, `_SUCCESS.json` what it ended with. A stage goes on only with the
-parameters and inputs it was begun with; anything else is moved aside (never deleted) or refused.
+parameters and inputs it was begun with; anything else is moved aside (never deleted) or refused. From its start to its
+finish a lock beside its folder keeps every other process out.
 """
 
-import fcntl
 import importlib.metadata
 import platform
 import time
+import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,50 +22,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import paths, records, settings
+from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
+from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 
-NEEDS = {
-    "01_annotation": (),
-    "02_similar_dishes": ("01_annotation",),
-    "03_dataset": ("01_annotation", "02_similar_dishes"),
-    "04_training": ("01_annotation", "03_dataset"),
-    "05_evaluation": ("01_annotation", "02_similar_dishes", "03_dataset", "04_training"),
-}
-DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
-# Parameters that name a file: what is in it is an input too.
-FILE_KEYS = {"01_annotation": ("names_csv", "photos_csv", "near_features"), "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml")}
-SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
-LOCK = ".lock"  # held by a process of its own that a stage has started
-# Parameters that change what is shown or where things lie, not what is made.
-NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget", "exports"}
-# Common parameters that a stage does not use itself: they reach it through earlier stages' files, or not at all.
-PHOTO_KEYS, MODEL_KEYS = {"image_root", "sites", "max_dishes", "max_photos_per_dish"}, {"base_model", "min_pixels", "max_pixels"}
-UNUSED = {
-    "01_annotation": MODEL_KEYS,
-    "02_similar_dishes": PHOTO_KEYS | MODEL_KEYS,
-    "03_dataset": PHOTO_KEYS,
-    "04_training": PHOTO_KEYS,
-    "05_evaluation": PHOTO_KEYS,
-}
-# Parameters that decide how a stage works, not what it makes: they may change between a kill and the resume.
-MANNER = {
-    "04_training": {
-        "dataloader_num_workers", "photo_cache_mb", "logging_steps", "save_steps", "keep_checkpoints", "per_device_eval_batch_size", "num_processes", "hostfile",
-    },
-    "05_evaluation": {"batch_size"},
-}  # fmt: skip
 PACKAGES = ("dishvl", "torch", "transformers", "deepspeed", "paddlepaddle", "openai", "pandas", "numpy", "pillow")
 
 
-class StageError(RuntimeError):
-    """A stage that cannot start or end; the message says which file and what to do."""
-
-
 class Stage:
-    """One started stage. `folder`: where it writes; `params`: the checked parameters; `done`: it had finished before."""
+    """One started stage.
 
-    def __init__(self, name: str, params: dict[str, Any], folder: Path, upstream: dict[str, Path], begun: dict[str, Any], done: bool):
-        self.name, self.params, self.folder, self.upstream, self.begun, self.done = name, params, folder, upstream, begun, done
+    `folder`: where it writes; `params`: the checked parameters; `done`: it had finished before; `renewed`: patterns of
+    the files that a finished stage writes anew, by the parameter that differs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        params: dict[str, Any],
+        folder: Path,
+        upstream: dict[str, Path],
+        begun: dict[str, Any],
+        done: bool,
+        renewed: dict[str, tuple[str, ...]] | None = None,
+    ):
+        self.name = name
+        self.params = params
+        self.folder = folder
+        self.upstream = upstream
+        self.begun = begun
+        self.done = done
+        self.renewed = renewed or {}
         self.started_at = time.time()
 
     def path(self, filename: str) -> Path:
@@ -71,12 +59,23 @@ class Stage:
         return self.folder / filename
 
     def input(self, stage: str, filename: str) -> Path:
-        """A file of an earlier stage of this run (or of `upstream_run`)."""
+        """A file (or folder) of an earlier stage of this run (or of `upstream_run`) that this stage is declared to read.
+
+        Raises ValueError for any other: what it reads decides when it is made again.
+        """
+        declared = dependencies.READS[self.name][stage]
+        if not any(markers.matches(name, declared) for name in (filename, f"{filename}/x")):
+            raise ValueError(f"{self.name} reads {stage}/{filename}, which is not declared in dependencies.READS: add it there")
         return self.upstream[stage] / filename
+
+    def inputs(self, stage: str, pattern: str) -> list[Path]:
+        """The files of an earlier stage that fit a declared pattern, sorted."""
+        self.input(stage, pattern)
+        return sorted(self.upstream[stage].glob(pattern))
 
     def marker(self, stage: str) -> dict[str, Any]:
         """An earlier stage's success marker."""
-        return records.read_json(self.upstream[stage] / SUCCESS)
+        return markers.read(self.upstream[stage])
 
     def make(self, filename: str | tuple[str, ...], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """What `function` returns, stored as `filename` (.parquet, .csv, .jsonl, .json, .npz); read back when it is there.
@@ -94,8 +93,11 @@ class Stage:
         return read[0] if isinstance(filename, str) else read
 
     def make_file(self, filename: str, function: Callable[..., Any], **kwargs: Any) -> Path:
-        """Let `function` write a file of its own form, whose path is its first argument; not again when it is there."""
-        if not self.path(filename).exists():
+        """Let `function` write a file of its own form, whose path is its first argument; not again when it is there.
+
+        A finished stage writes it anew when a parameter that it is shown by has changed.
+        """
+        if not self.path(filename).exists() or self._renews(filename):
             function(self.path(filename), **kwargs)
         return self.path(filename)
 
@@ -118,17 +120,22 @@ class Stage:
         return recorded if recorded.is_dir() or not moved.is_dir() else moved
 
     def finish(self, counts: dict[str, Any] | None = None, cost: dict[str, float] | None = None, **extra: Any) -> None:
-        """Hash every file, write the success marker last, and say what was written. A finished stage stays as it is."""
+        """Hash every file, write the success marker last, say what was written, and let go of the stage's lock.
+
+        A finished stage stays as it is, but for the files that were written anew. Raises `StageError` when what the
+        stage was made from has changed since it began.
+        """
         if self.done:
-            print(f"{self.name} was finished before with the same parameters and inputs; nothing was changed.")
+            self._finish_again()
             return
+        self._check_inputs()
         files = _outputs(self.folder)
         marker = {
             **extra,
             "stage": self.name,
             "parameters": self.params,
             "inputs": self.begun["inputs"],
-            "outputs": {name: _describe(path) for name, path in files.items()},
+            "outputs": {name: markers.describe(path) for name, path in files.items()},
             "counts": counts or {},
             "cost": cost or {},
             "seconds": round(time.time() - self.started_at, 1),
@@ -136,134 +143,226 @@ class Stage:
             "versions": versions(),
         }
         records.write_json(self.folder / SUCCESS, marker)
+        locks.release(lock_file(self.folder))
         print(f"{self.name} finished in {marker['seconds']:.0f} s. Written to {self.folder}:")
         for name, path in files.items():
             if path.parent == self.folder or len(files) <= 20:
                 print(f"  {name}  ({path.stat().st_size:,} bytes)")
+
+    def _renews(self, filename: str) -> bool:
+        return any(markers.matches(filename, patterns) for patterns in self.renewed.values())
+
+    def _finish_again(self) -> None:
+        """Record the files that a finished stage has written anew, and nothing else."""
+        if not self.renewed:
+            print(f"{self.name} was finished before with the same parameters and inputs; nothing was changed.")
+            return
+        marker = markers.read(self.folder)
+        present = {name: path for name, path in _outputs(self.folder).items() if self._renews(name)}
+        kept = {name: written for name, written in marker["outputs"].items() if not self._renews(name)}
+        marker["outputs"] = kept | {name: markers.describe(path) for name, path in present.items()}
+        marker["parameters"] |= {key: self.params[key] for key in self.renewed}
+        records.write_json(self.folder / SUCCESS, marker)
+        locks.release(lock_file(self.folder))
+        print(f"{self.name} was finished before; only {', '.join(sorted(present)) or 'nothing'} was written anew ({', '.join(self.renewed)}).")
+
+    def _check_inputs(self) -> None:
+        """Raises `StageError` when an earlier stage was made again while this one worked: its files would be of two minds.
+
+        People's decisions may come in meanwhile, by this notebook's own widget too: they count at the next start.
+        """
+        upstream = _upstream(self.name, self.params)
+        inputs = dependencies.inputs_of(self.name, self.params, upstream)
+        changed = [key for key in dependencies.changed_inputs(self.name, self.begun["inputs"], inputs) if key.partition("/")[0] in upstream]
+        if changed:
+            raise StageError(f"what {self.name} is made from changed while it worked ({_listed(changed)}); run it again: it begins anew with what is there now")
 
 
 def start(name: str, namespace: dict[str, Any]) -> Stage:
     """Check a notebook's parameters and the stages before it, and open its folder.
 
     `namespace` is the notebook's `globals()`. Raises `SettingsError` for parameters, `StageError` when an earlier stage
-    is missing, was changed, or when this stage had finished with other parameters.
+    is missing, was changed, when this stage had finished with other parameters, or when another process works on it.
     """
     name = paths.full_stage_name(name)
     params = settings.check_values(name, namespace)
-    upstream = {stage: find_stage(params, stage) for stage in NEEDS[name]}
-    begun = {"parameters": content_parameters(name, params), "inputs": inputs_of(name, params, upstream)}
+    upstream = _upstream(name, params)
+    inputs = dependencies.inputs_of(name, params, upstream)
+    begun = {"parameters": dependencies.content_parameters(name, params), "inputs": inputs}
     folder = paths.stage_folder(params["run_name"], name)
-    done = _claim(folder, name, begun)
-    stage = Stage(name, params, folder, upstream, begun, done)
+    done = _done(folder, name, params, inputs)
+    renewed = dependencies.renewed(name, markers.read(folder)["parameters"], params) if done else {}
+    if not done or renewed:
+        _lock(folder)
+        done = _claim(folder, name, params, begun)  # seen anew, for the lock's last holder may have finished it
+    if done and not renewed:
+        locks.release(lock_file(folder))
+    stage = Stage(name, params, folder, upstream, begun, done, renewed)
     _print_header(stage)
     return stage
 
 
 def state(params: dict[str, Any], name: str) -> str:
-    """`done`, `changed inputs`, `changed parameters`, `unfinished` or `missing`, without touching anything."""
+    """`done`, `done, shown otherwise`, `changed inputs`, `changed parameters`, `unfinished` or `missing`; nothing is touched.
+
+    Raises `StageError` when the stage's marker is damaged.
+    """
     folder = paths.stage_folder(params["run_name"], name)
-    if not (folder / SUCCESS).exists():
+    if not markers.finished(folder):
         return "unfinished" if (folder / STARTED).exists() else "missing"
-    marker = records.read_json(folder / SUCCESS)
-    if changed_keys(content_parameters(name, marker["parameters"]), content_parameters(name, params)):
+    before = markers.read(folder)
+    if _changed(name, before["parameters"], params):
         return "changed parameters"
     try:
-        upstream = {stage: find_stage(params, stage) for stage in NEEDS[name]}
-        same = marker["inputs"] == inputs_of(name, params, upstream)
-        check_outputs(folder)
+        inputs = dependencies.inputs_of(name, params, _upstream(name, params))
+        markers.check_outputs(folder)
     except StageError:
         return "changed inputs"
-    return "done" if same else "changed inputs"
+    if dependencies.changed_inputs(name, before["inputs"], inputs):
+        return "changed inputs"
+    return "done, shown otherwise" if dependencies.renewed(name, before["parameters"], params) else "done"
 
 
-def find_stage(params: dict[str, Any], stage: str) -> Path:
-    """The folder of a finished earlier stage: this run's, otherwise `upstream_run`'s. Raises `StageError`."""
+def find_stage(params: dict[str, Any], stage: str, patterns: tuple[str, ...] = ("*",)) -> Path:
+    """The folder of a finished earlier stage: this run's, otherwise `upstream_run`'s.
+
+    Raises `StageError` when there is none, or when one of its files that fit `patterns` is not as it was written.
+    """
     folder = paths.stage_folder(params["run_name"], stage)
-    if not (folder / SUCCESS).exists() and params.get("upstream_run"):
+    if not markers.finished(folder) and params.get("upstream_run"):
         folder = paths.stage_folder(params["upstream_run"], stage)
-    if not (folder / SUCCESS).exists():
+    if not markers.finished(folder):
         raise StageError(
             f"stage {stage} has not finished in {folder.parent}: run notebooks/{stage}.ipynb first (or dishvl run PROFILE --to {stage[:2]}), or name a run that has it in upstream_run"
         )
-    check_outputs(folder)
+    markers.check_outputs(folder, patterns=patterns)
     return folder
-
-
-def check_outputs(folder: Path, thorough: bool = False) -> None:
-    """Compare a finished stage's files with its marker: size and time, and sha256 where those differ (or all of them).
-
-    Raises `StageError` naming the first file that is missing or is not the one that was written.
-    """
-    for name, wanted in records.read_json(folder / SUCCESS)["outputs"].items():
-        path = folder / name
-        if not path.exists():
-            raise StageError(f"{path} is gone since the stage finished; make it again with --redo {folder.name[:2]}")
-        now = path.stat()
-        same = now.st_size == wanted["bytes"] and now.st_mtime_ns == wanted["mtime_ns"]
-        if (thorough or not same) and records.sha256_file(path) != wanted["sha256"]:
-            raise StageError(f"{path} was changed since the stage finished (its sha256 differs from {SUCCESS}); make it again with --redo {folder.name[:2]}")
 
 
 def move_aside(folder: Path) -> Path | None:
     """Rename a stage's folder to `<name>.old-<time>`; nothing is deleted. None when there was none.
 
-    Raises `StageError` when a process still writes there: it would go on writing to what takes the folder's place.
+    Raises `StageError` when a process still works there: it would go on writing to what takes the folder's place.
     """
     if not folder.exists():
         return None
-    if in_use(folder):
-        raise StageError(
-            f"a process still works in {folder}, so that it cannot be moved aside; let it finish, or end it (dishvl stop {folder.parent.name}) and ask again"
-        )
+    with ExitStack() as stack:
+        for file in (lock_file(folder), training_lock_file(folder)):
+            try:
+                stack.enter_context(locks.held(file, folder.name))
+            except locks.LockedError as error:
+                raise StageError(_busy(folder, error.holder)) from None
+        return folder.rename(_free_name(folder))
+
+
+def lock_file(folder: Path) -> Path:
+    """The lock of a stage, held by the process that makes it. It lies beside the folder, which may be moved aside."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def training_lock_file(folder: Path) -> Path:
+    """The lock of a training process, which outlives the notebook that has started it."""
+    return folder.with_name(f".{folder.name}.training.lock")
+
+
+def busy(folder: Path) -> str:
+    """The sentence about the process that makes a stage now; '' when none does."""
+    file = lock_file(folder)
+    holder = None if locks.mine(file) else locks.holder(file)
+    return _busy(folder, holder) if holder else ""
+
+
+def _busy(folder: Path, holder: locks.Holder) -> str:
+    run_name = folder.parent.name
+    return (
+        f"{folder.name} of run {run_name} is being made by {holder}. Wait until it ends, or end it: in JupyterLab restart that notebook's kernel, "
+        f"a command ends with Ctrl-C, a training with dishvl stop {run_name}; then ask again, nothing is lost"
+    )
+
+
+def _lock(folder: Path) -> None:
+    try:
+        locks.take(lock_file(folder), folder.name)
+    except locks.LockedError as error:
+        raise StageError(_busy(folder, error.holder)) from None
+
+
+def _free_name(folder: Path) -> Path:
     base = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S}")
     target = base
     number = 2
     while target.exists():
-        target, number = base.with_name(f"{base.name}-{number}"), number + 1
-    return folder.rename(target)
+        target = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return target
 
 
-def in_use(folder: Path) -> bool:
-    """Whether a process holds the folder's LOCK, which goes with it however it ends."""
-    if not (folder / LOCK).exists():
+def _upstream(name: str, params: dict[str, Any]) -> dict[str, Path]:
+    """{earlier stage: its folder}, with the files that are read checked."""
+    return {stage: find_stage(params, stage, patterns) for stage, patterns in dependencies.READS[name].items()}
+
+
+def _changed(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    defaults = {parameter.name: parameter.default for parameter in settings.notebook_parameters(name).values()}
+    return dependencies.changed_parameters(name, old, new, defaults)
+
+
+def _done(folder: Path, name: str, params: dict[str, Any], inputs: dict[str, str]) -> bool:
+    """Whether the stage had finished with these parameters and inputs, and its files are still what it wrote.
+
+    Raises `StageError` when it had finished with other parameters.
+    """
+    if not markers.finished(folder):
         return False
-    with open(folder / LOCK) as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+    before = markers.read(folder)
+    changed = _changed(name, before["parameters"], params)
+    if changed:
+        raise StageError(_refusal(folder, name, changed))
+    if dependencies.changed_inputs(name, before["inputs"], inputs):
+        return False
+    markers.check_outputs(folder)
+    return True
+
+
+def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:
+    """Make the folder this set of parameters' own. True when it had finished with exactly these."""
+    started = folder / STARTED
+    if _done(folder, name, params, begun["inputs"]):
+        return True
+    if markers.finished(folder):
+        changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
+        print(f"What {name} was made from has changed ({_listed(changed)}); the old folder is now {move_aside(folder)}")
+    elif started.exists() and not _begun_alike(folder, name, params, begun):
+        print(f"{name} was begun with other parameters or inputs and had not finished; that part is now {move_aside(folder)}")
+    elif folder.exists() and not started.exists() and any(folder.iterdir()):
+        print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    records.write_json(started, begun)
     return False
 
 
-def content_parameters(name: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that decide what a stage makes."""
-    without = NOT_CONTENT | UNUSED[name] | MANNER.get(name, set())
-    return {key: value for key, value in params.items() if key not in without}
+def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:
+    """Whether an unfinished stage goes on: it was begun with what decides its content now. A damaged record says no."""
+    before = markers.read_started(folder)
+    try:
+        same_parameters = not _changed(name, before["parameters"], params)
+        return same_parameters and not dependencies.changed_inputs(name, before["inputs"], begun["inputs"])
+    except (TypeError, KeyError, AttributeError):
+        return False
 
 
-def changed_keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """`key: old -> new` for every key that differs."""
-    return [f"{key}: {old.get(key)!r} -> {new.get(key)!r}" for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+def refuse_changed(name: str, params: dict[str, Any]) -> None:
+    """Raise the `StageError` that a stage finished with other parameters is answered with."""
+    folder = paths.stage_folder(params["run_name"], name)
+    changed = _changed(name, markers.read(folder)["parameters"], params)
+    raise StageError(_refusal(folder, name, changed))
 
 
-def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
-    """{file: sha256} of everything a stage starts from: earlier stages' outputs, people's decisions, files named in parameters."""
-    found = {}
-    for stage, folder in upstream.items():
-        for file, described in records.read_json(folder / SUCCESS)["outputs"].items():
-            if Path(file).suffix not in (".png", ".html", ".log"):
-                found[f"{stage}/{file}"] = described["sha256"]
-    for kind in DECISIONS.get(name, ()):
-        file = paths.decisions_file(params["run_name"], kind)
-        if file.exists():
-            found[f"decisions/{file.name}"] = records.sha256_file(file)
-    for key in FILE_KEYS.get(name, ()):
-        if params.get(key) and paths.resolve(params[key]).is_file():
-            found[f"{key}: {params[key]}"] = records.sha256_file(paths.resolve(params[key]))
-    for site in params.get("sites", ()) if name == "05_evaluation" else ():
-        if site.get("menu_csv") and paths.resolve(site["menu_csv"]).is_file():
-            found[f"menu_csv: {site['menu_csv']}"] = records.sha256_file(paths.resolve(site["menu_csv"]))
-    return found
+def refuse_busy(folder: Path) -> None:
+    """Raise the `StageError` that a start is answered with while another process makes the stage."""
+    sentence = busy(folder)
+    if sentence:
+        raise StageError(sentence)
 
 
 def versions() -> dict[str, str]:
@@ -277,34 +376,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _claim(folder: Path, name: str, begun: dict[str, Any]) -> bool:
-    """Make the folder this set of parameters' own. True when it had finished with exactly these."""
-    finished, started = folder / SUCCESS, folder / STARTED
-    if finished.exists():
-        before = records.read_json(finished)
-        changed = changed_keys(content_parameters(name, before["parameters"]), begun["parameters"])
-        if changed:
-            raise StageError(_refusal(folder, name, changed))
-        if before["inputs"] == begun["inputs"]:
-            check_outputs(folder)
-            return True
-        print(f"What {name} was made from has changed ({_summary(before['inputs'], begun['inputs'])}); the old folder is now {move_aside(folder)}")
-    elif started.exists() and records.read_json(started) != begun:
-        print(f"{name} was begun with other parameters or inputs and had not finished; that part is now {move_aside(folder)}")
-    elif folder.exists() and not started.exists() and any(folder.iterdir()):
-        print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    records.write_json(started, begun)
-    return False
-
-
-def refuse_changed(name: str, params: dict[str, Any]) -> None:
-    """Raise the `StageError` that a stage finished with other parameters is answered with."""
-    folder = paths.stage_folder(params["run_name"], name)
-    before = records.read_json(folder / SUCCESS)["parameters"]
-    raise StageError(_refusal(folder, name, changed_keys(content_parameters(name, before), content_parameters(name, params))))
-
-
 def _refusal(folder: Path, name: str, changed: list[str]) -> str:
     return (
         f"{name} has finished in {folder} with other parameters:\n  " + "\n  ".join(changed) + "\n"
@@ -314,22 +385,18 @@ def _refusal(folder: Path, name: str, changed: list[str]) -> str:
     )
 
 
-def _summary(old: dict[str, str], new: dict[str, str]) -> str:
-    differing = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return ", ".join(differing[:3]) + (f" and {len(differing) - 3} more" if len(differing) > 3 else "")
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _print_header(stage: Stage) -> None:
     print(f"{stage.name} of run {stage.params['run_name']} in {stage.folder}")
-    if stage.done:
+    if stage.renewed:
+        print(f"This stage has finished before; only what depends on {', '.join(stage.renewed)} is written anew.")
+    elif stage.done:
         print("This stage has finished before with the same parameters and inputs: its files are shown, nothing is made again.")
     print("versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     print("parameters: " + ", ".join(f"{key}={value!r}" for key, value in stage.params.items()))
-
-
-def _describe(path: Path) -> dict[str, Any]:
-    status = path.stat()
-    return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": records.sha256_file(path)}
 
 
 def _outputs(folder: Path) -> dict[str, Path]:
@@ -351,6 +418,14 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _read(path: Path) -> Any:
+    """What a stage's file holds. Raises `StageError` when it is damaged: with the file and what mends it."""
+    try:
+        return _content(path)
+    except (records.RecordError, ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise markers.damaged(path, " ".join(str(error).split())) from None
+
+
+def _content(path: Path) -> Any:
     if path.suffix == ".jsonl":
         return records.read_jsonl(path)
     if path.suffix == ".npz":

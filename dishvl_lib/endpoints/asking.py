@@ -126,16 +126,27 @@ class _Asker:
         )
 
     def _settle(self, request: Request, key: str) -> _Settled:
+        while True:
+            stored = self._stored(request, key)
+            if stored:
+                return stored
+            self.halt.check()
+            try:
+                messages = request.messages()
+            except ValueError as error:
+                return _Settled(key, Outcome("failed", outcomes.DONE, problem=f"the request cannot be made ({error})"), False)
+            outcome = self.sender.until_settled(request, key, messages)
+            if outcome:
+                return _Settled(key, outcome, False)
+
+    def _stored(self, request: Request, key: str) -> _Settled | None:
+        """The reply that the journal has, judged; None when there is none that counts."""
         stored = self.journal.history(key)
-        if stored.body is not None:
-            outcome = outcomes.judge(self.endpoint, Raw(stored.http_status, stored.body), request.schema)
-            if not stored.final:
-                self.journal.label(key, stored.attempt, outcome.status, outcome.next != outcomes.RETRY)
-            if stored.final or outcome.next != outcomes.RETRY:
-                return _Settled(key, outcome, True)
-        self.halt.check()
-        try:
-            messages = request.messages()
-        except ValueError as error:
-            return _Settled(key, Outcome("failed", outcomes.DONE, problem=f"the request cannot be made ({error})"), False)
-        return _Settled(key, self.sender.until_settled(request, key, messages), False)
+        if stored.body is None:
+            return None
+        outcome = outcomes.judge(self.endpoint, Raw(stored.http_status, stored.body), request.schema)
+        if not stored.final:
+            self.journal.label(key, stored.attempt, outcome.status, outcome.next != outcomes.RETRY)
+        if stored.final or outcome.next != outcomes.RETRY:
+            return _Settled(key, outcome, True)
+        return None

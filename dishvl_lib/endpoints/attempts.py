@@ -24,12 +24,14 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
 REFUSED_WITHOUT_ANSWER = 10
 
 
+# How often it is looked whether a reply that another process waits for has come, and when that is said.
+ELSEWHERE_S, BATCH_ELSEWHERE_S = 0.2, 10.0
+
+
 @dataclass
 class _Turn:
-    """One attempt: what was held for it, and what it turned out to cost, use and say of the server."""
+    """One place in the queue, and what the attempt made in it used and says of the server; '' when none was sent."""
 
-    reserved: float
-    paid: float = 0.0
     used: int = 0
     pressure: str = ""
 
@@ -44,23 +46,31 @@ class Sender:
         self.ladder = Ladder(endpoint, journal)
         self._lock, self._answered, self._refused = threading.Lock(), False, 0
         self._dearer = 1.0  # by how much this server counts more than our upper bound
+        self._told: set[str] = set()
 
-    def until_settled(self, request: Request, key: str, messages: list[dict[str, Any]]) -> Outcome:
+    def until_settled(self, request: Request, key: str, messages: list[dict[str, Any]]) -> Outcome | None:
         """The outcome that counts: of the first attempt that need not be repeated, or of the last one allowed.
 
-        Raises `EndpointError` when the endpoint cannot be used, `BudgetError`, or `Stopped`.
+        None when the reply has come into the journal otherwise: another process had sent the same request. Raises
+        `EndpointError` when the endpoint cannot be used, `BudgetError`, or `Stopped`.
         """
         tries = too_fast = 0
         while True:
             mode = self.ladder.mode
-            outcome, wait = self._attempt(request, key, messages, mode, last=tries == MAX_ATTEMPTS - 1)
+            attempt = self._attempt(request, key, messages, mode, last=tries == MAX_ATTEMPTS - 1)
+            if attempt is None:
+                return None
+            outcome, wait = attempt
             if outcome.next == outcomes.STOP:
                 raise EndpointError(outcome.problem)
             if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
                 continue
             if outcome.next != outcomes.RETRY:
                 return outcome
-            tries, too_fast = tries + (outcome.pressure != TOO_FAST), too_fast + (outcome.pressure == TOO_FAST)
+            if outcome.pressure == TOO_FAST:
+                too_fast += 1
+            else:
+                tries += 1
             if too_fast >= MAX_TOO_FAST:
                 raise EndpointError(
                     f"{self.endpoint.where}: one request was told {too_fast} times that it comes too fast ({outcome.problem}); "
@@ -70,36 +80,71 @@ class Sender:
                 return outcome
             self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
 
-    def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float]:
-        """One request, from its reservation to its entry in the journal; with the pause that the server asked for."""
+    def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float] | None:
+        """One request, from its reservation to its entry in the journal; with the pause that the server asked for.
+
+        None when a reply is in the journal: it has come, or another process that had the request has received it.
+        """
         most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
-        with self._turn(most) as turn:
-            number = self.journal.intend(Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, turn.reserved))
-            turn.paid = turn.reserved
-            raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request, mode))
-            usage = prices.usage_of(raw.body)
-            turn.paid, turn.used = self._store(key, number, raw, usage, turn.reserved), sum(usage.values())
-            outcome = outcomes.judge(self.endpoint, raw, request.schema)
-            turn.pressure = outcome.pressure
-            self._label(key, number, raw, outcome, last)
+        while True:
+            intent = self._intent(key, most)
+            if self._answered_elsewhere(intent):
+                return None
+            with self._turn(sum(most.values())) as turn:
+                # Only now, in front of the server, is it noted as sent: a kill leaves as few in doubt as may be.
+                claim = self.journal.claim(intent, self.budget.limit(intent.currency))
+                if claim.attempt:
+                    raw, outcome = self._send(request, intent, claim.attempt, messages, mode, turn)
+                    self._label(key, claim.attempt, raw, outcome, last)
+                    break
         self._note_refusals(raw, outcome)
         return outcome, raw.retry_after
 
+    def _intent(self, key: str, most: dict[str, int]) -> Intent:
+        reserved = self.endpoint.cost(most) * self._dearer
+        return Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)
+
+    def _answered_elsewhere(self, intent: Intent) -> bool:
+        """Wait until this request may be sent by us (False), or has its reply (True)."""
+        while True:
+            claim = self.budget.await_turn(self.journal, intent, self.halt)
+            if not claim.under_way:
+                return claim.answered
+            self._tell(claim.under_way)
+            self.halt.wait(BATCH_ELSEWHERE_S * self.pace if claim.under_way.startswith("batch ") else ELSEWHERE_S)
+
+    def _tell(self, who: str) -> None:
+        """Say once whose replies are waited for."""
+        with self._lock:
+            known = who in self._told
+            self._told.add(who)
+        if not known:
+            print(f"{self.endpoint.where}: requests of ours are under way in {who}; its replies are waited for, not paid twice", flush=True)
+
+    def _send(self, request: Request, intent: Intent, number: int, messages: list[dict[str, Any]], mode: str, turn: _Turn) -> tuple[Raw, Outcome]:
+        """Send a request that was noted as attempt `number`, store what comes back, and judge it."""
+        raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request, mode))
+        usage = prices.usage_of(raw.body)
+        paid = self._store(intent.key, number, raw, usage, intent.reserved)
+        if intent.reserved:
+            self._dearer = max(self._dearer, self._dearer * paid / intent.reserved)
+        outcome = outcomes.judge(self.endpoint, raw, request.schema)
+        turn.used = sum(usage.values())
+        turn.pressure = outcome.pressure
+        return raw, outcome
+
     @contextmanager
-    def _turn(self, most: dict[str, int]) -> Iterator[_Turn]:
-        """The money and the place in the queue for one attempt; both are given back whatever happens."""
-        price, currency, tokens = self.endpoint.cost(most), self.endpoint.currency, sum(most.values())
-        turn = _Turn(reserved=price * self._dearer)
-        self.budget.reserve(currency, turn.reserved, self.halt)
+    def _turn(self, tokens: int) -> Iterator[_Turn]:
+        """A place in the queue for one attempt, given back whatever happens."""
+        turn = _Turn()
+        probe = self.gate.enter(tokens)
         try:
-            probe = self.gate.enter(tokens)
-            try:
-                yield turn
-            finally:
-                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+            yield turn
         finally:
-            self.budget.settle(currency, turn.reserved, turn.paid)
-            self._dearer = max(self._dearer, turn.paid / price if price else 1.0)
+            if turn.pressure:
+                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+            else:
+                self.gate.leave_unsent(probe, tokens)
 
     def _store(self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float) -> float:
         """The raw body into the journal, before anything is read in it; returns what was paid or may have been."""

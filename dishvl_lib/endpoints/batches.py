@@ -5,6 +5,7 @@ run that was killed in between finds its batch by the mark instead of paying for
 """
 
 import json
+import math
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from dishvl_lib.endpoints import outcomes, prices, requests
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.errors import EndpointError
-from dishvl_lib.endpoints.journal import Intent, Journal
+from dishvl_lib.endpoints.journal import Intent, Journal, fits
 from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Ladder, Request
@@ -77,22 +78,39 @@ class _Desk:
 
     def submit(self, left: dict[str, Request]) -> set[str]:
         """Create one batch of as many of these requests as a file and the budget hold; returns the keys that were dealt with."""
-        intents, dealt = [], set()
-        with tempfile.TemporaryFile() as file:
-            for key, intent, line in self._lines(left, dealt):
-                if len(intents) == MOST_REQUESTS or (intents and file.tell() + len(line) > MOST_BYTES) or not self._reserve(intent, first=not intents):
-                    break
-                file.write(line)
-                intents.append(intent)
+        dealt: set[str] = set()
+        while True:
+            with tempfile.TemporaryFile() as file:
+                intents = self._write(file, left, dealt)
+                if not intents:
+                    return dealt
+                taken = self._create(file, intents)
+            if not taken:
+                return dealt | {intent.key for intent in intents}
+            # Another process took them between our look and our note: they are waited for, live, at the end.
+            dealt |= set(taken)
+
+    def _write(self, file: Any, left: dict[str, Request], dealt: set[str]) -> list[Intent]:
+        """Fill a batch's file with requests that are nobody else's and fit into the budget; notes in `dealt` those that cannot be in one."""
+        intents: list[Intent] = []
+        total = 0.0
+        for key, intent, line in self._lines(left, dealt):
+            full = len(intents) == MOST_REQUESTS or (intents and file.tell() + len(line) > MOST_BYTES)
+            if full or not self._has_room(intent, total, first=not intents):
+                break
+            if self.journal.look(intent, math.inf).attempt == 0:
                 dealt.add(key)
-            if intents:
-                file.seek(0)
-                self._create(file, intents)
-        return dealt
+                continue
+            file.write(line)
+            intents.append(intent)
+            total += intent.reserved
+        return intents
 
     def _lines(self, left: dict[str, Request], dealt: set[str]) -> Iterator[tuple[str, Intent, bytes]]:
         """Line by line, so that only one photo is in memory; a request that cannot be made is left to be reported by live asking."""
         for key, request in left.items():
+            if key in dealt:
+                continue
             try:
                 messages = request.messages()
             except ValueError:
@@ -105,27 +123,34 @@ class _Desk:
             intent = Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)
             yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
-    def _reserve(self, intent: Intent, first: bool) -> bool:
-        """Hold the money for a line. When it does not fit, what is out may give some back; with nothing out it is missing."""
-        if self.budget.try_reserve(intent.currency, intent.reserved):
+    def _has_room(self, intent: Intent, total: float, first: bool) -> bool:
+        """Whether a line fits into the budget beside `total` of its batch. When it does not, what is out may give some back.
+
+        Raises `BudgetError` for the first line when nothing is out.
+        """
+        limit = self.budget.limit(intent.currency)
+        spent = self.journal.spent(self.run).get(intent.currency, 0.0)
+        if fits(spent, total + intent.reserved, limit):
             return True
         if not first or self._open():
             return False
-        self.budget.reserve(intent.currency, intent.reserved, self.halt)
-        return True
+        return bool(self.budget.await_turn(self.journal, intent, self.halt))
 
     def _open(self) -> list[dict[str, Any]]:
         return self.journal.open_batches(self.endpoint.server, self.endpoint.model)
 
-    def _create(self, file: Any, intents: list[Intent]) -> None:
+    def _create(self, file: Any, intents: list[Intent]) -> list[str]:
+        """Note the batch, upload its file and order it. Returns the keys that others took meanwhile: then nothing was done."""
         mark = uuid.uuid4().hex
-        self.journal.begin_batch(mark, self.endpoint.server, self.endpoint.model, self.ladder.mode, intents)
-        total = sum(one.reserved for one in intents)
-        self.budget.settle(self.endpoint.currency, total, total)
+        limit = self.budget.limit(self.endpoint.currency)
+        taken = self.journal.begin_batch(mark, self.endpoint.server, self.endpoint.model, self.ladder.mode, intents, limit)
+        if taken:
+            return taken
         self.halt.check()
         uploaded = self.api.call("upload a file", lambda api: api.files.create(file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S))
         self.halt.check()
         self.journal.update_batch(mark, "submitted", self._order(mark, uploaded.id).id)
+        return []
 
     def _order(self, mark: str, file_id: str) -> Any:
         """Create the batch. Never tried again blindly: after an answer that was lost on the way it is looked for first."""
@@ -148,21 +173,39 @@ class _Desk:
     def finish(self) -> None:
         """Wait for each batch that is out and store its results. What was reserved for one that was never created is given back."""
         refusals: list[str] = []
-        for one in self._open():
-            batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
-            batch = self._wait(batch_id) if batch_id else None
-            if batch or not batch_id:
-                self._settle(batch, one, refusals)
-            self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
+        told: set[str] = set()
+        while waiting := self._open():
+            # Ours first: two processes that wait for each other's batches would otherwise wait for ever.
+            for one in sorted(waiting, key=lambda one: bool(one["waiting"])):
+                if one["waiting"]:
+                    self._await_other(one, told)
+                    break
+                self._collect(one, refusals)
         if refusals:
             raise EndpointError(refusals[0])
 
-    def _settle(self, batch: Any, one: dict[str, Any], refusals: list[str]) -> None:
-        missing = dict(one["requests"])
-        paid = self._store(batch, one, missing, refusals) if batch else 0.0
-        self._give_back(missing)
-        if one["run"] == self.run:
-            self.budget.settle(self.endpoint.currency, 0.0, paid - one["reserved"])
+    def _await_other(self, one: dict[str, Any], told: set[str]) -> None:
+        """Pause while another process waits for a batch; it is named, since a provider may take a day."""
+        if one["mark"] not in told:
+            told.add(one["mark"])
+            print(
+                f"{self.endpoint.where}: batch {one['batch_id'] or '(being created)'} of run {one['run']} with {len(one['requests'])} requests is out, and {one['waiting']} "
+                f"waits for it; its replies are shared, so this run goes on when it has ended",
+                flush=True,
+            )
+        self.halt.wait(self.pace * POLL_S)
+
+    def _collect(self, one: dict[str, Any], refusals: list[str]) -> None:
+        """Wait for a batch of our own, or of a process that is gone, and store its results."""
+        self.journal.adopt_batch(one["mark"])
+        batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
+        batch = self._wait(batch_id) if batch_id else None
+        if batch or not batch_id:
+            missing = dict(one["requests"])
+            if batch:
+                self._store(batch, one, missing, refusals)
+            self._give_back(missing)
+        self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
 
     def _wait(self, batch_id: str) -> Any:
         """The batch when it has ended; None when the provider does not know it (any more, or for this key): it may have been paid for."""
@@ -172,19 +215,17 @@ class _Desk:
                 return batch
             self.halt.wait(self.pace * POLL_S)
 
-    def _store(self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]) -> float:
+    def _store(self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]) -> None:
         """Every line of both result files into the journal; what stays in `missing` was not answered and not paid for."""
-        paid = 0.0
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
             for line in self.api.call("hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text).splitlines():
                 key, raw = self._read_line(line)
                 if key in missing:
-                    paid += self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
+                    self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
         if missing:
             said = [error.message for error in (batch.errors.data or [] if batch.errors else []) if error.message]
             self.unanswered |= missing.keys() & self.asked.keys()
             self.why = self.endpoint.hide(f"the last batch {batch.status}{': ' + said[0] if said else ''}")
-        return paid
 
     def _read_line(self, line: str) -> tuple[str, Raw]:
         try:
@@ -195,7 +236,7 @@ class _Desk:
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", Raw(None, "")
 
-    def _store_reply(self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]) -> float:
+    def _store_reply(self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]) -> None:
         usage, request = prices.usage_of(raw.body), self.asked.get(key)
         cost, status = self.endpoint.cost(usage) * self.endpoint.batch_discount, "received" if raw.http_status == 200 else "failed"
         self.journal.settle(key, attempt, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=0.0, seconds=0.0)
@@ -207,7 +248,6 @@ class _Desk:
             refusals.append(outcome.problem)
         if request:
             self.journal.label(key, attempt, outcome.status, outcome.status != "failed" and outcome.next != outcomes.RETRY)
-        return cost
 
     def _give_back(self, attempts: dict[str, int]) -> None:
         for key, attempt in attempts.items():

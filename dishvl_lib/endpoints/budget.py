@@ -1,62 +1,55 @@
-"""The hard budget: the most a request can cost is reserved before it is sent, and given back when its real cost is known."""
+"""The hard budget: the most a request can cost is reserved before it is sent, and given back when its real cost is known.
 
-import threading
+What a run has paid and reserved stands in the journal, so that the budget holds for all processes of the run together.
+"""
+
+import time
 from collections.abc import Mapping
 
 from dishvl_lib.endpoints.errors import BudgetError
+from dishvl_lib.endpoints.journal import Claim, Intent, Journal
 from dishvl_lib.endpoints.limits import Halt
 
-_ROUNDING = 1e-9
+WAIT_S = 0.1
+QUIET_S = 10.0  # how long it is waited for money to come back before that is said
 
 
 class Budget:
-    """{currency: the most that may be paid}, shared by all threads and endpoints of a run. What is free needs none."""
+    """{currency: the most that a run may pay}. What is free needs none."""
 
-    def __init__(self, amounts: Mapping[str, float], spent: Mapping[str, float] | None = None):
-        """`spent`: what this run has paid or may have paid before, by currency."""
-        self.amounts, self.spent = dict(amounts), dict(spent or {})
-        self._held: dict[str, float] = {}
-        self._change = threading.Condition()
+    def __init__(self, amounts: Mapping[str, float]):
+        self.amounts = dict(amounts)
 
-    def reserve(self, currency: str, amount: float, halt: Halt) -> None:
-        """Hold `amount`; waits while requests that are out may still give something back.
+    def limit(self, currency: str) -> float:
+        return self.amounts.get(currency, 0.0)
 
-        Raises `BudgetError` when none is out and it does not fit, `Stopped` when another thread failed.
+    def await_turn(self, journal: Journal, intent: Intent, halt: Halt) -> Claim:
+        """Wait while requests that are out may still give money back; then what a look at the journal came to.
+
+        Raises `BudgetError` when none is out and the request does not fit, `Stopped` when another thread failed.
         """
-        with self._change:
-            while not self._fits(currency, amount):
-                halt.check()
-                if not self._held.get(currency):
-                    raise self._refusal(currency, amount)
-                self._change.wait(0.1)
-            self._hold(currency, amount)
+        began = time.monotonic()
+        told = False
+        while True:
+            claim = journal.look(intent, self.limit(intent.currency))
+            if claim.attempt or claim.answered or claim.under_way:
+                return claim
+            halt.check()
+            if not claim.held:
+                raise self.refusal(intent, claim.spent)
+            if not told and time.monotonic() - began > QUIET_S:
+                told = True
+                print(
+                    f"{intent.endpoint}: the budget has no room now; {claim.held:.4f} {intent.currency} are reserved for requests of run "
+                    f"{intent.run} that are out, and what they do not use is waited for",
+                    flush=True,
+                )
+            halt.wait(WAIT_S)
 
-    def try_reserve(self, currency: str, amount: float) -> bool:
-        """Hold `amount` if it fits now."""
-        with self._change:
-            fits = self._fits(currency, amount)
-            if fits:
-                self._hold(currency, amount)
-            return fits
-
-    def settle(self, currency: str, reserved: float, paid: float) -> None:
-        """Give a reservation back, and count what was paid or may have been."""
-        with self._change:
-            held = self._held.get(currency, 0.0) - reserved
-            self._held[currency] = held if held > _ROUNDING else 0.0
-            self.spent[currency] = self.spent.get(currency, 0.0) + paid
-            self._change.notify_all()
-
-    def _fits(self, currency: str, amount: float) -> bool:
-        taken = self.spent.get(currency, 0.0) + self._held.get(currency, 0.0)
-        return amount <= 0 or taken + amount <= self.amounts.get(currency, 0.0) + _ROUNDING
-
-    def _hold(self, currency: str, amount: float) -> None:
-        self._held[currency] = self._held.get(currency, 0.0) + amount
-
-    def _refusal(self, currency: str, amount: float) -> BudgetError:
-        limit, spent = self.amounts.get(currency, 0.0), self.spent.get(currency, 0.0)
+    def refusal(self, intent: Intent, spent: float) -> BudgetError:
+        """The error for a request that does not fit."""
+        currency = intent.currency
         return BudgetError(
-            f"budget: {spent:.4f} of {limit:g} {currency} are paid or may have been, and the next request can cost up to {amount:.4f}; "
+            f"budget: {spent:.4f} of {self.limit(currency):g} {currency} are paid or may have been, and the next request can cost up to {intent.reserved:.4f}; "
             f"set budget: {{{currency}: AMOUNT}} to more and run again, nothing paid is lost"
         )

@@ -155,6 +155,15 @@ class Gate:
             raise
         return probe
 
+    def leave_unsent(self, probe: bool, tokens: int) -> None:
+        """The request was not sent after all: what was booked for it is free again."""
+        with self._turn:
+            self.requests.correct(1)
+            self.tokens.correct(tokens)
+            if probe:
+                self.breaker.probing = False
+        self.leave(probe, 0, pressure="")
+
     def leave(self, probe: bool, unused_tokens: int, pressure: str) -> None:
         """What the request met, and the tokens it was booked for and did not use. Raises `EndpointError` when the server is down for good."""
         with self._turn:

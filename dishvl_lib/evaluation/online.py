@@ -74,8 +74,8 @@ class EndpointPredictor:
         """Raises `EndpointError` (also `BudgetError`) when going on is of no use; what was paid for is in the journal."""
         journal = Journal(self.journal_file)
         try:
-            budget = Budget(self.budget, journal.spent(self.run))
-            given = asking.ask_all(self.rival.endpoint, [self._request(row) for row in rows], journal, run=self.run, budget=budget, pace=self.pace)
+            asked = [self._request(row) for row in rows]
+            given = asking.ask_all(self.rival.endpoint, asked, journal, run=self.run, budget=Budget(self.budget), pace=self.pace)
         finally:
             journal.close()
         self._check_any(given)

@@ -83,15 +83,15 @@ class Site:
         return np.random.default_rng(int(hashlib.sha256(f"{self.seed}|{self.protocol}|{row['id']}".encode()).hexdigest()[:16], 16))
 
 
-def of_run(sites: Sequence[Mapping[str, Any]], folder: Path, **options: Any) -> list[Site]:
-    """The protocols of every site {name, menu_csv} of which stage 03 wrote questions to `folder`. `options`: as `protocols` takes them.
+def of_run(sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], **options: Any) -> list[Site]:
+    """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions, site_NAME.jsonl. `options`: as `protocols` takes them.
 
     Raises ValueError for register_per_dish below 1.
     """
     if (given := options.get("register_per_dish", 1)) < 1:
         raise ValueError(f"register_per_dish is {given}; give at least 1")
-    files = {site["name"]: Path(folder) / f"site_{site['name']}.jsonl" for site in sites}
-    there = [site for site in sites if files[site["name"]].exists()]
+    files = {file.stem.removeprefix("site_"): file for file in question_files}
+    there = [site for site in sites if site["name"] in files]
     return [one for site in there for one in protocols(site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options)]
 
 

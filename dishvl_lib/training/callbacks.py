@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from transformers import EarlyStoppingCallback, TrainerCallback
 
-from dishvl_lib.training.launch import STOP
+from dishvl_lib.training import launch
 from dishvl_lib.vlm import freeze
 
 
@@ -80,14 +80,15 @@ class StopFile(TrainerCallback):
     """`dishvl stop RUN` writes a file: the run then saves a checkpoint and ends, every process at the same step."""
 
     def __init__(self, folder: Path):
-        self.file, self.parent = folder / STOP, os.getppid()
+        self.folder = folder
+        self.parent = os.getppid()
         self.launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun, which starts a single process too
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if (several or self.launched) and os.getppid() != self.parent:
             raise TrainingStopped("the launcher of these processes has died; run the stage again to go on from the newest checkpoint")
-        if _anyone(self.file.exists(), several, args.device):
+        if _anyone(launch.asked_to_stop(self.folder), several, args.device):
             control.should_save = control.should_training_stop = True
 
 

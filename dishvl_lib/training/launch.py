@@ -1,7 +1,6 @@
 """Starting and watching the training process: it outlives the notebook, and a second start attaches to the first."""
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -11,14 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
-
-from dishvl_lib.core import paths, records, stages
+from dishvl_lib.core import locks, paths, records, stages
 from dishvl_lib.training.config import TrainingConfig
 
-PROCESS, LOG, CONFIG, METRICS, STOP = "process.json", "training.log", "config.json", "metrics.jsonl", "STOP"
+LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
 CANNOT, BEGUN, STOPPED = "training cannot go on:", "training started at", "stopped on request;"  # how lines of the log begin
 EVERY_S = 10.0
+# A process takes its lock before it imports torch; several hosts are reached by ssh first.
+STARTING_S = 120.0
 SHOWN = (
     ("loss", "loss", ".4f"), ("eval_loss", "validation loss", ".4f"), ("eval_naming_accuracy", "naming", ".1%"), ("eval_menu_accuracy", "menus", ".1%"),
     ("photos_per_second", "photos/s", ".1f"),
@@ -34,6 +33,23 @@ class TrainingFailed(RuntimeError):
     """The process ended without a result; the message holds its last lines."""
 
 
+CONFIGURATION_ERRORS = (AlreadyRunning, records.RecordError, ValueError, OSError)
+
+
+def refuse(error: Exception) -> int:
+    """Say in one sentence on stderr why a training cannot go on; 1."""
+    print(f"{CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
+    return 1
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, in one line; of one that a data loader's worker sent, its own last line without the traceback."""
+    lines = str(error).splitlines() or [""]
+    if lines[0].startswith("Caught ") and len(lines) > 1:
+        return lines[-1].partition(": ")[2]
+    return " ".join(lines)
+
+
 def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = None) -> Path:
     """`best/` of the configured training: made before, being made (then this attaches), or made now.
 
@@ -44,18 +60,22 @@ def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = No
     if (folder / "best").is_dir():
         print("the training has finished before")
         return folder / "best"
+    process = None
     if running(folder):
         print("a training is running already; watching it")
     else:
-        start(config)
-    watch(folder, every_s, show)
+        process = start(config)
+    watch(folder, every_s, show, process)
     if not (folder / "best").is_dir():
         raise TrainingFailed(last_words(folder))
     return folder / "best"
 
 
-def start(config: TrainingConfig) -> int:
-    """Start the process (torchrun for more than one) in its own session; returns its pid."""
+def start(config: TrainingConfig) -> subprocess.Popen:
+    """Start the process (torchrun for more than one) in its own session; returns when it holds its lock or has ended.
+
+    Until then the notebook's lock keeps others out, afterwards the training's own does.
+    """
     folder = Path(config.output_folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STOP).unlink(missing_ok=True)
@@ -66,8 +86,10 @@ def start(config: TrainingConfig) -> int:
         process = subprocess.Popen(
             command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True
         )
-    note(folder, process.pid)
-    return process.pid
+    end = time.monotonic() + STARTING_S
+    while process.poll() is None and not running(folder) and time.monotonic() < end:
+        time.sleep(0.05)
+    return process
 
 
 def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list[str]:
@@ -96,55 +118,32 @@ def check_hostfile(file: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock in the first process of a training; raises `AlreadyRunning` when another holds it.
+    """Hold the folder's training lock in the first process of a training; raises `AlreadyRunning` when another holds it.
 
-    The lock goes with the process that took it, however it ends. A training that was started by hand is noted here too,
-    so that `dishvl status` and `dishvl stop` find it.
+    The lock goes with the process that took it, however it ends.
     """
     if int(os.environ.get("RANK", 0)) != 0:
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / stages.LOCK, "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = (folder / stages.LOCK).read_text().strip()
-            raise AlreadyRunning(
-                f"a training is running in {folder} already (process {holder}); watch it with dishvl status, end it with dishvl stop"
-            ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        if not running(folder):
-            (folder / STOP).unlink(missing_ok=True)  # of an earlier start; one for this start finds it running
-            note(folder, os.getpid())
-        yield
-
-
-def note(folder: Path, pid: int) -> None:
-    """Write down which process trains here."""
-    records.write_json(folder / PROCESS, {"pid": pid, "created": psutil.Process(pid).create_time()})
-
-
-def running(folder: Path) -> psutil.Process | None:
-    """The live training process of a stage folder, or None. A reused pid is told apart by its creation time."""
-    file = folder / PROCESS
-    if not file.exists():
-        return None
-    noted = records.read_json(file)
     try:
-        process = psutil.Process(noted["pid"])
-        alive = abs(process.create_time() - noted["created"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return None
-    return process if alive else None
+        locks.take(stages.training_lock_file(folder), "training")
+    except locks.LockedError as error:
+        raise AlreadyRunning(f"a training is running in {folder} already ({error.holder}); watch it with dishvl status, end it with dishvl stop") from None
+    try:
+        yield
+    finally:
+        locks.release(stages.training_lock_file(folder))
 
 
-def watch(folder: Path, every_s: float = EVERY_S, show: Show | None = None) -> None:
-    """Show progress until the process ends, and once more then."""
+def running(folder: Path) -> locks.Holder | None:
+    """Who trains in a stage's folder, known by its lock; None when nobody does."""
+    return locks.holder(stages.training_lock_file(folder))
+
+
+def watch(folder: Path, every_s: float = EVERY_S, show: Show | None = None, process: subprocess.Popen | None = None) -> None:
+    """Show progress until the training ends, and once more then. `process`: its launcher, when this process started it."""
     said = 0.0
-    while running(folder):
+    while running(folder) or (process and process.poll() is None):
         time.sleep(0.5)
         if time.time() - said >= every_s:
             said = time.time()
@@ -186,10 +185,20 @@ def metrics(folder: Path) -> list[dict]:
 
 def stop(folder: Path) -> bool:
     """Ask the running training to save a checkpoint and end; False when none is running."""
-    if not running(folder):
+    holder = running(folder)
+    if not holder:
         return False
-    (folder / STOP).touch()
+    records.write_text(folder / STOP, str(holder.pid))
     return True
+
+
+def asked_to_stop(folder: Path) -> bool:
+    """Whether the training that runs now was asked to stop; a wish that an earlier one did not come to is none."""
+    file = folder / STOP
+    if not file.exists():
+        return False
+    holder = running(folder)
+    return holder is not None and file.read_text("utf-8") == str(holder.pid)
 
 
 def _environment() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ EXPECTED = (
     images.ImageError,
     TrainingStopped,
     checkpoints.CheckpointError,
-    launch.AlreadyRunning,
     records.RecordError,
     ValueError,
     OSError,
@@ -42,25 +40,9 @@ FREE = {  # what may change between a checkpoint and its resume
 def main(config_file: str) -> int:
     """0 when `best/` is written, STOPPED after `dishvl stop`, 1 with one sentence on stderr when it cannot go on."""
     try:
-        config = read(config_file)
-        with launch.only_one(Path(config.output_folder)):
-            return train(config)
+        return train(read(config_file))
     except EXPECTED as error:
-        return refuse(error)
-
-
-def refuse(error: Exception) -> int:
-    """Say in one sentence on stderr why it cannot go on; 1."""
-    print(f"{launch.CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
-    return 1
-
-
-def sentence(error: Exception) -> str:
-    """What an error says, in one line; of one that a data loader's worker sent, its own last line without the traceback."""
-    lines = str(error).splitlines() or [""]
-    if lines[0].startswith("Caught ") and len(lines) > 1:
-        return lines[-1].partition(": ")[2]
-    return " ".join(lines)
+        return launch.refuse(error)
 
 
 def train(config: TrainingConfig) -> int:
@@ -76,7 +58,7 @@ def train(config: TrainingConfig) -> int:
     if not (last and patience_spent(config, last)):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     leave()
-    if (folder / launch.STOP).exists():
+    if launch.asked_to_stop(folder):
         print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
     if trainer.is_world_process_zero():

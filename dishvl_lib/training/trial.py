@@ -46,7 +46,7 @@ def main(config_file: str) -> int:
         trainer.train()
         return 0
     except run.EXPECTED as error:
-        return run.refuse(error)
+        return launch.refuse(error)
 
 
 if __name__ == "__main__":

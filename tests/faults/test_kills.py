@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from dishvl_lib.core import paths, records
+from dishvl_lib.training import launch
 
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
 import chain
@@ -38,8 +39,8 @@ def start(world, *arguments):
 def kill_everything(process, run_folder):
     """SIGKILL for the command, its kernel and a training process that has a session of its own."""
     family = psutil.Process(process.pid).children(recursive=True)
-    noted = run_folder / TRAINING / "process.json"
-    training = [psutil.Process(records.read_json(noted)["pid"])] if noted.exists() and psutil.pid_exists(records.read_json(noted)["pid"]) else []
+    holder = launch.running(run_folder / TRAINING)
+    training = [psutil.Process(holder.pid)] if holder and holder.pid else []
     for one in [psutil.Process(process.pid), *family, *training]:
         try:
             one.send_signal(signal.SIGKILL)

@@ -118,15 +118,15 @@ def test_a_zero3_run_resumes_bit_equal_and_with_as_many_processes_only(sharded, 
 def test_a_killed_process_ends_the_run_with_its_last_lines_and_the_run_goes_on(world, tmp_path):
     made = configured(world, tmp_path / "04_training", num_train_epochs=4, save_steps=3, **HALVES)
     folder = tmp_path / "04_training"
-    launch.start(made)
-    launcher = launch.running(folder)
+    process = launch.start(made)
+    launcher = psutil.Process(process.pid)
     while not launch.metrics(folder):
         assert launch.running(folder), (folder / launch.LOG).read_text()
         time.sleep(0.05)
     workers = [child for child in launcher.children(recursive=True) if "dishvl_lib.training" in child.cmdline()]
     psutil.Process(max(worker.pid for worker in workers)).send_signal(signal.SIGKILL)
     with pytest.raises(launch.TrainingFailed, match=r"its last lines:[\s\S]*SIGKILL"):
-        launch.watch(folder, every_s=60)
+        launch.watch(folder, every_s=60, process=process)
         raise launch.TrainingFailed(launch.last_words(folder))
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
     assert launch.run(made, every_s=60).is_dir()
