@@ -59,6 +59,7 @@ UNUSED = {
 }
 # Parameters that decide how a stage works, not what it makes: they may change between a kill and the resume.
 MANNER = {
+    "02_similar_dishes": {"max_missing_share"},
     "04_training": {
         "dataloader_num_workers",
         "photo_cache_mb",
@@ -68,8 +69,9 @@ MANNER = {
         "per_device_eval_batch_size",
         "num_processes",
         "hostfile",
+        "max_missing_share",
     },
-    "05_evaluation": {"batch_size"},
+    "05_evaluation": {"batch_size", "max_missing_share"},
 }
 _PICTURES = (".png", ".html", ".log")
 

@@ -19,6 +19,12 @@ def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
     return found
 
 
+def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
+    """The photos, of which those that stage 02 could not read (its skipped.csv) are given the split `moved_out`."""
+    gone = photos.path.isin(set(unreadable.path))
+    return photos.assign(split=photos.split.mask(gone, MOVED))
+
+
 def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, moved): of every pair of near-duplicates in two splits the one outside training is given the split `moved_out`.
 

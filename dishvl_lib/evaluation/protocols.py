@@ -1,7 +1,7 @@
 """What is asked, and under which protocol: the stored questions, the outside sites, and how near they are to the training photos."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,6 +41,16 @@ class Plan:
         rows = [row for own in by_protocol.values() for row in _sample(own, most, seed)]
         return Plan(rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites])
 
+    def rows_with_photos(self) -> list[dict[str, Any]]:
+        """Every question about a photo, those by which sites' dishes are named included."""
+        of_sites = [row for site in self.sites for row in [*site.register, *site.queries]]
+        return [*self.rows, *of_sites]
+
+    def without_photos(self, paths: Collection[str]) -> "Plan":
+        """The plan without the questions about these photos."""
+        sites = [replace(site, register=_about_others(site.register, paths), queries=_about_others(site.queries, paths)) for site in self.sites]
+        return Plan(_about_others(self.rows, paths), sites)
+
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""
         return Plan(_marked(self.rows, near), [replace(site, queries=_marked(site.queries, near)) for site in self.sites])
@@ -70,6 +80,10 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
 def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:
     chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
     return [rows[place] for place in sorted(chosen)]
+
+
+def _about_others(rows: Sequence[dict[str, Any]], paths: Collection[str]) -> list[dict[str, Any]]:
+    return [row for row in rows if row["image"] not in paths]
 
 
 def _marked(rows: Sequence[dict[str, Any]], near: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -24,11 +24,14 @@ COSTS = ("cost", "tokens", "seconds")
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
+    return catalogue_of(tmp_path_factory.mktemp("faults"), DISHES)
+
+
+def catalogue_of(folder, dishes):
     """(catalogue, photos): one tiny photo a dish."""
-    folder = tmp_path_factory.mktemp("faults")
     (folder / "photos").mkdir()
     rows = []
-    for number in range(DISHES):
+    for number in range(dishes):
         path = folder / "photos" / f"{number:04d}.png"
         Image.new("RGB", (8, 8), (number % 256, number // 256, 99)).save(path)
         name, digest = f"d{number:04d}", hashlib.sha256(path.read_bytes()).hexdigest()
