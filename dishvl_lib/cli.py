@@ -1,10 +1,15 @@
 """The `dishvl` command."""
 
 import argparse
+import contextlib
 import math
+import os
+import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +20,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could not."""
     options = _parser().parse_args(arguments)
     try:
-        return options.command(options) or 0
+        status = options.command(options) or 0
+        sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end
+        return status
+    except BrokenPipeError:
+        return _reader_gone()
     except (settings.SettingsError, stages.StageError, records.RecordError, ValueError, RuntimeError, OSError) as error:
         print(f"dishvl: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dishvl: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+    except Exception as error:  # whatever it is, nobody should have to read a traceback to know what to do
+        return _unforeseen(error)
+
+
+def _reader_gone() -> int:
+    """What the output was piped to has ended (`| head`): end in silence, as other commands do."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _unforeseen(error: Exception) -> int:
+    file = paths.outputs() / "errors.log"
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "a", encoding="utf-8") as log:
+            log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} dishvl {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
+    print(
+        f"dishvl: this was not foreseen: {type(error).__name__}: {' '.join(str(error).split())}. Nothing that was finished is lost; "
+        f"please report it with the last lines of {file}",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from dishvl_lib.core import markers, paths, records, settings, stages
+from dishvl_lib.core import markers, paths, records, settings, sockets, stages
 
 
 class RunError(RuntimeError):
@@ -32,7 +31,9 @@ def run(values: dict[str, dict[str, Any]], *, first: str = "01", last: str = "05
     _refuse_busy(run_name, chosen)
     _move_aside(run_name, redo, chosen)
     _refuse_changed(values, chosen)
+    _explain_upstream(values[chosen[0]], chosen)
     for stage in chosen:
+        stages.check_ready(values[stage], stage)
         if stages.state(values[stage], stage) == "done":
             print(f"{stage}: finished before with the same parameters and inputs, nothing to do")
         else:
@@ -96,23 +97,21 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
     started = time.time()
-    # Sockets instead of ports, which another process could hold, in a folder of their own: runs begun together would share names.
-    sockets = tempfile.TemporaryDirectory(prefix="dishvl-")
     try:
-        papermill.execute_notebook(
-            str(paths.notebook(stage)),
-            str(output),
-            parameters=values,
-            cwd=str(paths.PROJECT_ROOT),
-            kernel_name="python3",
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets.name}/kernel"}}),
-        )
+        # Sockets instead of ports, which another process could hold, in a folder of their own: runs begun together would share names.
+        with sockets.folder() as place:
+            papermill.execute_notebook(
+                str(paths.notebook(stage)),
+                str(output),
+                parameters=values,
+                cwd=str(paths.PROJECT_ROOT),
+                kernel_name="python3",
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}}),
+            )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
-    finally:
-        sockets.cleanup()
     if not markers.finished(paths.stage_folder(values["run_name"], stage)):
         raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
@@ -130,6 +129,21 @@ def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
     """Refuse before an executed notebook of the other run is written over."""
     for stage in chosen:
         stages.refuse_busy(paths.stage_folder(run_name, stage))
+
+
+def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
+    """Say what `upstream_run` does: it lends only stages that this command does not make."""
+    lender = values["upstream_run"]
+    if not lender:
+        return
+    lent = [stage for stage in paths.STAGES[: paths.STAGES.index(chosen[0])] if not markers.finished(paths.stage_folder(values["run_name"], stage))]
+    if lent:
+        print(f"upstream_run {lender}: {', '.join(lent)} are taken from it")
+    else:
+        print(
+            f"note: upstream_run {lender} lends nothing here: {chosen[0]} and what follows are made by this run, and what comes before it is there. "
+            f"To take 01 and 02 from it, for instance, add --from 03"
+        )
 
 
 def _refuse_changed(values: dict[str, dict[str, Any]], chosen: Sequence[str]) -> None:

@@ -19,13 +19,15 @@ from tqdm.auto import tqdm
 
 from dishvl_lib.annotation import hashes
 from dishvl_lib.annotation.layout import Found, Refused, printable, relative_path
-from dishvl_lib.core import images
+from dishvl_lib.core import images, records
 
 VERSION = 1  # of what is kept: another hash or draft size makes old entries worthless
 MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
 DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
 # Refusals that another look may lift: rights, disks and links change without the file changing.
 PASSING = ("unreadable", "missing")
+LOOKED = {"width", "height", "sha256", "phash", "phash_mirrored", "sharpness"}
+REFUSED = {"reason", "detail"}
 CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
@@ -115,7 +117,8 @@ class _Seen:
 
     def flush(self) -> None:
         if self.file:
-            self.file.flush()
+            with records.naming_full_disk(self.file.name):
+                self.file.flush()
 
     def close(self) -> None:
         if self.file:
@@ -123,16 +126,31 @@ class _Seen:
 
     def _open(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text("utf-8").split("\n") if path.exists() else []
-        for line in lines:
-            try:
-                place, stamp, looked = json.loads(line)
-            except ValueError:
-                continue  # empty, or cut short by a kill: its photo is looked at again
-            self.kept[place] = stamp, looked
+        lines = path.read_text("utf-8", "replace").split("\n") if path.exists() else []
+        damaged = 0
+        for line in filter(None, lines):
+            entry = _entry(line)
+            if entry:
+                place, stamp, looked = entry
+                self.kept[place] = stamp, looked
+            damaged += entry is None
+        if damaged > 1:  # one line may be cut short by a kill
+            print(f"{damaged} lines of {path} are damaged; their photos are looked at again", flush=True)
         self.file = open(path, "a", encoding="utf-8")
         if lines[-1:] not in ([], [""]):
             self.file.write("\n")  # the line that was cut short must not swallow the next
+
+
+def _entry(line: str) -> tuple[str, list[int], dict[str, Any]] | None:
+    """A kept line, or None when it is damaged."""
+    try:
+        place, stamp, looked = json.loads(line)
+    except (ValueError, TypeError):
+        return None
+    if not isinstance(place, str) or not isinstance(looked, dict):
+        return None
+    whole = looked.keys() == LOOKED or looked.keys() == REFUSED
+    return (place, stamp, looked) if whole else None
 
 
 def _stamp(file: Path) -> list[int] | None:

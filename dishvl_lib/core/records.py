@@ -1,15 +1,21 @@
 """Files between stages: JSON, JSON lines, CSV and Parquet, written whole or not at all, with checked columns."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PART = re.compile(r"\..*\.[0-9a-f]{8}\.part(\..*)?")
 
 
 class RecordError(ValueError):
@@ -23,12 +29,48 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
     try:
-        yield temporary
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming_full_disk(path):
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming_full_disk(path: str | Path) -> Iterator[None]:
+    """Turn what the system says of a full disk (or quota) into an OSError that names the file, its disk and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE or getattr(error, "named", False):
+            raise
+        named = OSError(error.errno, _no_space(Path(path), error))
+        named.named = True  # type: ignore[attr-defined]  # so that an outer block does not name it again
+        raise named from None
+
+
+def sweep_parts(folder: Path) -> list[Path]:
+    """Delete what killed writers left in a folder under the names that `atomic_path` gives; returns what was deleted.
+
+    Only for a folder that nobody else writes to.
+    """
+    parts = [path for path in folder.glob(".*.part*") if PART.fullmatch(path.name) and path.is_file()]
+    for path in parts:
+        path.unlink(missing_ok=True)
+    return parts
+
+
+def _no_space(path: Path, error: OSError) -> str:
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    disk = shutil.disk_usage(folder)
+    return (
+        f"no room for {path} ({error.strerror}): {disk.free / 2**30:.1f} of {disk.total / 2**30:.0f} GiB are free on the disk of {folder}; "
+        f"free space (or raise the quota) and run again, nothing finished is lost"
+    )
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -98,7 +140,7 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
             table = pd.read_parquet(path)
         else:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, KeyError, NotImplementedError) as error:
         raise RecordError(f"{path} cannot be read as a table ({' '.join(str(error).split())})") from None
     return require_columns(table, columns, path)
 

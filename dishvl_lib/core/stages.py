@@ -202,6 +202,12 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
     return stage
 
 
+def check_ready(params: dict[str, Any], name: str) -> None:
+    """Raise the `StageError` that `start` would raise, before a notebook is opened for it; nothing is touched."""
+    inputs = dependencies.inputs_of(name, params, _upstream(name, params))
+    _done(paths.stage_folder(params["run_name"], name), name, params, inputs)
+
+
 def state(params: dict[str, Any], name: str) -> str:
     """`done`, `done, shown otherwise`, `changed inputs`, `changed parameters`, `unfinished` or `missing`; nothing is touched.
 
@@ -337,6 +343,8 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
     elif folder.exists() and not started.exists() and any(folder.iterdir()):
         print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
     folder.mkdir(parents=True, exist_ok=True)
+    if not locks.holder(training_lock_file(folder)):
+        records.sweep_parts(folder)
     records.write_json(started, begun)
     return False
 

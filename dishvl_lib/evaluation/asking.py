@@ -58,11 +58,12 @@ def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], jou
         tqdm(total=len(rows), initial=len(rows) - len(left), desc=name, mininterval=10, disable=len(left) < 200) as bar,
     ):
         for batch in batches(left, getattr(predictor, "batch_size", batch_size), getattr(predictor, "by_photo", False)):
-            for result in _answer_batch(name, predictor, batch):
-                file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                done[result["id"]] = result
-            file.flush()
-            os.fsync(file.fileno())
+            with records.naming_full_disk(journal):
+                for result in _answer_batch(name, predictor, batch):
+                    file.write(json.dumps(result, ensure_ascii=False) + "\n")
+                    done[result["id"]] = result
+                file.flush()
+                os.fsync(file.fileno())
             bar.update(len(batch))
     return [done[row["id"]] for row in rows]
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
+from dishvl_lib.core import caches
 from dishvl_lib.similarity.pplcnet import PPLCNet
 
 AGREEMENT = 1e-3
@@ -71,7 +72,7 @@ def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[
     """
     reference = plain(net)
     try:
-        _export(net, image_size, folder)
+        caches.folder(folder, lambda part: _export(net, image_size, part), "the inference engine")
         run = Engine(folder, threads)
         probe = np.random.default_rng(0).standard_normal((2, 3, image_size, image_size)).astype(np.float32)
         difference = _relative_difference(run(probe), reference(probe))
@@ -85,14 +86,11 @@ def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[
 
 
 def _export(net: PPLCNet, image_size: int, folder: Path) -> None:
-    if (folder / "complete").exists():
-        return
     shape = [None, 3, image_size, image_size]
     static = paddle.jit.to_static(_Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True)
     static.eval()
     folder.mkdir(parents=True, exist_ok=True)
     paddle.jit.save(static, str(folder / "features"))
-    (folder / "complete").touch()
 
 
 def _relative_difference(one: np.ndarray, other: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from dishvl_lib.similarity.progress import Progress
 
 COLUMNS = ("image_id", "path", "sha256")
 RANDOM_WEIGHTS_SEED = 0
+DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class FeatureError(ValueError):
@@ -25,8 +26,26 @@ class FeatureCache:
     def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"features-{key[:32]}.sqlite"
-        self.connection = sqlite3.connect(self.path, timeout=60)
-        self.connection.execute("CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID")
+        try:
+            self.connection = self._open()
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode not in DAMAGED:
+                raise
+            print(f"the cache of features {self.path} is damaged ({error}); it is made again", flush=True)
+            for file in folder.glob(f"{self.path.name}*"):
+                file.unlink()
+            self.connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=60)
+        connection.execute("CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID")
+        connection.execute("SELECT SUM(length(feature)) FROM features").fetchone()  # reads every row: damage shows here
+        return connection
+
+    def drop_other_sizes(self, size: int) -> None:
+        """Forget features that do not have `size` numbers: their row is damaged."""
+        with self.connection:
+            self.connection.execute("DELETE FROM features WHERE length(feature) != ?", (size * np.dtype(np.float32).itemsize,))
 
     def known(self) -> set[str]:
         return {row[0] for row in self.connection.execute("SELECT sha256 FROM features")}
@@ -73,6 +92,7 @@ def extract(
     key = _cache_key(net, preprocess)
     cache = FeatureCache(Path(cache_folder), key)
     try:
+        cache.drop_other_sizes(net.feature_size)
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=["path", "reason", "detail"])
         if len(todo):

@@ -19,6 +19,8 @@ __all__ = ["PPLCNet", "WeightsError", "load_pdparams", "load_weights", "save_wei
 SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 FEATURE_SIZE = 1280
 STEM_CHANNELS = 16
+# Paddle would answer the signal that ends a kernel with a "C++ Traceback", at the end of a stage that went well.
+paddle.disable_signal_handler()
 STAGES = {  # kernel, channels out at x1.0, stride, squeeze-and-excitation
     "blocks2": [(3, 32, 1, False)],
     "blocks3": [(3, 64, 2, False), (3, 64, 1, False)],

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dishvl_lib.core import locks, paths, records, stages
+from dishvl_lib.core import locks, paths, records, sockets, stages
 from dishvl_lib.training.config import TrainingConfig
 
 LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
@@ -172,15 +172,20 @@ def progress_line(folder: Path) -> str:
 
 
 def metrics(folder: Path) -> list[dict]:
-    """The rows of metrics.jsonl so far; a half-written last line is left out."""
+    """The rows of metrics.jsonl so far; a line that is half-written or damaged is left out."""
     file = folder / METRICS
-    rows = []
-    for line in file.read_text("utf-8").splitlines() if file.exists() else ():
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
+    lines = file.read_text("utf-8", "replace").splitlines() if file.is_file() else []
+    rows = map(_metrics_row, lines)
+    return [row for row in rows if row]
+
+
+def _metrics_row(line: str) -> dict | None:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("max_steps"), int)
+    return row if whole else None
 
 
 def stop(folder: Path) -> bool:
@@ -202,7 +207,9 @@ def asked_to_stop(folder: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    """The training's environment. Its data loader's sockets lie in TMPDIR, whose path may be too long for them."""
+    quiet = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
+    return {**os.environ, **quiet, "TMPDIR": str(sockets.short_temporary_folder())}
 
 
 def last_words(folder: Path) -> str:

@@ -87,6 +87,7 @@ def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None =
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
     qwen = load_inputs(folder, min_pixels, max_pixels)
+    _check_weights(folder)
     try:
         model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
@@ -128,6 +129,16 @@ def _check_family(folder: str) -> None:
     family = config.get("model_type") if isinstance(config, dict) else None
     if family != Qwen2_5_VLConfig.model_type:
         raise ModelError(f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)")
+
+
+def _check_weights(folder: str) -> None:
+    """Only safetensors are opened: any other file of weights may run what its writer wanted."""
+    place = Path(folder)
+    if not place.is_dir() or any(place.glob("*.safetensors")):
+        return
+    others = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in place.glob(pattern))
+    there = f"it has {others[0]}, which could run any code when it is opened and is not read" if others else "it has no weights"
+    raise ModelError(f"{folder}: no *.safetensors here ({there}); copy or download the folder again, with its weights as safetensors")
 
 
 def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
