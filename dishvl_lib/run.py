@@ -99,7 +99,7 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     started = time.time()
     try:
         # Sockets instead of ports, which another process could hold, in a folder of their own: runs begun together would share names.
-        with sockets.folder() as place:
+        with sockets.folder() as place, records.naming_full_disk(output):
             papermill.execute_notebook(
                 str(paths.notebook(stage)),
                 str(output),

@@ -1,11 +1,16 @@
 """How the chain starts a notebook, without starting one."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import papermill
+import pytest
 
 from dishvl_lib import run
-from dishvl_lib.core import paths, records, stages
+from dishvl_lib.core import paths, records, settings, stages
 
 
 def test_runs_begun_together_share_no_socket(monkeypatch):
@@ -21,3 +26,31 @@ def test_runs_begun_together_share_no_socket(monkeypatch):
     for _ in range(2):
         run._execute("01_annotation", {"run_name": "r"})
     assert given[0] != given[1] and not any(one.parent.exists() for one in given)
+
+
+def test_a_reader_that_has_gone_ends_a_command_in_silence(tmp_path):
+    """`dishvl doctor | head -0`"""
+    environment = {**os.environ, "DISHVL_OUTPUTS": str(tmp_path)}
+    command = [sys.executable, "-m", "dishvl_lib.cli", "doctor"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=paths.PROJECT_ROOT, text=True)
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(100) == 128 + signal.SIGPIPE
+    assert said == ""
+
+
+def test_upstream_run_says_what_it_lends(monkeypatch, capsys):
+    values = settings.load_profile("demo", {"run_name": "r", "upstream_run": "theirs"})
+    monkeypatch.setattr(stages, "check_ready", lambda *_: None)
+    monkeypatch.setattr(stages, "state", lambda *_: "done")
+    run.run(values)
+    assert "note: upstream_run theirs lends nothing here: 01_annotation and what follows are made by this run" in capsys.readouterr().out
+    run.run(values, first="03")
+    assert "upstream_run theirs: 01_annotation, 02_similar_dishes are taken from it" in capsys.readouterr().out
+
+
+def test_stages_in_no_order_are_refused():
+    values = settings.load_profile("demo", {"run_name": "r"})
+    with pytest.raises(run.RunError, match="--from 04 --to 02: no stage lies between them"):
+        run.run(values, first="04", last="02")

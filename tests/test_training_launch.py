@@ -1,5 +1,6 @@
 """Starting and ending a training, without training: what is said, whose lock it is, and which wishes to stop count."""
 
+import json
 import os
 import types
 
@@ -106,3 +107,24 @@ def test_a_single_process_whose_torchrun_has_died_ends(tmp_path, monkeypatch):
 def test_best_is_not_made_of_a_damaged_checkpoint(tmp_path):
     with pytest.raises(checkpoints.CheckpointError, match="best/ cannot be made of .*checkpoint-4: it is gone"):
         best.export(None, tmp_path / "checkpoint-4")
+
+
+def test_rows_of_metrics_that_are_damaged_are_left_out(tmp_path):
+    whole = '{"step": 1, "max_steps": 4, "loss": 0.5}'
+    (tmp_path / launch.METRICS).write_bytes(b'\xff\n[]\n7\n{"step": "x"}\n' + whole.encode() + b'\n{"step": 2, "max')
+    assert launch.metrics(tmp_path) == [{"step": 1, "max_steps": 4, "loss": 0.5}]
+    assert launch.progress_line(tmp_path) == "step 1 of 4, loss 0.5000"
+
+
+def test_a_live_training_is_known_by_its_lock_whatever_its_record_says(tmp_path):
+    """A process' creation time moves when the clock is set; a lock does not."""
+    file = stages.training_lock_file(tmp_path)
+    with another_process_holding(file) as other:
+        record = records.read_json(file)
+        for since in ("1970-01-01T00:00:00+00:00", "2100-01-01T00:00:00+00:00"):
+            records_before = {**record, "since": since}
+            file.write_text(json.dumps(records_before))
+            assert launch.running(tmp_path).pid == other.pid
+        file.write_text("")
+        assert launch.running(tmp_path), "whoever it is"
+    assert launch.running(tmp_path) is None

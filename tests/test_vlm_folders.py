@@ -46,6 +46,45 @@ def test_a_damaged_folder(base, tmp_path, file, harm, words):
         Recognizer.load(folder, device="cpu")
 
 
+HARMS = {
+    "gone": lambda file: file.unlink(),
+    "empty": lambda file: file.write_bytes(b""),
+    "other bytes": lambda file: file.write_bytes(b"\xff\xfe\x00\x01" * 64),
+    "half": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "a list": lambda file: file.write_text("[]"),
+    "an object": lambda file: file.write_text("{}"),
+    "null": lambda file: file.write_text("null"),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_any_damage_to_any_file_is_one_sentence_with_the_folder(base, tmp_path, harm):
+    """Or the folder still opens: some files are not needed."""
+    refused = 0
+    for name in sorted(file.name for file in base.iterdir()):
+        folder = shutil.copytree(base, tmp_path / name)
+        HARMS[harm](folder / name)
+        try:
+            Recognizer.load(folder, device="cpu")
+        except (qwen.ModelError, records.RecordError) as error:
+            refused += 1
+            assert str(folder) in str(error), (name, error)
+            assert "weights_only" not in str(error)
+    assert refused >= 3
+
+
+def test_weights_that_could_run_code_are_neither_opened_nor_recommended(base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "model")
+    (folder / "model.safetensors").unlink()
+    trap = tmp_path / "sprung"
+    (folder / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'touch " + str(trap).encode() + b"'\ntR.")
+    with pytest.raises(qwen.ModelError, match="pytorch_model.bin, which could run any code when it is opened and is not read") as refused:
+        Recognizer.load(folder, device="cpu")
+    assert not trap.exists()
+    assert "weights_only" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("options", "words"), [({"device": "gpu"}, "cannot be put on device 'gpu'"), ({"dtype": "float8"}, "dtype is 'float8'; give one of float32")]
 )

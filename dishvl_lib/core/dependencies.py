@@ -39,6 +39,7 @@ DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 FILE_KEYS = {
     "01_annotation": ("names_csv", "photos_csv", "near_features"),
     "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml"),
+    "04_training": ("deepspeed",),
 }
 # Parameters that change what is shown or where things lie, not what is made.
 NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget", "exports"}
@@ -128,9 +129,14 @@ def counts_as_input(name: str, key: str) -> bool:
 
 
 def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[str]:
-    """The inputs that differ from those recorded."""
+    """The inputs that differ from those recorded.
+
+    A file that a parameter names and that was not recorded is one that an earlier version did not record: the parameter
+    itself is compared elsewhere.
+    """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
-    return sorted(key for key in before.keys() | new.keys() if before.get(key) != new.get(key))
+    unrecorded = {key for key in new if ": " in key and key not in before}
+    return sorted(key for key in (before.keys() | new.keys()) - unrecorded if before.get(key) != new.get(key))
 
 
 def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -90,6 +90,8 @@ def read_json(path: str | Path) -> dict:
         raise RecordError(f"{path} is missing") from None
     except ValueError as error:
         raise RecordError(f"{path} is not valid JSON ({error})") from None
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror})") from None
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
@@ -104,6 +106,8 @@ def iter_jsonl(path: str | Path) -> Iterator[dict]:
         file = open(path, "rb")
     except FileNotFoundError:
         raise RecordError(f"{path} is missing") from None
+    except OSError as error:
+        raise RecordError(f"{path} cannot be read ({error.strerror})") from None
     with file:
         for number, line in enumerate(file, start=1):
             try:

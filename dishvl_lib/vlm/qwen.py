@@ -90,7 +90,7 @@ def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None =
     _check_weights(folder)
     try:
         model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, SafetensorError) as error:  # transformers checks little of what it reads
         raise ModelError(f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download the folder again") from None
     lacking = [*report.get("missing_keys", ()), *report.get("unexpected_keys", ()), *map(str, report.get("mismatched_keys", ()))]
     if lacking:
