@@ -4,6 +4,9 @@ import json
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pydantic import BaseModel, Field
@@ -259,3 +262,30 @@ def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journa
     assert server.live == [] and journal.spent("r") == {"USD": pytest.approx(PRICE)} and journal.open_batches("toy", "m") == []
     with sqlite3.connect(journal.path) as db:
         assert db.execute("SELECT COUNT(*) FROM attempts WHERE body LIKE '%choices%'").fetchone() == (1,)
+
+
+def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, monkeypatch, capsys):
+    """Two journals on one file are what two processes have."""
+    ordered, create = threading.Event(), batches._Desk._order
+
+    def slowly(desk, *given):
+        ordered.set()
+        time.sleep(0.3)
+        return create(desk, *given)
+
+    monkeypatch.setattr(batches._Desk, "_order", slowly)
+    first, second = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    with Provider() as server, ThreadPoolExecutor(1) as pool:
+        under_way = pool.submit(ask, server, first, *"abc")
+        assert ordered.wait(10)
+        theirs = ask(server, second, *"abcd")
+        ours = under_way.result(60)
+    assert [one.value.name for one in ours] == list("abc")
+    assert [one.value.name for one in theirs] == list("abcd")
+    assert sorted(server.batched) == list("abcd"), "nothing is in two batches"
+    assert server.live == []
+    said = capsys.readouterr().out
+    assert "batch (being created) of run r with 3 requests is out, and process" in said
+    assert "its replies are shared" in said
+    first.close()
+    second.close()

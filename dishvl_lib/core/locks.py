@@ -72,7 +72,9 @@ def release(file: Path) -> None:
 
 
 def remove(file: Path) -> None:
-    """Delete a lock file that nobody holds; one that is held stays."""
+    """Delete a lock file that nobody holds; one that is held, by this process too, stays."""
+    if mine(file):
+        return
     try:
         take(file, "removing")
     except LockedError:
