@@ -408,3 +408,31 @@ def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_int
     beside, _, pairs = build(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
     assert beside[beside.split != "site:b"].set_index("path").split.to_dict() == alone.set_index("path").split.to_dict()
     assert {"../b/x/like.jpg", test_photo} in [{row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()]
+
+
+def settled():
+    """(catalogue, photos, dishes) in which all holds: two photos of one dish, one of another."""
+    rows = [("a", "d1", "g1", "train"), ("b", "d1", "g2", "test"), ("c", "d2", "g3", "train")]
+    photos = pd.DataFrame(rows, columns=["image_id", "dish_id", "group_id", "split"])
+    photos["path"] = photos.image_id + ".jpg"
+    return photos.copy(), photos, [{"dish_id": "d1"}, {"dish_id": "d2"}]
+
+
+def test_a_sound_catalogue_has_no_problems():
+    assert catalog.problems(*settled()) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("group_id", "g1", "a.jpg and b.jpg; mark one of them as 'photo bad' in decisions/photos.csv"),
+        ("split", "", "1 photos have no split; give all photos one in photos_csv, or none"),
+        ("image_id", "a", "3 photos became 3 when dishes were merged; take the latest lines out of decisions/names.csv"),
+        ("dish_id", "d3", "2 dishes are recorded, photos show 3; take the latest lines out of decisions/names.csv"),
+    ],
+)
+def test_what_does_not_hold_of_a_catalogue_is_said_with_what_to_do(column, value, words):
+    catalogue, photos, dishes = settled()
+    catalogue.loc[1, column] = value
+    (sentence,) = catalog.problems(catalogue, photos, dishes)
+    assert words in sentence

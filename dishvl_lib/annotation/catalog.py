@@ -116,6 +116,31 @@ def read(path: Path) -> pd.DataFrame:
     return records.read_table(path, ["image_id", "path", "dish_id", "group_id", "split", "width", "height", "sha256", "site", "taken_on"])
 
 
+def problems(catalogue: pd.DataFrame, photos: pd.DataFrame, dishes: Sequence[dict[str, Any]]) -> list[str]:
+    """What must hold when dishes are settled and does not, a sentence each with what to do; [] when all holds.
+
+    catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
+    """
+    own = catalogue[~catalogue.split.str.startswith(SITE_PREFIX)]
+    dealt = own[own.split != split.HELD_OUT]
+    torn = dealt[dealt.groupby("group_id").split.transform("nunique") > 1]
+    without_split = int((catalogue.split == "").sum())
+    undo = "take the latest lines out of decisions/names.csv or set same_name to ask, and run this stage again"
+    found = []
+    if len(catalogue) != len(photos) or not catalogue.image_id.is_unique:
+        found.append(f"{len(photos)} photos became {len(catalogue)} when dishes were merged; {undo}")
+    if without_split:
+        found.append(f"{without_split} photos have no split; give all photos one in photos_csv, or none, and run this stage again")
+    if len(torn):
+        found.append(
+            f"photos of one group lie in two splits: {' and '.join(torn.path[:2])}; "
+            "mark one of them as 'photo bad' in decisions/photos.csv, and run this stage again"
+        )
+    if {dish["dish_id"] for dish in dishes} != set(own.dish_id):
+        found.append(f"{len(dishes)} dishes are recorded, photos show {own.dish_id.nunique()}; {undo}")
+    return found
+
+
 def summary(photos: pd.DataFrame) -> pd.DataFrame:
     """Photos, groups and dishes per split."""
     table = photos.groupby("split").agg(photos=("image_id", "size"), groups=("group_id", "nunique"), dishes=("dish_id", "nunique"))
