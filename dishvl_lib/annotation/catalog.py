@@ -70,23 +70,25 @@ def scan_folders(
     max_dishes: int = 0,
     max_photos_per_dish: int = 0,
     workers: int = 4,
+    follow_links: bool = False,
     cache: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files found = photos + rejected. `image_root`: see `layout.list_photos`.
 
     photos: COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root` (those of sites may begin
     with '..'). `folder_pattern`, `file_patterns`: regular expressions as in `core.names`, '' and [] for those there.
-    `exclude_dishes`: folder or dish names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. Raises
+    `exclude_dishes`: folder or dish names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all.
+    `follow_links`: read what links out of `image_root`, or out of a site's folder, lead to. Raises
     `CatalogError` when there is no folder, no photo, or fewer than two dishes, for a pattern that cannot be used, and
     for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    found, refused = layout.list_photos(image_root, photos_csv)
+    found, refused = layout.list_photos(image_root, photos_csv, follow_links=follow_links)
     for site in sites:
         folder = Path(site["image_root"])
-        more, out = layout.list_photos(folder, source=site["name"])
+        more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
         found, refused = found + more, refused + [(layout.printable(layout.relative_path(folder / path, image_root)), *why) for path, *why in out]
     found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
@@ -207,6 +209,7 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
     own = photos[~photos.split.str.startswith(SITE_PREFIX)]
     if own.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()) or "the folder is empty"
-        raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish")
+        remedy = "; set follow_links: true if these links are meant" if rejected.reason.eq(layout.LINK_OUT).any() else ""
+        raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}")
     if own.dish_id.nunique() < 2:
         raise CatalogError(f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos")

@@ -86,8 +86,9 @@ def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
 
 def _with_their_groups(photos: pd.DataFrame) -> pd.Series:
     """The split column, in which photos without a split have the one that was given to others of their group."""
-    given = photos[photos.split.isin(SPLITS)].drop_duplicates("group_id").set_index("group_id").split
-    return photos.split.mask(photos.split.eq(""), photos.group_id.map(given).fillna(""))
+    placed = photos[photos.split.isin(SPLITS)]
+    given = dict(zip(placed.group_id, placed.split, strict=True))
+    return photos.split.mask(photos.split.eq(""), [given.get(group, "") for group in photos.group_id])
 
 
 def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:
