@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A test file stays on one core: what its tests share is made once.
+PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-faults test-browser lint bench
 
@@ -15,10 +17,10 @@ demo: $(STAMP)
 	$(BIN)/dishvl demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q --ignore=tests/faults --ignore=tests/browser
+	$(BIN)/python -m pytest -q $(PARALLEL) --ignore=tests/faults --ignore=tests/browser
 
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest -q tests/faults
+	$(BIN)/python -m pytest -q $(PARALLEL) tests/faults
 
 test-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright

@@ -1,6 +1,28 @@
-"""What every test shares: outputs go to the test's own folder."""
+"""What every test shares: outputs go to the test's own folder, and workers share the cores and the longest files."""
+
+import os
 
 import pytest
+
+# The files that take longest, longest first: begun last, one of them would keep a single core busy at the end.
+LONGEST = (
+    "test_chain.py", "test_training_run.py", "test_similarity_features.py", "test_training_planner.py", "test_training_trial.py",
+    "test_vlm_together.py", "test_training_checkpoints.py", "test_dataset_shortcuts.py", "test_training_best.py",
+    "test_training_kills.py", "test_kills.py", "test_processes.py",
+)  # fmt: skip
+
+
+def pytest_configure(config):
+    """Threads of torch and Paddle: as many as there are cores for each worker, before either is imported."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    if workers > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; the others, and the tests within a file, as they were."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
 
 @pytest.fixture(autouse=True)

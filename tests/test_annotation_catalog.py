@@ -75,7 +75,7 @@ def test_every_file_left_out_has_its_reason(root, tmp_path):
     os.mkfifo(dish / "pipe.jpg")
     photos, rejected = scan(root)
     assert reasons(rejected) == {name: reason for name, (_, reason) in dirt.items()} | {
-        "土豆丝/gone.jpg": "missing", "土豆丝/loop.jpg": "unreadable", "again": "link to a folder", "土豆丝/pipe.jpg": "not a photo file",
+        "土豆丝/gone.jpg": "missing", "土豆丝/loop.jpg": "unreadable", "again": "link out of image_root", "土豆丝/pipe.jpg": "not a photo file",
     }  # fmt: skip
     assert len(photos) == 6 and files_below(root) == len(photos) + len(rejected) and (rejected.detail != "").all()
 
@@ -104,12 +104,34 @@ def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
     assert back_photos.path.tolist() == photos.path.tolist() and back_rejected.to_dict("list") == rejected.to_dict("list")
 
 
-def test_a_photo_linked_from_outside_is_a_photo_and_a_linked_root_works(root, tmp_path):
+def test_a_photo_behind_a_link_out_of_the_folder_is_read_only_where_that_is_allowed(root, tmp_path):
     (tmp_path / "far.jpg").write_bytes(jpeg(95))
     (root / "土豆丝" / "far.jpg").symlink_to(tmp_path / "far.jpg")
     (tmp_path / "link").symlink_to(root)
     photos, rejected = scan(tmp_path / "link")
-    assert "土豆丝/far.jpg" in set(photos.path) and rejected.empty
+    assert reasons(rejected) == {"土豆丝/far.jpg": "link out of image_root"}
+    assert rejected.detail[0] == f"it leads to {tmp_path / 'far.jpg'}; follow_links: true reads it"
+    assert len(photos) == 6
+    followed, rejected = scan(tmp_path / "link", follow_links=True)
+    assert set(followed.path) == {*photos.path, "土豆丝/far.jpg"} and rejected.empty
+
+
+def test_a_site_is_not_left_through_links_either(root, tmp_path):
+    fill(tmp_path / "site", {"红烧鱼": 1}, first_seed=70)
+    (tmp_path / "far.jpg").write_bytes(jpeg(95))
+    (tmp_path / "site" / "红烧鱼" / "far.jpg").symlink_to(tmp_path / "far.jpg")
+    sites = [{"name": "b", "image_root": str(tmp_path / "site")}]
+    photos, rejected = scan(root, sites)
+    assert reasons(rejected) == {"../site/红烧鱼/far.jpg": "link out of image_root"}
+    assert (photos.split == "site:b").sum() == 1
+    assert (scan(root, sites, follow_links=True)[0].split == "site:b").sum() == 2
+
+
+def test_a_folder_of_links_alone_names_the_parameter(root, tmp_path):
+    (tmp_path / "linked" / "a").mkdir(parents=True)
+    (tmp_path / "linked" / "a" / "0.jpg").symlink_to(next(root.rglob("*.jpg")))
+    with pytest.raises(catalog.CatalogError, match="1 link out of image_root.*; set follow_links: true if these links are meant"):
+        scan(tmp_path / "linked")
 
 
 def deny(monkeypatch, file, folder):
@@ -408,3 +430,31 @@ def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_int
     beside, _, pairs = build(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
     assert beside[beside.split != "site:b"].set_index("path").split.to_dict() == alone.set_index("path").split.to_dict()
     assert {"../b/x/like.jpg", test_photo} in [{row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()]
+
+
+def settled():
+    """(catalogue, photos, dishes) in which all holds: two photos of one dish, one of another."""
+    rows = [("a", "d1", "g1", "train"), ("b", "d1", "g2", "test"), ("c", "d2", "g3", "train")]
+    photos = pd.DataFrame(rows, columns=["image_id", "dish_id", "group_id", "split"])
+    photos["path"] = photos.image_id + ".jpg"
+    return photos.copy(), photos, [{"dish_id": "d1"}, {"dish_id": "d2"}]
+
+
+def test_a_sound_catalogue_has_no_problems():
+    assert catalog.problems(*settled()) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("group_id", "g1", "a.jpg and b.jpg; mark one of them as 'photo bad' in decisions/photos.csv"),
+        ("split", "", "1 photos have no split; give all photos one in photos_csv, or none"),
+        ("image_id", "a", "3 photos became 3 when dishes were merged; take the latest lines out of decisions/names.csv"),
+        ("dish_id", "d3", "2 dishes are recorded, photos show 3; take the latest lines out of decisions/names.csv"),
+    ],
+)
+def test_what_does_not_hold_of_a_catalogue_is_said_with_what_to_do(column, value, words):
+    catalogue, photos, dishes = settled()
+    catalogue.loc[1, column] = value
+    (sentence,) = catalog.problems(catalogue, photos, dishes)
+    assert words in sentence

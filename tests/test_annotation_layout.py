@@ -88,3 +88,66 @@ def test_lists_that_cannot_be(tmp_path, text, message):
 def test_no_folder_is_said(tmp_path):
     with pytest.raises(layout.CatalogError, match="image_root: no folder .*none; it must hold one folder"):
         layout.list_photos(tmp_path / "none")
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """(image_root, outside): links to a file and a folder outside, also by way of other links, and to places inside."""
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    fill(root, {"红烧鱼": 1})
+    fill(outside, {"土豆丝": 2}, first_seed=5)
+    (root / "红烧鱼" / "inside.jpg").symlink_to("0.jpg")
+    (root / "红烧鱼" / "far.jpg").symlink_to(outside / "土豆丝" / "0.jpg")
+    (root / "红烧鱼" / "step.jpg").symlink_to("far.jpg")
+    (root / "红烧鱼" / "gone.jpg").symlink_to(outside / "none.jpg")
+    (root / "土豆丝").symlink_to(outside / "土豆丝")
+    (root / "twice").symlink_to("土豆丝")
+    (root / "again").symlink_to("红烧鱼")
+    return root, outside
+
+
+def test_links_out_of_the_folder_are_left_out_and_name_the_parameter(linked):
+    root, outside = linked
+    found, left_out = layout.list_photos(root)
+    assert told(found, root) == {"红烧鱼/0.jpg": ("红烧鱼", ""), "红烧鱼/inside.jpg": ("红烧鱼", "")}
+    out = {path: detail for path, reason, detail in left_out if reason == layout.LINK_OUT}
+    assert out.keys() == {"红烧鱼/far.jpg", "红烧鱼/step.jpg", "红烧鱼/gone.jpg", "土豆丝", "twice"}
+    assert all("follow_links: true" in detail and str(outside) in detail for detail in out.values())
+    assert [one for one in left_out if one[1] != layout.LINK_OUT] == [("again", "link to a folder", "it leads to a folder that is read at its own place")]
+
+
+def test_links_are_followed_where_that_is_allowed(linked):
+    root, _ = linked
+    found, left_out = layout.list_photos(root, follow_links=True)
+    inside = {"0.jpg", "inside.jpg", "far.jpg", "step.jpg", "gone.jpg"}
+    wanted = {f"红烧鱼/{name}" for name in inside} | {f"{folder}/{n}.jpg" for folder in ("土豆丝", "twice") for n in (0, 1)}
+    assert told(found, root).keys() == wanted
+    assert [path for path, *_ in left_out] == ["again"]
+
+
+def test_circles_of_links_end(tmp_path):
+    root = tmp_path / "root"
+    fill(root, {"红烧鱼": 1})
+    fill(tmp_path, {"a": 1, "b": 1}, first_seed=5)
+    (root / "out").symlink_to(tmp_path / "a")
+    (root / "up").symlink_to(tmp_path)
+    (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "self").symlink_to(".")
+    found, left_out = layout.list_photos(root, follow_links=True)
+    assert told(found, root).keys() == {"红烧鱼/0.jpg", "out/0.jpg", "out/b/0.jpg"}
+    assert {path for path, reason, _ in left_out if reason == "link to a folder"} == {"up", "out/b/a", "out/b/self"}
+
+
+def test_the_folder_itself_may_be_a_link_and_a_list_may_name_links(linked, tmp_path):
+    root, _ = linked
+    (tmp_path / "link").symlink_to(root)
+    assert layout.list_photos(tmp_path / "link") == as_found_in(layout.list_photos(root), root, tmp_path / "link")
+    listed = write(tmp_path / "photos.csv", "path,label\n红烧鱼/far.jpg,甲\n")
+    assert [one.folder for one in layout.list_photos(root, listed)[0]] == ["甲"]
+
+
+def as_found_in(listed, old, new):
+    found, left_out = listed
+    moved = [layout.Found(new / one.file.relative_to(old), one.folder, one.source, one.split) for one in found]
+    return moved, left_out

@@ -161,3 +161,15 @@ def test_a_split_that_was_not_given_is_dealt_from_training():
     table = given({"a": [(i, "train") for i in range(20)] + [(i, "test") for i in range(20, 24)]})
     made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
     assert made[table.split == "test"].eq("test").all() and made[table.split == "train"].value_counts().to_dict() == {"train": 18, "validation": 2}
+
+
+def test_photos_without_a_split_go_where_others_of_their_group_were_given():
+    """As photos_csv may list them: two of three crops of a frame with a split, the third without."""
+    table = photos({"d": [3, 3, 1, 1, 1, 1, 1, 1, 1, 1]})
+    table.loc[table.image_id.isin(["d-0-0", "d-0-1"]), "split"] = "test"
+    table.loc[table.image_id == "d-1-2", "split"] = "validation"
+    table["split"] = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
+    assert set(table.split[table.group_id == "d-0"]) == {"test"}
+    assert set(table.split[table.group_id == "d-1"]) == {"validation"}
+    assert set(table.split[~table.group_id.isin(["d-0", "d-1"])]) == {"train"}
+    assert table.groupby("group_id").split.nunique().max() == 1

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from toys import neighbours, photo_rows
 
@@ -91,3 +92,36 @@ def test_the_share_of_entries_with_a_look_alike_beside_them():
     assert audit.look_alike_share(rows, ranks) == round(4 / 6, 4) and audit.look_alike_share(rows, {}) == 0 and audit.look_alike_share([], ranks) == 0
     report = audit.audit(PHOTOS, {"test": made("test")}, [], ranks=ranks, shortcut={"n": 1})
     assert report["shortcut_test"] == {"n": 1} and 0 < report["look_alike_share"]["test"] < 1
+
+
+NOTHING_TORN = pd.DataFrame(columns=["path_a", "path_b"])
+SOUND = {"leaks": [], "shortcut_test": {"excess": 0.01, "accuracy": 0.06, "chance": 0.05}}
+
+
+def menu_row(answer):
+    turns = [{"from": "human", "value": "?"}, {"from": "gpt", "value": answer}]
+    return {"id": "menu-7", "kind": "menu", "menu": ["红烧鱼", "麻婆豆腐"], "conversations": turns}
+
+
+def test_a_sound_data_set_has_no_problems():
+    assert audit.problems(SOUND, {"test": [menu_row("红烧鱼")]}, NOTHING_TORN) == []
+
+
+@pytest.mark.parametrize(
+    ("report", "answer", "torn", "words"),
+    [
+        ({}, "红烧鱼", [("a.jpg", "b.jpg")], "1 pairs of near-duplicates lie in two splits, such as a.jpg and b.jpg; mark one photo"),
+        ({"leaks": [{"by": "sha256"}]}, "红烧鱼", [], "the first: {'by': 'sha256'}; mark one photo of each as 'photo bad'"),
+        ({}, "番茄炒蛋", [], "1 answers are not on their menu, the first: menu-7; give its dish another name"),
+        (
+            {"shortcut_test": {"excess": 0.011, "accuracy": 0.061, "chance": 0.05}},
+            "红烧鱼",
+            [],
+            "right in 6.1%, chance is 5.0%; lower look_alikes_per_seed and same_site_share",
+        ),
+    ],
+)
+def test_what_nothing_may_be_trained_with_is_said_with_what_to_do(report, answer, torn, words):
+    table = pd.DataFrame(torn, columns=["path_a", "path_b"])
+    (sentence,) = audit.problems({**SOUND, **report}, {"test": [menu_row(answer)]}, table)
+    assert words in sentence

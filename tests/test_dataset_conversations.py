@@ -143,7 +143,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
 @pytest.mark.parametrize("names", [{}, {"d00": "菜0"}, {"d00": "菜0", "only_train": "只训练"}])
 def test_fewer_than_two_dishes_in_a_split_is_one_clear_sentence(names):
     with pytest.raises(
-        conversations.DatasetError, match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos or change test_share"
+        conversations.DatasetError, match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos, change test_share"
     ):
         rows("test", names=names)
 

@@ -75,3 +75,58 @@ def test_torn_pairs_are_found_by_hash_and_by_features():
     _, moved = leaks.without_twins(photos, both)
     assert moved.image_id.tolist() == ["d0-test-0", "d3-validation-0"]
     assert duplicates.torn_pairs(leaks.without_twins(photos, both)[0], features=vectors).empty, "nothing is left that crosses"
+
+
+def random_photos(rng, dishes):
+    """(photos, features) of so many dishes, each of them as alike as it comes: from photos of one plate to strangers."""
+    rows, vectors = [], {}
+    for dish in range(dishes):
+        plate, direction = rng.integers(0, 2, 64), rng.normal(size=16)
+        flipped, noise = rng.choice([0, 0.02, 0.05, 0.1, 0.3]), rng.choice([0, 0.05, 0.1, 0.2, 1.0])
+        for number in range(rng.integers(2, 31)):
+            image_id = f"d{dish}-{number:02d}"
+            split = str(rng.choice(["train", "train", "validation", "test", "held_out"]))
+            taken = plate ^ (rng.random(64) < flipped)
+            rows.append((image_id, f"{image_id}.jpg", f"d{dish}", image_id, split, image_id, "", hash_of(taken), hash_of(rng.integers(0, 2, 64))))
+            if rng.random() < 0.95:  # stage 02 has no vector of a photo that it could not read
+                vector = direction + noise * rng.normal(size=16)
+                vectors[image_id] = (vector / np.linalg.norm(vector)).astype(np.float32)
+    columns = ["image_id", "path", "dish_id", "group_id", "split", "sha256", "frame", "phash", "phash_mirrored"]
+    return pd.DataFrame(rows, columns=columns), vectors
+
+
+def hash_of(bits):
+    return f"{int(''.join(map(str, bits.astype(int))), 2):016x}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_after_the_leaving_out_nothing_crosses_in_a_thousand_random_sets(seed):
+    """Five times two hundred dishes, each a set of its own: some hold one plate only, some strangers only."""
+    photos, vectors = random_photos(np.random.default_rng(seed), dishes=200)
+    torn = duplicates.torn_pairs(photos, features=vectors)
+    checked, moved = leaks.without_twins(photos, torn)
+    assert moved.dish_id.nunique() > 80, "nearly every other dish holds something to leave out"
+    assert duplicates.torn_pairs(checked, features=vectors).empty
+    assert (checked.split == "train").equals(photos.split == "train")
+
+
+def test_a_photo_left_out_changes_no_limit_of_the_others():
+    """Eight photos a few bits apart: with fewer than eight the whole limit would hold, and all of them would be near."""
+    photos = photo_rows({"d": {"train": 4, "validation": 2, "test": 2}}).assign(frame="")
+    steps = [0, 0b11, 0xF << 8, 0xF << 16, 0xF << 24, 0xF << 32, 0xF << 40, 0xF << 48]
+    photos["phash"] = [f"{value:016x}" for value in steps]
+    photos["phash_mirrored"] = [f"{2**64 - 1 - (value << 4):016x}" for value in steps]
+    torn = duplicates.torn_pairs(photos)
+    nearer = photos.assign(split=photos.split.mask(photos.image_id == "d-train-3", leaks.MOVED))
+    pairs = {(row.image_id_a, row.image_id_b) for row in torn.itertuples()}
+    left = {(row.image_id_a, row.image_id_b) for row in duplicates.torn_pairs(nearer).itertuples()}
+    assert left == {pair for pair in pairs if "d-train-3" not in pair}
+
+
+def test_the_splits_that_a_dish_lost_are_listed():
+    rows = PHOTOS.set_index("image_id")
+    rows.loc[["d0-test-0", "d0-test-1", "d0-test-2", "d1-validation-0", "d2-validation-0", "d2-validation-1"], "split"] = leaks.MOVED
+    lost = leaks.lost_splits(PHOTOS, rows.reset_index())
+    assert lost.values.tolist() == [["d0", "test", 3], ["d2", "validation", 2]]
+    assert lost.columns.tolist() == list(leaks.LOST_COLUMNS)
+    assert leaks.lost_splits(PHOTOS, PHOTOS).empty

@@ -33,10 +33,19 @@ def photos_in(figure):
     return [axes for axes in figure.axes if axes.images]
 
 
+def with_fonts(monkeypatch, shipped, of_the_machine=()):
+    """Only these font files are there besides matplotlib's own."""
+    monkeypatch.setattr(fonts, "SHIPPED", shipped)
+    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: list(map(str, of_the_machine)))
+    fonts.chinese_fonts.cache_clear()
+
+
 @pytest.fixture
-def without_font(monkeypatch):
-    monkeypatch.setattr(fonts, "_found", [])
-    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [])
+def without_font(monkeypatch, tmp_path):
+    """No font that draws Chinese: neither the shipped one nor one of the machine."""
+    with_fonts(monkeypatch, tmp_path / "none.otf")
+    yield
+    fonts.chinese_fonts.cache_clear()
 
 
 def test_the_grid_shows_every_photo_up_to_its_limit(tmp_path):
@@ -141,19 +150,6 @@ def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsy
     printed = capsys.readouterr().out
     assert all(text.isascii() or set(text) <= {"→"} for text in said(figure))
     assert "#1 红烧鱼" in printed and "#2 红烧鱼块" in printed and "apt-get install fonts-wqy-microhei" in printed
-    assert fonts.use_chinese_font() is None
-
-
-def test_labels_need_no_legend_when_they_can_be_drawn(without_font):
-    labels = fonts.Labels()
-    assert labels("rice") == "rice" and labels.legend() == ""
-    assert labels("米饭") == "#1" and labels("面") == "#2" and labels("米饭") == "#1"
-
-
-def test_a_broken_font_file_is_passed_over(monkeypatch, tmp_path):
-    (tmp_path / "simhei.ttf").write_bytes(b"no font")
-    monkeypatch.setattr(fonts, "_found", [])
-    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: [str(tmp_path / "simhei.ttf")])
     assert fonts.use_chinese_font() is None
 
 

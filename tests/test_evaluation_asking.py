@@ -1,5 +1,6 @@
 """Asking: every question once, faults recorded as wrong answers, and a killed evaluation that ends as an undisturbed one."""
 
+import pandas as pd
 import pytest
 from evaluation_toys import Saying, row, site_rows
 
@@ -120,3 +121,11 @@ def test_a_broken_line_of_an_answer_file_is_named(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"id": "q0"}\n{"id": \n')
     with pytest.raises(records.RecordError, match="a.jsonl, line 2"):
         asking.predict("x", Saying(lambda _: "红烧鱼"), [row(0)], tmp_path / "a.jsonl")
+
+
+def test_questions_without_an_answer_are_counted_with_what_to_do():
+    plans = {name: Plan([{}] * 3, []) for name in ("tuned", "base", "gpt")}
+    answered = pd.DataFrame({"predictor": ["tuned"] * 3 + ["base"] * 3 + ["gpt"] * 3})
+    assert asking.unanswered(answered, plans) == ""
+    sentence = asking.unanswered(answered.iloc[:4], plans)
+    assert "base 1 of 3, gpt 0 of 3" in sentence and "tuned" not in sentence and "--redo 05" in sentence

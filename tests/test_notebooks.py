@@ -47,3 +47,10 @@ def test_shape(stage):
     assert "stage.finish(" in "".join(code[-1]["source"])
     assert any("assert " in "".join(cell["source"]) for cell in code)
     assert any("save_figure(" in "".join(cell["source"]) for cell in code)
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_every_check_says_what_failed(stage):
+    """A check that fails is the last thing a user reads of a run: it carries a sentence."""
+    checks = [node for cell in cells(stage, "code") for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.Assert)]
+    assert checks and all(check.msg is not None for check in checks)

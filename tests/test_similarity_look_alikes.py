@@ -116,3 +116,13 @@ def test_both_rules_give_what_the_rest_reads():
     for rule in quality.RULES:
         similar = neighbours.mine(features, photos, rule=rule, margin=0.5)
         assert look_alikes.clusters(similar).dish_id.is_unique and set(similar.dish_id) == set("abcdef")
+
+
+def test_look_alikes_that_cannot_be_are_said_with_what_to_do():
+    train = pd.DataFrame({"dish_id": ["a", "b", "c"]})
+    found = pd.DataFrame({"dish_id": ["a", "b"], "similar_id": ["b", "c"]})
+    assert look_alikes.problems(found, train, {"a": "鱼", "b": "肉", "c": "汤"}) == []
+    (sentence,) = look_alikes.problems(found, train, {"a": "鱼", "b": "鱼", "c": "汤"})
+    assert "a and b have one name" in sentence and "--redo 02" in sentence
+    (sentence,) = look_alikes.problems(found, train.iloc[1:], {"a": "鱼", "b": "肉", "c": "汤"})
+    assert "a has look-alikes but no training photos" in sentence and "exclude_dishes" in sentence

@@ -77,6 +77,12 @@ def test_dishes_of_one_name_are_never_look_alikes():
     }
 
 
+def test_dishes_whose_names_hold_nothing_to_compare_are_never_each_others_look_alikes():
+    found = neighbours.mine(at(0, 1, 2, 3, 80, 81), table("aabbcc"), names={"a": "", "b": "★", "c": "鱼"})
+    pairs = set(zip(found.dish_id, found.similar_id, strict=True))
+    assert pairs == {("a", "c"), ("b", "c"), ("c", "a"), ("c", "b")}
+
+
 def test_other_splits_have_no_influence():
     features, photos = at(0, 2, 40, 42, 80, 82), table("aabbcc")
     found = neighbours.mine(features, photos)

@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 
 import pytest
 import tiny
 import torch
+import trainings
 from safetensors.torch import load_file
 
 from dishvl_lib.core import records
@@ -32,7 +32,13 @@ def settings(world, folder, **changed):
 
 
 def train(made):
-    """Run the process to its end in the foreground; returns (exit status, output)."""
+    """Train to the end in a process of its own; returns (exit status, output)."""
+    made.write(launch.Path(made.output_folder) / "config.json")
+    return trainings.train(launch.Path(made.output_folder) / "config.json")
+
+
+def train_by_command(made):
+    """The same by the command that a notebook starts, with all its imports."""
     made.write(launch.Path(made.output_folder) / "config.json")
     done = subprocess.run(launch.command(made), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
     return done.returncode, done.stdout + done.stderr
@@ -48,7 +54,7 @@ def mute(file):
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     made = settings(world, tmp_path_factory.mktemp("trained") / "04_training")
-    status, output = train(made)
+    status, output = train_by_command(made)
     assert status == 0, output
     return launch.Path(made.output_folder)
 
@@ -195,7 +201,7 @@ def test_other_data_and_a_second_start_are_refused(world, tmp_path):
         assert status == 1 and "a training is running in" in output
     finally:
         process.kill()
-        process.wait()
+        process.wait(30)
     changed = tmp_path / "train.jsonl"
     records.write_jsonl(changed, records.read_jsonl(world["train_file"])[:-1])
     status, output = train(settings({**world, "train_file": changed}, folder, num_train_epochs=500))
@@ -242,8 +248,8 @@ def test_launch_attaches_and_stops(world, tmp_path, capsys):
 
 def test_a_wrong_configuration_names_its_key(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps({"base_model": "x"}))
-    done = subprocess.run([sys.executable, "-m", "dishvl_lib.training", str(tmp_path / "c.json")], capture_output=True, text=True)
-    assert done.returncode == 1 and "c.json: image_root: Field required" in done.stderr
+    status, output = trainings.train(tmp_path / "c.json")
+    assert status == 1 and "c.json: image_root: Field required" in output
 
 
 def test_the_fingerprint_written_is_the_one_read(trained):

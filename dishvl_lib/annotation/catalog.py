@@ -70,23 +70,25 @@ def scan_folders(
     max_dishes: int = 0,
     max_photos_per_dish: int = 0,
     workers: int = 4,
+    follow_links: bool = False,
     cache: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files found = photos + rejected. `image_root`: see `layout.list_photos`.
 
     photos: COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root` (those of sites may begin
     with '..'). `folder_pattern`, `file_patterns`: regular expressions as in `core.names`, '' and [] for those there.
-    `exclude_dishes`: folder or dish names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. Raises
+    `exclude_dishes`: folder or dish names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all.
+    `follow_links`: read what links out of `image_root`, or out of a site's folder, lead to. Raises
     `CatalogError` when there is no folder, no photo, or fewer than two dishes, for a pattern that cannot be used, and
     for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    found, refused = layout.list_photos(image_root, photos_csv)
+    found, refused = layout.list_photos(image_root, photos_csv, follow_links=follow_links)
     for site in sites:
         folder = Path(site["image_root"])
-        more, out = layout.list_photos(folder, source=site["name"])
+        more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
         found, refused = found + more, refused + [(layout.printable(layout.relative_path(folder / path, image_root)), *why) for path, *why in out]
     found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
@@ -114,6 +116,31 @@ def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
 def read(path: Path) -> pd.DataFrame:
     """The catalogue as the other stages read it, with its columns checked."""
     return records.read_table(path, ["image_id", "path", "dish_id", "group_id", "split", "width", "height", "sha256", "site", "taken_on"])
+
+
+def problems(catalogue: pd.DataFrame, photos: pd.DataFrame, dishes: Sequence[dict[str, Any]]) -> list[str]:
+    """What must hold when dishes are settled and does not, a sentence each with what to do; [] when all holds.
+
+    catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
+    """
+    own = catalogue[~catalogue.split.str.startswith(SITE_PREFIX)]
+    dealt = own[own.split != split.HELD_OUT]
+    torn = dealt[dealt.groupby("group_id").split.transform("nunique") > 1]
+    without_split = int((catalogue.split == "").sum())
+    undo = "take the latest lines out of decisions/names.csv or set same_name to ask, and run this stage again"
+    found = []
+    if len(catalogue) != len(photos) or not catalogue.image_id.is_unique:
+        found.append(f"{len(photos)} photos became {len(catalogue)} when dishes were merged; {undo}")
+    if without_split:
+        found.append(f"{without_split} photos have no split; give all photos one in photos_csv, or none, and run this stage again")
+    if len(torn):
+        found.append(
+            f"photos of one group lie in two splits: {' and '.join(torn.path[:2])}; "
+            "mark one of them as 'photo bad' in decisions/photos.csv, and run this stage again"
+        )
+    if {dish["dish_id"] for dish in dishes} != set(own.dish_id):
+        found.append(f"{len(dishes)} dishes are recorded, photos show {own.dish_id.nunique()}; {undo}")
+    return found
 
 
 def summary(photos: pd.DataFrame) -> pd.DataFrame:
@@ -182,6 +209,7 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
     own = photos[~photos.split.str.startswith(SITE_PREFIX)]
     if own.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()) or "the folder is empty"
-        raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish")
+        remedy = "; set follow_links: true if these links are meant" if rejected.reason.eq(layout.LINK_OUT).any() else ""
+        raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}")
     if own.dish_id.nunique() < 2:
         raise CatalogError(f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos")

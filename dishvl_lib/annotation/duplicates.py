@@ -57,12 +57,28 @@ def near_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: F
     return pairs.sort_values(["joined", "by", "distance", "path_a", "path_b"], ascending=[False, True, True, True, True], ignore_index=True)
 
 
-def torn_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.DataFrame:
-    """PAIR_COLUMNS, split_a, split_b of near-duplicates (within the limits of `assign_groups`) that lie in two of train, validation, test."""
-    found = [
-        _torn(part, _Distances(part, features), max_hamming, min_cosine) for part in _dishes(photos[photos.split.isin(SPLITS)]) if part.split.nunique() > 1
-    ]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
+def torn_pairs(
+    photos: pd.DataFrame,
+    max_hamming: int = MAX_HAMMING,
+    features: Features | None = None,
+    min_cosine: float = MIN_COSINE,
+) -> pd.DataFrame:
+    """PAIR_COLUMNS, split_a, split_b of the near-duplicates that lie in two of train, validation and test.
+
+    The limits are those of `assign_groups`, and they come from all photos of a dish at home, whatever their split: a
+    pair is near or not for good. Limits taken from the photos that are still in a split would widen as photos are left
+    out, and each leaving out would make new pairs.
+    """
+    at_home = photos[~photos.split.str.startswith("site:")]
+    found = []
+    for part in _dishes(at_home):
+        judged = part.split[part.split.isin(SPLITS)]
+        if judged.nunique() > 1:
+            found.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
+    found = [pairs for pairs in found if len(pairs)]
+    if not found:
+        return pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
+    return pd.concat(found, ignore_index=True)
 
 
 def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
@@ -145,8 +161,17 @@ def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
     """(n, n): what both photos of a pair allow."""
     if len(distances) < FEW:
         return np.full(distances.shape, float(limit))
-    own = np.clip(ALIKE_SHARE * np.nanmedian(distances, axis=1), min(certain, limit), limit)
+    own = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
     return np.minimum(own[:, None], own[None, :])
+
+
+def _usual(distances: np.ndarray) -> np.ndarray:
+    """(n,) each photo's median distance to the photos of its dish; NaN for one whose distances are not known."""
+    known = ~np.isnan(distances.diagonal())
+    medians = np.full(len(distances), np.nan)
+    if known.any():
+        medians[known] = np.median(distances[np.ix_(known, known)], axis=1)
+    return medians
 
 
 def _clusters(units: np.ndarray) -> np.ndarray:
@@ -170,7 +195,12 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
 
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     split = part.split.to_numpy()
-    a, b = np.nonzero(np.triu((_in_limits(far, max_hamming, min_cosine) <= 1) & (split[:, None] != split[None, :]), 1))
+    judged = np.isin(split, SPLITS)
+    crosses = judged[:, None] & judged[None, :] & (split[:, None] != split[None, :])
+    near = _in_limits(far, max_hamming, min_cosine) <= 1
+    a, b = np.nonzero(np.triu(near & crosses, 1))
+    if not len(a):
+        return pd.DataFrame()
     made = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
     return made.assign(split_a=split[a], split_b=split[b])
 

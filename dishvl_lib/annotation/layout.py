@@ -9,6 +9,7 @@ from pathlib import Path
 from dishvl_lib.core import images, names, records
 
 GIVEN_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+LINK_OUT = "link out of image_root"
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 
 
@@ -26,12 +27,18 @@ class Found:
     split: str = ""
 
 
-def list_photos(image_root: Path, photos_csv: str | Path = "", source: str = "") -> tuple[list[Found], list[Refused]]:
+def list_photos(
+    image_root: Path,
+    photos_csv: str | Path = "",
+    source: str = "",
+    follow_links: bool = False,
+) -> tuple[list[Found], list[Refused]]:
     """(photos, files left out) below `image_root`, or those that `photos_csv` names; photos + left out = files (or lines).
 
     Folders named train, val (valid, validation) and test, and nothing beside them, are splits over class folders.
-    `photos_csv` has the columns path and label, and may have split; relative paths count from `image_root`. Links to
-    folders are not followed. Raises `CatalogError` when there is no such folder.
+    `photos_csv` has the columns path and label, and may have split; relative paths count from `image_root`, and a path
+    that stands there may lead anywhere. Links that lead out of `image_root` are left out unless `follow_links`;
+    `image_root` may be a link itself. Raises `CatalogError` when there is no such folder.
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
@@ -39,20 +46,68 @@ def list_photos(image_root: Path, photos_csv: str | Path = "", source: str = "")
     if photos_csv:
         return _listed(image_root, Path(photos_csv))
     splits = {} if source else given_splits(image_root)
+    links = _Links(image_root, follow_links)
     found, left_out, closed = [], [], []
-    for directory, folders, files in os.walk(image_root, onerror=closed.append):
+    for directory, folders, files in os.walk(image_root, onerror=closed.append, followlinks=follow_links):
         folders.sort()
-        links = [Path(directory) / name for name in folders if os.path.islink(os.path.join(directory, name))]
-        left_out += [(link, "link to a folder", "links are not followed; put the folder itself there") for link in links]
+        left_out += links.without_refused(directory, folders)
         for name in sorted(files):
             file = Path(directory) / name
             parts = file.relative_to(image_root).parts
-            if refused := _refusal(file, parts, depth=2 if splits else 1):
+            if refused := _refusal(file, parts, links, depth=2 if splits else 1):
                 left_out.append((file, *refused))
             else:
                 found.append(Found(file, file.parent.name, source, splits.get(parts[0], "")))
     left_out += [(Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed]
     return found, _relative(left_out, image_root)
+
+
+class _Links:
+    """Which links below a photo folder are read: those that stay inside it, and the others where `follow` allows it."""
+
+    def __init__(self, image_root: Path, follow: bool):
+        self.root, self.follow = os.path.realpath(image_root), follow
+        # Of each folder that is walked: the targets of the links that lead to it, so that a circle of links ends.
+        self.passed: dict[str, tuple[str, ...]] = {os.fspath(image_root): ()}
+
+    def refusal(self, path: str | Path) -> tuple[str, str] | None:
+        """(reason, detail) for a link out of the photo folder that may not be followed. Every link of a chain counts."""
+        if self.follow or not os.path.islink(path):
+            return None
+        target = os.path.realpath(path)
+        if _is_below(target, self.root):
+            return None
+        return LINK_OUT, f"it leads to {printable(target)}; follow_links: true reads it"
+
+    def without_refused(self, directory: str, folders: list[str]) -> list[Refused]:
+        """Takes the links that are not followed out of `folders`, which `os.walk` enters next; returns them with their reasons."""
+        left_out = []
+        passed = self.passed.pop(directory, ())
+        for name in list(folders):
+            path = os.path.join(directory, name)
+            is_link = os.path.islink(path)
+            refused = self._folder_refusal(directory, path, passed) if is_link else None
+            if refused:
+                folders.remove(name)
+                left_out.append((Path(path), *refused))
+            else:
+                self.passed[path] = (*passed, os.path.realpath(path)) if is_link else passed
+        return left_out
+
+    def _folder_refusal(self, directory: str, path: str, passed: tuple[str, ...]) -> tuple[str, str] | None:
+        target = os.path.realpath(path)
+        if refused := self.refusal(path):
+            return refused
+        if _is_below(target, self.root):
+            return "link to a folder", "it leads to a folder that is read at its own place"
+        if target in passed or _is_below(os.path.realpath(directory), target):
+            return "link to a folder", "it leads back to a folder that it lies in"
+        return None
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Whether a real path is the folder or lies in it."""
+    return os.path.commonpath([path, folder]) == folder
 
 
 def given_splits(image_root: Path) -> dict[str, str]:
@@ -108,13 +163,13 @@ def _listed_refusal(file: Path, path: str, label: str, earlier: list[str]) -> tu
     return _file_refusal(file)
 
 
-def _refusal(file: Path, parts: tuple[str, ...], depth: int) -> tuple[str, str] | None:
+def _refusal(file: Path, parts: tuple[str, ...], links: _Links, depth: int) -> tuple[str, str] | None:
     """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before anything is read."""
     if len(parts) <= depth:
         return "not in a dish folder", "it lies beside the dish folders"
     if any(part.startswith(".") for part in parts):
         return "hidden file", "its name begins with a dot"
-    return _file_refusal(file, parts)
+    return links.refusal(file) or _file_refusal(file, parts)
 
 
 def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | None:

@@ -18,12 +18,13 @@ def assign(photos: pd.DataFrame, *, test_share: float, validation_share: float, 
     Whole groups are dealt, dish by dish: first to test until it has its share of the dish's photos, then to
     validation. Groups larger than the test share come last, the largest to training. The rule for small dishes: 1 group
     trains only; 2 groups give one to test; from 3 on all three splits get at least one (a split with share 0 gets none).
-    A split that was given (by folders train/ val/ test/) gets nothing more. `train_only`: image_ids whose groups train
-    in any case. Raises ValueError for shares that leave nothing to train on.
+    A split that was given (by folders train/ val/ test/) gets nothing more but the rest of the groups that were given
+    to it in part, as `photos_csv` may. `train_only`: image_ids whose groups train in any case. Raises ValueError for
+    shares that leave nothing to train on.
     """
     if test_share < 0 or validation_share < 0 or test_share + validation_share >= 0.9:
         raise ValueError(f"test_share {test_share} and validation_share {validation_share} must be >= 0 and together below 0.9")
-    split = photos.split.copy()
+    split = _with_their_groups(photos)
     given = set(split) & set(SPLITS)
     shares = (0.0 if "test" in given else test_share, 0.0 if "validation" in given else validation_share)
     groups_to_train = set(photos.group_id[photos.image_id.isin(set(train_only))])
@@ -81,6 +82,13 @@ def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     own = photos[photos.split.isin(SPLITS)]
     table = own.pivot_table(index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0).reindex(columns=list(SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]
+
+
+def _with_their_groups(photos: pd.DataFrame) -> pd.Series:
+    """The split column, in which photos without a split have the one that was given to others of their group."""
+    placed = photos[photos.split.isin(SPLITS)]
+    given = dict(zip(placed.group_id, placed.split, strict=True))
+    return photos.split.mask(photos.split.eq(""), [given.get(group, "") for group in photos.group_id])
 
 
 def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:

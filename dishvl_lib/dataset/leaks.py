@@ -7,6 +7,7 @@ import pandas as pd
 SPLITS = ("train", "validation", "test")
 MOVED = "moved_out"
 MOVED_COLUMNS = ("image_id", "path", "dish_id", "split", "twin", "twin_split", "by", "distance")
+LOST_COLUMNS = ("dish_id", "split", "photos")
 
 
 def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
@@ -40,3 +41,15 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates("image_id")
     moved = photos[["image_id", "path", "dish_id", "split"]].merge(found, on="image_id").sort_values("path", ignore_index=True)
     return photos.assign(split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)), moved[list(MOVED_COLUMNS)]
+
+
+def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """LOST_COLUMNS: the splits of a dish whose photos were all left out between the two, and how many they were.
+
+    `before`, `after`: the same photos (dish_id, split). Such a dish is trained on, but nothing says how well it is known.
+    """
+    own = before[before.split.isin(SPLITS)]
+    had = own.groupby(["dish_id", "split"]).size().rename("photos").reset_index()
+    kept = set(zip(after.dish_id, after.split, strict=True))
+    lost = [(row.dish_id, row.split) not in kept for row in had.itertuples()]
+    return had[lost].reset_index(drop=True)[list(LOST_COLUMNS)]

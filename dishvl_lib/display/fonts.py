@@ -1,45 +1,56 @@
-"""A font that can draw Chinese dish names, or numbered labels with a printed legend where there is none."""
+"""Fonts that draw Chinese dish names, and numbered labels with a printed legend for names that none of them can draw."""
 
+import functools
 import re
 from pathlib import Path
 
 import matplotlib
 from matplotlib import font_manager
 
-HOW_TO_INSTALL = "No Chinese font was found, so names are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws them."
-# File names, most wanted first: Noto Sans CJK SC, Source Han Sans, WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
+# GB2312 and more out of Noto Sans CJK SC (see font_subset.py), so that figures look the same on every machine.
+SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
+LATIN = "DejaVu Sans"  # comes with matplotlib
+HOW_TO_INSTALL = (
+    "Names with characters that no font here holds are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
+)
+# A font of the machine helps out with rare characters. File names, most wanted first: Noto Sans CJK SC, Source Han Sans,
+# WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
 FILE_PATTERNS = (
     r"notosans(mono)?cjk(sc)?[-_.]?(regular|vf)?", r"notosanssc", r"sourcehansans(sc|cn)?[-_.]?(regular|vf)?",
     r"wqy[-_]?microhei", r"wqy[-_]?zenhei", r"simhei", r"msyh", r"pingfang",
 )  # fmt: skip
-_found: list[str] = []
+
+
+@functools.cache
+def chinese_fonts() -> tuple[str, ...]:
+    """Files of the fonts that draw Chinese, made known to matplotlib: the shipped one, then the machine's best, if any.
+
+    The machine's files are looked for, since matplotlib's own list is a cache that misses new fonts.
+    """
+    shipped = [str(SHIPPED)] if _add(str(SHIPPED)) else []
+    return (*shipped, *_first_of(font_manager.findSystemFonts()))
 
 
 def find_chinese_font() -> str | None:
-    """The family name of the first Chinese font found, made known to matplotlib, or None.
-
-    Font files are looked for anew until one is found: matplotlib's own list is a cache that misses new fonts.
-    """
-    if not _found:
-        _found.extend(_add_first(font_manager.findSystemFonts()))
-    return _found[0] if _found else None
+    """The family name of the font that draws Chinese, or None."""
+    files = chinese_fonts()
+    return font_manager.get_font(files[0]).family_name if files else None
 
 
 def use_chinese_font() -> str | None:
-    """Puts the Chinese font before matplotlib's default fonts, for all figures, and returns its name, or None."""
-    font = find_chinese_font()
-    if font:
-        others = [name for name in matplotlib.rcParams["font.sans-serif"] if name != font]
-        matplotlib.rcParams["font.sans-serif"] = [font, *others]
-        matplotlib.rcParams["font.family"] = ["sans-serif"]
-    return font
+    """Puts the Chinese fonts before matplotlib's default fonts, for all figures, and returns the first's name, or None."""
+    families = _families()
+    if not families:
+        return None
+    others = [name for name in matplotlib.rcParams["font.sans-serif"] if name not in families]
+    matplotlib.rcParams["font.sans-serif"] = [*families, *others]
+    matplotlib.rcParams["font.family"] = ["sans-serif"]
+    return families[0]
 
 
 def drawing_settings() -> dict:
-    """rcParams to draw names under: the Chinese font if there is one, and no formulas (a name may hold `$`)."""
-    font = find_chinese_font()
-    families = [font, "DejaVu Sans"] if font else ["DejaVu Sans"]
-    return {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False}
+    """rcParams to draw names under: the Chinese fonts, and no formulas (a name may hold `$`)."""
+    return {"font.family": [*_families(), LATIN], "text.parse_math": False, "axes.unicode_minus": False}
 
 
 class Labels:
@@ -48,10 +59,12 @@ class Labels:
     def __init__(self):
         self.font = find_chinese_font()
         self.numbers: dict[str, int] = {}
+        files = [*chinese_fonts(), font_manager.findfont(LATIN)]
+        self._drawable = frozenset().union(*map(_characters, files))
 
     def __call__(self, name: object) -> str:
         text = " ".join(str(name).split())
-        if self.font or text.isascii():
+        if text.isascii() or self._drawable.issuperset(text):
             return text
         return f"#{self.numbers.setdefault(text, len(self.numbers) + 1)}"
 
@@ -66,13 +79,29 @@ class Labels:
             print(self.legend())
 
 
-def _add_first(files: list[str]) -> list[str]:
+def _families() -> list[str]:
+    return [font_manager.get_font(file).family_name for file in chinese_fonts()]
+
+
+@functools.cache
+def _characters(file: str) -> frozenset[str]:
+    """The characters that a font file holds."""
+    return frozenset(map(chr, font_manager.get_font(file).get_charmap()))
+
+
+def _first_of(files: list[str]) -> list[str]:
+    """The most wanted of the machine's font files that can be read, alone, or []."""
     for pattern in FILE_PATTERNS:
         for file in sorted(files):
-            if re.match(pattern, Path(file).stem.lower()):
-                try:
-                    font_manager.fontManager.addfont(file)
-                except (OSError, RuntimeError, ValueError):
-                    continue
-                return [font_manager.get_font(file).family_name]
+            if re.match(pattern, Path(file).stem.lower()) and _add(file):
+                return [file]
     return []
+
+
+def _add(file: str) -> bool:
+    """Whether matplotlib can read the font file; then it knows it from now on."""
+    try:
+        font_manager.fontManager.addfont(file)
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True

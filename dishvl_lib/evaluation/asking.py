@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from tqdm import tqdm
 
 from dishvl_lib.core import questions, records
@@ -43,6 +44,16 @@ def follow(name: str, predictor: Predictor, plan: Plan, journal: Path, batch_siz
     said = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
     framed = [row for site in plan.sites for row in site.to_judge(site.named(said))]
     return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
+
+
+def unanswered(predictions: pd.DataFrame, plans: Mapping[str, Plan]) -> str:
+    """Which predictors have more or fewer answers than questions, in a sentence with what to do; '' when none has."""
+    answers = predictions.predictor.value_counts()
+    odd = {name: plan for name, plan in plans.items() if answers.get(name, 0) != plan.questions}
+    if not odd:
+        return ""
+    counts = ", ".join(f"{name} {answers.get(name, 0)} of {plan.questions}" for name, plan in odd.items())
+    return f"not every question has one answer: {counts}; run this stage again with --redo 05, what was paid for is not paid again"
 
 
 def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:

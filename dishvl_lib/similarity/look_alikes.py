@@ -34,6 +34,23 @@ def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.
     return similar.assign(mutual=[(b, a) in pairs for a, b in zip(similar.dish_id, similar.similar_id, strict=True)], card_score=np.round(scores, 4))
 
 
+def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """What must hold of the look-alikes and does not, a sentence each with what to do; [] when all holds.
+
+    similar: dish_id, similar_id; train: the training photos (dish_id); names: {dish_id: name}.
+    """
+    untrained = similar[~similar.dish_id.isin(train.dish_id)]
+    twins = similar[similar.dish_id.map(names) == similar.similar_id.map(names)]
+    remedy = "run this stage again with --redo 02, or leave the dish out by exclude_dishes in stage 01"
+    found = []
+    if len(untrained):
+        found.append(f"{untrained.dish_id.iloc[0]} has look-alikes but no training photos; {remedy}")
+    if len(twins):
+        pair = " and ".join(twins[["dish_id", "similar_id"]].iloc[0])
+        found.append(f"{pair} have one name and are each other's look-alikes; {remedy}")
+    return found
+
+
 def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFrame:
     """dish_id, cluster, size: families of look-alikes, the largest first (cluster 1); a dish without look-alikes is one of its own.
 

@@ -147,8 +147,12 @@ def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[st
 
 
 def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray:
-    """(dishes, dishes) bool: the dish itself, and dishes that share its name (as `core.names.normalise` compares them)."""
-    labels = np.array([normalise((names or {}).get(dish, "")) or f"\0{dish}" for dish in dishes])
+    """(dishes, dishes) bool: the dish itself, and dishes that share its name (as `core.names.normalise` compares them).
+
+    Names of which nothing is left to compare count as one name: nobody can be asked about those dishes.
+    """
+    known = names or {}
+    labels = np.array([normalise(known[dish]) if dish in known else f"\0{dish}" for dish in dishes])
     return (labels[:, None] == labels[None, :]) | np.eye(len(dishes), dtype=bool)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dishvl_lib.core import locks, paths, records, sockets, stages
-from dishvl_lib.training.config import TrainingConfig
+from dishvl_lib.training.config import TrainingConfig, read
 
 LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
 CANNOT, BEGUN, STOPPED = "training cannot go on:", "training started at", "stopped on request;"  # how lines of the log begin
@@ -33,7 +33,15 @@ class TrainingFailed(RuntimeError):
     """The process ended without a result; the message holds its last lines."""
 
 
-CONFIGURATION_ERRORS = (AlreadyRunning, records.RecordError, ValueError, OSError)
+def main(config_file: str) -> int:
+    """Train in this process, under the training lock of its folder; the exit status (see `run.main`)."""
+    try:
+        with only_one(Path(read(config_file).output_folder)):
+            from dishvl_lib.training import run  # under the lock, for torch takes seconds to import
+
+            return run.main(config_file)
+    except (AlreadyRunning, records.RecordError, ValueError, OSError) as error:
+        return refuse(error)
 
 
 def refuse(error: Exception) -> int:

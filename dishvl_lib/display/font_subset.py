@@ -1,0 +1,100 @@
+"""How the font in this folder was made: the characters of Chinese dish names, cut out of Noto Sans CJK SC.
+
+    pip download --no-deps manimgx-fonts-cjk && unzip manimgx_fonts_cjk-*.whl
+    python -m dishvl_lib.display.font_subset manimgx_fonts_cjk/NotoSansCJK-VF.otf.ttc
+
+The same source and the same fonttools give the same bytes. The licence (OFL-1.1, OFL.txt) lets a part of the font be
+handed on under the same licence, with its copyright and under a name that is not reserved: hence FAMILY.
+"""
+
+import argparse
+import io
+import unicodedata
+from pathlib import Path
+
+from fontTools.cffLib.CFF2ToCFF import convertCFF2ToCFF
+from fontTools.subset import Options, Subsetter
+from fontTools.ttLib import TTCollection, TTFont
+from fontTools.varLib import instancer
+
+FAMILY = "DishVL Sans SC"
+SOURCE_FAMILY = "Noto Sans CJK SC"
+WEIGHT = 400  # regular
+# Dish names hold these, GB2312 does not.
+BEYOND_GB2312 = "丼焗砵粿㸆炰煀熇煗燉粄粩粬羴蒟蒻藠蚵飥餸饦饸饹馃髈鮟鮰鱇鱻鲀鲃鲌鲙鲹鲿鳀鳚鳠鳡滷冧埗滘"
+PUNCTUATION = "–—‘’“”…‰′″※℃℉№①②③④⑤⑥⑦⑧⑨⑩½¼¾－"
+FAMILY_NAME, STYLE_NAME, UNIQUE_ID, FULL_NAME, POSTSCRIPT_NAME = 1, 2, 3, 4, 6
+KEPT_NAMES = {0: "copyright", 5: "version", 7: "trademark", 13: "licence", 14: "licence URL"}
+
+
+def characters() -> str:
+    """Printable ASCII and Latin-1, the 7,445 characters of GB2312, and those that dish names hold besides."""
+    latin = [chr(code) for code in range(0x20, 0x100) if unicodedata.category(chr(code)) != "Cc"]
+    pairs = [bytes([row, cell]) for row in range(0xA1, 0xF8) for cell in range(0xA1, 0xFF)]
+    chinese = [pair.decode("gb2312", "ignore") for pair in pairs]
+    return "".join(sorted({*latin, *"".join(chinese), *BEYOND_GB2312, *PUNCTUATION}))
+
+
+def open_source(path: Path) -> TTFont:
+    """The font called SOURCE_FAMILY in a collection. Raises ValueError when it is not there."""
+    held = [font["name"].getDebugName(FAMILY_NAME) for font in TTCollection(path, lazy=True).fonts]
+    if SOURCE_FAMILY not in held:
+        raise ValueError(f"{path} holds no {SOURCE_FAMILY} but {', '.join(map(str, held))}; take the collection of all languages")
+    # Opened by its number: fonts of a collection share outlines under the first font's glyph names.
+    return TTFont(path, fontNumber=held.index(SOURCE_FAMILY), recalcTimestamp=False)
+
+
+def cut(font: TTFont, text: str) -> TTFont:
+    """The font with the glyphs of `text` alone, at one weight, under the name FAMILY.
+
+    What lays out vertical or shaped text is left out. The glyphs are cut first: fixing the weight of all 65,535 takes minutes.
+    """
+    options = Options(layout_features=[], hinting=False, name_IDs=list(KEPT_NAMES), name_languages=[0x409], notdef_outline=True)
+    options.drop_tables += ["BASE", "GDEF", "GPOS", "GSUB", "VORG", "VVAR", "vhea", "vmtx"]
+    subsetter = Subsetter(options)
+    subsetter.populate(text=text)
+    subsetter.subset(font)
+    if "fvar" in font:
+        font = instancer.instantiateVariableFont(reopened(font), {"wght": WEIGHT})
+        convertCFF2ToCFF(font)
+    rename(font)
+    return font
+
+
+def reopened(font: TTFont) -> TTFont:
+    """The font as a file would hold it, with the glyph names that CFF outlines will have.
+
+    Fixing the weight needs tables that were read, not cut in memory, and the outlines must be read before they change.
+    """
+    file = io.BytesIO()
+    font.save(file)
+    file.seek(0)
+    read = TTFont(file, recalcTimestamp=False)
+    read.setGlyphOrder([".notdef", *(f"cid{number:05d}" for number in range(1, read["maxp"].numGlyphs))])
+    read["CFF2"].cff[0].CharStrings.keys()  # reads the outlines
+    return read
+
+
+def rename(font: TTFont) -> None:
+    """Every name by which programs know the font becomes FAMILY; copyright and licence stay as they are."""
+    postscript = FAMILY.replace(" ", "") + "-Regular"
+    names = {FAMILY_NAME: FAMILY, STYLE_NAME: "Regular", UNIQUE_ID: postscript, FULL_NAME: FAMILY, POSTSCRIPT_NAME: postscript}
+    for number, text in names.items():
+        font["name"].setName(text, number, 3, 1, 0x409)
+    outlines = font["CFF "].cff
+    outlines.fontNames = [postscript]
+    outlines.topDictIndex[0].rawDict.update(FullName=FAMILY, FamilyName=FAMILY)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Cut the font of the figures out of Noto Sans CJK SC.")
+    parser.add_argument("source", type=Path, help="NotoSansCJK-VF.otf.ttc of the package manimgx-fonts-cjk")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("DishVLSansSC-Regular.otf"))
+    arguments = parser.parse_args()
+    font = cut(open_source(arguments.source), characters())
+    font.save(arguments.output)
+    print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes, {len(font.getBestCmap())} characters")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Trainings in processes of their own that need not import torch and transformers each: forked from one that has.
+
+What the command line does with a configuration, without the eight seconds in which it imports: fifteen trainings of a
+test file would spend two minutes on that alone.
+"""
+
+import multiprocessing
+import os
+import sys
+from pathlib import Path
+
+TIMEOUT_S = 280
+
+
+def train(config_file: Path) -> tuple[int, str]:
+    """(exit status, what was printed) of `python -m dishvl_lib.training CONFIG`, with one thread."""
+    output = Path(config_file).with_suffix(".printed")
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["dishvl_lib.training.run"])
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when the server imports torch
+    try:
+        process = server.Process(target=_main, args=(str(config_file), str(output), dict(os.environ)))
+        process.start()
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+    process.join(TIMEOUT_S)
+    if process.is_alive():
+        process.kill()
+        raise TimeoutError(f"the training took more than {TIMEOUT_S} s:\n{output.read_text('utf-8')}")
+    return process.exitcode, output.read_text("utf-8")
+
+
+def _main(config_file: str, output: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
+    printed = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    from dishvl_lib.training import launch
+
+    sys.exit(launch.main(config_file))
