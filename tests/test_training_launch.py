@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 from toys import another_process_holding
 
 from dishvl_lib.core import records, stages
-from dishvl_lib.training import best, callbacks, checkpoints, config, launch, run
+from dishvl_lib.training import best, callbacks, checkpoints, config, heartbeat, launch, run
 from dishvl_lib.training.data import DataError, QuestionTrees
 
 GIVEN = dict(learning_rate=1e-3, merger_learning_rate=0.0, vision_learning_rate=0.0, num_train_epochs=1, min_pixels=3136, max_pixels=3136)  # fmt: skip
@@ -128,3 +128,17 @@ def test_a_live_training_is_known_by_its_lock_whatever_its_record_says(tmp_path)
         file.write_text("")
         assert launch.running(tmp_path), "whoever it is"
     assert launch.running(tmp_path) is None
+
+
+def test_what_is_done_in_a_long_step_is_said(tmp_path):
+    beat = heartbeat.Heartbeat(tmp_path)
+    beat("step 1 of 2, forward pass", 1, 4)
+    beat("step 1 of 2, forward pass", 2, 4)
+    assert heartbeat.line(tmp_path) == "step 1 of 2, forward pass: 1 of 4, for 0 s", "at most one a second is written"
+    beat("saving checkpoint-1")
+    assert launch.progress_line(tmp_path) == "", "nobody trains"
+    with launch.only_one(tmp_path):
+        assert launch.progress_line(tmp_path) == "saving checkpoint-1, for 0 s"
+    for damaged in (b"", b"[]", b"\xff", b'{"doing": "x"}', b'{"doing": 1, "done": "x", "of": 2, "since": 3}'):
+        (tmp_path / heartbeat.FILE).write_bytes(damaged)
+        assert heartbeat.line(tmp_path) == ""

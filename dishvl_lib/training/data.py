@@ -83,7 +83,8 @@ class QuestionTrees(Dataset):
         gone = sorted(name for name in wanted if not (self.photos.root / name).is_file())
         if gone:
             raise DataError(
-                f"{len(gone)} photos of {self.file} are gone from {self.photos.root}, the first is {gone[0]}; set image_root to where they are now, or make the catalogue again"
+                f"{len(gone)} photos of {self.file} are gone from {self.photos.root} since this training was begun, the first is {gone[0]}; "
+                f"bring them back (or set image_root to where they are now) and it goes on, or begin it again without them: --redo 04"
             )
 
 

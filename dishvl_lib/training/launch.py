@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dishvl_lib.core import locks, paths, records, sockets, stages
+from dishvl_lib.training import heartbeat
 from dishvl_lib.training.config import TrainingConfig, read
 
 LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
@@ -20,7 +21,7 @@ EVERY_S = 10.0
 STARTING_S = 120.0
 SHOWN = (
     ("loss", "loss", ".4f"), ("eval_loss", "validation loss", ".4f"), ("eval_naming_accuracy", "naming", ".1%"), ("eval_menu_accuracy", "menus", ".1%"),
-    ("photos_per_second", "photos/s", ".1f"),
+    ("photos_per_second", "photos/s", ".3g"),
 )  # fmt: skip
 Show = Callable[[list[dict]], None]
 
@@ -87,6 +88,7 @@ def start(config: TrainingConfig) -> subprocess.Popen:
     folder = Path(config.output_folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / STOP).unlink(missing_ok=True)
+    (folder / heartbeat.FILE).unlink(missing_ok=True)
     config.write(folder / CONFIG)
     with open(folder / LOG, "ab") as log:
         log.write(f"{BEGUN} {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
@@ -168,7 +170,12 @@ def _say(folder: Path, show: Show | None) -> None:
 
 
 def progress_line(folder: Path) -> str:
-    """Step, loss and time left, from the newest row of metrics.jsonl; '' before there is one."""
+    """Step, loss and time left, from the newest row of metrics.jsonl, and what is done now; '' before there is either."""
+    now = heartbeat.line(folder) if running(folder) else ""
+    return "; ".join(filter(None, (_newest_row(folder), now)))
+
+
+def _newest_row(folder: Path) -> str:
     rows = metrics(folder)
     if not rows:
         return ""

@@ -1,5 +1,6 @@
 """The training process: load, freeze, train, resume, and leave `best/` behind."""
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,7 @@ from dishvl_lib.training import advice, best, checkpoints, launch, prepare
 from dishvl_lib.training.callbacks import Contract, LastValidation, Patience, StopFile, TrainingStopped
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
+from dishvl_lib.training.heartbeat import Heartbeat
 from dishvl_lib.training.trainer import DishTrainer
 from dishvl_lib.training.validation import Validation
 from dishvl_lib.vlm import freeze, qwen, trees
@@ -48,6 +50,8 @@ def main(config_file: str) -> int:
 def train(config: TrainingConfig) -> int:
     """Train as configured, from the newest whole checkpoint if there is one."""
     folder = Path(config.output_folder)
+    beat = Heartbeat(folder)
+    beat("loading the model")
     trainer = begin(config)
     last = trainer.newest_checkpoint()
     if last:
@@ -61,10 +65,15 @@ def train(config: TrainingConfig) -> int:
     if launch.asked_to_stop(folder):
         print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
-    if trainer.is_world_process_zero():
-        step = trainer.state.best_global_step or records.read_json(last / checkpoints.STATE)["best_global_step"]
-        made = best.export(config, trainer.folder / f"checkpoint-{step}")
-        print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
+    if not trainer.is_world_process_zero():
+        return 0
+    step = trainer.state.best_global_step or records.read_json(last / checkpoints.STATE)["best_global_step"]
+    checkpoint = trainer.folder / f"checkpoint-{step}"
+    del trainer
+    gc.collect()  # the trained model and its optimizer go before the base model is loaded a second time
+    beat("writing best/")
+    made = best.export(config, checkpoint)
+    print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
     return 0
 
 
@@ -105,7 +114,13 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     validation_rows = QuestionTrees(config.validation_file, **rows)
     check_metric(config, validation_rows)
     validation = Validation(
-        loaded, validation_rows.rows, Path(config.image_root), most=config.validation_questions, batch_size=config.per_device_eval_batch_size, seed=config.seed
+        loaded,
+        validation_rows.rows,
+        Path(config.image_root),
+        most=config.validation_questions,
+        batch_size=config.per_device_eval_batch_size,
+        seed=config.seed,
+        beat=Heartbeat(folder),
     )
     rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
     watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]

@@ -19,6 +19,7 @@ from dishvl_lib.training import checkpoints, lora, tally
 from dishvl_lib.training.callbacks import TrainingStopped
 from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.training.data import QuestionTrees, Shuffled
+from dishvl_lib.training.heartbeat import Heartbeat
 from dishvl_lib.training.launch import METRICS
 from dishvl_lib.training.validation import Validation
 from dishvl_lib.vlm import freeze
@@ -36,6 +37,7 @@ class DishTrainer(Trainer):
         self.sampler = Shuffled(len(self.train_dataset), config.seed)
         self.tally = tally.Tally([row["kind"] for row in self.train_dataset.rows], self.args.device)
         self.recent: list[torch.Tensor] = []
+        self.beat = Heartbeat(Path(config.output_folder))
         self.started, self.first_step = time.time(), None
 
     def newest_checkpoint(self) -> Path | None:
@@ -67,6 +69,8 @@ class DishTrainer(Trainer):
         if len(self.recent) == self.args.gradient_accumulation_steps:
             self.recent.clear()
         self.recent.append(inputs["rows"])
+        if self.is_world_process_zero():
+            self.beat(f"step {self.state.global_step + 1} of {self.state.max_steps}, forward pass", len(self.recent), self.args.gradient_accumulation_steps)
         return super().training_step(model, inputs, num_items_in_batch)
 
     def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
@@ -105,7 +109,9 @@ class DishTrainer(Trainer):
         rows = dataloader.dataset.rows
         sums = torch.zeros(len(rows), 2, dtype=torch.float64, device=self.args.device)
         self.model_wrapped.eval()
-        for batch in dataloader:
+        for done, batch in enumerate(dataloader, start=1):
+            if self.is_world_process_zero():
+                self.beat("validation loss, batch", done, len(dataloader))
             batch = self._prepare_inputs(batch)
             numbers, _ = batch.pop("rows"), batch.pop("sizes")
             losses = self.model_wrapped(**batch)["token_losses"].double()
@@ -170,6 +176,7 @@ class DishTrainer(Trainer):
             return
         with self.tally.paused():
             if self.is_world_process_zero():
+                self.beat(f"saving {target.name}")
                 shutil.rmtree(part, ignore_errors=True)
                 (part / checkpoints.RESUME).mkdir(parents=True)
             self.accelerator.wait_for_everyone()

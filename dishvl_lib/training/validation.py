@@ -1,7 +1,7 @@
 """Strict naming and menu accuracy while training: by generation and by menu scoring, on a fixed sample of the validation questions."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,23 @@ KINDS = ("naming", "menu")
 
 
 class Validation:
-    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation step."""
+    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation step. `beat`: told how far it is."""
 
-    def __init__(self, loaded: Qwen, rows: Sequence[dict[str, Any]], image_root: Path, *, most: int, batch_size: int, seed: int):
-        self.qwen, self.root, self.batch_size = loaded, image_root, batch_size
+    def __init__(
+        self,
+        loaded: Qwen,
+        rows: Sequence[dict[str, Any]],
+        image_root: Path,
+        *,
+        most: int,
+        batch_size: int,
+        seed: int,
+        beat: Callable[[str, int, int], None] = lambda doing, done, of: None,
+    ):
+        self.qwen = loaded
+        self.root = image_root
+        self.batch_size = batch_size
+        self.beat = beat
         self.samples = {kind: sample([row for row in rows if row["kind"] == kind and row.get("image")], most, seed) for kind in KINDS}
 
     def measure(self, device: torch.device) -> dict[str, float]:
@@ -40,7 +53,10 @@ class Validation:
     def _right(self, kind: str, rows: list[dict[str, Any]], device: torch.device) -> int:
         size = self.batch_size if kind == "naming" else 1
         right = torch.zeros(1, dtype=torch.long, device=device)
-        for batch in shares(len(rows), size, *_place()):
+        mine = shares(len(rows), size, *_place())
+        for done, batch in enumerate(mine, start=1):
+            if _place()[0] == 0:
+                self.beat(f"validation, {kind} questions, batch", done, len(mine))
             marks = getattr(self, f"_{kind}")([rows[number] for number, _ in batch])
             right += sum(mark and counts for mark, (_, counts) in zip(marks, batch, strict=True))
         if _place()[1] > 1:
