@@ -76,7 +76,8 @@ def _photos(values: Values) -> tuple[int, int]:
         own = table[~table.split.str.startswith("site:")]
         return len(own), own.dish_id.nunique()
     root = builtin.photos(given["image_root"], [])[0]
-    found, _ = layout.list_photos(root, given.get("photos_csv", ""), follow_links=given.get("follow_links", False))
+    follow_links = given.get("follow_links", False)
+    found, _ = layout.list_photos(root, given.get("photos_csv", ""), follow_links=follow_links)
     folders = {one.folder for one in found}
     return len(found), len({names.clean_folder_name(folder) for folder in folders})
 
