@@ -75,7 +75,9 @@ def _photos(values: Values) -> tuple[int, int]:
     if table is not None:
         own = table[~table.split.str.startswith("site:")]
         return len(own), own.dish_id.nunique()
-    found, _ = layout.list_photos(builtin.photos(given["image_root"], [])[0], given.get("photos_csv", ""))
+    root = builtin.photos(given["image_root"], [])[0]
+    follow_links = given.get("follow_links", False)
+    found, _ = layout.list_photos(root, given.get("photos_csv", ""), follow_links=follow_links)
     folders = {one.folder for one in found}
     return len(found), len({names.clean_folder_name(folder) for folder in folders})
 

@@ -1,19 +1,28 @@
-"""What every test shares: outputs go to the test's own folder, and workers share the cores and the longest files."""
+"""What every test shares: an outputs folder of its own, and workers that share the cores."""
 
 import os
 
 import pytest
 
-# The files that take longest, longest first: begun last, one of them would keep a single core busy at the end.
+# The files that take longest, longest first: begun last, one would keep one core busy at the end.
 LONGEST = (
-    "test_chain.py", "test_training_run.py", "test_similarity_features.py", "test_training_planner.py", "test_training_trial.py",
-    "test_vlm_together.py", "test_training_checkpoints.py", "test_dataset_shortcuts.py", "test_training_best.py",
-    "test_training_kills.py", "test_kills.py", "test_processes.py",
-)  # fmt: skip
+    "test_chain.py",
+    "test_training_run.py",
+    "test_similarity_features.py",
+    "test_training_planner.py",
+    "test_training_trial.py",
+    "test_vlm_together.py",
+    "test_training_checkpoints.py",
+    "test_dataset_shortcuts.py",
+    "test_training_best.py",
+    "test_training_kills.py",
+    "test_kills.py",
+    "test_processes.py",
+)
 
 
 def pytest_configure(config):
-    """Threads of torch and Paddle: as many as there are cores for each worker, before either is imported."""
+    """Threads of torch and Paddle, before either is imported: the cores that a worker has."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     if workers > 1:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))

@@ -36,6 +36,14 @@ def test_photos_dishes_memory_disk_and_advice(values):
     assert text.count("in all") == 6 and "the official script's way" in text and "0.0 hours" in text
 
 
+def test_photos_behind_links_out_of_the_folder_count_where_they_are_followed(values, tmp_path):
+    tiny.photo(9).save(tmp_path / "far.png")
+    (tmp_path / "photos" / "番茄炒蛋" / "far.png").symlink_to(tmp_path / "far.png")
+    assert estimates.report(values).startswith("12 photos of 2 dishes")
+    values["01_annotation"]["follow_links"] = True
+    assert estimates.report(values).startswith("13 photos of 2 dishes")
+
+
 def test_annotation_is_priced_without_a_key(values):
     values["01_annotation"]["annotators"] = [GPT]
     shown = estimates.annotation(values, dishes=3600)

@@ -1,7 +1,7 @@
-"""Trainings in processes of their own that need not import torch and transformers each: forked from one that has.
+"""Trainings in processes of their own that need not import torch and transformers each.
 
-What the command line does with a configuration, without the eight seconds in which it imports: fifteen trainings of a
-test file would spend two minutes on that alone.
+They are forked from a process that has: what the command line does with a configuration, without
+the eight seconds in which it imports. The fifteen of a test file would spend two minutes on them.
 """
 
 import multiprocessing
@@ -13,14 +13,15 @@ TIMEOUT_S = 280
 
 
 def train(config_file: Path) -> tuple[int, str]:
-    """(exit status, what was printed) of `python -m dishvl_lib.training CONFIG`, with one thread."""
+    """(exit status, printed text) of `python -m dishvl_lib.training CONFIG`, with one thread."""
     output = Path(config_file).with_suffix(".printed")
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["dishvl_lib.training.run"])
     before = os.environ.get("OMP_NUM_THREADS")
     os.environ["OMP_NUM_THREADS"] = "1"  # read when the server imports torch
     try:
-        process = server.Process(target=_main, args=(str(config_file), str(output), dict(os.environ)))
+        given = (str(config_file), str(output), dict(os.environ))
+        process = server.Process(target=_main, args=given)
         process.start()
     finally:
         if before is None:
@@ -30,7 +31,8 @@ def train(config_file: Path) -> tuple[int, str]:
     process.join(TIMEOUT_S)
     if process.is_alive():
         process.kill()
-        raise TimeoutError(f"the training took more than {TIMEOUT_S} s:\n{output.read_text('utf-8')}")
+        printed = output.read_text("utf-8")
+        raise TimeoutError(f"the training took more than {TIMEOUT_S} s:\n{printed}")
     return process.exitcode, output.read_text("utf-8")
 
 

@@ -118,8 +118,12 @@ def read(path: Path) -> pd.DataFrame:
     return records.read_table(path, ["image_id", "path", "dish_id", "group_id", "split", "width", "height", "sha256", "site", "taken_on"])
 
 
-def problems(catalogue: pd.DataFrame, photos: pd.DataFrame, dishes: Sequence[dict[str, Any]]) -> list[str]:
-    """What must hold when dishes are settled and does not, a sentence each with what to do; [] when all holds.
+def problems(
+    catalogue: pd.DataFrame,
+    photos: pd.DataFrame,
+    dishes: Sequence[dict[str, Any]],
+) -> list[str]:
+    """What must hold of settled dishes and does not, a sentence each with what to do; [] otherwise.
 
     catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
     """
@@ -127,19 +131,22 @@ def problems(catalogue: pd.DataFrame, photos: pd.DataFrame, dishes: Sequence[dic
     dealt = own[own.split != split.HELD_OUT]
     torn = dealt[dealt.groupby("group_id").split.transform("nunique") > 1]
     without_split = int((catalogue.split == "").sum())
-    undo = "take the latest lines out of decisions/names.csv or set same_name to ask, and run this stage again"
+    again = "and run this stage again"
+    undo = f"take the latest lines out of decisions/names.csv or set same_name to ask, {again}"
     found = []
     if len(catalogue) != len(photos) or not catalogue.image_id.is_unique:
-        found.append(f"{len(photos)} photos became {len(catalogue)} when dishes were merged; {undo}")
+        counts = f"{len(photos)} photos became {len(catalogue)}"
+        found.append(f"{counts} when dishes were merged; {undo}")
     if without_split:
-        found.append(f"{without_split} photos have no split; give all photos one in photos_csv, or none, and run this stage again")
+        remedy = f"give all photos one in photos_csv, or none, {again}"
+        found.append(f"{without_split} photos have no split; {remedy}")
     if len(torn):
-        found.append(
-            f"photos of one group lie in two splits: {' and '.join(torn.path[:2])}; "
-            "mark one of them as 'photo bad' in decisions/photos.csv, and run this stage again"
-        )
+        pair = " and ".join(torn.path[:2])
+        remedy = f"mark one of them as 'photo bad' in decisions/photos.csv, {again}"
+        found.append(f"photos of one group lie in two splits: {pair}; {remedy}")
     if {dish["dish_id"] for dish in dishes} != set(own.dish_id):
-        found.append(f"{len(dishes)} dishes are recorded, photos show {own.dish_id.nunique()}; {undo}")
+        counts = f"{len(dishes)} dishes are recorded, photos show {own.dish_id.nunique()}"
+        found.append(f"{counts}; {undo}")
     return found
 
 
@@ -209,7 +216,8 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
     own = photos[~photos.split.str.startswith(SITE_PREFIX)]
     if own.empty:
         reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()) or "the folder is empty"
-        remedy = "; set follow_links: true if these links are meant" if rejected.reason.eq(layout.LINK_OUT).any() else ""
+        linked = rejected.reason.eq(layout.LINK_OUT).any()
+        remedy = "; set follow_links: true if these links are meant" if linked else ""
         raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}")
     if own.dish_id.nunique() < 2:
         raise CatalogError(f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos")

@@ -63,11 +63,11 @@ def torn_pairs(
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> pd.DataFrame:
-    """PAIR_COLUMNS, split_a, split_b of the near-duplicates that lie in two of train, validation and test.
+    """PAIR_COLUMNS, split_a, split_b of near-duplicates in two of train, validation and test.
 
-    The limits are those of `assign_groups`, and they come from all photos of a dish at home, whatever their split: a
-    pair is near or not for good. Limits taken from the photos that are still in a split would widen as photos are left
-    out, and each leaving out would make new pairs.
+    The limits are those of `assign_groups`, and they come from all photos of a dish at home,
+    whatever their split: a pair is near or not for good. Limits taken from the photos that are
+    still in a split would widen as photos are left out, and each leaving out would make new pairs.
     """
     at_home = photos[~photos.split.str.startswith("site:")]
     found = []
@@ -166,7 +166,7 @@ def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
 
 
 def _usual(distances: np.ndarray) -> np.ndarray:
-    """(n,) each photo's median distance to the photos of its dish; NaN for one whose distances are not known."""
+    """(n,) each photo's median distance to those of its dish; NaN where distances are not known."""
     known = ~np.isnan(distances.diagonal())
     medians = np.full(len(distances), np.nan)
     if known.any():

@@ -36,9 +36,10 @@ def list_photos(
     """(photos, files left out) below `image_root`, or those that `photos_csv` names; photos + left out = files (or lines).
 
     Folders named train, val (valid, validation) and test, and nothing beside them, are splits over class folders.
-    `photos_csv` has the columns path and label, and may have split; relative paths count from `image_root`, and a path
-    that stands there may lead anywhere. Links that lead out of `image_root` are left out unless `follow_links`;
-    `image_root` may be a link itself. Raises `CatalogError` when there is no such folder.
+    `photos_csv` has the columns path and label, and may have split; relative paths count from
+    `image_root`, and a path that stands there may lead anywhere. Links that lead out of
+    `image_root` are left out unless `follow_links`; `image_root` may be a link itself. Raises
+    `CatalogError` when there is no such folder.
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
@@ -48,7 +49,8 @@ def list_photos(
     splits = {} if source else given_splits(image_root)
     links = _Links(image_root, follow_links)
     found, left_out, closed = [], [], []
-    for directory, folders, files in os.walk(image_root, onerror=closed.append, followlinks=follow_links):
+    walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
+    for directory, folders, files in walked:
         folders.sort()
         left_out += links.without_refused(directory, folders)
         for name in sorted(files):
@@ -63,15 +65,16 @@ def list_photos(
 
 
 class _Links:
-    """Which links below a photo folder are read: those that stay inside it, and the others where `follow` allows it."""
+    """Which links below a photo folder are read: those that stay inside it; all with `follow`."""
 
     def __init__(self, image_root: Path, follow: bool):
         self.root, self.follow = os.path.realpath(image_root), follow
-        # Of each folder that is walked: the targets of the links that lead to it, so that a circle of links ends.
+        # Of each folder that is walked: the targets of the links that lead to it, so that a
+        # circle of links ends.
         self.passed: dict[str, tuple[str, ...]] = {os.fspath(image_root): ()}
 
     def refusal(self, path: str | Path) -> tuple[str, str] | None:
-        """(reason, detail) for a link out of the photo folder that may not be followed. Every link of a chain counts."""
+        """(reason, detail) for a link, or a chain of them, that may not be followed."""
         if self.follow or not os.path.islink(path):
             return None
         target = os.path.realpath(path)
@@ -80,7 +83,10 @@ class _Links:
         return LINK_OUT, f"it leads to {printable(target)}; follow_links: true reads it"
 
     def without_refused(self, directory: str, folders: list[str]) -> list[Refused]:
-        """Takes the links that are not followed out of `folders`, which `os.walk` enters next; returns them with their reasons."""
+        """Takes the links that are not followed out of `folders`, which `os.walk` enters next.
+
+        Returns them with their reasons.
+        """
         left_out = []
         passed = self.passed.pop(directory, ())
         for name in list(folders):

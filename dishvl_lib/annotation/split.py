@@ -85,10 +85,11 @@ def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_their_groups(photos: pd.DataFrame) -> pd.Series:
-    """The split column, in which photos without a split have the one that was given to others of their group."""
+    """The split column; photos without a split have the one given to others of their group."""
     placed = photos[photos.split.isin(SPLITS)]
     given = dict(zip(placed.group_id, placed.split, strict=True))
-    return photos.split.mask(photos.split.eq(""), [given.get(group, "") for group in photos.group_id])
+    of_group = [given.get(group, "") for group in photos.group_id]
+    return photos.split.mask(photos.split.eq(""), of_group)
 
 
 def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:

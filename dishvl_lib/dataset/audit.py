@@ -35,30 +35,38 @@ def audit(
     }
 
 
-def problems(report: Mapping[str, Any], rows_by_split: Mapping[str, Sequence[dict[str, Any]]], torn: pd.DataFrame) -> list[str]:
+def problems(
+    report: Mapping[str, Any],
+    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    torn: pd.DataFrame,
+) -> list[str]:
     """What nothing may be trained with, a sentence each with what to do; [] when there is none.
 
     report: what `audit` made; torn: near-duplicates that lie in two splits (path_a, path_b).
     """
-    leave_out = "mark one photo of each as 'photo bad' in decisions/photos.csv and run the chain again from stage 01"
+    again = "and run the chain again from stage 01"
+    leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
     asked = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
     off_menu = [row for row in asked if row["conversations"][1]["value"] not in row["menu"]]
     guesser = report["shortcut_test"]
     found = []
     if len(torn):
         pair = " and ".join(torn[["path_a", "path_b"]].iloc[0])
-        found.append(f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}; {leave_out}")
+        said = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
+        found.append(f"{said}; {leave_out}")
     if report["leaks"]:
-        found.append(f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {report['leaks'][0]}; {leave_out}")
+        first = report["leaks"][0]
+        said = f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
+        found.append(f"{said}; {leave_out}")
     if off_menu:
-        found.append(
-            f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}; "
-            "give its dish another name in decisions/names.csv and run the chain again from stage 01"
-        )
+        said = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
+        found.append(f"{said}; give its dish another name in decisions/names.csv {again}")
     if guesser["excess"] > shortcuts.POINT:
+        right, chance = f"{guesser['accuracy']:.1%}", f"{guesser['chance']:.1%}"
         found.append(
-            f"menus give their answers away: a guesser without eyes is right in {guesser['accuracy']:.1%}, chance is {guesser['chance']:.1%}; "
-            "lower look_alikes_per_seed and same_site_share, or take dishes in that have no look-alikes, and run this stage again with --redo 03"
+            f"menus give their answers away: a guesser without eyes is right in {right}, "
+            f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "
+            "in that have no look-alikes, and run this stage again with --redo 03"
         )
     return found
 

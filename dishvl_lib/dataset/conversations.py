@@ -53,9 +53,10 @@ def rows(
     part = _capped(part, photos_per_dish, seed)
     if part.dish_id.nunique() < 2:
         raise DatasetError(
-            f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, a menu needs at least two; "
-            "give more photos, change test_share and validation_share, or, where moved.csv holds photos of different plates, "
-            "set max_hamming lower or min_cosine higher"
+            f"split {split} has photos of {part.dish_id.nunique()} dish(es) with a usable name, "
+            "a menu needs at least two; give more photos, change test_share and validation_share, "
+            "or, where moved.csv holds photos of different plates, set max_hamming lower or "
+            "min_cosine higher"
         )
     pool = menus.pool(part.dish_id.unique(), by_dish(similar), dish_names, aliases, menus.sites_of(part) if "site" in part else {})
     maker = _Maker(part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen"))

@@ -44,9 +44,10 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
 
 
 def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
-    """LOST_COLUMNS: the splits of a dish whose photos were all left out between the two, and how many they were.
+    """LOST_COLUMNS: splits of a dish whose photos were all left out, and how many they were.
 
-    `before`, `after`: the same photos (dish_id, split). Such a dish is trained on, but nothing says how well it is known.
+    `before`, `after`: the same photos (dish_id, split) before and after the leaving out. Such a
+    dish is trained on, but nothing says how well it is known.
     """
     own = before[before.split.isin(SPLITS)]
     had = own.groupby(["dish_id", "split"]).size().rename("photos").reset_index()

@@ -28,7 +28,7 @@ KEPT_NAMES = {0: "copyright", 5: "version", 7: "trademark", 13: "licence", 14: "
 
 
 def characters() -> str:
-    """Printable ASCII and Latin-1, the 7,445 characters of GB2312, and those that dish names hold besides."""
+    """Printable ASCII and Latin-1, the 7,445 characters of GB2312, and more of dish names."""
     latin = [chr(code) for code in range(0x20, 0x100) if unicodedata.category(chr(code)) != "Cc"]
     pairs = [bytes([row, cell]) for row in range(0xA1, 0xF8) for cell in range(0xA1, 0xFF)]
     chinese = [pair.decode("gb2312", "ignore") for pair in pairs]
@@ -39,7 +39,8 @@ def open_source(path: Path) -> TTFont:
     """The font called SOURCE_FAMILY in a collection. Raises ValueError when it is not there."""
     held = [font["name"].getDebugName(FAMILY_NAME) for font in TTCollection(path, lazy=True).fonts]
     if SOURCE_FAMILY not in held:
-        raise ValueError(f"{path} holds no {SOURCE_FAMILY} but {', '.join(map(str, held))}; take the collection of all languages")
+        others = ", ".join(map(str, held))
+        raise ValueError(f"{path} holds no {SOURCE_FAMILY} but {others}; take the whole collection")
     # Opened by its number: fonts of a collection share outlines under the first font's glyph names.
     return TTFont(path, fontNumber=held.index(SOURCE_FAMILY), recalcTimestamp=False)
 
@@ -47,9 +48,16 @@ def open_source(path: Path) -> TTFont:
 def cut(font: TTFont, text: str) -> TTFont:
     """The font with the glyphs of `text` alone, at one weight, under the name FAMILY.
 
-    What lays out vertical or shaped text is left out. The glyphs are cut first: fixing the weight of all 65,535 takes minutes.
+    What lays out vertical or shaped text is left out. The glyphs are cut first: fixing the weight
+    of all 65,535 takes minutes.
     """
-    options = Options(layout_features=[], hinting=False, name_IDs=list(KEPT_NAMES), name_languages=[0x409], notdef_outline=True)
+    options = Options(
+        layout_features=[],
+        hinting=False,
+        name_IDs=list(KEPT_NAMES),
+        name_languages=[0x409],
+        notdef_outline=True,
+    )
     options.drop_tables += ["BASE", "GDEF", "GPOS", "GSUB", "VORG", "VVAR", "vhea", "vmtx"]
     subsetter = Subsetter(options)
     subsetter.populate(text=text)
@@ -64,21 +72,29 @@ def cut(font: TTFont, text: str) -> TTFont:
 def reopened(font: TTFont) -> TTFont:
     """The font as a file would hold it, with the glyph names that CFF outlines will have.
 
-    Fixing the weight needs tables that were read, not cut in memory, and the outlines must be read before they change.
+    Fixing the weight needs tables that were read, not cut in memory, and the outlines must be read
+    before they change.
     """
     file = io.BytesIO()
     font.save(file)
     file.seek(0)
     read = TTFont(file, recalcTimestamp=False)
-    read.setGlyphOrder([".notdef", *(f"cid{number:05d}" for number in range(1, read["maxp"].numGlyphs))])
+    numbers = range(1, read["maxp"].numGlyphs)
+    read.setGlyphOrder([".notdef", *(f"cid{number:05d}" for number in numbers)])
     read["CFF2"].cff[0].CharStrings.keys()  # reads the outlines
     return read
 
 
 def rename(font: TTFont) -> None:
-    """Every name by which programs know the font becomes FAMILY; copyright and licence stay as they are."""
+    """Every name by which programs know the font becomes FAMILY; copyright and licence stay."""
     postscript = FAMILY.replace(" ", "") + "-Regular"
-    names = {FAMILY_NAME: FAMILY, STYLE_NAME: "Regular", UNIQUE_ID: postscript, FULL_NAME: FAMILY, POSTSCRIPT_NAME: postscript}
+    names = {
+        FAMILY_NAME: FAMILY,
+        STYLE_NAME: "Regular",
+        UNIQUE_ID: postscript,
+        FULL_NAME: FAMILY,
+        POSTSCRIPT_NAME: postscript,
+    }
     for number, text in names.items():
         font["name"].setName(text, number, 3, 1, 0x409)
     outlines = font["CFF "].cff
@@ -87,13 +103,15 @@ def rename(font: TTFont) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Cut the font of the figures out of Noto Sans CJK SC.")
-    parser.add_argument("source", type=Path, help="NotoSansCJK-VF.otf.ttc of the package manimgx-fonts-cjk")
-    parser.add_argument("--output", type=Path, default=Path(__file__).with_name("DishVLSansSC-Regular.otf"))
+    beside = Path(__file__).with_name("DishVLSansSC-Regular.otf")
+    parser = argparse.ArgumentParser(description="Cut the figures' font out of Noto Sans CJK SC.")
+    parser.add_argument("source", type=Path, help="NotoSansCJK-VF.otf.ttc of manimgx-fonts-cjk")
+    parser.add_argument("--output", type=Path, default=beside)
     arguments = parser.parse_args()
     font = cut(open_source(arguments.source), characters())
     font.save(arguments.output)
-    print(f"{arguments.output}: {arguments.output.stat().st_size:,} bytes, {len(font.getBestCmap())} characters")
+    size = arguments.output.stat().st_size
+    print(f"{arguments.output}: {size:,} bytes, {len(font.getBestCmap())} characters")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fonts that draw Chinese dish names, and numbered labels with a printed legend for names that none of them can draw."""
+"""Fonts that draw Chinese dish names; numbers with a printed legend for names that none can draw."""
 
 import functools
 import re
@@ -7,14 +7,14 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 
-# GB2312 and more out of Noto Sans CJK SC (see font_subset.py), so that figures look the same on every machine.
+# GB2312 and more out of Noto Sans CJK SC (see font_subset.py): figures look the same everywhere.
 SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
 LATIN = "DejaVu Sans"  # comes with matplotlib
 HOW_TO_INSTALL = (
     "Names with characters that no font here holds are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
 )
-# A font of the machine helps out with rare characters. File names, most wanted first: Noto Sans CJK SC, Source Han Sans,
-# WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
+# A font of the machine helps out with rare characters. File names, most wanted first: Noto Sans
+# CJK SC, Source Han Sans, WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
 FILE_PATTERNS = (
     r"notosans(mono)?cjk(sc)?[-_.]?(regular|vf)?", r"notosanssc", r"sourcehansans(sc|cn)?[-_.]?(regular|vf)?",
     r"wqy[-_]?microhei", r"wqy[-_]?zenhei", r"simhei", r"msyh", r"pingfang",
@@ -23,9 +23,9 @@ FILE_PATTERNS = (
 
 @functools.cache
 def chinese_fonts() -> tuple[str, ...]:
-    """Files of the fonts that draw Chinese, made known to matplotlib: the shipped one, then the machine's best, if any.
+    """Files of the fonts that draw Chinese, made known to matplotlib: ours, then the machine's best.
 
-    The machine's files are looked for, since matplotlib's own list is a cache that misses new fonts.
+    The machine's files are looked for: matplotlib's own list is a cache that misses new fonts.
     """
     shipped = [str(SHIPPED)] if _add(str(SHIPPED)) else []
     return (*shipped, *_first_of(font_manager.findSystemFonts()))
@@ -38,7 +38,7 @@ def find_chinese_font() -> str | None:
 
 
 def use_chinese_font() -> str | None:
-    """Puts the Chinese fonts before matplotlib's default fonts, for all figures, and returns the first's name, or None."""
+    """Puts the Chinese fonts before matplotlib's own, for all figures; the first's name or None."""
     families = _families()
     if not families:
         return None
@@ -50,7 +50,8 @@ def use_chinese_font() -> str | None:
 
 def drawing_settings() -> dict:
     """rcParams to draw names under: the Chinese fonts, and no formulas (a name may hold `$`)."""
-    return {"font.family": [*_families(), LATIN], "text.parse_math": False, "axes.unicode_minus": False}
+    families = [*_families(), LATIN]
+    return {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False}
 
 
 class Labels:

@@ -47,13 +47,14 @@ def follow(name: str, predictor: Predictor, plan: Plan, journal: Path, batch_siz
 
 
 def unanswered(predictions: pd.DataFrame, plans: Mapping[str, Plan]) -> str:
-    """Which predictors have more or fewer answers than questions, in a sentence with what to do; '' when none has."""
+    """Which predictors' answers are not as many as their questions, with what to do; '' for none."""
     answers = predictions.predictor.value_counts()
     odd = {name: plan for name, plan in plans.items() if answers.get(name, 0) != plan.questions}
     if not odd:
         return ""
-    counts = ", ".join(f"{name} {answers.get(name, 0)} of {plan.questions}" for name, plan in odd.items())
-    return f"not every question has one answer: {counts}; run this stage again with --redo 05, what was paid for is not paid again"
+    counts = [f"{name} {answers.get(name, 0)} of {plan.questions}" for name, plan in odd.items()]
+    remedy = "run this stage again with --redo 05, what was paid for is not paid again"
+    return f"not every question has one answer: {', '.join(counts)}; {remedy}"
 
 
 def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:

@@ -35,16 +35,17 @@ def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.
 
 
 def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """What must hold of the look-alikes and does not, a sentence each with what to do; [] when all holds.
+    """What must hold of look-alikes and does not, a sentence each with what to do; [] otherwise.
 
     similar: dish_id, similar_id; train: the training photos (dish_id); names: {dish_id: name}.
     """
     untrained = similar[~similar.dish_id.isin(train.dish_id)]
     twins = similar[similar.dish_id.map(names) == similar.similar_id.map(names)]
-    remedy = "run this stage again with --redo 02, or leave the dish out by exclude_dishes in stage 01"
+    remedy = "run this stage again with --redo 02, or leave the dish out by stage 01's exclude_dishes"
     found = []
     if len(untrained):
-        found.append(f"{untrained.dish_id.iloc[0]} has look-alikes but no training photos; {remedy}")
+        dish = untrained.dish_id.iloc[0]
+        found.append(f"{dish} has look-alikes but no training photos; {remedy}")
     if len(twins):
         pair = " and ".join(twins[["dish_id", "similar_id"]].iloc[0])
         found.append(f"{pair} have one name and are each other's look-alikes; {remedy}")

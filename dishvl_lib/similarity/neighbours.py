@@ -147,9 +147,10 @@ def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[st
 
 
 def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray:
-    """(dishes, dishes) bool: the dish itself, and dishes that share its name (as `core.names.normalise` compares them).
+    """(dishes, dishes) bool: the dish itself, and dishes that share its name.
 
-    Names of which nothing is left to compare count as one name: nobody can be asked about those dishes.
+    As `core.names.normalise` compares names. Those of which nothing is left to compare count as
+    one: nobody can be asked about such dishes.
     """
     known = names or {}
     labels = np.array([normalise(known[dish]) if dish in known else f"\0{dish}" for dish in dishes])
