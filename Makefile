@@ -1,4 +1,4 @@
-# make demo | test | test-faults | test-browser | lint | bench: each makes .venv and installs on a fresh machine.
+# make demo | test | test-faults | test-browser | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A test file stays on one core: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-faults test-browser lint bench
+.PHONY: demo test test-faults test-browser lint bench bench-gpu
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -31,4 +31,8 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 
 bench: $(STAMP)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/bench_gpu.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$script || exit 1; done
+
+bench-gpu: $(STAMP)
+	$(BIN)/python benchmarks/bench_gpu.py
+	$(BIN)/python benchmarks/real_size.py --size 7b --device cuda

@@ -185,6 +185,7 @@ def _training(phase: str, config: TrainingConfig, planned_gb: float, kill_at: Pa
     """`kill_at`: a file whose appearance ends the training with SIGKILL."""
     folder = Path(config.output_folder)
     folder.mkdir(exist_ok=True)
+    (folder / heartbeat.FILE).unlink(missing_ok=True)
     config.write(folder / launch.CONFIG)
     measured = _watched(phase, launch.command(config), folder / "printed.log", folder, kill_at)
     on_gpu = [row["memory_gb"] for row in launch.metrics(folder) if "memory_gb" in row]
