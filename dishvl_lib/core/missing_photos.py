@@ -6,14 +6,30 @@ same questions. A photo that goes later is said by whoever reads it.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.core.markers import StageError
 
+if TYPE_CHECKING:
+    from dishvl_lib.core.stages import Stage
+
 COLUMNS = ("path", "reason", "detail")
+
+
+def decided(stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share: float) -> pd.DataFrame:
+    """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first start on.
+
+    Raises `StageError` when they are more than `max_missing_share` of all.
+    """
+    root = stage.image_root()
+    missing = stage.make("missing_photos.csv", find, rows, root)
+    photos = len({row["image"] for row in rows if row.get("image")})
+    check_share(missing, photos, max_missing_share, root)
+    print(f"{len(missing)} of {photos} photos are gone since stage 01; their questions are left out (missing_photos.csv)")
+    return missing
 
 
 def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
