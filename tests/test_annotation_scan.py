@@ -100,3 +100,15 @@ def test_a_bomb_is_refused_from_its_header(tmp_path):
     """17 kB that would unfold to 144 megapixels: refused without decoding."""
     (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (12000, 12000)), "PNG"))
     assert os.path.getsize(tmp_path / "bomb.png") < 40_000 and scan.look(tmp_path / "bomb.png")["reason"] == "too large"
+
+
+def test_damaged_lines_of_the_cache_are_said_and_their_photos_looked_at_again(root, tmp_path, looks, capsys):
+    first = run(root, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("*.jsonl")
+    lines = file.read_bytes().splitlines()
+    damaged = [b"\xff\xfe", b"7", b"[1, 2, 3]", b'["a/1.jpg", [1, 2, 3], {"width": 3}]', b'["a/1.jpg", null, null]']
+    file.write_bytes(b"\n".join([*lines[:2], *damaged]) + b"\n")
+    looks.clear()
+    assert run(root, tmp_path / "cache") == first
+    assert len(looks) == 3, "two are known"
+    assert f"5 lines of {file} are damaged; their photos are looked at again" in capsys.readouterr().out

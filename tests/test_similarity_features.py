@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -323,3 +324,38 @@ def test_normalise_and_centre_crop_are_exact():
     np.testing.assert_allclose(plan.normalise(pixels), expected, atol=1e-5)
     photo = Image.fromarray(np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3))
     assert np.array_equal(preprocess.centre_crop(photo, 2), np.asarray(photo)[2:4, 1:3])
+
+
+def extracted(toy, folder):
+    table, root = toy
+    return features.extract(table, root, None, folder, use_engine=False, **TINY)[1]
+
+
+def test_a_damaged_cache_of_features_is_made_again_and_that_is_said(toy, tmp_path, capsys):
+    first = extracted(toy, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("features-*.sqlite")
+    for content in (b"no database at all" * 100, file.read_bytes()[: file.stat().st_size // 2]):
+        file.write_bytes(content)
+        assert np.array_equal(extracted(toy, tmp_path / "cache"), first)
+        assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_feature_of_another_length_is_computed_again(toy, tmp_path):
+    first = extracted(toy, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("features-*.sqlite")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE features SET feature = x'0011' WHERE sha256 = (SELECT MIN(sha256) FROM features)")
+    assert np.array_equal(extracted(toy, tmp_path / "cache"), first)
+
+
+def test_a_damaged_engine_is_exported_again_and_that_is_said(toy, tmp_path, capsys):
+    net = pplcnet.seeded(0, scale=0.25, class_num=0, embedding_size=None)
+    net.eval()
+    batch = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    first = engine.fast(net, 32, tmp_path / "engine", 1)(batch)
+    (tmp_path / "engine" / "features.pdiparams").write_bytes(b"other")
+    again = engine.fast(net, 32, tmp_path / "engine", 1)
+    assert isinstance(again, engine.Engine)
+    assert np.array_equal(again(batch), first)
+    assert "the inference engine in" in (said := capsys.readouterr().out)
+    assert "features.pdiparams is damaged); it is made again" in said
