@@ -1,7 +1,8 @@
-"""Random recipes, dining rooms and photos: what the demo's vision tower sees before it ever sees a dish of the demo.
+"""Random recipes, dining rooms and photos: what the demo's vision tower sees before any of its dishes.
 
-A real vision tower has seen the world before it is tuned. Ours sees food from the same larder, but never one of the
-demo's dishes, never the outside site's tables or plates, and none of the demo's random numbers.
+A real vision tower has seen the world before it is tuned. Ours sees food from the same larder, but
+never one of the demo's dishes, never the outside site's tables or plates, and none of the demo's
+random numbers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dishvl_lib.demo.drawing import SIZE, expose
 from dishvl_lib.demo.ingredients import BUILDERS, VARIANTS, sprite
 from dishvl_lib.demo.plating import OUTSIDE, PLATINGS, Place, Plating, draw_plating
 
-SEED = 1_000_003  # the first word of every random stream here; the demo's streams begin with its own small seed
+SEED = 1_000_003  # begins every random stream here; the demo's streams begin with its own small seed
 GARNISHES = (
     "scallion_ring",
     "scallion_shred",
@@ -35,13 +36,13 @@ GARNISHES = (
 )
 MAIN = tuple(name for name in BUILDERS if name not in ("sesame", "star_anise"))
 PATTERNS = ("wood", "steel", "cloth", "speckle", "plain")
-MIN_DISTANCE = 30.0  # how far (RGB 0..255) a random table or plate stays from each of the outside site's
-HEAP_PIXELS = (35_000.0, 95_000.0)  # what the pieces of a plate cover, counted without their overlap
+MIN_DISTANCE = 30.0  # in RGB 0..255, of a random table or plate from each of the outside site's
+HEAP_PIXELS = (35_000.0, 95_000.0)  # what the pieces of a plate would cover without overlap
 DEMO_PIECES = {frozenset(plating.pieces) for plating in PLATINGS.values()}
 
 
 def random_recipe(number: int) -> Plating:
-    """Recipe `number` of an endless book: 1-4 ingredients, sauce, garnish and heap, none of them a demo dish's."""
+    """Recipe `number` of an endless book: 1-4 ingredients, never those of a demo dish, and the rest."""
     rng = np.random.default_rng([SEED, 1, number])
     while True:
         count = int(rng.choice(4, p=(0.2, 0.35, 0.3, 0.15))) + 1
@@ -67,7 +68,7 @@ def random_recipe(number: int) -> Plating:
 
 
 def _piece_counts(rng: np.random.Generator, names: Sequence[str]) -> dict[str, int]:
-    """How many of each ingredient fill a plate together; large pieces are few, shreds and grains are many."""
+    """How many of each ingredient fill a plate together: few large pieces, many shreds or grains."""
     target = rng.uniform(*HEAP_PIXELS)
     shares = rng.dirichlet(np.full(len(names), 2.5))
     counts = {}
@@ -92,8 +93,11 @@ def _random_sauce(rng: np.random.Generator) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _random_dyes(rng: np.random.Generator, names: Sequence[str]) -> dict[str, tuple[float, float, float]]:
-    """In half of the recipes some ingredients are stained: a shape with another colour is another food."""
+def _random_dyes(
+    rng: np.random.Generator,
+    names: Sequence[str],
+) -> dict[str, tuple[float, float, float]]:
+    """In half of the recipes some ingredients are stained: another colour is another food."""
     if rng.random() < 0.5:
         return {}
     stained = [name for name in names if rng.random() < 0.6]
@@ -101,7 +105,7 @@ def _random_dyes(rng: np.random.Generator, names: Sequence[str]) -> dict[str, tu
 
 
 def random_place(rng: np.random.Generator) -> Place:
-    """A dining room with one random table and one random plate, unlike every one of the outside site's."""
+    """A dining room with one random table and one random plate, none like the outside site's."""
     outside_tables = [rgb for rgb, _ in OUTSIDE.tables]
     outside_rims = [rgb for rgb, _ in OUTSIDE.plates]
     table = _random_colour(rng, (40, 230), outside_tables)
@@ -111,8 +115,12 @@ def random_place(rng: np.random.Generator) -> Place:
     return Place(((table, pattern),), ((rim, band),), (0.88, 1.12), (0.75, 1.2))
 
 
-def _random_colour(rng: np.random.Generator, levels: tuple[int, int], avoid: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """An RGB colour around a grey of `levels`, at least MIN_DISTANCE from each colour in `avoid`."""
+def _random_colour(
+    rng: np.random.Generator,
+    levels: tuple[int, int],
+    avoid: Sequence[tuple[int, int, int]],
+) -> tuple[int, int, int]:
+    """An RGB colour around a grey of `levels`, MIN_DISTANCE from each colour in `avoid`."""
     while True:
         grey = rng.uniform(*levels)
         colour = np.clip(grey + rng.normal(0, 25, 3), 0, 255)
@@ -130,7 +138,8 @@ def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarr
     rows = slice(round(top), round(top + height))
     columns = slice(round(left), round(left + width))
     blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.2)
-    photo = expose(scene[rows, columns], rng, rng.uniform(0.85, 1.15), blur, rng.uniform(0.004, 0.03))
+    exposure = rng.uniform(0.85, 1.15)
+    photo = expose(scene[rows, columns], rng, exposure, blur, rng.uniform(0.004, 0.03))
     return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
 
 
@@ -149,7 +158,7 @@ def photo_rng(number: int, photo: int) -> np.random.Generator:
 def draw_recipes(recipes: int, photos: int, side: int, processes: int = 2) -> np.ndarray:
     """All photos of recipes 0 .. recipes - 1; (recipes, photos, side, side, 3) uint8.
 
-    With processes > 1 the work is spawned, so a script that calls this needs the usual `__main__` guard.
+    With processes > 1 the work is spawned: a script that calls this needs a `__main__` guard.
     """
     numbers = range(recipes)
     if processes <= 1:
