@@ -108,7 +108,7 @@ def test_the_demo_prints_that_sentence(monkeypatch, capsys):
 def test_another_tower_is_another_base_model(tiny_base, monkeypatch):
     first = tiny_base()
     assert tiny_base() == first
-    monkeypatch.setattr(tower, "check", lambda: "another sha256")
+    monkeypatch.setattr(tower, "check", lambda *_: "another sha256")
     assert tiny_base() != first
 
 
