@@ -2,8 +2,8 @@
 
     python benchmarks/demo_exam.py demo_seed0 demo_seed1     (runs that have finished stage 03)
 
-The demo once drew 44 photos of each dish instead of 80. Here PP-LCNet, with the settings of the run,
-learns from 44/80 of each dish's training and validation photos, which is as many as it had then, and
+The demo once drew 44 photos of each dish, fewer than today. Here PP-LCNet, with the settings of the run,
+learns from 44 in 86 of each dish's training and validation photos, which is as many as it had then, and
 answers today's test questions. If the test is as hard as it was, it scores what it scored then: its
 figures of that time are printed below its figures of today.
 """
@@ -68,7 +68,7 @@ def answers(run_name: str) -> dict[str, pd.DataFrame]:
 
 
 def thinned(photos: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """44/80 of each dish's photos, drawn by the seed."""
+    """44 in 86 of each dish's photos, drawn by the seed."""
     share = PHOTOS_BEFORE / builtin.PHOTOS_PER_DISH
     mixed = photos.sample(frac=1, random_state=seed)
     kept = [rows.head(max(1, round(share * len(rows)))) for _, rows in mixed.groupby("dish_id")]

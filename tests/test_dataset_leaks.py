@@ -55,6 +55,25 @@ def test_the_photo_outside_training_goes_and_of_validation_and_test_validations(
     assert moved.columns.tolist() == list(leaks.MOVED_COLUMNS) and leaks.without_twins(PHOTOS, torn.iloc[:0])[1].empty
 
 
+def test_pairs_that_come_within_the_limit_when_others_leave_are_moved_too():
+    found = iter([
+        pd.DataFrame([pair("d0-test-0", "d0-train-1")]),
+        pd.DataFrame([pair("d1-train-0", "d1-validation-0")]),
+        pd.DataFrame(columns=list(pair("d0-test-0", "d0-train-1"))),
+    ])  # fmt: skip
+    seen = []
+
+    def torn_pairs(photos):
+        seen.append(set(photos[photos.split == leaks.MOVED].image_id))
+        return next(found)
+
+    photos, torn, moved = leaks.until_none_cross(PHOTOS, torn_pairs)
+    assert seen == [set(), {"d0-test-0"}, {"d0-test-0", "d1-validation-0"}]
+    assert set(photos[photos.split == leaks.MOVED].image_id) == {"d0-test-0", "d1-validation-0"}
+    assert moved.image_id.tolist() == ["d0-test-0", "d1-validation-0"]
+    assert torn.image_id_a.tolist() == ["d0-test-0", "d1-train-0"]
+
+
 def test_torn_pairs_are_found_by_hash_and_by_features():
     photos = PHOTOS.copy()
     rng = np.random.default_rng(0)

@@ -1,5 +1,6 @@
 """Nothing that is trained on may be tested: groups, equal files and near-duplicates stay on one side of the split."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -34,3 +35,23 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates("image_id")
     moved = photos[["image_id", "path", "dish_id", "split"]].merge(found, on="image_id").sort_values("path", ignore_index=True)
     return photos.assign(split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)), moved[list(MOVED_COLUMNS)]
+
+
+def until_none_cross(
+    photos: pd.DataFrame,
+    torn_pairs: Callable[[pd.DataFrame], pd.DataFrame],
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """(photos, torn, moved): `without_twins` again and again, until `torn_pairs` finds no pair.
+
+    What counts as near depends on how far a dish's photos usually are apart, so that a pair can come
+    within the limit when other photos have left. torn: all pairs that were found; moved: as in
+    `without_twins`. Each pass moves photos out, so there are at most as many passes as photos.
+    """
+    passes = []
+    while not passes or len(passes[-1][0]):
+        torn = torn_pairs(photos)
+        photos, moved = without_twins(photos, torn)
+        passes.append((torn, moved))
+    all_torn = pd.concat([torn for torn, _ in passes], ignore_index=True)
+    all_moved = pd.concat([moved for _, moved in passes]).sort_values("path", ignore_index=True)
+    return photos, all_torn, all_moved

@@ -9,7 +9,7 @@ from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
-PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 80
+PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 86
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
