@@ -10,8 +10,9 @@ from typing import Any
 
 from dishvl_lib.core import paths, records, settings, stages
 
-# The demo's profile counts its passes for the many photos that it draws; a folder of real photos is mostly smaller.
-EPOCHS_ON_OWN_PHOTOS = 10.0
+# The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
+# and more varied: more passes, each over another view of a photo.
+ON_OWN_PHOTOS = {"num_train_epochs": 12.0, "photo_augmentation": "views"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -119,7 +120,7 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
         "image_root": str(folder),
         "sites": [],
         "run_name": run_name or f"demo_{folder.name}",
-        "num_train_epochs": EPOCHS_ON_OWN_PHOTOS,
+        **ON_OWN_PHOTOS,
     }
     return overrides | own_photos
 
