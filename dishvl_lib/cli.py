@@ -15,6 +15,10 @@ from typing import Any
 
 from dishvl_lib.core import locks, markers, paths, records, settings, stages
 
+# The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
+# and more varied: more passes, each over another view of a photo.
+ON_OWN_PHOTOS = {"test_share": 0.2, "num_train_epochs": 12.0, "photo_augmentation": "views"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could not."""
@@ -129,13 +133,27 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    overrides: dict[str, Any] = {"run_name": options.run_name} if options.run_name else {}
-    if options.image_root:
-        folder = Path(options.image_root).expanduser().resolve()
-        if not folder.is_dir():
-            raise settings.SettingsError(f"--image-root: no folder {folder}")
-        overrides |= {"image_root": str(folder), "sites": [], "run_name": options.run_name or f"demo_{folder.name}"}
-    _chain(settings.load_profile("demo", overrides))
+    _chain(settings.load_profile("demo", demo_overrides(options.image_root, options.run_name)))
+
+
+def demo_overrides(image_root: str | None = None, run_name: str | None = None) -> dict[str, Any]:
+    """What the demo's profile takes instead of its own values, for the drawn dishes or for a folder of photos.
+
+    Raises `SettingsError` when `image_root` is no folder.
+    """
+    overrides: dict[str, Any] = {"run_name": run_name} if run_name else {}
+    if not image_root:
+        return overrides
+    folder = Path(image_root).expanduser().resolve()
+    if not folder.is_dir():
+        raise settings.SettingsError(f"--image-root: no folder {folder}")
+    own_photos = {
+        "image_root": str(folder),
+        "sites": [],
+        "run_name": run_name or f"demo_{folder.name}",
+        **ON_OWN_PHOTOS,
+    }
+    return overrides | own_photos
 
 
 def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:

@@ -12,6 +12,7 @@ NEW = "宫保鸡丁"  # drawn too, and held out of training
 MENU_SIZE = 3  # of test menus: with four dishes, one is missing from each
 SMALL = {
     "common.yaml": "base: demo\nrun_name: toy\nimage_root: {photos}\nsites: []\nmin_pixels: 3136\nmax_pixels: 3136\n",
+    "01_annotation.yaml": "test_share: 0.2\n",
     "02_similar_dishes.yaml": "epochs: 2\nimage_size: 48\n",
     "03_dataset.yaml": f"test_menu_size: {MENU_SIZE}\nabsent_share: 0.5\n",
     "04_training.yaml": "num_train_epochs: 2.0\n",
@@ -20,7 +21,7 @@ DRAWN = {
     "common.yaml": SMALL["common.yaml"].replace(
         "sites: []", "sites: [{{name: site_b, image_root: {photos}/../site_b, menu_csv: {photos}/../site_b_truth.csv}}]"
     ),
-    "01_annotation.yaml": f"hold_out_dishes: [{NEW}]\n",
+    "01_annotation.yaml": f"test_share: 0.2\nhold_out_dishes: [{NEW}]\n",
 }
 
 

@@ -53,7 +53,7 @@ def damage(place: Path) -> str:
 
 
 def _make(place: Path, make: Callable[[Path], object]) -> None:
-    for left_behind in place.parent.glob(f".{place.name}.*.part"):
+    for left_behind in place.parent.glob(f".{place.name}.*.part*"):
         shutil.rmtree(left_behind, ignore_errors=True)
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
     make(part)

@@ -2,14 +2,14 @@
 
 Its language part is trained on text: the places of the photo hold blurred blends of a dish name's characters, the
 question follows, and the answer is the name. So the language model, frozen afterwards as in the real training, can say
-what a vision tower tells it. It knows dish names (the real model knows Chinese) and has never seen a photo: vision tower
-and merger stay as they were drawn at random.
+what a vision tower tells it. It knows dish names (the real model knows Chinese) and has never seen a photo.
+
+Its vision tower and merger have seen drawn food, but none of the demo's dishes (`tower.py`, made by `pretrain.py`).
+Where the sizes asked for are not that tower's, they start as drawn at random, and that is said.
 """
 
 import json
-import shutil
 import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,10 +20,11 @@ from transformers import GenerationConfig, Qwen2_5_VLConfig, Qwen2_5_VLForCondit
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen2Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from dishvl_lib.core import questions, records
+from dishvl_lib.core import caches, questions, records
+from dishvl_lib.demo import tower
 from dishvl_lib.vlm import inputs, qwen
 
-VERSION = 6
+VERSION = 8
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
@@ -37,25 +38,55 @@ def build(
     names: Sequence[str],
     cache_folder: Path,
     *,
-    hidden_size: int = 128,
+    hidden_size: int = tower.HIDDEN_SIZE,
     layers: int = 4,
-    vision_layers: int = 4,
-    image_size: int = 112,
+    vision_layers: int = tower.VISION_LAYERS,
+    image_size: int = tower.IMAGE_SIDE,
     steps: int = 600,
     seed: int = 0,
 ) -> Path:
-    """The folder of a base model that knows `names`; built once per set of names and sizes, then taken from the cache."""
+    """The folder of a base model that knows `names`.
+
+    Built once per set of names, sizes and pretrained tower, then taken from the cache. Raises
+    tower.TowerError when that tower fits these sizes but its file is missing or damaged.
+    """
     names = sorted(set(names))
-    key = records.fingerprint([VERSION, names, hidden_size, layers, vision_layers, image_size, steps, seed, questions.VERSION])[:16]
-    folder = Path(cache_folder) / key
-    if not folder.exists():
-        part = folder.with_name(f"{key}.{uuid.uuid4().hex[:6]}.part")
+    misfit = tower.misfit(hidden_size, vision_layers, image_size)
+    tower_sha256 = None if misfit else tower.check()
+    sizes = [hidden_size, layers, vision_layers, image_size, steps, seed]
+    key = records.fingerprint([VERSION, names, sizes, questions.VERSION, tower_sha256])[:16]
+
+    def make(folder: Path) -> None:
         built = new_model(names, hidden_size, layers, vision_layers, image_size, seed)
+        if not misfit:
+            load_tower(built.model.model.visual, tower.read())
         train_language(built, names, image_size, steps, seed)
-        qwen.save(built, part)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.rename(folder)
-    return folder
+        qwen.save(built, folder)
+
+    return caches.folder(Path(cache_folder) / key, make, "the demo's base model")
+
+
+def describe(
+    hidden_size: int = tower.HIDDEN_SIZE,
+    vision_layers: int = tower.VISION_LAYERS,
+    image_size: int = tower.IMAGE_SIDE,
+) -> str:
+    """What a base model of these sizes is, in one sentence. Raises tower.TowerError."""
+    model = "base model: a tiny Qwen2.5-VL made here, whose language part knows the dish names from text"
+    misfit = tower.misfit(hidden_size, vision_layers, image_size)
+    if misfit:
+        return f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
+    made = tower.metadata()
+    held_out = f"{made['held_out_correct']} of {made['held_out_n']} held-out photos of them right"
+    seen = f"{made['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
+    return f"{model}; its vision tower has seen {seen}"
+
+
+@torch.no_grad()
+def load_tower(visual: torch.nn.Module, weights: dict[str, np.ndarray]) -> None:
+    """Puts a pretrained tower's weights in place of random ones; RuntimeError if they do not fit."""
+    tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
+    visual.load_state_dict(tensors)
 
 
 def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers: int, image_size: int, seed: int) -> qwen.Qwen:

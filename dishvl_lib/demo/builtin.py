@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import caches, paths, records
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
-PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 44
+PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 60
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
@@ -22,10 +22,12 @@ def drawn_folder() -> Path:
     """The drawn set, complete; drawn now if it is not there yet."""
     key = records.fingerprint([PHOTOS_VERSION, PHOTOS_PER_DISH, sorted(dishes.DISHES)])[:12]
     folder = paths.cache("demo_photos") / key
-    if not folder.exists():
-        print(f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about half a minute, once)", flush=True)
-        dishes.draw_demo_photos(folder, photos_per_dish=PHOTOS_PER_DISH)
-    return folder
+
+    def draw(empty: Path) -> None:
+        print(f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about a minute, once)", flush=True)
+        dishes.draw_demo_photos(empty, photos_per_dish=PHOTOS_PER_DISH)
+
+    return caches.folder(folder, draw, "the demo's photos")
 
 
 def annotators(settings: Sequence[dict[str, Any]], image_root: str) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
@@ -43,7 +45,10 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
 
     if value != BUILTIN:
         return qwen.locate(value)
-    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=round(max_pixels**0.5), steps=min(3000, 100 + 14 * len(set(names)))))
+    side = round(max_pixels**0.5)
+    print(tiny.describe(image_size=side), flush=True)
+    steps = min(3000, 100 + 14 * len(set(names)))
+    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=side, steps=steps))
 
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ class Plating:
     """How a dish is laid out: pieces {ingredient: count}, then garnish on top.
 
     reach is the heap's radius and mound its height (plate radii, px); sauce is an RGB 0..255 or None and pool its
-    radius; soup fills a bowl to the rim; along turns all pieces roughly one way.
+    radius; soup fills a bowl to the rim; along turns all pieces roughly one way. dyes {ingredient: RGB factors} stain
+    some ingredients in another colour.
     """
 
     pieces: dict[str, int]
@@ -27,6 +28,7 @@ class Plating:
     mound: float = 18.0
     soup: bool = False
     along: bool = False
+    dyes: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
 BROWN, RED_OIL = (92, 40, 16), (158, 44, 14)
@@ -93,7 +95,12 @@ OUTSIDE = Place(
 
 def draw_scene(name: str, rng: np.random.Generator, place: Place) -> np.ndarray:
     """One lit table with the dish `name` on it; (SIZE, SIZE, 3) float32 light values in about 0..1.2."""
-    plating, canvas = PLATINGS[name], blank_canvas()
+    return draw_plating(PLATINGS[name], rng, place)
+
+
+def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> np.ndarray:
+    """The same for any plating, one of the demo's dishes or not."""
+    canvas = blank_canvas()
     _table(canvas, rng, place)
     centre = _vessel(canvas, rng, place, plating)
     _fill(canvas, rng, plating, centre)
@@ -161,8 +168,10 @@ def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tu
         rho = np.hypot(x - (x0 - SIZE / 2) / RADIUS, y - (y0 - SIZE / 2) / RADIUS)
         canvas.height += plating.mound * np.clip(1 - (rho / (spread * 1.15)) ** 2, 0, None)
     amount = rng.uniform(1.0, 1.25)
-    _scatter(canvas, rng, plating.pieces, (x0, y0), spread, amount, tint, plating.along)
-    _scatter(canvas, rng, plating.garnish, (x0, y0), max(0.3, spread * 0.9), rng.uniform(0.7, 1.3), tint, False)
+    tints = {name: tint * np.float32(dye) for name, dye in plating.dyes.items()}
+    tints = {name: tints.get(name, tint) for name in (*plating.pieces, *plating.garnish)}
+    _scatter(canvas, rng, plating.pieces, (x0, y0), spread, amount, tints, plating.along)
+    _scatter(canvas, rng, plating.garnish, (x0, y0), max(0.3, spread * 0.9), rng.uniform(0.7, 1.3), tints, False)
     if plating.oil:
         _oil(canvas, rng, plating, centre)
 
@@ -196,7 +205,7 @@ def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tup
         canvas.gloss[w] = np.maximum(canvas.gloss[w], drop)
 
 
-def _scatter(canvas, rng, pieces: dict[str, int], centre, spread: float, amount: float, tint, along: bool) -> None:
+def _scatter(canvas, rng, pieces: dict[str, int], centre, spread: float, amount: float, tints, along: bool) -> None:
     """Stamps the pieces in random order, denser in the middle; along turns them roughly one way."""
     names = [name for name, count in pieces.items() for _ in range(max(1, round(count * amount)))]
     main = int(rng.integers(TURNS))
@@ -204,5 +213,5 @@ def _scatter(canvas, rng, pieces: dict[str, int], centre, spread: float, amount:
         angle, far = rng.uniform(0, 2 * np.pi), spread * RADIUS * rng.random() ** 0.55
         turn = main + round(rng.normal(0, TURNS / 16)) + TURNS // 2 * rng.integers(2) if along else rng.integers(TURNS)
         piece = sprite(names[index], int(rng.integers(VARIANTS)), int(turn) % TURNS)
-        shade = tint * np.float32(rng.normal(1, 0.06))
+        shade = tints[names[index]] * np.float32(rng.normal(1, 0.06))
         stamp(canvas, piece, centre[0] + far * np.cos(angle), centre[1] + far * np.sin(angle), shade)

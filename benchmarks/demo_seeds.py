@@ -1,0 +1,105 @@
+"""How much the demo's figures depend on the seed: every predictor, over several runs.
+
+    python benchmarks/demo_seeds.py                          # seeds 0-4 on drawn dishes
+    python benchmarks/demo_seeds.py --image-root DIR         # the same on your own folder of dishes
+    python benchmarks/demo_seeds.py --seeds 0 1 --read-only  # only what has been run already
+
+A run that has finished is read, not made again. The seed chooses the split, the questions, the order
+of training and PP-LCNet's start; photos and base model are the same in all runs, so the runs are not
+independent and no p is pooled.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dishvl_lib import cli, run
+from dishvl_lib.core import markers, paths, records, settings
+from dishvl_lib.evaluation import metrics
+
+OURS = "tuned"
+RIVALS = "pplcnet"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    tables = {}
+    rivals = {}
+    for seed in options.seeds:
+        name = f"{options.prefix}{seed}"
+        if not options.read_only:
+            make(name, seed, options.image_root)
+        predictions = read(name)
+        if predictions is None:
+            print(f"seed {seed}: {name} has not finished and is left out")
+            continue
+        tables[seed] = metrics.accuracy_table(predictions)
+        rivals[seed] = metrics.rivals(tables[seed], metrics.compare(predictions, OURS), RIVALS)
+    if not tables:
+        raise SystemExit("no run has finished; leave out --read-only")
+    for seed, table in tables.items():
+        print_run(seed, table, rivals[seed])
+    print_spread(tables)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="The demo over several seeds: figures and spread.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--image-root", help="one folder of photos per dish; default: drawn dishes")
+    parser.add_argument("--prefix", help="run names without the seed; default: demo_seed")
+    parser.add_argument("--read-only", action="store_true", help="only read runs that have finished")
+    options = parser.parse_args(arguments)
+    if options.prefix is None:
+        photos = Path(options.image_root).name if options.image_root else "demo"
+        options.prefix = f"{photos}_seed"
+    return options
+
+
+def make(name: str, seed: int, image_root: str | None) -> None:
+    """Runs all five stages for one seed; says the seconds when anything was left to do."""
+    started = time.time()
+    values = settings.load_profile("demo", cli.demo_overrides(image_root, name) | {"seed": seed})
+    run.run(values)
+    print(f"{name}: {time.time() - started:.0f} s", flush=True)
+
+
+def read(name: str) -> pd.DataFrame | None:
+    """The predictions of a run that has finished, or None."""
+    folder = paths.stage_folder(name, "05_evaluation")
+    if not markers.finished(folder):
+        return None
+    return pd.DataFrame(records.read_jsonl(folder / "predictions.jsonl"))
+
+
+def print_run(seed: int, table: pd.DataFrame, rivals: pd.DataFrame) -> None:
+    """One seed: every predictor's accuracy, and McNemar's p against the best PP-LCNet row."""
+    print(f"\nseed {seed}")
+    for row in table.itertuples():
+        interval = f"[{row.ci_low:.3f}, {row.ci_high:.3f}], n={row.n}, chance {row.chance:.2f}"
+        print(f"  {row.predictor:<20}{row.protocol:<22}{row.accuracy:.3f} {interval}")
+    for row in rivals.itertuples():
+        pair = f"{OURS} {row.accuracy_reference:.3f} against {row.rival} {row.accuracy:.3f}"
+        print(f"  {row.protocol:<22}{pair}: McNemar p={row.p:.2g} (n={row.n})")
+
+
+def print_spread(tables: dict[int, pd.DataFrame]) -> None:
+    """Mean, lowest and highest accuracy over the seeds, of every predictor and protocol."""
+    joined = pd.concat([table.assign(seed=seed) for seed, table in tables.items()])
+    print(f"\nover {len(tables)} seeds ({', '.join(map(str, tables))})")
+    for (predictor, protocol), rows in joined.groupby(["predictor", "protocol"], sort=False):
+        share = rows["accuracy"]
+        seeds = "" if len(rows) == len(tables) else f", in {len(rows)} of the seeds"
+        sizes = f"{rows['n'].min()}-{rows['n'].max()}"
+        spread = share.std(ddof=1) if len(rows) > 1 else math.nan
+        print(
+            f"  {predictor:<20}{protocol:<22}mean {share.mean():.3f}, lowest {share.min():.3f}, "
+            f"highest {share.max():.3f}, spread {spread:.3f}, n={sizes}{seeds}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""The demo's pretrained vision tower: where it lies, what it fits, and reading it.
+
+`tower.safetensors` holds the vision tower and merger in float16, as
+`python -m dishvl_lib.demo.pretrain` made them, and as metadata how. `tower.sha256` beside it is what
+the file is checked against before its weights are used.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from dishvl_lib.core import records
+
+FILE = Path(__file__).with_name("tower.safetensors")
+HIDDEN_SIZE = 128
+VISION_LAYERS = 4
+IMAGE_SIDE = 112  # px; the photos it was trained on
+REMEDY = "install DishVL again, or make the tower: python -m dishvl_lib.demo.pretrain"
+
+
+class TowerError(RuntimeError):
+    """The tower's file is missing or not the one that was made; the message says what to do."""
+
+
+def write(file: Path, weights: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Writes the weights, by their names in the vision tower, and the checksum beside them."""
+    with records.atomic_path(file) as part:
+        save_file(weights, part, metadata)
+    file.chmod(0o644)
+    records.write_text(checksum_file(file), records.sha256_file(file) + "\n")
+
+
+def read(file: Path = FILE) -> dict[str, np.ndarray]:
+    """The weights, by their names in the vision tower; TowerError for a missing or damaged file."""
+    check(file)
+    try:
+        with safe_open(file, framework="numpy") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}
+    except SafetensorError as error:
+        raise TowerError(f"{file} is no safetensors file ({error}); {REMEDY}") from None
+
+
+def metadata(file: Path = FILE) -> dict[str, str]:
+    """How the tower was made: seeds, sizes, seconds, held-out figures. Raises as `read` does."""
+    check(file)
+    with safe_open(file, framework="numpy") as stored:
+        return stored.metadata()
+
+
+def check(file: Path = FILE) -> str:
+    """The file's sha256, compared with the one written when it was made. Raises TowerError."""
+    try:
+        expected = checksum_file(file).read_text("ascii").strip()
+        actual = records.sha256_file(file)
+    except OSError as error:
+        raise TowerError(f"{error.filename} cannot be read ({error.strerror}); {REMEDY}") from None
+    if actual != expected:
+        differing = f"its sha256 is {actual[:12]}..., not {expected[:12]}..."
+        raise TowerError(f"{file} is damaged: {differing}; {REMEDY}")
+    return actual
+
+
+def checksum_file(file: Path) -> Path:
+    """Where the sha256 of a tower's file stands."""
+    return file.with_suffix(".sha256")
+
+
+def misfit(hidden_size: int, vision_layers: int, image_side: int) -> str | None:
+    """Why the tower does not fit a model of these sizes, in words, or None when it does."""
+    asked = {"widths": hidden_size, "vision layers": vision_layers, "photo side": image_side}
+    made = {"widths": HIDDEN_SIZE, "vision layers": VISION_LAYERS, "photo side": IMAGE_SIDE}
+    differing = [what for what in asked if asked[what] != made[what]]
+    return ", ".join(f"{what} {asked[what]} instead of {made[what]}" for what in differing) or None
