@@ -54,3 +54,18 @@ def test_without_its_true_entry_a_menu_is_less_sure():
 def test_few_menus_fit_nothing():
     found = calibration.fit(drawn(19, 1.0))
     assert found["temperature"] == 1.0 and found["off_menu_threshold"] == 0.0 and "fewer than 20" in found["note"]
+
+
+def test_a_model_that_is_never_wrong_is_not_trusted_without_limit():
+    """With nothing but right answers likelihood alone would send the temperature to its end and the threshold to 1."""
+    chance = np.random.default_rng(0)
+    scored = []
+    for _ in range(200):
+        scores = chance.normal(-12, 1, 20)
+        scores[3] = chance.normal(-0.5, 0.3)
+        scored.append((scores, 3))
+    fitted = calibration.fit(scored)
+    assert 0.5 < fitted["temperature"] < 5
+    assert 0.9 < fitted["off_menu_threshold"] < 0.9999
+    assert fitted["accuracy"] == 1.0
+    assert fitted["ece_after"] < 0.02

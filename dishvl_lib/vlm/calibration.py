@@ -54,7 +54,8 @@ def score(recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: st
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:
     """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered, refused.
 
-    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely. Threshold: below it the
+    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely, as if one more menu had gone
+    to its runner-up. Threshold: below it the
     answer is None; ANSWERED of the menus still get one. refused: the share of the same menus without their true entry
     that rightly get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all). ece:
     expected calibration error over 15 bins. All on the menus that were fitted on.
@@ -112,5 +113,16 @@ def _best(scored: Sequence[Scored], temperature: float) -> tuple[np.ndarray, np.
 
 
 def _loss(log_temperature: float, scored: Sequence[Scored]) -> float:
+    """Negative log-likelihood of the truths, with each menu's runner-up true once in so many menus as there are, and one.
+
+    (Laplace's rule of succession. Where every menu is answered rightly the likelihood alone has no maximum: confidence
+    would go to 1 and the threshold to the last digits.)
+    """
     temperature = float(np.exp(log_temperature))
-    return -float(np.mean([np.log(max(probabilities(scores, temperature)[truth], 1e-300)) for scores, truth in scored]))
+    total = 0.0
+    for scores, truth in scored:
+        logs = np.log(np.maximum(probabilities(scores, temperature), 1e-300))
+        others = np.delete(logs, truth)
+        runner_up = others.max() if len(others) else 0.0
+        total += logs[truth] + runner_up / (len(scored) + 1)
+    return -total / len(scored)
