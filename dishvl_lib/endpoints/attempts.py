@@ -88,8 +88,6 @@ class Sender:
         most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
         while True:
             intent = self._intent(key, most)
-            if self._answered_elsewhere(intent):
-                return None
             with self._turn(sum(most.values())) as turn:
                 # Only now, in front of the server, is it noted as sent: a kill leaves as few in doubt as may be.
                 claim = self.journal.claim(intent, self.budget.limit(intent.currency))
@@ -97,6 +95,8 @@ class Sender:
                     raw, outcome = self._send(request, intent, claim.attempt, messages, mode, turn)
                     self._label(key, claim.attempt, raw, outcome, last)
                     break
+            if claim.answered or self._answered_elsewhere(intent):
+                return None
         self._note_refusals(raw, outcome)
         return outcome, raw.retry_after
 

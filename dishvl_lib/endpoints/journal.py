@@ -155,7 +155,10 @@ class Journal:
         return self._write(lambda db: self._claim(db, intent, limit))
 
     def look(self, intent: Intent, limit: float) -> Claim:
-        """What `claim` would come to, noting nothing; `attempt` is 1 where it would be sent."""
+        """What `claim` would come to, noting nothing; `attempt` is 1 where it would be sent.
+
+        It does not wait for what this process has yet to write: a reply that was labelled just now may look unjudged.
+        """
         with self._reading():
             return self._refusal(self._reader, intent, limit) or Claim(attempt=1)
 
