@@ -32,13 +32,33 @@ def main() -> None:
         photos = draw(folder, max(ONE_AT_A_TIME, AT_ONCE, LIMITED))
         slow = measure(folder, photos.head(ONE_AT_A_TIME), concurrency=1)
         fast = measure(folder, photos.head(AT_ONCE), concurrency=64)
-        print(f"one at a time      {slow['rate']:8.1f} requests/s   ({slow['answered']} requests in {slow['seconds']:.1f} s)")
-        print(f"64 at once         {fast['rate']:8.1f} requests/s   ({fast['answered']} requests in {fast['seconds']:.1f} s)")
-        print(f"64 at once against one at a time: {fast['rate'] / slow['rate']:.1f}x (goal 40); cards missing: {slow['lost']} and {fast['lost']}")
-        limited = measure(folder, photos.head(LIMITED), errors=ERRORS, rpm=RPM, concurrency=64, requests_per_minute=RPM)
-        sent, good = 60 * limited["sent"] / limited["seconds"], 60 * limited["answered"] / limited["seconds"]
-        print(f"limit {RPM}/min, {ERRORS:.0%} errors: {sent:.0f} requests/min sent = {sent / RPM:.1%} of the limit (goal 95%), of them {good:.0f} good answers")
-        print(f"refused by the server for being over the limit: {limited['over']}; failed on purpose: {limited['failed']}; cards missing: {limited['lost']}")
+        print(
+            f"one at a time      {slow['rate']:8.1f} requests/s   ({slow['answered']} requests in {slow['seconds']:.1f} s)"
+        )
+        print(
+            f"64 at once         {fast['rate']:8.1f} requests/s   ({fast['answered']} requests in {fast['seconds']:.1f} s)"
+        )
+        print(
+            f"64 at once against one at a time: {fast['rate'] / slow['rate']:.1f}x (goal 40); cards missing: {slow['lost']} and {fast['lost']}"
+        )
+        limited = measure(
+            folder,
+            photos.head(LIMITED),
+            errors=ERRORS,
+            rpm=RPM,
+            concurrency=64,
+            requests_per_minute=RPM,
+        )
+        sent, good = (
+            60 * limited["sent"] / limited["seconds"],
+            60 * limited["answered"] / limited["seconds"],
+        )
+        print(
+            f"limit {RPM}/min, {ERRORS:.0%} errors: {sent:.0f} requests/min sent = {sent / RPM:.1%} of the limit (goal 95%), of them {good:.0f} good answers"
+        )
+        print(
+            f"refused by the server for being over the limit: {limited['over']}; failed on purpose: {limited['failed']}; cards missing: {limited['lost']}"
+        )
 
 
 def draw(folder: Path, n: int) -> pd.DataFrame:
@@ -46,18 +66,36 @@ def draw(folder: Path, n: int) -> pd.DataFrame:
     rows, noise = [], np.random.default_rng(0)
     for number in range(n):
         path = folder / f"{number}.jpg"
-        Image.fromarray(noise.integers(0, 256, (12, 16, 3), np.uint8)).resize((320, 240)).save(path, quality=85)
-        row = {"image_id": str(number), "path": path.name, "dish_id": f"{number:05d}", "folder": f"{number:05d}", "split": "train", "typical": 0}
+        Image.fromarray(noise.integers(0, 256, (12, 16, 3), np.uint8)).resize((320, 240)).save(
+            path, quality=85
+        )
+        row = {
+            "image_id": str(number),
+            "path": path.name,
+            "dish_id": f"{number:05d}",
+            "folder": f"{number:05d}",
+            "split": "train",
+            "typical": 0,
+        }
         rows.append(row | {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
     return pd.DataFrame(rows)
 
 
-def measure(folder: Path, photos: pd.DataFrame, errors: float = 0.0, rpm: int = 0, **changed: int) -> dict[str, float]:
+def measure(
+    folder: Path, photos: pd.DataFrame, errors: float = 0.0, rpm: int = 0, **changed: int
+) -> dict[str, float]:
     """Annotate these dishes with a new server and a new journal."""
     journal = folder / f"{time.time_ns()}.sqlite"
-    server = subprocess.Popen([sys.executable, __file__, str(errors), str(rpm)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, __file__, str(errors), str(rpm)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     base_url = server.stdout.readline().strip()
-    endpoints = client.connect([{"name": "toy", "base_url": base_url, "model": "m", "timeout_s": 30.0, **changed}])
+    endpoints = client.connect(
+        [{"name": "toy", "base_url": base_url, "model": "m", "timeout_s": 30.0, **changed}]
+    )
     started = time.perf_counter()
     answers = annotate.ask_dishes(photos, folder, endpoints, journal, run_name="bench", budget={})
     seconds = time.perf_counter() - started
@@ -76,10 +114,17 @@ class Server:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await self.head(reader):
-            length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+            length = next(
+                int(line.split(b":")[1])
+                for line in head.lower().split(b"\r\n")
+                if line.startswith(b"content-length")
+            )
             status, body = self.reply(await reader.readexactly(length))
             await asyncio.sleep(LATENCY_S if status == 200 else 0.01)
-            writer.write(f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            writer.write(
+                f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
             await writer.drain()
         writer.close()
 
@@ -92,7 +137,10 @@ class Server:
     def allowed(self) -> bool:
         """A bucket that holds one second's worth and fills evenly."""
         now = time.monotonic()
-        self.credit, self.counted_at = min(self.rpm / 60, self.credit + (now - self.counted_at) * self.rpm / 60), now
+        self.credit, self.counted_at = (
+            min(self.rpm / 60, self.credit + (now - self.counted_at) * self.rpm / 60),
+            now,
+        )
         enough = self.credit >= 1
         self.credit -= enough
         return enough
@@ -110,9 +158,23 @@ class Server:
             return 503, b'{"error": {"message": "overloaded"}}'
         self.counts["answered"] += 1
         # Dishes of their own, as real ones are: equal cards would ask for equal texts, which are bought once.
-        content = json.dumps(TEXTS if b'"dish_texts"' in request else CARD | {"cuisine": digest.hex()[:8]}, ensure_ascii=False)
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-        return 200, json.dumps({"id": "x", "choices": [choice], "usage": {"prompt_tokens": 900, "completion_tokens": 150}}, ensure_ascii=False).encode()
+        content = json.dumps(
+            TEXTS if b'"dish_texts"' in request else CARD | {"cuisine": digest.hex()[:8]},
+            ensure_ascii=False,
+        )
+        choice = {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": content},
+        }
+        return 200, json.dumps(
+            {
+                "id": "x",
+                "choices": [choice],
+                "usage": {"prompt_tokens": 900, "completion_tokens": 150},
+            },
+            ensure_ascii=False,
+        ).encode()
 
 
 async def run_server(errors: float, rpm: int) -> None:

@@ -34,8 +34,12 @@ def photos(folder: Path, count: int) -> list[Path]:
     rng = np.random.default_rng(0)
     made = []
     for number in range(count):
-        smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize((640, 480), Image.Resampling.BICUBIC)
-        grain = Image.effect_noise((640, 480), 40).filter(ImageFilter.GaussianBlur(0.8)).convert("RGB")
+        smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize(
+            (640, 480), Image.Resampling.BICUBIC
+        )
+        grain = (
+            Image.effect_noise((640, 480), 40).filter(ImageFilter.GaussianBlur(0.8)).convert("RGB")
+        )
         file = folder / f"d{number % 8}" / f"{number}.jpg"
         file.parent.mkdir(exist_ok=True)
         Image.blend(smooth, grain, 0.3).save(file, quality=88)
@@ -54,7 +58,9 @@ def best(function, *arguments) -> float:
 
 def pooled(kind, files: list[Path]) -> None:
     with kind(WORKERS) as pool:
-        list(pool.map(bare, files, chunksize=20)) if kind is ProcessPoolExecutor else list(pool.map(bare, files))
+        list(pool.map(bare, files, chunksize=20)) if kind is ProcessPoolExecutor else list(
+            pool.map(bare, files)
+        )
 
 
 def speed(folder: Path, count: int) -> None:
@@ -69,7 +75,9 @@ def speed(folder: Path, count: int) -> None:
         print(f"{name:<24}{count / seconds:8.0f} photos/s")
     kilobytes = sum(file.stat().st_size for file in files) / count / 1000
     ratio = min(sides["bare decode, threads"], sides["bare decode, processes"]) / sides["scan"]
-    print(f"scan against the faster bare decode: {ratio:.2f}x ({count} photos of 640x480, {kilobytes:.0f} kB, {WORKERS} workers; goal 1.0x)")
+    print(
+        f"scan against the faster bare decode: {ratio:.2f}x ({count} photos of 640x480, {kilobytes:.0f} kB, {WORKERS} workers; goal 1.0x)"
+    )
 
 
 def peak_of_many(folder: Path, count: int) -> tuple[float, float]:
@@ -81,14 +89,21 @@ def peak_of_many(folder: Path, count: int) -> tuple[float, float]:
         "assert len(whole) == n and not out\n"
         "print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - t]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(folder), str(count)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder), str(count)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
 def memory(folder: Path) -> None:
     sources = []
     for number in range(50):
-        Image.fromarray(np.random.default_rng(number).integers(0, 256, (9, 12, 3), np.uint8)).resize((160, 120)).save(folder / f"{number}.jpg")
+        Image.fromarray(
+            np.random.default_rng(number).integers(0, 256, (9, 12, 3), np.uint8)
+        ).resize((160, 120)).save(folder / f"{number}.jpg")
         sources.append(folder / f"{number}.jpg")
     many = folder / "many"
     for number in range(LINKS):

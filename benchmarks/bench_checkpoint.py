@@ -32,13 +32,29 @@ def world(folder: Path) -> None:
     """A base model with a language model much larger than its vision tower, and a few questions."""
     from PIL import Image
 
-    qwen.save(base_model.new_model(NAMES, hidden_size=512, layers=8, vision_layers=1, image_size=56, seed=0), folder / "base")
+    qwen.save(
+        base_model.new_model(
+            NAMES, hidden_size=512, layers=8, vision_layers=1, image_size=56, seed=0
+        ),
+        folder / "base",
+    )
     rows = []
     for number, name in enumerate(NAMES):
         Image.new("RGB", (64, 64), (80 * number, 90, 60)).save(folder / f"{number}.png")
-        turns = [{"from": "human", "value": questions.human_turn("naming-1")}, {"from": "gpt", "value": name}]
+        turns = [
+            {"from": "human", "value": questions.human_turn("naming-1")},
+            {"from": "gpt", "value": name},
+        ]
         rows.append(
-            {"id": str(number), "image": f"{number}.png", "image_id": str(number), "dish_id": str(number), "kind": "naming", "menu": [], "conversations": turns}
+            {
+                "id": str(number),
+                "image": f"{number}.png",
+                "image_id": str(number),
+                "dish_id": str(number),
+                "kind": "naming",
+                "menu": [],
+                "conversations": turns,
+            }
         )
     records.write_jsonl(folder / "rows.jsonl", rows)
 
@@ -56,10 +72,27 @@ def one_side(folder: Path, deepspeed: str) -> None:
             "DS_ACCELERATOR": "cpu",
         }
     name = "ZeRO-3" if deepspeed else "plain"
-    given = dict(learning_rate=1e-4, merger_learning_rate=0, vision_learning_rate=0, num_train_epochs=2, min_pixels=3136, max_pixels=3136, dtype="bfloat16",
-                 deepspeed=deepspeed, use_cpu=True, validation_questions=0)  # fmt: skip
+    given = dict(
+        learning_rate=1e-4,
+        merger_learning_rate=0,
+        vision_learning_rate=0,
+        num_train_epochs=2,
+        min_pixels=3136,
+        max_pixels=3136,
+        dtype="bfloat16",
+        deepspeed=deepspeed,
+        use_cpu=True,
+        validation_questions=0,
+    )
     rows = folder / "rows.jsonl"
-    made = config.from_parameters(given, base_model=folder / "base", image_root=folder, train_file=rows, validation_file=rows, output_folder=folder / name)
+    made = config.from_parameters(
+        given,
+        base_model=folder / "base",
+        image_root=folder,
+        train_file=rows,
+        validation_file=rows,
+        output_folder=folder / name,
+    )
     Path(made.output_folder).mkdir()
     arguments = run.training_arguments(made)
     if deepspeed:
@@ -70,13 +103,17 @@ def one_side(folder: Path, deepspeed: str) -> None:
     trainer.train()
     ours = checkpoints.numbered(Path(made.output_folder) / "checkpoints")[0]
     theirs = folder / f"{name}_theirs"
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(theirs, state_dict=trainer.accelerator.get_state_dict(trainer.model_wrapped))
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(
+        theirs, state_dict=trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    )
     if deepspeed:
         trainer.deepspeed.save_checkpoint(str(theirs))
     else:
         super(type(trainer), trainer)._save_optimizer_and_scheduler(str(theirs))
     trained = records.read_json(Path(made.output_folder) / "trainable.json")["trained_parameters"]
-    weights, resume, default = (weigh(path) for path in (ours / checkpoints.WEIGHTS, ours / checkpoints.RESUME, theirs))
+    weights, resume, default = (
+        weigh(path) for path in (ours / checkpoints.WEIGHTS, ours / checkpoints.RESUME, theirs)
+    )
     print(
         f"{name}: weights {weights / trained:.3f} bytes a trained parameter (goal {1.02 * 2}), resume state {resume / trained:.3f} (goal {1.02 * 14:.2f}); "
         f"the libraries' default {default / trained:.2f}: {default / (weights + resume):.1f}x ours, {default / weights:.1f}x the weights; "
@@ -87,7 +124,11 @@ def one_side(folder: Path, deepspeed: str) -> None:
 
 def weigh(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
-    return path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return (
+        path.stat().st_size
+        if path.is_file()
+        else sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    )
 
 
 if __name__ == "__main__":

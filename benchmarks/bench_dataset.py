@@ -22,21 +22,42 @@ def catalogue(rng: np.random.Generator) -> pd.DataFrame:
     dish = rng.integers(0, DISHES, PHOTOS)
     split = rng.choice(["train", "validation", "test"], PHOTOS, p=[0.944, 0.02, 0.036])
     ids = [f"{i:016x}" for i in range(PHOTOS)]
-    return pd.DataFrame({"image_id": ids, "path": [f"{d:04d}/{i}.jpg" for d, i in zip(dish, ids, strict=True)], "dish_id": [f"{d:04d}" for d in dish], "group_id": ids,
-                         "split": split, "sha256": ids, "site": [f"S{d % 12}" for d in dish], "folder": ""})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "image_id": ids,
+            "path": [f"{d:04d}/{i}.jpg" for d, i in zip(dish, ids, strict=True)],
+            "dish_id": [f"{d:04d}" for d in dish],
+            "group_id": ids,
+            "split": split,
+            "sha256": ids,
+            "site": [f"S{d % 12}" for d in dish],
+            "folder": "",
+        }
+    )
 
 
 def main() -> None:
     rng = np.random.default_rng(0)
     photos = catalogue(rng)
     ways = [WAYS[i : i + 2] for i in range(0, len(WAYS), 2)]
-    names = {f"{d:04d}": f"{ways[d % 7]}{PARTS[d // 7 % 20]}{PARTS[d // 140 % 20]}{'一二三四五六七八九十'[d // 2800]}" for d in range(DISHES)}
+    names = {
+        f"{d:04d}": f"{ways[d % 7]}{PARTS[d // 7 % 20]}{PARTS[d // 140 % 20]}{'一二三四五六七八九十'[d // 2800]}"
+        for d in range(DISHES)
+    }
     families = rng.permutation(DISHES).reshape(-1, 6)
-    rows = [(f"{a:04d}", f"{b:04d}", str(rank)) for family in families for a in family for rank, b in enumerate((b for b in family if b != a), start=1)]
+    rows = [
+        (f"{a:04d}", f"{b:04d}", str(rank))
+        for family in families
+        for a in family
+        for rank, b in enumerate((b for b in family if b != a), start=1)
+    ]
     similar = pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank"])
     names, left_out = menus.askable(names)
     started = time.perf_counter()
-    made = {split: conversations.rows(photos, split, names, similar, menu_size=size) for split, size in (("train", 10), ("validation", 20), ("test", 20))}
+    made = {
+        split: conversations.rows(photos, split, names, similar, menu_size=size)
+        for split, size in (("train", 10), ("validation", 20), ("test", 20))
+    }
     seconds, count = time.perf_counter() - started, sum(map(len, made.values()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
@@ -44,9 +65,20 @@ def main() -> None:
     )
     print(f"leaks: {len(leaks.find(photos))}")
     ranks = shortcuts.ranks_by_name(similar, names)
-    guesser = shortcuts.fit([row for row in made["train"] if row["kind"] == "menu"][:TEST_MENUS], ranks)
+    guesser = shortcuts.fit(
+        [row for row in made["train"] if row["kind"] == "menu"][:TEST_MENUS], ranks
+    )
     per_photo = -(-TEST_MENUS // int((photos.split == "test").sum()))
-    tried = conversations.rows(photos, "test", names, similar, menu_size=20, naming_per_photo=0, menus_per_photo=per_photo, seed=1)[:TEST_MENUS]
+    tried = conversations.rows(
+        photos,
+        "test",
+        names,
+        similar,
+        menu_size=20,
+        naming_per_photo=0,
+        menus_per_photo=per_photo,
+        seed=1,
+    )[:TEST_MENUS]
     found = shortcuts.measure(guesser, tried)
     print(
         f"guesser without a photo: {found['correct']} of {found['n']} = {found['accuracy']:.4f} {found['ci95']}, chance {found['chance']:.4f}, above it {found['excess']:+.4f} (goal +0.01)"

@@ -28,7 +28,9 @@ from dishvl_lib.core import paths, questions, records
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import choose, freeze, inputs, qwen, trees
 
-NAMES = [f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"]
+NAMES = [
+    f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"
+]
 PHOTO_SIDE = 448
 GOALS = {
     "training, one question a photo": (32.0, "photos/s"),
@@ -51,13 +53,21 @@ def main() -> int:
     options = _arguments()
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("there is no GPU that torch can use here; --size tiny --device cpu tries the script itself")
+        raise SystemExit(
+            "there is no GPU that torch can use here; --size tiny --device cpu tries the script itself"
+        )
     loaded = _random_model(options.size, device)
     photos = [_photo(loaded, number) for number in range(options.photos)]
-    table = [*_equality(loaded, photos[0], device), *_training(loaded, photos, device, options.repeats), *_menus(loaded, photos, options.repeats)]
+    table = [
+        *_equality(loaded, photos[0], device),
+        *_training(loaded, photos, device, options.repeats),
+        *_menus(loaded, photos, options.repeats),
+    ]
     report = pd.DataFrame(table, columns=["what", "measured", "unit", "goal", "memory_gb"])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"{options.size} with random weights on {name}, bfloat16, {options.photos} photos of {PHOTO_SIDE}x{PHOTO_SIDE} a step")
+    print(
+        f"{options.size} with random weights on {name}, bfloat16, {options.photos} photos of {PHOTO_SIDE}x{PHOTO_SIDE} a step"
+    )
     print(report.to_string(index=False))
     records.write_table(paths.outputs() / "bench_gpu.csv", report)
     return 0
@@ -68,43 +78,66 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", choices=sorted(random_models.SIZES), default="7b")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--photos", type=int, default=8, help="photos a step")
-    parser.add_argument("--repeats", type=int, default=8, help="measured steps of each kind; the first one is left out")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=8,
+        help="measured steps of each kind; the first one is left out",
+    )
     return parser.parse_args()
 
 
 def _random_model(size: str, device: torch.device) -> qwen.Qwen:
     """A model of this size in bfloat16 on the device, with the demo's tokenizer."""
-    loaded = base_model.new_model(NAMES, hidden_size=64, layers=1, vision_layers=1, image_size=PHOTO_SIDE, seed=0)
+    loaded = base_model.new_model(
+        NAMES, hidden_size=64, layers=1, vision_layers=1, image_size=PHOTO_SIDE, seed=0
+    )
     ids = {
-        name: loaded.tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
+        name: loaded.tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
     }
     torch.manual_seed(0)
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16)
     try:
         with device:
-            loaded.model = Qwen2_5_VLForConditionalGeneration(random_models.configuration(size, ids)).eval()
+            loaded.model = Qwen2_5_VLForConditionalGeneration(
+                random_models.configuration(size, ids)
+            ).eval()
     finally:
         torch.set_default_dtype(before)
     return loaded
 
 
 def _photo(loaded: qwen.Qwen, seed: int) -> inputs.Photo:
-    noise = np.random.default_rng(seed).integers(0, 256, (PHOTO_SIDE, PHOTO_SIDE, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (PHOTO_SIDE, PHOTO_SIDE, 3), dtype=np.uint8
+    )
     return inputs.photo_inputs(loaded, Image.fromarray(noise))
 
 
 def _samples(loaded: qwen.Qwen, photo: inputs.Photo, count: int) -> list[inputs.Sample]:
     """`count` questions about a photo: its name, then menus of 20."""
-    asked = [questions.ask("naming-1"), *(questions.ask(f"menu-{1 + number % 3}", NAMES[:20]) for number in range(count - 1))]
-    return [inputs.build(loaded, photo, question, NAMES[number % len(NAMES)]) for number, question in enumerate(asked)]
+    asked = [
+        questions.ask("naming-1"),
+        *(questions.ask(f"menu-{1 + number % 3}", NAMES[:20]) for number in range(count - 1)),
+    ]
+    return [
+        inputs.build(loaded, photo, question, NAMES[number % len(NAMES)])
+        for number, question in enumerate(asked)
+    ]
 
 
 def _equality(loaded: qwen.Qwen, photo: inputs.Photo, device: torch.device) -> list[tuple]:
     """How far the tree's losses lie from the plain model's, and its two ways of attention from each other, in bfloat16."""
     samples = _samples(loaded, photo, 4)
-    plain = torch.stack([_plain_loss(loaded.model, _on(inputs.collate([sample], 0), device)) for sample in samples])
-    counts = torch.tensor([sum(label != inputs.IGNORE for label in sample.labels) for sample in samples], device=device)
+    plain = torch.stack(
+        [_plain_loss(loaded.model, _on(inputs.collate([sample], 0), device)) for sample in samples]
+    )
+    counts = torch.tensor(
+        [sum(label != inputs.IGNORE for label in sample.labels) for sample in samples],
+        device=device,
+    )
     whole = (plain * counts).sum() / counts.sum()
     batch = _on(trees.collate([trees.grow(samples)], 0), device)
     losses = {}
@@ -126,17 +159,29 @@ def _plain_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch
     return model(**batch).loss.float()
 
 
-def _training(loaded: qwen.Qwen, photos: Sequence[inputs.Photo], device: torch.device, repeats: int) -> list[tuple]:
+def _training(
+    loaded: qwen.Qwen, photos: Sequence[inputs.Photo], device: torch.device, repeats: int
+) -> list[tuple]:
     """Steps of ours with one, two and four questions a photo, and of the official way."""
     rates = {}
     for count in (1, 2, 4):
-        batch = _on(trees.collate([trees.grow(_samples(loaded, photo, count)) for photo in photos], 0), device)
-        freeze.apply(loaded.model, {"visual": True, "merger": True, "language_model": False, "lm_head": False})
+        batch = _on(
+            trees.collate([trees.grow(_samples(loaded, photo, count)) for photo in photos], 0),
+            device,
+        )
+        freeze.apply(
+            loaded.model,
+            {"visual": True, "merger": True, "language_model": False, "lm_head": False},
+        )
         trees.bind(loaded.model, "auto")
         with _trained_in_float32(loaded.model), torch.autocast(device.type, torch.bfloat16):
-            rates[count] = _rate(loaded.model, batch, len(photos), len(photos) * count, device, repeats)
+            rates[count] = _rate(
+                loaded.model, batch, len(photos), len(photos) * count, device, repeats
+            )
         _unbind(loaded.model)
-    freeze.apply(loaded.model, {"visual": True, "merger": True, "language_model": False, "lm_head": True})
+    freeze.apply(
+        loaded.model, {"visual": True, "merger": True, "language_model": False, "lm_head": True}
+    )
     batch = _on(inputs.collate([_samples(loaded, photo, 1)[0] for photo in photos], 0), device)
     official = _rate(loaded.model, batch, len(photos), len(photos), device, repeats)
     rows = [
@@ -146,7 +191,9 @@ def _training(loaded: qwen.Qwen, photos: Sequence[inputs.Photo], device: torch.d
         ("training, the official way", official.questions, official),
         ("training against the official way", rates[4].questions / official.questions, rates[4]),
     ]
-    return [(what, f"{value:.3g}", *_goal(what), f"{rate.memory_gb:.1f}") for what, value, rate in rows]
+    return [
+        (what, f"{value:.3g}", *_goal(what), f"{rate.memory_gb:.1f}") for what, value, rate in rows
+    ]
 
 
 @contextlib.contextmanager
@@ -168,7 +215,14 @@ def _goal(what: str) -> tuple[str, str]:
     return unit, str(goal)
 
 
-def _rate(model: torch.nn.Module, batch: dict[str, torch.Tensor], photos: int, questions_: int, device: torch.device, repeats: int) -> Rate:
+def _rate(
+    model: torch.nn.Module,
+    batch: dict[str, torch.Tensor],
+    photos: int,
+    questions_: int,
+    device: torch.device,
+    repeats: int,
+) -> Rate:
     """Forward, backward and AdamW on the trained parameters, the median of `repeats` steps."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-6)

@@ -26,18 +26,32 @@ def main() -> None:
     torch.set_num_threads(2)
     for width in (256, 3584):
         torch.manual_seed(0)
-        compare(nn.Linear(width, VOCABULARY, bias=False).requires_grad_(False), torch.randn(1, ROWS, width, requires_grad=True))
+        compare(
+            nn.Linear(width, VOCABULARY, bias=False).requires_grad_(False),
+            torch.randn(1, ROWS, width, requires_grad=True),
+        )
 
 
 def compare(head: nn.Linear, hidden: torch.Tensor) -> None:
     labels = torch.full((1, ROWS), -100)
     labels[:, -LABELS:] = torch.randint(VOCABULARY, (LABELS,))
-    sides = {"every row": lambda: every_row(head, hidden, labels), "label rows": lambda: label_rows(head, hidden, labels)}
+    sides = {
+        "every row": lambda: every_row(head, hidden, labels),
+        "label rows": lambda: label_rows(head, hidden, labels),
+    }
     (slow, slow_cores), (fast, fast_cores) = seconds(list(sides.values()), hidden)
-    (much, loss, gradient), (little, our_loss, our_gradient) = ((peak_bytes(side), *loss_and_gradient(side, hidden)) for side in sides.values())
-    print(f"hidden {head.in_features}: every row {slow:.4f} s and {much / 2**20:.1f} MiB, label rows {fast:.4f} s and {little / 2**20:.1f} MiB")
-    print(f"    {slow / fast:.1f}x faster, {slow_cores / fast_cores:.1f}x fewer core-seconds, 1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})")
-    print(f"    loss differs by {abs(loss - our_loss):.1e}, the gradient by {float((gradient - our_gradient).norm() / gradient.norm()):.1e} of its norm")
+    (much, loss, gradient), (little, our_loss, our_gradient) = (
+        (peak_bytes(side), *loss_and_gradient(side, hidden)) for side in sides.values()
+    )
+    print(
+        f"hidden {head.in_features}: every row {slow:.4f} s and {much / 2**20:.1f} MiB, label rows {fast:.4f} s and {little / 2**20:.1f} MiB"
+    )
+    print(
+        f"    {slow / fast:.1f}x faster, {slow_cores / fast_cores:.1f}x fewer core-seconds, 1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})"
+    )
+    print(
+        f"    loss differs by {abs(loss - our_loss):.1e}, the gradient by {float((gradient - our_gradient).norm() / gradient.norm()):.1e} of its norm"
+    )
 
 
 def every_row(head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -65,7 +79,9 @@ def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> li
 
 def peak_bytes(side: Callable[[], torch.Tensor]) -> int:
     """The most bytes held at once by what the operations of a forward and backward pass allocate."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         side().backward()
     held = peak = 0
     for event in sorted(profile.events(), key=lambda event: event.time_range.end):
@@ -74,7 +90,9 @@ def peak_bytes(side: Callable[[], torch.Tensor]) -> int:
     return peak
 
 
-def loss_and_gradient(side: Callable[[], torch.Tensor], hidden: torch.Tensor) -> tuple[float, torch.Tensor]:
+def loss_and_gradient(
+    side: Callable[[], torch.Tensor], hidden: torch.Tensor
+) -> tuple[float, torch.Tensor]:
     hidden.grad = None
     loss = side()
     loss.backward()

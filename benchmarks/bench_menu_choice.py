@@ -23,12 +23,21 @@ ENTRIES, ROUNDS = 20, 11
 def main() -> None:
     """Print both ratios, the medians of the sides, which take turns, in seconds, and the largest difference between the two ways of scoring."""
     torch.set_num_threads(2)
-    menu = [f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"][:ENTRIES]
-    loaded = base_model.new_model(menu, hidden_size=256, layers=8, vision_layers=4, image_size=448, seed=0)
+    menu = [
+        f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"
+    ][:ENTRIES]
+    loaded = base_model.new_model(
+        menu, hidden_size=256, layers=8, vision_layers=4, image_size=448, seed=0
+    )
     loaded.model.eval()
-    plain = dataclasses.replace(loaded, model=copy.deepcopy(loaded.model))  # transformers' own, for its side of the ratios
+    plain = dataclasses.replace(
+        loaded, model=copy.deepcopy(loaded.model)
+    )  # transformers' own, for its side of the ratios
     ours = Recognizer(loaded, {}).qwen
-    photo = inputs.photo_inputs(ours, Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)))
+    photo = inputs.photo_inputs(
+        ours,
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (448, 448, 3), dtype=np.uint8)),
+    )
     question = questions.ask("menu-1", menu)
     one = choose.log_probabilities(ours, photo, question, menu)
     many = torch.stack([forward(plain, photo, question, entry) for entry in menu])
@@ -36,7 +45,9 @@ def main() -> None:
         "one forward over the trie": lambda: choose.log_probabilities(ours, photo, question, menu),
         "one forward per entry": lambda: [forward(plain, photo, question, entry) for entry in menu],
         "one greedy generate": lambda: generate(plain, photo, question),
-        "four menus, one forward": lambda: choose.log_probabilities_many(ours, photo, [(question, menu)] * 4),
+        "four menus, one forward": lambda: choose.log_probabilities_many(
+            ours, photo, [(question, menu)] * 4
+        ),
         "four greedy generates": lambda: [generate(plain, photo, question) for _ in range(4)],
     }
     rounds = [{name: timed(side) for name, side in sides.items()} for _ in range(ROUNDS)]
@@ -44,15 +55,21 @@ def main() -> None:
     for name, value in seconds.items():
         print(f"{name:<28}{value:8.3f} s")
     trie, each, greedy, four, four_greedy = seconds.values()
-    print(f"trie against one forward per entry: {each / trie:.1f}x (goal 15); trie against generate: {trie / greedy:.2f} of its time (goal 0.9)")
+    print(
+        f"trie against one forward per entry: {each / trie:.1f}x (goal 15); trie against generate: {trie / greedy:.2f} of its time (goal 0.9)"
+    )
     print(f"four menus on one photo against four generates: {four_greedy / four:.2f}x (goal 2.4)")
-    print(f"largest difference of the log-probabilities: {(one - many).abs().max():.1e} (goal 1e-4)")
+    print(
+        f"largest difference of the log-probabilities: {(one - many).abs().max():.1e} (goal 1e-4)"
+    )
 
 
 @torch.inference_mode()
 def forward(loaded, photo: inputs.Photo, question: str, entry: str) -> torch.Tensor:
     """transformers' plain forward for one entry."""
-    batch = inputs.collate([inputs.build(loaded, photo, question, entry)], loaded.tokenizer.pad_token_id)
+    batch = inputs.collate(
+        [inputs.build(loaded, photo, question, entry)], loaded.tokenizer.pad_token_id
+    )
     labels = batch.pop("labels")[:, 1:]
     logits = loaded.model(**batch).logits[:, :-1].log_softmax(-1)
     rows = labels != inputs.IGNORE

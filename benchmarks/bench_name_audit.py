@@ -23,12 +23,51 @@ from dishvl_lib.core import intervals, records
 PLANTED, SEED, DROPPED = 100, 0, 0.3
 DISHES, PHOTOS = 3600, 28
 REPLACED = {
-    "synonym": [("西红柿", "番茄"), ("番茄", "西红柿"), ("鸡蛋", "蛋"), ("土豆", "洋芋"), ("包菜", "圆白菜"), ("花菜", "菜花"), ("黄瓜", "青瓜"), ("排骨", "猪排骨"), ("猪蹄", "猪手"), ("鳜鱼", "桂鱼"),
-                ("洋葱", "圆葱"), ("莴笋", "青笋"), ("蒜苔", "蒜薹"), ("面", "面条")],
-    "synonym*": [("茄子", "矮瓜"), ("虾", "鲜虾"), ("豆腐", "嫩豆腐"), ("烧肉", "烧猪肉"), ("鸡翅", "鸡中翅"), ("牛肉", "黄牛肉"), ("米饭", "大米饭"), ("白菜", "黄芽白"), ("鸡丁", "鸡肉丁"), ("冬瓜", "东瓜")],
-    "method": [("凉拌", "拌"), ("清炒", "炒"), ("蒜蓉", "蒜茸"), ("宫保", "宫爆"), ("蚝油", "耗油")],
-    "method*": [("炒", "爆炒"), ("红烧", "烧"), ("炖", "清炖"), ("煎", "香煎"), ("烤", "烘烤"), ("清蒸", "蒸"), ("糖醋", "酸甜")],
-}  # fmt: skip
+    "synonym": [
+        ("西红柿", "番茄"),
+        ("番茄", "西红柿"),
+        ("鸡蛋", "蛋"),
+        ("土豆", "洋芋"),
+        ("包菜", "圆白菜"),
+        ("花菜", "菜花"),
+        ("黄瓜", "青瓜"),
+        ("排骨", "猪排骨"),
+        ("猪蹄", "猪手"),
+        ("鳜鱼", "桂鱼"),
+        ("洋葱", "圆葱"),
+        ("莴笋", "青笋"),
+        ("蒜苔", "蒜薹"),
+        ("面", "面条"),
+    ],
+    "synonym*": [
+        ("茄子", "矮瓜"),
+        ("虾", "鲜虾"),
+        ("豆腐", "嫩豆腐"),
+        ("烧肉", "烧猪肉"),
+        ("鸡翅", "鸡中翅"),
+        ("牛肉", "黄牛肉"),
+        ("米饭", "大米饭"),
+        ("白菜", "黄芽白"),
+        ("鸡丁", "鸡肉丁"),
+        ("冬瓜", "东瓜"),
+    ],
+    "method": [
+        ("凉拌", "拌"),
+        ("清炒", "炒"),
+        ("蒜蓉", "蒜茸"),
+        ("宫保", "宫爆"),
+        ("蚝油", "耗油"),
+    ],
+    "method*": [
+        ("炒", "爆炒"),
+        ("红烧", "烧"),
+        ("炖", "清炖"),
+        ("煎", "香煎"),
+        ("烤", "烘烤"),
+        ("清蒸", "蒸"),
+        ("糖醋", "酸甜"),
+    ],
+}
 ADDED = {
     "prefix": ("家常", "秘制", "招牌", "农家", "特色", "妈妈的"),
     "prefix*": ("川味", "东北", "新派", "祖传", "老北京", "当季"),
@@ -47,7 +86,9 @@ def main() -> None:
 
 def find_planted(dishes: list[dict]) -> None:
     planted = plant(dishes, np.random.default_rng(SEED))
-    wanted = {(one["twin_of"], len(dishes) + place): one["kind"] for place, one in enumerate(planted)}
+    wanted = {
+        (one["twin_of"], len(dishes) + place): one["kind"] for place, one in enumerate(planted)
+    }
     everything = dishes + planted
     report("with ingredients", everything, wanted, show=True)
     report("names only", [{**one, "card": None} for one in everything], wanted, show=False)
@@ -55,8 +96,14 @@ def find_planted(dishes: list[dict]) -> None:
 
 def cook_book(folder: Path) -> list[dict]:
     rows = records.read_jsonl(folder / "howtocook" / "dishes.jsonl")
-    cards = [[part.strip() for text in row["ingredients"] for part in _REMARK.sub("", text).split("、")] for row in rows]
-    first = {row["name"]: {"name": row["name"], "card": {"ingredients": card}} for row, card in zip(rows, cards, strict=True)}
+    cards = [
+        [part.strip() for text in row["ingredients"] for part in _REMARK.sub("", text).split("、")]
+        for row in rows
+    ]
+    first = {
+        row["name"]: {"name": row["name"], "card": {"ingredients": card}}
+        for row, card in zip(rows, cards, strict=True)
+    }
     return list(first.values())
 
 
@@ -70,20 +117,39 @@ def plant(dishes: list[dict], rng: np.random.Generator) -> list[dict]:
     used: set[int] = set()
     while len(planted) < PLANTED and any(choices.values()):
         for kind, options in choices.items():
-            options[:] = [(place, name) for place, name in options if place not in used and name not in taken]
+            options[:] = [
+                (place, name) for place, name in options if place not in used and name not in taken
+            ]
             if options and len(planted) < PLANTED:
                 place, name = options.pop(0)
                 used.add(place)
-                planted.append({"name": name, "kind": kind, "twin_of": place, "card": other_card(dishes, place, rng)})
+                planted.append(
+                    {
+                        "name": name,
+                        "kind": kind,
+                        "twin_of": place,
+                        "card": other_card(dishes, place, rng),
+                    }
+                )
     return planted
 
 
 def renamings(name: str, rng: np.random.Generator) -> list[tuple[str, str]]:
-    found = [(kind, name.replace(old, new, 1)) for kind, words in REPLACED.items() for old, new in words if old in name and new not in name]
-    found += [("prefix", str(rng.choice(ADDED["prefix"])) + name), ("prefix*", str(rng.choice(ADDED["prefix*"])) + name)]
+    found = [
+        (kind, name.replace(old, new, 1))
+        for kind, words in REPLACED.items()
+        for old, new in words
+        if old in name and new not in name
+    ]
+    found += [
+        ("prefix", str(rng.choice(ADDED["prefix"])) + name),
+        ("prefix*", str(rng.choice(ADDED["prefix*"])) + name),
+    ]
     found.append(("bracket", name + str(rng.choice(ADDED["bracket"]))))
     first, cooked, second = name.partition("炒")
-    return found + ([("order", second + cooked + first)] if len(first) > 1 and len(second) > 1 else [])
+    return found + (
+        [("order", second + cooked + first)] if len(first) > 1 and len(second) > 1 else []
+    )
 
 
 def other_card(dishes: list[dict], place: int, rng: np.random.Generator) -> dict:
@@ -93,34 +159,66 @@ def other_card(dishes: list[dict], place: int, rng: np.random.Generator) -> dict
     return {"ingredients": [*kept, str(rng.choice(everything))] if own else []}
 
 
-def report(title: str, dishes: list[dict], wanted: dict[tuple[int, int], str], *, show: bool) -> None:
+def report(
+    title: str, dishes: list[dict], wanted: dict[tuple[int, int], str], *, show: bool
+) -> None:
     found = alike.pairs(dishes)
     places = {(one.i, one.j) for one in found}
-    hits, total = Counter(kind for pair, kind in wanted.items() if pair in places), Counter(wanted.values())
+    hits, total = (
+        Counter(kind for pair, kind in wanted.items() if pair in places),
+        Counter(wanted.values()),
+    )
     low, high = intervals.wilson(hits.total(), total.total())
-    print(f"{title}: {hits.total()} of {total.total()} planted pairs found, 95% interval [{low:.1%}, {high:.1%}]")
+    print(
+        f"{title}: {hits.total()} of {total.total()} planted pairs found, 95% interval [{low:.1%}, {high:.1%}]"
+    )
     for kind, n in total.items():
-        missed = [f"{dishes[i]['name']} / {dishes[j]['name']}" for (i, j), one in wanted.items() if one == kind and (i, j) not in places]
-        print(f"  {kind:<10}{hits[kind]:>3} of {n:<3}" + ("missed: " + ", ".join(missed[:4]) if missed and show else ""))
+        missed = [
+            f"{dishes[i]['name']} / {dishes[j]['name']}"
+            for (i, j), one in wanted.items()
+            if one == kind and (i, j) not in places
+        ]
+        print(
+            f"  {kind:<10}{hits[kind]:>3} of {n:<3}"
+            + ("missed: " + ", ".join(missed[:4]) if missed and show else "")
+        )
     others = [one for one in found if (one.i, one.j) not in wanted]
     low, high = intervals.wilson(hits.total(), len(found))
     print(
         f"  {len(others)} of {len(found)} reported pairs were not planted; at least {hits.total() / max(1, len(found)):.1%} [{low:.1%}, {high:.1%}] are right"
     )
     for one in others if show else ():
-        print(f"    {one.strength:.2f}  {dishes[one.i]['name']} / {dishes[one.j]['name']}: {one.evidence}")
+        print(
+            f"    {one.strength:.2f}  {dishes[one.i]['name']} / {dishes[one.j]['name']}: {one.evidence}"
+        )
 
 
 def time_settling(rng: np.random.Generator) -> None:
     """Settle DISHES made-up dishes with PHOTOS photos each, two annotators that disagree one time in ten, and features."""
     words = list("鱼肉豆腐丝片鸡鸭虾蟹葱姜蒜椒茄瓜笋菇芹韭藕")
-    dish_ids = list(dict.fromkeys("".join(rng.choice(words, 6)) for _ in range(2 * DISHES)))[:DISHES]
-    photos = pd.DataFrame({"dish_id": np.repeat(dish_ids, PHOTOS), "split": np.tile(["train"] * (PHOTOS - 2) + ["validation", "test"], DISHES)})
-    photos["image_id"] = photos["path"] = photos["group_id"] = photos["sha256"] = photos.dish_id + photos.groupby("dish_id").cumcount().astype(str)
+    dish_ids = list(dict.fromkeys("".join(rng.choice(words, 6)) for _ in range(2 * DISHES)))[
+        :DISHES
+    ]
+    photos = pd.DataFrame(
+        {
+            "dish_id": np.repeat(dish_ids, PHOTOS),
+            "split": np.tile(["train"] * (PHOTOS - 2) + ["validation", "test"], DISHES),
+        }
+    )
+    photos["image_id"] = photos["path"] = photos["group_id"] = photos["sha256"] = (
+        photos.dish_id + photos.groupby("dish_id").cumcount().astype(str)
+    )
     photos["folder"] = photos.dish_id + "1@HGD_20211221"
-    answers = [made_up_answer(dish_id, annotator, dish_ids, words, rng) for dish_id in dish_ids for annotator in "ab"]
+    answers = [
+        made_up_answer(dish_id, annotator, dish_ids, words, rng)
+        for dish_id in dish_ids
+        for annotator in "ab"
+    ]
     vectors = rng.normal(size=(len(photos), 1280)).astype(np.float32)
-    features = {"image_id": photos.image_id.to_numpy(str), "feature": vectors / np.linalg.norm(vectors, axis=1, keepdims=True)}
+    features = {
+        "image_id": photos.image_id.to_numpy(str),
+        "feature": vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+    }
     for title, given in (("without features", None), ("with features", features)):
         started = time.perf_counter()
         _, _, review = audit.settle(photos, answers, features=given)
@@ -129,11 +227,31 @@ def time_settling(rng: np.random.Generator) -> None:
         )
 
 
-def made_up_answer(dish_id: str, annotator: str, dish_ids: list[str], words: list[str], rng: np.random.Generator) -> dict:
+def made_up_answer(
+    dish_id: str, annotator: str, dish_ids: list[str], words: list[str], rng: np.random.Generator
+) -> dict:
     name = dish_id if rng.random() < 0.9 else dish_ids[int(rng.integers(len(dish_ids)))]
     card = {"name": name, "ingredients": ["".join(rng.choice(words, 2)) for _ in range(6)]}
-    asked = {"dish_id": dish_id, "annotator": annotator, "model": "m", "prompt_version": "1", "image_ids": [f"{dish_id}0"], "votes": {name: 1}, "name": name}
-    return {**asked, "card": card, "introduction": "", "recipe": "", "problems": [], "cost": 0.0, "currency": "USD", "tokens": 0, "seconds": 0.0}
+    asked = {
+        "dish_id": dish_id,
+        "annotator": annotator,
+        "model": "m",
+        "prompt_version": "1",
+        "image_ids": [f"{dish_id}0"],
+        "votes": {name: 1},
+        "name": name,
+    }
+    return {
+        **asked,
+        "card": card,
+        "introduction": "",
+        "recipe": "",
+        "problems": [],
+        "cost": 0.0,
+        "currency": "USD",
+        "tokens": 0,
+        "seconds": 0.0,
+    }
 
 
 if __name__ == "__main__":

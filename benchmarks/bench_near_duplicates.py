@@ -29,22 +29,36 @@ def crop(image, rng, kept):
     """A window of `kept` of the area."""
     side = kept**0.5
     width, height = int(image.width * side), int(image.height * side)
-    left, top = int(rng.integers(0, image.width - width + 1)), int(rng.integers(0, image.height - height + 1))
+    left, top = (
+        int(rng.integers(0, image.width - width + 1)),
+        int(rng.integers(0, image.height - height + 1)),
+    )
     return image.crop((left, top, left + width, top + height))
 
 
 def shifted(image, rng, share):
     """Moved by up to `share` of its sides, what comes in repeats the border."""
     dx, dy = (int(rng.integers(-share * side, share * side + 1)) for side in image.size)
-    pixels = np.pad(np.asarray(image), ((abs(dy), abs(dy)), (abs(dx), abs(dx)), (0, 0)), mode="edge")
+    pixels = np.pad(
+        np.asarray(image), ((abs(dy), abs(dy)), (abs(dx), abs(dx)), (0, 0)), mode="edge"
+    )
     top, left = abs(dy) + dy, abs(dx) + dx
     return Image.fromarray(pixels[top : top + image.height, left : left + image.width])
 
 
 KINDS = {
     "recompressed": lambda image, rng: (image, int(rng.integers(25, 75))),
-    "resized": lambda image, rng: (image.resize([max(32, int(side * rng.uniform(0.4, 1.3))) for side in image.size], Image.Resampling.BICUBIC), 88),
-    "brightened": lambda image, rng: (ImageEnhance.Brightness(image).enhance(float(rng.uniform(0.75, 1.3))), 88),
+    "resized": lambda image, rng: (
+        image.resize(
+            [max(32, int(side * rng.uniform(0.4, 1.3))) for side in image.size],
+            Image.Resampling.BICUBIC,
+        ),
+        88,
+    ),
+    "brightened": lambda image, rng: (
+        ImageEnhance.Brightness(image).enhance(float(rng.uniform(0.75, 1.3))),
+        88,
+    ),
     "mirrored": lambda image, rng: (ImageOps.mirror(image), 88),
     "cropped to 80-95%": lambda image, rng: (crop(image, rng, float(rng.uniform(0.8, 0.95))), 88),
     "shifted by up to 10%": lambda image, rng: (shifted(image, rng, 0.1), 88),
@@ -58,9 +72,9 @@ def plant(source: Path, root: Path, count: int, kinds: tuple[str, ...]) -> pd.Da
     files = sorted(path for path in source.glob("*/*") if path.is_file())
     for file in files:
         (root / file.parent.name).mkdir(parents=True, exist_ok=True)
-        (root / file.relative_to(source)).hardlink_to(file) if os.stat(file).st_dev == os.stat(root).st_dev else (root / file.relative_to(source)).write_bytes(
-            file.read_bytes()
-        )
+        (root / file.relative_to(source)).hardlink_to(file) if os.stat(file).st_dev == os.stat(
+            root
+        ).st_dev else (root / file.relative_to(source)).write_bytes(file.read_bytes())
     for number, place in enumerate(rng.choice(len(files), count, replace=False)):
         kind, file = kinds[number % len(kinds)], files[place]
         changed, quality = KINDS[kind](images.load_rgb(file), rng)
@@ -75,8 +89,21 @@ def net(root: Path, photos: pd.DataFrame, given: str) -> dict[str, np.ndarray]:
     weights = Path(given) if given else root.parent / "pplcnet.pdparams"
     if not given:
         train, validation = photos[photos.split == "train"], photos[photos.split == "validation"]
-        classifier.train(train, validation, root, weights, scale=0.25, image_size=80, epochs=EPOCHS, batch_size=32, learning_rate=0.005, seed=SEED)
-    ids, vectors, _ = features.extract(photos, root, weights, root.parent / "features", scale=0.25, image_size=80)
+        classifier.train(
+            train,
+            validation,
+            root,
+            weights,
+            scale=0.25,
+            image_size=80,
+            epochs=EPOCHS,
+            batch_size=32,
+            learning_rate=0.005,
+            seed=SEED,
+        )
+    ids, vectors, _ = features.extract(
+        photos, root, weights, root.parent / "features", scale=0.25, image_size=80
+    )
     return dict(zip(ids, vectors, strict=True))
 
 
@@ -89,7 +116,9 @@ def joined(photos: pd.DataFrame, planted: pd.DataFrame, title: str, **limits) ->
         print(f"  {kind:<22} recall {found / n:.3f} [{low:.3f}, {high:.3f}]  {found} of {n}")
     table = photos.assign(group_id=photos.path.map(group))
     report = duplicates.group_report(table)
-    print(f"  largest group: {report.largest.iloc[0]} of {report.photos.iloc[0]} photos of {report.index[0]}")
+    print(
+        f"  largest group: {report.largest.iloc[0]} of {report.photos.iloc[0]} photos of {report.index[0]}"
+    )
     pairs = duplicates.near_pairs(table, **limits)
     return pairs[pairs.joined]
 
@@ -97,9 +126,14 @@ def joined(photos: pd.DataFrame, planted: pd.DataFrame, title: str, **limits) ->
 def unplanted(pairs: pd.DataFrame, planted: pd.DataFrame, known: set[frozenset[str]]) -> None:
     """Reported pairs in terms of originals, without the planted ones and the known natural ones."""
     original = dict(zip(planted.b, planted.a, strict=True))
-    reported = {frozenset((original.get(row.path_a, row.path_a), original.get(row.path_b, row.path_b))): row for row in pairs.itertuples()}
+    reported = {
+        frozenset((original.get(row.path_a, row.path_a), original.get(row.path_b, row.path_b))): row
+        for row in pairs.itertuples()
+    }
     others = {pair: row for pair, row in reported.items() if len(pair) == 2}
-    print(f"  known natural pairs found: {len(known & others.keys())} of {len(known)}; neither planted nor known: {len(others.keys() - known)}")
+    print(
+        f"  known natural pairs found: {len(known & others.keys())} of {len(known)}; neither planted nor known: {len(others.keys() - known)}"
+    )
     for pair in sorted(others.keys() - known, key=sorted)[:SHOWN]:
         print(f"    {' '.join(sorted(pair))}  ({others[pair].by} {others[pair].distance:g})")
 
@@ -125,7 +159,17 @@ def main(given: str = "") -> None:
             unplanted(joined(photos, planted, "hashes alone"), planted, known)
             vectors = net(root, photos, given)
             for cosine in (0.99, 0.98):
-                unplanted(joined(photos, planted, f"hashes and features, min_cosine {cosine}", features=vectors, min_cosine=cosine), planted, known)
+                unplanted(
+                    joined(
+                        photos,
+                        planted,
+                        f"hashes and features, min_cosine {cosine}",
+                        features=vectors,
+                        min_cosine=cosine,
+                    ),
+                    planted,
+                    known,
+                )
 
 
 if __name__ == "__main__":

@@ -26,13 +26,21 @@ from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import Qwen
 
 PHOTOS, ROUNDS, EPOCHS = 12, 7, 5
-GOALS = {(1280, 960): {"exact": 1.2, "fast": 1.9, "from the cache": 7.0}, (4000, 3000): {"exact": 1.2, "fast": 5.0, "from the cache": 7.0}}
+GOALS = {
+    (1280, 960): {"exact": 1.2, "fast": 1.9, "from the cache": 7.0},
+    (4000, 3000): {"exact": 1.2, "fast": 5.0, "from the cache": 7.0},
+}
 
 
 def main() -> None:
     """Print milliseconds per photo and their ratios for both sizes, then the memory of an epoch after another."""
     torch.set_num_threads(1)
-    qwen = Qwen(None, None, Qwen2VLImageProcessorPil(size={"shortest_edge": 448 * 448, "longest_edge": 448 * 448}), "")
+    qwen = Qwen(
+        None,
+        None,
+        Qwen2VLImageProcessorPil(size={"shortest_edge": 448 * 448, "longest_edge": 448 * 448}),
+        "",
+    )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DISHVL_OUTPUTS"] = folder
         for size, goals in GOALS.items():
@@ -47,37 +55,65 @@ def draw(root: Path, size: tuple[int, int]) -> None:
     root.mkdir()
     rng = np.random.default_rng(0)
     for number in range(PHOTOS):
-        shapes = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+        shapes = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize(
+            size, Image.Resampling.BICUBIC
+        )
         grain = rng.normal(0, 4, (size[1], size[0], 1))
         buffer = io.BytesIO()
-        Image.fromarray((np.asarray(shapes) + grain).clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+        Image.fromarray((np.asarray(shapes) + grain).clip(0, 255).astype(np.uint8)).save(
+            buffer, "JPEG", quality=90
+        )
         (root / f"{number:02}.jpg").write_bytes(buffer.getvalue())
 
 
 def compare(qwen: Qwen, root: Path, goals: dict[str, float]) -> None:
     names = sorted(file.name for file in root.iterdir())
-    readers = {"exact": Photos(root, qwen), "fast": Photos(root, qwen, decoding="fast"), "from the cache": Photos(root, qwen, 1000)}
+    readers = {
+        "exact": Photos(root, qwen),
+        "fast": Photos(root, qwen, decoding="fast"),
+        "from the cache": Photos(root, qwen, 1000),
+    }
 
     def stock(name: str) -> torch.Tensor:
-        return qwen.image_processor(images=[images.load_rgb(root / name)], return_tensors="pt")["pixel_values"]
+        return qwen.image_processor(images=[images.load_rgb(root / name)], return_tensors="pt")[
+            "pixel_values"
+        ]
 
     def ours(photos: Photos) -> Callable[[str], torch.Tensor]:
         return lambda name: inputs.photo_inputs(qwen, photos[name], resized=True).pixel_values
 
-    sides = {"load_rgb and transformers": stock, **{side: ours(photos) for side, photos in readers.items()}}
-    made = {side: [read(name) for name in names] for side, read in sides.items()}  # the first epoch: it fills the cache
+    sides = {
+        "load_rgb and transformers": stock,
+        **{side: ours(photos) for side, photos in readers.items()},
+    }
+    made = {
+        side: [read(name) for name in names] for side, read in sides.items()
+    }  # the first epoch: it fills the cache
     seconds = take_turns(sides, names)
     kilobytes = statistics.mean((root / name).stat().st_size for name in names) / 1000
-    print(f"{root.name}, {kilobytes:.0f} kB: " + ", ".join(f"{side} {1000 * value:.2f} ms" for side, value in seconds.items()))
+    print(
+        f"{root.name}, {kilobytes:.0f} kB: "
+        + ", ".join(f"{side} {1000 * value:.2f} ms" for side, value in seconds.items())
+    )
     for side, goal in goals.items():
-        apart = torch.stack([(one - other).abs().mean() for one, other in zip(made["load_rgb and transformers"], made[side], strict=True)])
-        most = max(float((one - other).abs().max()) for one, other in zip(made["load_rgb and transformers"], made[side], strict=True))
+        apart = torch.stack(
+            [
+                (one - other).abs().mean()
+                for one, other in zip(made["load_rgb and transformers"], made[side], strict=True)
+            ]
+        )
+        most = max(
+            float((one - other).abs().max())
+            for one, other in zip(made["load_rgb and transformers"], made[side], strict=True)
+        )
         print(
             f"    {side:<15}{seconds['load_rgb and transformers'] / seconds[side]:6.2f}x (goal {goal}); pixel_values differ by {float(apart.mean()):.4f} on average, {most:.4f} at most"
         )
 
 
-def take_turns(sides: dict[str, Callable[[str], torch.Tensor]], names: list[str]) -> dict[str, float]:
+def take_turns(
+    sides: dict[str, Callable[[str], torch.Tensor]], names: list[str]
+) -> dict[str, float]:
     """Median seconds per photo of each side, all sides in every round."""
     taken: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(ROUNDS):
@@ -99,7 +135,9 @@ class Pixels(Dataset):
         return len(self.names)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return inputs.photo_inputs(self.photos.qwen, self.photos[self.names[index]], resized=True).pixel_values
+        return inputs.photo_inputs(
+            self.photos.qwen, self.photos[self.names[index]], resized=True
+        ).pixel_values
 
 
 def memory(photos: Photos) -> None:
@@ -109,8 +147,17 @@ def memory(photos: Photos) -> None:
     for _ in range(EPOCHS):
         for _batch in loader:
             pass
-        used.append(sum(pss(pid) for pid in (os.getpid(), *(worker.pid for worker in loader._iterator._workers))))
-    print(f"memory after each of {EPOCHS} epochs of {len(loader.dataset)} photos: " + ", ".join(f"{value / 2**20:.0f}" for value in used) + " MiB")
+        used.append(
+            sum(
+                pss(pid)
+                for pid in (os.getpid(), *(worker.pid for worker in loader._iterator._workers))
+            )
+        )
+    print(
+        f"memory after each of {EPOCHS} epochs of {len(loader.dataset)} photos: "
+        + ", ".join(f"{value / 2**20:.0f}" for value in used)
+        + " MiB"
+    )
 
 
 def pss(pid: int) -> int:

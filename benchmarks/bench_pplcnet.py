@@ -20,7 +20,9 @@ from functools import partial
 from pathlib import Path
 
 CORES, SIDE, SCALES, SIZES = 2, 224, (1.0, 2.5), ((640, 480), (1280, 960))
-os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])  # before numpy and Paddle count the cores
+os.sched_setaffinity(
+    0, sorted(os.sched_getaffinity(0))[:CORES]
+)  # before numpy and Paddle count the cores
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
@@ -37,10 +39,16 @@ def photos(root: Path, size: tuple[int, int], count: int) -> pd.DataFrame:
     rng, rows = np.random.default_rng(0), []
     for number in range(count):
         if number < DIFFERENT:
-            smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
-            grain = Image.effect_noise(size, 40).filter(ImageFilter.GaussianBlur(0.8)).convert("RGB")
+            smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize(
+                size, Image.Resampling.BICUBIC
+            )
+            grain = (
+                Image.effect_noise(size, 40).filter(ImageFilter.GaussianBlur(0.8)).convert("RGB")
+            )
             Image.blend(smooth, grain, 0.3).save(root / f"{number}.jpg", quality=88)
-        data = (root / f"{number % DIFFERENT}.jpg").read_bytes()[: None if number < DIFFERENT else -4] + number.to_bytes(4)
+        data = (root / f"{number % DIFFERENT}.jpg").read_bytes()[
+            : None if number < DIFFERENT else -4
+        ] + number.to_bytes(4)
         (root / f"{number}.jpg").write_bytes(data)
         rows.append((f"{number}", f"{number}.jpg", hashlib.sha256(data).hexdigest()))
     return pd.DataFrame(rows, columns=["image_id", "path", "sha256"])
@@ -54,7 +62,10 @@ def took(function: Callable, *arguments) -> tuple[float, float]:
 
 
 def processor_time() -> float:
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
 
 
 def best(sides: dict[str, Callable], rounds: int) -> dict[str, tuple[float, float]]:
@@ -64,15 +75,29 @@ def best(sides: dict[str, Callable], rounds: int) -> dict[str, tuple[float, floa
 
 
 def ready_tensors(folder: Path, rounds: int) -> None:
-    batch = np.random.default_rng(0).standard_normal((READY_BATCH, 3, SIDE, SIDE)).astype(np.float32)
+    batch = (
+        np.random.default_rng(0).standard_normal((READY_BATCH, 3, SIDE, SIDE)).astype(np.float32)
+    )
     for scale in (0.25, *SCALES):
         net = pplcnet.seeded(0, scale=scale, class_num=0)
-        runs = {"dygraph": engine.plain(net), "engine": engine.fast(net, SIDE, folder / f"x{scale}", CORES)}
+        runs = {
+            "dygraph": engine.plain(net),
+            "engine": engine.fast(net, SIDE, folder / f"x{scale}", CORES),
+        }
         for run in runs.values():
             run(batch)
-        taken = {name: wall for name, (wall, _) in best({name: partial(run, batch) for name, run in runs.items()}, 3 * rounds).items()}
-        rates = ", ".join(f"{name} {READY_BATCH / wall:.0f} photos/s" for name, wall in taken.items())
-        print(f"x{scale}, ready tensors, batch {READY_BATCH}: {rates}, {taken['dygraph'] / taken['engine']:.1f}x (goal 3x)")
+        taken = {
+            name: wall
+            for name, (wall, _) in best(
+                {name: partial(run, batch) for name, run in runs.items()}, 3 * rounds
+            ).items()
+        }
+        rates = ", ".join(
+            f"{name} {READY_BATCH / wall:.0f} photos/s" for name, wall in taken.items()
+        )
+        print(
+            f"x{scale}, ready tensors, batch {READY_BATCH}: {rates}, {taken['dygraph'] / taken['engine']:.1f}x (goal 3x)"
+        )
 
 
 def serial(table: pd.DataFrame, root: Path, run: Callable) -> None:
@@ -81,7 +106,11 @@ def serial(table: pd.DataFrame, root: Path, run: Callable) -> None:
         pixels = []
         for path in table["path"][start : start + READY_BATCH]:
             with Image.open(root / path) as photo:
-                pixels.append(preprocess.centre_crop(preprocess.shrink(photo.convert("RGB"), PLAN.short_side), SIDE))
+                pixels.append(
+                    preprocess.centre_crop(
+                        preprocess.shrink(photo.convert("RGB"), PLAN.short_side), SIDE
+                    )
+                )
         run(PLAN.normalise(np.stack(pixels)))
 
 
@@ -100,7 +129,9 @@ def extract(table: pd.DataFrame, root: Path, scale: float) -> None:
     cache = root / f"cache_x{scale}"
     for file in cache.glob("*.sqlite"):
         file.unlink()
-    ids, _, _ = features.extract(table, root, None, cache, scale=scale, image_size=SIDE, batch_size=BATCH, processes=CORES)
+    ids, _, _ = features.extract(
+        table, root, None, cache, scale=scale, image_size=SIDE, batch_size=BATCH, processes=CORES
+    )
     assert len(ids) == len(table)
 
 
@@ -109,26 +140,44 @@ def sides(table: pd.DataFrame, root: Path, scale: float) -> dict[str, Callable]:
     few = table[:FEW]
     extract(few[:1], root, scale)
     (graph,) = (root / f"cache_x{scale}").glob("engine-*")
-    alone, plain = engine.Engine(graph, 1), engine.plain(pplcnet.seeded(0, scale=scale, class_num=0))
+    alone, plain = (
+        engine.Engine(graph, 1),
+        engine.plain(pplcnet.seeded(0, scale=scale, class_num=0)),
+    )
     batch = np.zeros((BATCH, 3, SIDE, SIDE), np.float32)
     alone(batch)
     return {
-        "serial": partial(serial, few, root, plain), "engine": partial(in_batches, alone, batch), "decode": partial(decode, few, root),
-        "start": partial(extract, few, root, scale), "whole": partial(extract, table, root, scale),
-    }  # fmt: skip
+        "serial": partial(serial, few, root, plain),
+        "engine": partial(in_batches, alone, batch),
+        "decode": partial(decode, few, root),
+        "start": partial(extract, few, root, scale),
+        "whole": partial(extract, table, root, scale),
+    }
 
 
 def end_to_end(table: pd.DataFrame, root: Path, scale: float, rounds: int) -> float:
     """Prints both ratios; returns the photos per second, start left out."""
     taken, n = best(sides(table, root, scale), rounds), len(table)
-    loop, inference, decoding = taken["serial"][0] / FEW, taken["engine"][1] / FEW, taken["decode"][1] / FEW
+    loop, inference, decoding = (
+        taken["serial"][0] / FEW,
+        taken["engine"][1] / FEW,
+        taken["decode"][1] / FEW,
+    )
     wall, core = ((taken["whole"][i] - taken["start"][i]) / (n - FEW) for i in (0, 1))
     ideal = (inference + decoding) / CORES
-    print(f"  extract {1 / wall:.0f} photos/s ({n} photos in {taken['whole'][0]:.1f} s, of which start and {FEW} photos {taken['start'][0]:.1f} s)")
-    print(f"  serial loop {1 / loop:.1f} photos/s: {loop / wall:.1f}x (goal 3x), {loop * n / taken['whole'][0]:.1f}x with the start")
-    print(f"  engine {1e3 * inference:.2f} + decode {1e3 * decoding:.2f} core-ms a photo, on {CORES} cores {1e3 * ideal:.2f} ms at best: "
-          f"{1e3 * wall:.2f} ms taken, {wall / ideal:.2f}x (goal 1.3x)")  # fmt: skip
-    print(f"  core-ms spent {1e3 * core:.2f}, {core / (inference + decoding):.2f}x; cores got {core / wall:.2f}")
+    print(
+        f"  extract {1 / wall:.0f} photos/s ({n} photos in {taken['whole'][0]:.1f} s, of which start and {FEW} photos {taken['start'][0]:.1f} s)"
+    )
+    print(
+        f"  serial loop {1 / loop:.1f} photos/s: {loop / wall:.1f}x (goal 3x), {loop * n / taken['whole'][0]:.1f}x with the start"
+    )
+    print(
+        f"  engine {1e3 * inference:.2f} + decode {1e3 * decoding:.2f} core-ms a photo, on {CORES} cores {1e3 * ideal:.2f} ms at best: "
+        f"{1e3 * wall:.2f} ms taken, {wall / ideal:.2f}x (goal 1.3x)"
+    )
+    print(
+        f"  core-ms spent {1e3 * core:.2f}, {core / (inference + decoding):.2f}x; cores got {core / wall:.2f}"
+    )
     return 1 / wall
 
 
@@ -139,7 +188,9 @@ def search(rates: dict[str, float], rounds: int) -> None:
     print(f"search of 3600 among 7200, D 1280: {taken:.2f} s")
     for name, rate in rates.items():
         stage = taken + STAGE_PHOTOS / rate
-        print(f"  {taken / stage:.2%} of a stage with {STAGE_PHOTOS:,} photos, {name}, {stage:.0f} s (goal 1%)")
+        print(
+            f"  {taken / stage:.2%} of a stage with {STAGE_PHOTOS:,} photos, {name}, {stage:.0f} s (goal 1%)"
+        )
 
 
 def main(count: int = 1024, rounds: int = 3) -> None:

@@ -40,11 +40,32 @@ def main(dtype: str) -> None:
 def build(dtype: torch.dtype) -> Qwen2_5_VLForConditionalGeneration:
     """Two blocks and two layers of the 7B, random; vision tower and merger trained."""
     text = {
-        "vocab_size": 152064, "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 2, "num_attention_heads": 28, "num_key_value_heads": 4,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [16, 24, 24]},
-    }  # fmt: skip
-    vision = {"depth": 2, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 3584, "fullatt_block_indexes": [1]}
-    config = Qwen2_5_VLConfig(text_config=text, vision_config=vision, image_token_id=IMAGE_TOKEN, tie_word_embeddings=False)
+        "vocab_size": 152064,
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "rope_parameters": {
+            "rope_type": "default",
+            "rope_theta": 1000000.0,
+            "mrope_section": [16, 24, 24],
+        },
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 1280,
+        "intermediate_size": 3420,
+        "num_heads": 16,
+        "out_hidden_size": 3584,
+        "fullatt_block_indexes": [1],
+    }
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=IMAGE_TOKEN,
+        tie_word_embeddings=False,
+    )
     model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)
     freeze.apply(model, {"visual": True, "merger": True, "language_model": False, "lm_head": False})
     return model.train()
@@ -94,7 +115,9 @@ def report_bytes(model: torch.nn.Module, sides: Sides) -> None:
         print(
             f"{name:<22} vision block {block / 2**20:7.1f} MiB, language layer {layer / 2**20:7.1f}, rest and head {rest / 2**20:7.1f}, whole model {whole[name] / 2**30:6.2f} GiB"
         )
-    print(f"saved bytes: {whole['lean'] / whole['transformers']:.3f} of transformers' (goal {GOALS['bytes']})")
+    print(
+        f"saved bytes: {whole['lean'] / whole['transformers']:.3f} of transformers' (goal {GOALS['bytes']})"
+    )
 
 
 def with_one(owner: torch.nn.Module, name: str, measure: Callable[[], int]) -> int:
@@ -114,7 +137,9 @@ def saved_bytes(model: torch.nn.Module, side: Callable[[], torch.Tensor]) -> int
     def keep(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
-            seen[storage.data_ptr()] = storage  # held, so that no later storage can stand at the same address
+            seen[storage.data_ptr()] = (
+                storage  # held, so that no later storage can stand at the same address
+            )
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
@@ -136,11 +161,26 @@ def report_seconds(model: torch.nn.Module, sides: Sides) -> None:
             cores[name].append(time.process_time() - used)
             gradients[name] = [p.grad.clone() for p in model.parameters() if p.grad is not None]
     for unit, seconds in (("s", wall), ("core-s", cores)):
-        print("a step (forward and backward): " + ", ".join(f"{name} {statistics.median(values[1:]):.2f} {unit}" for name, values in seconds.items()))
+        print(
+            "a step (forward and backward): "
+            + ", ".join(
+                f"{name} {statistics.median(values[1:]):.2f} {unit}"
+                for name, values in seconds.items()
+            )
+        )
         for name in ("transformers", "question trees alone"):
-            ratios = [ours / theirs for ours, theirs in zip(seconds["lean"][1:], seconds[name][1:], strict=True)]
-            print(f"    lean takes {statistics.median(ratios):.3f} of {name}, median of {REPEATS} rounds (goal {GOALS['seconds']})")
-    apart = max(float((a - b).norm() / a.norm()) for a, b in zip(gradients["transformers"], gradients["lean"], strict=True) if a.norm() > 0)
+            ratios = [
+                ours / theirs
+                for ours, theirs in zip(seconds["lean"][1:], seconds[name][1:], strict=True)
+            ]
+            print(
+                f"    lean takes {statistics.median(ratios):.3f} of {name}, median of {REPEATS} rounds (goal {GOALS['seconds']})"
+            )
+    apart = max(
+        float((a - b).norm() / a.norm())
+        for a, b in zip(gradients["transformers"], gradients["lean"], strict=True)
+        if a.norm() > 0
+    )
     print(f"gradients differ by at most {apart:.1e} of their norm")
 
 

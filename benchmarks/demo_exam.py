@@ -21,7 +21,9 @@ from dishvl_lib.evaluation import predictors
 from dishvl_lib.similarity import class_scores, classifier, features
 
 PHOTOS_BEFORE = 44
-LEARNED_BEFORE = 0.8 * PHOTOS_BEFORE  # training and validation photos of a dish, when a fifth was kept for the test
+LEARNED_BEFORE = (
+    0.8 * PHOTOS_BEFORE
+)  # training and validation photos of a dish, when a fifth was kept for the test
 # (correct, n) when 44 photos a dish were drawn, from the README of that time.
 BEFORE = {"all training photos registered": {"naming": (208, 231), "menu": (210, 231)}}
 SETTINGS = ("scale", "image_size", "epochs", "batch_size", "learning_rate", "seed")

@@ -51,7 +51,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--image-root", help="one folder of photos per dish; default: drawn dishes")
     parser.add_argument("--prefix", help="run names without the seed; default: demo_seed")
-    parser.add_argument("--read-only", action="store_true", help="only read runs that have finished")
+    parser.add_argument(
+        "--read-only", action="store_true", help="only read runs that have finished"
+    )
     options = parser.parse_args(arguments)
     if options.prefix is None:
         photos = Path(options.image_root).name if options.image_root else "demo"

@@ -29,13 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         return _reader_gone()
-    except (settings.SettingsError, stages.StageError, records.RecordError, ValueError, RuntimeError, OSError) as error:
+    except (
+        settings.SettingsError,
+        stages.StageError,
+        records.RecordError,
+        ValueError,
+        RuntimeError,
+        OSError,
+    ) as error:
         print(f"dishvl: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("dishvl: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    except Exception as error:  # whatever it is, nobody should have to read a traceback to know what to do
+    except (
+        Exception
+    ) as error:  # whatever it is, nobody should have to read a traceback to know what to do
         return _unforeseen(error)
 
 
@@ -50,7 +59,9 @@ def _unforeseen(error: Exception) -> int:
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "a", encoding="utf-8") as log:
-            log.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} dishvl {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n")
+            log.write(
+                f"{datetime.now().astimezone().isoformat(timespec='seconds')} dishvl {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+            )
     print(
         f"dishvl: this was not foreseen: {type(error).__name__}: {' '.join(str(error).split())}. Nothing that was finished is lost; "
         f"please report it with the last lines of {file}",
@@ -60,21 +71,36 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dishvl", description="From a folder of dish photos to a menu-aware Qwen2.5-VL recogniser.")
+    parser = argparse.ArgumentParser(
+        prog="dishvl",
+        description="From a folder of dish photos to a menu-aware Qwen2.5-VL recogniser.",
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
-    demo = _add(commands, "demo", _demo, "the whole chain on drawn dishes, or on your own photos with a tiny model")
+    demo = _add(
+        commands,
+        "demo",
+        _demo,
+        "the whole chain on drawn dishes, or on your own photos with a tiny model",
+    )
     demo.add_argument("--image-root", help="your folder: one folder of photos per dish")
     demo.add_argument("--run-name")
     new = _add(commands, "new", _new, "write a commented profile for your photos to params/NAME")
     new.add_argument("name")
     new.add_argument("--image-root", required=True)
     new.add_argument("--like", default="qwen2_5_vl_7b")
-    step = _add(commands, "open", _open, "open a notebook in JupyterLab with a profile's parameters filled in")
+    step = _add(
+        commands,
+        "open",
+        _open,
+        "open a notebook in JupyterLab with a profile's parameters filled in",
+    )
     step.add_argument("stage")
     step.add_argument("profile")
     step.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    step.add_argument("--no-launch", action="store_true", help="only write the notebook and print its path")
+    step.add_argument(
+        "--no-launch", action="store_true", help="only write the notebook and print its path"
+    )
     for name, command, text in (
         ("status", _status, "what a run has finished"),
         ("stop", _stop, "end a run's training after a checkpoint"),
@@ -82,20 +108,52 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _add(commands, name, command, text).add_argument("run")
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
-    estimate = _add(commands, "estimate", _estimate, "annotation cost, GPU and host memory, disk and hours, before anything is paid")
+    estimate = _add(
+        commands,
+        "estimate",
+        _estimate,
+        "annotation cost, GPU and host memory, disk and hours, before anything is paid",
+    )
     estimate.add_argument("profile", help="a folder name under params/, or a path")
     estimate.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a parameter (YAML value); may be repeated"
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a parameter (YAML value); may be repeated",
     )
-    estimate.add_argument("--as-official", action="store_true", help="beside ours, the training as the official fine-tuning script does it")
-    estimate.add_argument("--trial", action="store_true", help="measure this machine's speed by a few training steps (stage 03 must have finished)")
-    estimate.add_argument("--photos-per-second", type=positive_number, default=0.0, help="the speed, where it is known")
-    estimate.add_argument("--gpu-gb", type=positive_number, default=0.0, help="advise for a GPU with so much memory")
-    estimate.add_argument("--network-gbit", type=positive_number, default=0.0, help="speed of the network between hosts, for ZeRO over several")
+    estimate.add_argument(
+        "--as-official",
+        action="store_true",
+        help="beside ours, the training as the official fine-tuning script does it",
+    )
+    estimate.add_argument(
+        "--trial",
+        action="store_true",
+        help="measure this machine's speed by a few training steps (stage 03 must have finished)",
+    )
+    estimate.add_argument(
+        "--photos-per-second",
+        type=positive_number,
+        default=0.0,
+        help="the speed, where it is known",
+    )
+    estimate.add_argument(
+        "--gpu-gb", type=positive_number, default=0.0, help="advise for a GPU with so much memory"
+    )
+    estimate.add_argument(
+        "--network-gbit",
+        type=positive_number,
+        default=0.0,
+        help="speed of the network between hosts, for ZeRO over several",
+    )
     estimate.add_argument("--hosts", type=number_of_hosts, default=2)
     predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
     predict.add_argument("photos", nargs="+")
-    predict.add_argument("--model", help="a folder that stage 04 wrote (default: the newest run's best/)")
+    predict.add_argument(
+        "--model", help="a folder that stage 04 wrote (default: the newest run's best/)"
+    )
     predict.add_argument("--menu", help="a text file with one entry per line")
     return parser
 
@@ -121,14 +179,29 @@ def _add(commands: Any, name: str, command: Any, text: str) -> argparse.Argument
 def _add_run(commands: Any) -> None:
     parser = _add(commands, "run", _run, "the five notebooks in order for a profile")
     parser.add_argument("profile", help="a folder name under params/, or a path")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides", help="override a parameter (YAML value); may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a parameter (YAML value); may be repeated",
+    )
     parser.add_argument("--from", default="01", dest="first", metavar="STAGE")
     parser.add_argument("--to", default="05", dest="last", metavar="STAGE")
-    parser.add_argument("--redo", action="append", default=[], metavar="STAGE", help="move a finished stage's folder aside and make it again; may be repeated")
+    parser.add_argument(
+        "--redo",
+        action="append",
+        default=[],
+        metavar="STAGE",
+        help="move a finished stage's folder aside and make it again; may be repeated",
+    )
 
 
 def _run(options: argparse.Namespace) -> None:
-    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    values = settings.load_profile(
+        options.profile, dict(map(settings.parse_override, options.overrides))
+    )
     _chain(values, first=options.first, last=options.last, redo=options.redo)
 
 
@@ -168,17 +241,25 @@ def _new(options: argparse.Namespace) -> None:
     from dishvl_lib import run
 
     folder = run.new_profile(options.name, options.image_root, options.like)
-    print(f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run {options.name}")
+    print(
+        f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run {options.name}"
+    )
 
 
 def _open(options: argparse.Namespace) -> int:
     from dishvl_lib import run
 
     stage = paths.full_stage_name(options.stage)
-    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    values = settings.load_profile(
+        options.profile, dict(map(settings.parse_override, options.overrides))
+    )
     notebook = run.filled_notebook(stage, values[stage])
     print(notebook)
-    return 0 if options.no_launch else subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
+    return (
+        0
+        if options.no_launch
+        else subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
+    )
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -223,7 +304,9 @@ def _verify(options: argparse.Namespace) -> None:
     finished = [stage for stage in paths.STAGES if markers.finished(folder / stage)]
     for stage in finished:
         markers.check_outputs(folder / stage, thorough=True)
-        print(f"{stage}: {len(markers.read(folder / stage)['outputs'])} files are as they were written")
+        print(
+            f"{stage}: {len(markers.read(folder / stage)['outputs'])} files are as they were written"
+        )
     if not finished:
         raise RuntimeError(f"run {options.run} has no finished stage to verify")
 
@@ -237,13 +320,20 @@ def _doctor(options: argparse.Namespace) -> None:
 def _estimate(options: argparse.Namespace) -> None:
     from dishvl_lib import estimates
 
-    values = settings.load_profile(options.profile, dict(map(settings.parse_override, options.overrides)))
+    values = settings.load_profile(
+        options.profile, dict(map(settings.parse_override, options.overrides))
+    )
     print(
         estimates.report(
-            values, official=options.as_official, trial=options.trial, gpu_gb=options.gpu_gb, network_gbit=options.network_gbit, hosts=options.hosts,
+            values,
+            official=options.as_official,
+            trial=options.trial,
+            gpu_gb=options.gpu_gb,
+            network_gbit=options.network_gbit,
+            hosts=options.hosts,
             photos_per_second=options.photos_per_second,
         )
-    )  # fmt: skip
+    )
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -255,8 +345,12 @@ def _predict(options: argparse.Namespace) -> int:
 def _existing_run(name: str) -> Path:
     folder = paths.run_folder(name)
     if not folder.is_dir():
-        known = sorted(p.name for p in paths.outputs().glob("*") if p.is_dir() and p.name != "cache")
-        raise RuntimeError(f"no run {name!r} in {paths.outputs()}; there are {', '.join(known) or 'none'}")
+        known = sorted(
+            p.name for p in paths.outputs().glob("*") if p.is_dir() and p.name != "cache"
+        )
+        raise RuntimeError(
+            f"no run {name!r} in {paths.outputs()}; there are {', '.join(known) or 'none'}"
+        )
     return folder
 
 

@@ -13,19 +13,32 @@ def report() -> str:
     """Versions, cores, memory, disk, GPU and a Chinese font, a line each."""
     disk = shutil.disk_usage(paths.outputs().parent)
     lines = [f"{name} {version}" for name, version in stages.versions().items()]
-    lines += [f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB ({psutil.virtual_memory().available / 2**30:.0f} free)"]
-    lines += [f"disk for outputs: {disk.free / 2**30:.0f} GiB free in {paths.outputs()}", f"GPU: {_gpu()}", f"Chinese font for figures: {_font()}"]
+    lines += [
+        f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB ({psutil.virtual_memory().available / 2**30:.0f} free)"
+    ]
+    lines += [
+        f"disk for outputs: {disk.free / 2**30:.0f} GiB free in {paths.outputs()}",
+        f"GPU: {_gpu()}",
+        f"Chinese font for figures: {_font()}",
+    ]
     return "\n".join(lines)
 
 
 def _gpu() -> str:
     if not shutil.which("nvidia-smi"):
         return "none (no nvidia-smi): the demo runs, training the 7B needs one with about 70 GB"
-    found = subprocess.run(["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"], capture_output=True, text=True)
+    found = subprocess.run(
+        ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+    )
     return found.stdout.strip().replace("\n", "; ") or found.stderr.strip()
 
 
 def _font() -> str:
     from dishvl_lib.display import fonts
 
-    return fonts.use_chinese_font() or "none; labels are numbered (Debian: apt-get install fonts-wqy-microhei)"
+    return (
+        fonts.use_chinese_font()
+        or "none; labels are numbered (Debian: apt-get install fonts-wqy-microhei)"
+    )

@@ -34,15 +34,39 @@ def report(
         from dishvl_lib.training.trial import photos_per_second as measure
 
         if config.train_file == UNKNOWN:
-            raise settings.SettingsError("--trial trains a few steps on the real questions: run stages 01 to 03 first (dishvl run PROFILE --to 03)")
+            raise settings.SettingsError(
+                "--trial trains a few steps on the real questions: run stages 01 to 03 first (dishvl run PROFILE --to 03)"
+            )
         photos_per_second = measure(config)
-    parts.append(_plan_text("ours", planner.plan(config, shapes, photos=trees, photos_per_second=photos_per_second, photo_cache_bytes=cache)))
+    parts.append(
+        _plan_text(
+            "ours",
+            planner.plan(
+                config,
+                shapes,
+                photos=trees,
+                photos_per_second=photos_per_second,
+                photo_cache_bytes=cache,
+            ),
+        )
+    )
     if official:
-        parts.append(_plan_text("the official script's way", planner.plan(config, shapes, photos=trees, official=True)))
+        parts.append(
+            _plan_text(
+                "the official script's way",
+                planner.plan(config, shapes, photos=trees, official=True),
+            )
+        )
     memory = gpu_gb or advice.device_memory_gb()
     parts.append("\n".join(advice.advise(config, shapes, memory)) if memory else advice.NO_GPU)
     if network_gbit:
-        parts.append("\n".join(advice.network_advice(config, planner.counts_of(config), hosts, network_gbit, photos_per_second)))
+        parts.append(
+            "\n".join(
+                advice.network_advice(
+                    config, planner.counts_of(config), hosts, network_gbit, photos_per_second
+                )
+            )
+        )
     return "\n\n".join(parts)
 
 
@@ -61,7 +85,11 @@ def annotation(values: Values, dishes: int) -> str:
 
 
 def _plan_text(name: str, plan: Any) -> str:
-    hours = f"{plan.hours:.1f} hours" if plan.hours else "hours: open; --trial measures this machine's speed, --photos-per-second N gives another's"
+    hours = (
+        f"{plan.hours:.1f} hours"
+        if plan.hours
+        else "hours: open; --trial measures this machine's speed, --photos-per-second N gives another's"
+    )
     return f"training, {name}:\n{plan.table().to_string(index=False)}\n{hours}"
 
 
@@ -89,21 +117,39 @@ def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
 
     given = dict(values["04_training"])
     base = _base_model(given["base_model"])
-    places = dict.fromkeys(("image_root", "train_file", "validation_file", "output_folder"), UNKNOWN)
-    catalog, rows = _finished(values, "01_annotation", "catalog.parquet"), _finished(values, "03_dataset", "train.jsonl")
+    places = dict.fromkeys(
+        ("image_root", "train_file", "validation_file", "output_folder"), UNKNOWN
+    )
+    catalog, rows = (
+        _finished(values, "01_annotation", "catalog.parquet"),
+        _finished(values, "03_dataset", "train.jsonl"),
+    )
     if rows is not None:
         folder = stages.find_stage(given, "03_dataset")
         root = markers.read(stages.find_stage(given, "01_annotation"))["image_root"]
-        places |= {"image_root": root, "train_file": str(folder / "train.jsonl"), "validation_file": str(folder / "validation.jsonl")}
+        places |= {
+            "image_root": root,
+            "train_file": str(folder / "train.jsonl"),
+            "validation_file": str(folder / "validation.jsonl"),
+        }
     made = config.from_parameters(given, base_model=base, **places)
     loaded = qwen.load_inputs(base, made.min_pixels, made.max_pixels)
     batch = {"questions_per_photo": made.questions_per_photo, "n": made.per_device_train_batch_size}
     if rows is None or catalog is None:
         menu_size = max(values["03_dataset"]["menu_size"], values["03_dataset"]["menu_size_to"])
         side = int(made.max_pixels**0.5)
-        return made, shapes.assumed(loaded, menu_size=menu_size, **batch), photos, advice.cache_bytes(made, [(side, side)] * photos, loaded)
+        return (
+            made,
+            shapes.assumed(loaded, menu_size=menu_size, **batch),
+            photos,
+            advice.cache_bytes(made, [(side, side)] * photos, loaded),
+        )
     sizes = [(one.width, one.height) for one in catalog.itertuples()]
-    return made, *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch), advice.cache_bytes(made, sizes, loaded)
+    return (
+        made,
+        *shapes.largest(loaded, rows, shapes.sizes(catalog), **batch),
+        advice.cache_bytes(made, sizes, loaded),
+    )
 
 
 def _base_model(value: str) -> str:
@@ -112,9 +158,13 @@ def _base_model(value: str) -> str:
 
     if value != builtin.BUILTIN:
         return qwen.locate(value)
-    built = sorted(paths.cache("demo_base_model").glob("*/config.json"), key=lambda file: file.stat().st_mtime)
+    built = sorted(
+        paths.cache("demo_base_model").glob("*/config.json"), key=lambda file: file.stat().st_mtime
+    )
     if not built:
-        raise settings.SettingsError("base_model: builtin is not built before stage 03 has run; run dishvl demo, or give a folder")
+        raise settings.SettingsError(
+            "base_model: builtin is not built before stage 03 has run; run dishvl demo, or give a folder"
+        )
     return str(built[-1].parent)
 
 

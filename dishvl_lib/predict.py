@@ -22,7 +22,10 @@ def answer(photos: Sequence[str], model: str | None = None, menu_file: str | Non
     unread = 0
     for photo in photos:
         try:
-            print(f"{photo}\t{recognizer.choose(photo, menu) if menu else recognizer.name(photo)}", flush=True)
+            print(
+                f"{photo}\t{recognizer.choose(photo, menu) if menu else recognizer.name(photo)}",
+                flush=True,
+            )
         except images.ImageError as error:
             unread += 1
             print(f"dishvl: {photo} is not answered, the photo is {error}", file=sys.stderr)
@@ -34,12 +37,17 @@ def menu_lines(file: Path) -> list[str]:
     try:
         return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
-        raise ValueError(f"the menu {file} is not UTF-8 text; save it as UTF-8, one entry a line") from None
+        raise ValueError(
+            f"the menu {file} is not UTF-8 text; save it as UTF-8, one entry a line"
+        ) from None
 
 
 def newest_best() -> Path:
     """`best/` of the run that was trained last. Raises RuntimeError when there is none."""
-    found = sorted(paths.outputs().glob("*/04_training/best/config.json"), key=lambda file: file.stat().st_mtime)
+    found = sorted(
+        paths.outputs().glob("*/04_training/best/config.json"),
+        key=lambda file: file.stat().st_mtime,
+    )
     if not found:
         raise RuntimeError("no trained model under outputs/; give --model FOLDER")
     return found[-1].parent

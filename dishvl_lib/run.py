@@ -18,15 +18,28 @@ class RunError(RuntimeError):
     """A stage failed; the message holds its sentence and where the executed notebook is."""
 
 
-def run(values: dict[str, dict[str, Any]], *, first: str = "01", last: str = "05", redo: Sequence[str] = ()) -> Path:
+def run(
+    values: dict[str, dict[str, Any]],
+    *,
+    first: str = "01",
+    last: str = "05",
+    redo: Sequence[str] = (),
+) -> Path:
     """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the run's folder.
 
     A finished stage with the same parameters and inputs is skipped, one with other parameters is refused
     (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises `RunError` when a notebook fails.
     """
-    chosen = paths.STAGES[paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(paths.full_stage_name(last)) + 1]
+    chosen = paths.STAGES[
+        paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(
+            paths.full_stage_name(last)
+        )
+        + 1
+    ]
     if not chosen:
-        raise RunError(f"--from {first} --to {last}: no stage lies between them; --from must not come after --to")
+        raise RunError(
+            f"--from {first} --to {last}: no stage lies between them; --from must not come after --to"
+        )
     run_name = values[chosen[0]]["run_name"]
     _refuse_busy(run_name, chosen)
     _move_aside(run_name, redo, chosen)
@@ -50,7 +63,10 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
     stage = paths.full_stage_name(stage)
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    lines = [f"{p.name}: {p.type} = {values[p.name]!r}  # {p.help}" for p in settings.notebook_parameters(stage).values()]
+    lines = [
+        f"{p.name}: {p.type} = {values[p.name]!r}  # {p.help}"
+        for p in settings.notebook_parameters(stage).values()
+    ]
     cell.source = "\n".join(lines)
     target = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}_interactive.ipynb"
     _keep_older(target)
@@ -70,26 +86,45 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     target.mkdir(parents=True)
     changed = {"run_name": name, "image_root": str(Path(image_root).expanduser().resolve())}
     for file in sorted(source.glob("*.yaml")):
-        records.write_text(target / file.name, _with_values(file.read_text("utf-8"), changed if file.name == settings.COMMON_FILE else {}))
+        records.write_text(
+            target / file.name,
+            _with_values(
+                file.read_text("utf-8"), changed if file.name == settings.COMMON_FILE else {}
+            ),
+        )
     return target
 
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
     marker = markers.read(run_folder / "05_evaluation")
-    rows = [f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"]
-    for predictor, protocols in records.read_json(run_folder / "05_evaluation" / "metrics.json").items():
+    rows = [
+        f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"
+    ]
+    for predictor, protocols in records.read_json(
+        run_folder / "05_evaluation" / "metrics.json"
+    ).items():
         for protocol, one in protocols.items():
             low, high = one["ci95"]
             size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
-            rows.append(f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}")
+            rows.append(
+                f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}"
+            )
     notes = [f"note: {note}" for note in marker.get("notes", [])]
     files = [
         f"  {path.relative_to(run_folder)}"
         for path in sorted(run_folder.glob("0*_*/*"))
         if path.is_file() and not path.name.startswith((".", "_")) and ".old-" not in str(path)
     ]
-    return "\n".join([*rows, *notes, f"files in {run_folder}:", *files, f"report: {run_folder / '05_evaluation' / 'report.html'}"])
+    return "\n".join(
+        [
+            *rows,
+            *notes,
+            f"files in {run_folder}:",
+            *files,
+            f"report: {run_folder / '05_evaluation' / 'report.html'}",
+        ]
+    )
 
 
 def _execute(stage: str, values: dict[str, Any]) -> None:
@@ -111,18 +146,28 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}}),
             )
     except papermill.PapermillExecutionError as error:
-        raise RunError(f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}") from None
+        raise RunError(
+            f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}"
+        ) from None
     if not markers.finished(paths.stage_folder(values["run_name"], stage)):
-        raise RunError(f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}")
+        raise RunError(
+            f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}"
+        )
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
 
 
 def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> None:
     for stage in map(paths.full_stage_name, redo):
         if stage not in chosen:
-            raise RunError(f"--redo {stage[:2]} is outside the stages that would run ({', '.join(s[:2] for s in chosen)})")
+            raise RunError(
+                f"--redo {stage[:2]} is outside the stages that would run ({', '.join(s[:2] for s in chosen)})"
+            )
         old = stages.move_aside(paths.stage_folder(run_name, stage))
-        print(f"{stage}: the old folder is now {old}" if old else f"{stage}: there was nothing to redo")
+        print(
+            f"{stage}: the old folder is now {old}"
+            if old
+            else f"{stage}: there was nothing to redo"
+        )
 
 
 def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
@@ -136,7 +181,11 @@ def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
     lender = values["upstream_run"]
     if not lender:
         return
-    lent = [stage for stage in paths.STAGES[: paths.STAGES.index(chosen[0])] if not markers.finished(paths.stage_folder(values["run_name"], stage))]
+    lent = [
+        stage
+        for stage in paths.STAGES[: paths.STAGES.index(chosen[0])]
+        if not markers.finished(paths.stage_folder(values["run_name"], stage))
+    ]
     if lent:
         print(f"upstream_run {lender}: {', '.join(lent)} are taken from it")
     else:
@@ -158,9 +207,22 @@ def _with_values(text: str, changed: dict[str, str]) -> str:
         key = line.partition(":")[0]
         if key in changed:
             comment = line.partition("  # ")[2]
-            line = f"{key}: {json.dumps(changed.pop(key), ensure_ascii=False)}" + (f"  # {comment}" if comment else "")
+            line = f"{key}: {json.dumps(changed.pop(key), ensure_ascii=False)}" + (
+                f"  # {comment}" if comment else ""
+            )
         lines.append(line)
-    return "\n".join([*lines, *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in changed.items())]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                *(
+                    f"{key}: {json.dumps(value, ensure_ascii=False)}"
+                    for key, value in changed.items()
+                ),
+            ]
+        )
+        + "\n"
+    )
 
 
 def _keep_older(target: Path) -> None:

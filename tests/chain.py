@@ -19,7 +19,8 @@ SMALL = {
 }
 DRAWN = {
     "common.yaml": SMALL["common.yaml"].replace(
-        "sites: []", "sites: [{{name: site_b, image_root: {photos}/../site_b, menu_csv: {photos}/../site_b_truth.csv}}]"
+        "sites: []",
+        "sites: [{{name: site_b, image_root: {photos}/../site_b, menu_csv: {photos}/../site_b_truth.csv}}]",
     ),
     "01_annotation.yaml": f"test_share: 0.2\nhold_out_dishes: [{NEW}]\n",
 }
@@ -44,7 +45,14 @@ def profile(folder: Path, photos: Path) -> Path:
 def dishvl(*arguments: object, outputs: Path, timeout: float = 400) -> subprocess.CompletedProcess:
     """The command as a user types it, with its runs under `outputs`."""
     command = [sys.executable, "-m", "dishvl_lib.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, cwd=paths.PROJECT_ROOT, env=environment(outputs))
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=paths.PROJECT_ROOT,
+        env=environment(outputs),
+    )
 
 
 def environment(outputs: Path) -> dict[str, str]:
@@ -53,4 +61,8 @@ def environment(outputs: Path) -> dict[str, str]:
 
 def contents(folder: Path) -> dict[str, str]:
     """{relative path: sha256} of every file below a folder."""
-    return {str(path.relative_to(folder)): records.sha256_file(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): records.sha256_file(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

@@ -6,7 +6,12 @@ from PIL import Image
 EVIL = "<img src=x onerror=alert(1)>"
 NAMES = {"d1": "红烧鱼", "d2": "红烧鱼块", "d3": EVIL, "d4": "a$\\frac$ {c}"}
 SIMILAR = pd.DataFrame(
-    [("d1", "d2", 1, 0.95, 3), ("d2", "d1", 1, 0.95, 3), ("d3", "d4", 1, 0.5, 1), ("d1", "d3", 2, 0.3, 0)],
+    [
+        ("d1", "d2", 1, 0.95, 3),
+        ("d2", "d1", 1, 0.95, 3),
+        ("d3", "d4", 1, 0.5, 1),
+        ("d1", "d3", 2, 0.3, 0),
+    ],
     columns=["dish_id", "similar_id", "rank", "score", "n_votes"],
 )
 
@@ -20,22 +25,51 @@ def catalog(root):
             (root / dish_id).mkdir(exist_ok=True)
             Image.new("RGB", (24, 16), (60 * number, 80 * index, 90)).save(root / path)
             split = "train" if index else "test"
-            rows.append({"image_id": f"{dish_id}-{index}", "path": path, "dish_id": dish_id, "group_id": path, "split": split})
+            rows.append(
+                {
+                    "image_id": f"{dish_id}-{index}",
+                    "path": path,
+                    "dish_id": dish_id,
+                    "group_id": path,
+                    "split": split,
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def predictions():
     """Naming and menu questions by two predictors: 红烧鱼 is taken for 红烧鱼块 twice, the hostile name answered once."""
-    said = [("d1", "红烧鱼块"), ("d1", "红烧鱼块"), ("d1", "红烧鱼"), ("d2", EVIL), ("d3", EVIL), ("d3", "<script>alert(2)</script>"), ("d4", None)]
+    said = [
+        ("d1", "红烧鱼块"),
+        ("d1", "红烧鱼块"),
+        ("d1", "红烧鱼"),
+        ("d2", EVIL),
+        ("d3", EVIL),
+        ("d3", "<script>alert(2)</script>"),
+        ("d4", None),
+    ]
     rows = []
     for predictor in ("tuned", "base"):
         for protocol in ("naming", "menu"):
             for index, (dish_id, answer) in enumerate(said):
                 truth = NAMES[dish_id]
-                rows.append({
-                    "id": f"{protocol}-{index}", "predictor": predictor, "protocol": protocol, "image_id": f"{dish_id}-{index % 3}", "dish_id": dish_id,
-                    "truth": truth, "menu": list(NAMES.values()) if protocol == "menu" else None, "answer": answer, "correct": answer == truth,
-                    "correct_normalised": answer == truth, "scores": [[answer or "?", 0.9 - index / 10], [truth, 0.1]] if protocol == "menu" else None,
-                    "seconds": 0.1, "prompt": f"<image>\nquestion {index} {EVIL}",
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "id": f"{protocol}-{index}",
+                        "predictor": predictor,
+                        "protocol": protocol,
+                        "image_id": f"{dish_id}-{index % 3}",
+                        "dish_id": dish_id,
+                        "truth": truth,
+                        "menu": list(NAMES.values()) if protocol == "menu" else None,
+                        "answer": answer,
+                        "correct": answer == truth,
+                        "correct_normalised": answer == truth,
+                        "scores": [[answer or "?", 0.9 - index / 10], [truth, 0.1]]
+                        if protocol == "menu"
+                        else None,
+                        "seconds": 0.1,
+                        "prompt": f"<image>\nquestion {index} {EVIL}",
+                    }
+                )
     return pd.DataFrame(rows)

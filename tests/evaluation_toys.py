@@ -10,16 +10,38 @@ def row(number, truth="红烧鱼", menu=(), kind=None, dish_id=None, **more):
     """A question as stage 03 stores it: naming without a menu, menu with one."""
     kind = kind or ("menu" if menu else "naming")
     template = {"naming": "naming-1", "menu": "menu-1", "menu_absent": "absent-1"}[kind]
-    turns = [{"from": "human", "value": questions.human_turn(template, menu) if menu or kind == "naming" else ""}, {"from": "gpt", "value": truth}]
+    turns = [
+        {
+            "from": "human",
+            "value": questions.human_turn(template, menu) if menu or kind == "naming" else "",
+        },
+        {"from": "gpt", "value": truth},
+    ]
     return {
-        "id": f"q{number}", "image": f"{number}.jpg", "image_id": f"i{number}", "dish_id": dish_id or f"d-{truth}", "kind": kind, "menu": list(menu),
-        "template": template, "conversations": turns, **more,
-    }  # fmt: skip
+        "id": f"q{number}",
+        "image": f"{number}.jpg",
+        "image_id": f"i{number}",
+        "dish_id": dish_id or f"d-{truth}",
+        "kind": kind,
+        "menu": list(menu),
+        "template": template,
+        "conversations": turns,
+        **more,
+    }
 
 
 def site_rows(dishes, per_dish=4):
     """site_NAME.jsonl of {folder: number}: naming questions without an answer, a dish's photos together."""
-    return [row(f"s-{folder}-{place}", "", dish_id=f"b/{folder}", role="register" if place < 2 else "query") for folder in dishes for place in range(per_dish)]
+    return [
+        row(
+            f"s-{folder}-{place}",
+            "",
+            dish_id=f"b/{folder}",
+            role="register" if place < 2 else "query",
+        )
+        for folder in dishes
+        for place in range(per_dish)
+    ]
 
 
 class Saying:
@@ -38,13 +60,33 @@ class Saying:
         return [one["id"] for batch in self.asked for one in batch]
 
 
-def prediction(number, answer, truth="红烧鱼", predictor="tuned", protocol="naming", menu=(), **more):
+def prediction(
+    number, answer, truth="红烧鱼", predictor="tuned", protocol="naming", menu=(), **more
+):
     """A row of predictions.jsonl."""
     made = {
-        "id": f"q{number}", "predictor": predictor, "protocol": protocol, "image_id": f"i{number}", "dish_id": f"d-{truth}", "truth": truth, "menu": list(menu),
-        "prompt": "?", "answer": answer, "correct": answer == truth, "correct_normalised": answer == truth, "scores": [], "log_probabilities": [],
-        "seconds": 0.5, "error": "", "lost": "", "framed": False, "near_training": "", "cost": 0.0, "currency": "", "tokens": 0,
-    }  # fmt: skip
+        "id": f"q{number}",
+        "predictor": predictor,
+        "protocol": protocol,
+        "image_id": f"i{number}",
+        "dish_id": f"d-{truth}",
+        "truth": truth,
+        "menu": list(menu),
+        "prompt": "?",
+        "answer": answer,
+        "correct": answer == truth,
+        "correct_normalised": answer == truth,
+        "scores": [],
+        "log_probabilities": [],
+        "seconds": 0.5,
+        "error": "",
+        "lost": "",
+        "framed": False,
+        "near_training": "",
+        "cost": 0.0,
+        "currency": "",
+        "tokens": 0,
+    }
     return {**made, **more}
 
 

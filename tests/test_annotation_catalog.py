@@ -24,13 +24,19 @@ def reasons(rejected) -> dict[str, str]:
 
 
 def files_below(*roots) -> int:
-    return sum(len(names) + sum(os.path.islink(os.path.join(top, one)) for one in folders) for root in roots for top, folders, names in os.walk(root))
+    return sum(
+        len(names) + sum(os.path.islink(os.path.join(top, one)) for one in folders)
+        for root in roots
+        for top, folders, names in os.walk(root)
+    )
 
 
 def written_and_read(tmp_path, photos, rejected):
     records.write_table(tmp_path / "catalog.parquet", photos)
     records.write_table(tmp_path / "rejected.csv", rejected)
-    return records.read_table(tmp_path / "catalog.parquet"), records.read_table(tmp_path / "rejected.csv")
+    return records.read_table(tmp_path / "catalog.parquet"), records.read_table(
+        tmp_path / "rejected.csv"
+    )
 
 
 @pytest.fixture
@@ -45,10 +51,26 @@ def test_what_a_row_says(root):
     (root / "红烧鱼1@HGD_20211221" / name).write_bytes(rotated(50, 6))
     photos, rejected = scan(root)
     row = photos[photos.path.str.endswith(name)].iloc[0]
-    assert row.path == f"红烧鱼1@HGD_20211221/{name}" and row.dish_id == "红烧鱼" and row.folder == "红烧鱼1@HGD_20211221" and row.site == "HGD"
-    assert row.frame == "8190820012282_00044bdebaf5" and row.taken_on == "2021-03-01", "the photo's date, not the folder's"
-    assert (row.width, row.height) == (72, 96) and row.sha256 == records.sha256_file(root / row.path) and row.split == ""
-    assert len(photos) == 7 and rejected.empty and photos.image_id.is_unique and photos.image_id.str.fullmatch("[0-9a-f]{16}").all()
+    assert (
+        row.path == f"红烧鱼1@HGD_20211221/{name}"
+        and row.dish_id == "红烧鱼"
+        and row.folder == "红烧鱼1@HGD_20211221"
+        and row.site == "HGD"
+    )
+    assert row.frame == "8190820012282_00044bdebaf5" and row.taken_on == "2021-03-01", (
+        "the photo's date, not the folder's"
+    )
+    assert (
+        (row.width, row.height) == (72, 96)
+        and row.sha256 == records.sha256_file(root / row.path)
+        and row.split == ""
+    )
+    assert (
+        len(photos) == 7
+        and rejected.empty
+        and photos.image_id.is_unique
+        and photos.image_id.str.fullmatch("[0-9a-f]{16}").all()
+    )
     assert photos[photos.dish_id == "土豆丝"].taken_on.tolist() == [""] * 3
 
 
@@ -75,14 +97,25 @@ def test_every_file_left_out_has_its_reason(root, tmp_path):
     os.mkfifo(dish / "pipe.jpg")
     photos, rejected = scan(root)
     assert reasons(rejected) == {name: reason for name, (_, reason) in dirt.items()} | {
-        "土豆丝/gone.jpg": "missing", "土豆丝/loop.jpg": "unreadable", "again": "link out of image_root", "土豆丝/pipe.jpg": "not a photo file",
-    }  # fmt: skip
-    assert len(photos) == 6 and files_below(root) == len(photos) + len(rejected) and (rejected.detail != "").all()
+        "土豆丝/gone.jpg": "missing",
+        "土豆丝/loop.jpg": "unreadable",
+        "again": "link out of image_root",
+        "土豆丝/pipe.jpg": "not a photo file",
+    }
+    assert (
+        len(photos) == 6
+        and files_below(root) == len(photos) + len(rejected)
+        and (rejected.detail != "").all()
+    )
 
 
 def test_odd_photos_that_are_good_are_kept(root):
     dish = root / "土豆丝"
-    good = {"png.jpg": encoded(picture(70), "PNG"), "gif.JPEG": encoded(picture(71), "GIF"), "w.WebP": encoded(picture(72), "WEBP")}
+    good = {
+        "png.jpg": encoded(picture(70), "PNG"),
+        "gif.JPEG": encoded(picture(71), "GIF"),
+        "w.WebP": encoded(picture(72), "WEBP"),
+    }
     good["cmyk.jpg"] = encoded(picture(73).convert("CMYK"), "JPEG")
     for name, content in good.items():
         (dish / name).write_bytes(content)
@@ -94,14 +127,24 @@ def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
     odd = ["-rf.jpg", "line\nbreak.jpg", 'a,"b".jpg', "return\r.jpg", "@#$%().jpg", "  .jpg"]
     for number, name in enumerate(odd):
         (root / "土豆丝" / name).write_bytes(jpeg(80 + number))
-    for folder, name in ((b"\xcf\xc8.d", b"1.jpg"), ("土豆丝".encode(), b"\xff\xfe.jpg"), ("土豆丝".encode(), b"x.\xff")):
+    for folder, name in (
+        (b"\xcf\xc8.d", b"1.jpg"),
+        ("土豆丝".encode(), b"\xff\xfe.jpg"),
+        ("土豆丝".encode(), b"x.\xff"),
+    ):
         os.makedirs(os.path.join(os.fsencode(root), folder), exist_ok=True)
         Path(os.fsdecode(os.path.join(os.fsencode(root), folder, name))).write_bytes(jpeg(90))
     photos, rejected = scan(root)
     assert {Path(path).name for path in photos.path} >= set(odd) and len(photos) == 6 + len(odd)
-    assert sorted(rejected.reason) == ["not a photo file", "unreadable name", "unreadable name"] and "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
+    assert sorted(rejected.reason) == [
+        "not a photo file",
+        "unreadable name",
+        "unreadable name",
+    ] and "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
     back_photos, back_rejected = written_and_read(tmp_path, photos, rejected)
-    assert back_photos.path.tolist() == photos.path.tolist() and back_rejected.to_dict("list") == rejected.to_dict("list")
+    assert back_photos.path.tolist() == photos.path.tolist() and back_rejected.to_dict(
+        "list"
+    ) == rejected.to_dict("list")
 
 
 def test_a_photo_behind_a_link_out_of_the_folder_is_read_only_where_that_is_allowed(root, tmp_path):
@@ -130,7 +173,10 @@ def test_a_site_is_not_left_through_links_either(root, tmp_path):
 def test_a_folder_of_links_alone_names_the_parameter(root, tmp_path):
     (tmp_path / "linked" / "a").mkdir(parents=True)
     (tmp_path / "linked" / "a" / "0.jpg").symlink_to(next(root.rglob("*.jpg")))
-    with pytest.raises(catalog.CatalogError, match="1 link out of image_root.*; set follow_links: true if these links are meant"):
+    with pytest.raises(
+        catalog.CatalogError,
+        match="1 link out of image_root.*; set follow_links: true if these links are meant",
+    ):
         scan(tmp_path / "linked")
 
 
@@ -158,7 +204,10 @@ def test_what_may_not_be_read(root, monkeypatch):
         photos, rejected = scan(root)
     finally:
         (root / "closed").chmod(0o755)
-    assert reasons(rejected) == {"土豆丝/0.jpg": "unreadable", "closed": "unreadable"} and len(photos) == 5
+    assert (
+        reasons(rejected) == {"土豆丝/0.jpg": "unreadable", "closed": "unreadable"}
+        and len(photos) == 5
+    )
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
@@ -173,7 +222,11 @@ def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
     fill(root, {"third": 1}, 100)
     monkeypatch.setattr(os, "scandir", scandir)
     photos, rejected = scan(root)
-    assert rejected.to_dict("records") == [{"path": "土豆丝", "reason": "unreadable", "detail": "folder: Permission denied"}] and len(photos) == 4
+    assert (
+        rejected.to_dict("records")
+        == [{"path": "土豆丝", "reason": "unreadable", "detail": "folder: Permission denied"}]
+        and len(photos) == 4
+    )
 
 
 def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
@@ -182,8 +235,15 @@ def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
         (root / place).write_bytes(twin)
     (root / "土豆丝" / "copy.jpg").write_bytes((root / "土豆丝" / "0.jpg").read_bytes())
     photos, rejected = scan(root)
-    assert reasons(rejected) == {"红烧鱼1@HGD_20211221/t.jpg": "two labels", "土豆丝/t.jpg": "two labels"}
-    assert "土豆丝" in rejected.detail[0] and "红烧鱼" in rejected.detail[0] and "土豆丝/copy.jpg" in set(photos.path)
+    assert reasons(rejected) == {
+        "红烧鱼1@HGD_20211221/t.jpg": "two labels",
+        "土豆丝/t.jpg": "two labels",
+    }
+    assert (
+        "土豆丝" in rejected.detail[0]
+        and "红烧鱼" in rejected.detail[0]
+        and "土豆丝/copy.jpg" in set(photos.path)
+    )
 
 
 def test_folders_with_one_cleaned_name_are_one_dish_and_numbers_stay_apart(root):
@@ -197,33 +257,59 @@ def test_outside_sites_are_marked_and_stay_dishes_of_their_own(root, tmp_path):
     (tmp_path / "b" / "GX4_6" / "known.jpg").write_bytes((root / "土豆丝" / "1.jpg").read_bytes())
     photos, rejected = scan(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
     site = photos[photos.split == "site:b"]
-    assert Counter(site.dish_id) == {"b/红烧鱼": 2, "b/GX4_6": 1} and set(site.site) == {"b"} and site.path.str.startswith("../b/").all()
+    assert (
+        Counter(site.dish_id) == {"b/红烧鱼": 2, "b/GX4_6": 1}
+        and set(site.site) == {"b"}
+        and site.path.str.startswith("../b/").all()
+    )
     assert all((root / path).is_file() for path in site.path) and (photos.split == "").sum() == 6
     assert rejected.to_dict("records") == [
-        {"path": "../b/GX4_6/known.jpg", "reason": "not outside", "detail": "the same bytes lie in image_root as 土豆丝/1.jpg"}
+        {
+            "path": "../b/GX4_6/known.jpg",
+            "reason": "not outside",
+            "detail": "the same bytes lie in image_root as 土豆丝/1.jpg",
+        }
     ]
 
 
-@pytest.mark.parametrize("sites, message", [
-    ([{"name": "b"}], "number 1 has no image_root"),
-    ([{"image_root": "b"}], "number 1 has no name"),
-    ([{"name": "b", "image_root": "{root}/土豆丝"}], "overlaps with that of image_root"),
-    ([{"name": "b", "image_root": "{root}/.."}], "overlaps with that of image_root"),
-    ([{"name": "b", "image_root": "{root}/../x"}, {"name": "c", "image_root": "{root}/../x"}], "overlaps with that of b"),
-    ([{"name": "b", "image_root": "{root}/../x"}, {"name": "b", "image_root": "{root}/../y"}], "the name 'b' is taken"),
-    ([{"name": "b", "image_root": "{root}/../none"}], "site b: no folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "sites, message",
+    [
+        ([{"name": "b"}], "number 1 has no image_root"),
+        ([{"image_root": "b"}], "number 1 has no name"),
+        ([{"name": "b", "image_root": "{root}/土豆丝"}], "overlaps with that of image_root"),
+        ([{"name": "b", "image_root": "{root}/.."}], "overlaps with that of image_root"),
+        (
+            [
+                {"name": "b", "image_root": "{root}/../x"},
+                {"name": "c", "image_root": "{root}/../x"},
+            ],
+            "overlaps with that of b",
+        ),
+        (
+            [
+                {"name": "b", "image_root": "{root}/../x"},
+                {"name": "b", "image_root": "{root}/../y"},
+            ],
+            "the name 'b' is taken",
+        ),
+        ([{"name": "b", "image_root": "{root}/../none"}], "site b: no folder"),
+    ],
+)
 def test_sites_that_cannot_be(root, sites, message):
     filled = [{key: value.format(root=root) for key, value in site.items()} for site in sites]
     with pytest.raises(catalog.CatalogError, match=message):
         scan(root, filled)
 
 
-@pytest.mark.parametrize("folders, message", [
-    ({}, "holds no usable photo .the folder is empty"),
-    ({"土豆丝": 4}, "one dish only .土豆丝."),
-    ({"红烧鱼1@A_20220101": 2, "红烧鱼2@A_20220101": 2}, "one dish only .红烧鱼."),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "folders, message",
+    [
+        ({}, "holds no usable photo .the folder is empty"),
+        ({"土豆丝": 4}, "one dish only .土豆丝."),
+        ({"红烧鱼1@A_20220101": 2, "红烧鱼2@A_20220101": 2}, "one dish only .红烧鱼."),
+    ],
+)
 def test_too_little_ends_with_one_sentence(tmp_path, folders, message):
     (tmp_path / "p").mkdir()
     fill(tmp_path / "p", folders)
@@ -236,7 +322,10 @@ def test_no_usable_photo_says_what_was_there(tmp_path):
     fill(tmp_path / "p", {"a": 0})
     (tmp_path / "p" / "a" / "x.jpg").write_bytes(b"")
     (tmp_path / "p" / "loose.jpg").write_bytes(jpeg(1))
-    with pytest.raises(catalog.CatalogError, match=r"1 empty.*1 not in a dish folder|1 not in a dish folder.*1 empty"):
+    with pytest.raises(
+        catalog.CatalogError,
+        match=r"1 empty.*1 not in a dish folder|1 not in a dish folder.*1 empty",
+    ):
         scan(tmp_path / "p")
     with pytest.raises(catalog.CatalogError, match="image_root: no folder"):
         scan(tmp_path / "none")
@@ -251,7 +340,9 @@ def test_a_dish_with_one_photo_trains_only(root):
 def test_a_rehearsal_takes_the_first_dishes_and_photos_and_reports_the_rest(root):
     fill(root, {"z": 3}, 300)
     photos, rejected = scan(root, max_dishes=2, max_photos_per_dish=2)
-    assert Counter(photos.dish_id) == {"z": 2, "土豆丝": 2} and Counter(rejected.reason) == {"rehearsal": 5}
+    assert Counter(photos.dish_id) == {"z": 2, "土豆丝": 2} and Counter(rejected.reason) == {
+        "rehearsal": 5
+    }
     assert Counter(rejected.detail) == {"max_dishes is 2": 3, "max_photos_per_dish is 2": 2}
 
 
@@ -272,7 +363,10 @@ def test_summary_and_sample(root):
     table = catalog.summary(photos)
     assert table.photos.sum() == 6 and table.loc["train", "dishes"] == 2
     sampled = catalog.sample(photos, 5, seed=1)
-    assert sorted(sampled.dish_id) == sorted(set(photos.dish_id)) and sampled.path.tolist() == catalog.sample(photos, 5, seed=1).path.tolist()
+    assert (
+        sorted(sampled.dish_id) == sorted(set(photos.dish_id))
+        and sampled.path.tolist() == catalog.sample(photos, 5, seed=1).path.tolist()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -281,13 +375,23 @@ def real():
     if not folder:
         pytest.skip("DISHVL_TEST_DATA is not set: no real photos here")
     photos, rejected, _ = catalog.build(Path(folder) / "zh_dishes10", [], **SHARES)
-    return photos, rejected, pd.read_csv(Path(folder) / "zh_dishes10_near_duplicates.csv"), Path(folder) / "zh_dishes10"
+    return (
+        photos,
+        rejected,
+        pd.read_csv(Path(folder) / "zh_dishes10_near_duplicates.csv"),
+        Path(folder) / "zh_dishes10",
+    )
 
 
 def test_real_photos_are_all_accounted_for(real):
     photos, rejected, _, folder = real
-    assert len(photos) + len(rejected) == files_below(folder) == 481 and photos.dish_id.nunique() == 10
-    assert photos.groupby("group_id").split.nunique().max() == 1 and photos.groupby("sha256").group_id.nunique().max() == 1
+    assert (
+        len(photos) + len(rejected) == files_below(folder) == 481 and photos.dish_id.nunique() == 10
+    )
+    assert (
+        photos.groupby("group_id").split.nunique().max() == 1
+        and photos.groupby("sha256").group_id.nunique().max() == 1
+    )
     assert set(photos.split) == {"train", "validation", "test"}
     shares = photos.split.value_counts(normalize=True)
     assert 0.17 < shares["test"] < 0.25 and 0.08 < shares["validation"] < 0.14
@@ -296,9 +400,17 @@ def test_real_photos_are_all_accounted_for(real):
 def test_real_near_duplicates_lie_in_one_group(real):
     photos, _, pairs, folder = real
     known = photos.set_index("path")
-    same_bytes = [(a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if (folder / a).read_bytes() == (folder / b).read_bytes()]
-    assert len(same_bytes) == 6 and all(known.group_id[a] == known.group_id[b] for a, b in same_bytes)
-    torn = [(a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if known.split[a] != known.split[b]]
+    same_bytes = [
+        (a, b)
+        for a, b in zip(pairs.a, pairs.b, strict=True)
+        if (folder / a).read_bytes() == (folder / b).read_bytes()
+    ]
+    assert len(same_bytes) == 6 and all(
+        known.group_id[a] == known.group_id[b] for a, b in same_bytes
+    )
+    torn = [
+        (a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if known.split[a] != known.split[b]
+    ]
     print(f"{len(torn)} of {len(pairs)} near-duplicate pairs end in different splits: {torn}")
     assert len(torn) <= 4, "crops and stretches are beyond a perceptual hash, copies are not"
 
@@ -306,7 +418,9 @@ def test_real_near_duplicates_lie_in_one_group(real):
 def test_photos_that_people_marked_are_left_out_with_their_reason(tmp_path):
     photos = pd.DataFrame({"image_id": ["a", "b", "c", "d"], "path": ["1", "2", "3", "4"]})
     file = tmp_path / "photos.csv"
-    file.write_text("image_id,decision\na,photo bad\nb,label wrong\nb,real confusion\nc,label wrong\n", "utf-8")
+    file.write_text(
+        "image_id,decision\na,photo bad\nb,label wrong\nb,real confusion\nc,label wrong\n", "utf-8"
+    )
     kept, out = left_out.without_decided(photos, file)
     assert list(kept.image_id) == ["b", "d"]
     assert out[["path", "reason"]].values.tolist() == [["1", "photo bad"], ["3", "label wrong"]]
@@ -318,16 +432,30 @@ def build(root, sites=(), **options):
 
 
 def test_given_splits_are_kept_and_checked(tmp_path):
-    seed = fill(tmp_path, {"train/红烧鱼1@HGD_20211221": 4, "train/土豆丝": 4, "val/土豆丝": 2, "test/红烧鱼": 2, "test/土豆丝": 2})
+    seed = fill(
+        tmp_path,
+        {
+            "train/红烧鱼1@HGD_20211221": 4,
+            "train/土豆丝": 4,
+            "val/土豆丝": 2,
+            "test/红烧鱼": 2,
+            "test/土豆丝": 2,
+        },
+    )
     (tmp_path / "test/土豆丝/twin.jpg").write_bytes((tmp_path / "train/土豆丝/0.jpg").read_bytes())
     (tmp_path / "test/土豆丝/smaller.jpg").write_bytes(encoded(picture(4).resize((48, 36)), "JPEG"))
     photos, rejected, _ = build(tmp_path)
-    assert seed == 14 and photos.groupby(photos.path.str.split("/").str[0]).split.agg(set).to_dict() == {
+    assert seed == 14 and photos.groupby(photos.path.str.split("/").str[0]).split.agg(
+        set
+    ).to_dict() == {
         "train": {"train"},
         "val": {"validation"},
         "test": {"test"},
     }
-    assert reasons(rejected) == {"test/土豆丝/twin.jpg": "in two splits", "test/土豆丝/smaller.jpg": "in two splits"} and set(photos.dish_id) == {
+    assert reasons(rejected) == {
+        "test/土豆丝/twin.jpg": "in two splits",
+        "test/土豆丝/smaller.jpg": "in two splits",
+    } and set(photos.dish_id) == {
         "红烧鱼",
         "土豆丝",
     }
@@ -335,18 +463,38 @@ def test_given_splits_are_kept_and_checked(tmp_path):
 
 def test_a_list_takes_the_place_of_folders(root, tmp_path):
     listed = tmp_path / "photos.csv"
-    listed.write_text("path,label\n" + "".join(f"土豆丝/{i}.jpg,甲\n红烧鱼1@HGD_20211221/{i}.jpg,乙2@XX_20200101\n" for i in range(3)), "utf-8")
+    listed.write_text(
+        "path,label\n"
+        + "".join(
+            f"土豆丝/{i}.jpg,甲\n红烧鱼1@HGD_20211221/{i}.jpg,乙2@XX_20200101\n" for i in range(3)
+        ),
+        "utf-8",
+    )
     photos, rejected, _ = build(root, photos_csv=listed)
-    assert Counter(photos.dish_id) == {"甲": 3, "乙": 3} and set(photos.site) == {"", "XX"} and rejected.empty
+    assert (
+        Counter(photos.dish_id) == {"甲": 3, "乙": 3}
+        and set(photos.site) == {"", "XX"}
+        and rejected.empty
+    )
 
 
 def test_excluded_small_and_left_out_dishes_have_reasons(root, tmp_path):
     fill(root, {"一张": 1, "餐盘": 3, "餐盘2@X_20220101": 2, "不是菜": 2}, 300)
     decided = tmp_path / "names.csv"
-    decided.write_text("folder,name,action\n不是菜,,leave_out\n土豆丝,,leave_out\n土豆丝,土豆丝,\n", "utf-8")
-    photos, rejected, _ = build(root, exclude_dishes=["餐*"], min_photos_per_dish=2, name_decisions=decided)
-    assert Counter(rejected.reason) == {"excluded": 5, "too few photos": 1, "not a dish": 2} and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
-    assert "the dish has 1, min_photos_per_dish is 2" in set(rejected.detail) and len(photos) + len(rejected) == files_below(root)
+    decided.write_text(
+        "folder,name,action\n不是菜,,leave_out\n土豆丝,,leave_out\n土豆丝,土豆丝,\n", "utf-8"
+    )
+    photos, rejected, _ = build(
+        root, exclude_dishes=["餐*"], min_photos_per_dish=2, name_decisions=decided
+    )
+    assert Counter(rejected.reason) == {
+        "excluded": 5,
+        "too few photos": 1,
+        "not a dish": 2,
+    } and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
+    assert "the dish has 1, min_photos_per_dish is 2" in set(rejected.detail) and len(photos) + len(
+        rejected
+    ) == files_below(root)
 
 
 def test_one_picture_under_two_dishes_trains_only_and_is_told(root):
@@ -355,7 +503,10 @@ def test_one_picture_under_two_dishes_trains_only_and_is_told(root):
     for seed in range(5):
         photos, _, pairs = build(root, seed=seed)
         between = pairs[pairs.dish_a != pairs.dish_b]
-        assert {*between.path_a, *between.path_b} == {"土豆丝/wrong.jpg", "红烧鱼1@HGD_20211221/1.jpg"}
+        assert {*between.path_a, *between.path_b} == {
+            "土豆丝/wrong.jpg",
+            "红烧鱼1@HGD_20211221/1.jpg",
+        }
         assert set(photos[photos.path.isin([*between.path_a, *between.path_b])].split) == {"train"}
 
 
@@ -371,8 +522,14 @@ def test_crops_are_found_with_features_of_an_earlier_run(root, tmp_path):
     vectors[crop] = vectors[crop][0]
     np.savez(tmp_path / "features.npz", image_id=photos.image_id.to_numpy(str), feature=vectors)
     joined, *_ = build(root, near_features=tmp_path / "features.npz")
-    assert photos.group_id.is_unique and joined[crop].group_id.nunique() == 1 and joined.group_id.nunique() == len(photos) - 1
-    with pytest.raises(records.RecordError, match="near_features: .*none.npz is not a features.npz"):
+    assert (
+        photos.group_id.is_unique
+        and joined[crop].group_id.nunique() == 1
+        and joined.group_id.nunique() == len(photos) - 1
+    )
+    with pytest.raises(
+        records.RecordError, match="near_features: .*none.npz is not a features.npz"
+    ):
         build(root, near_features=tmp_path / "none.npz")
 
 
@@ -380,16 +537,29 @@ def test_own_patterns_for_folders_and_files(tmp_path):
     fill(tmp_path, {"north-红烧鱼": 2, "south-土豆丝": 2})
     (tmp_path / "north-红烧鱼" / "cam7_0001_a.jpg").write_bytes(jpeg(50))
     (tmp_path / "north-红烧鱼" / "cam7_0001_b.jpg").write_bytes(jpeg(51))
-    photos, *_ = build(tmp_path, folder_pattern=r"(?P<site>\w+)-(?P<name>.+)", file_patterns=[r"(?P<device>cam\d+)_(?P<frame>\d+)_\w"])
+    photos, *_ = build(
+        tmp_path,
+        folder_pattern=r"(?P<site>\w+)-(?P<name>.+)",
+        file_patterns=[r"(?P<device>cam\d+)_(?P<frame>\d+)_\w"],
+    )
     rows = photos.set_index("path")
-    assert Counter(photos.site) == {"north": 4, "south": 2} and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
-    assert rows.group_id["north-红烧鱼/cam7_0001_a.jpg"] == rows.group_id["north-红烧鱼/cam7_0001_b.jpg"] and set(rows.frame) == {"", "cam7_0001"}
+    assert Counter(photos.site) == {"north": 4, "south": 2} and set(photos.dish_id) == {
+        "红烧鱼",
+        "土豆丝",
+    }
+    assert rows.group_id["north-红烧鱼/cam7_0001_a.jpg"] == rows.group_id[
+        "north-红烧鱼/cam7_0001_b.jpg"
+    ] and set(rows.frame) == {"", "cam7_0001"}
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"folder_pattern": "(?P<name>"}, "folder_pattern: .* is not a regular expression"), ({"folder_pattern": "(.*)"}, "folder_pattern: .* has no group .*name"),
-    ({"file_patterns": ["x"]}, "file_patterns: 'x' has no group .*time.*frame"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"folder_pattern": "(?P<name>"}, "folder_pattern: .* is not a regular expression"),
+        ({"folder_pattern": "(.*)"}, "folder_pattern: .* has no group .*name"),
+        ({"file_patterns": ["x"]}, "file_patterns: 'x' has no group .*time.*frame"),
+    ],
+)
 def test_patterns_that_cannot_be(root, options, message):
     with pytest.raises(catalog.CatalogError, match=message):
         build(root, **options)
@@ -398,7 +568,10 @@ def test_patterns_that_cannot_be(root, options, message):
 def test_held_out_dishes_are_catalogued_and_kept_apart(root):
     fill(root, {"新菜": 5}, 400)
     photos, *_ = build(root, hold_out={"dishes": ["新菜"]})
-    assert set(photos[photos.dish_id == "新菜"].split) == {"held_out"} and catalog.summary(photos).loc["held_out", "photos"] == 5
+    assert (
+        set(photos[photos.dish_id == "新菜"].split) == {"held_out"}
+        and catalog.summary(photos).loc["held_out", "photos"] == 5
+    )
 
 
 def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
@@ -409,7 +582,10 @@ def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
     other = photos[(photos.dish_id == "土豆丝") & (photos.typical == 3)].image_id.item()
     (tmp_path / "photos.csv").write_text(f"image_id,decision\n{other},photo bad\n", "utf-8")
     fewer, *_ = build(root, photo_decisions=tmp_path / "photos.csv")
-    assert len(fewer) == len(photos) - 1 and fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
+    assert (
+        len(fewer) == len(photos) - 1
+        and fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
+    )
 
 
 def test_what_natural_near_duplicates_are_found(real):
@@ -421,15 +597,24 @@ def test_what_natural_near_duplicates_are_found(real):
     assert len(found) >= 19, f"of {len(listed)} known pairs {len(found)} are joined by hashes alone"
 
 
-def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_into_training(root, tmp_path):
+def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_into_training(
+    root, tmp_path
+):
     fill(root, {"土豆丝": 12}, 600)
     fill(tmp_path / "b", {"x": 2}, 700)
     alone, *_ = build(root)
     test_photo = alone[alone.split == "test"].path.iloc[0]
-    (tmp_path / "b" / "x" / "like.jpg").write_bytes(encoded(Image.open(root / test_photo), "JPEG", quality=50))
+    (tmp_path / "b" / "x" / "like.jpg").write_bytes(
+        encoded(Image.open(root / test_photo), "JPEG", quality=50)
+    )
     beside, _, pairs = build(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
-    assert beside[beside.split != "site:b"].set_index("path").split.to_dict() == alone.set_index("path").split.to_dict()
-    assert {"../b/x/like.jpg", test_photo} in [{row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()]
+    assert (
+        beside[beside.split != "site:b"].set_index("path").split.to_dict()
+        == alone.set_index("path").split.to_dict()
+    )
+    assert {"../b/x/like.jpg", test_photo} in [
+        {row.path_a, row.path_b} for row in pairs[pairs.dish_a != pairs.dish_b].itertuples()
+    ]
 
 
 def settled():
@@ -447,10 +632,22 @@ def test_a_sound_catalogue_has_no_problems():
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("group_id", "g1", "a.jpg and b.jpg; mark one of them as 'photo bad' in decisions/photos.csv"),
+        (
+            "group_id",
+            "g1",
+            "a.jpg and b.jpg; mark one of them as 'photo bad' in decisions/photos.csv",
+        ),
         ("split", "", "1 photos have no split; give all photos one in photos_csv, or none"),
-        ("image_id", "a", "3 photos became 3 when dishes were merged; take the latest lines out of decisions/names.csv"),
-        ("dish_id", "d3", "2 dishes are recorded, photos show 3; take the latest lines out of decisions/names.csv"),
+        (
+            "image_id",
+            "a",
+            "3 photos became 3 when dishes were merged; take the latest lines out of decisions/names.csv",
+        ),
+        (
+            "dish_id",
+            "d3",
+            "2 dishes are recorded, photos show 3; take the latest lines out of decisions/names.csv",
+        ),
     ],
 )
 def test_what_does_not_hold_of_a_catalogue_is_said_with_what_to_do(column, value, words):

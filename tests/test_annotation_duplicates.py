@@ -21,12 +21,17 @@ def table(rows, dish="d"):
 
 def photographed(pictures):
     """A catalogue of pictures: {image_id: PIL image}."""
-    rows = [(name, "", name, *(int(value, 16) for value in hashes.perceptual_hashes(image))) for name, image in pictures.items()]
+    rows = [
+        (name, "", name, *(int(value, 16) for value in hashes.perceptual_hashes(image)))
+        for name, image in pictures.items()
+    ]
     return table(rows)
 
 
 def groups(photos, max_hamming=8, **options):
-    return dict(zip(photos.image_id, duplicates.assign_groups(photos, max_hamming, **options), strict=True))
+    return dict(
+        zip(photos.image_id, duplicates.assign_groups(photos, max_hamming, **options), strict=True)
+    )
 
 
 FAR = [0xFFFF, 0xFFFFFFFF00000000, 0xFF00FF00FF00FF00, 0xFFFF0000FFFF0000]
@@ -57,7 +62,15 @@ def test_the_limit_is_inclusive(bits, joined):
 
 
 def test_a_mirrored_copy_is_joined():
-    found = groups(photographed({"a": picture(1), "b": picture(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT), "c": picture(2)}))
+    found = groups(
+        photographed(
+            {
+                "a": picture(1),
+                "b": picture(1).transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+                "c": picture(2),
+            }
+        )
+    )
     assert found == {"a": "a", "b": "a", "c": "c"}
 
 
@@ -66,7 +79,9 @@ def test_a_long_chain_does_not_become_one_group():
     chain = {f"{i:03d}": sum(2**bit for bit in range(2 * i)) for i in range(30)}
     found = groups(table([(name, "", name, value) for name, value in reversed(chain.items())]))
     members = pd.Series(found).groupby(pd.Series(found)).groups.values()
-    assert 2 < len(members) and all((chain[a] ^ chain[b]).bit_count() <= 8 for group in members for a in group for b in group)
+    assert 2 < len(members) and all(
+        (chain[a] ^ chain[b]).bit_count() <= 8 for group in members for a in group for b in group
+    )
 
 
 def test_a_copy_of_one_crop_joins_the_whole_frame():
@@ -81,7 +96,9 @@ def fixed_camera(n, seed=0):
     made = {}
     for number in range(n):
         photo = background.copy()
-        food = Image.fromarray(rng.integers(90, 190, (5, 5, 3), np.uint8)).resize((120, 90), Image.Resampling.BICUBIC)
+        food = Image.fromarray(rng.integers(90, 190, (5, 5, 3), np.uint8)).resize(
+            (120, 90), Image.Resampling.BICUBIC
+        )
         photo.paste(food, (100 + int(rng.integers(-4, 5)), 75 + int(rng.integers(-4, 5))))
         made[f"{number:03d}"] = photo
     return made
@@ -89,20 +106,44 @@ def fixed_camera(n, seed=0):
 
 def test_a_fixed_camera_does_not_fuse_a_dish_and_its_copies_are_still_found():
     photos = fixed_camera(40)
-    copies = {f"{number:03d}copy": Image.open(io.BytesIO(encoded(photos[f"{number:03d}"], "JPEG", quality=60))) for number in range(5)}
+    copies = {
+        f"{number:03d}copy": Image.open(
+            io.BytesIO(encoded(photos[f"{number:03d}"], "JPEG", quality=60))
+        )
+        for number in range(5)
+    }
     table_ = photographed({**photos, **copies})
     bits = hashes.hamming(table_.phash, table_.phash)
-    assert np.median(bits) <= 12, "the photos of a fixed camera should be alike, or this test tests nothing"
+    assert np.median(bits) <= 12, (
+        "the photos of a fixed camera should be alike, or this test tests nothing"
+    )
     found = groups(table_)
     assert all(found[name] == found[name.removesuffix("copy")] for name in copies)
     assert pd.Series(found).value_counts().iloc[0] <= len(table_) * 0.2
 
 
 def test_features_join_crops_that_hashes_miss_and_only_within_the_limit():
-    photos = table([("a", "", "1", 0), ("b", "", "2", 0xFFFF), ("c", "", "3", 0xFFF00), ("d", "", "4", 0x1FFFF00000000)])
+    photos = table(
+        [
+            ("a", "", "1", 0),
+            ("b", "", "2", 0xFFFF),
+            ("c", "", "3", 0xFFF00),
+            ("d", "", "4", 0x1FFFF00000000),
+        ]
+    )
     unit = np.eye(4, dtype=np.float32)
-    features = {"a": unit[0], "b": np.array([0.995, 0.0998749, 0, 0], np.float32), "c": unit[2], "d": unit[0]}
-    assert groups(photos, features=features, min_cosine=0.99) == {"a": "a", "b": "a", "c": "c", "d": "d"}, "d is like a by its features, and 17 bits away"
+    features = {
+        "a": unit[0],
+        "b": np.array([0.995, 0.0998749, 0, 0], np.float32),
+        "c": unit[2],
+        "d": unit[0],
+    }
+    assert groups(photos, features=features, min_cosine=0.99) == {
+        "a": "a",
+        "b": "a",
+        "c": "c",
+        "d": "d",
+    }, "d is like a by its features, and 17 bits away"
     assert groups(photos, features=features, min_cosine=0.999)["b"] == "b"
 
 
@@ -112,56 +153,118 @@ def test_features_that_are_all_alike_do_not_fuse_a_dish():
     vectors = np.array([1.0, 0, 0, 0, 0, 0, 0, 0]) + rng.normal(0, 0.02, (40, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     photos = table([(f"{i:02d}", "", str(i), int(rng.integers(0, 2**16))) for i in range(40)])
-    found = groups(photos, max_hamming=16, features=dict(zip(photos.image_id, vectors, strict=True)), min_cosine=0.98)
+    found = groups(
+        photos,
+        max_hamming=16,
+        features=dict(zip(photos.image_id, vectors, strict=True)),
+        min_cosine=0.98,
+    )
     assert (vectors @ vectors.T).min() > 0.98 and pd.Series(found).value_counts().iloc[0] <= 8
 
 
 def test_dishes_and_sites_never_join():
     one, other = table([("a", "f", "1", 0)], "d1"), table([("b", "f", "1", 0)], "d2")
     site = table([("c", "f", "1", 0)], "d1").assign(split="site:x")
-    assert groups(pd.concat([one, other, site], ignore_index=True)) == {"a": "a", "b": "b", "c": "c"}
+    assert groups(pd.concat([one, other, site], ignore_index=True)) == {
+        "a": "a",
+        "b": "b",
+        "c": "c",
+    }
 
 
 def test_groups_do_not_depend_on_the_rows_order():
     rng = np.random.default_rng(0)
-    photos = table([(f"{i:03d}", f"f{i % 7}" if i % 3 else "", str(i // 2), int(rng.integers(0, 2**20))) for i in range(60)])
+    photos = table(
+        [
+            (f"{i:03d}", f"f{i % 7}" if i % 3 else "", str(i // 2), int(rng.integers(0, 2**20)))
+            for i in range(60)
+        ]
+    )
     shuffled = photos.sample(frac=1, random_state=3)
     assert groups(shuffled) == groups(photos)
     assert duplicates.assign_groups(shuffled).index.tolist() == shuffled.index.tolist()
 
 
 def pairs_of(photos, **options):
-    return duplicates.near_pairs(photos.assign(group_id=duplicates.assign_groups(photos, **options)), **options)
+    return duplicates.near_pairs(
+        photos.assign(group_id=duplicates.assign_groups(photos, **options)), **options
+    )
 
 
 def test_pairs_say_why_they_are_joined_and_the_closest_others_are_listed():
-    photos = table([("a", "", "1", 0), ("b", "", "1", 0), ("c", "", "2", 7), ("d", "f", "3", FAR[1]), ("e", "f", "4", FAR[2]), ("g", "", "5", 0x3F)])
+    photos = table(
+        [
+            ("a", "", "1", 0),
+            ("b", "", "1", 0),
+            ("c", "", "2", 7),
+            ("d", "f", "3", FAR[1]),
+            ("e", "f", "4", FAR[2]),
+            ("g", "", "5", 0x3F),
+        ]
+    )
     found = pairs_of(photos, max_hamming=3)
-    rows = {(row.image_id_a, row.image_id_b): (row.by, row.distance, row.joined) for row in found.itertuples()}
-    assert rows["a", "b"] == ("bytes", 0, True) and rows["a", "c"] == ("hash", 3, True) and rows["d", "e"][0::2] == ("frame", True)
-    assert rows["a", "g"] == ("hash", 6, False) and rows["c", "g"] == ("hash", 3, False) and len(found) == 7
+    rows = {
+        (row.image_id_a, row.image_id_b): (row.by, row.distance, row.joined)
+        for row in found.itertuples()
+    }
+    assert (
+        rows["a", "b"] == ("bytes", 0, True)
+        and rows["a", "c"] == ("hash", 3, True)
+        and rows["d", "e"][0::2] == ("frame", True)
+    )
+    assert (
+        rows["a", "g"] == ("hash", 6, False)
+        and rows["c", "g"] == ("hash", 3, False)
+        and len(found) == 7
+    )
     assert found.joined.tolist() == sorted(found.joined, reverse=True)
     assert pairs_of(photos.iloc[[0]]).columns.tolist() == list(duplicates.PAIR_COLUMNS)
 
 
 def test_pairs_at_the_limit():
-    photos = table([("a", "", "1", 0), ("b", "", "2", 1), ("c", "", "3", 0x7F000000), ("d", "", "4", 0x7F000007), ("e", "", "5", 0xFFFFF00000000000)])
+    photos = table(
+        [
+            ("a", "", "1", 0),
+            ("b", "", "2", 1),
+            ("c", "", "3", 0x7F000000),
+            ("d", "", "4", 0x7F000007),
+            ("e", "", "5", 0xFFFFF00000000000),
+        ]
+    )
     shown, titles = duplicates.at_the_limit(pairs_of(photos, max_hamming=4), n=1)
-    assert shown.path.tolist() == ["c.jpg", "d.jpg", "a.jpg", "c.jpg"] and titles[0] == "joined, hash 3" and titles[2] == "apart, hash 7"
+    assert (
+        shown.path.tolist() == ["c.jpg", "d.jpg", "a.jpg", "c.jpg"]
+        and titles[0] == "joined, hash 3"
+        and titles[2] == "apart, hash 7"
+    )
 
 
 def test_pairs_across_dishes_and_sites_by_hash_and_by_mirror():
-    one, other = table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1"), table([("c", "", "3", 3), ("e", "", "5", FAR[2], FAR[1] ^ 1)], "d2")
+    one, other = (
+        table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1"),
+        table([("c", "", "3", 3), ("e", "", "5", FAR[2], FAR[1] ^ 1)], "d2"),
+    )
     site = table([("f", "", "6", FAR[1])], "x/d1").assign(split="site:x")
     found = duplicates.across_dishes(pd.concat([one, other, site], ignore_index=True), 4)
-    rows = {(row.image_id_a, row.image_id_b): (row.by, row.distance, row.dish_a, row.dish_b) for row in found.itertuples()}
-    assert rows == {("a", "c"): ("hash", 2, "d1", "d2"), ("b", "e"): ("mirrored hash", 1, "d1", "d2"), ("b", "f"): ("hash", 0, "d1", "x/d1"), ("e", "f"): ("mirrored hash", 1, "d2", "x/d1")}  # fmt: skip
+    rows = {
+        (row.image_id_a, row.image_id_b): (row.by, row.distance, row.dish_a, row.dish_b)
+        for row in found.itertuples()
+    }
+    assert rows == {
+        ("a", "c"): ("hash", 2, "d1", "d2"),
+        ("b", "e"): ("mirrored hash", 1, "d1", "d2"),
+        ("b", "f"): ("hash", 0, "d1", "x/d1"),
+        ("e", "f"): ("mirrored hash", 1, "d2", "x/d1"),
+    }
     assert not found.joined.any()
 
 
 def test_the_search_across_dishes_is_the_same_in_blocks(monkeypatch):
     rng = np.random.default_rng(1)
-    rows = [(f"{i:03d}", "", str(i), int(rng.integers(0, 2**12)), int(rng.integers(0, 2**12))) for i in range(60)]
+    rows = [
+        (f"{i:03d}", "", str(i), int(rng.integers(0, 2**12)), int(rng.integers(0, 2**12)))
+        for i in range(60)
+    ]
     photos = table(rows).assign(dish_id=[f"d{i % 4}" for i in range(60)])
     whole = duplicates.across_dishes(photos, 2)
     monkeypatch.setattr(duplicates, "BLOCK", 7)
@@ -170,5 +273,9 @@ def test_the_search_across_dishes_is_the_same_in_blocks(monkeypatch):
 
 
 def test_the_report_shows_the_largest_groups_share():
-    photos = table([("a", "f", "1", FAR[0]), ("b", "f", "2", FAR[1]), ("c", "", "3", FAR[2])]).assign(group_id=["a", "a", "c"])
-    assert duplicates.group_report(photos).to_dict("index") == {"d": {"photos": 3, "groups": 2, "largest": 2, "largest_share": pytest.approx(2 / 3)}}
+    photos = table(
+        [("a", "f", "1", FAR[0]), ("b", "f", "2", FAR[1]), ("c", "", "3", FAR[2])]
+    ).assign(group_id=["a", "a", "c"])
+    assert duplicates.group_report(photos).to_dict("index") == {
+        "d": {"photos": 3, "groups": 2, "largest": 2, "largest_share": pytest.approx(2 / 3)}
+    }

@@ -11,15 +11,20 @@ from dishvl_lib.annotation import hashes, scan
 
 
 def distance(one, other):
-    return (int(hashes.perceptual_hashes(one)[0], 16) ^ int(hashes.perceptual_hashes(other)[0], 16)).bit_count()
+    return (
+        int(hashes.perceptual_hashes(one)[0], 16) ^ int(hashes.perceptual_hashes(other)[0], 16)
+    ).bit_count()
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_hash_knows_copies(seed):
     photo = picture(seed, (320, 240))
     copies = [
-        Image.open(io.BytesIO(encoded(photo, "JPEG", quality=25))), photo.resize((160, 120)), photo.resize((777, 500)), ImageEnhance.Brightness(photo).enhance(1.15),
-    ]  # fmt: skip
+        Image.open(io.BytesIO(encoded(photo, "JPEG", quality=25))),
+        photo.resize((160, 120)),
+        photo.resize((777, 500)),
+        ImageEnhance.Brightness(photo).enhance(1.15),
+    ]
     assert max(distance(photo, copy) for copy in copies) <= 8
 
 
@@ -39,14 +44,31 @@ def test_the_hash_keeps_different_pictures_apart():
 
 def test_sharpness_falls_with_blur():
     photo = Image.effect_noise((320, 240), 60)
-    values = [scan.sharpness(photo.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 1, 3, 9)]
+    values = [
+        scan.sharpness(photo.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 1, 3, 9)
+    ]
     assert values == sorted(values, reverse=True) and values[0] > 10 * values[-1]
 
 
 def test_typical_photos_come_first_the_sharpest_of_them_and_every_group_once():
-    rows = [("a", "1", 5.0, 0b0000), ("b", "1", 9.0, 0b0001), ("c", "2", 7.0, 0b0011), ("d", "3", 99.0, 2**40 - 1), ("e", "4", 1.0, 2**60 - 1)]
-    photos = pd.DataFrame(rows, columns=["image_id", "group_id", "sharpness", "phash"]).assign(dish_id="d")
+    rows = [
+        ("a", "1", 5.0, 0b0000),
+        ("b", "1", 9.0, 0b0001),
+        ("c", "2", 7.0, 0b0011),
+        ("d", "3", 99.0, 2**40 - 1),
+        ("e", "4", 1.0, 2**60 - 1),
+    ]
+    photos = pd.DataFrame(rows, columns=["image_id", "group_id", "sharpness", "phash"]).assign(
+        dish_id="d"
+    )
     photos["phash"] = [f"{value:016x}" for value in photos.phash]
-    order = photos.assign(typical=hashes.typical_order(photos)).sort_values("typical").image_id.tolist()
-    assert order == ["b", "c", "d", "e", "a"], "usual and sharp; then the other groups; the second of a group last"
-    assert hashes.typical_order(photos.sample(frac=1, random_state=2)).sort_index().tolist() == hashes.typical_order(photos).tolist()
+    order = (
+        photos.assign(typical=hashes.typical_order(photos)).sort_values("typical").image_id.tolist()
+    )
+    assert order == ["b", "c", "d", "e", "a"], (
+        "usual and sharp; then the other groups; the second of a group last"
+    )
+    assert (
+        hashes.typical_order(photos.sample(frac=1, random_state=2)).sort_index().tolist()
+        == hashes.typical_order(photos).tolist()
+    )

@@ -15,12 +15,19 @@ def told(found, root):
     return {layout.relative_path(one.file, root): (one.folder, one.split) for one in found}
 
 
-@pytest.mark.parametrize("names, expected", [
-    (("train", "val", "test"), {"train": "train", "val": "validation", "test": "test"}),
-    (("Train", "validation"), {"Train": "train", "validation": "validation"}),
-    (("train", "test", ".git"), {"train": "train", "test": "test"}),
-    (("train",), {}), (("val", "test"), {}), (("train", "val", "valid"), {}), (("train", "test", "红烧鱼"), {}), ((), {}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "names, expected",
+    [
+        (("train", "val", "test"), {"train": "train", "val": "validation", "test": "test"}),
+        (("Train", "validation"), {"Train": "train", "validation": "validation"}),
+        (("train", "test", ".git"), {"train": "train", "test": "test"}),
+        (("train",), {}),
+        (("val", "test"), {}),
+        (("train", "val", "valid"), {}),
+        (("train", "test", "红烧鱼"), {}),
+        ((), {}),
+    ],
+)
 def test_folders_that_are_splits(tmp_path, names, expected):
     for name in names:
         (tmp_path / name).mkdir()
@@ -36,12 +43,17 @@ def test_splits_over_class_folders(tmp_path):
         "val/红烧鱼/0.jpg": ("红烧鱼", "validation"),
         "test/土豆丝/0.jpg": ("土豆丝", "test"),
     }
-    assert left_out == [("train/loose.jpg", "not in a dish folder", "it lies beside the dish folders")]
+    assert left_out == [
+        ("train/loose.jpg", "not in a dish folder", "it lies beside the dish folders")
+    ]
 
 
 def test_a_dish_called_test_is_a_dish(tmp_path):
     fill(tmp_path, {"test": 1, "红烧鱼": 1})
-    assert told(layout.list_photos(tmp_path)[0], tmp_path) == {"test/0.jpg": ("test", ""), "红烧鱼/0.jpg": ("红烧鱼", "")}
+    assert told(layout.list_photos(tmp_path)[0], tmp_path) == {
+        "test/0.jpg": ("test", ""),
+        "红烧鱼/0.jpg": ("红烧鱼", ""),
+    }
 
 
 def test_a_list_of_paths_and_labels(tmp_path):
@@ -61,23 +73,41 @@ def test_a_list_of_paths_and_labels(tmp_path):
     listed = write(tmp_path / "photos.csv", "\n".join(lines))
     found, left_out = layout.list_photos(tmp_path, listed)
     assert told(found, tmp_path) == {
-        "a/0.jpg": ("红烧鱼", "train"), "a/1.jpg": ("红烧鱼", ""), "b/0.jpg": ("土豆丝", "validation"), "gone.jpg": ("y", ""),
-    }  # fmt: skip
-    assert sorted(reason for _, reason, _ in left_out) == ["listed twice", "no path or label", "not a photo file", "two labels", "two labels"]
+        "a/0.jpg": ("红烧鱼", "train"),
+        "a/1.jpg": ("红烧鱼", ""),
+        "b/0.jpg": ("土豆丝", "validation"),
+        "gone.jpg": ("y", ""),
+    }
+    assert sorted(reason for _, reason, _ in left_out) == [
+        "listed twice",
+        "no path or label",
+        "not a photo file",
+        "two labels",
+        "two labels",
+    ]
     assert len(found) + len(left_out) == len(lines) - 1, "every line is a photo or has a reason"
 
 
 def test_a_list_names_photos_anywhere(tmp_path):
     fill(tmp_path, {"far": 1})
     (tmp_path / "root").mkdir()
-    listed = write(tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n")
+    listed = write(
+        tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n"
+    )
     found, left_out = layout.list_photos(tmp_path / "root", listed)
-    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"] and left_out[0][1] == "listed twice"
+    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"] and left_out[0][
+        1
+    ] == "listed twice"
 
 
-@pytest.mark.parametrize("text, message", [
-    (None, "photos_csv: .*photos.csv is missing"), ("path,split\na,b\n", "no column label"), ("path,label,split\na.jpg,b,trian\n", "line 2: split 'trian' must be"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (None, "photos_csv: .*photos.csv is missing"),
+        ("path,split\na,b\n", "no column label"),
+        ("path,label,split\na.jpg,b,trian\n", "line 2: split 'trian' must be"),
+    ],
+)
 def test_lists_that_cannot_be(tmp_path, text, message):
     if text:
         write(tmp_path / "photos.csv", text)
@@ -86,7 +116,9 @@ def test_lists_that_cannot_be(tmp_path, text, message):
 
 
 def test_no_folder_is_said(tmp_path):
-    with pytest.raises(layout.CatalogError, match="image_root: no folder .*none; it must hold one folder"):
+    with pytest.raises(
+        layout.CatalogError, match="image_root: no folder .*none; it must hold one folder"
+    ):
         layout.list_photos(tmp_path / "none")
 
 
@@ -109,18 +141,25 @@ def linked(tmp_path):
 def test_links_out_of_the_folder_are_left_out_and_name_the_parameter(linked):
     root, outside = linked
     found, left_out = layout.list_photos(root)
-    assert told(found, root) == {"红烧鱼/0.jpg": ("红烧鱼", ""), "红烧鱼/inside.jpg": ("红烧鱼", "")}
+    assert told(found, root) == {
+        "红烧鱼/0.jpg": ("红烧鱼", ""),
+        "红烧鱼/inside.jpg": ("红烧鱼", ""),
+    }
     out = {path: detail for path, reason, detail in left_out if reason == layout.LINK_OUT}
     assert out.keys() == {"红烧鱼/far.jpg", "红烧鱼/step.jpg", "红烧鱼/gone.jpg", "土豆丝", "twice"}
     assert all("follow_links: true" in detail and str(outside) in detail for detail in out.values())
-    assert [one for one in left_out if one[1] != layout.LINK_OUT] == [("again", "link to a folder", "it leads to a folder that is read at its own place")]
+    assert [one for one in left_out if one[1] != layout.LINK_OUT] == [
+        ("again", "link to a folder", "it leads to a folder that is read at its own place")
+    ]
 
 
 def test_links_are_followed_where_that_is_allowed(linked):
     root, _ = linked
     found, left_out = layout.list_photos(root, follow_links=True)
     inside = {"0.jpg", "inside.jpg", "far.jpg", "step.jpg", "gone.jpg"}
-    wanted = {f"红烧鱼/{name}" for name in inside} | {f"{folder}/{n}.jpg" for folder in ("土豆丝", "twice") for n in (0, 1)}
+    wanted = {f"红烧鱼/{name}" for name in inside} | {
+        f"{folder}/{n}.jpg" for folder in ("土豆丝", "twice") for n in (0, 1)
+    }
     assert told(found, root).keys() == wanted
     assert [path for path, *_ in left_out] == ["again"]
 
@@ -136,18 +175,27 @@ def test_circles_of_links_end(tmp_path):
     (tmp_path / "b" / "self").symlink_to(".")
     found, left_out = layout.list_photos(root, follow_links=True)
     assert told(found, root).keys() == {"红烧鱼/0.jpg", "out/0.jpg", "out/b/0.jpg"}
-    assert {path for path, reason, _ in left_out if reason == "link to a folder"} == {"up", "out/b/a", "out/b/self"}
+    assert {path for path, reason, _ in left_out if reason == "link to a folder"} == {
+        "up",
+        "out/b/a",
+        "out/b/self",
+    }
 
 
 def test_the_folder_itself_may_be_a_link_and_a_list_may_name_links(linked, tmp_path):
     root, _ = linked
     (tmp_path / "link").symlink_to(root)
-    assert layout.list_photos(tmp_path / "link") == as_found_in(layout.list_photos(root), root, tmp_path / "link")
+    assert layout.list_photos(tmp_path / "link") == as_found_in(
+        layout.list_photos(root), root, tmp_path / "link"
+    )
     listed = write(tmp_path / "photos.csv", "path,label\n红烧鱼/far.jpg,甲\n")
     assert [one.folder for one in layout.list_photos(root, listed)[0]] == ["甲"]
 
 
 def as_found_in(listed, old, new):
     found, left_out = listed
-    moved = [layout.Found(new / one.file.relative_to(old), one.folder, one.source, one.split) for one in found]
+    moved = [
+        layout.Found(new / one.file.relative_to(old), one.folder, one.source, one.split)
+        for one in found
+    ]
     return moved, left_out

@@ -32,8 +32,19 @@ def test_what_is_seen(root):
     (root / "a" / "0.jpg").write_bytes(rotated(50, 6))
     whole, left_out = run(root, None)
     looked = {layout.relative_path(one.file, root): seen for one, seen in whole}["a/0.jpg"]
-    assert (looked["width"], looked["height"]) == (72, 96) and looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest() and left_out == []
-    assert set(looked) == {"width", "height", "sha256", "phash", "phash_mirrored", "sharpness"} and [one.file.name for one, _ in whole] == [
+    assert (
+        (looked["width"], looked["height"]) == (72, 96)
+        and looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest()
+        and left_out == []
+    )
+    assert set(looked) == {
+        "width",
+        "height",
+        "sha256",
+        "phash",
+        "phash_mirrored",
+        "sharpness",
+    } and [one.file.name for one, _ in whole] == [
         "0.jpg",
         "1.jpg",
         "2.jpg",
@@ -61,7 +72,9 @@ def test_a_killed_scan_goes_on_after_the_line_that_was_cut(root, tmp_path, looks
     kept.write_bytes(whole[: len(whole) * 2 // 3])
     complete = kept.read_bytes().count(b"\n")
     looks.clear()
-    assert run(root, tmp_path / "cache") == first and len(looks) == 5 - complete and 0 < complete < 5
+    assert (
+        run(root, tmp_path / "cache") == first and len(looks) == 5 - complete and 0 < complete < 5
+    )
     looks.clear()
     assert run(root, tmp_path / "cache") == first and looks == []
 
@@ -86,10 +99,16 @@ def test_many_chunks_and_workers_change_nothing(root, tmp_path, monkeypatch):
     assert run(root, tmp_path / "cache", workers=4) == expected
 
 
-@pytest.mark.parametrize("content, reason", [
-    (b"", "empty"), (b"<html></html>", "not an image"), (encoded(picture(60, (400, 300)))[:3000], "damaged"),
-    (encoded(Image.new("RGB", (2000, 3)), "PNG"), "too narrow"), (encoded(Image.new("1", (12000, 12000)), "PNG"), "too large"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"", "empty"),
+        (b"<html></html>", "not an image"),
+        (encoded(picture(60, (400, 300)))[:3000], "damaged"),
+        (encoded(Image.new("RGB", (2000, 3)), "PNG"), "too narrow"),
+        (encoded(Image.new("1", (12000, 12000)), "PNG"), "too large"),
+    ],
+)
 def test_what_cannot_be_used(tmp_path, content, reason):
     (tmp_path / "x.jpg").write_bytes(content)
     looked = scan.look(tmp_path / "x.jpg")
@@ -99,16 +118,30 @@ def test_what_cannot_be_used(tmp_path, content, reason):
 def test_a_bomb_is_refused_from_its_header(tmp_path):
     """17 kB that would unfold to 144 megapixels: refused without decoding."""
     (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (12000, 12000)), "PNG"))
-    assert os.path.getsize(tmp_path / "bomb.png") < 40_000 and scan.look(tmp_path / "bomb.png")["reason"] == "too large"
+    assert (
+        os.path.getsize(tmp_path / "bomb.png") < 40_000
+        and scan.look(tmp_path / "bomb.png")["reason"] == "too large"
+    )
 
 
-def test_damaged_lines_of_the_cache_are_said_and_their_photos_looked_at_again(root, tmp_path, looks, capsys):
+def test_damaged_lines_of_the_cache_are_said_and_their_photos_looked_at_again(
+    root, tmp_path, looks, capsys
+):
     first = run(root, tmp_path / "cache")
     (file,) = (tmp_path / "cache").glob("*.jsonl")
     lines = file.read_bytes().splitlines()
-    damaged = [b"\xff\xfe", b"7", b"[1, 2, 3]", b'["a/1.jpg", [1, 2, 3], {"width": 3}]', b'["a/1.jpg", null, null]']
+    damaged = [
+        b"\xff\xfe",
+        b"7",
+        b"[1, 2, 3]",
+        b'["a/1.jpg", [1, 2, 3], {"width": 3}]',
+        b'["a/1.jpg", null, null]',
+    ]
     file.write_bytes(b"\n".join([*lines[:2], *damaged]) + b"\n")
     looks.clear()
     assert run(root, tmp_path / "cache") == first
     assert len(looks) == 3, "two are known"
-    assert f"5 lines of {file} are damaged; their photos are looked at again" in capsys.readouterr().out
+    assert (
+        f"5 lines of {file} are damaged; their photos are looked at again"
+        in capsys.readouterr().out
+    )

@@ -35,7 +35,15 @@ def test_the_table_the_files_and_the_report_are_printed(world):
 def test_every_artefact_of_the_contract_is_there(world):
     run = world[0] / "toy"
     wanted = {
-        "01_annotation": ["catalog.parquet", "rejected.csv", "dishes.jsonl", "near_duplicates.csv", "answers.jsonl", "quarantined.csv", "name_review.csv"],
+        "01_annotation": [
+            "catalog.parquet",
+            "rejected.csv",
+            "dishes.jsonl",
+            "near_duplicates.csv",
+            "answers.jsonl",
+            "quarantined.csv",
+            "name_review.csv",
+        ],
         "02_similar_dishes": [
             "features.npz",
             "similar_dishes.csv",
@@ -45,7 +53,15 @@ def test_every_artefact_of_the_contract_is_there(world):
             "name_review.csv",
             "class_scores.npz",
         ],
-        "03_dataset": ["train.jsonl", "validation.jsonl", "test.jsonl", "test_unseen.jsonl", "audit.json", "moved.csv", "preview.html"],
+        "03_dataset": [
+            "train.jsonl",
+            "validation.jsonl",
+            "test.jsonl",
+            "test_unseen.jsonl",
+            "audit.json",
+            "moved.csv",
+            "preview.html",
+        ],
         "04_training": [
             "trainable.json",
             "metrics.jsonl",
@@ -55,7 +71,14 @@ def test_every_artefact_of_the_contract_is_there(world):
             "best/tokenizer_config.json",
             "best/preprocessor_config.json",
         ],
-        "05_evaluation": ["predictions.jsonl", "metrics.json", "calibration.json", "confusions.csv", "report.html", "profile/common.yaml"],
+        "05_evaluation": [
+            "predictions.jsonl",
+            "metrics.json",
+            "calibration.json",
+            "confusions.csv",
+            "report.html",
+            "profile/common.yaml",
+        ],
     }
     for stage, files in wanted.items():
         marker = records.read_json(run / stage / "_SUCCESS.json")
@@ -66,53 +89,112 @@ def test_every_artefact_of_the_contract_is_there(world):
 
 def test_the_fitted_temperature_and_threshold_are_in_best(world):
     stage = world[0] / "toy" / "04_training"
-    fitted, stored = records.read_json(stage / "calibration.json"), records.read_json(stage / "best" / "dishvl.json")
+    fitted, stored = (
+        records.read_json(stage / "calibration.json"),
+        records.read_json(stage / "best" / "dishvl.json"),
+    )
     assert fitted["n"] + fitted["skipped"] > 0 and stored["input_fingerprint"]
-    assert (stored["temperature"], stored["off_menu_threshold"]) == (fitted["temperature"], fitted["off_menu_threshold"])
+    assert (stored["temperature"], stored["off_menu_threshold"]) == (
+        fitted["temperature"],
+        fitted["off_menu_threshold"],
+    )
 
 
 def test_counts_add_up(world):
     marker = records.read_json(world[0] / "toy" / "01_annotation" / "_SUCCESS.json")["counts"]
     assert marker["files"] == marker["ok"] + marker["skipped"] + marker["failed"]
-    assert len(records.read_table(world[0] / "toy" / "01_annotation" / "rejected.csv")) == marker["skipped"] == 1
+    assert (
+        len(records.read_table(world[0] / "toy" / "01_annotation" / "rejected.csv"))
+        == marker["skipped"]
+        == 1
+    )
 
 
 def expected_questions(run):
     """{protocol: number of questions}, from the files of stage 03 and the catalogue."""
-    rows = {end: records.read_jsonl(run / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")}
-    n = {kind + end: sum(row["kind"] == kind for row in own) for end, own in rows.items() for kind in ("naming", "menu", "menu_absent")}
-    queries = sum(row["role"] == "query" for row in records.iter_jsonl(run / "03_dataset" / "site_site_b.jsonl"))
-    held_out = (records.read_table(run / "01_annotation" / "catalog.parquet").split == "held_out").sum()
+    rows = {
+        end: records.read_jsonl(run / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")
+    }
+    n = {
+        kind + end: sum(row["kind"] == kind for row in own)
+        for end, own in rows.items()
+        for kind in ("naming", "menu", "menu_absent")
+    }
+    queries = sum(
+        row["role"] == "query"
+        for row in records.iter_jsonl(run / "03_dataset" / "site_site_b.jsonl")
+    )
+    held_out = (
+        records.read_table(run / "01_annotation" / "catalog.parquet").split == "held_out"
+    ).sum()
     return {**n, "new_dishes": held_out, "site:site_b": queries, "site:site_b:own_menu": queries}
 
 
 def test_metrics_have_n_interval_and_chance(world):
-    metrics, n = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json"), expected_questions(world[0] / "toy")
+    metrics, n = (
+        records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json"),
+        expected_questions(world[0] / "toy"),
+    )
     assert set(metrics) == PREDICTORS and all(n.values())
     for protocols in metrics.values():
         assert set(protocols) == set(n)
         for kind, one in protocols.items():
-            assert one["n"] == n[kind] and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1] and one["correct"] <= one["n"]
-        assert protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES)) and protocols["menu_absent"]["chance"] == 0
-        assert protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE) and protocols["menu"]["menu_size"] == chain.MENU_SIZE
-    assert metrics["pplcnet"]["menu_absent"]["correct"] == metrics["base"]["menu_absent"]["correct"] == 0
+            assert (
+                one["n"] == n[kind]
+                and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1]
+                and one["correct"] <= one["n"]
+            )
+        assert (
+            protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES))
+            and protocols["menu_absent"]["chance"] == 0
+        )
+        assert (
+            protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE)
+            and protocols["menu"]["menu_size"] == chain.MENU_SIZE
+        )
+    assert (
+        metrics["pplcnet"]["menu_absent"]["correct"]
+        == metrics["base"]["menu_absent"]["correct"]
+        == 0
+    )
 
 
 def test_new_dishes_and_the_sites_own_menu_are_judged_by_their_true_names(world):
     run = world[0] / "toy"
-    rows = [row for row in records.iter_jsonl(run / "05_evaluation" / "predictions.jsonl") if row["predictor"] == "tuned"]
+    rows = [
+        row
+        for row in records.iter_jsonl(run / "05_evaluation" / "predictions.jsonl")
+        if row["predictor"] == "tuned"
+    ]
     new = [row for row in rows if row["protocol"] == "new_dishes"]
-    assert {row["truth"] for row in new} == {chain.NEW} and all(chain.NEW in row["menu"] and len(row["menu"]) == chain.MENU_SIZE for row in new)
-    truths = dict(records.read_table(world[1].parent / "drawn" / "site_b_truth.csv")[["folder", "name"]].values)
+    assert {row["truth"] for row in new} == {chain.NEW} and all(
+        chain.NEW in row["menu"] and len(row["menu"]) == chain.MENU_SIZE for row in new
+    )
+    truths = dict(
+        records.read_table(world[1].parent / "drawn" / "site_b_truth.csv")[
+            ["folder", "name"]
+        ].values
+    )
     own = [row for row in rows if row["protocol"] == "site:site_b:own_menu"]
-    assert {(row["dish_id"], row["truth"]) for row in own} == {(f"site_b/{folder}", name) for folder, name in truths.items()}
-    assert not any(row["framed"] or row["lost"] for row in own) and all(row["framed"] for row in rows if row["protocol"] == "site:site_b")
+    assert {(row["dish_id"], row["truth"]) for row in own} == {
+        (f"site_b/{folder}", name) for folder, name in truths.items()
+    }
+    assert not any(row["framed"] or row["lost"] for row in own) and all(
+        row["framed"] for row in rows if row["protocol"] == "site:site_b"
+    )
 
 
 def test_the_report_says_what_was_trained_what_is_calibrated_and_how_to_do_it_again(world):
     stage = world[0] / "toy" / "05_evaluation"
-    page, worth = (stage / "report.html").read_text("utf-8"), records.read_json(stage / "calibration.json")
-    assert worth["n"] == expected_questions(world[0] / "toy")["menu"] and worth["ece_before"] >= 0 and 0 <= worth["auroc"] <= 1
+    page, worth = (
+        (stage / "report.html").read_text("utf-8"),
+        records.read_json(stage / "calibration.json"),
+    )
+    assert (
+        worth["n"] == expected_questions(world[0] / "toy")["menu"]
+        and worth["ece_before"] >= 0
+        and 0 <= worth["auroc"] <= 1
+    )
     for part in (
         "visual and merger",
         "checkpoint-",
@@ -135,12 +217,27 @@ def test_online_models_answer_a_sample_within_their_budget(world):
 
     def run(server, *more):
         listed = f'endpoints=[{{name: gpt, base_url: "{server.base_url}", model: m, price_input: 2.0, price_output: 8.0, concurrency: 2, max_tokens: 32}}]'
-        where = ("--from", "05", "--set", "run_name=rivals", "--set", "upstream_run=toy", "--set", "endpoint_questions=5", "--set", listed)
+        where = (
+            "--from",
+            "05",
+            "--set",
+            "run_name=rivals",
+            "--set",
+            "upstream_run=toy",
+            "--set",
+            "endpoint_questions=5",
+            "--set",
+            listed,
+        )
         return chain.dishvl("run", profile, *where, *more, outputs=outputs)
 
     with toys.Server(lambda _: (200, toys.completion(chain.DISHES[0], usage))) as server:
         refused = run(server)
-        assert refused.returncode == 1 and "the endpoints are likely to cost" in refused.stderr and not server.requests
+        assert (
+            refused.returncode == 1
+            and "the endpoints are likely to cost" in refused.stderr
+            and not server.requests
+        )
         done = run(server, "--set", "budget={USD: 1.0}")
         assert done.returncode == 0, done.stderr[-2000:]
         asked = len(server.requests)
@@ -148,24 +245,55 @@ def test_online_models_answer_a_sample_within_their_budget(world):
         records.read_json(outputs / "rivals" / "05_evaluation" / "metrics.json"),
         records.read_json(outputs / "rivals" / "05_evaluation" / "_SUCCESS.json"),
     )
-    assert metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5 and metrics["tuned"]["naming"]["n"] > 5
+    assert (
+        metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5
+        and metrics["tuned"]["naming"]["n"] > 5
+    )
     assert spent["cost"] == {"USD": pytest.approx(asked * (800 * 2e-6 + 5 * 8e-6), rel=1e-3)}
-    same = [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / "rivals" / "05_evaluation" / "predictions.jsonl") if row["predictor"] != "gpt"]
-    assert same == [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / "toy" / "05_evaluation" / "predictions.jsonl")]
+    same = [
+        {**row, "seconds": 0}
+        for row in records.iter_jsonl(outputs / "rivals" / "05_evaluation" / "predictions.jsonl")
+        if row["predictor"] != "gpt"
+    ]
+    assert same == [
+        {**row, "seconds": 0}
+        for row in records.iter_jsonl(outputs / "toy" / "05_evaluation" / "predictions.jsonl")
+    ]
 
 
 def test_a_site_menu_that_cannot_be_used_stops_the_stage_with_file_and_line(world, tmp_path):
     (tmp_path / "menu.csv").write_text("name\n红烧鱼\n" + "菜" * 500 + "\n", "utf-8")
     listed = f"sites=[{{name: site_b, image_root: {world[1].parent}/drawn/site_b, menu_csv: {tmp_path}/menu.csv}}]"
-    done = chain.dishvl("run", world[1], "--from", "05", "--set", "run_name=bad_menu", "--set", "upstream_run=toy", "--set", listed, outputs=world[0])
-    assert done.returncode == 1 and f"{tmp_path}/menu.csv, line 3" in done.stderr and "500 characters" in done.stderr and "Traceback" not in done.stderr
+    done = chain.dishvl(
+        "run",
+        world[1],
+        "--from",
+        "05",
+        "--set",
+        "run_name=bad_menu",
+        "--set",
+        "upstream_run=toy",
+        "--set",
+        listed,
+        outputs=world[0],
+    )
+    assert (
+        done.returncode == 1
+        and f"{tmp_path}/menu.csv, line 3" in done.stderr
+        and "500 characters" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 def test_rows_are_as_qwens_scripts_read_them(world):
     for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "train.jsonl"):
         human, gpt = row["conversations"]
-        assert (human["from"], gpt["from"]) == ("human", "gpt") and human["value"].startswith("<image>\n")
-        assert human["value"].count("<image>") == 1 and (gpt["value"] in row["menu"] or row["kind"] != "menu")
+        assert (human["from"], gpt["from"]) == ("human", "gpt") and human["value"].startswith(
+            "<image>\n"
+        )
+        assert human["value"].count("<image>") == 1 and (
+            gpt["value"] in row["menu"] or row["kind"] != "menu"
+        )
 
 
 def test_asked_again_it_does_nothing(world):
@@ -180,19 +308,32 @@ def test_changed_parameters_are_refused_before_anything_runs(world):
     outputs, profile, _ = world
     before = chain.contents(outputs / "toy")
     done = chain.dishvl("run", profile, "--set", "menu_size=3", outputs=outputs)
-    assert done.returncode == 1 and "menu_size: 10 -> 3" in done.stderr and "--redo 03" in done.stderr
+    assert (
+        done.returncode == 1 and "menu_size: 10 -> 3" in done.stderr and "--redo 03" in done.stderr
+    )
     assert chain.contents(outputs / "toy") == before
 
 
 def test_a_misspelt_key_is_refused_with_a_suggestion(world):
-    done = chain.dishvl("run", world[1], "--set", "menu_sise=3", "--set", "run_name=never", outputs=world[0])
-    assert done.returncode == 1 and "unknown parameter 'menu_sise'; did you mean menu_size?" in done.stderr
+    done = chain.dishvl(
+        "run", world[1], "--set", "menu_sise=3", "--set", "run_name=never", outputs=world[0]
+    )
+    assert (
+        done.returncode == 1
+        and "unknown parameter 'menu_sise'; did you mean menu_size?" in done.stderr
+    )
     assert not (world[0] / "never").exists()
 
 
 def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_path):
     outputs, profile, _ = world
-    values = {"run_name": "toy", "image_root": str(profile.parent / "drawn" / "photos"), "sites": [], "min_pixels": 3136, "max_pixels": 3136}
+    values = {
+        "run_name": "toy",
+        "image_root": str(profile.parent / "drawn" / "photos"),
+        "sites": [],
+        "min_pixels": 3136,
+        "max_pixels": 3136,
+    }
     (tmp_path / "common.yaml").write_text(json.dumps(values))
     before = chain.contents(outputs / "toy" / "03_dataset")
     command = [
@@ -208,20 +349,51 @@ def test_plain_papermill_from_the_notebooks_folder_says_it_is_done(world, tmp_pa
         "-f",
         str(profile / "03_dataset.yaml"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(outputs), timeout=200)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=paths.PROJECT_ROOT / "notebooks",
+        env=chain.environment(outputs),
+        timeout=200,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "finished before with the same parameters and inputs" in (tmp_path / "out.ipynb").read_text()
+    assert (
+        "finished before with the same parameters and inputs"
+        in (tmp_path / "out.ipynb").read_text()
+    )
     assert chain.contents(outputs / "toy" / "03_dataset") == before
 
 
 def test_papermill_with_an_unknown_parameter_fails(world, tmp_path):
-    command = [sys.executable, "-m", "papermill", "03_dataset.ipynb", str(tmp_path / "out.ipynb"), "-p", "run_name", "toy", "-p", "menu_sise", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT / "notebooks", env=chain.environment(world[0]), timeout=200)
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "03_dataset.ipynb",
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "run_name",
+        "toy",
+        "-p",
+        "menu_sise",
+        "3",
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=paths.PROJECT_ROOT / "notebooks",
+        env=chain.environment(world[0]),
+        timeout=200,
+    )
     assert done.returncode == 1 and "did you mean menu_size?" in done.stderr
 
 
 def test_a_notebook_before_its_predecessor_says_which(world):
-    done = chain.dishvl("run", world[1], "--from", "02", "--set", "run_name=early", outputs=world[0])
+    done = chain.dishvl(
+        "run", world[1], "--from", "02", "--set", "run_name=early", outputs=world[0]
+    )
     assert done.returncode == 1 and "run notebooks/01_annotation.ipynb first" in done.stderr
     assert not (world[0] / "early" / "02_similar_dishes").exists()
 
@@ -231,7 +403,19 @@ def test_status_verify_and_a_new_run_on_upstream(world):
     assert chain.dishvl("status", "toy", outputs=outputs).stdout.count("finished") == 5
     assert "as they were written" in chain.dishvl("verify", "toy", outputs=outputs).stdout
     done = chain.dishvl(
-        "run", profile, "--from", "03", "--to", "03", "--set", "run_name=other", "--set", "upstream_run=toy", "--set", "menu_size=3", outputs=outputs
+        "run",
+        profile,
+        "--from",
+        "03",
+        "--to",
+        "03",
+        "--set",
+        "run_name=other",
+        "--set",
+        "upstream_run=toy",
+        "--set",
+        "menu_size=3",
+        outputs=outputs,
     )
     assert done.returncode == 0, done.stderr
     rows = records.read_jsonl(outputs / "other" / "03_dataset" / "train.jsonl")
@@ -240,10 +424,17 @@ def test_status_verify_and_a_new_run_on_upstream(world):
 
 def test_open_fills_in_the_profile_and_keeps_older_copies(world):
     outputs, profile, _ = world
-    paths_printed = [chain.dishvl("open", "03", profile, "--no-launch", outputs=outputs).stdout.strip() for _ in range(2)]
+    paths_printed = [
+        chain.dishvl("open", "03", profile, "--no-launch", outputs=outputs).stdout.strip()
+        for _ in range(2)
+    ]
     assert paths_printed[0] == paths_printed[1]
     cells = json.loads(open(paths_printed[0], encoding="utf-8").read())["cells"]
-    filled = next("".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", []))
+    filled = next(
+        "".join(cell["source"])
+        for cell in cells
+        if "parameters" in cell["metadata"].get("tags", [])
+    )
     assert "run_name: str = 'toy'" in filled and "max_pixels: int = 3136" in filled
     assert len(list((outputs / "toy" / "notebooks").glob("03_dataset_interactive*.ipynb"))) == 2
 
@@ -260,7 +451,9 @@ def test_decisions_make_stage_01_run_again_and_nothing_is_asked_twice(world):
     outputs, profile, _ = world
 
     def run():
-        done = chain.dishvl("run", profile, "--to", "01", "--set", "run_name=decided", outputs=outputs)
+        done = chain.dishvl(
+            "run", profile, "--to", "01", "--set", "run_name=decided", outputs=outputs
+        )
         assert done.returncode == 0, done.stderr
         with sqlite3.connect(outputs / "cache" / "annotation" / "journal.sqlite") as journal:
             return journal.execute("SELECT COUNT(*) FROM attempts").fetchone()[0]
@@ -269,10 +462,17 @@ def test_decisions_make_stage_01_run_again_and_nothing_is_asked_twice(world):
     photos = records.read_table(folder / "photos.parquet")
     bad = photos[photos.typical == 2].iloc[0]
     (outputs / "decided" / "decisions").mkdir()
-    (outputs / "decided" / "decisions" / "photos.csv").write_text(f"image_id,decision\n{bad.image_id},photo bad\n", "utf-8")
-    (outputs / "decided" / "decisions" / "names.csv").write_text(f"folder,name,action\n{bad.folder},新名字,\n", "utf-8")
+    (outputs / "decided" / "decisions" / "photos.csv").write_text(
+        f"image_id,decision\n{bad.image_id},photo bad\n", "utf-8"
+    )
+    (outputs / "decided" / "decisions" / "names.csv").write_text(
+        f"folder,name,action\n{bad.folder},新名字,\n", "utf-8"
+    )
     assert run() == asked
-    named = {dish["dish_id"]: (dish["name"], dish["name_source"]) for dish in records.iter_jsonl(folder / "dishes.jsonl")}
+    named = {
+        dish["dish_id"]: (dish["name"], dish["name_source"])
+        for dish in records.iter_jsonl(folder / "dishes.jsonl")
+    }
     assert named[bad.dish_id] == ("新名字", "decision")
     rejected = records.read_table(folder / "rejected.csv")
     assert rejected[rejected.path == bad.path].reason.tolist() == ["photo bad"]
@@ -284,14 +484,29 @@ def test_redo_moves_the_old_folder_aside(world):
     before = chain.contents(outputs / "toy" / "05_evaluation")
     done = chain.dishvl("run", profile, "--from", "05", "--redo", "05", outputs=outputs)
     assert done.returncode == 0, done.stderr
-    aside = [folder for folder in (outputs / "toy").iterdir() if folder.name.startswith("05_evaluation.old-")]
+    aside = [
+        folder
+        for folder in (outputs / "toy").iterdir()
+        if folder.name.startswith("05_evaluation.old-")
+    ]
     assert len(aside) == 1 and chain.contents(aside[0]) == before
-    assert records.read_json(outputs / "toy" / "05_evaluation" / "metrics.json") == records.read_json(aside[0] / "metrics.json")
+    assert records.read_json(
+        outputs / "toy" / "05_evaluation" / "metrics.json"
+    ) == records.read_json(aside[0] / "metrics.json")
 
 
 def test_estimate_counts_the_runs_own_questions_and_measures_this_machine(world):
     outputs, profile = world[0], world[1]
-    done = chain.dishvl("estimate", profile, "--trial", "--as-official", "--gpu-gb", "24", outputs=outputs)
+    done = chain.dishvl(
+        "estimate", profile, "--trial", "--as-official", "--gpu-gb", "24", outputs=outputs
+    )
     assert done.returncode == 0, done.stderr
-    for part in ("annotation: costs nothing", "training, ours:", "training, the official script's way:", "cache of resized photos", " hours\n", "fits: 0."):
+    for part in (
+        "annotation: costs nothing",
+        "training, ours:",
+        "training, the official script's way:",
+        "cache of resized photos",
+        " hours\n",
+        "fits: 0.",
+    ):
         assert part in done.stdout, part

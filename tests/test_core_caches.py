@@ -47,7 +47,9 @@ def test_one_that_fails_leaves_nothing_and_frees_the_lock(tmp_path):
     assert not (tmp_path / "x").exists()
     assert locks.holder(tmp_path / ".x.lock") is None
     caches.folder(tmp_path / "x", make, "a toy")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.lock", "x"], "what was left behind is gone"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".x.lock", "x"], (
+        "what was left behind is gone"
+    )
 
 
 def test_another_process_that_makes_it_is_waited_for(tmp_path, monkeypatch, capsys):

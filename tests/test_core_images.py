@@ -21,9 +21,14 @@ def refused(source, **options) -> str:
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few dozen bytes whose header promises width x height pixels."""
-    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))  # noqa: E731
+    chunk = lambda kind, data: (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    )  # noqa: E731
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
     )
 
 
@@ -52,7 +57,9 @@ def test_a_bomb_is_refused_by_its_header():
 
 
 def test_no_interpreter_is_started_for_a_file_that_only_claims_to_be_a_photo(tmp_path):
-    (tmp_path / "x.jpg").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n")
+    (tmp_path / "x.jpg").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n"
+    )
     assert refused(tmp_path / "x.jpg") == "not an image"
 
 
@@ -71,10 +78,19 @@ def test_cmyk_keeps_its_colours():
     assert np.abs(made - (200, 30, 40)).max() <= 6
 
 
-@pytest.mark.parametrize("orientation, size, corner", [
-    (1, (96, 72), (0, 0)), (2, (96, 72), (95, 0)), (3, (96, 72), (95, 71)), (4, (96, 72), (0, 71)),
-    (5, (72, 96), (0, 0)), (6, (72, 96), (71, 0)), (7, (72, 96), (71, 95)), (8, (72, 96), (0, 95)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "orientation, size, corner",
+    [
+        (1, (96, 72), (0, 0)),
+        (2, (96, 72), (95, 0)),
+        (3, (96, 72), (95, 71)),
+        (4, (96, 72), (0, 71)),
+        (5, (72, 96), (0, 0)),
+        (6, (72, 96), (71, 0)),
+        (7, (72, 96), (71, 95)),
+        (8, (72, 96), (0, 95)),
+    ],
+)
 def test_exif_orientation_is_applied(tmp_path, orientation, size, corner):
     """`corner`: where the stored top left pixel belongs."""
     image = Image.new("RGB", (96, 72), "black")
@@ -83,8 +99,16 @@ def test_exif_orientation_is_applied(tmp_path, orientation, size, corner):
     exif[0x0112] = orientation
     (tmp_path / "p.jpg").write_bytes(encoded(image, "JPEG", exif=exif))
     made = images.load_rgb(tmp_path / "p.jpg")
-    assert made.size == images.upright_size(tmp_path / "p.jpg") == images.upright_size((tmp_path / "p.jpg").read_bytes()) == size
-    assert min(made.getpixel(corner)) > 200 and sum(np.asarray(made)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
+    assert (
+        made.size
+        == images.upright_size(tmp_path / "p.jpg")
+        == images.upright_size((tmp_path / "p.jpg").read_bytes())
+        == size
+    )
+    assert (
+        min(made.getpixel(corner)) > 200
+        and sum(np.asarray(made)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
+    )
 
 
 def test_a_broken_exif_block_spoils_no_pixel():
@@ -104,7 +128,11 @@ def test_transparency_becomes_white():
     palette.putpixel((1, 1), 1)
     made = images.load_rgb(encoded(palette, "PNG", transparency=0))
     assert made.getpixel((0, 0)) == (255, 255, 255) and made.getpixel((1, 1)) == (0, 255, 0)
-    assert images.load_rgb(encoded(Image.new("LA", (2, 2), (0, 0)), "PNG")).getpixel((0, 0)) == (255, 255, 255)
+    assert images.load_rgb(encoded(Image.new("LA", (2, 2), (0, 0)), "PNG")).getpixel((0, 0)) == (
+        255,
+        255,
+        255,
+    )
 
 
 def test_sixteen_bits_are_scaled_not_clipped():

@@ -15,7 +15,9 @@ from dishvl_lib.core import locks
 def test_another_process_is_named_and_its_end_frees_the_lock(tmp_path):
     file = tmp_path / "deep" / "a.lock"
     with another_process_holding(file) as other:
-        with pytest.raises(locks.LockedError, match=f"process {other.pid} on .* since 20") as refused:
+        with pytest.raises(
+            locks.LockedError, match=f"process {other.pid} on .* since 20"
+        ) as refused:
             locks.take(file, "here")
         assert refused.value.holder.what == "toy"
         assert locks.holder(file).pid == other.pid
@@ -73,8 +75,12 @@ def refuse(error_number):
     return flock
 
 
-@pytest.mark.parametrize("flock", [refuse(errno.ENOLCK), refuse(errno.EOPNOTSUPP), lambda descriptor, operation: None])
-def test_a_file_system_without_locks_is_said_and_a_live_process_is_still_seen(tmp_path, monkeypatch, capsys, flock):
+@pytest.mark.parametrize(
+    "flock", [refuse(errno.ENOLCK), refuse(errno.EOPNOTSUPP), lambda descriptor, operation: None]
+)
+def test_a_file_system_without_locks_is_said_and_a_live_process_is_still_seen(
+    tmp_path, monkeypatch, capsys, flock
+):
     file = tmp_path / "a.lock"
     with another_process_holding(file) as other:
         monkeypatch.setattr(fcntl, "flock", flock)

@@ -21,7 +21,11 @@ def rows(*names):
 
 
 def test_what_is_gone_or_empty_is_found_once_and_texts_need_no_photo(photos):
-    asked = [*rows("a.jpg", "gone.jpg", "gone.jpg", "empty.jpg"), {"id": "text"}, {"id": "other", "image": ""}]
+    asked = [
+        *rows("a.jpg", "gone.jpg", "gone.jpg", "empty.jpg"),
+        {"id": "text"},
+        {"id": "other", "image": ""},
+    ]
     missing = missing_photos.find(asked, photos)
     assert missing.path.tolist() == ["empty.jpg", "gone.jpg"]
     assert set(missing.reason) == {"missing"}
@@ -31,7 +35,10 @@ def test_what_is_gone_or_empty_is_found_once_and_texts_need_no_photo(photos):
 def test_more_than_the_share_stops_and_says_what_to_do(photos):
     missing = missing_photos.find(rows("a.jpg", "gone.jpg"), photos)
     missing_photos.check_share(missing, 2, 0.5, photos)
-    with pytest.raises(StageError, match=r"1 of 2 photos are missing \(the first is gone.jpg\); .* raise max_missing_share \(now 0.4\)"):
+    with pytest.raises(
+        StageError,
+        match=r"1 of 2 photos are missing \(the first is gone.jpg\); .* raise max_missing_share \(now 0.4\)",
+    ):
         missing_photos.check_share(missing, 2, 0.4, photos)
     with pytest.raises(StageError, match="the folder .*nowhere is not there"):
         missing_photos.check_share(missing, 2, 0.4, photos / "nowhere")
@@ -41,7 +48,9 @@ def test_a_file_without_missing_photos_is_used_as_it_is(photos):
     for name, names in {"train": ("a.jpg", "gone.jpg"), "validation": ("b.jpg",)}.items():
         records.write_jsonl(photos / f"{name}.jsonl", rows(*names))
     given = {name: photos / f"{name}.jsonl" for name in ("train", "validation")}
-    files = missing_photos.question_files(missing_photos.find(rows("gone.jpg"), photos), given, photos / "questions")
+    files = missing_photos.question_files(
+        missing_photos.find(rows("gone.jpg"), photos), given, photos / "questions"
+    )
     assert files["validation"] == given["validation"]
     assert [row["image"] for row in records.iter_jsonl(files["train"])] == ["a.jpg"]
 

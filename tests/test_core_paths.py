@@ -12,11 +12,15 @@ def test_a_stage_is_named_by_number_or_in_full(given):
 
 @pytest.mark.parametrize("given", ["", "06", "dataset", "03_data"])
 def test_an_unknown_stage_is_answered_with_the_five(given):
-    with pytest.raises(ValueError, match="01_annotation, 02_similar_dishes, 03_dataset, 04_training, 05_evaluation"):
+    with pytest.raises(
+        ValueError, match="01_annotation, 02_similar_dishes, 03_dataset, 04_training, 05_evaluation"
+    ):
         paths.full_stage_name(given)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "cache", " x", "a\nb", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "a/b", "a\\b", ".hidden", "cache", " x", "a\nb", "a\0b"]
+)
 def test_a_run_is_a_folder_of_its_own(name):
     with pytest.raises(ValueError, match="run_name"):
         paths.run_folder(name)
@@ -31,7 +35,10 @@ def test_where_things_lie(own_outputs):
     assert paths.outputs() == own_outputs
     assert paths.stage_folder("r", "02") == own_outputs / "r" / "02_similar_dishes"
     assert paths.decisions_file("r", "names") == own_outputs / "r" / "decisions" / "names.csv"
-    assert paths.cache("features") == own_outputs / "cache" / "features" and (own_outputs / "cache" / "features").is_dir()
+    assert (
+        paths.cache("features") == own_outputs / "cache" / "features"
+        and (own_outputs / "cache" / "features").is_dir()
+    )
     assert not (own_outputs / "r").exists(), "asking where something is must not make it"
 
 

@@ -9,7 +9,11 @@ from dishvl_lib.core import questions
 def test_several_wordings_of_each_kind_and_two_kept_for_testing(kind):
     trained, unseen = questions.templates(kind), questions.templates(kind, trained=False)
     assert len(trained) >= 8 and len(unseen) == 2 and {t.kind for t in trained + unseen} == {kind}
-    assert len({t.text for t in questions.TEMPLATES}) == len({t.id for t in questions.TEMPLATES}) == len(questions.TEMPLATES)
+    assert (
+        len({t.text for t in questions.TEMPLATES})
+        == len({t.id for t in questions.TEMPLATES})
+        == len(questions.TEMPLATES)
+    )
 
 
 @pytest.mark.parametrize("template", questions.TEMPLATES, ids=lambda t: t.id)
@@ -33,7 +37,11 @@ def test_the_file_form_and_what_the_model_reads():
 
 
 def test_marking_is_strict_and_the_lenient_mark_stands_beside_it():
-    assert questions.mark("红烧鱼", "红烧鱼") and not questions.mark("红烧鱼 ", "红烧鱼") and not questions.mark(None, "红烧鱼")
+    assert (
+        questions.mark("红烧鱼", "红烧鱼")
+        and not questions.mark("红烧鱼 ", "红烧鱼")
+        and not questions.mark(None, "红烧鱼")
+    )
     assert (
         questions.mark_normalised("红烧鱼。", "红烧鱼")
         and not questions.mark_normalised("红烧鱼块", "红烧鱼")
@@ -46,17 +54,41 @@ def test_a_dish_called_like_a_placeholder_stays_as_it_is():
 
 
 def test_knowledge_is_asked_of_the_photo_or_of_the_name():
-    assert questions.human_turn("knowledge-3") == "<image>\n图中的菜主要用了哪些食材？" and questions.field_of("knowledge-3") == "ingredients"
-    assert questions.human_turn("knowledge-3", dish="凉拌鸡胗") == "“凉拌鸡胗”主要用了哪些食材？" and questions.field_of("menu-1") == ""
+    assert (
+        questions.human_turn("knowledge-3") == "<image>\n图中的菜主要用了哪些食材？"
+        and questions.field_of("knowledge-3") == "ingredients"
+    )
+    assert (
+        questions.human_turn("knowledge-3", dish="凉拌鸡胗") == "“凉拌鸡胗”主要用了哪些食材？"
+        and questions.field_of("menu-1") == ""
+    )
 
 
-@pytest.mark.parametrize("field, value, text", [
-    ("ingredients", ["鸡胗", "香菜"], "鸡胗、香菜"), ("calories", 130.0, "约 130 千卡"), ("cuisine", "川菜", "川菜"), ("allergens", [], ""), ("calories", None, ""), ("recipe", "", ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "field, value, text",
+    [
+        ("ingredients", ["鸡胗", "香菜"], "鸡胗、香菜"),
+        ("calories", 130.0, "约 130 千卡"),
+        ("cuisine", "川菜", "川菜"),
+        ("allergens", [], ""),
+        ("calories", None, ""),
+        ("recipe", "", ""),
+    ],
+)
 def test_facts_as_answers(field, value, text):
     assert questions.fact(field, value) == text
 
 
-@pytest.mark.parametrize("answer, score", [("鸡胗、香菜", 1.0), ("香菜、鸡胗", 1.0), ("鸡胗", 2 / 3), ("鱼", 0.0), (None, 0.0), ("", 0.0)])
+@pytest.mark.parametrize(
+    "answer, score",
+    [
+        ("鸡胗、香菜", 1.0),
+        ("香菜、鸡胗", 1.0),
+        ("鸡胗", 2 / 3),
+        ("鱼", 0.0),
+        (None, 0.0),
+        ("", 0.0),
+    ],
+)
 def test_facts_are_marked_by_their_entries(answer, score):
     assert questions.mark_fact(answer, "鸡胗、香菜") == pytest.approx(score)

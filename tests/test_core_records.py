@@ -34,7 +34,12 @@ def test_the_file_appears_only_at_the_end_under_a_temporary_name_beside_it(tmp_p
     file = tmp_path / "deep" / "x.parquet"
     with records.atomic_path(file) as temporary:
         temporary.write_text("half")
-        assert not file.exists() and temporary.parent == file.parent and temporary.suffix == ".parquet" and temporary.name.startswith(".")
+        assert (
+            not file.exists()
+            and temporary.parent == file.parent
+            and temporary.suffix == ".parquet"
+            and temporary.name.startswith(".")
+        )
     assert file.read_text() == "half" and [p.name for p in file.parent.iterdir()] == ["x.parquet"]
 
 
@@ -47,7 +52,11 @@ def test_a_name_as_long_as_a_file_system_allows_can_be_written(tmp_path):
 def test_json_lines_come_back_and_a_bad_line_is_named(tmp_path):
     file, rows = tmp_path / "rows.jsonl", [{"名": "鱼\u2028\n"}, {"n": 1.5, "none": None}]
     records.write_jsonl(file, rows)
-    assert records.read_jsonl(file) == rows and "鱼".encode() in file.read_bytes() and file.read_bytes().count(b"\n") == 2
+    assert (
+        records.read_jsonl(file) == rows
+        and "鱼".encode() in file.read_bytes()
+        and file.read_bytes().count(b"\n") == 2
+    )
     with open(file, "a") as more:
         more.write('{"half": ')
     with pytest.raises(records.RecordError, match="rows.jsonl, line 3 is not valid JSON"):
@@ -55,7 +64,12 @@ def test_json_lines_come_back_and_a_bad_line_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, message", [(b"[1]\n", "line 1 must be a JSON object, it is list"), (b'{"a": 1}\n\xff\n', "line 2 is not valid JSON"), (b"\n", "line 1 is not")]
+    "content, message",
+    [
+        (b"[1]\n", "line 1 must be a JSON object, it is list"),
+        (b'{"a": 1}\n\xff\n', "line 2 is not valid JSON"),
+        (b"\n", "line 1 is not"),
+    ],
 )
 def test_lines_that_are_no_records_are_refused(tmp_path, content, message):
     (tmp_path / "x.jsonl").write_bytes(content)
@@ -64,7 +78,13 @@ def test_lines_that_are_no_records_are_refused(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    "read, name", [(records.read_json, "x.json"), (records.read_jsonl, "x.jsonl"), (records.read_table, "x.csv"), (records.read_table, "x.parquet")]
+    "read, name",
+    [
+        (records.read_json, "x.json"),
+        (records.read_jsonl, "x.jsonl"),
+        (records.read_table, "x.csv"),
+        (records.read_table, "x.parquet"),
+    ],
 )
 def test_a_missing_file_is_named(tmp_path, read, name):
     with pytest.raises(records.RecordError, match=f"{name} is missing"):
@@ -72,7 +92,15 @@ def test_a_missing_file_is_named(tmp_path, read, name):
 
 
 @pytest.mark.parametrize(
-    "name, content", [("x.json", b"{"), ("x.json", b"\xff"), ("x.csv", b""), ("x.csv", b"a,b\n\xff,1\n"), ("x.parquet", b"PAR1 nonsense"), ("x.parquet", b"")]
+    "name, content",
+    [
+        ("x.json", b"{"),
+        ("x.json", b"\xff"),
+        ("x.csv", b""),
+        ("x.csv", b"a,b\n\xff,1\n"),
+        ("x.parquet", b"PAR1 nonsense"),
+        ("x.parquet", b""),
+    ],
 )
 def test_a_malformed_file_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
@@ -82,9 +110,13 @@ def test_a_malformed_file_is_named(tmp_path, name, content):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_tables_keep_ids_as_text_and_odd_characters(tmp_path, suffix):
-    table = pd.DataFrame({"id": ["007", "NA", "", "1e5"], "path": ['a,"b"', "line\nbreak", "鱼", "-x "]})
+    table = pd.DataFrame(
+        {"id": ["007", "NA", "", "1e5"], "path": ['a,"b"', "line\nbreak", "鱼", "-x "]}
+    )
     records.write_table(tmp_path / f"t{suffix}", table)
-    assert records.read_table(tmp_path / f"t{suffix}", ["id", "path"]).to_dict("list") == table.to_dict("list")
+    assert records.read_table(tmp_path / f"t{suffix}", ["id", "path"]).to_dict(
+        "list"
+    ) == table.to_dict("list")
 
 
 def test_a_carriage_return_survives_csv(tmp_path):
@@ -99,11 +131,17 @@ def test_a_csv_from_a_spreadsheet_may_begin_with_a_byte_order_mark(tmp_path):
 
 def test_missing_columns_are_named_with_those_that_are_there(tmp_path):
     (tmp_path / "t.csv").write_text("folder,nmae\n1,2\n")
-    with pytest.raises(records.RecordError, match="t.csv: no column name, dish; it has folder, nmae"):
+    with pytest.raises(
+        records.RecordError, match="t.csv: no column name, dish; it has folder, nmae"
+    ):
         records.read_table(tmp_path / "t.csv", ["folder", "name", "dish"])
 
 
 def test_fingerprints(tmp_path):
-    assert records.fingerprint({"a": 1, "b": [2, "鱼"]}) == records.fingerprint({"b": [2, "鱼"], "a": 1}) != records.fingerprint({"a": 1, "b": ["鱼", 2]})
+    assert (
+        records.fingerprint({"a": 1, "b": [2, "鱼"]})
+        == records.fingerprint({"b": [2, "鱼"], "a": 1})
+        != records.fingerprint({"a": 1, "b": ["鱼", 2]})
+    )
     (tmp_path / "x").write_bytes(b"abc")
     assert records.sha256_file(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()

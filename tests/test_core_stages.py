@@ -23,11 +23,21 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "project" / "notebooks").mkdir(parents=True)
     for stage in paths.STAGES:
         cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [SOURCE]}
-        (tmp_path / "project" / "notebooks" / f"{stage}.ipynb").write_text(json.dumps({"cells": [cell]}))
+        (tmp_path / "project" / "notebooks" / f"{stage}.ipynb").write_text(
+            json.dumps({"cells": [cell]})
+        )
 
 
 def params(**changed):
-    return {"run_name": "r", "upstream_run": "", "image_root": "builtin", "language": "en", "size": 3, "names_csv": "", **changed}
+    return {
+        "run_name": "r",
+        "upstream_run": "",
+        "image_root": "builtin",
+        "language": "en",
+        "size": 3,
+        "names_csv": "",
+        **changed,
+    }
 
 
 def make(name, content="one", **changed) -> stages.Stage:
@@ -45,7 +55,11 @@ def refusal(function, *args, **kwargs) -> str:
 
 
 def tree(folder):
-    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns)
+        for p in folder.rglob("*")
+        if p.is_file()
+    }
 
 
 def old(run="r", stage="01_annotation"):
@@ -64,18 +78,31 @@ def test_the_marker_is_written_last_and_holds_everything(own_outputs):
     stage.finish({"files": 3, "ok": 2}, {"USD": 0.5}, image_root="/photos")
     marker = records.read_json(stage.path("_SUCCESS.json"))
     assert set(marker["outputs"]) == {"a.csv", "deep/b.txt"}
-    assert marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv")) and marker["outputs"]["a.csv"]["bytes"] == 4
     assert (
-        marker["parameters"] == params() and marker["counts"] == {"files": 3, "ok": 2} and marker["cost"] == {"USD": 0.5} and marker["image_root"] == "/photos"
+        marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv"))
+        and marker["outputs"]["a.csv"]["bytes"] == 4
     )
-    assert marker["inputs"] == {} and marker["versions"]["pandas"] and marker["seconds"] >= 0 and marker["stage"] == "01_annotation"
+    assert (
+        marker["parameters"] == params()
+        and marker["counts"] == {"files": 3, "ok": 2}
+        and marker["cost"] == {"USD": 0.5}
+        and marker["image_root"] == "/photos"
+    )
+    assert (
+        marker["inputs"] == {}
+        and marker["versions"]["pandas"]
+        and marker["seconds"] >= 0
+        and marker["stage"] == "01_annotation"
+    )
 
 
 def test_a_finished_stage_asked_again_does_nothing(capsys):
     folder = make("01").folder
     before = tree(folder)
     again = stages.start("01", params())
-    assert again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "one"}]
+    assert again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [
+        {"content": "one"}
+    ]
     again.finish({"ok": 7})
     assert tree(folder) == before and "nothing was changed" in capsys.readouterr().out
 
@@ -89,7 +116,13 @@ def test_a_changed_parameter_is_refused_with_the_key_and_changes_nothing():
     folder = make("01").folder
     before = tree(folder)
     message = refusal(stages.start, "01", params(size=4))
-    assert "size: 3 -> 4" in message and "run_name" in message and "upstream_run" in message and "--redo 01" in message and "names_csv" not in message
+    assert (
+        "size: 3 -> 4" in message
+        and "run_name" in message
+        and "upstream_run" in message
+        and "--redo 01" in message
+        and "names_csv" not in message
+    )
     assert tree(folder) == before and old() == []
     assert refusal(stages.refuse_changed, "01_annotation", params(size=4)) == message
     assert stages.state(params(size=4), "01_annotation") == "changed parameters"
@@ -97,9 +130,15 @@ def test_a_changed_parameter_is_refused_with_the_key_and_changes_nothing():
 
 def test_the_predecessor_must_have_finished():
     message = refusal(stages.start, "02", params())
-    assert "01_annotation has not finished" in message and "notebooks/01_annotation.ipynb" in message and "upstream_run" in message
+    assert (
+        "01_annotation has not finished" in message
+        and "notebooks/01_annotation.ipynb" in message
+        and "upstream_run" in message
+    )
     stages.start("01", params())
-    assert "01_annotation has not finished" in refusal(stages.start, "02", params()), "a started stage is not a finished one"
+    assert "01_annotation has not finished" in refusal(stages.start, "02", params()), (
+        "a started stage is not a finished one"
+    )
     assert not paths.stage_folder("r", "02").exists()
 
 
@@ -110,9 +149,16 @@ def test_a_changed_predecessor_moves_the_old_result_aside(capsys):
     make("01", "two")
     assert stages.state(params(), "02_similar_dishes") == "changed inputs"
     again = stages.start("02", params())
-    assert not again.done and not again.path("dishes.jsonl").exists() and "01_annotation/dishes.jsonl" in capsys.readouterr().out
+    assert (
+        not again.done
+        and not again.path("dishes.jsonl").exists()
+        and "01_annotation/dishes.jsonl" in capsys.readouterr().out
+    )
     (aside,) = old(stage=second.name)
-    assert records.read_jsonl(aside / "dishes.jsonl") == [{"content": "from one"}] and (aside / "_SUCCESS.json").exists()
+    assert (
+        records.read_jsonl(aside / "dishes.jsonl") == [{"content": "from one"}]
+        and (aside / "_SUCCESS.json").exists()
+    )
 
 
 def test_the_same_result_made_again_leaves_what_follows_alone():
@@ -123,7 +169,13 @@ def test_the_same_result_made_again_leaves_what_follows_alone():
     assert stages.start("02", params()).done
 
 
-@pytest.mark.parametrize("harm, word", [(lambda file: file.unlink(), "is gone"), (lambda file: file.write_text('{"content": "two"}\n'), "was changed")])
+@pytest.mark.parametrize(
+    "harm, word",
+    [
+        (lambda file: file.unlink(), "is gone"),
+        (lambda file: file.write_text('{"content": "two"}\n'), "was changed"),
+    ],
+)
 def test_a_deleted_or_edited_output_is_noticed(harm, word):
     file = make("01").path("dishes.jsonl")
     make("02")
@@ -148,25 +200,35 @@ def test_a_touched_output_is_the_same_and_a_disguised_edit_is_found_by_verify():
 def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(capsys):
     stages.start("01", params()).make("dishes.jsonl", lambda: [{"content": "half"}])
     again = stages.start("01", params())
-    assert not again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "half"}]
+    assert not again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [
+        {"content": "half"}
+    ]
     assert stages.state(params(), "01_annotation") == "unfinished"
     other = stages.start("01", params(size=4))
     assert not other.path("dishes.jsonl").exists() and (old()[0] / "dishes.jsonl").exists()
     assert "other parameters or inputs" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("name", "key"), [("04_training", "dataloader_num_workers"), ("05_evaluation", "batch_size")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("04_training", "dataloader_num_workers"), ("05_evaluation", "batch_size")]
+)
 def test_what_only_says_how_may_change_between_a_kill_and_the_resume(name, key):
     """Fewer workers or smaller batches are what a run that was killed for want of memory needs."""
     wanted = {**params(), key: 8}
-    assert dependencies.content_parameters(name, wanted) == dependencies.content_parameters(name, {**wanted, key: 2})
-    assert dependencies.content_parameters(name, wanted) != dependencies.content_parameters(name, {**wanted, "size": 4})
+    assert dependencies.content_parameters(name, wanted) == dependencies.content_parameters(
+        name, {**wanted, key: 2}
+    )
+    assert dependencies.content_parameters(name, wanted) != dependencies.content_parameters(
+        name, {**wanted, "size": 4}
+    )
 
 
 def test_training_resumes_with_whatever_may_change():
     from dishvl_lib.training import run
 
-    assert dependencies.MANNER["04_training"] - {"max_missing_share"} <= run.FREE, "what is missing is decided before the training"
+    assert dependencies.MANNER["04_training"] - {"max_missing_share"} <= run.FREE, (
+        "what is missing is decided before the training"
+    )
 
 
 def test_a_folder_in_which_a_process_works_stays_where_it_is():
@@ -228,7 +290,13 @@ except stages.StageError as error:
     sys.exit(str(error))
 """
     processes = [
-        subprocess.Popen([sys.executable, "-c", program, str(number)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) for number in range(4)
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(number)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
     ]
     said = [process.communicate(timeout=60)[1] for process in processes]
     folder = paths.stage_folder("r", "01")
@@ -237,7 +305,9 @@ except stages.StageError as error:
     assert markers.read(folder)["parameters"]["size"] == 3 + int(row["content"]) % 2
     assert old() == []
     refused = [text for text in said if text]
-    assert all("is being made by process" in text or "has finished in" in text for text in refused), refused
+    assert all(
+        "is being made by process" in text or "has finished in" in text for text in refused
+    ), refused
     assert processes[int(row["content"])].returncode == 0
 
 
@@ -320,9 +390,13 @@ def test_two_moves_in_one_second_keep_both():
 def test_upstream_run_lends_the_stages_that_a_run_does_not_make():
     make("01", "theirs", run_name="first")
     stage = stages.start("02", params(upstream_run="first"))
-    assert records.read_jsonl(stage.input("01_annotation", "dishes.jsonl")) == [{"content": "theirs"}] and stage.folder == paths.stage_folder("r", "02")
+    assert records.read_jsonl(stage.input("01_annotation", "dishes.jsonl")) == [
+        {"content": "theirs"}
+    ] and stage.folder == paths.stage_folder("r", "02")
     make("01", "mine")
-    assert stages.find_stage(params(upstream_run="first"), "01_annotation") == paths.stage_folder("r", "01"), "one's own comes first"
+    assert stages.find_stage(params(upstream_run="first"), "01_annotation") == paths.stage_folder(
+        "r", "01"
+    ), "one's own comes first"
 
 
 def test_new_decisions_and_an_edited_names_csv_make_the_stage_run_again(tmp_path):
@@ -340,26 +414,39 @@ def test_new_decisions_and_an_edited_names_csv_make_the_stage_run_again(tmp_path
 def test_an_edited_menu_of_a_site_makes_the_evaluation_run_again(tmp_path):
     menu = tmp_path / "menu.csv"
     menu.write_text("name\n鱼\n")
-    sites = [{"name": "b", "image_root": "x", "menu_csv": str(menu)}, {"name": "c", "image_root": "y", "menu_csv": "builtin"}]
+    sites = [
+        {"name": "b", "image_root": "x", "menu_csv": str(menu)},
+        {"name": "c", "image_root": "y", "menu_csv": "builtin"},
+    ]
     before = dependencies.inputs_of("05_evaluation", {"sites": sites}, {})
-    assert list(before) == [f"menu_csv: {menu}"] and dependencies.inputs_of("04_training", {"sites": sites}, {}) == {}
+    assert (
+        list(before) == [f"menu_csv: {menu}"]
+        and dependencies.inputs_of("04_training", {"sites": sites}, {}) == {}
+    )
     menu.write_text("name\n虾\n")
     assert dependencies.inputs_of("05_evaluation", {"sites": sites}, {}) != before
 
 
 def test_a_misspelt_injected_parameter_stops_before_anything_is_written():
     message = refusal(stages.start, "01", params(In=["", "# Parameters\nsise = 5"], sise=5))
-    assert "unknown parameter 'sise'; did you mean size?" in message and not paths.run_folder("r").exists()
+    assert (
+        "unknown parameter 'sise'; did you mean size?" in message
+        and not paths.run_folder("r").exists()
+    )
 
 
 def test_make_keeps_each_form_and_several_files_together():
     stage = stages.start("01", params())
-    table, rejected = stage.make(("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [1, 2]}), pd.DataFrame({"n": ["x"]})))
+    table, rejected = stage.make(
+        ("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [1, 2]}), pd.DataFrame({"n": ["x"]}))
+    )
     assert table.n.tolist() == [1, 2] and rejected.n.tolist() == ["x"]
     assert stage.make("v.json", dict, a=1) == {"a": 1}
     assert not list(stage.folder.glob(".*"))
     stage.path("r.csv").unlink()
-    assert stage.make(("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [3]}), pd.DataFrame({"n": ["y"]})))[0].n.tolist() == [3], "both or neither"
+    assert stage.make(
+        ("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [3]}), pd.DataFrame({"n": ["y"]}))
+    )[0].n.tolist() == [3], "both or neither"
 
 
 def test_arrays_come_back_as_they_were():
@@ -368,7 +455,10 @@ def test_arrays_come_back_as_they_were():
     stage.make("features.npz", dict, feature=np.eye(2), image_id=np.array(["a", "b"]))
     stage.finish()
     follower = stages.start("03", params())
-    assert follower.arrays("02_similar_dishes", "features.npz")["feature"].tolist() == [[1, 0], [0, 1]]
+    assert follower.arrays("02_similar_dishes", "features.npz")["feature"].tolist() == [
+        [1, 0],
+        [0, 1],
+    ]
 
 
 def test_a_failing_function_leaves_no_file():
@@ -377,13 +467,20 @@ def test_a_failing_function_leaves_no_file():
         stage.make("x.jsonl", lambda: [{"a": 1 / 0}])
     with pytest.raises(ValueError):
         stage.make(("a.json", "b.json"), lambda: ({"a": 1}, {"b": float("nan")}))
-    assert not stage.path("x.jsonl").exists() and not stage.path("b.json").exists() and not list(stage.folder.glob(".*"))
+    assert (
+        not stage.path("x.jsonl").exists()
+        and not stage.path("b.json").exists()
+        and not list(stage.folder.glob(".*"))
+    )
 
 
 def test_make_file_is_made_once():
     stage = stages.start("01", params())
     stage.make_file("r.html", lambda path, text: path.write_text(text), text="a")
-    assert stage.make_file("r.html", lambda path, text: pytest.fail("again"), text="b").read_text() == "a"
+    assert (
+        stage.make_file("r.html", lambda path, text: pytest.fail("again"), text="b").read_text()
+        == "a"
+    )
 
 
 def test_photos_are_where_stage_01_found_them_or_where_they_moved(tmp_path):

@@ -10,8 +10,20 @@ from dishvl_lib import cli
 from dishvl_lib.core import markers, paths, records, settings, stages
 
 RUN = "harmed"
-COMMANDS = (["status", RUN], ["verify", RUN], ["stop", RUN], ["run", "demo", "--set", f"run_name={RUN}"])
-REMEDIES = ("--redo", "run the stage again", "run it again", "no training of run", "known are", "give ")
+COMMANDS = (
+    ["status", RUN],
+    ["verify", RUN],
+    ["stop", RUN],
+    ["run", "demo", "--set", f"run_name={RUN}"],
+)
+REMEDIES = (
+    "--redo",
+    "run the stage again",
+    "run it again",
+    "no training of run",
+    "known are",
+    "give ",
+)
 
 
 def cut(file):
@@ -52,8 +64,14 @@ KINDS = {
     "marker a folder": (f"03_dataset/{SUCCESS}", replace_by_folder),
     "marker of another stage": (f"02_similar_dishes/{SUCCESS}", change(stage="03_dataset")),
     "marker without outputs": (f"04_training/{SUCCESS}", change(outputs=None)),
-    "marker with outputs as a list": (f"01_annotation/{SUCCESS}", change(outputs=["catalog.parquet"])),
-    "marker with an output that is no record": (f"01_annotation/{SUCCESS}", change(outputs={"catalog.parquet": 3})),
+    "marker with outputs as a list": (
+        f"01_annotation/{SUCCESS}",
+        change(outputs=["catalog.parquet"]),
+    ),
+    "marker with an output that is no record": (
+        f"01_annotation/{SUCCESS}",
+        change(outputs={"catalog.parquet": 3}),
+    ),
     "marker without inputs": (f"03_dataset/{SUCCESS}", change(inputs=None)),
     "marker with inputs as text": (f"05_evaluation/{SUCCESS}", change(inputs="none")),
     "marker with parameters as text": (f"02_similar_dishes/{SUCCESS}", change(parameters="seed=0")),
@@ -73,9 +91,12 @@ KINDS = {
     "configuration gone": ("04_training/best/config.json", lambda file: file.unlink()),
     "figures not JSON": ("05_evaluation/metrics.json", write(b"{")),
     "report gone": ("05_evaluation/report.html", lambda file: file.unlink()),
-    "training's rows of other bytes": ("04_training/metrics.jsonl", write(b"\xff{}\n[]\n7\n{\"step\": \"x\"}\n")),
+    "training's rows of other bytes": (
+        "04_training/metrics.jsonl",
+        write(b'\xff{}\n[]\n7\n{"step": "x"}\n'),
+    ),
     "lock of other bytes": (".03_dataset.lock", write(b"\xff\xfe")),
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -83,18 +104,42 @@ def harmed(own_outputs):
     """The folder of a finished run with small files."""
     values = settings.load_profile("demo", {"run_name": RUN})
     tables = {
-        "01_annotation": ("catalog.parquet", pd.DataFrame({"image_id": ["a"], "path": ["x/1.jpg"]})),
-        "02_similar_dishes": ("similar_dishes.csv", pd.DataFrame({"dish_id": ["a"], "similar_id": ["b"], "rank": [1]})),
+        "01_annotation": (
+            "catalog.parquet",
+            pd.DataFrame({"image_id": ["a"], "path": ["x/1.jpg"]}),
+        ),
+        "02_similar_dishes": (
+            "similar_dishes.csv",
+            pd.DataFrame({"dish_id": ["a"], "similar_id": ["b"], "rank": [1]}),
+        ),
         "03_dataset": ("test.jsonl", [{"id": "q"}]),
         "04_training": ("metrics.jsonl", [{"step": 1, "max_steps": 2, "loss": 0.5}]),
-        "05_evaluation": ("metrics.json", {"tuned": {"naming": {"n": 1, "accuracy": 1.0, "ci95": [0.2, 1.0], "chance": 0.5, "menu_size": None}}}),
+        "05_evaluation": (
+            "metrics.json",
+            {
+                "tuned": {
+                    "naming": {
+                        "n": 1,
+                        "accuracy": 1.0,
+                        "ci95": [0.2, 1.0],
+                        "chance": 0.5,
+                        "menu_size": None,
+                    }
+                }
+            },
+        ),
     }
     for name in paths.STAGES:
         stage = stages.start(name, values[name])
         filename, content = tables[name]
         stage.make(filename, lambda content=content: content)
         if name == "02_similar_dishes":
-            stage.make("features.npz", dict, image_id=np.array(["a"]), feature=np.eye(1, 4, dtype=np.float32))
+            stage.make(
+                "features.npz",
+                dict,
+                image_id=np.array(["a"]),
+                feature=np.eye(1, 4, dtype=np.float32),
+            )
         if name == "04_training":
             records.write_text(stage.path("best/config.json"), "{}")
             records.write_text(stage.path("best/model.safetensors"), "weights")
@@ -151,7 +196,9 @@ def test_an_unfinished_stage_that_cannot_be_read_is_begun_anew(harmed, capsys):
         assert "was begun with other parameters or inputs" in capsys.readouterr().out
 
 
-def test_what_was_not_foreseen_is_one_sentence_and_the_rest_is_kept(own_outputs, monkeypatch, capsys):
+def test_what_was_not_foreseen_is_one_sentence_and_the_rest_is_kept(
+    own_outputs, monkeypatch, capsys
+):
     monkeypatch.setattr(cli, "_existing_run", lambda name: 1 / 0)
     assert cli.main(["status", RUN]) == 1
     said = capsys.readouterr().err

@@ -14,26 +14,41 @@ PHOTOS = photo_rows({dish: {"train": 4, "validation": 2, "test": 3} for dish in 
 
 
 def made(split, size=10, **options):
-    return conversations.rows(PHOTOS, split, NAMES, neighbours({"d0": ["d1"]}), menu_size=size, **options)
+    return conversations.rows(
+        PHOTOS, split, NAMES, neighbours({"d0": ["d1"]}), menu_size=size, **options
+    )
 
 
 def question(place, size, kind="menu", image="i"):
     menu = [f"菜{i}" for i in range(size)]
-    return {"kind": kind, "menu": menu if kind == "menu" else [], "image_id": image, "dish_id": "d", "conversations": [{"value": "q"}, {"value": f"菜{place}"}]}
+    return {
+        "kind": kind,
+        "menu": menu if kind == "menu" else [],
+        "image_id": image,
+        "dish_id": "d",
+        "conversations": [{"value": "q"}, {"value": f"菜{place}"}],
+    }
 
 
 @pytest.mark.parametrize("size", [10, 20, 3, 4])
 def test_answers_that_always_stand_last_or_first_are_noticed(size):
     assert audit.positions([question(size - 1, size)] * 60)["p"] < 1e-6
     assert audit.positions([question(0, size)] * 60)["p"] < 1e-6
-    assert audit.positions([question(i % size, size) for i in range(10 * size)])["p"] == pytest.approx(1.0)
+    assert audit.positions([question(i % size, size) for i in range(10 * size)])[
+        "p"
+    ] == pytest.approx(1.0)
 
 
 def test_the_p_value_is_a_p_value():
     """Uniform answers give uniform p: also for menus of two, which have no middle."""
     rng = np.random.default_rng(0)
     for size in (2, 10):
-        p = np.array([audit.positions([question(rng.integers(size), size) for _ in range(60)])["p"] for _ in range(200)])
+        p = np.array(
+            [
+                audit.positions([question(rng.integers(size), size) for _ in range(60)])["p"]
+                for _ in range(200)
+            ]
+        )
         assert abs((p < 0.1).mean() - 0.1) < 0.07 and abs((p < 0.5).mean() - 0.5) < 0.12
     found = audit.positions([question(i, 2) for i in [0] * 60 + [1] * 40])
     assert found["chi2"] == 4.0 and found["p"] == pytest.approx(math.erfc(math.sqrt(2)))
@@ -41,8 +56,17 @@ def test_the_p_value_is_a_p_value():
 
 
 def test_positions_by_hand():
-    found = audit.positions([question(i, 3) for i in [0] * 6 + [1] * 2 + [2]] + [question(0, 3, kind="naming")])
-    assert found == {"n": 9, "off_menu": 0, "thirds": [6, 2, 1], "expected": [3, 3, 3], "chi2": round(14 / 3, 3), "p": pytest.approx(math.exp(-7 / 3))}
+    found = audit.positions(
+        [question(i, 3) for i in [0] * 6 + [1] * 2 + [2]] + [question(0, 3, kind="naming")]
+    )
+    assert found == {
+        "n": 9,
+        "off_menu": 0,
+        "thirds": [6, 2, 1],
+        "expected": [3, 3, 3],
+        "chi2": round(14 / 3, 3),
+        "p": pytest.approx(math.exp(-7 / 3)),
+    }
     assert audit.positions([]) == {"n": 0, "off_menu": 0}
 
 
@@ -59,21 +83,42 @@ def test_the_whole_report():
     left_out = [{"dish_id": "x", "name": "", "reason": "it is empty"}]
     questions = {split: made(split) for split in ("train", "validation", "test")}
     report = audit.audit(PHOTOS, questions, left_out, {"train": [10, 20, 30], "test": []})
-    assert report["leaks"] == [] and report["dishes_left_out"] == left_out and set(report["answer_positions"]) == {"train", "validation", "test"}
+    assert (
+        report["leaks"] == []
+        and report["dishes_left_out"] == left_out
+        and set(report["answer_positions"]) == {"train", "validation", "test"}
+    )
     counts = report["counts"]["test"]
-    assert (counts["naming"], counts["menu"], counts["photos"], counts["dishes"]) == (36, 36, 36, 12) and (counts["menu_size"], counts["menu_chance"]) == (
+    assert (counts["naming"], counts["menu"], counts["photos"], counts["dishes"]) == (
+        36,
+        36,
+        36,
+        12,
+    ) and (counts["menu_size"], counts["menu_chance"]) == (
         10,
         0.1,
     )
     assert sum(counts["by_dish"].values()) == 72 and set(counts["by_dish"]) == set(NAMES)
-    assert report["token_lengths"] == {"train": {"n": 3, "median": 20, "p99": 29, "max": 30}, "test": {"n": 0}}
+    assert report["token_lengths"] == {
+        "train": {"n": 3, "median": 20, "p99": 29, "max": 30},
+        "test": {"n": 0},
+    }
     table = audit.count_table(report)
-    assert table.index.tolist() == ["train", "validation", "test"] and table.loc["train", "menu_size"] == 10 and "by_dish" not in table
+    assert (
+        table.index.tolist() == ["train", "validation", "test"]
+        and table.loc["train", "menu_size"] == 10
+        and "by_dish" not in table
+    )
 
 
 def test_chance_is_the_mean_over_the_true_sizes():
-    report = audit.audit(PHOTOS, {"test": [question(0, 2), question(0, 4), question(0, 4, kind="naming")]}, [])
-    assert report["counts"]["test"]["menu_size"] == 3 and report["counts"]["test"]["menu_chance"] == 0.375
+    report = audit.audit(
+        PHOTOS, {"test": [question(0, 2), question(0, 4), question(0, 4, kind="naming")]}, []
+    )
+    assert (
+        report["counts"]["test"]["menu_size"] == 3
+        and report["counts"]["test"]["menu_chance"] == 0.375
+    )
 
 
 def test_repeated_questions_are_counted():
@@ -83,13 +128,19 @@ def test_repeated_questions_are_counted():
 
 def test_the_table_of_dishes_left_out_has_its_columns_even_when_empty():
     assert audit.left_out_table([]).columns.tolist() == ["dish_id", "name", "reason"]
-    assert audit.left_out_table([{"dish_id": "x", "name": "鱼", "reason": "r"}]).to_dict("records") == [{"dish_id": "x", "name": "鱼", "reason": "r"}]
+    assert audit.left_out_table([{"dish_id": "x", "name": "鱼", "reason": "r"}]).to_dict(
+        "records"
+    ) == [{"dish_id": "x", "name": "鱼", "reason": "r"}]
 
 
 def test_the_share_of_entries_with_a_look_alike_beside_them():
     ranks = {("菜0", "菜1"): 1, ("菜1", "菜0"): 1, ("菜2", "菜9"): 1}
     rows = [question(0, 4), question(0, 2)]
-    assert audit.look_alike_share(rows, ranks) == round(4 / 6, 4) and audit.look_alike_share(rows, {}) == 0 and audit.look_alike_share([], ranks) == 0
+    assert (
+        audit.look_alike_share(rows, ranks) == round(4 / 6, 4)
+        and audit.look_alike_share(rows, {}) == 0
+        and audit.look_alike_share([], ranks) == 0
+    )
     report = audit.audit(PHOTOS, {"test": made("test")}, [], ranks=ranks, shortcut={"n": 1})
     assert report["shortcut_test"] == {"n": 1} and 0 < report["look_alike_share"]["test"] < 1
 
@@ -110,9 +161,24 @@ def test_a_sound_data_set_has_no_problems():
 @pytest.mark.parametrize(
     ("report", "answer", "torn", "words"),
     [
-        ({}, "红烧鱼", [("a.jpg", "b.jpg")], "1 pairs of near-duplicates lie in two splits, such as a.jpg and b.jpg; mark one photo"),
-        ({"leaks": [{"by": "sha256"}]}, "红烧鱼", [], "the first: {'by': 'sha256'}; mark one photo of each as 'photo bad'"),
-        ({}, "番茄炒蛋", [], "1 answers are not on their menu, the first: menu-7; give its dish another name"),
+        (
+            {},
+            "红烧鱼",
+            [("a.jpg", "b.jpg")],
+            "1 pairs of near-duplicates lie in two splits, such as a.jpg and b.jpg; mark one photo",
+        ),
+        (
+            {"leaks": [{"by": "sha256"}]},
+            "红烧鱼",
+            [],
+            "the first: {'by': 'sha256'}; mark one photo of each as 'photo bad'",
+        ),
+        (
+            {},
+            "番茄炒蛋",
+            [],
+            "1 answers are not on their menu, the first: menu-7; give its dish another name",
+        ),
         (
             {"shortcut_test": {"excess": 0.011, "accuracy": 0.061, "chance": 0.05}},
             "红烧鱼",

@@ -18,7 +18,10 @@ from dishvl_lib.similarity import look_alikes
 from dishvl_lib.similarity import neighbours as mining
 
 FOLDERS = {
-    f"{way}{part}{n}@S{n % 3}_2022010{n % 9 + 1}": 3 for n, (way, part) in enumerate((w, p) for w in ("红烧", "清蒸", "爆炒") for p in ("鱼", "肉", "鸡", "虾"))
+    f"{way}{part}{n}@S{n % 3}_2022010{n % 9 + 1}": 3
+    for n, (way, part) in enumerate(
+        (w, p) for w in ("红烧", "清蒸", "爆炒") for p in ("鱼", "肉", "鸡", "虾")
+    )
 }
 
 
@@ -26,7 +29,9 @@ def digest(root: str, workers: int, shuffled: int) -> str:
     """sha256 of everything that stages 01 to 03 write about a folder of photos (features are made up from the hashes)."""
     if shuffled:
         shuffle_folders(shuffled)
-    photos, rejected, pairs = catalog.build(Path(root), [], test_share=0.3, validation_share=0.2, seed=5, workers=workers)
+    photos, rejected, pairs = catalog.build(
+        Path(root), [], test_share=0.3, validation_share=0.2, seed=5, workers=workers
+    )
     dishes, photos, review = audit.settle(photos, [])
     bits = np.array([[int(char, 16) for char in value] for value in photos.phash], np.float32) - 7.5
     features = bits / np.linalg.norm(bits, axis=1, keepdims=True)
@@ -34,9 +39,17 @@ def digest(root: str, workers: int, shuffled: int) -> str:
     similar = look_alikes.described(mining.mine(features, photos, names=names, seed=5), dishes)
     families = look_alikes.clusters(similar)
     checked, moved = leaks.without_twins(photos, duplicates.torn_pairs(photos))
-    rows = [build.rows(checked, split, names, similar, dishes, menu_size=6, seed=5, absent_share=0.2) for split in ("train", "validation", "test")]
-    tables = [table.to_csv(index=False) for table in (photos, rejected, pairs, review, similar, families, moved)]
-    return hashlib.sha256(json.dumps([dishes, rows, tables], ensure_ascii=False).encode()).hexdigest()
+    rows = [
+        build.rows(checked, split, names, similar, dishes, menu_size=6, seed=5, absent_share=0.2)
+        for split in ("train", "validation", "test")
+    ]
+    tables = [
+        table.to_csv(index=False)
+        for table in (photos, rejected, pairs, review, similar, families, moved)
+    ]
+    return hashlib.sha256(
+        json.dumps([dishes, rows, tables], ensure_ascii=False).encode()
+    ).hexdigest()
 
 
 def shuffle_folders(seed: int) -> None:
@@ -59,29 +72,69 @@ def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
     made = set()
     for run, workers in enumerate((1, 8, 1, 8, 3)):
         code = f"import test_dataset_build as t; print(t.digest({str(tmp_path / 'photos')!r}, {workers}, {run}))"
-        environment = os.environ | {"PYTHONHASHSEED": str(run), "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}"}
-        made.add(subprocess.run([sys.executable, "-c", code], cwd=here, env=environment, capture_output=True, check=True, text=True).stdout.strip())
+        environment = os.environ | {
+            "PYTHONHASHSEED": str(run),
+            "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}",
+        }
+        made.add(
+            subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=here,
+                env=environment,
+                capture_output=True,
+                check=True,
+                text=True,
+            ).stdout.strip()
+        )
     assert len(made) == 1 and len(made.pop()) == 64
 
 
 DISHES = [f"d{i}" for i in range(6)]
 PHOTOS = photo_rows({dish: {"train": 4, "test": 2} for dish in DISHES})
-CARDED = [{"dish_id": dish, "aliases": [], "card": {"cuisine": "川菜", "flavor": ["辣"]}, "introduction": "一道菜。", "recipe": ""} for dish in DISHES]
+CARDED = [
+    {
+        "dish_id": dish,
+        "aliases": [],
+        "card": {"cuisine": "川菜", "flavor": ["辣"]},
+        "introduction": "一道菜。",
+        "recipe": "",
+    }
+    for dish in DISHES
+]
 
 
 def rows(**options):
-    return build.rows(PHOTOS, "train", {dish: f"菜{dish}" for dish in DISHES}, neighbours({"d0": ["d1"]}), CARDED, menu_size=4, **options)
+    return build.rows(
+        PHOTOS,
+        "train",
+        {dish: f"菜{dish}" for dish in DISHES},
+        neighbours({"d0": ["d1"]}),
+        CARDED,
+        menu_size=4,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("ratio, expected", [(0.0, 0), (0.25, 12), (1.0, 48)])
 def test_knowledge_is_mixed_in_by_ratio(ratio, expected):
     made = rows(knowledge_ratio=ratio)
-    assert sum(row["kind"] == "knowledge" for row in made) == expected and len(made) == 48 + expected and len({row["id"] for row in made}) == len(made)
+    assert (
+        sum(row["kind"] == "knowledge" for row in made) == expected
+        and len(made) == 48 + expected
+        and len({row["id"] for row in made}) == len(made)
+    )
 
 
 def test_aliases_of_the_dishes_reach_the_menus():
     dishes = [{**dish, "aliases": ["菜d1"] if dish["dish_id"] == "d0" else []} for dish in CARDED]
-    made = build.rows(PHOTOS, "train", {dish: f"菜{dish}" for dish in DISHES}, neighbours({"d0": ["d1"]}), dishes, menu_size=4)
+    made = build.rows(
+        PHOTOS,
+        "train",
+        {dish: f"菜{dish}" for dish in DISHES},
+        neighbours({"d0": ["d1"]}),
+        dishes,
+        menu_size=4,
+    )
     assert not [row for row in made if {"菜d0", "菜d1"} <= set(row["menu"])]
 
 

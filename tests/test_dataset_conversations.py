@@ -16,12 +16,22 @@ from dishvl_lib.dataset import conversations
 
 DISHES = [f"d{i:02d}" for i in range(24)]
 NAMES = {dish: f"菜{i}" for i, dish in enumerate(DISHES)}
-PHOTOS = photo_rows({dish: {"train": 2 + i % 5, "test": 3} for i, dish in enumerate(DISHES)} | {"only_train": {"train": 4}})
-SIMILAR = neighbours({dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i] for i, dish in enumerate(DISHES)})
+PHOTOS = photo_rows(
+    {dish: {"train": 2 + i % 5, "test": 3} for i, dish in enumerate(DISHES)}
+    | {"only_train": {"train": 4}}
+)
+SIMILAR = neighbours(
+    {
+        dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i]
+        for i, dish in enumerate(DISHES)
+    }
+)
 
 
 def rows(split="train", photos=PHOTOS, names=NAMES, similar=SIMILAR, **options):
-    return conversations.rows(photos, split, names, similar, **{"menu_size": 10, "seed": 0, **options})
+    return conversations.rows(
+        photos, split, names, similar, **{"menu_size": 10, "seed": 0, **options}
+    )
 
 
 def answers(made):
@@ -33,16 +43,33 @@ def menu_rows(made):
 
 
 def test_a_row_is_exactly_what_qwens_scripts_read():
-    photos, names = photo_rows({"a": {"test": 1}, "b": {"test": 1}}), {"a": "红烧鱼", "b": "素鸡(豆制品)"}
+    photos, names = (
+        photo_rows({"a": {"test": 1}, "b": {"test": 1}}),
+        {"a": "红烧鱼", "b": "素鸡(豆制品)"},
+    )
     for row in rows("test", photos, names, neighbours({"a": ["b"]}), seed=3):
         menu = row["kind"] == "menu"
-        assert list(row) == ["id", "image", "conversations", "image_id", "dish_id", "kind", "menu", "template"]
-        assert row["image"] == f"{row['dish_id']}/test0.jpg" and row["image_id"] == f"{row['dish_id']}-test-0"
+        assert list(row) == [
+            "id",
+            "image",
+            "conversations",
+            "image_id",
+            "dish_id",
+            "kind",
+            "menu",
+            "template",
+        ]
+        assert (
+            row["image"] == f"{row['dish_id']}/test0.jpg"
+            and row["image_id"] == f"{row['dish_id']}-test-0"
+        )
         assert row["conversations"] == [
             {"from": "human", "value": "<image>\n" + questions.ask(row["template"], row["menu"])},
             {"from": "gpt", "value": names[row["dish_id"]]},
         ]
-        assert sorted(row["menu"]) == (sorted(names.values()) if menu else []) and row["template"].startswith("menu-" if menu else "naming-")
+        assert sorted(row["menu"]) == (sorted(names.values()) if menu else []) and row[
+            "template"
+        ].startswith("menu-" if menu else "naming-")
         assert not menu or "（" + "、".join(row["menu"]) + "）" in row["conversations"][0]["value"]
         assert json.loads(json.dumps(row)) == row
 
@@ -50,7 +77,9 @@ def test_a_row_is_exactly_what_qwens_scripts_read():
 def test_ids_are_unique_and_say_split_and_kind():
     ids = [row["id"] for row in rows()] + [row["id"] for row in rows("test")]
     assert len(set(ids)) == len(ids) and ids[0] == "train-naming-000000"
-    site = rows("site:b", photo_rows({"a": {"site:b": 1}, "b": {"site:b": 1}}), {"a": "1鱼", "b": "2鱼"})
+    site = rows(
+        "site:b", photo_rows({"a": {"site:b": 1}, "b": {"site:b": 1}}), {"a": "1鱼", "b": "2鱼"}
+    )
     assert site[0]["id"] == "site_b-naming-000000"
 
 
@@ -60,21 +89,32 @@ def test_how_many_questions(naming, menus):
     made = rows(naming_per_photo=naming, menus_per_photo=menus)
     kinds = Counter(row["kind"] for row in made)
     assert (kinds["naming"], kinds["menu"]) == (naming * n, menus * n)
-    assert [row["kind"] for row in made] == sorted((row["kind"] for row in made), reverse=True), "naming first"
-    assert set(Counter(row["image_id"] for row in made if row["kind"] == "naming").values()) <= {naming}
+    assert [row["kind"] for row in made] == sorted((row["kind"] for row in made), reverse=True), (
+        "naming first"
+    )
+    assert set(Counter(row["image_id"] for row in made if row["kind"] == "naming").values()) <= {
+        naming
+    }
 
 
 def test_menus_hold_only_dishes_with_photos_in_this_split():
     names = NAMES | {"only_train": "只训练"}
     assert "只训练" in {entry for row in rows(names=names) for entry in row["menu"]}
-    assert "只训练" not in {entry for row in rows("test", names=names, menu_size=24) for entry in row["menu"]}
-    assert {row["dish_id"] for row in rows(names={key: NAMES[key] for key in DISHES[:5]})} == set(DISHES[:5])
+    assert "只训练" not in {
+        entry for row in rows("test", names=names, menu_size=24) for entry in row["menu"]
+    }
+    assert {row["dish_id"] for row in rows(names={key: NAMES[key] for key in DISHES[:5]})} == set(
+        DISHES[:5]
+    )
 
 
 @pytest.mark.parametrize("size, true_size", [(10, 10), (20, 20), (50, 24), (2, 2)])
 def test_menus_have_different_entries_one_of_them_the_answer(size, true_size):
     for row in menu_rows(rows(menu_size=size)):
-        assert len(row["menu"]) == len(set(row["menu"])) == true_size and row["conversations"][1]["value"] in row["menu"]
+        assert (
+            len(row["menu"]) == len(set(row["menu"])) == true_size
+            and row["conversations"][1]["value"] in row["menu"]
+        )
 
 
 @pytest.fixture(scope="module")
@@ -85,32 +125,52 @@ def many():
 
 def test_a_guesser_who_counts_look_alikes_is_at_chance(many):
     """Drawn around its answer, a menu gives it away: the entry with the most look-alikes beside it."""
-    alike = {NAMES[dish]: {NAMES[other] for other in group.similar_id} for dish, group in SIMILAR.groupby("dish_id")}
+    alike = {
+        NAMES[dish]: {NAMES[other] for other in group.similar_id}
+        for dish, group in SIMILAR.groupby("dish_id")
+    }
     rng, right = np.random.default_rng(0), {"most": 0, "fewest": 0}
     for row in many:
         counts = np.array([len(alike[entry] & set(row["menu"])) for entry in row["menu"]])
         for way, best in (("most", counts.max()), ("fewest", counts.min())):
-            right[way] += row["menu"][rng.choice(np.flatnonzero(counts == best))] == row["conversations"][1]["value"]
+            right[way] += (
+                row["menu"][rng.choice(np.flatnonzero(counts == best))]
+                == row["conversations"][1]["value"]
+            )
     n = len(many)
-    assert n >= 1500 and all(abs(count / n - 0.1) < 4 * (0.09 / n) ** 0.5 for count in right.values()), right
+    assert n >= 1500 and all(
+        abs(count / n - 0.1) < 4 * (0.09 / n) ** 0.5 for count in right.values()
+    ), right
 
 
 def test_answers_stand_anywhere_and_every_dish_is_asked_for_about_as_often(many):
     places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in many)
     expected = len(many) / 10
-    assert sum((places[place] - expected) ** 2 / expected for place in range(10)) < 27.9  # chi-square, 9 degrees of freedom, p = 0.001
+    assert (
+        sum((places[place] - expected) ** 2 / expected for place in range(10)) < 27.9
+    )  # chi-square, 9 degrees of freedom, p = 0.001
     asked = Counter(answers(many))
     assert set(asked) == set(NAMES.values()) and max(asked.values()) < 2 * min(asked.values())
 
 
 def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn():
     photos = photo_rows({"rare": {"train": 2}, "common": {"train": 60}, "third": {"train": 38}})
-    made = menu_rows(rows(photos=photos, names={"rare": "甲", "common": "乙", "third": "丙"}, similar=SIMILAR.iloc[:0], menus_per_photo=6))
+    made = menu_rows(
+        rows(
+            photos=photos,
+            names={"rare": "甲", "common": "乙", "third": "丙"},
+            similar=SIMILAR.iloc[:0],
+            menus_per_photo=6,
+        )
+    )
     asked = Counter(answers(made))
     assert len(made) == 600 and min(asked.values()) > 150
     for dish in ("rare", "common"):
         used = Counter(row["image_id"] for row in made if row["dish_id"] == dish)
-        assert max(used.values()) - min(used.values()) <= 1 and len(used) == {"rare": 2, "common": 60}[dish]
+        assert (
+            max(used.values()) - min(used.values()) <= 1
+            and len(used) == {"rare": 2, "common": 60}[dish]
+        )
 
 
 def test_entries_stand_in_no_order(many):
@@ -120,12 +180,18 @@ def test_entries_stand_in_no_order(many):
 
 def test_only_wordings_for_training_are_used_and_all_of_them(many):
     assert {row["template"] for row in many} == {one.id for one in questions.templates("menu")}
-    assert {row["template"] for row in rows() if row["kind"] == "naming"} == {one.id for one in questions.templates("naming")}
+    assert {row["template"] for row in rows() if row["kind"] == "naming"} == {
+        one.id for one in questions.templates("naming")
+    }
 
 
 def test_the_seed_and_the_split_decide_alone():
     first = rows()
-    assert first == rows(photos=PHOTOS.sample(frac=1, random_state=1), similar=SIMILAR.sample(frac=1, random_state=2), names=dict(reversed(NAMES.items())))
+    assert first == rows(
+        photos=PHOTOS.sample(frac=1, random_state=1),
+        similar=SIMILAR.sample(frac=1, random_state=2),
+        names=dict(reversed(NAMES.items())),
+    )
     assert first != rows(seed=1)
     assert [row["template"] for row in first][:20] != [row["template"] for row in rows("test")][:20]
 
@@ -134,16 +200,24 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
     code = "import json, test_dataset_conversations as t; print(json.dumps(t.rows('test')[::7]))"
     here = os.path.dirname(__file__)
     made = [
-        subprocess.run([sys.executable, "-c", code], cwd=here, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}"}, capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=here,
+            env=os.environ
+            | {"PYTHONHASHSEED": seed, "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}"},
+            capture_output=True,
+            check=True,
+        ).stdout
         for seed in ("1", "2")
-    ]  # fmt: skip
+    ]
     assert made[0] == made[1] and json.loads(made[0]) == rows("test")[::7]
 
 
 @pytest.mark.parametrize("names", [{}, {"d00": "菜0"}, {"d00": "菜0", "only_train": "只训练"}])
 def test_fewer_than_two_dishes_in_a_split_is_one_clear_sentence(names):
     with pytest.raises(
-        conversations.DatasetError, match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos, change test_share"
+        conversations.DatasetError,
+        match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos, change test_share",
     ):
         rows("test", names=names)
 
@@ -160,7 +234,9 @@ def test_without_look_alikes_menus_are_random():
 
 
 def test_sizes_in_a_range():
-    sizes = Counter(len(row["menu"]) for row in menu_rows(rows(menu_size=3, menu_size_to=6, menus_per_photo=4)))
+    sizes = Counter(
+        len(row["menu"]) for row in menu_rows(rows(menu_size=3, menu_size_to=6, menus_per_photo=4))
+    )
     assert set(sizes) == {3, 4, 5, 6} and max(sizes.values()) < 2 * min(sizes.values())
     with pytest.raises(conversations.DatasetError, match="menu_size_to 2"):
         rows(menu_size=3, menu_size_to=2)
@@ -168,16 +244,27 @@ def test_sizes_in_a_range():
 
 def test_wordings_kept_for_testing_make_a_file_of_their_own():
     made = rows("test", trained=False)
-    assert {row["template"] for row in made} == {one.id for kind in ("naming", "menu") for one in questions.templates(kind, trained=False)}
+    assert {row["template"] for row in made} == {
+        one.id for kind in ("naming", "menu") for one in questions.templates(kind, trained=False)
+    }
     assert made[0]["id"] == "test_unseen-naming-000000" and len(made) == len(rows("test"))
 
 
 def test_questions_whose_dish_is_not_on_the_menu():
     made = [row for row in rows(absent_share=0.5) if row["kind"] == "menu_absent"]
-    assert len(made) == round(0.5 * len(menu_rows(rows()))) and all(NAMES[row["dish_id"]] not in row["menu"] for row in made)
-    assert set(answers(made)) == {questions.NOT_ON_MENU} and {row["template"] for row in made} == {one.id for one in questions.templates("menu_absent")}
-    assert all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made) and len({row["dish_id"] for row in made}) > 15
-    assert not [row for row in rows(absent_share=1.0, menu_size=24) if row["kind"] == "menu_absent"], "every dish is on every menu"
+    assert len(made) == round(0.5 * len(menu_rows(rows()))) and all(
+        NAMES[row["dish_id"]] not in row["menu"] for row in made
+    )
+    assert set(answers(made)) == {questions.NOT_ON_MENU} and {row["template"] for row in made} == {
+        one.id for one in questions.templates("menu_absent")
+    }
+    assert (
+        all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made)
+        and len({row["dish_id"] for row in made}) > 15
+    )
+    assert not [
+        row for row in rows(absent_share=1.0, menu_size=24) if row["kind"] == "menu_absent"
+    ], "every dish is on every menu"
 
 
 def test_a_dish_that_is_an_entrys_alias_is_not_absent():
@@ -185,28 +272,68 @@ def test_a_dish_that_is_an_entrys_alias_is_not_absent():
     names = {"a": "番茄炒蛋", "b": "西红柿炒蛋", "c": "红烧鱼"}
     made = rows(photos=photos, names=names, similar=SIMILAR.iloc[:0], menu_size=2, absent_share=3.0)
     assert all({*row["menu"]} != {"番茄炒蛋", "西红柿炒蛋"} for row in menu_rows(made))
-    assert not [row for row in made if row["kind"] == "menu_absent"], "of c and one of the twins nothing is absent but the other twin"
+    assert not [row for row in made if row["kind"] == "menu_absent"], (
+        "of c and one of the twins nothing is absent but the other twin"
+    )
 
 
 def test_a_cap_on_photos_takes_different_groups_first():
-    photos = photo_rows({"a": {"train": 6}, "b": {"train": 2}}).assign(group_id=lambda table: [f"g{i // 2}" for i in range(len(table))])
-    made = rows(photos=photos, names={"a": "甲", "b": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, photos_per_dish=3)
+    photos = photo_rows({"a": {"train": 6}, "b": {"train": 2}}).assign(
+        group_id=lambda table: [f"g{i // 2}" for i in range(len(table))]
+    )
+    made = rows(
+        photos=photos,
+        names={"a": "甲", "b": "乙"},
+        similar=SIMILAR.iloc[:0],
+        menu_size=2,
+        photos_per_dish=3,
+    )
     used = {row["image_id"] for row in made if row["dish_id"] == "a"}
     assert len(used) == 3 and photos[photos.image_id.isin(used)].group_id.nunique() == 3
-    assert used == {row["image_id"] for row in rows(photos=photos.sample(frac=1, random_state=1), names={"a": "甲", "b": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, photos_per_dish=3) if row["dish_id"] == "a"}  # fmt: skip
+    assert used == {
+        row["image_id"]
+        for row in rows(
+            photos=photos.sample(frac=1, random_state=1),
+            names={"a": "甲", "b": "乙"},
+            similar=SIMILAR.iloc[:0],
+            menu_size=2,
+            photos_per_dish=3,
+        )
+        if row["dish_id"] == "a"
+    }
 
 
 def test_balance_names_every_dish_equally_often():
     photos = photo_rows({"rare": {"train": 2}, "common": {"train": 28}})
     made = [
-        row for row in rows(photos=photos, names={"rare": "甲", "common": "乙"}, similar=SIMILAR.iloc[:0], menu_size=2, balance=True) if row["kind"] == "naming"
+        row
+        for row in rows(
+            photos=photos,
+            names={"rare": "甲", "common": "乙"},
+            similar=SIMILAR.iloc[:0],
+            menu_size=2,
+            balance=True,
+        )
+        if row["kind"] == "naming"
     ]
-    assert Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15} and len({row["image_id"] for row in made}) == 17
+    assert (
+        Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15}
+        and len({row["image_id"] for row in made}) == 17
+    )
 
 
 def test_a_sites_photos_are_registered_or_asked_about():
     photos = photo_rows({"b/x": {"site:b": 5}, "b/GX4": {"site:b": 1}, "a": {"train": 3}})
     made = conversations.site_rows(photos, "b", {"b/x": "红烧鱼"}, 2)
-    assert Counter((row["dish_id"], row["role"]) for row in made) == {("b/x", "register"): 2, ("b/x", "query"): 3, ("b/GX4", "register"): 1}
-    assert {row["dish_id"]: row["conversations"][1]["value"] for row in made} == {"b/x": "红烧鱼", "b/GX4": ""} and made[0]["id"] == "site_b-naming-000000"
-    assert made == conversations.site_rows(photos.sample(frac=1, random_state=1), "b", {"b/x": "红烧鱼"}, 2)
+    assert Counter((row["dish_id"], row["role"]) for row in made) == {
+        ("b/x", "register"): 2,
+        ("b/x", "query"): 3,
+        ("b/GX4", "register"): 1,
+    }
+    assert {row["dish_id"]: row["conversations"][1]["value"] for row in made} == {
+        "b/x": "红烧鱼",
+        "b/GX4": "",
+    } and made[0]["id"] == "site_b-naming-000000"
+    assert made == conversations.site_rows(
+        photos.sample(frac=1, random_state=1), "b", {"b/x": "红烧鱼"}, 2
+    )

@@ -16,8 +16,18 @@ IGNORE, ALL = inputs.IGNORE, list(export.CANNOT_CARRY)
 
 
 def row(number, image, template, answer, menu=(), dish="", kind="naming"):
-    turns = [{"from": "human", "value": questions.human_turn(template, menu, dish)}, {"from": "gpt", "value": answer}]
-    made = {"id": f"train-{kind}-{number:06d}", "image": image, "conversations": turns, "image_id": image or "", "dish_id": "a", "kind": kind}
+    turns = [
+        {"from": "human", "value": questions.human_turn(template, menu, dish)},
+        {"from": "gpt", "value": answer},
+    ]
+    made = {
+        "id": f"train-{kind}-{number:06d}",
+        "image": image,
+        "conversations": turns,
+        "image_id": image or "",
+        "dish_id": "a",
+        "kind": kind,
+    }
     if image is None:
         del made["image"]
     return {**made, "menu": list(menu), "template": template}
@@ -45,17 +55,28 @@ def case(request, tmp_path_factory):
             tiny.photo(number, size).save(root / "炒蛋 1" / f"{number}.png")
         return tiny.model(), root, some_rows("炒蛋 1/0.png", "炒蛋 1/1.png")
     if not os.environ.get("DISHVL_TEST_DATA"):
-        pytest.skip("DISHVL_TEST_DATA is not set: the real tokenizer files and photos are not at hand")
+        pytest.skip(
+            "DISHVL_TEST_DATA is not set: the real tokenizer files and photos are not at hand"
+        )
     data = Path(os.environ["DISHVL_TEST_DATA"])
     root = data / "zh_dishes10"
-    photos = [sorted((root / dish).iterdir())[0].relative_to(root).as_posix() for dish in ("番茄炒蛋", "椒盐虾")]
-    return qwen.load_inputs(str(data / "qwen2_5_vl_7b_files"), 3136, 448 * 448), root, some_rows(*photos)
+    photos = [
+        sorted((root / dish).iterdir())[0].relative_to(root).as_posix()
+        for dish in ("番茄炒蛋", "椒盐虾")
+    ]
+    return (
+        qwen.load_inputs(str(data / "qwen2_5_vl_7b_files"), 3136, 448 * 448),
+        root,
+        some_rows(*photos),
+    )
 
 
 @pytest.fixture(scope="module")
 def exported(case, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
-    return folder, export.write(folder, {"train": case[2], "test": case[2][:2]}, ALL, case[1], "run")
+    return folder, export.write(
+        folder, {"train": case[2], "test": case[2][:2]}, ALL, case[1], "run"
+    )
 
 
 def places(case):
@@ -71,7 +92,12 @@ def ours(case, one):
     if "image" not in one:
         return lengths.tokens(case[0], one, None)
     human, gpt = (turn["value"] for turn in one["conversations"])
-    sample = inputs.build(case[0], inputs.photo_inputs(case[0], images.load_rgb(case[1] / one["image"])), questions.question_of(human), gpt)
+    sample = inputs.build(
+        case[0],
+        inputs.photo_inputs(case[0], images.load_rgb(case[1] / one["image"])),
+        questions.question_of(human),
+        gpt,
+    )
     return sample.input_ids, sample.labels
 
 
@@ -92,22 +118,34 @@ def test_ours_begins_with_the_system_prompt_and_supervises_only_the_answer(case)
     decode = case[0].tokenizer.decode
     for one in case[2]:
         ids, labels = ours(case, one)
-        assert decode(ids).startswith("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n")
-        assert decode([token for token in labels if token != IGNORE]) == one["conversations"][1]["value"] + "<|im_end|>"
+        assert decode(ids).startswith(
+            "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+        )
+        assert (
+            decode([token for token in labels if token != IGNORE])
+            == one["conversations"][1]["value"] + "<|im_end|>"
+        )
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
-def test_qwen_data_qwen_adds_the_line_break_after_the_photo_and_the_one_at_the_end(case, exported, suffix):
+def test_qwen_data_qwen_adds_the_line_break_after_the_photo_and_the_one_at_the_end(
+    case, exported, suffix
+):
     entry = readers.qwen_entries(exported[0] / "qwen")["run_train"]
     rows = readers.open_list(Path(entry["annotation_path"]).with_suffix(f".{suffix}"))
     assert rows == case[2]
     end_of_photo = case[0].tokenizer.convert_tokens_to_ids("<|vision_end|>")
     for one in rows:
-        ids, labels, path = readers.data_qwen(one, entry["data_path"], case[0].tokenizer, places(case))
+        ids, labels, path = readers.data_qwen(
+            one, entry["data_path"], case[0].tokenizer, places(case)
+        )
         expected, expected_labels = with_end(case, one)
         if path:
             after = expected.index(end_of_photo) + 1
-            expected, expected_labels = [*expected[:after], expected[-1], *expected[after:]], [*expected_labels[:after], IGNORE, *expected_labels[after:]]
+            expected, expected_labels = (
+                [*expected[:after], expected[-1], *expected[after:]],
+                [*expected_labels[:after], IGNORE, *expected_labels[after:]],
+            )
         assert (ids, labels) == (expected, expected_labels)
         assert_photo(case, one, path)
 
@@ -116,7 +154,9 @@ def test_qwen_data_qwen_adds_the_line_break_after_the_photo_and_the_one_at_the_e
 def test_qwen_data_processor_adds_the_line_break_at_the_end_alone(case, exported, suffix):
     entry = readers.qwen_entries(exported[0] / "qwen")["run_train"]
     for one in readers.open_list(Path(entry["annotation_path"]).with_suffix(f".{suffix}")):
-        ids, labels, path = readers.data_processor(one, entry["data_path"], case[0].tokenizer, places(case))
+        ids, labels, path = readers.data_processor(
+            one, entry["data_path"], case[0].tokenizer, places(case)
+        )
         assert (ids, labels) == with_end(case, one)
         assert_photo(case, one, path)
 
@@ -130,7 +170,9 @@ def test_llama_factory_adds_the_line_break_at_the_end_alone(case, exported, medi
     assert [one["id"] for one in rows] == [one["id"] for one in case[2]]
     where = {"dataset_dir": folder, "image_root": case[1]}[media_dir]
     for one, made in zip(case[2], rows, strict=True):
-        ids, labels, path = readers.llama_factory(made, attributes, where, case[0].tokenizer, places(case))
+        ids, labels, path = readers.llama_factory(
+            made, attributes, where, case[0].tokenizer, places(case)
+        )
         assert (ids, labels) == with_end(case, one)
         assert_photo(case, one, path)
 
@@ -150,50 +192,98 @@ def toy_rows():
 
 
 def test_the_table_lists_every_file_with_its_rows_and_what_it_cannot_carry(toy_rows, tmp_path):
-    table = export.write(tmp_path / "e", {"train": toy_rows, "site:食堂 2": toy_rows[:1]}, ALL, tmp_path, "run")
+    table = export.write(
+        tmp_path / "e", {"train": toy_rows, "site:食堂 2": toy_rows[:1]}, ALL, tmp_path, "run"
+    )
     assert tuple(table.columns) == export.COLUMNS
-    assert set(table.file) == {path.relative_to(tmp_path / "e").as_posix() for path in (tmp_path / "e").rglob("*") if path.is_file()}
+    assert set(table.file) == {
+        path.relative_to(tmp_path / "e").as_posix()
+        for path in (tmp_path / "e").rglob("*")
+        if path.is_file()
+    }
     rows = dict(zip(table.file, table.rows, strict=True))
-    assert rows["qwen/run_train.json"] == rows["qwen/run_train.jsonl"] == rows["ms_swift/run_train.jsonl"] == 5
-    assert rows["llama_factory/run_site_食堂_2.json"] == 1 and rows["llama_factory/dataset_info.json"] == rows["qwen/dataset_entry.py"] == 6
+    assert (
+        rows["qwen/run_train.json"]
+        == rows["qwen/run_train.jsonl"]
+        == rows["ms_swift/run_train.jsonl"]
+        == 5
+    )
+    assert (
+        rows["llama_factory/run_site_食堂_2.json"] == 1
+        and rows["llama_factory/dataset_info.json"] == rows["qwen/dataset_entry.py"] == 6
+    )
     assert all("question trees" in text and "line break" in text for text in table.cannot_carry)
 
 
-def test_tables_keep_one_type_per_column_and_no_key_that_a_trainer_gives_a_meaning(toy_rows, tmp_path):
+def test_tables_keep_one_type_per_column_and_no_key_that_a_trainer_gives_a_meaning(
+    toy_rows, tmp_path
+):
     site = [{**one, "role": "query"} for one in toy_rows]
     export.write(tmp_path, {"train": site}, ["llama_factory", "ms_swift"], tmp_path, "run")
-    for file, turns in (("llama_factory/run_train.json", "conversations"), ("ms_swift/run_train.jsonl", "messages")):
+    for file, turns in (
+        ("llama_factory/run_train.json", "conversations"),
+        ("ms_swift/run_train.jsonl", "messages"),
+    ):
         for one in readers.open_list(tmp_path / file):
             assert list(one) == ["id", turns, "images"] and isinstance(one["images"], list)
 
 
 def test_only_the_formats_asked_for_are_written(toy_rows, tmp_path):
-    assert list(export.write(tmp_path, {"train": toy_rows}, ["ms_swift", "ms_swift"], tmp_path, "run").file) == ["ms_swift/run_train.jsonl"]
-    assert export.write(tmp_path / "none", {"train": toy_rows}, [], tmp_path, "run").empty and not (tmp_path / "none").exists()
+    assert list(
+        export.write(tmp_path, {"train": toy_rows}, ["ms_swift", "ms_swift"], tmp_path, "run").file
+    ) == ["ms_swift/run_train.jsonl"]
+    assert (
+        export.write(tmp_path / "none", {"train": toy_rows}, [], tmp_path, "run").empty
+        and not (tmp_path / "none").exists()
+    )
     export.write(tmp_path, {"empty": []}, ["qwen"], tmp_path, "run")
-    assert readers.open_list(tmp_path / "qwen" / "run_empty.json") == readers.open_list(tmp_path / "qwen" / "run_empty.jsonl") == []
+    assert (
+        readers.open_list(tmp_path / "qwen" / "run_empty.json")
+        == readers.open_list(tmp_path / "qwen" / "run_empty.jsonl")
+        == []
+    )
 
 
-def test_an_unknown_format_is_refused_with_a_suggestion_before_anything_is_written(toy_rows, tmp_path):
+def test_an_unknown_format_is_refused_with_a_suggestion_before_anything_is_written(
+    toy_rows, tmp_path
+):
     with pytest.raises(ValueError, match="'llamafactory' is unknown; did you mean 'llama_factory'"):
         export.write(tmp_path / "e", {"train": toy_rows}, ["qwen", "llamafactory"], tmp_path, "run")
     assert not (tmp_path / "e").exists()
 
 
 def test_names_hold_nothing_that_trainers_read_in_them(toy_rows, tmp_path):
-    export.write(tmp_path, {"train": toy_rows}, ["qwen", "llama_factory"], tmp_path / 'it\'s \\ "x"', "run, 50%5 #3")
+    export.write(
+        tmp_path,
+        {"train": toy_rows},
+        ["qwen", "llama_factory"],
+        tmp_path / 'it\'s \\ "x"',
+        "run, 50%5 #3",
+    )
     (name,) = readers.qwen_entries(tmp_path / "qwen")
-    assert name == "run_50_5_3_train" and readers.qwen_entries(tmp_path / "qwen")[name]["data_path"] == str(tmp_path / 'it\'s \\ "x"')
-    assert list(json.loads((tmp_path / "llama_factory" / "dataset_info.json").read_text("utf-8"))) == [name]
+    assert name == "run_50_5_3_train" and readers.qwen_entries(tmp_path / "qwen")[name][
+        "data_path"
+    ] == str(tmp_path / 'it\'s \\ "x"')
+    assert list(
+        json.loads((tmp_path / "llama_factory" / "dataset_info.json").read_text("utf-8"))
+    ) == [name]
     with pytest.raises(conversations.DatasetError, match="share an export file"):
-        export.write(tmp_path, {"site:a b": toy_rows, "site:a#b": toy_rows}, ["qwen"], tmp_path, "run")
+        export.write(
+            tmp_path, {"site:a b": toy_rows, "site:a#b": toy_rows}, ["qwen"], tmp_path, "run"
+        )
 
 
-@pytest.mark.parametrize("mark", ["<image>", "<video>", "<audio>", "<img>", "<|im_end|>", "<|image_pad|>", "<bbox>"])
+@pytest.mark.parametrize(
+    "mark", ["<image>", "<video>", "<audio>", "<img>", "<|im_end|>", "<|image_pad|>", "<bbox>"]
+)
 @pytest.mark.parametrize("turn", [0, 1])
 def test_marks_that_a_trainer_would_obey_are_refused_by_row(toy_rows, tmp_path, mark, turn):
     toy_rows[1]["conversations"][turn]["value"] += mark
-    with pytest.raises(conversations.DatasetError, match=r"train: 1 of 5 questions .* train-menu-000001: it holds '" + mark.replace("|", r"\|")):
+    with pytest.raises(
+        conversations.DatasetError,
+        match=r"train: 1 of 5 questions .* train-menu-000001: it holds '"
+        + mark.replace("|", r"\|"),
+    ):
         export.write(tmp_path / "e", {"train": toy_rows}, ["qwen"], tmp_path, "run")
     assert not (tmp_path / "e").exists()
 
@@ -201,14 +291,20 @@ def test_marks_that_a_trainer_would_obey_are_refused_by_row(toy_rows, tmp_path, 
 def test_a_photo_without_its_mark_and_a_mark_without_its_photo_are_refused(toy_rows, tmp_path):
     del toy_rows[0]["image"]
     toy_rows[4]["image"] = "a/0.jpg"
-    with pytest.raises(conversations.DatasetError, match="2 of 5 .* train-naming-000000: it must begin with <image>"):
+    with pytest.raises(
+        conversations.DatasetError,
+        match="2 of 5 .* train-naming-000000: it must begin with <image>",
+    ):
         export.write(tmp_path / "e", {"train": toy_rows}, ["ms_swift"], tmp_path, "run")
 
 
 def test_harmless_angle_brackets_go_through(toy_rows, tmp_path):
     toy_rows[0]["conversations"][1]["value"] = "<3 虾> & a<b | c>"
     export.write(tmp_path, {"train": toy_rows}, ALL, tmp_path, "run")
-    assert readers.open_list(tmp_path / "ms_swift" / "run_train.jsonl")[0]["messages"][1]["content"] == "<3 虾> & a<b | c>"
+    assert (
+        readers.open_list(tmp_path / "ms_swift" / "run_train.jsonl")[0]["messages"][1]["content"]
+        == "<3 虾> & a<b | c>"
+    )
 
 
 def test_a_write_that_fails_leaves_the_old_file(toy_rows, tmp_path, monkeypatch):
@@ -218,4 +314,7 @@ def test_a_write_that_fails_leaves_the_old_file(toy_rows, tmp_path, monkeypatch)
     monkeypatch.setitem(toy_rows[4], "id", float("nan"))
     with pytest.raises(ValueError):
         export.write(tmp_path, {"train": toy_rows}, ["llama_factory"], tmp_path, "run")
-    assert file.read_bytes() == before and {path.name for path in file.parent.iterdir()} == {"run_train.json", "dataset_info.json"}
+    assert file.read_bytes() == before and {path.name for path in file.parent.iterdir()} == {
+        "run_train.json",
+        "dataset_info.json",
+    }

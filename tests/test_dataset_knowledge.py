@@ -8,15 +8,30 @@ from toys import photo_rows
 from dishvl_lib.core import questions
 from dishvl_lib.dataset import knowledge
 
-CARD = {"name": "凉拌鸡胗", "cuisine": "川菜", "ingredients": ["鸡胗", "香菜"], "calories": 130.0, "allergens": [], "flavor": ["辣"], "is_vegetarian": "否"}
+CARD = {
+    "name": "凉拌鸡胗",
+    "cuisine": "川菜",
+    "ingredients": ["鸡胗", "香菜"],
+    "calories": 130.0,
+    "allergens": [],
+    "flavor": ["辣"],
+    "is_vegetarian": "否",
+}
 DISHES = [
     {"dish_id": "a", "card": CARD, "introduction": "一道凉菜。", "recipe": "1. 切。"},
-    {"dish_id": "b", "card": {**CARD, "cuisine": "", "flavor": ["咸"]}, "introduction": "", "recipe": ""},
+    {
+        "dish_id": "b",
+        "card": {**CARD, "cuisine": "", "flavor": ["咸"]},
+        "introduction": "",
+        "recipe": "",
+    },
     {"dish_id": "c", "card": None, "introduction": "", "recipe": ""},
     {"dish_id": "elsewhere", "card": CARD, "introduction": "x", "recipe": "y"},
 ]
 NAMES = {"a": "凉拌鸡胗", "b": "卤鸡胗", "c": "红烧鱼"}
-PHOTOS = photo_rows({"a": {"train": 3}, "b": {"train": 2}, "c": {"train": 2}, "elsewhere": {"test": 2}})
+PHOTOS = photo_rows(
+    {"a": {"train": 3}, "b": {"train": 2}, "c": {"train": 2}, "elsewhere": {"test": 2}}
+)
 
 
 def rows(n=11, **options):
@@ -24,35 +39,64 @@ def rows(n=11, **options):
 
 
 def told(made):
-    return {(row["dish_id"], questions.field_of(row["template"])): row["conversations"][1]["value"] for row in made}
+    return {
+        (row["dish_id"], questions.field_of(row["template"])): row["conversations"][1]["value"]
+        for row in made
+    }
 
 
 def test_the_answers_are_the_cards():
     made = rows()
     assert told(made) == {
-        ("a", "cuisine"): "川菜", ("a", "ingredients"): "鸡胗、香菜", ("a", "calories"): "约 130 千卡", ("a", "flavor"): "辣", ("a", "is_vegetarian"): "否",
-        ("a", "introduction"): "一道凉菜。", ("a", "recipe"): "1. 切。",
-        ("b", "ingredients"): "鸡胗、香菜", ("b", "calories"): "约 130 千卡", ("b", "flavor"): "咸", ("b", "is_vegetarian"): "否",
-    }  # fmt: skip
-    assert all(row["kind"] == "knowledge" and row["menu"] == [] and row["image"].startswith(row["dish_id"]) for row in made)
-    assert all(row["conversations"][0]["value"].startswith("<image>\n") and "图中的菜" in row["conversations"][0]["value"] for row in made)
+        ("a", "cuisine"): "川菜",
+        ("a", "ingredients"): "鸡胗、香菜",
+        ("a", "calories"): "约 130 千卡",
+        ("a", "flavor"): "辣",
+        ("a", "is_vegetarian"): "否",
+        ("a", "introduction"): "一道凉菜。",
+        ("a", "recipe"): "1. 切。",
+        ("b", "ingredients"): "鸡胗、香菜",
+        ("b", "calories"): "约 130 千卡",
+        ("b", "flavor"): "咸",
+        ("b", "is_vegetarian"): "否",
+    }
+    assert all(
+        row["kind"] == "knowledge" and row["menu"] == [] and row["image"].startswith(row["dish_id"])
+        for row in made
+    )
+    assert all(
+        row["conversations"][0]["value"].startswith("<image>\n")
+        and "图中的菜" in row["conversations"][0]["value"]
+        for row in made
+    )
 
 
 def test_none_is_asked_twice_while_others_are_left():
     for n in (1, 5, 11, 25):
         counts = Counter((row["dish_id"], row["template"]) for row in rows(n))
-        assert sum(counts.values()) == n and len(counts) == min(n, 11) and max(counts.values()) == -(-n // 11)
+        assert (
+            sum(counts.values()) == n
+            and len(counts) == min(n, 11)
+            and max(counts.values()) == -(-n // 11)
+        )
     assert len({row["id"] for row in rows(25)}) == 25
 
 
 def test_without_a_photo_the_dish_is_named():
     for row in rows(with_photo=False):
-        assert "image" not in row and row["image_id"] == "" and f"“{NAMES[row['dish_id']]}”" in row["conversations"][0]["value"]
+        assert (
+            "image" not in row
+            and row["image_id"] == ""
+            and f"“{NAMES[row['dish_id']]}”" in row["conversations"][0]["value"]
+        )
         assert "<image>" not in row["conversations"][0]["value"]
 
 
 def test_unseen_wordings_and_dishes_without_cards():
-    assert {row["template"] for row in rows(trained=False, n=4)} == {"knowledge-unseen-1", "knowledge-unseen-2"}
+    assert {row["template"] for row in rows(trained=False, n=4)} == {
+        "knowledge-unseen-1",
+        "knowledge-unseen-2",
+    }
     assert knowledge.rows(PHOTOS, "train", {"c": "红烧鱼"}, DISHES, 5) == [] and rows(0) == []
 
 
@@ -60,6 +104,12 @@ def test_unseen_wordings_and_dishes_without_cards():
 def test_the_seed_decides_and_the_order_of_dishes_does_not(with_photo):
     first = rows(8, with_photo=with_photo, seed=3)
     assert first == knowledge.rows(
-        PHOTOS.sample(frac=1, random_state=1), "train", dict(reversed(NAMES.items())), DISHES[::-1], 8, with_photo=with_photo, seed=3
+        PHOTOS.sample(frac=1, random_state=1),
+        "train",
+        dict(reversed(NAMES.items())),
+        DISHES[::-1],
+        8,
+        with_photo=with_photo,
+        seed=3,
     )
     assert first != rows(8, with_photo=with_photo, seed=4)

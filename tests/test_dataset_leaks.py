@@ -18,13 +18,20 @@ def test_no_leak_in_a_clean_catalogue():
 @pytest.mark.parametrize("column", ["group_id", "sha256"])
 def test_two_hundred_planted_leaks_are_two_hundred_found(column):
     photos = photo_rows({f"d{i}": {"train": 10, "validation": 10, "test": 10} for i in range(50)})
-    rng, rows = np.random.default_rng(0), {split: photos.index[photos.split == split].to_numpy() for split in leaks.SPLITS}
+    rng, rows = (
+        np.random.default_rng(0),
+        {split: photos.index[photos.split == split].to_numpy() for split in leaks.SPLITS},
+    )
     pairs = [rng.permutation(3)[:2] for _ in range(200)]
     chosen = {split: iter(rng.permutation(where)) for split, where in rows.items()}
     for number, sides in enumerate(pairs):
-        photos.loc[[next(chosen[leaks.SPLITS[side]]) for side in sides], column] = f"planted {number}"
+        photos.loc[[next(chosen[leaks.SPLITS[side]]) for side in sides], column] = (
+            f"planted {number}"
+        )
     found = leaks.find(photos)
-    assert {one["value"] for one in found} == {f"planted {number}" for number in range(200)} and all(one["by"] == column for one in found)
+    assert {one["value"] for one in found} == {
+        f"planted {number}" for number in range(200)
+    } and all(one["by"] == column for one in found)
 
 
 def test_what_stays_in_one_split_or_outside_is_no_leak():
@@ -37,44 +44,79 @@ def test_what_stays_in_one_split_or_outside_is_no_leak():
 
 def pair(a, b, by="features", distance=0.01):
     split = PHOTOS.set_index("image_id").split
-    return {"image_id_a": a, "image_id_b": b, "split_a": split[a], "split_b": split[b], "by": by, "distance": distance}
+    return {
+        "image_id_a": a,
+        "image_id_b": b,
+        "split_a": split[a],
+        "split_b": split[b],
+        "by": by,
+        "distance": distance,
+    }
 
 
 def test_the_photo_outside_training_goes_and_of_validation_and_test_validations():
-    torn = pd.DataFrame([
-        pair("d0-test-0", "d0-train-1"), pair("d1-train-0", "d1-validation-0", "hash", 4.0), pair("d2-validation-1", "d2-test-2"), pair("d0-test-0", "d0-train-2", distance=0.001),
-    ])  # fmt: skip
+    torn = pd.DataFrame(
+        [
+            pair("d0-test-0", "d0-train-1"),
+            pair("d1-train-0", "d1-validation-0", "hash", 4.0),
+            pair("d2-validation-1", "d2-test-2"),
+            pair("d0-test-0", "d0-train-2", distance=0.001),
+        ]
+    )
     photos, moved = leaks.without_twins(PHOTOS, torn)
     gone = photos[photos.split == leaks.MOVED]
-    assert sorted(gone.image_id) == sorted(moved.image_id) == ["d0-test-0", "d1-validation-0", "d2-validation-1"]
-    rows = moved.set_index("image_id")
-    assert rows.loc["d0-test-0", ["twin", "twin_split", "split", "distance"]].tolist() == ["d0/train2.jpg", "train", "test", 0.001]
-    assert (photos.split == "test").sum() == (PHOTOS.split == "test").sum() - 1 and set(photos[photos.split == "test"].image_id) < set(
-        PHOTOS[PHOTOS.split == "test"].image_id
+    assert (
+        sorted(gone.image_id)
+        == sorted(moved.image_id)
+        == ["d0-test-0", "d1-validation-0", "d2-validation-1"]
     )
-    assert moved.columns.tolist() == list(leaks.MOVED_COLUMNS) and leaks.without_twins(PHOTOS, torn.iloc[:0])[1].empty
+    rows = moved.set_index("image_id")
+    assert rows.loc["d0-test-0", ["twin", "twin_split", "split", "distance"]].tolist() == [
+        "d0/train2.jpg",
+        "train",
+        "test",
+        0.001,
+    ]
+    assert (photos.split == "test").sum() == (PHOTOS.split == "test").sum() - 1 and set(
+        photos[photos.split == "test"].image_id
+    ) < set(PHOTOS[PHOTOS.split == "test"].image_id)
+    assert (
+        moved.columns.tolist() == list(leaks.MOVED_COLUMNS)
+        and leaks.without_twins(PHOTOS, torn.iloc[:0])[1].empty
+    )
 
 
 def test_torn_pairs_are_found_by_hash_and_by_features():
     photos = PHOTOS.copy()
     rng = np.random.default_rng(0)
     photos["phash"] = [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))]
-    photos["phash_mirrored"], photos["frame"] = [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))], ""
+    photos["phash_mirrored"], photos["frame"] = (
+        [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))],
+        "",
+    )
     rows = photos.set_index("image_id")
     rows.loc["d0-test-0", "phash"] = f"{int(rows.phash['d0-train-1'], 16) ^ 0b111:016x}"
     rows.loc["d3-validation-0", "phash"] = f"{int(rows.phash['d3-train-0'], 16) ^ 0x7FFF:016x}"
     photos = rows.reset_index()
-    vectors = {image_id: np.eye(len(photos), dtype=np.float32)[place] for place, image_id in enumerate(photos.image_id)}
+    vectors = {
+        image_id: np.eye(len(photos), dtype=np.float32)[place]
+        for place, image_id in enumerate(photos.image_id)
+    }
     vectors["d3-validation-0"] = vectors["d3-train-0"]
     by_hash = duplicates.torn_pairs(photos)
-    assert by_hash[["image_id_a", "image_id_b", "by", "distance", "split_a", "split_b"]].values.tolist() == [
-        ["d0-test-0", "d0-train-1", "hash", 3.0, "test", "train"]
-    ]
+    assert by_hash[
+        ["image_id_a", "image_id_b", "by", "distance", "split_a", "split_b"]
+    ].values.tolist() == [["d0-test-0", "d0-train-1", "hash", 3.0, "test", "train"]]
     both = duplicates.torn_pairs(photos, features=vectors)
-    assert both[["image_id_a", "image_id_b", "by"]].values.tolist() == [["d0-test-0", "d0-train-1", "hash"], ["d3-train-0", "d3-validation-0", "features"]]
+    assert both[["image_id_a", "image_id_b", "by"]].values.tolist() == [
+        ["d0-test-0", "d0-train-1", "hash"],
+        ["d3-train-0", "d3-validation-0", "features"],
+    ]
     _, moved = leaks.without_twins(photos, both)
     assert moved.image_id.tolist() == ["d0-test-0", "d3-validation-0"]
-    assert duplicates.torn_pairs(leaks.without_twins(photos, both)[0], features=vectors).empty, "nothing is left that crosses"
+    assert duplicates.torn_pairs(leaks.without_twins(photos, both)[0], features=vectors).empty, (
+        "nothing is left that crosses"
+    )
 
 
 def random_photos(rng, dishes):
@@ -87,11 +129,33 @@ def random_photos(rng, dishes):
             image_id = f"d{dish}-{number:02d}"
             split = str(rng.choice(["train", "train", "validation", "test", "held_out"]))
             taken = plate ^ (rng.random(64) < flipped)
-            rows.append((image_id, f"{image_id}.jpg", f"d{dish}", image_id, split, image_id, "", hash_of(taken), hash_of(rng.integers(0, 2, 64))))
+            rows.append(
+                (
+                    image_id,
+                    f"{image_id}.jpg",
+                    f"d{dish}",
+                    image_id,
+                    split,
+                    image_id,
+                    "",
+                    hash_of(taken),
+                    hash_of(rng.integers(0, 2, 64)),
+                )
+            )
             if rng.random() < 0.95:  # stage 02 has no vector of a photo that it could not read
                 vector = direction + noise * rng.normal(size=16)
                 vectors[image_id] = (vector / np.linalg.norm(vector)).astype(np.float32)
-    columns = ["image_id", "path", "dish_id", "group_id", "split", "sha256", "frame", "phash", "phash_mirrored"]
+    columns = [
+        "image_id",
+        "path",
+        "dish_id",
+        "group_id",
+        "split",
+        "sha256",
+        "frame",
+        "phash",
+        "phash_mirrored",
+    ]
     return pd.DataFrame(rows, columns=columns), vectors
 
 
@@ -125,7 +189,17 @@ def test_a_photo_left_out_changes_no_limit_of_the_others():
 
 def test_the_splits_that_a_dish_lost_are_listed():
     rows = PHOTOS.set_index("image_id")
-    rows.loc[["d0-test-0", "d0-test-1", "d0-test-2", "d1-validation-0", "d2-validation-0", "d2-validation-1"], "split"] = leaks.MOVED
+    rows.loc[
+        [
+            "d0-test-0",
+            "d0-test-1",
+            "d0-test-2",
+            "d1-validation-0",
+            "d2-validation-0",
+            "d2-validation-1",
+        ],
+        "split",
+    ] = leaks.MOVED
     lost = leaks.lost_splits(PHOTOS, rows.reset_index())
     assert lost.values.tolist() == [["d0", "test", 3], ["d2", "validation", 2]]
     assert lost.columns.tolist() == list(leaks.LOST_COLUMNS)

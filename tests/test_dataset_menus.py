@@ -6,14 +6,20 @@ import pytest
 from dishvl_lib.dataset import menus
 
 DISHES = [f"d{i:02d}" for i in range(40)]
-FAMILIES = {dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i] for i, dish in enumerate(DISHES)}
+FAMILIES = {
+    dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i]
+    for i, dish in enumerate(DISHES)
+}
 
 
 def draw(seed, size=10, dishes=DISHES, similar=FAMILIES, per_seed=3):
     return menus.draw_menu(menus.pool(dishes, similar), size, per_seed, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("size, dishes, expected", [(10, 40, 10), (20, 40, 20), (40, 40, 40), (20, 7, 7), (3, 40, 3), (2, 2, 2)])
+@pytest.mark.parametrize(
+    "size, dishes, expected",
+    [(10, 40, 10), (20, 40, 20), (40, 40, 40), (20, 7, 7), (3, 40, 3), (2, 2, 2)],
+)
 @pytest.mark.parametrize("per_seed", [0, 3, 9])
 def test_entries_are_different_and_as_many_as_there_can_be(size, dishes, expected, per_seed):
     for seed in range(20):
@@ -42,7 +48,9 @@ def test_the_closest_look_alike_comes_first():
 
 def test_a_family_does_not_stand_together():
     """In random order the pair of a seed and its look-alike fills the first two of four places once in six."""
-    together = sum(menu[1] in FAMILIES[menu[0]] for menu in (draw(seed, 4, per_seed=1) for seed in range(300)))
+    together = sum(
+        menu[1] in FAMILIES[menu[0]] for menu in (draw(seed, 4, per_seed=1) for seed in range(300))
+    )
     assert 20 < together < 100
 
 
@@ -52,7 +60,12 @@ def test_look_alikes_that_may_not_stand_there_do_not():
 
 
 def test_every_dish_is_drawn_and_stands_everywhere():
-    drawn = np.array([[menu.index(dish) if dish in menu else -1 for dish in DISHES] for menu in map(draw, range(1500))])
+    drawn = np.array(
+        [
+            [menu.index(dish) if dish in menu else -1 for dish in DISHES]
+            for menu in map(draw, range(1500))
+        ]
+    )
     share = (drawn >= 0).mean(axis=0)
     assert np.abs(share - 0.25).max() < 0.06
     places = np.bincount(drawn[drawn >= 0], minlength=10) / (drawn >= 0).sum()
@@ -60,18 +73,37 @@ def test_every_dish_is_drawn_and_stands_everywhere():
 
 
 def test_who_may_stand_on_a_menu_and_why_not():
-    names = {"a": "红烧鱼", "b": "土豆丝", "c": "红烧 鱼", "d": "", "e": "鱼、肉", "f": "素鸡(豆制品)", "g": "素鸡", "h": "鱼" * 61}
+    names = {
+        "a": "红烧鱼",
+        "b": "土豆丝",
+        "c": "红烧 鱼",
+        "d": "",
+        "e": "鱼、肉",
+        "f": "素鸡(豆制品)",
+        "g": "素鸡",
+        "h": "鱼" * 61,
+    }
     good, out = menus.askable(names)
     assert good == {"b": "土豆丝", "f": "素鸡(豆制品)", "g": "素鸡"}
     reasons = {one["dish_id"]: one["reason"] for one in out}
-    assert set(reasons) == set("acdeh") and [one["name"] for one in out] == [names[one["dish_id"]] for one in out]
-    assert reasons["a"] == "same name as c; decide in decisions/names.csv" and reasons["c"].startswith("same name as a;")
-    assert "empty" in reasons["d"] and "separate menu entries" in reasons["e"] and "61 characters" in reasons["h"]
+    assert set(reasons) == set("acdeh") and [one["name"] for one in out] == [
+        names[one["dish_id"]] for one in out
+    ]
+    assert reasons["a"] == "same name as c; decide in decisions/names.csv" and reasons[
+        "c"
+    ].startswith("same name as a;")
+    assert (
+        "empty" in reasons["d"]
+        and "separate menu entries" in reasons["e"]
+        and "61 characters" in reasons["h"]
+    )
 
 
 def test_the_order_of_dishes_does_not_matter():
     names = {"a": "红烧鱼", "b": "土豆丝", "c": "红烧鱼"}
-    assert menus.askable(names) == menus.askable(dict(reversed(names.items()))) and menus.askable({}) == ({}, [])
+    assert menus.askable(names) == menus.askable(dict(reversed(names.items()))) and menus.askable(
+        {}
+    ) == ({}, [])
 
 
 def test_nobody_stands_beside_an_alias_a_synonym_or_a_namesake():
@@ -80,19 +112,30 @@ def test_nobody_stands_beside_an_alias_a_synonym_or_a_namesake():
     parts = "鱼肉鸡鸭虾蟹豆笋瓜菇"
     plain = {f"a{i:03d}": f"番茄炒{parts[i % 10]}{parts[i // 10 % 10]}{i}号" for i in range(200)}
     other = {
-        f"b{i:03d}": (lambda name, i=i: [name.replace("番茄", "西红柿"), f"别名{i}", name.replace("炒", " 炒")][i % 3])(plain[f"a{i:03d}"]) for i in range(200)
+        f"b{i:03d}": (
+            lambda name, i=i: [
+                name.replace("番茄", "西红柿"),
+                f"别名{i}",
+                name.replace("炒", " 炒"),
+            ][i % 3]
+        )(plain[f"a{i:03d}"])
+        for i in range(200)
     }
     aliases = {f"b{i:03d}": [plain[f"a{i:03d}"]] for i in range(200) if i % 3 == 1}
     pool = menus.pool(dishes, {}, plain | other, aliases)
     assert sum(map(len, pool.conflicts)) == 400
     seen = [set(menus.draw_menu(pool, 20, 3, np.random.default_rng(seed))) for seed in range(2000)]
-    assert not [dish for menu in seen for dish in menu if dish[0] == "a" and "b" + dish[1:] in menu] and {len(menu) for menu in seen} == {20}
+    assert not [
+        dish for menu in seen for dish in menu if dish[0] == "a" and "b" + dish[1:] in menu
+    ] and {len(menu) for menu in seen} == {20}
     assert set().union(*seen) == set(dishes), "each of the two is drawn, on different menus"
 
 
 def test_a_menu_is_shorter_when_the_rest_may_not_stand_there():
     pool = menus.pool(["a", "b", "c"], {}, {"a": "番茄炒蛋", "b": "西红柿炒蛋", "c": "红烧鱼"})
-    assert {len(menus.draw_menu(pool, 3, 1, np.random.default_rng(seed))) for seed in range(20)} == {2}
+    assert {
+        len(menus.draw_menu(pool, 3, 1, np.random.default_rng(seed))) for seed in range(20)
+    } == {2}
 
 
 def test_part_of_the_rest_comes_from_the_first_seeds_sites():
@@ -101,7 +144,9 @@ def test_part_of_the_rest_comes_from_the_first_seeds_sites():
     home = {dish for dish in DISHES if sites[dish] == ["HGD"]}
 
     def together(share):
-        drawn = [menus.draw_menu(pool, 8, 0, np.random.default_rng(seed), share) for seed in range(800)]
+        drawn = [
+            menus.draw_menu(pool, 8, 0, np.random.default_rng(seed), share) for seed in range(800)
+        ]
         return np.mean([len(home & set(menu)) == len(home) for menu in drawn])
 
     assert together(1.0) > 2 * together(0.0)

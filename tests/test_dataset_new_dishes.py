@@ -10,7 +10,12 @@ from dishvl_lib.dataset import new_dishes
 DISHES = [f"d{number:02d}" for number in range(40)]
 NAMES = {dish: f"菜{dish}" for dish in DISHES}
 NEW = {"d03": 60, "d17": 60, "d29": 60}
-PHOTOS = photo_rows({**{dish: {"train": 4, "test": 2} for dish in DISHES if dish not in NEW}, **{dish: {"held_out": count} for dish, count in NEW.items()}})
+PHOTOS = photo_rows(
+    {
+        **{dish: {"train": 4, "test": 2} for dish in DISHES if dish not in NEW},
+        **{dish: {"held_out": count} for dish, count in NEW.items()},
+    }
+)
 SIMILAR = neighbours({"d00": ["d01", "d02"]})
 
 
@@ -20,10 +25,21 @@ def rows(photos=PHOTOS, names=NAMES, **changed):
 
 def test_only_new_dishes_are_asked_for_on_menus_that_hold_them_among_known_ones():
     made = rows()
-    assert len(made) == 180 and {row["dish_id"] for row in made} == set(NEW) and {row["kind"] for row in made} == {"menu"}
-    assert all(row["conversations"][1]["value"] == NAMES[row["dish_id"]] in row["menu"] and len(set(row["menu"])) == 10 for row in made)
+    assert (
+        len(made) == 180
+        and {row["dish_id"] for row in made} == set(NEW)
+        and {row["kind"] for row in made} == {"menu"}
+    )
+    assert all(
+        row["conversations"][1]["value"] == NAMES[row["dish_id"]] in row["menu"]
+        and len(set(row["menu"])) == 10
+        for row in made
+    )
     assert {entry for row in made for entry in row["menu"]} == set(NAMES.values())
-    assert all(row["image"].startswith(row["dish_id"]) for row in made) and len({row["id"] for row in made}) == 180
+    assert (
+        all(row["image"].startswith(row["dish_id"]) for row in made)
+        and len({row["id"] for row in made}) == 180
+    )
 
 
 def test_a_new_dish_has_no_place_of_its_own_and_every_photo_its_turn():
@@ -41,7 +57,9 @@ def test_the_seed_decides():
 def test_dishes_of_which_some_photos_were_trained_on_are_not_new():
     """Held-out dates and sites leave photos of known dishes."""
     known = photo_rows({"d00": {"held_out": 5}})
-    assert {row["dish_id"] for row in rows(photos=pd.concat([PHOTOS, known], ignore_index=True))} == set(NEW)
+    assert {
+        row["dish_id"] for row in rows(photos=pd.concat([PHOTOS, known], ignore_index=True))
+    } == set(NEW)
 
 
 def test_without_new_dishes_or_with_unaskable_ones_there_is_no_question():

@@ -8,20 +8,39 @@ from dishvl_lib.dataset import conversations, shortcuts
 
 DISHES = [f"d{i:03d}" for i in range(60)]
 NAMES = {dish: f"{'鱼肉鸡虾豆'[i % 5]}菜{i}{'块' * (i % 3)}" for i, dish in enumerate(DISHES)}
-SIMILAR = neighbours({dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i] for i, dish in enumerate(DISHES)})
+SIMILAR = neighbours(
+    {
+        dish: [DISHES[i // 4 * 4 + j] for j in range(4) if i // 4 * 4 + j != i]
+        for i, dish in enumerate(DISHES)
+    }
+)
 RANKS = shortcuts.ranks_by_name(SIMILAR, NAMES)
 PHOTOS = photo_rows({dish: {"train": 2 + i % 9, "test": 4} for i, dish in enumerate(DISHES)})
 
 
 def rows(split, n, size):
-    made = conversations.rows(PHOTOS, split, NAMES, SIMILAR, menu_size=size, naming_per_photo=0, menus_per_photo=-(-n // int((PHOTOS.split == split).sum())))
+    made = conversations.rows(
+        PHOTOS,
+        split,
+        NAMES,
+        SIMILAR,
+        menu_size=size,
+        naming_per_photo=0,
+        menus_per_photo=-(-n // int((PHOTOS.split == split).sum())),
+    )
     return made[:n]
 
 
 def planted(choose, n=1500, size=10, seed=0):
     """Menus whose answer `choose(menu, rng)` picks."""
     rng, made = np.random.default_rng(seed), rows("test", n, size)
-    return [{"menu": row["menu"], "conversations": [{}, {"value": row["menu"][choose(row["menu"], rng)]}]} for row in made]
+    return [
+        {
+            "menu": row["menu"],
+            "conversations": [{}, {"value": row["menu"][choose(row["menu"], rng)]}],
+        }
+        for row in made
+    ]
 
 
 def alone(menu, rng):
@@ -34,7 +53,9 @@ PLANTED = {
     "last place": lambda menu, rng: len(menu) - 1,
     "few look-alikes": alone,
     "longest name": lambda menu, rng: int(np.argmax([len(name) for name in menu])),
-    "few dishes are ever right": lambda menu, rng: int(np.argmin([int("".join(filter(str.isdigit, name))) for name in menu])),
+    "few dishes are ever right": lambda menu, rng: int(
+        np.argmin([int("".join(filter(str.isdigit, name))) for name in menu])
+    ),
 }
 
 
@@ -48,8 +69,12 @@ def test_a_planted_shortcut_is_found(kind):
 def test_our_menus_give_nothing_away():
     guesser = shortcuts.fit(rows("train", 3000, 10), RANKS)
     found = shortcuts.measure(guesser, rows("test", 10_000, 20))
-    assert found["n"] == 10_000 and found["chance"] == 0.05 and found["excess"] <= shortcuts.POINT, found
-    assert found["correct"] == round(found["accuracy"] * 10_000) and set(found["weights"]) == set(shortcuts.FEATURES)
+    assert (
+        found["n"] == 10_000 and found["chance"] == 0.05 and found["excess"] <= shortcuts.POINT
+    ), found
+    assert found["correct"] == round(found["accuracy"] * 10_000) and set(found["weights"]) == set(
+        shortcuts.FEATURES
+    )
 
 
 def test_the_gradient_is_the_losss():
@@ -60,7 +85,10 @@ def test_the_gradient_is_the_losss():
     loss, gradient = shortcuts._loss(weights, data, places)
     for k in range(len(weights)):
         step = np.eye(len(weights))[k] * 1e-6
-        slope = (shortcuts._loss(weights + step, data, places)[0] - shortcuts._loss(weights - step, data, places)[0]) / 2e-6
+        slope = (
+            shortcuts._loss(weights + step, data, places)[0]
+            - shortcuts._loss(weights - step, data, places)[0]
+        ) / 2e-6
         assert slope == pytest.approx(gradient[k], abs=1e-6)
     assert loss > 0
 
@@ -72,7 +100,16 @@ def test_without_questions_nothing_is_claimed():
 
 def test_as_many_menus_are_tried_as_are_asked_for():
     def more(per_photo):
-        return conversations.rows(PHOTOS, "test", NAMES, SIMILAR, menu_size=20, naming_per_photo=0, menus_per_photo=per_photo, seed=1)
+        return conversations.rows(
+            PHOTOS,
+            "test",
+            NAMES,
+            SIMILAR,
+            menu_size=20,
+            naming_per_photo=0,
+            menus_per_photo=per_photo,
+            seed=1,
+        )
 
     found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 9000)
     assert found["n"] == 9000 and found["excess"] <= shortcuts.POINT
@@ -82,7 +119,16 @@ def test_small_menus_are_tried_until_a_point_means_something():
     """Of menus of two half are guessed by chance; 10,000 of them scatter by half a point."""
 
     def more(per_photo):
-        return conversations.rows(PHOTOS, "test", NAMES, SIMILAR, menu_size=2, naming_per_photo=0, menus_per_photo=per_photo, seed=1)
+        return conversations.rows(
+            PHOTOS,
+            "test",
+            NAMES,
+            SIMILAR,
+            menu_size=2,
+            naming_per_photo=0,
+            menus_per_photo=per_photo,
+            seed=1,
+        )
 
     found = shortcuts.try_out([], RANKS, more, 100)
     assert found["n"] == 40_000 and abs(found["accuracy"] - 0.5) <= shortcuts.POINT

@@ -33,7 +33,9 @@ def annotator(drawn):
 
 
 def send(server, body, *, path="/v1/chat/completions", method="POST", key="any"):
-    connection = http.client.HTTPConnection("127.0.0.1", int(server.base_url.split(":")[2].split("/")[0]), timeout=10)
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", int(server.base_url.split(":")[2].split("/")[0]), timeout=10
+    )
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     connection.request(method, path, data, {"Authorization": f"Bearer {key}"} if key else {})
     reply = connection.getresponse()
@@ -46,7 +48,11 @@ def request(wanted, text, photo=None):
         url = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
         parts.append({"type": "image_url", "image_url": {"url": url}})
     messages = [{"role": "system", "content": "你是营养师。"}, {"role": "user", "content": parts}]
-    return {"model": "some-model", "messages": messages, "response_format": {"type": "json_schema", "json_schema": {"name": wanted, "schema": {}}}}
+    return {
+        "model": "some-model",
+        "messages": messages,
+        "response_format": {"type": "json_schema", "json_schema": {"name": wanted, "schema": {}}},
+    }
 
 
 def answer(reply):
@@ -59,19 +65,27 @@ def jpeg(image, side=224, quality=60):
     return data.getvalue()
 
 
-def test_it_knows_every_drawn_photo_downscaled_and_recompressed_whatever_the_folder_says(drawn, annotator):
+def test_it_knows_every_drawn_photo_downscaled_and_recompressed_whatever_the_folder_says(
+    drawn, annotator
+):
     planted = json.loads((drawn / "planted.json").read_text(encoding="utf-8"))
     stored = np.load(drawn / "thumbnails.npz")
     for path, name in zip(stored["paths"], stored["names"], strict=True):
         if path != planted["truncated"]:
-            body = request("dish_card", "看图填写卡片。\n文件夹名（可能有误）：GX4_6\n", jpeg(load_rgb(drawn / path)))
+            body = request(
+                "dish_card",
+                "看图填写卡片。\n文件夹名（可能有误）：GX4_6\n",
+                jpeg(load_rgb(drawn / path)),
+            )
             status, reply = send(annotator, body)
             assert status == 200 and answer(reply) == DISHES[name].card, path
 
 
 def test_a_photo_it_did_not_draw_gets_the_cleaned_folder_name_and_nothing_else(annotator):
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
-    status, reply = send(annotator, request("dish_card", "文件夹名（可能有误）：红烧鱼1@HGD_20211221", jpeg(noise)))
+    status, reply = send(
+        annotator, request("dish_card", "文件夹名（可能有误）：红烧鱼1@HGD_20211221", jpeg(noise))
+    )
     assert clean_folder_name("红烧鱼1@HGD_20211221") == "红烧鱼" in DISHES
     assert status == 200 and answer(reply) == empty_card("红烧鱼")
     assert empty_card("红烧鱼").keys() == dish_card("红烧鱼").keys()
@@ -102,12 +116,18 @@ def test_texts_come_for_known_dishes_with_a_full_card_only(annotator):
     assert texts(dish.card) == {"introduction": dish.introduction, "recipe": dish.recipe}
     nothing = {"introduction": "", "recipe": ""}
     assert texts(empty_card("没有的菜")) == nothing
-    assert texts(dish.card | {"ingredients": []}) == nothing, "an empty card means that nobody saw the dish"
+    assert texts(dish.card | {"ingredients": []}) == nothing, (
+        "an empty card means that nobody saw the dish"
+    )
 
 
 def test_a_reply_has_the_protocols_form_and_its_counts_add_up(annotator):
     status, reply = send(annotator, request("dish_texts", "菜品卡片：{}"))
-    assert status == 200 and reply["object"] == "chat.completion" and reply["id"].startswith("chatcmpl-")
+    assert (
+        status == 200
+        and reply["object"] == "chat.completion"
+        and reply["id"].startswith("chatcmpl-")
+    )
     assert reply["model"] == "some-model" and reply["choices"][0]["finish_reason"] == "stop"
     usage = reply["usage"]
     assert usage["prompt_tokens"] > 0 and usage["completion_tokens"] > 0
@@ -133,7 +153,15 @@ GOOD = request("dish_texts", "菜品卡片：{}")
         (request("dish_texts", "菜品卡片：[1]"), "JSON object"),
         (request("dish_card", "no photo here"), "image_url"),
         (request("dish_card", "x", b"not a photo"), "decoded"),
-        (GOOD | {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "http://x/z.jpg"}}]}]}, "data URL"),
+        (
+            GOOD
+            | {
+                "messages": [
+                    {"content": [{"type": "image_url", "image_url": {"url": "http://x/z.jpg"}}]}
+                ]
+            },
+            "data URL",
+        ),
     ],
 )
 def test_a_malformed_request_is_a_400_that_says_what_is_wrong(annotator, body, message):

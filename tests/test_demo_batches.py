@@ -8,7 +8,9 @@ import pytest
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 ORDER = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-TEXTS = {"response_format": {"type": "json_schema", "json_schema": {"name": "dish_texts", "schema": {}}}}
+TEXTS = {
+    "response_format": {"type": "json_schema", "json_schema": {"name": "dish_texts", "schema": {}}}
+}
 
 
 @pytest.fixture
@@ -19,13 +21,26 @@ def server():
 
 @pytest.fixture
 def api(server):
-    return openai.OpenAI(base_url=server.base_url, api_key="any", max_retries=0, http_client=openai.DefaultHttpxClient(trust_env=False))
+    return openai.OpenAI(
+        base_url=server.base_url,
+        api_key="any",
+        max_retries=0,
+        http_client=openai.DefaultHttpxClient(trust_env=False),
+    )
 
 
 def lines(*contents):
-    bodies = [{"model": "m", "messages": [{"role": "user", "content": content}], **TEXTS} for content in contents]
+    bodies = [
+        {"model": "m", "messages": [{"role": "user", "content": content}], **TEXTS}
+        for content in contents
+    ]
     return "".join(
-        json.dumps({"custom_id": f"c{i}", "method": "POST", "url": ORDER["endpoint"], "body": one}, ensure_ascii=False) + "\n" for i, one in enumerate(bodies)
+        json.dumps(
+            {"custom_id": f"c{i}", "method": "POST", "url": ORDER["endpoint"], "body": one},
+            ensure_ascii=False,
+        )
+        + "\n"
+        for i, one in enumerate(bodies)
     ).encode()
 
 
@@ -38,23 +53,43 @@ def test_a_file_comes_back_as_it_was_sent(api):
 def test_a_batch_takes_its_time_and_answers_line_by_line(api, server):
     file = api.files.create(file=("in.jsonl", lines("菜品卡片：{}", "no card")), purpose="batch")
     batch = api.batches.create(input_file_id=file.id, metadata={"mark": "1"}, **ORDER)
-    assert batch.status == "in_progress" == api.batches.retrieve(batch.id).status and batch.metadata == {"mark": "1"}
+    assert batch.status == "in_progress" == api.batches.retrieve(
+        batch.id
+    ).status and batch.metadata == {"mark": "1"}
     server.desk.batches[batch.id]["ready_at"] = 0
     done = api.batches.retrieve(batch.id)
-    (good,), (bad,) = ([json.loads(line) for line in api.files.content(one).text.splitlines()] for one in (done.output_file_id, done.error_file_id))
-    assert done.status == "completed" and (good["custom_id"], good["response"]["status_code"]) == ("c0", 200) and good["response"]["body"]["choices"]
-    assert (bad["custom_id"], bad["response"]["status_code"]) == ("c1", 400) and "菜品卡片" in bad["response"]["body"]["error"]["message"]
-    assert api.batches.retrieve(batch.id).output_file_id == done.output_file_id, "it is answered once"
+    (good,), (bad,) = (
+        [json.loads(line) for line in api.files.content(one).text.splitlines()]
+        for one in (done.output_file_id, done.error_file_id)
+    )
+    assert (
+        done.status == "completed"
+        and (good["custom_id"], good["response"]["status_code"]) == ("c0", 200)
+        and good["response"]["body"]["choices"]
+    )
+    assert (bad["custom_id"], bad["response"]["status_code"]) == ("c1", 400) and "菜品卡片" in bad[
+        "response"
+    ]["body"]["error"]["message"]
+    assert api.batches.retrieve(batch.id).output_file_id == done.output_file_id, (
+        "it is answered once"
+    )
 
 
 def test_batches_are_listed_newest_first_over_pages(api):
     file = api.files.create(file=("in.jsonl", lines("菜品卡片：{}")), purpose="batch")
-    made = [api.batches.create(input_file_id=file.id, metadata={"n": str(i)}, **ORDER).id for i in range(5)]
+    made = [
+        api.batches.create(input_file_id=file.id, metadata={"n": str(i)}, **ORDER).id
+        for i in range(5)
+    ]
     assert [one.id for one in api.batches.list(limit=2)] == made[::-1]
 
 
 def test_what_is_not_there_is_404_and_what_is_wrong_400(api):
-    for call in (lambda: api.batches.retrieve("x"), lambda: api.files.content("x"), lambda: api.files.retrieve("x")):
+    for call in (
+        lambda: api.batches.retrieve("x"),
+        lambda: api.files.content("x"),
+        lambda: api.files.retrieve("x"),
+    ):
         with pytest.raises(openai.NotFoundError):
             call()
     with pytest.raises(openai.BadRequestError, match="input_file_id 'x' is not an uploaded file"):

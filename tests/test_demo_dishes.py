@@ -45,12 +45,21 @@ def drawn(tmp_path_factory) -> Path:
 
 def digests(folder: Path) -> dict[str, str]:
     files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
 
 
 def test_the_same_seed_gives_the_same_bytes_in_one_or_two_processes(tmp_path):
     for name, seed, processes in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):
-        draw_demo_photos(tmp_path / name, photos_per_dish=2, seed=seed, processes=processes, dishes=("米饭", "红烧鱼"))
+        draw_demo_photos(
+            tmp_path / name,
+            photos_per_dish=2,
+            seed=seed,
+            processes=processes,
+            dishes=("米饭", "红烧鱼"),
+        )
     assert digests(tmp_path / "a") == digests(tmp_path / "b")
     assert digests(tmp_path / "a") != digests(tmp_path / "c")
 
@@ -91,7 +100,11 @@ def test_planted_dirt_is_what_the_list_says(drawn):
     assert Image.open(drawn / planted["exif_rotated"]).getexif()[0x0112] == 6
     assert Image.open(drawn / planted["cmyk"]).mode == "CMYK"
     assert Image.open(drawn / planted["png_named_jpg"]).format == "PNG"
-    same = [path for path, digest in digests(drawn / "photos").items() if digest == hashlib.sha256((drawn / planted["duplicate"]).read_bytes()).hexdigest()]
+    same = [
+        path
+        for path, digest in digests(drawn / "photos").items()
+        if digest == hashlib.sha256((drawn / planted["duplicate"]).read_bytes()).hexdigest()
+    ]
     assert len(same) == 2 and len({Path(path).parent for path in same}) == 1
 
 
@@ -116,7 +129,9 @@ def test_site_b_has_poor_folder_names_a_truth_and_a_menu(drawn):
     assert not any(name in folder for folder, name in truth.items())
 
 
-def test_an_unfinished_set_is_not_left_and_a_finished_one_not_overwritten(tmp_path, drawn, monkeypatch):
+def test_an_unfinished_set_is_not_left_and_a_finished_one_not_overwritten(
+    tmp_path, drawn, monkeypatch
+):
     with pytest.raises(FileExistsError, match="exists already"):
         draw_demo_photos(drawn, photos_per_dish=1, processes=1, dishes=("米饭",))
     monkeypatch.setattr("dishvl_lib.demo.dishes._write_thumbnails", lambda *_: 1 / 0)
@@ -138,14 +153,22 @@ def test_cards_are_complete_and_in_the_agreed_fields():
     for name, dish in DISHES.items():
         assert list(dish.card) == CARD_FIELDS and dish.card["name"] == name
         assert isinstance(dish.card["calories"], float) and 10 < dish.card["calories"] < 500
-        assert dish.card["is_vegetarian"] in ("是", "否") and dish.card["ingredients"] and dish.card["color"]
+        assert (
+            dish.card["is_vegetarian"] in ("是", "否")
+            and dish.card["ingredients"]
+            and dish.card["color"]
+        )
         assert 2 <= dish.introduction.count("。") <= 3, name
         numbers = re.findall(r"^(\d+)\. .+。$", dish.recipe, re.M)
-        assert len(numbers) >= 4 and numbers == [str(n + 1) for n in range(dish.recipe.count("\n") + 1)]
+        assert len(numbers) >= 4 and numbers == [
+            str(n + 1) for n in range(dish.recipe.count("\n") + 1)
+        ]
     empty = {field: type(value)() for field, value in DISHES["米饭"].card.items()}
     assert empty_card("没有的菜") == empty | {"calories": None, "name": "没有的菜"}
     dish_card("米饭")["flavor"].append("辣")
-    assert "辣" not in dish_card("米饭")["flavor"], "a caller's change must not reach the library's card"
+    assert "辣" not in dish_card("米饭")["flavor"], (
+        "a caller's change must not reach the library's card"
+    )
 
 
 def test_look_alikes_are_dishes_and_differ_in_what_lies_on_the_plate():

@@ -17,18 +17,46 @@ BINS = pd.DataFrame(
         "ci_high": [0.8, 1.0, 0.9],
     }
 )
-COVERED = pd.DataFrame({"coverage": [0.5, 1.0], "n": [5, 10], "accuracy": [1.0, 0.8], "ci_low": [0.6, 0.5], "ci_high": [1.0, 0.9]})
+COVERED = pd.DataFrame(
+    {
+        "coverage": [0.5, 1.0],
+        "n": [5, 10],
+        "accuracy": [1.0, 0.8],
+        "ci_low": [0.6, 0.5],
+        "ci_high": [1.0, 0.9],
+    }
+)
 SUMMARY = {"n": 10, "accuracy": 0.8, "ece_before": 0.1234, "ece_after": 0.0567}
 
 
 def texts(figure):
-    return " ".join([axes.get_title(loc="left") + " " + " ".join(text.get_text() for text in axes.get_legend().get_texts()) for axes in figure.axes])
+    return " ".join(
+        [
+            axes.get_title(loc="left")
+            + " "
+            + " ".join(text.get_text() for text in axes.get_legend().get_texts())
+            for axes in figure.axes
+        ]
+    )
 
 
 def test_both_panels_say_n_and_the_errors():
     figure = figures.trust_curves(BINS, COVERED, SUMMARY)
-    assert all(part in texts(figure) for part in ("reliability, n=10", "ECE 0.123", "ECE 0.057", "coverage, n=10", "all answers: 80.0%"))
-    line = next(line for line in figure.axes[1].get_lines() if len(line.get_xdata()) == 2 and list(line.get_xdata()) == [0.5, 1.0])
+    assert all(
+        part in texts(figure)
+        for part in (
+            "reliability, n=10",
+            "ECE 0.123",
+            "ECE 0.057",
+            "coverage, n=10",
+            "all answers: 80.0%",
+        )
+    )
+    line = next(
+        line
+        for line in figure.axes[1].get_lines()
+        if len(line.get_xdata()) == 2 and list(line.get_xdata()) == [0.5, 1.0]
+    )
     assert np.asarray(line.get_ydata()).tolist() == [1.0, 0.8]
 
 

@@ -14,39 +14,91 @@ from dishvl_lib.display.gallery import Gallery
 from dishvl_lib.display.words import Words
 
 NAMES = {f"d{number}": name for number, name in enumerate("abcdef")}
-CLUSTERS = pd.DataFrame({"dish_id": list(NAMES), "cluster": ["1", "1", "1", "2", "2", "3"], "size": [3, 3, 3, 2, 2, 1]})
-COUNTS = [("a", "b", 5), ("b", "c", 1), ("a", "d", 2), ("d", "a", 3), ("f", "not a dish", 4), ("d", "no answer", 1), ("a", "far away", 1), ("a", "a", 90)]
+CLUSTERS = pd.DataFrame(
+    {"dish_id": list(NAMES), "cluster": ["1", "1", "1", "2", "2", "3"], "size": [3, 3, 3, 2, 2, 1]}
+)
+COUNTS = [
+    ("a", "b", 5),
+    ("b", "c", 1),
+    ("a", "d", 2),
+    ("d", "a", 3),
+    ("f", "not a dish", 4),
+    ("d", "no answer", 1),
+    ("a", "far away", 1),
+    ("a", "a", 90),
+]
 TABLE = pd.DataFrame(COUNTS, columns=["truth", "answer", "n"])
 
 
 def test_a_cluster_is_called_by_its_number_and_first_dishes():
     own = Families(CLUSTERS, NAMES)
-    assert [own.label(cluster, Words("en")) for cluster in (1, 2, 3)] == ["1: a, b +1", "2: d, e", "3: f"]
-    assert [own.label(cluster, Words("zh")) for cluster in (OTHERS, NO_DISH, SILENT, ELSEWHERE)] == ["其他", "不是菜名", "没有回答", "其他组"]
-    assert [own.of(name) for name in ("c", "far away", "not a dish", "no answer")] == [1, OTHERS, NO_DISH, SILENT]
+    assert [own.label(cluster, Words("en")) for cluster in (1, 2, 3)] == [
+        "1: a, b +1",
+        "2: d, e",
+        "3: f",
+    ]
+    assert [
+        own.label(cluster, Words("zh")) for cluster in (OTHERS, NO_DISH, SILENT, ELSEWHERE)
+    ] == ["其他", "不是菜名", "没有回答", "其他组"]
+    assert [own.of(name) for name in ("c", "far away", "not a dish", "no answer")] == [
+        1,
+        OTHERS,
+        NO_DISH,
+        SILENT,
+    ]
     assert Families(None, NAMES).of("a") == OTHERS
 
 
 def test_every_wrong_answer_is_in_its_cell():
     found = matrix(TABLE, Families(CLUSTERS, NAMES))
-    cells = {(row, column): found.counts[i, j] for i, row in enumerate(found.rows) for j, column in enumerate(found.columns) if found.counts[i, j]}
-    assert cells == {(1, 1): 6, (1, 2): 2, (2, 1): 3, (3, NO_DISH): 4, (2, SILENT): 1, (1, OTHERS): 1}
-    assert found.columns[:3] == found.rows and found.pairs[found.rows.index(1), found.columns.index(1)] == 2
+    cells = {
+        (row, column): found.counts[i, j]
+        for i, row in enumerate(found.rows)
+        for j, column in enumerate(found.columns)
+        if found.counts[i, j]
+    }
+    assert cells == {
+        (1, 1): 6,
+        (1, 2): 2,
+        (2, 1): 3,
+        (3, NO_DISH): 4,
+        (2, SILENT): 1,
+        (1, OTHERS): 1,
+    }
+    assert (
+        found.columns[:3] == found.rows
+        and found.pairs[found.rows.index(1), found.columns.index(1)] == 2
+    )
     assert (found.wrong, found.within, found.clusters) == (17, 6, 3)
 
 
 def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_to():
     own = Families(CLUSTERS, NAMES)
     first, second = matrix(TABLE, own, most=1), matrix(TABLE, own, most=1, skip=1)
-    assert (first.rows, first.columns, first.counts.tolist()) == ([1], [1, OTHERS, ELSEWHERE], [[6, 1, 2]])
-    assert (second.rows, second.columns, second.counts.tolist()) == ([2], [2, ELSEWHERE, SILENT], [[0, 3, 1]])
+    assert (first.rows, first.columns, first.counts.tolist()) == (
+        [1],
+        [1, OTHERS, ELSEWHERE],
+        [[6, 1, 2]],
+    )
+    assert (second.rows, second.columns, second.counts.tolist()) == (
+        [2],
+        [2, ELSEWHERE, SILENT],
+        [[0, 3, 1]],
+    )
     assert "1 of 3 clusters with confusions, 9 of 17 wrong answers" in first.title(Words("en"))
     assert "2-2 of 3 clusters" in second.title(Words("en"))
 
 
 def test_dishes_without_a_cluster_are_a_row_of_their_own():
-    found = matrix(pd.DataFrame([("far away", "a", 2)], columns=["truth", "answer", "n"]), Families(CLUSTERS, NAMES))
-    assert found.rows == [1, OTHERS] and found.counts.tolist() == [[0, 0], [2, 0]] and found.clusters == 1
+    found = matrix(
+        pd.DataFrame([("far away", "a", 2)], columns=["truth", "answer", "n"]),
+        Families(CLUSTERS, NAMES),
+    )
+    assert (
+        found.rows == [1, OTHERS]
+        and found.counts.tolist() == [[0, 0], [2, 0]]
+        and found.clusters == 1
+    )
 
 
 def test_a_missing_column_is_named():
@@ -75,12 +127,22 @@ def test_no_confusion_is_said_with_its_n():
 
 
 def test_only_training_photos_are_near_and_never_the_photo_itself():
-    photos = pd.DataFrame({"image_id": list("pqrs"), "dish_id": ["d0", "d1", "d2", "d3"], "split": ["train", "train", "test", "train"]})
+    photos = pd.DataFrame(
+        {
+            "image_id": list("pqrs"),
+            "dish_id": ["d0", "d1", "d2", "d3"],
+            "split": ["train", "train", "test", "train"],
+        }
+    )
     features = np.array([[1, 0], [0.8, 0.6], [1, 0], [0, 1]], np.float32)
     gallery = Gallery({"image_id": np.array(list("pqrs")), "feature": features}, photos, NAMES)
     near = gallery.nearest(["r", "p", "gone", "r"], k=2)
-    assert {key: [(image_id, name, round(cosine, 3)) for image_id, name, cosine in found] for key, found in near.items()} == {
-        "r": [("p", "a", 1.0), ("q", "b", 0.8)], "p": [("q", "b", 0.8), ("s", "d", 0.0)],
-    }  # fmt: skip
+    assert {
+        key: [(image_id, name, round(cosine, 3)) for image_id, name, cosine in found]
+        for key, found in near.items()
+    } == {
+        "r": [("p", "a", 1.0), ("q", "b", 0.8)],
+        "p": [("q", "b", 0.8), ("s", "d", 0.0)],
+    }
     assert len(gallery.nearest(["r"], k=9)["r"]) == 3
     assert Gallery(None, photos, NAMES).nearest(["r"]) == {}

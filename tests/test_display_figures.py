@@ -12,11 +12,19 @@ from PIL import Image
 from dishvl_lib.core import records
 from dishvl_lib.display import figures, fonts
 
-PAIRS = pd.DataFrame({
-    "truth": ["红烧鱼", "红烧鱼块", "红烧鱼"], "answer": ["红烧鱼块", "not a dish", "红烧鱼"], "n": [2, 1, 5], "n_truth": [7, 1, 7],
-    "share": [2 / 7, 1.0, 5 / 7], "look_alike_rank": pd.array([1, None, None], dtype="Int64"), "truth_id": ["d1", "d2", "d1"],
-    "answer_id": ["d2", "", "d1"], "image_ids": [["d1-0", "d1-1"], ["d2-0"], ["d1-2"]],
-})  # fmt: skip
+PAIRS = pd.DataFrame(
+    {
+        "truth": ["红烧鱼", "红烧鱼块", "红烧鱼"],
+        "answer": ["红烧鱼块", "not a dish", "红烧鱼"],
+        "n": [2, 1, 5],
+        "n_truth": [7, 1, 7],
+        "share": [2 / 7, 1.0, 5 / 7],
+        "look_alike_rank": pd.array([1, None, None], dtype="Int64"),
+        "truth_id": ["d1", "d2", "d1"],
+        "answer_id": ["d2", "", "d1"],
+        "image_ids": [["d1-0", "d1-1"], ["d2-0"], ["d1-2"]],
+    }
+)
 
 
 def png(figure):
@@ -36,7 +44,9 @@ def photos_in(figure):
 def with_fonts(monkeypatch, shipped, of_the_machine=()):
     """Only these font files are there besides matplotlib's own."""
     monkeypatch.setattr(fonts, "SHIPPED", shipped)
-    monkeypatch.setattr(fonts.font_manager, "findSystemFonts", lambda: list(map(str, of_the_machine)))
+    monkeypatch.setattr(
+        fonts.font_manager, "findSystemFonts", lambda: list(map(str, of_the_machine))
+    )
     fonts.chinese_fonts.cache_clear()
 
 
@@ -85,7 +95,10 @@ def test_no_confusion_is_said_with_right_answers(tmp_path):
     figure = figures.confusion_grid(PAIRS.iloc[2:], catalog(tmp_path), NAMES, tmp_path)
     assert "no confusions among 5 questions" in said(figure)[0]
     assert len(photos_in(figure)) == 1
-    assert "no confusions among 0 questions" in said(figures.confusion_grid(PAIRS.iloc[:0], catalog(tmp_path), NAMES, tmp_path))[0]
+    assert (
+        "no confusions among 0 questions"
+        in said(figures.confusion_grid(PAIRS.iloc[:0], catalog(tmp_path), NAMES, tmp_path))[0]
+    )
 
 
 def test_names_with_formulas_and_markup_are_drawn_as_they_are(tmp_path):
@@ -105,21 +118,36 @@ def test_look_alikes_stand_beside_their_dish_with_scores(tmp_path):
 def test_look_alikes_may_come_from_a_csv_file_as_strings_or_be_none(tmp_path):
     figure = figures.similar_grid(SIMILAR.astype(str), catalog(tmp_path), NAMES, tmp_path, rows=1)
     assert "0.950" in said(figure)
-    assert "no look-alikes were found" in said(figures.similar_grid(SIMILAR.iloc[:0], catalog(tmp_path), NAMES, tmp_path))
+    assert "no look-alikes were found" in said(
+        figures.similar_grid(SIMILAR.iloc[:0], catalog(tmp_path), NAMES, tmp_path)
+    )
 
 
 def accuracies():
-    return pd.DataFrame({
-        "predictor": ["tuned", "base"], "protocol": ["naming", "naming"], "n": [10, 10], "correct": [9, 1], "accuracy": [0.9, 0.1],
-        "ci_low": [0.6, 0.0], "ci_high": [0.98, 0.4], "chance": [0.05, 0.05], "majority": [0.2, 0.2],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "predictor": ["tuned", "base"],
+            "protocol": ["naming", "naming"],
+            "n": [10, 10],
+            "correct": [9, 1],
+            "accuracy": [0.9, 0.1],
+            "ci_low": [0.6, 0.0],
+            "ci_high": [0.98, 0.4],
+            "chance": [0.05, 0.05],
+            "majority": [0.2, 0.2],
+        }
+    )
 
 
 def test_bars_carry_n_interval_and_chance():
     figure = figures.accuracy_bars(accuracies())
     assert {"9 of 10 = 90.0%", "1 of 10 = 10.0%"} <= set(said(figure))
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.9, 0.1]
-    assert any(np.allclose(np.array(lines.get_segments())[:, :, 0], 0.05) for lines in figure.axes[0].collections if len(lines.get_segments()))
+    assert any(
+        np.allclose(np.array(lines.get_segments())[:, :, 0], 0.05)
+        for lines in figure.axes[0].collections
+        if len(lines.get_segments())
+    )
     png(figure)
 
 
@@ -131,17 +159,38 @@ def test_bars_need_a_row_and_their_columns():
 
 
 def test_curves_draw_what_the_log_has():
-    log = [{"step": 1, "loss": 3.0, "learning_rate": 1e-5, "learning_rate_merger": 2e-5, "learning_rate_visual": 1e-5},
-           {"step": 2, "eval_loss": 2.0, "eval_menu_accuracy": 0.5, "eval_menu_ci_low": 0.3, "eval_menu_ci_high": 0.7}, {"step": 3, "loss": 0.1, "note": "x"}]  # fmt: skip
+    log = [
+        {
+            "step": 1,
+            "loss": 3.0,
+            "learning_rate": 1e-5,
+            "learning_rate_merger": 2e-5,
+            "learning_rate_visual": 1e-5,
+        },
+        {
+            "step": 2,
+            "eval_loss": 2.0,
+            "eval_menu_accuracy": 0.5,
+            "eval_menu_ci_low": 0.3,
+            "eval_menu_ci_high": 0.7,
+        },
+        {"step": 3, "loss": 0.1, "note": "x"},
+    ]
     figure = figures.loss_curves(log)
     assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy", "learning rate"]
     assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3.0], [3, 0.1]]
     assert figure.axes[0].get_yscale() == "log"
     (band,) = figure.axes[1].collections
-    assert {tuple(point) for point in band.get_paths()[0].vertices.round(3).tolist()} == {(2.0, 0.3), (2.0, 0.7)}
+    assert {tuple(point) for point in band.get_paths()[0].vertices.round(3).tolist()} == {
+        (2.0, 0.3),
+        (2.0, 0.7),
+    }
     assert [line.get_label() for line in figure.axes[2].lines] == ["merger", "visual"]
     png(figure)
-    assert [line.get_label() for line in figures.loss_curves(log[:1]).axes[1].lines] == ["merger", "visual"]
+    assert [line.get_label() for line in figures.loss_curves(log[:1]).axes[1].lines] == [
+        "merger",
+        "visual",
+    ]
     png(figures.loss_curves([{"step": 1}]))
 
 
@@ -149,7 +198,11 @@ def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsy
     figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path, language="zh")
     printed = capsys.readouterr().out
     assert all(text.isascii() or set(text) <= {"→"} for text in said(figure))
-    assert "#1 红烧鱼" in printed and "#2 红烧鱼块" in printed and "apt-get install fonts-wqy-microhei" in printed
+    assert (
+        "#1 红烧鱼" in printed
+        and "#2 红烧鱼块" in printed
+        and "apt-get install fonts-wqy-microhei" in printed
+    )
     assert fonts.use_chinese_font() is None
 
 

@@ -46,13 +46,22 @@ def test_the_shipped_font_draws_the_demos_dishes_without_any_other_font(monkeypa
     assert len(different) == len(names), "no two names look the same, as boxes would"
 
 
-def test_a_name_with_a_character_that_no_font_holds_is_numbered_and_the_others_are_drawn(monkeypatch, capsys, fresh):
+def test_a_name_with_a_character_that_no_font_holds_is_numbered_and_the_others_are_drawn(
+    monkeypatch, capsys, fresh
+):
     with_fonts(monkeypatch, fonts.SHIPPED)
     labels = fonts.Labels()
-    assert [labels(name) for name in ("红烧鱼", f"{RARE}{RARE}面", "rice", f"{RARE}{RARE}面")] == ["红烧鱼", "#1", "rice", "#1"]
+    assert [labels(name) for name in ("红烧鱼", f"{RARE}{RARE}面", "rice", f"{RARE}{RARE}面")] == [
+        "红烧鱼",
+        "#1",
+        "rice",
+        "#1",
+    ]
     labels.print_legend()
     printed = capsys.readouterr().out
-    assert f"#1 {RARE}{RARE}面" in printed and "apt-get install" in printed and "红烧鱼" not in printed
+    assert (
+        f"#1 {RARE}{RARE}面" in printed and "apt-get install" in printed and "红烧鱼" not in printed
+    )
 
 
 def test_a_font_of_the_machine_helps_out_after_the_shipped_one(monkeypatch, tmp_path, fresh):
@@ -64,7 +73,11 @@ def test_a_font_of_the_machine_helps_out_after_the_shipped_one(monkeypatch, tmp_
     other.save(tmp_path / "simhei.otf")
     with_fonts(monkeypatch, tmp_path / "few.otf", [tmp_path / "simhei.otf"])
     assert fonts.chinese_fonts() == (str(tmp_path / "few.otf"), str(tmp_path / "simhei.otf"))
-    assert fonts.drawing_settings()["font.family"] == [font_subset.FAMILY, "Another Font", "DejaVu Sans"]
+    assert fonts.drawing_settings()["font.family"] == [
+        font_subset.FAMILY,
+        "Another Font",
+        "DejaVu Sans",
+    ]
     assert fonts.Labels()("麻婆豆腐") == "麻婆豆腐"
     with_fonts(monkeypatch, tmp_path / "few.otf")
     assert fonts.Labels()("麻婆豆腐") == "#1" and fonts.Labels()("红烧鱼") == "红烧鱼"
@@ -91,7 +104,10 @@ def test_the_shipped_font_is_small_and_keeps_to_its_licence():
     for number in (1, 3, 4, 6):
         assert "source" not in names[number].lower() and "noto" not in names[number].lower()
     licence = Path(fonts.SHIPPED).with_name("OFL.txt").read_text("utf-8")
-    assert names[0].split("Adobe")[0].strip("© ") in licence and "Reserved Font Name 'Source'" in licence
+    assert (
+        names[0].split("Adobe")[0].strip("© ") in licence
+        and "Reserved Font Name 'Source'" in licence
+    )
     assert "SIL OPEN FONT LICENSE Version 1.1" in licence
 
 

@@ -4,7 +4,10 @@ import pytest
 
 from dishvl_lib.display import live
 
-ROWS = [{"step": 10, "max_steps": 40, "loss": 2.0, "eta_s": 30.0}, {"step": 20, "max_steps": 40, "loss": 1.0, "eval_loss": 1.2, "eval_naming_accuracy": 0.5}]
+ROWS = [
+    {"step": 10, "max_steps": 40, "loss": 2.0, "eta_s": 30.0},
+    {"step": 20, "max_steps": 40, "loss": 1.0, "eval_loss": 1.2, "eval_naming_accuracy": 0.5},
+]
 
 
 @pytest.fixture
@@ -16,7 +19,9 @@ def shown(monkeypatch):
         def update(self, figure):
             seen.append(("update", figure))
 
-    monkeypatch.setattr(live, "display", lambda figure, display_id: seen.append(("display", figure)) or Handle())
+    monkeypatch.setattr(
+        live, "display", lambda figure, display_id: seen.append(("display", figure)) or Handle()
+    )
     return seen
 
 

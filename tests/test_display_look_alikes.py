@@ -16,12 +16,19 @@ NO_PHOTOS = pd.DataFrame(columns=["image_id", "path", "dish_id"])
 
 def similar(*pairs, mutual=True):
     """Both directions of (dish, other, score), the second 0.02 lower."""
-    rows = [row for one, other, score in pairs for row in ((one, other, 1, score + 0.01, mutual), (other, one, 1, score - 0.01, mutual))]
+    rows = [
+        row
+        for one, other, score in pairs
+        for row in ((one, other, 1, score + 0.01, mutual), (other, one, 1, score - 0.01, mutual))
+    ]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "mutual"])
 
 
 def clusters(*groups):
-    return pd.DataFrame([(dish, number, len(group)) for number, group in enumerate(groups) for dish in group], columns=["dish_id", "cluster", "size"])
+    return pd.DataFrame(
+        [(dish, number, len(group)) for number, group in enumerate(groups) for dish in group],
+        columns=["dish_id", "cluster", "size"],
+    )
 
 
 def graph(links, groups, **options):
@@ -35,17 +42,30 @@ def lines(figure):
 def boxes(figure):
     """(left, bottom, right, top) of each photo, in inches."""
     size = np.array(figure.get_size_inches())
-    return [np.concatenate([axes.get_position().min * size, axes.get_position().max * size]) for axes in figure.axes]
+    return [
+        np.concatenate([axes.get_position().min * size, axes.get_position().max * size])
+        for axes in figure.axes
+    ]
 
 
 def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
     links = similar(("d1", "d2", 0.95))
-    figure = figures.look_alike_graph(links, clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path)
+    figure = figures.look_alike_graph(
+        links, clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path
+    )
     assert len(photos_in(figure)) == 2 and len(lines(figure)) == 1
-    assert {"0.950", "红烧鱼", "红烧鱼块", "group 0: 2 of 2 dishes", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(said(figure))
+    assert {
+        "0.950",
+        "红烧鱼",
+        "红烧鱼块",
+        "group 0: 2 of 2 dishes",
+        "groups of look-alikes: 1 of 1;  2 of 2 dishes",
+    } <= set(said(figure))
     (left, right), line = boxes(figure), lines(figure)[0]
     ends = np.array(line.get_xydata()) * figure.get_size_inches()
-    np.testing.assert_allclose(ends, [(left[:2] + left[2:]) / 2, (right[:2] + right[2:]) / 2], atol=1e-6)
+    np.testing.assert_allclose(
+        ends, [(left[:2] + left[2:]) / 2, (right[:2] + right[2:]) / 2], atol=1e-6
+    )
     png(figure)
 
 
@@ -53,13 +73,23 @@ def test_tables_may_be_read_from_csv_files_as_strings(tmp_path):
     links = pd.concat([similar(("d1", "d2", 0.95)), similar(("d1", "d3", 0.9), mutual=False)])
     groups = clusters(["d1", "d2", "d3"])
     figures_said = [
-        said(figures.look_alike_graph(one.astype(str), other.astype(str), catalog(tmp_path), NAMES, tmp_path)) for one, other in [(links, groups)] * 2
+        said(
+            figures.look_alike_graph(
+                one.astype(str), other.astype(str), catalog(tmp_path), NAMES, tmp_path
+            )
+        )
+        for one, other in [(links, groups)] * 2
     ]
     assert "0.950" in figures_said[0] and "0.900" not in figures_said[0]
 
 
 def test_only_look_alikes_of_each_other_are_joined_and_closer_ones_by_thicker_lines():
-    links = pd.concat([similar(("a", "b", 0.9), ("b", "c", 0.5), ("c", "d", 0.7)), similar(("a", "d", 0.99), mutual=False)])
+    links = pd.concat(
+        [
+            similar(("a", "b", 0.9), ("b", "c", 0.5), ("c", "d", 0.7)),
+            similar(("a", "d", 0.99), mutual=False),
+        ]
+    )
     figure = graph(links, clusters("abcd"))
     assert {text for text in said(figure) if text.startswith("0.")} == {"0.900", "0.500", "0.700"}
     assert [line.get_linewidth() for line in lines(figure)] == pytest.approx([0.8, 2.9, 5.0])
@@ -86,14 +116,19 @@ def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joine
 @pytest.mark.parametrize("count", range(2, 9))
 def test_photos_never_overlap_and_stay_on_the_sheet(count):
     dishes = "abcdefgh"[:count]
-    figure = graph(similar(*[(one, other, 0.5) for one, other in itertools.combinations(dishes, 2)]), clusters(dishes, dishes.upper(), dishes.title()[:2]))
+    figure = graph(
+        similar(*[(one, other, 0.5) for one, other in itertools.combinations(dishes, 2)]),
+        clusters(dishes, dishes.upper(), dishes.title()[:2]),
+    )
     width, height = figure.get_size_inches()
     assert len(boxes(figure)) == 2 * count + 2
     for box in boxes(figure):
         assert box[0] > 0 and box[1] > 0 and box[2] < width and box[3] < height
     for one, other in itertools.combinations(boxes(figure), 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
-    scores = [tuple(text.get_position()) for text in figure.texts if text.get_text().startswith("0.5")]
+    scores = [
+        tuple(text.get_position()) for text in figure.texts if text.get_text().startswith("0.5")
+    ]
     assert len(set(scores)) == len(scores) == count * (count - 1) // 2
 
 
@@ -106,14 +141,23 @@ def test_no_group_is_a_sheet_that_says_so():
 
 def test_hostile_and_long_names_are_drawn_and_a_missing_photo_is_said():
     names = {"a": NAMES["d4"], "b": EVIL, "c": "红烧" * 20}
-    figure = figures.look_alike_graph(similar(("a", "b", 0.5), ("b", "c", 0.4)), clusters("abc"), NO_PHOTOS, names, "")
+    figure = figures.look_alike_graph(
+        similar(("a", "b", 0.5), ("b", "c", 0.4)), clusters("abc"), NO_PHOTOS, names, ""
+    )
     assert NAMES["d4"] in said(figure) and "红烧红烧红烧红烧\n红烧红烧红烧红…" in said(figure)
     assert said(figure).count("no photo") == 3
     png(figure)
 
 
 def test_without_a_chinese_font_the_graph_is_numbered(tmp_path, capsys, without_font):  # noqa: F811
-    figure = figures.look_alike_graph(similar(("d1", "d2", 0.9)), clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path, language="zh")
+    figure = figures.look_alike_graph(
+        similar(("d1", "d2", 0.9)),
+        clusters(["d1", "d2"]),
+        catalog(tmp_path),
+        NAMES,
+        tmp_path,
+        language="zh",
+    )
     assert {"#1", "#2", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(said(figure))
     assert "#1 红烧鱼" in capsys.readouterr().out
 
@@ -126,7 +170,9 @@ def test_columns_are_checked():
 
 
 def cosines():
-    rows = [("same dish", value) for value in (0.2, 0.6, 0.7, 0.9)] + [("other dish", value) for value in (-0.5, 0.1, 0.3, 0.66, 0.8)]
+    rows = [("same dish", value) for value in (0.2, 0.6, 0.7, 0.9)] + [
+        ("other dish", value) for value in (-0.5, 0.1, 0.3, 0.66, 0.8)
+    ]
     return pd.DataFrame(rows, columns=["kind", "cosine"])
 
 
@@ -138,7 +184,9 @@ def test_the_histogram_shows_densities_n_and_the_share_above_the_median():
     assert legend == ["same dish, other group (n=4)", "other dishes (n=5)", "median 0.650"]
     areas = [sum(bar.get_width() * bar.get_height() for bar in bars) for bars in axes.containers]
     assert areas == pytest.approx([1, 1])
-    assert [bar.get_x() for bar in axes.containers[0]] == [bar.get_x() for bar in axes.containers[1]]
+    assert [bar.get_x() for bar in axes.containers[0]] == [
+        bar.get_x() for bar in axes.containers[1]
+    ]
     png(figure)
 
 

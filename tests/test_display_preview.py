@@ -13,17 +13,38 @@ from dishvl_lib.display import preview
 
 
 def row(image_id, answer, template="naming-1", menu=(), dish=""):
-    turns = [{"from": "human", "value": questions.human_turn(template, menu, dish)}, {"from": "gpt", "value": answer}]
-    made = {"id": f"train-{image_id or 'text'}", "conversations": turns, "image_id": image_id, "kind": template.split("-")[0]}
+    turns = [
+        {"from": "human", "value": questions.human_turn(template, menu, dish)},
+        {"from": "gpt", "value": answer},
+    ]
+    made = {
+        "id": f"train-{image_id or 'text'}",
+        "conversations": turns,
+        "image_id": image_id,
+        "kind": template.split("-")[0],
+    }
     return {**made, "image": image_id.replace("-", "/") + ".png"} if image_id else made
 
 
-ROWS = [row("d1-1", "红烧鱼"), row("d3-0", EVIL, "menu-1", [EVIL, "红烧鱼"]), row("", "川菜", "knowledge-1", dish="红烧鱼")]
+ROWS = [
+    row("d1-1", "红烧鱼"),
+    row("d3-0", EVIL, "menu-1", [EVIL, "红烧鱼"]),
+    row("", "川菜", "knowledge-1", dish="红烧鱼"),
+]
 PIECES = [
-    [("<|im_start|>", False), ("user", False), ("\n", False), ("<|image_pad|> x 4", False), ("<|im_end|>", False), ("红烧", True), ("鱼", True), ("<|im_end|>", True)],
+    [
+        ("<|im_start|>", False),
+        ("user", False),
+        ("\n", False),
+        ("<|image_pad|> x 4", False),
+        ("<|im_end|>", False),
+        ("红烧", True),
+        ("鱼", True),
+        ("<|im_end|>", True),
+    ],
     [("<|vision_end|>", False), (EVIL, False), ("<", True), (EVIL, True), ("<|im_end|>", True)],
     [("哪个菜系？", False), ("川菜", True), ("<|im_end|>", True)],
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -57,32 +78,50 @@ def spans(page, style):
 def test_nothing_from_data_becomes_markup_or_leaves_the_page(made, how):
     text = made.html if how == "page" else made._repr_html_()
     page = Elements(text)
-    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base", "form"})
+    assert {tag for tag, _ in page.tags}.isdisjoint(
+        {"script", "link", "iframe", "object", "base", "form"}
+    )
     assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert all(attrs["src"].startswith("data:image/jpeg;base64,") for attrs in page.named("img"))
-    assert "http" not in text.replace("http-equiv", "") and "url(" not in text and "@import" not in text
+    assert (
+        "http" not in text.replace("http-equiv", "")
+        and "url(" not in text
+        and "@import" not in text
+    )
     assert "".join(page.words).count(EVIL) == 3
 
 
 def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(made):
-    assert any("default-src 'none'" in attrs.get("content", "") for attrs in Elements(made.html).named("meta"))
+    assert any(
+        "default-src 'none'" in attrs.get("content", "")
+        for attrs in Elements(made.html).named("meta")
+    )
     assert "<body" not in made._repr_html_() and "body{" not in made._repr_html_()
 
 
 def test_supervised_pieces_are_coloured_and_special_ones_grey(made):
     green = [piece for style in preview.SUPERVISED_STYLES for piece in spans(made.html, style)]
-    assert sorted(green) == sorted(["supervised tokens", *(text for part in PIECES for text, supervised in part if supervised)])
+    assert sorted(green) == sorted(
+        ["supervised tokens", *(text for part in PIECES for text, supervised in part if supervised)]
+    )
     grey = spans(made.html, preview.SPECIAL_STYLE)
-    assert grey == ["<|…|>", *(text for part in PIECES for text, _ in part if text.startswith("<|"))]
+    assert grey == [
+        "<|…|>",
+        *(text for part in PIECES for text, _ in part if text.startswith("<|")),
+    ]
 
 
 def test_neighbouring_tokens_have_different_greens(made):
-    first, second = (spans(preview.tokens_html(PIECES[0]), style) for style in preview.SUPERVISED_STYLES)
+    first, second = (
+        spans(preview.tokens_html(PIECES[0]), style) for style in preview.SUPERVISED_STYLES
+    )
     assert first == ["红烧", "<|im_end|>"] and second == ["鱼"]
 
 
 def test_a_token_is_special_only_as_a_piece_of_its_own():
-    assert spans(preview.tokens_html([("a <|im_end|>", False), ("<|im_end|>", False)]), preview.SPECIAL_STYLE) == ["<|im_end|>"]
+    assert spans(
+        preview.tokens_html([("a <|im_end|>", False), ("<|im_end|>", False)]), preview.SPECIAL_STYLE
+    ) == ["<|im_end|>"]
 
 
 def test_each_card_says_photo_id_kind_split_and_answer(made):
@@ -101,11 +140,16 @@ def test_the_photos_are_small_copies(made):
 def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
     photos = catalog(tmp_path)
     (tmp_path / "d1/1.png").unlink()
-    assert "nophoto>missing" in preview.preview_html(ROWS[:1], PIECES[:1], photos, tmp_path).html.replace('"', "")
+    assert "nophoto>missing" in preview.preview_html(
+        ROWS[:1], PIECES[:1], photos, tmp_path
+    ).html.replace('"', "")
 
 
 def test_languages_and_lengths_are_checked(tmp_path):
     photos = catalog(tmp_path)
-    assert "参与训练的 token" in preview.preview_html(ROWS, PIECES, photos, tmp_path, language="zh").html
+    assert (
+        "参与训练的 token"
+        in preview.preview_html(ROWS, PIECES, photos, tmp_path, language="zh").html
+    )
     with pytest.raises(ValueError, match="3 rows need as many lists of pieces, got 2"):
         preview.preview_html(ROWS, PIECES[:2], photos, tmp_path)

@@ -23,8 +23,23 @@ COLUMNS = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
 
 def dish(dish_id, name, folders, source="annotator", ingredients=("鱼",), **changed):
     said = {"annotator": "gpt", "name": name, "votes": {name: 2, "炸鱼": 1}, "problems": [EVIL]}
-    card = {"name": name, "cuisine": "川菜", "ingredients": list(ingredients), "calories": 100.0, "flavor": []}
-    row = {"dish_id": dish_id, "folders": folders, "name": name, "name_source": source, "aliases": ["又名"], "n_images": 3, "card": card, "source": [said]}
+    card = {
+        "name": name,
+        "cuisine": "川菜",
+        "ingredients": list(ingredients),
+        "calories": 100.0,
+        "flavor": [],
+    }
+    row = {
+        "dish_id": dish_id,
+        "folders": folders,
+        "name": name,
+        "name_source": source,
+        "aliases": ["又名"],
+        "n_images": 3,
+        "card": card,
+        "source": [said],
+    }
     return {**row, **changed}
 
 
@@ -35,10 +50,14 @@ DISHES = [
     dish("d4", "a$b$", ["d4"], source="decision"),
 ]
 REVIEW = pd.DataFrame(
-    [("d1", "红烧鱼", "same_name", "d2", "both are called 红烧鱼", "3"), ("d1", "红烧鱼", "same_photo", "d4", "1 pair: d1/2.png = d4/1.png", "3"),
-     ("d3", EVIL, "hint_disagrees", "", f"folder {EVIL}", "3"), ("d4", "a$b$", "problem", "", "gpt: refusal", "3")],
+    [
+        ("d1", "红烧鱼", "same_name", "d2", "both are called 红烧鱼", "3"),
+        ("d1", "红烧鱼", "same_photo", "d4", "1 pair: d1/2.png = d4/1.png", "3"),
+        ("d3", EVIL, "hint_disagrees", "", f"folder {EVIL}", "3"),
+        ("d4", "a$b$", "problem", "", "gpt: refusal", "3"),
+    ],
     columns=COLUMNS,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -54,7 +73,9 @@ def make(tmp_path):
 
 def written(path):
     with open(path, encoding="utf-8", newline="") as file:
-        return [(row["folder"], row["name"], row["action"], row["note"]) for row in csv.DictReader(file)]
+        return [
+            (row["folder"], row["name"], row["action"], row["note"]) for row in csv.DictReader(file)
+        ]
 
 
 def press(review, word, side=None):
@@ -64,23 +85,49 @@ def press(review, word, side=None):
 def test_it_opens_on_the_first_question_with_both_dishes_side_by_side(make):
     review = make()
     page = html_of(review.show())
-    assert isinstance(review.show(), ipywidgets.Widget) and review.index == 0 and not make.file.exists()
-    assert "0 of 4" in review.progress.value and "both are called" in review.head.value and Words().question("same_name") in review.head.value
-    assert page.count("data:image/jpeg") == 6 and [field.value for field in review.fields] == ["红烧鱼", "红烧鱼"]
-    assert "鱼1@A, 鱼2@A" in review.pages[0].value and "红烧鱼 2, 炸鱼 1" in review.pages[0].value and "又名" in review.pages[1].value
+    assert (
+        isinstance(review.show(), ipywidgets.Widget)
+        and review.index == 0
+        and not make.file.exists()
+    )
+    assert (
+        "0 of 4" in review.progress.value
+        and "both are called" in review.head.value
+        and Words().question("same_name") in review.head.value
+    )
+    assert page.count("data:image/jpeg") == 6 and [field.value for field in review.fields] == [
+        "红烧鱼",
+        "红烧鱼",
+    ]
+    assert (
+        "鱼1@A, 鱼2@A" in review.pages[0].value
+        and "红烧鱼 2, 炸鱼 1" in review.pages[0].value
+        and "又名" in review.pages[1].value
+    )
 
 
 def test_only_differing_fields_of_the_cards_are_marked(make):
     page = make().pages[0].value
-    assert page.count("class=differs") == 1 and "<tr class=differs><td>ingredients</td><td>鱼</td></tr>" in page
+    assert (
+        page.count("class=differs") == 1
+        and "<tr class=differs><td>ingredients</td><td>鱼</td></tr>" in page
+    )
 
 
 def test_this_name_is_written_for_every_folder_of_the_dish_and_the_next_question_comes(make):
     review = make()
     review.fields[0].value = "清蒸鱼"
     press(review, "this name", 0)
-    assert written(make.file) == [("鱼1@A", "清蒸鱼", "name", "same_name: d2"), ("鱼2@A", "清蒸鱼", "name", "same_name: d2")]
-    assert review.index == 1 and "1 of 4" in review.progress.value and review.choice.options[0][0].startswith("✓ 1.") and "清蒸鱼" in review.status.value
+    assert written(make.file) == [
+        ("鱼1@A", "清蒸鱼", "name", "same_name: d2"),
+        ("鱼2@A", "清蒸鱼", "name", "same_name: d2"),
+    ]
+    assert (
+        review.index == 1
+        and "1 of 4" in review.progress.value
+        and review.choice.options[0][0].startswith("✓ 1.")
+        and "清蒸鱼" in review.status.value
+    )
     assert review.fields[0].value == "清蒸鱼"
 
 
@@ -93,7 +140,9 @@ def test_a_decision_is_on_the_disk_when_the_handler_returns(make, monkeypatch):
 
 def test_the_same_dish_gives_all_folders_one_name(make):
     press(make(), "the same dish")
-    assert written(make.file) == [(folder, "红烧鱼", "name", "same_name: d2") for folder in ("鱼1@A", "鱼2@A", "GX4")]
+    assert written(make.file) == [
+        (folder, "红烧鱼", "name", "same_name: d2") for folder in ("鱼1@A", "鱼2@A", "GX4")
+    ]
 
 
 def test_keep_apart_is_of_the_first_dish_and_takes_a_new_name_of_the_other(make):
@@ -101,8 +150,10 @@ def test_keep_apart_is_of_the_first_dish_and_takes_a_new_name_of_the_other(make)
     review.fields[1].value = "红烧鱼块"
     press(review, "keep apart")
     assert written(make.file) == [
-        ("鱼1@A", "红烧鱼", "keep_apart", "same_name: d2"), ("鱼2@A", "红烧鱼", "keep_apart", "same_name: d2"), ("GX4", "红烧鱼块", "name", "same_name: d2"),
-    ]  # fmt: skip
+        ("鱼1@A", "红烧鱼", "keep_apart", "same_name: d2"),
+        ("鱼2@A", "红烧鱼", "keep_apart", "same_name: d2"),
+        ("GX4", "红烧鱼块", "name", "same_name: d2"),
+    ]
     assert review.index == 1
 
 
@@ -139,7 +190,11 @@ def test_a_name_that_cannot_stand_on_a_menu_is_refused_with_the_reason(make):
 def test_a_dish_alone_has_no_buttons_for_two(make):
     review = make()
     review.choice.value = 2
-    assert review.index == 2 and review.columns[1].layout.display == "none" and review.buttons["keep apart", None].layout.display == "none"
+    assert (
+        review.index == 2
+        and review.columns[1].layout.display == "none"
+        and review.buttons["keep apart", None].layout.display == "none"
+    )
     review.choice.value = 0
     assert review.columns[1].layout.display is None
 
@@ -147,7 +202,10 @@ def test_a_dish_alone_has_no_buttons_for_two(make):
 def test_photos_that_the_evidence_names_come_first(make):
     review = make()
     review.go(1)
-    assert all(page.value.split("<div class=strip>")[1].startswith("<span class=asked>") for page in review.pages)
+    assert all(
+        page.value.split("<div class=strip>")[1].startswith("<span class=asked>")
+        for page in review.pages
+    )
     assert review.pages[0].value.count("class=asked") == 1
 
 
@@ -170,8 +228,17 @@ def test_rows_written_by_hand_count_and_those_the_review_was_made_with_do_not(ma
     review = make()
     assert review.open == [1, 2, 3]
     press(review, "this name", 0)
-    assert make.file.read_text("utf-8").splitlines()[:3] == ["folder,name,time,action,note", "d4,a$b$,,,", "GX4,清蒸鱼,,,"]
-    assert written(make.file)[-1] == ("鱼2@A", "红烧鱼", "name", "same_photo: d4") and review.open == [2, 3]
+    assert make.file.read_text("utf-8").splitlines()[:3] == [
+        "folder,name,time,action,note",
+        "d4,a$b$,,,",
+        "GX4,清蒸鱼,,,",
+    ]
+    assert written(make.file)[-1] == (
+        "鱼2@A",
+        "红烧鱼",
+        "name",
+        "same_photo: d4",
+    ) and review.open == [2, 3]
 
 
 def test_a_dish_left_out_by_hand_leaves_none_of_its_questions_open(make):
@@ -206,7 +273,9 @@ def test_the_annotators_answers_are_not_touched(make):
 
 def test_an_empty_review_says_so(make):
     review = make(REVIEW.iloc[:0])
-    assert "nothing to review" in review.status.value and review.question_box.layout.display == "none"
+    assert (
+        "nothing to review" in review.status.value and review.question_box.layout.display == "none"
+    )
 
 
 def test_bad_input_is_named(make):
@@ -234,29 +303,46 @@ def test_name_decisions_need_an_action_and_a_name(tmp_path):
 
 def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(make, tmp_path):
     figure = figures.review_sheet(REVIEW, DISHES, make.photos, tmp_path, limit=3)
-    assert len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3 and "suspicion: 3 of 4" in said(figure) and png(figure).std() > 0
+    assert (
+        len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
+        and "suspicion: 3 of 4" in said(figure)
+        and png(figure).std() > 0
+    )
     framed = [axes for axes in figure.axes if axes.spines["left"].get_visible()]
-    assert len(framed) == 2 and {axes.get_images()[0].get_array()[0, 0, 1] for axes in framed} == {160, 80}
+    assert len(framed) == 2 and {axes.get_images()[0].get_array()[0, 0, 1] for axes in framed} == {
+        160,
+        80,
+    }
 
 
 def test_the_picture_of_an_empty_review_says_so(make, tmp_path):
-    assert "nothing to review" in said(figures.review_sheet(REVIEW.iloc[:0], DISHES, make.photos, tmp_path))
+    assert "nothing to review" in said(
+        figures.review_sheet(REVIEW.iloc[:0], DISHES, make.photos, tmp_path)
+    )
     with pytest.raises(records.RecordError, match="suspicion"):
         figures.review_sheet(REVIEW.drop(columns="suspicion"), DISHES, make.photos, tmp_path)
 
 
 def test_evidence_is_wrapped_by_width():
     lines = words.wrapped("鱼" * 50 + " and words that follow, one after another", 20)
-    assert all(words.width(line) <= 20 for line in lines) and "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
+    assert (
+        all(words.width(line) <= 20 for line in lines)
+        and "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
+    )
 
 
 def test_every_suspicion_has_a_question_in_both_languages():
     for kind in QUESTIONS:
-        assert Words("zh").known(kind) != kind and Words("zh").question(kind) != Words("en").question(kind) != ""
+        assert (
+            Words("zh").known(kind) != kind
+            and Words("zh").question(kind) != Words("en").question(kind) != ""
+        )
 
 
 def test_without_a_card_or_another_dish_nothing_is_marked(tmp_path):
     photos = catalog(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "d3" / "0.png")
     book = review_sheet.PhotoBook(photos, tmp_path)
-    assert "no card" in dish_html(DISHES[2], DISHES[0], book, Words()) and "differs" not in dish_html(DISHES[0], None, book, Words())
+    assert "no card" in dish_html(
+        DISHES[2], DISHES[0], book, Words()
+    ) and "differs" not in dish_html(DISHES[0], None, book, Words())

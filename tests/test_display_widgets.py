@@ -27,7 +27,15 @@ def make(tmp_path):
 
     def browser(**changes):
         changes = {"clusters": CLUSTERS, **changes}
-        return ConfusionBrowser(changes.pop("predictions", predictions()), photos, NAMES, tmp_path, SIMILAR, file, **changes)
+        return ConfusionBrowser(
+            changes.pop("predictions", predictions()),
+            photos,
+            NAMES,
+            tmp_path,
+            SIMILAR,
+            file,
+            **changes,
+        )
 
     browser.file = file
     return browser
@@ -85,9 +93,16 @@ def test_a_part_of_a_name_is_found_and_a_whole_name_is_that_dish_alone(make):
 
 def test_the_site_narrows_the_questions_and_their_totals(make):
     rows = predictions()
-    browser = make(predictions=rows.assign(site=["north" if image_id.endswith("0") else "south" for image_id in rows["image_id"]]))
+    browser = make(
+        predictions=rows.assign(
+            site=["north" if image_id.endswith("0") else "south" for image_id in rows["image_id"]]
+        )
+    )
     browser.filters.site.value = "north"
-    assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("1/1") and len(browser.filters.rows()) == 3
+    assert (
+        browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("1/1")
+        and len(browser.filters.rows()) == 3
+    )
     browser.filters.clear()
     assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("2/3")
 
@@ -95,7 +110,10 @@ def test_the_site_narrows_the_questions_and_their_totals(make):
 def test_the_cluster_of_the_truth_narrows_questions_and_that_of_the_answer_pairs(make):
     browser = make()
     browser.filters.cluster.value = 1
-    assert set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)} and "3 / 4" in browser.summary.value
+    assert (
+        set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)}
+        and "3 / 4" in browser.summary.value
+    )
     browser.filters.answered.value = 2
     assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and "1 / 4" in browser.summary.value
     browser.filters.set_clusters("", families.NO_DISH)
@@ -107,12 +125,24 @@ def test_a_press_on_a_count_of_the_matrix_chooses_its_pairs(make):
     assert not browser.matrix.children[0].children
     browser.matrix.selected_index = 0
     said, grid = browser.matrix.children[0].children
-    assert "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value and "<img src=x" not in html_of(grid)
-    counts = {button.tooltip: button for button in grid.children if isinstance(button, ipywidgets.Button)}
-    one = next(button for tooltip, button in counts.items() if tooltip.startswith("1: ") and "→ 2: " in tooltip)
+    assert (
+        "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value
+        and "<img src=x" not in html_of(grid)
+    )
+    counts = {
+        button.tooltip: button for button in grid.children if isinstance(button, ipywidgets.Button)
+    }
+    one = next(
+        button
+        for tooltip, button in counts.items()
+        if tooltip.startswith("1: ") and "→ 2: " in tooltip
+    )
     assert one.description == "1" and len(counts) == 4
     one.click()
-    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and (browser.filters.cluster.value, browser.filters.answered.value) == (1, 2)
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and (
+        browser.filters.cluster.value,
+        browser.filters.answered.value,
+    ) == (1, 2)
 
 
 def test_the_matrix_goes_on_to_the_next_clusters_and_round_again(make, monkeypatch):
@@ -121,13 +151,18 @@ def test_the_matrix_goes_on_to_the_next_clusters_and_round_again(make, monkeypat
     browser.matrix.selected_index = 0
     seen = []
     for _ in range(3):
-        seen.append(browser.matrix.children[0].children[0].value.split(": ")[1].split(" clusters")[0])
+        seen.append(
+            browser.matrix.children[0].children[0].value.split(": ")[1].split(" clusters")[0]
+        )
         browser.matrix.children[0].children[-1].click()
     assert seen == ["1 of 2", "2-2 of 2", "1 of 2"]
 
 
 def test_cards_show_the_nearest_training_photos_with_their_dish_and_cosine(make):
-    features = {"image_id": np.array(["d1-0", "d1-1", "d2-1", "d3-1"]), "feature": np.array([[1, 0], [0.6, 0.8], [1, 0], [0, 1]], np.float32)}
+    features = {
+        "image_id": np.array(["d1-0", "d1-1", "d2-1", "d3-1"]),
+        "feature": np.array([[1, 0], [0.6, 0.8], [1, 0], [0, 1]], np.float32),
+    }
     browser = make(features=features)
     browser.select("红烧鱼", "红烧鱼块")
     shown = html_of(browser.cards["naming-0"].box).split("class=near")[1]
@@ -139,21 +174,31 @@ def test_cards_show_the_nearest_training_photos_with_their_dish_and_cosine(make)
 
 def test_answers_that_are_no_dish_are_listed_in_full(make):
     browser = make()
-    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value and "1 / 1" in browser.strangers.value
+    assert (
+        "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value
+        and "1 / 1" in browser.strangers.value
+    )
     browser.filters.dish.value = "红烧鱼"
     assert browser.strangers.value == ""
 
 
 def test_a_right_refusal_and_a_lost_question_confuse_nothing(make):
-    rows = predictions().query("predictor == 'tuned' and protocol == 'naming'").reset_index(drop=True)
+    rows = (
+        predictions().query("predictor == 'tuned' and protocol == 'naming'").reset_index(drop=True)
+    )
     rows.loc[6, "correct"], rows["lost"] = True, ["2 dishes share it", *[""] * 6]
     browser = make(predictions=rows)
-    assert (NAMES["d4"], "no answer") not in browser.pair_buttons and "3 / 6" in browser.summary.value
+    assert (
+        NAMES["d4"],
+        "no answer",
+    ) not in browser.pair_buttons and "3 / 6" in browser.summary.value
 
 
 def test_another_predictor_keeps_the_protocol_it_has_and_leaves_one_it_has_not(make):
     rows = predictions()
-    browser = make(predictions=rows[(rows["predictor"] == "tuned") | (rows["protocol"] == "naming")])
+    browser = make(
+        predictions=rows[(rows["predictor"] == "tuned") | (rows["protocol"] == "naming")]
+    )
     browser.filters.protocol.value = "menu"
     browser.filters.predictor.value = "base"
     assert browser.filters.protocol.value == "naming" and len(browser.filters.rows()) == 7
@@ -169,11 +214,19 @@ def test_a_mark_is_written_at_once_with_its_note(make):
     (row,) = read(make.file)
     assert tuple(row) == COLUMNS
     assert {name: row[name] for name in COLUMNS[1:]} == {
-        "image_id": "d1-1", "path": "d1/1.png", "dish_id": "d1", "decision": "photo bad", "answer": "红烧鱼块", "predictor": "tuned",
+        "image_id": "d1-1",
+        "path": "d1/1.png",
+        "dish_id": "d1",
+        "decision": "photo bad",
+        "answer": "红烧鱼块",
+        "predictor": "tuned",
         "note": 'plate "two", cut\noff',
-    }  # fmt: skip
+    }
     assert row["time"].endswith("+00:00")
-    assert "photo bad" in browser.cards["naming-1"].badge.value and browser.cards["naming-0"].badge.value == ""
+    assert (
+        "photo bad" in browser.cards["naming-1"].badge.value
+        and browser.cards["naming-0"].badge.value == ""
+    )
 
 
 def test_a_mark_is_on_the_disk_when_the_handler_returns(make, monkeypatch):
@@ -195,18 +248,31 @@ def test_marks_are_there_again_and_the_last_one_counts(make):
     assert [row["decision"] for row in read(make.file)] == ["label wrong", "real confusion"]
 
 
-def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(make, tmp_path, monkeypatch):
+def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(
+    make, tmp_path, monkeypatch
+):
     browser = make()
-    for pair, question, decision in ((("红烧鱼", "红烧鱼块"), "naming-0", "label wrong"), (("红烧鱼", "红烧鱼块"), "naming-1", "real confusion"),
-                                     (("红烧鱼块", EVIL), "naming-3", "photo bad")):  # fmt: skip
+    for pair, question, decision in (
+        (("红烧鱼", "红烧鱼块"), "naming-0", "label wrong"),
+        (("红烧鱼", "红烧鱼块"), "naming-1", "real confusion"),
+        (("红烧鱼块", EVIL), "naming-3", "photo bad"),
+    ):
         browser.select(*pair)
         browser.mark(question, decision)
     photos = catalog(tmp_path)
     kept, out = left_out.without_decided(photos, make.file)
-    assert dict(zip(out["path"], out["reason"], strict=True)) == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"} and len(kept) == len(photos) - 2
-    monkeypatch.setattr(paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv")
+    assert (
+        dict(zip(out["path"], out["reason"], strict=True))
+        == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"}
+        and len(kept) == len(photos) - 2
+    )
+    monkeypatch.setattr(
+        paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv"
+    )
     for stage in ("01_annotation", "03_dataset"):
-        assert dependencies.inputs_of(stage, {"run_name": "r"}, {}) == {"decisions/photos.csv": records.sha256_file(make.file)}
+        assert dependencies.inputs_of(stage, {"run_name": "r"}, {}) == {
+            "decisions/photos.csv": records.sha256_file(make.file)
+        }
 
 
 def test_wrong_marks_write_nothing(make):
@@ -232,18 +298,26 @@ def test_no_name_answer_or_note_becomes_markup(make):
 
 def test_missing_and_foreign_answers_are_pairs_of_their_own(make):
     browser = make()
-    assert (NAMES["d4"], "no answer") in browser.pair_buttons and (EVIL, "not a dish") in browser.pair_buttons
+    assert (NAMES["d4"], "no answer") in browser.pair_buttons and (
+        EVIL,
+        "not a dish",
+    ) in browser.pair_buttons
     browser.select(NAMES["d4"], "no answer")
     assert browser.mark("naming-6", "photo bad")["answer"] == ""
 
 
 def test_the_browser_counts_as_the_evaluation_does():
     rows = predictions().query("predictor == 'tuned' and protocol == 'naming'")
-    ours = pairs.count(rows.assign(shown=pairs.shown_answers(rows, NAMES))).set_index(["truth", "answer"])[["n", "n_truth"]]
+    ours = pairs.count(rows.assign(shown=pairs.shown_answers(rows, NAMES))).set_index(
+        ["truth", "answer"]
+    )[["n", "n_truth"]]
     theirs = confusion.confusions(rows, NAMES, SIMILAR).set_index(["truth", "answer"])
     pd.testing.assert_frame_equal(ours.sort_index(), theirs[["n", "n_truth"]].sort_index())
     assert (pairs.NOT_A_DISH, pairs.NO_ANSWER) == (confusion.NOT_A_DISH, confusion.NO_ANSWER)
-    assert pairs.ranks(SIMILAR, NAMES)["红烧鱼", "红烧鱼块"] == theirs.loc[("红烧鱼", "红烧鱼块"), "look_alike_rank"]
+    assert (
+        pairs.ranks(SIMILAR, NAMES)["红烧鱼", "红烧鱼块"]
+        == theirs.loc[("红烧鱼", "红烧鱼块"), "look_alike_rank"]
+    )
 
 
 def test_more_questions_come_on_demand(make):
@@ -271,12 +345,17 @@ def test_bad_input_is_named(make):
 
 def test_rows_go_under_an_existing_header_after_a_torn_line(tmp_path):
     path = tmp_path / "photos.csv"
-    path.write_text("extra," + ",".join(COLUMNS) + "\nx,2026-01-01T00:00:00+00:00,i1,p,d1,photo bad", "utf-8")
+    path.write_text(
+        "extra," + ",".join(COLUMNS) + "\nx,2026-01-01T00:00:00+00:00,i1,p,d1,photo bad", "utf-8"
+    )
     decisions = DecisionFile(path)
     assert decisions.latest("i1")["decision"] == "photo bad" and decisions.latest("i2") is None
     decisions.add("label wrong", image_id="i2")
     rows = read(path)
-    assert [(row["image_id"], row["decision"]) for row in rows] == [("i1", "photo bad"), ("i2", "label wrong")]
+    assert [(row["image_id"], row["decision"]) for row in rows] == [
+        ("i1", "photo bad"),
+        ("i2", "label wrong"),
+    ]
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

@@ -43,7 +43,14 @@ def journal(tmp_path):
 
 
 def endpoint(server, **changed):
-    given = {"name": "toy", "base_url": getattr(server, "base_url", server), "model": "m-1", "api_key_env": "TOY_KEY", "price_input": 2.0, "price_output": 8.0}
+    given = {
+        "name": "toy",
+        "base_url": getattr(server, "base_url", server),
+        "model": "m-1",
+        "api_key_env": "TOY_KEY",
+        "price_input": 2.0,
+        "price_output": 8.0,
+    }
     return client.connect([given | {"concurrency": 4, "max_tokens": 100} | changed])[0]
 
 
@@ -53,7 +60,14 @@ def question(text="什么菜？", schema=Dish):
 
 def ask(server, journal, *texts, schema=Dish, run="r", budget=None, **changed):
     one = endpoint(server, **changed)
-    return ask_all(one, [question(text, schema) for text in texts or ["什么菜？"]], journal, run=run, budget=budget or Budget({"USD": 100.0}), pace=PACE)
+    return ask_all(
+        one,
+        [question(text, schema) for text in texts or ["什么菜？"]],
+        journal,
+        run=run,
+        budget=budget or Budget({"USD": 100.0}),
+        pace=PACE,
+    )
 
 
 def replies(*given):
@@ -63,7 +77,11 @@ def replies(*given):
 
 
 def error(status, code, message="no", headers=None):
-    return status, {"error": {"message": f"{message} {KEY}", "type": "x", "code": code}}, headers or {}
+    return (
+        status,
+        {"error": {"message": f"{message} {KEY}", "type": "x", "code": code}},
+        headers or {},
+    )
 
 
 def stored(journal, columns="status"):
@@ -81,7 +99,13 @@ def settled(journal):
 def test_an_answer_its_price_and_its_row(journal):
     with Server(lambda _: (200, completion(GOOD))) as server:
         (answer,) = ask(server, journal)
-    assert (answer.id, answer.status, answer.value, answer.problem, answer.from_journal) == ("什么菜？", "ok", Dish(**GOOD), "", False)
+    assert (answer.id, answer.status, answer.value, answer.problem, answer.from_journal) == (
+        "什么菜？",
+        "ok",
+        Dish(**GOOD),
+        "",
+        False,
+    )
     assert (
         answer.cost == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
         and answer.usage == {"prompt_tokens": 1000, "completion_tokens": 100}
@@ -97,7 +121,9 @@ def test_an_answer_its_price_and_its_row(journal):
         and sent["max_tokens"] == 100
     )
     settled(journal)
-    assert stored(journal, "status, run, currency, cost, reserved, final") == [("ok", "r", "USD", pytest.approx(0.0028), 0.0, 1)]
+    assert stored(journal, "status, run, currency, cost, reserved, final") == [
+        ("ok", "r", "USD", pytest.approx(0.0028), 0.0, 1)
+    ]
 
 
 def test_plain_text_needs_no_schema(journal):
@@ -117,13 +143,26 @@ def test_what_was_paid_for_is_never_asked_again_and_costs_another_run_nothing(jo
         ask(server, journal, parameters={"temperature": 1})
         assert len(server.requests) == 4 and server.requests[3]["temperature"] == 1
     with Server(lambda _: (200, completion(BAD))) as moved:
-        assert ask(moved, journal)[0].value == first.value and moved.requests == [], "the port of a local server does not count"
+        assert ask(moved, journal)[0].value == first.value and moved.requests == [], (
+            "the port of a local server does not count"
+        )
 
 
 PASSING = [
-    error(429, "rate_limit"), error(500, None), error(503, None), error(408, None), error(409, None), None, (200, b"<html>busy</html>"), (200, {"choices": None}),
-    (200, {"choices": []}), (200, b'{"choices": [{"mess'), (200, completion("")), (200, b"[]"), (200, {"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}),
-]  # fmt: skip
+    error(429, "rate_limit"),
+    error(500, None),
+    error(503, None),
+    error(408, None),
+    error(409, None),
+    None,
+    (200, b"<html>busy</html>"),
+    (200, {"choices": None}),
+    (200, {"choices": []}),
+    (200, b'{"choices": [{"mess'),
+    (200, completion("")),
+    (200, b"[]"),
+    (200, {"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}),
+]
 
 
 @pytest.mark.parametrize("failure", PASSING)
@@ -131,27 +170,49 @@ def test_failures_that_may_pass_are_tried_again(journal, failure):
     with Server(replies(failure, failure, (200, completion(GOOD)))) as server:
         assert ask(server, journal)[0].value == Dish(**GOOD)
     assert len(server.requests) == 3
-    assert settled(journal)[2] == "ok" and set(settled(journal)[:2]) <= {"failed", "malformed", "empty"}
+    assert settled(journal)[2] == "ok" and set(settled(journal)[:2]) <= {
+        "failed",
+        "malformed",
+        "empty",
+    }
 
 
 def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
-    with Server(lambda request: error(503, None) if request["messages"][0]["content"] == "bad" else (200, completion(GOOD))) as server:
+    with Server(
+        lambda request: (
+            error(503, None)
+            if request["messages"][0]["content"] == "bad"
+            else (200, completion(GOOD))
+        )
+    ) as server:
         good, bad = ask(server, journal, "good", "bad", concurrency=1)
-        assert (good.status, bad.status, bad.value) == ("ok", "failed", None) and "HTTP 503" in bad.problem
+        assert (good.status, bad.status, bad.value) == (
+            "ok",
+            "failed",
+            None,
+        ) and "HTTP 503" in bad.problem
         assert len(server.requests) == 1 + attempts.MAX_ATTEMPTS
         ask(server, journal, "bad")
-        assert len(server.requests) == 1 + 2 * attempts.MAX_ATTEMPTS, "nothing was paid, so it is asked again"
+        assert len(server.requests) == 1 + 2 * attempts.MAX_ATTEMPTS, (
+            "nothing was paid, so it is asked again"
+        )
 
 
 def test_a_useless_reply_that_was_paid_for_again_and_again_is_not_bought_once_more(journal):
     with Server(lambda _: (200, completion("  "))) as server:
         first, second = ask(server, journal)[0], ask(server, journal)[0]
-    assert first.status == second.status == "empty" and len(server.requests) == attempts.MAX_ATTEMPTS and first.cost == pytest.approx(5 * 0.0028) == second.cost
+    assert (
+        first.status == second.status == "empty"
+        and len(server.requests) == attempts.MAX_ATTEMPTS
+        and first.cost == pytest.approx(5 * 0.0028) == second.cost
+    )
     assert second.from_journal
 
 
 def test_too_fast_is_waited_out_longer_than_a_failure(journal):
-    with Server(replies(*[error(429, "rate_limit")] * (attempts.MAX_ATTEMPTS + 3), (200, completion(GOOD)))) as server:
+    with Server(
+        replies(*[error(429, "rate_limit")] * (attempts.MAX_ATTEMPTS + 3), (200, completion(GOOD)))
+    ) as server:
         assert ask(server, journal)[0].status == "ok"
     assert len(server.requests) == attempts.MAX_ATTEMPTS + 4
 
@@ -159,7 +220,9 @@ def test_too_fast_is_waited_out_longer_than_a_failure(journal):
 def test_a_limit_that_does_not_pass_stops_the_run_instead_of_putting_all_dishes_aside(journal):
     with (
         Server(lambda _: error(429, "rate_limit", "requests per day")) as server,
-        pytest.raises(EndpointError, match="too fast .HTTP 429 rate_limit: requests per day.*lower requests"),
+        pytest.raises(
+            EndpointError, match="too fast .HTTP 429 rate_limit: requests per day.*lower requests"
+        ),
     ):
         ask(server, journal, *map(str, range(10)), concurrency=1)
     assert len(server.requests) == attempts.MAX_TOO_FAST
@@ -167,53 +230,114 @@ def test_a_limit_that_does_not_pass_stops_the_run_instead_of_putting_all_dishes_
 
 def test_pauses_grow_and_the_servers_wish_is_obeyed(journal, monkeypatch):
     waits = []
-    monkeypatch.setattr(attempts.Halt, "wait", lambda self, seconds: waits.append(seconds / PACE) if seconds else None)
+    monkeypatch.setattr(
+        attempts.Halt,
+        "wait",
+        lambda self, seconds: waits.append(seconds / PACE) if seconds else None,
+    )
     monkeypatch.setattr(attempts.random, "uniform", lambda low, high: high)
     with Server(lambda _: error(500, None)) as server:
         ask(server, journal, concurrency=8)
     assert waits == pytest.approx([0.5, 1.0, 2.0, 4.0])
     waits.clear()
-    with Server(replies(error(429, "x", headers={"Retry-After": "7"}), (200, completion(GOOD)))) as server:
+    with Server(
+        replies(error(429, "x", headers={"Retry-After": "7"}), (200, completion(GOOD)))
+    ) as server:
         ask(server, journal, model="m-2")
     assert waits == pytest.approx([7.0])
 
 
-@pytest.mark.parametrize("failure, words", [
-    (error(401, "invalid_api_key"), ["TOY_KEY", "refused", "401"]),
-    (error(403, None), ["TOY_KEY", "refused", "403"]),
-    (error(404, "model_not_found"), ["no model 'm-1'", "change this endpoint's model or base_url"]),
-    (error(429, "insufficient_quota"), ["quota is used up", "top it up"]),
-    (error(402, None), ["quota is used up"]),
-])  # fmt: skip
-def test_failures_that_stay_stop_at_once_with_the_remedy_and_without_the_key(journal, tmp_path, failure, words):
+@pytest.mark.parametrize(
+    "failure, words",
+    [
+        (error(401, "invalid_api_key"), ["TOY_KEY", "refused", "401"]),
+        (error(403, None), ["TOY_KEY", "refused", "403"]),
+        (
+            error(404, "model_not_found"),
+            ["no model 'm-1'", "change this endpoint's model or base_url"],
+        ),
+        (error(429, "insufficient_quota"), ["quota is used up", "top it up"]),
+        (error(402, None), ["quota is used up"]),
+    ],
+)
+def test_failures_that_stay_stop_at_once_with_the_remedy_and_without_the_key(
+    journal, tmp_path, failure, words
+):
     with Server(lambda _: failure) as server, pytest.raises(EndpointError) as caught:
         ask(server, journal, *map(str, range(40)), concurrency=2)
-    assert all(word in str(caught.value) for word in [*words, "toy", server.base_url]) and len(server.requests) <= 2
+    assert (
+        all(word in str(caught.value) for word in [*words, "toy", server.base_url])
+        and len(server.requests) <= 2
+    )
     assert KEY not in "".join(traceback.format_exception(caught.value))
-    assert all(KEY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert all(
+        KEY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
+    )
 
 
 def test_a_bad_request_is_put_aside_but_when_all_are_bad_it_stops(journal):
     def answer(request):
-        return error(400, "bad_thing", "unsupported value") if request["messages"][0]["content"] != "fine" else (200, completion(GOOD))
+        return (
+            error(400, "bad_thing", "unsupported value")
+            if request["messages"][0]["content"] != "fine"
+            else (200, completion(GOOD))
+        )
 
     with Server(answer) as server:
         fine, bad = ask(server, journal, "fine", "x", concurrency=1)
-        assert fine.status == "ok" and bad.status == "failed" and "HTTP 400 bad_thing: unsupported value [key]" in bad.problem and len(server.requests) == 2
-        with pytest.raises(EndpointError, match="the first 10 requests were all refused; check parameters and model.*unsupported value"):
+        assert (
+            fine.status == "ok"
+            and bad.status == "failed"
+            and "HTTP 400 bad_thing: unsupported value [key]" in bad.problem
+            and len(server.requests) == 2
+        )
+        with pytest.raises(
+            EndpointError,
+            match="the first 10 requests were all refused; check parameters and model.*unsupported value",
+        ):
             ask(server, journal, *map(str, range(50)), concurrency=1)
         assert len(server.requests) == 12
 
 
-@pytest.mark.parametrize("reply, status", [
-    ({**completion(""), "choices": [{"finish_reason": "stop", "message": {"content": None, "refusal": "我不能看"}}]}, "refusal"),
-    ({**completion(""), "choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}, "content_filter"),
-    ({**completion(""), "choices": [{"finish_reason": "length", "message": {"content": '{"name": "'}}]}, "length"),
-])  # fmt: skip
-def test_answers_that_cannot_get_better_have_a_status_of_their_own_and_are_paid_once(journal, reply, status):
+@pytest.mark.parametrize(
+    "reply, status",
+    [
+        (
+            {
+                **completion(""),
+                "choices": [
+                    {"finish_reason": "stop", "message": {"content": None, "refusal": "我不能看"}}
+                ],
+            },
+            "refusal",
+        ),
+        (
+            {
+                **completion(""),
+                "choices": [{"finish_reason": "content_filter", "message": {"content": ""}}],
+            },
+            "content_filter",
+        ),
+        (
+            {
+                **completion(""),
+                "choices": [{"finish_reason": "length", "message": {"content": '{"name": "'}}],
+            },
+            "length",
+        ),
+    ],
+)
+def test_answers_that_cannot_get_better_have_a_status_of_their_own_and_are_paid_once(
+    journal, reply, status
+):
     with Server(lambda _: (200, reply)) as server:
         first, second = ask(server, journal)[0], ask(server, journal)[0]
-    assert first.status == second.status == status and first.value is None and first.problem.startswith(f"{status}: ") and len(server.requests) == 1
+    assert (
+        first.status == second.status == status
+        and first.value is None
+        and first.problem.startswith(f"{status}: ")
+        and len(server.requests) == 1
+    )
     assert settled(journal) == [status] and first.cost > 0
 
 
@@ -223,16 +347,36 @@ def test_a_content_filter_by_status_400_is_one_too(journal):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("broken, status", [(json.dumps(BAD), "schema_violation"), ("没有 JSON", "malformed"), ("[]", "schema_violation")])
+@pytest.mark.parametrize(
+    "broken, status",
+    [(json.dumps(BAD), "schema_violation"), ("没有 JSON", "malformed"), ("[]", "schema_violation")],
+)
 def test_one_repair_turn_then_the_raw_text_is_put_aside(journal, broken, status):
-    with Server(lambda request: (200, completion(GOOD if len(request["messages"]) == 3 else broken))) as server:
+    with Server(
+        lambda request: (200, completion(GOOD if len(request["messages"]) == 3 else broken))
+    ) as server:
         (mended,) = ask(server, journal)
     first, second, third = server.requests[1]["messages"]
-    assert mended.value == Dish(**GOOD) and mended.cost == pytest.approx(2 * 0.0028) and len(server.requests) == 2
-    assert second == {"role": "assistant", "content": broken} and third["role"] == "user" and "不能使用" in third["content"] and first["content"] == "什么菜？"
+    assert (
+        mended.value == Dish(**GOOD)
+        and mended.cost == pytest.approx(2 * 0.0028)
+        and len(server.requests) == 2
+    )
+    assert (
+        second == {"role": "assistant", "content": broken}
+        and third["role"] == "user"
+        and "不能使用" in third["content"]
+        and first["content"] == "什么菜？"
+    )
     with Server(lambda _: (200, completion(broken))) as server:
         given_up, again = ask(server, journal, "另一道")[0], ask(server, journal, "另一道")[0]
-    assert given_up.status == status and given_up.value is None and given_up.text == broken and len(server.requests) == 2 and again.from_journal
+    assert (
+        given_up.status == status
+        and given_up.value is None
+        and given_up.text == broken
+        and len(server.requests) == 2
+        and again.from_journal
+    )
     assert settled(journal) == [status, "ok", status, status]
 
 
@@ -247,19 +391,34 @@ def test_the_ladder_is_climbed_down_once_per_model_and_remembered(journal):
     def only_prompt(request):
         form = request.get("response_format", {}).get("type")
         if form == "json_schema":
-            return error(400, "InvalidParameter", "response_format.type json_schema is not supported")
-        return error(400, None, "json_object is not supported by this model") if form else (200, completion(GOOD))
+            return error(
+                400, "InvalidParameter", "response_format.type json_schema is not supported"
+            )
+        return (
+            error(400, None, "json_object is not supported by this model")
+            if form
+            else (200, completion(GOOD))
+        )
 
     with Server(only_prompt) as server:
         answers = ask(server, journal, *map(str, range(20)), concurrency=4)
         told = [request.get("response_format", {}).get("type", "") for request in server.requests]
-        assert all(one.value == Dish(**GOOD) for one in answers) and 1 <= told.count("json_schema") <= 4 and 1 <= told.count("json_object") <= 4
-        assert "JSON Schema" in server.requests[-1]["messages"][0]["content"] and journal.mode("toy", "m-1") == "prompt"
+        assert (
+            all(one.value == Dish(**GOOD) for one in answers)
+            and 1 <= told.count("json_schema") <= 4
+            and 1 <= told.count("json_object") <= 4
+        )
+        assert (
+            "JSON Schema" in server.requests[-1]["messages"][0]["content"]
+            and journal.mode("toy", "m-1") == "prompt"
+        )
         before = len(server.requests)
         ask(server, journal, "new")
         assert len(server.requests) == before + 1, "a later run begins where the ladder ended"
     with Server(lambda _: (200, completion(BAD))) as server:
-        assert ask(server, journal, "0")[0].from_journal, "the way a schema is asked for is no part of the key"
+        assert ask(server, journal, "0")[0].from_journal, (
+            "the way a schema is asked for is no part of the key"
+        )
 
 
 def test_a_model_that_takes_schemas_is_recorded_too(journal):
@@ -270,21 +429,37 @@ def test_a_model_that_takes_schemas_is_recorded_too(journal):
 
 def test_a_budget_is_never_exceeded_and_what_is_paid_stays(journal):
     with Server(lambda _: (200, completion(GOOD, SMALL))) as server:
-        with pytest.raises(BudgetError, match=r"of 0\.03 USD are paid.*set budget: .USD: AMOUNT. to more and run again"):
+        with pytest.raises(
+            BudgetError,
+            match=r"of 0\.03 USD are paid.*set budget: .USD: AMOUNT. to more and run again",
+        ):
             ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
         paid = len(server.requests) * 0.00088
         assert 0.025 < paid <= 0.03 and journal.spent("r")["USD"] == pytest.approx(paid)
         with pytest.raises(BudgetError):
             ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
-        assert len(server.requests) * 0.00088 == pytest.approx(paid), "what an earlier part of the run paid counts"
-        assert len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}))) == 100 and len(server.requests) == 100
+        assert len(server.requests) * 0.00088 == pytest.approx(paid), (
+            "what an earlier part of the run paid counts"
+        )
+        assert (
+            len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}))) == 100
+            and len(server.requests) == 100
+        )
 
 
 def test_a_server_that_counts_more_than_the_upper_bound_costs_the_budget_one_surprise(journal):
     with Server(lambda _: (200, completion(GOOD))) as server:
         with pytest.raises(BudgetError):
-            ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.0281}), concurrency=1)
-    assert len(server.requests) == 10, "ten replies of 0.0028; their upper bound of 0.0013 would have let an eleventh pass"
+            ask(
+                server,
+                journal,
+                *map(str, range(100)),
+                budget=Budget({"USD": 0.0281}),
+                concurrency=1,
+            )
+    assert len(server.requests) == 10, (
+        "ten replies of 0.0028; their upper bound of 0.0013 would have let an eleventh pass"
+    )
 
 
 def test_what_is_free_needs_no_budget_and_what_may_have_been_paid_counts(journal):
@@ -313,7 +488,9 @@ def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
 
     with Server(answer) as server:
         answers = ask(server, journal, *map(str, range(40)), concurrency=6)
-    assert [one.value.name for one in answers] == list(map(str, range(40))) == [one.id for one in answers] and 3 <= most <= 6
+    assert [one.value.name for one in answers] == list(map(str, range(40))) == [
+        one.id for one in answers
+    ] and 3 <= most <= 6
 
 
 def test_of_equal_requests_one_is_sent_and_paid_for(journal):
@@ -323,13 +500,22 @@ def test_of_equal_requests_one_is_sent_and_paid_for(journal):
 
     with Server(answer) as server:
         one = endpoint(server)
-        asked = [Request(str(number), "the same", lambda: [{"role": "user", "content": "x"}], Dish) for number in range(8)]
+        asked = [
+            Request(str(number), "the same", lambda: [{"role": "user", "content": "x"}], Dish)
+            for number in range(8)
+        ]
         answers = ask_all(one, asked, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
-    assert len(server.requests) == 1 and [one.id for one in answers] == list(map(str, range(8))) and all(one.value == Dish(**GOOD) for one in answers)
+    assert (
+        len(server.requests) == 1
+        and [one.id for one in answers] == list(map(str, range(8)))
+        and all(one.value == Dish(**GOOD) for one in answers)
+    )
     assert sum(one.cost for one in answers) == pytest.approx(0.0028)
 
 
-def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_made_is_put_aside(journal):
+def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_made_is_put_aside(
+    journal,
+):
     made = []
 
     def messages(text):
@@ -340,16 +526,26 @@ def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_
 
     def run(*texts):
         requests = [Request(text, text, lambda text=text: messages(text), Dish) for text in texts]
-        return ask_all(endpoint(server), requests, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
+        return ask_all(
+            endpoint(server), requests, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE
+        )
 
     with Server(lambda _: (200, completion(GOOD))) as server:
         good, broken = run("good", "broken")
         run("good")
-    assert made.count("good") == 1 and good.status == "ok" and (broken.status, broken.value) == ("failed", None) and "the photo is damaged" in broken.problem
+    assert (
+        made.count("good") == 1
+        and good.status == "ok"
+        and (broken.status, broken.value) == ("failed", None)
+        and "the photo is damaged" in broken.problem
+    )
 
 
 def test_nobody_listening_is_said_soon(journal):
-    with pytest.raises(EndpointError, match=r"toy at http://127.0.0.1:9/v1: the server is down .* run again when it answers"):
+    with pytest.raises(
+        EndpointError,
+        match=r"toy at http://127.0.0.1:9/v1: the server is down .* run again when it answers",
+    ):
         ask("http://127.0.0.1:9/v1", journal, *map(str, range(30)))
 
 
@@ -365,8 +561,17 @@ def test_a_server_that_comes_back_is_waited_for_and_nothing_is_put_aside(journal
 
     with Server(answer) as server:
         one = endpoint(server)
-        answers = ask_all(one, [question(str(i)) for i in range(60)], journal, run="r", budget=Budget({"USD": 100.0}), pace=0.01)
-    assert [a.status for a in answers].count("ok") >= 58 and [a.status for a in answers[30:]] == ["ok"] * 30
+        answers = ask_all(
+            one,
+            [question(str(i)) for i in range(60)],
+            journal,
+            run="r",
+            budget=Budget({"USD": 100.0}),
+            pace=0.01,
+        )
+    assert [a.status for a in answers].count("ok") >= 58 and [a.status for a in answers[30:]] == [
+        "ok"
+    ] * 30
 
 
 def test_an_unjudged_reply_of_a_killed_run_is_judged_and_not_bought_again(journal):
@@ -378,4 +583,6 @@ def test_an_unjudged_reply_of_a_killed_run_is_judged_and_not_bought_again(journa
         assert ask(server, journal)[0].value == Dish(**GOOD) and len(server.requests) == 1
         with sqlite3.connect(journal.path) as db:
             db.execute("UPDATE attempts SET status = 'received', final = 0, body = '<html>'")
-        assert ask(server, journal)[0].value == Dish(**GOOD) and len(server.requests) == 2, "an unjudged reply that is of no use is asked for again"
+        assert ask(server, journal)[0].value == Dish(**GOOD) and len(server.requests) == 2, (
+            "an unjudged reply that is of no use is asked for again"
+        )

@@ -66,37 +66,83 @@ def journal(tmp_path):
 
 
 def endpoint(server, **changed):
-    given = {"name": "toy", "base_url": server.base_url, "model": "m", "price_input": 2.0, "price_output": 8.0, "max_tokens": 100, "batch": True}
+    given = {
+        "name": "toy",
+        "base_url": server.base_url,
+        "model": "m",
+        "price_input": 2.0,
+        "price_output": 8.0,
+        "max_tokens": 100,
+        "batch": True,
+    }
     return client.connect([given | changed])[0]
 
 
 def ask(server, journal, *texts, budget=None, **changed):
-    asked = [Request(text, text, lambda text=text: [{"role": "user", "content": text}], Dish) for text in texts]
-    return ask_all(endpoint(server, **changed), asked, journal, run="r", budget=budget or Budget({"USD": 100.0}), pace=1e-3)
+    asked = [
+        Request(text, text, lambda text=text: [{"role": "user", "content": text}], Dish)
+        for text in texts
+    ]
+    return ask_all(
+        endpoint(server, **changed),
+        asked,
+        journal,
+        run="r",
+        budget=budget or Budget({"USD": 100.0}),
+        pace=1e-3,
+    )
 
 
 def test_everything_comes_by_batch_at_half_the_price(journal):
     with Provider() as server:
         answers = ask(server, journal, "鱼", "肉", "菜")
         again = ask(server, journal, "鱼", "肉", "菜")
-    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"] and [one.cost for one in answers] == pytest.approx([PRICE] * 3)
-    assert server.live == [] and server.batched == ["鱼", "肉", "菜"] and len(server.desk.batches) == 1 and all(one.from_journal for one in again)
-    assert journal.spent("r") == {"USD": pytest.approx(3 * PRICE)} and journal.open_batches("toy", "m") == []
+    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"] and [
+        one.cost for one in answers
+    ] == pytest.approx([PRICE] * 3)
+    assert (
+        server.live == []
+        and server.batched == ["鱼", "肉", "菜"]
+        and len(server.desk.batches) == 1
+        and all(one.from_journal for one in again)
+    )
+    assert (
+        journal.spent("r") == {"USD": pytest.approx(3 * PRICE)}
+        and journal.open_batches("toy", "m") == []
+    )
     (batch,) = server.desk.batches.values()
     line = json.loads(server.desk.files[batch["input_file_id"]].splitlines()[0])
-    assert line["url"] == "/v1/chat/completions" and line["body"]["response_format"]["type"] == "json_schema" and len(batch["metadata"][batches.MARK]) == 32
+    assert (
+        line["url"] == "/v1/chat/completions"
+        and line["body"]["response_format"]["type"] == "json_schema"
+        and len(batch["metadata"][batches.MARK]) == 32
+    )
 
 
 def test_repairs_run_live_at_the_full_price(journal):
-    with Provider(lambda text: {"name": text, "calories": 5000} if text == "bad" else {"name": text}) as server:
+    with Provider(
+        lambda text: {"name": text, "calories": 5000} if text == "bad" else {"name": text}
+    ) as server:
         good, mended = ask(server, journal, "good", "bad")
-    assert good.value.name == "good" and mended.value.name == "mended" and len(server.live) == 1 and mended.cost == pytest.approx(3 * PRICE)
+    assert (
+        good.value.name == "good"
+        and mended.value.name == "mended"
+        and len(server.live) == 1
+        and mended.cost == pytest.approx(3 * PRICE)
+    )
 
 
 def test_a_line_that_failed_is_asked_again_and_put_aside_with_its_reason(journal):
-    with Provider(lambda text: BadRequest("no such photo") if text == "bad" else {"name": text}) as server:
+    with Provider(
+        lambda text: BadRequest("no such photo") if text == "bad" else {"name": text}
+    ) as server:
         good, bad = ask(server, journal, "good", "bad")
-    assert good.status == "ok" and bad.status == "failed" and "no such photo" in bad.problem and server.batched.count("good") == 1
+    assert (
+        good.status == "ok"
+        and bad.status == "failed"
+        and "no such photo" in bad.problem
+        and server.batched.count("good") == 1
+    )
 
 
 def test_files_are_cut_by_number_and_size(journal, monkeypatch):
@@ -122,13 +168,20 @@ class Expiring(BatchDesk):
     def finish(self, content):
         if len(self.batches) > self.times:
             return super().finish(content)
-        return super().finish(content.splitlines(keepends=True)[0]) | {"status": "expired", "errors": {"object": "list", "data": [{"message": "too slow"}]}}
+        return super().finish(content.splitlines(keepends=True)[0]) | {
+            "status": "expired",
+            "errors": {"object": "list", "data": [{"message": "too slow"}]},
+        }
 
 
 def test_what_an_expired_batch_left_is_submitted_again_and_nothing_twice(journal):
     with Provider(desk=Expiring) as server:
         answers = ask(server, journal, *"abcd")
-    assert [one.value.name for one in answers] == list("abcd") and server.batched == list("abcd") and server.live == []
+    assert (
+        [one.value.name for one in answers] == list("abcd")
+        and server.batched == list("abcd")
+        and server.live == []
+    )
     assert journal.spent("r") == {"USD": pytest.approx(4 * PRICE)} and len(server.desk.batches) == 2
 
 
@@ -136,7 +189,13 @@ def test_batches_that_never_finish_do_not_end_at_the_full_price(journal):
     class Always(Expiring):
         times = 99
 
-    with Provider(desk=Always) as server, pytest.raises(EndpointError, match="4 requests were not answered in 4 rounds .*expired: too slow.*set batch: false"):
+    with (
+        Provider(desk=Always) as server,
+        pytest.raises(
+            EndpointError,
+            match="4 requests were not answered in 4 rounds .*expired: too slow.*set batch: false",
+        ),
+    ):
         ask(server, journal, *"abcdefgh")
     assert server.live == [] and len(server.desk.batches) == batches.ROUNDS
 
@@ -144,7 +203,9 @@ def test_batches_that_never_finish_do_not_end_at_the_full_price(journal):
 def test_a_provider_without_batches_is_refused_by_name_before_anything_is_sent(journal):
     with (
         Server(lambda _: (200, completion({"name": "x"}))) as server,
-        pytest.raises(EndpointError, match="toy at http.*has no batches .HTTP 501.*set batch: false"),
+        pytest.raises(
+            EndpointError, match="toy at http.*has no batches .HTTP 501.*set batch: false"
+        ),
     ):
         ask(server, journal, "a")
     assert server.requests == [] and journal.spent("r") == {}
@@ -152,7 +213,9 @@ def test_a_provider_without_batches_is_refused_by_name_before_anything_is_sent(j
 
 def test_a_budget_that_holds_a_part_sends_part_after_part(journal):
     with Provider() as server:
-        answers = ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 8 * PRICE + 0.0007}))
+        answers = ask(
+            server, journal, *map(str, range(8)), budget=Budget({"USD": 8 * PRICE + 0.0007})
+        )
         assert all(one.status == "ok" for one in answers) and len(server.desk.batches) > 1
         with pytest.raises(BudgetError):
             ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 0.0001}), model="other")
@@ -168,7 +231,11 @@ def test_the_ladder_is_climbed_down_once_for_a_whole_batch(journal):
 
     with Choosy() as server:
         answers = ask(server, journal, *"abc")
-    assert all(one.status == "ok" for one in answers) and server.live == [] and journal.mode("toy", "m") == "json_object"
+    assert (
+        all(one.status == "ok" for one in answers)
+        and server.live == []
+        and journal.mode("toy", "m") == "json_object"
+    )
 
 
 KILLED = """
@@ -194,26 +261,57 @@ toys.ask(server, toys.Journal(file), *"abcde")
 """
 
 
-@pytest.mark.parametrize("moment, created", [("before creating", 0), ("before noting", 1), ("while waiting", 1), ("while storing", 1)])
+@pytest.mark.parametrize(
+    "moment, created",
+    [("before creating", 0), ("before noting", 1), ("while waiting", 1), ("while storing", 1)],
+)
 def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, moment, created):
     with Provider() as server:
-        done = subprocess.run([sys.executable, "-c", KILLED, moment, server.base_url, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, moment, server.base_url, str(tmp_path / "j.sqlite")],
+            cwd=paths.PROJECT_ROOT,
+            timeout=60,
+        )
         assert done.returncode == -9 and len(server.desk.batches) == created
         journal = Journal(tmp_path / "j.sqlite")
         answers = ask(server, journal, *"abcde")
-        assert [one.value.name for one in answers] == list("abcde") and sorted(server.batched) == list("abcde") and len(server.desk.batches) == 1
-        assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)} and [one.cost for one in answers] == pytest.approx([PRICE] * 5)
+        assert (
+            [one.value.name for one in answers] == list("abcde")
+            and sorted(server.batched) == list("abcde")
+            and len(server.desk.batches) == 1
+        )
+        assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)} and [
+            one.cost for one in answers
+        ] == pytest.approx([PRICE] * 5)
         journal.close()
 
 
-def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_have_been_paid(tmp_path):
+def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_have_been_paid(
+    tmp_path,
+):
     with Provider() as server:
-        subprocess.run([sys.executable, "-c", KILLED, "while waiting", server.base_url, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+        subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                KILLED,
+                "while waiting",
+                server.base_url,
+                str(tmp_path / "j.sqlite"),
+            ],
+            cwd=paths.PROJECT_ROOT,
+            timeout=60,
+        )
         server.desk.batches.clear()
         journal = Journal(tmp_path / "j.sqlite")
         before = journal.spent("r")["USD"]
-        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde") and len(server.desk.batches) == 1
-        assert journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE) and journal.open_batches("toy", "m") == []
+        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde") and len(
+            server.desk.batches
+        ) == 1
+        assert (
+            journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE)
+            and journal.open_batches("toy", "m") == []
+        )
         journal.close()
 
 
@@ -229,7 +327,11 @@ def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monke
         server.desk.create = create_and_break
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
         answers = ask(server, journal, *"ab")
-    assert len(lost) == 1 and [one.value.name for one in answers] == list("ab") and server.batched == list("ab")
+    assert (
+        len(lost) == 1
+        and [one.value.name for one in answers] == list("ab")
+        and server.batched == list("ab")
+    )
 
 
 def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
@@ -244,7 +346,11 @@ def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
 
     with Provider(desk=Flaky) as server:
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
-        assert ask(server, journal, "a")[0].value.name == "a" and server.desk.broken == 4 and server.batched == ["a"]
+        assert (
+            ask(server, journal, "a")[0].value.name == "a"
+            and server.desk.broken == 4
+            and server.batched == ["a"]
+        )
 
 
 def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journal):
@@ -253,15 +359,24 @@ def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journa
             if text_of(line["body"]) != "a":
                 return {
                     "custom_id": line["custom_id"],
-                    "response": {"status_code": 429, "body": {"error": {"code": "insufficient_quota", "message": "no money"}}},
+                    "response": {
+                        "status_code": 429,
+                        "body": {"error": {"code": "insufficient_quota", "message": "no money"}},
+                    },
                 }
             return super()._line(line)
 
     with Provider(desk=Broke) as server, pytest.raises(EndpointError, match="quota is used up"):
         ask(server, journal, *"abc")
-    assert server.live == [] and journal.spent("r") == {"USD": pytest.approx(PRICE)} and journal.open_batches("toy", "m") == []
+    assert (
+        server.live == []
+        and journal.spent("r") == {"USD": pytest.approx(PRICE)}
+        and journal.open_batches("toy", "m") == []
+    )
     with sqlite3.connect(journal.path) as db:
-        assert db.execute("SELECT COUNT(*) FROM attempts WHERE body LIKE '%choices%'").fetchone() == (1,)
+        assert db.execute(
+            "SELECT COUNT(*) FROM attempts WHERE body LIKE '%choices%'"
+        ).fetchone() == (1,)
 
 
 def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, monkeypatch, capsys):

@@ -25,7 +25,17 @@ def intent(key, reserved, currency="USD", run="r"):
 
 
 def settle(journal, key, cost, attempt=1):
-    journal.settle(key, attempt, status="received", http_status=200, body="{}", usage={}, cost=cost, reserved=0.0, seconds=0.1)
+    journal.settle(
+        key,
+        attempt,
+        status="received",
+        http_status=200,
+        body="{}",
+        usage={},
+        cost=cost,
+        reserved=0.0,
+        seconds=0.1,
+    )
 
 
 def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
@@ -36,7 +46,10 @@ def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
     refused = journal.claim(intent("c", 0.5), 1.0)
     assert (refused.attempt, refused.spent, refused.held) == (0, 0.75, 0.5)
     settle(journal, "b", 0.7)
-    with pytest.raises(BudgetError, match=r"0\.9500 of 1 USD are paid.* can cost up to 0\.1000; set budget: .USD: AMOUNT. to more"):
+    with pytest.raises(
+        BudgetError,
+        match=r"0\.9500 of 1 USD are paid.* can cost up to 0\.1000; set budget: .USD: AMOUNT. to more",
+    ):
         budget.await_turn(journal, intent("c", 0.1), halt)
     assert budget.await_turn(journal, intent("c", 0.05), halt).attempt == 1
 
@@ -50,7 +63,9 @@ def test_currencies_and_runs_are_apart_and_what_is_free_is_free(journal):
         budget.await_turn(journal, intent("d", 0.01, "CNY"), halt)
 
 
-def test_a_request_that_does_not_fit_waits_for_those_that_are_out_and_says_so(journal, monkeypatch, capsys):
+def test_a_request_that_does_not_fit_waits_for_those_that_are_out_and_says_so(
+    journal, monkeypatch, capsys
+):
     monkeypatch.setattr(budgets, "QUIET_S", 0.05)
     journal.claim(intent("a", 1.0), 1.0)
     threading.Timer(0.4, settle, (journal, "a", 0.1)).start()

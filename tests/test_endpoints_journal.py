@@ -33,11 +33,25 @@ def rows(journal, columns="key, attempt, status, http_status, body"):
 
 def intend(journal, key="k", run="r", reserved=0.5, currency="USD"):
     """Note a request as sent, whoever else has it; returns its attempt."""
-    return journal._write(lambda db: journal._insert(db, Intent(key, run, "server", "model", currency, reserved)))
+    return journal._write(
+        lambda db: journal._insert(db, Intent(key, run, "server", "model", currency, reserved))
+    )
 
 
-def settle(journal, attempt=1, key="k", status="received", body="{}", cost=0.1, reserved=0.0, usage=None):
-    journal.settle(key, attempt, status=status, http_status=200, body=body, usage=usage or {}, cost=cost, reserved=reserved, seconds=1.5)
+def settle(
+    journal, attempt=1, key="k", status="received", body="{}", cost=0.1, reserved=0.0, usage=None
+):
+    journal.settle(
+        key,
+        attempt,
+        status=status,
+        http_status=200,
+        body=body,
+        usage=usage or {},
+        cost=cost,
+        reserved=reserved,
+        seconds=1.5,
+    )
 
 
 def test_the_intent_is_on_the_disk_before_and_the_reply_after(journal):
@@ -45,7 +59,14 @@ def test_the_intent_is_on_the_disk_before_and_the_reply_after(journal):
     assert rows(journal) == [("k", 1, "sent", None, None)] and journal.history("k").body is None
     settle(journal, body='{"名": 1}', usage={"prompt_tokens": 5})
     found = journal.history("k", "r")
-    assert (found.attempt, found.final, found.http_status, found.body, found.cost, found.seconds) == (1, False, 200, '{"名": 1}', 0.1, 1.5)
+    assert (
+        found.attempt,
+        found.final,
+        found.http_status,
+        found.body,
+        found.cost,
+        found.seconds,
+    ) == (1, False, 200, '{"名": 1}', 0.1, 1.5)
     assert found.usage == {"prompt_tokens": 5, "completion_tokens": 0}
 
 
@@ -56,7 +77,12 @@ def test_a_final_reply_is_found_again_after_reopening_and_by_another_run(tmp_pat
     journal.close()
     again = Journal(tmp_path / "j.sqlite")
     found = again.history("k", "other")
-    assert found.body == "good" and found.final and found.cost == 0.0 and again.history("unknown").body is None
+    assert (
+        found.body == "good"
+        and found.final
+        and found.cost == 0.0
+        and again.history("unknown").body is None
+    )
     again.close()
 
 
@@ -66,8 +92,14 @@ def test_a_reply_that_does_not_count_is_kept_and_paid_for(journal):
     second = intend(journal)
     settle(journal, second, body="good", cost=0.2)
     journal.label("k", second, "ok", True)
-    assert second == 2 and journal.history("k", "r").body == "good" and journal.history("k", "r").cost == 0.2
-    assert journal.spent("r") == {"USD": pytest.approx(0.7)}, "what may have been paid is counted too"
+    assert (
+        second == 2
+        and journal.history("k", "r").body == "good"
+        and journal.history("k", "r").cost == 0.2
+    )
+    assert journal.spent("r") == {"USD": pytest.approx(0.7)}, (
+        "what may have been paid is counted too"
+    )
 
 
 def test_what_a_killed_run_may_have_paid_is_counted_by_currency(journal):
@@ -109,7 +141,9 @@ def test_many_callers_share_a_commit_and_each_waits_for_its_own(journal, monkeyp
 
 
 def test_the_disk_is_waited_for(journal):
-    assert journal._reader.execute("PRAGMA synchronous").fetchone() == (2,) and journal._reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal._reader.execute("PRAGMA synchronous").fetchone() == (
+        2,
+    ) and journal._reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_killed_process_loses_nothing_that_was_let_go_on(tmp_path):
@@ -122,21 +156,33 @@ for number in range(20):
     journal.settle(f"k{number:02d}", attempt, status="received", http_status=200, body=str(number), usage={}, cost=0.0, reserved=0.0, seconds=0.0)
 os.kill(os.getpid(), 9)
 """
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60
+    )
     journal = Journal(tmp_path / "j.sqlite")
-    assert done.returncode == -9 and [journal.history(f"k{number:02d}").body for number in range(20)] == [str(number) for number in range(20)]
+    assert done.returncode == -9 and [
+        journal.history(f"k{number:02d}").body for number in range(20)
+    ] == [str(number) for number in range(20)]
     journal.close()
 
 
 def test_a_file_of_the_first_version_keeps_what_was_paid(tmp_path):
     with sqlite3.connect(tmp_path / "j.sqlite") as db:
         db.execute(OLD_TABLE)
-        db.execute("INSERT INTO attempts VALUES ('k', 1, 's', 'm', 1.0, 0.5, 'ok', 200, 'paid', '{\"prompt_tokens\": 3}')")
-        db.execute("INSERT INTO attempts VALUES ('l', 1, 's', 'm', 1.0, 0.5, 'failed', 500, '', '{}')")
+        db.execute(
+            "INSERT INTO attempts VALUES ('k', 1, 's', 'm', 1.0, 0.5, 'ok', 200, 'paid', '{\"prompt_tokens\": 3}')"
+        )
+        db.execute(
+            "INSERT INTO attempts VALUES ('l', 1, 's', 'm', 1.0, 0.5, 'failed', 500, '', '{}')"
+        )
     db.close()
     for _ in range(2):
         journal = Journal(tmp_path / "j.sqlite")
-        assert journal.history("k").body == "paid" and journal.history("k").final and journal.history("l").body is None
+        assert (
+            journal.history("k").body == "paid"
+            and journal.history("k").final
+            and journal.history("l").body is None
+        )
         journal.close()
 
 
@@ -149,13 +195,37 @@ def test_how_a_model_takes_a_schema_is_kept(journal):
 
 def test_batches_are_noted_with_their_requests_and_found_until_collected(journal):
     settle(journal, intend(journal, "a"), key="a", status="failed")
-    assert journal.begin_batch("mark", "host", "m", "prompt", [Intent(key, "r", "s", "m", "USD", 0.5) for key in "ab"], 9.0) == []
-    expected = {"mark": "mark", "run": "r", "mode": "prompt", "reserved": 1.0, "batch_id": "", "requests": {"a": 2, "b": 1}, "waiting": ""}
-    assert journal.open_batches("host", "m") == [expected] and journal.open_batches("host", "n") == []
+    assert (
+        journal.begin_batch(
+            "mark",
+            "host",
+            "m",
+            "prompt",
+            [Intent(key, "r", "s", "m", "USD", 0.5) for key in "ab"],
+            9.0,
+        )
+        == []
+    )
+    expected = {
+        "mark": "mark",
+        "run": "r",
+        "mode": "prompt",
+        "reserved": 1.0,
+        "batch_id": "",
+        "requests": {"a": 2, "b": 1},
+        "waiting": "",
+    }
+    assert (
+        journal.open_batches("host", "m") == [expected] and journal.open_batches("host", "n") == []
+    )
     journal.update_batch("mark", "submitted", "batch_1")
     assert journal.open_batches("host", "m") == [expected | {"batch_id": "batch_1"}]
     journal.update_batch("mark", "collected")
-    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [("a", 1, "failed"), ("a", 2, "sent"), ("b", 1, "sent")]
+    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [
+        ("a", 1, "failed"),
+        ("a", 2, "sent"),
+        ("b", 1, "sent"),
+    ]
 
 
 def test_what_cannot_be_stored_is_said_and_the_journal_goes_on(journal):
@@ -192,8 +262,16 @@ def other_program(file):
         (damaged, "is damaged .*budgets count from nothing"),
         (lambda file: file.mkdir(), "cannot be used .*it is no file"),
         (other_program, "is no journal of this version"),
-        (lambda file: file.symlink_to(file.with_name("nowhere") / "deep" / "j"), "cannot be used .*it is no file, or its folder"),
-        (lambda file: file.parent.joinpath("j.sqlite.senders").write_text("a file where a folder must be"), "cannot be used .*check the path"),
+        (
+            lambda file: file.symlink_to(file.with_name("nowhere") / "deep" / "j"),
+            "cannot be used .*it is no file, or its folder",
+        ),
+        (
+            lambda file: file.parent.joinpath("j.sqlite.senders").write_text(
+                "a file where a folder must be"
+            ),
+            "cannot be used .*check the path",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_sentence(tmp_path, make, words):
@@ -246,8 +324,12 @@ def test_a_request_in_a_batch_is_named_by_its_batch(tmp_path):
     assert other.begin_batch("mark", "host", "m", "prompt", [asked], 1.0) == []
     other.update_batch("mark", "submitted", "batch_7")
     assert mine.claim(asked, 9.0).under_way == "batch batch_7 of run r"
-    assert mine.begin_batch("second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.1), asked], 9.0) == ["k"]
-    assert mine.begin_batch("second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.6)], 1.0) == ["l"], "no room beside what is out"
+    assert mine.begin_batch(
+        "second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.1), asked], 9.0
+    ) == ["k"]
+    assert mine.begin_batch(
+        "second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.6)], 1.0
+    ) == ["l"], "no room beside what is out"
     assert mine.open_batches("host", "m")[0]["waiting"].startswith("process ")
     other.close()
     assert mine.open_batches("host", "m")[0]["waiting"] == ""

@@ -27,13 +27,17 @@ def test_a_rate_spaces_requests_evenly_after_a_short_burst():
     rate = Rate(600)
     waits = [rate.book(1, now=100.0) for _ in range(30)]
     free = round(BURST_S * 10)
-    assert waits[: free + 1] == [0.0] * (free + 1) and waits[free + 1 :] == pytest.approx([0.1 * i for i in range(1, 30 - free)])
+    assert waits[: free + 1] == [0.0] * (free + 1) and waits[free + 1 :] == pytest.approx(
+        [0.1 * i for i in range(1, 30 - free)]
+    )
     assert rate.book(1, now=200.0) == 0.0 and Rate(0).book(1e9, now=0.0) == 0.0
 
 
 def test_a_rate_gives_back_what_was_booked_too_much():
     rate = Rate(60_000)
-    assert rate.book(6000, now=10.0) == 0.0 and rate.book(1000, now=10.0) == pytest.approx(6.0 - BURST_S)
+    assert rate.book(6000, now=10.0) == 0.0 and rate.book(1000, now=10.0) == pytest.approx(
+        6.0 - BURST_S
+    )
     rate.correct(5000)
     assert rate.book(1000, now=10.0) == pytest.approx(7.0 - 5.0 - BURST_S)
 
@@ -45,7 +49,9 @@ def test_a_crowd_halves_when_many_are_too_fast_ignores_a_few_and_grows_again():
     assert crowd.limit == 16
     for number in range(160):
         crowd.note(TOO_FAST if number % 20 == 0 else FINE)
-    assert crowd.limit == 32, "one in twenty is no reason to slow down, and success raises it to what is allowed, no further"
+    assert crowd.limit == 32, (
+        "one in twenty is no reason to slow down, and success raises it to what is allowed, no further"
+    )
     for _ in range(2000):
         crowd.note(TOO_FAST)
     assert crowd.limit == 1
@@ -57,10 +63,18 @@ def test_a_crowd_halves_when_many_are_too_fast_ignores_a_few_and_grows_again():
 
 def test_a_breaker_opens_probes_one_at_a_time_and_closes():
     breaker = Breaker(3)
-    assert not any(breaker.note(DOWN, False, now=0.0) for _ in range(3)) and not breaker.may_pass(FIRST_PAUSE_S - 0.1)
-    assert breaker.may_pass(FIRST_PAUSE_S) and breaker.passing() and not breaker.may_pass(FIRST_PAUSE_S), "one probe"
+    assert not any(breaker.note(DOWN, False, now=0.0) for _ in range(3)) and not breaker.may_pass(
+        FIRST_PAUSE_S - 0.1
+    )
+    assert (
+        breaker.may_pass(FIRST_PAUSE_S)
+        and breaker.passing()
+        and not breaker.may_pass(FIRST_PAUSE_S)
+    ), "one probe"
     breaker.note(DOWN, True, now=10.0)
-    assert not breaker.may_pass(10 + 2 * FIRST_PAUSE_S - 0.1) and breaker.may_pass(10 + 2 * FIRST_PAUSE_S), "the pause doubles"
+    assert not breaker.may_pass(10 + 2 * FIRST_PAUSE_S - 0.1) and breaker.may_pass(
+        10 + 2 * FIRST_PAUSE_S
+    ), "the pause doubles"
     assert breaker.passing()
     breaker.note(FINE, True, now=30.0)
     assert breaker.may_pass(30.0) and not breaker.passing() and breaker.in_a_row == 0
@@ -79,7 +93,9 @@ def test_a_breaker_gives_up_sooner_on_a_server_that_never_answered(answered, pro
     if answered:
         breaker.note(FINE, False, now=0.0)
     breaker.note(DOWN, False, now=0.0)
-    assert [breaker.note(DOWN, True, now=0.0) for _ in range(probes)] == [False] * (probes - 1) + [True]
+    assert [breaker.note(DOWN, True, now=0.0) for _ in range(probes)] == [False] * (probes - 1) + [
+        True
+    ]
 
 
 def test_a_gate_lets_as_many_in_as_it_may_and_the_next_when_one_leaves():
@@ -128,7 +144,10 @@ def test_a_gate_says_that_the_server_is_down():
     gate = Gate("toy at http://x", 1, threshold=1, pace=1e-4)
     gate.enter(1)
     gate.leave(False, 0, DOWN)
-    with pytest.raises(EndpointError, match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run again"):
+    with pytest.raises(
+        EndpointError,
+        match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run again",
+    ):
         for _ in range(PROBES_OF_A_STRANGER):
             assert gate.enter(1), "a probe"
             gate.leave(True, 0, DOWN)

@@ -21,7 +21,9 @@ FINE, FAST, DOWN = outcomes.FINE, outcomes.TOO_FAST, outcomes.DOWN
 
 
 def judge(status, body, schema=Dish):
-    return outcomes.judge(ENDPOINT, Raw(status, body if isinstance(body, str) else json.dumps(body), "cut"), schema)
+    return outcomes.judge(
+        ENDPOINT, Raw(status, body if isinstance(body, str) else json.dumps(body), "cut"), schema
+    )
 
 
 def reply(content="", **choice):
@@ -34,36 +36,43 @@ def failure(code, message="no"):
     return {"error": {"code": code, "message": message}}
 
 
-@pytest.mark.parametrize("status, body, expected", [
-    (200, reply({"name": "鱼"}), ("ok", "done", FINE)),
-    (200, reply({"name": "鱼", "calories": 901}), ("schema_violation", "repair", FINE)),
-    (200, reply('{"name": "鱼"'), ("malformed", "repair", FINE)),
-    (200, reply("NaN"), ("schema_violation", "repair", FINE)),
-    (200, "<html>", ("malformed", "retry", FINE)),
-    (200, {"choices": None}, ("malformed", "retry", FINE)),
-    (200, {"choices": [None]}, ("malformed", "retry", FINE)),
-    (200, reply(message=["x"]), ("malformed", "retry", FINE)),
-    (200, reply(message={"content": ["x"]}), ("malformed", "retry", FINE)),
-    (200, reply(" "), ("empty", "retry", FINE)),
-    (200, reply(message={"content": None}), ("empty", "retry", FINE)),
-    (200, reply(message={"content": None, "refusal": "不"}), ("refusal", "done", FINE)),
-    (200, reply("x", finish_reason="content_filter"), ("content_filter", "done", FINE)),
-    (200, reply({"name": "鱼"}, finish_reason="length"), ("length", "done", FINE)),
-    (None, "", ("failed", "retry", DOWN)),
-    (429, failure("rate_limit_exceeded"), ("failed", "retry", FAST)),
-    (429, failure("insufficient_quota"), ("failed", "stop", FINE)),
-    (500, "oops", ("failed", "retry", DOWN)),
-    (503, failure(None), ("failed", "retry", DOWN)),
-    (408, "", ("failed", "retry", DOWN)),
-    (401, failure("x"), ("failed", "stop", FINE)),
-    (403, "", ("failed", "stop", FINE)),
-    (404, failure("x"), ("failed", "stop", FINE)),
-    (400, failure("content_filter"), ("content_filter", "done", FINE)),
-    (400, failure("SensitiveContentDetected.Text"), ("content_filter", "done", FINE)),
-    (400, failure(None, "'response_format' of type json_schema is not supported"), ("failed", "step down", FINE)),
-    (400, failure("unknown", "the image is damaged"), ("failed", "done", FINE)),
-    (413, "", ("failed", "done", FINE)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "status, body, expected",
+    [
+        (200, reply({"name": "鱼"}), ("ok", "done", FINE)),
+        (200, reply({"name": "鱼", "calories": 901}), ("schema_violation", "repair", FINE)),
+        (200, reply('{"name": "鱼"'), ("malformed", "repair", FINE)),
+        (200, reply("NaN"), ("schema_violation", "repair", FINE)),
+        (200, "<html>", ("malformed", "retry", FINE)),
+        (200, {"choices": None}, ("malformed", "retry", FINE)),
+        (200, {"choices": [None]}, ("malformed", "retry", FINE)),
+        (200, reply(message=["x"]), ("malformed", "retry", FINE)),
+        (200, reply(message={"content": ["x"]}), ("malformed", "retry", FINE)),
+        (200, reply(" "), ("empty", "retry", FINE)),
+        (200, reply(message={"content": None}), ("empty", "retry", FINE)),
+        (200, reply(message={"content": None, "refusal": "不"}), ("refusal", "done", FINE)),
+        (200, reply("x", finish_reason="content_filter"), ("content_filter", "done", FINE)),
+        (200, reply({"name": "鱼"}, finish_reason="length"), ("length", "done", FINE)),
+        (None, "", ("failed", "retry", DOWN)),
+        (429, failure("rate_limit_exceeded"), ("failed", "retry", FAST)),
+        (429, failure("insufficient_quota"), ("failed", "stop", FINE)),
+        (500, "oops", ("failed", "retry", DOWN)),
+        (503, failure(None), ("failed", "retry", DOWN)),
+        (408, "", ("failed", "retry", DOWN)),
+        (401, failure("x"), ("failed", "stop", FINE)),
+        (403, "", ("failed", "stop", FINE)),
+        (404, failure("x"), ("failed", "stop", FINE)),
+        (400, failure("content_filter"), ("content_filter", "done", FINE)),
+        (400, failure("SensitiveContentDetected.Text"), ("content_filter", "done", FINE)),
+        (
+            400,
+            failure(None, "'response_format' of type json_schema is not supported"),
+            ("failed", "step down", FINE),
+        ),
+        (400, failure("unknown", "the image is damaged"), ("failed", "done", FINE)),
+        (413, "", ("failed", "done", FINE)),
+    ],
+)
 def test_every_reply_has_its_status_and_what_comes_next(status, body, expected):
     found = judge(status, body)
     assert (
@@ -99,12 +108,18 @@ def test_nothing_makes_the_judge_raise():
 
 
 def test_half_characters_never_reach_a_file():
-    for found in (judge(200, json.dumps(reply("鱼\ud83d")), None), judge(200, json.dumps(reply('{"name": "鱼\\ud83d"}')))):
+    for found in (
+        judge(200, json.dumps(reply("鱼\ud83d")), None),
+        judge(200, json.dumps(reply('{"name": "鱼\\ud83d"}'))),
+    ):
         (found.text + str(found.value) + found.problem).encode("utf-8")
 
 
 def test_the_fields_that_do_not_fit_are_named():
-    assert "calories" in judge(200, reply({"name": "鱼", "calories": 5000})).problem and "name" in judge(200, reply({})).problem
+    assert (
+        "calories" in judge(200, reply({"name": "鱼", "calories": 5000})).problem
+        and "name" in judge(200, reply({})).problem
+    )
 
 
 def test_a_long_message_is_cut_short():

@@ -22,7 +22,9 @@ class Dish(BaseModel):
 
 
 def endpoint(**changed):
-    return client.connect([{"name": "toy", "base_url": "http://127.0.0.1:1/v1", "model": "m", **changed}])[0]
+    return client.connect(
+        [{"name": "toy", "base_url": "http://127.0.0.1:1/v1", "model": "m", **changed}]
+    )[0]
 
 
 def request(identity="photo", schema=Dish):
@@ -40,17 +42,40 @@ def test_the_key_is_of_what_is_asked_of_whom():
         endpoint(api_key_env=""),
     ]
     assert {requests.key(one, request()) for one in moved} == {same}
-    others = [endpoint(name="b"), endpoint(base_url="http://h/v1"), endpoint(model="n"), endpoint(max_tokens=9), endpoint(parameters={"top_p": 0.5})]
-    keys = {requests.key(one, request()) for one in others} | {requests.key(endpoint(), request("other")), requests.key(endpoint(), request(schema=None))}
+    others = [
+        endpoint(name="b"),
+        endpoint(base_url="http://h/v1"),
+        endpoint(model="n"),
+        endpoint(max_tokens=9),
+        endpoint(parameters={"top_p": 0.5}),
+    ]
+    keys = {requests.key(one, request()) for one in others} | {
+        requests.key(endpoint(), request("other")),
+        requests.key(endpoint(), request(schema=None)),
+    }
     assert len(keys) == len(others) + 2 and same not in keys
 
 
 def test_the_body_in_each_mode():
     one, messages = endpoint(parameters={"temperature": None, "seed": 3}), request().messages()
-    schema, json_object, prompt = (requests.body(one, messages, request(), mode) for mode in requests.MODES)
-    assert schema["response_format"]["json_schema"] == {"name": "dish", "strict": True, "schema": requests.sent_schema(Dish)} and schema["messages"] == messages
-    assert json_object["response_format"] == {"type": "json_object"} and "response_format" not in prompt and json_object["messages"] == prompt["messages"]
-    assert prompt["messages"][1:] == messages and json.dumps(requests.sent_schema(Dish), ensure_ascii=False) in prompt["messages"][0]["content"]
+    schema, json_object, prompt = (
+        requests.body(one, messages, request(), mode) for mode in requests.MODES
+    )
+    assert (
+        schema["response_format"]["json_schema"]
+        == {"name": "dish", "strict": True, "schema": requests.sent_schema(Dish)}
+        and schema["messages"] == messages
+    )
+    assert (
+        json_object["response_format"] == {"type": "json_object"}
+        and "response_format" not in prompt
+        and json_object["messages"] == prompt["messages"]
+    )
+    assert (
+        prompt["messages"][1:] == messages
+        and json.dumps(requests.sent_schema(Dish), ensure_ascii=False)
+        in prompt["messages"][0]["content"]
+    )
     assert schema["max_tokens"] == 2048 and schema["seed"] == 3 and "temperature" not in schema
     assert requests.body(endpoint(), messages, Request("i", {}, list), "json_schema") == {
         "model": "m",
@@ -62,29 +87,53 @@ def test_the_body_in_each_mode():
 
 def test_a_requests_own_fields_are_sent_and_counted():
     bound = Request("id", "photo", list, None, {"structured_outputs": {"choice": ["鱼"]}})
-    assert requests.body(endpoint(), [], bound, "prompt")["structured_outputs"] == {"choice": ["鱼"]}
+    assert requests.body(endpoint(), [], bound, "prompt")["structured_outputs"] == {
+        "choice": ["鱼"]
+    }
     assert (
-        requests.binding(bound) == bound.extra and requests.binding(request()) == requests.sent_schema(Dish) and requests.binding(request(schema=None)) is None
+        requests.binding(bound) == bound.extra
+        and requests.binding(request()) == requests.sent_schema(Dish)
+        and requests.binding(request(schema=None)) is None
     )
 
 
 def test_the_schema_is_strict_at_every_depth_and_keeps_fields_with_odd_names():
     sent = requests.sent_schema(Dish)
-    assert sent["required"] == ["name", "default", "parts"] and sent["additionalProperties"] is False
+    assert (
+        sent["required"] == ["name", "default", "parts"] and sent["additionalProperties"] is False
+    )
     part = sent["$defs"]["Part"]
-    assert part["required"] == ["title"] and part["additionalProperties"] is False and part["properties"] == {"title": {"type": "string"}}
-    assert "maximum" in json.dumps(requests.sent_schema(DishCard)) and len(requests.sent_schema(DishCard)["required"]) == 14
+    assert (
+        part["required"] == ["title"]
+        and part["additionalProperties"] is False
+        and part["properties"] == {"title": {"type": "string"}}
+    )
+    assert (
+        "maximum" in json.dumps(requests.sent_schema(DishCard))
+        and len(requests.sent_schema(DishCard)["required"]) == 14
+    )
 
 
 def test_a_repair_shows_the_answer_and_has_a_key_of_its_own():
     again = requests.repair(request(), '{"nam', "it is cut")
     user, assistant, told = again.messages()
-    assert (user["role"], assistant) == ("user", {"role": "assistant", "content": '{"nam'}) and "it is cut" in told["content"]
-    keys = {requests.key(endpoint(), one) for one in (request(), again, requests.repair(request(), "{}", "it is cut"))}
-    assert len(keys) == 3 and requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
+    assert (user["role"], assistant) == (
+        "user",
+        {"role": "assistant", "content": '{"nam'},
+    ) and "it is cut" in told["content"]
+    keys = {
+        requests.key(endpoint(), one)
+        for one in (request(), again, requests.repair(request(), "{}", "it is cut"))
+    }
+    assert (
+        len(keys) == 3
+        and requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
+    )
 
 
-@pytest.mark.parametrize("name, expected", [("DishCard", "dish_card"), ("Dish", "dish"), ("A1Card", "a1_card")])
+@pytest.mark.parametrize(
+    "name, expected", [("DishCard", "dish_card"), ("Dish", "dish"), ("A1Card", "a1_card")]
+)
 def test_schema_names(name, expected):
     assert requests.schema_name(type(name, (BaseModel,), {})) == expected
 
@@ -92,7 +141,19 @@ def test_schema_names(name, expected):
 def test_the_ladder_goes_down_once_however_many_complain(tmp_path):
     journal = Journal(tmp_path / "j.sqlite")
     ladder = Ladder(endpoint(), journal)
-    assert ladder.mode == "json_schema" and ladder.step_down("json_schema") and ladder.step_down("json_schema") and ladder.mode == "json_object"
-    assert ladder.step_down("json_object") and not ladder.step_down("prompt") and ladder.mode == "prompt"
-    assert Ladder(endpoint(), journal).mode == "prompt" and Ladder(endpoint(model="n"), journal).mode == "json_schema"
+    assert (
+        ladder.mode == "json_schema"
+        and ladder.step_down("json_schema")
+        and ladder.step_down("json_schema")
+        and ladder.mode == "json_object"
+    )
+    assert (
+        ladder.step_down("json_object")
+        and not ladder.step_down("prompt")
+        and ladder.mode == "prompt"
+    )
+    assert (
+        Ladder(endpoint(), journal).mode == "prompt"
+        and Ladder(endpoint(model="n"), journal).mode == "json_schema"
+    )
     journal.close()

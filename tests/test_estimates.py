@@ -7,7 +7,14 @@ import tiny
 from dishvl_lib import cli, estimates
 from dishvl_lib.core import settings
 
-GPT = {"name": "gpt", "base_url": "https://api.example.com/v1", "model": "m", "api_key_env": "NOT_SET_ANYWHERE", "price_input": 2.0, "price_output": 8.0}
+GPT = {
+    "name": "gpt",
+    "base_url": "https://api.example.com/v1",
+    "model": "m",
+    "api_key_env": "NOT_SET_ANYWHERE",
+    "price_input": 2.0,
+    "price_output": 8.0,
+}
 
 
 @pytest.fixture
@@ -18,7 +25,9 @@ def values(tmp_path):
         for number in range(4):
             tiny.photo(number).save(photos / folder / f"{number}.png")
     profile = chain.profile(tmp_path / "profile", photos)
-    return settings.load_profile(profile, {"base_model": str(tiny.base_folder(tmp_path / "base")), "run_name": "never_run"})
+    return settings.load_profile(
+        profile, {"base_model": str(tiny.base_folder(tmp_path / "base")), "run_name": "never_run"}
+    )
 
 
 def test_photos_dishes_memory_disk_and_advice(values):
@@ -59,7 +68,10 @@ def test_hours_stay_open_without_a_rate(values):
     assert "hours: open" in estimates.report(values)
 
 
-@pytest.mark.parametrize("option", [("--gpu-gb", "-5"), ("--photos-per-second", "0"), ("--network-gbit", "nan"), ("--hosts", "1")])
+@pytest.mark.parametrize(
+    "option",
+    [("--gpu-gb", "-5"), ("--photos-per-second", "0"), ("--network-gbit", "nan"), ("--hosts", "1")],
+)
 def test_numbers_that_cannot_be_are_refused_by_name(option, capsys):
     with pytest.raises(SystemExit):
         cli.main(["estimate", "demo", *option])

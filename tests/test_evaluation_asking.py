@@ -22,7 +22,10 @@ def without_seconds(rows):
 
 def test_strict_and_normalised_marks(tmp_path):
     right, dotted, wrong = asking.predict(
-        "x", Saying(lambda row: {"q0": "红烧鱼", "q1": "红烧鱼。", "q2": "米饭"}[row["id"]]), [row(i) for i in range(3)], tmp_path / "a"
+        "x",
+        Saying(lambda row: {"q0": "红烧鱼", "q1": "红烧鱼。", "q2": "米饭"}[row["id"]]),
+        [row(i) for i in range(3)],
+        tmp_path / "a",
     )
     assert [one["correct"] for one in (right, dotted, wrong)] == [True, False, False]
     assert [one["correct_normalised"] for one in (right, dotted, wrong)] == [True, True, False]
@@ -30,13 +33,20 @@ def test_strict_and_normalised_marks(tmp_path):
 
 @pytest.mark.parametrize(
     ("menu", "words"),
-    [([], "the menu is empty"), (["红烧鱼", "菜" * 500], "500 characters"), (["红烧鱼", "红烧鱼"], "there twice"), (["红烧鱼", " "], "it is empty")],
+    [
+        ([], "the menu is empty"),
+        (["红烧鱼", "菜" * 500], "500 characters"),
+        (["红烧鱼", "红烧鱼"], "there twice"),
+        (["红烧鱼", " "], "it is empty"),
+    ],
     ids=["empty", "500 characters", "twice", "blank entry"],
 )
 def test_a_menu_that_cannot_be_one_is_a_recorded_failure_and_nobody_is_asked(tmp_path, menu, words):
     said = Saying(lambda _: "红烧鱼")
     made = asking.predict("x", said, [row(0, menu=menu, kind="menu")], tmp_path / "a.jsonl")[0]
-    assert words in made["error"] and not made["correct"] and made["answer"] is None and said.ids == []
+    assert (
+        words in made["error"] and not made["correct"] and made["answer"] is None and said.ids == []
+    )
 
 
 def test_a_menu_of_one_entry_is_asked(tmp_path):
@@ -58,7 +68,9 @@ def test_no_answer_is_right_where_the_dish_is_not_on_the_menu(tmp_path):
     absent = row(0, questions.NOT_ON_MENU, MENU, "menu_absent")
     assert one(tmp_path, absent, lambda _: None)["correct"]
     assert not one(tmp_path, {**absent, "id": "q1"}, lambda _: "米饭")["correct"]
-    assert not one(tmp_path, {**absent, "id": "q2"}, lambda _: Answer(None, error="the server failed"))["correct"]
+    assert not one(
+        tmp_path, {**absent, "id": "q2"}, lambda _: Answer(None, error="the server failed")
+    )["correct"]
 
 
 def test_no_answer_is_wrong_where_the_dish_is_on_the_menu(tmp_path):
@@ -73,8 +85,17 @@ def test_scores_are_cut_and_log_probabilities_are_whole(tmp_path):
 
 def test_kinds_are_not_mixed_in_a_batch(tmp_path):
     said = Saying(lambda _: "米饭")
-    asking.predict("x", said, [row(0), row(1, menu=MENU), row(2), row(3, questions.NOT_ON_MENU, MENU, "menu_absent")], tmp_path / "a.jsonl")
-    assert [{one["kind"] for one in batch} for batch in said.asked] == [{"naming"}, {"menu"}, {"menu_absent"}]
+    asking.predict(
+        "x",
+        said,
+        [row(0), row(1, menu=MENU), row(2), row(3, questions.NOT_ON_MENU, MENU, "menu_absent")],
+        tmp_path / "a.jsonl",
+    )
+    assert [{one["kind"] for one in batch} for batch in said.asked] == [
+        {"naming"},
+        {"menu"},
+        {"menu_absent"},
+    ]
 
 
 def test_a_predictor_may_say_how_many_it_takes_at_once(tmp_path):
@@ -85,18 +106,29 @@ def test_a_predictor_may_say_how_many_it_takes_at_once(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.97])
-def test_a_plan_cut_anywhere_ends_as_an_undisturbed_one_and_asks_only_what_is_missing(tmp_path, cut):
+def test_a_plan_cut_anywhere_ends_as_an_undisturbed_one_and_asks_only_what_is_missing(
+    tmp_path, cut
+):
     """The sites' questions too, which depend on how the predictor named the dishes before it was killed."""
-    plan = Plan([{**row(i, menu=MENU), "protocol": "menu"} for i in range(5)], sites.protocols("b", site_rows(["甲", "乙", "丙"]), seed=3))
+    plan = Plan(
+        [{**row(i, menu=MENU), "protocol": "menu"} for i in range(5)],
+        sites.protocols("b", site_rows(["甲", "乙", "丙"]), seed=3),
+    )
 
     def say(row):
-        return row["menu"][len(row["id"]) % len(row["menu"])] if row["menu"] else f"菜{row['dish_id'][-1]}"
+        return (
+            row["menu"][len(row["id"]) % len(row["menu"])]
+            if row["menu"]
+            else f"菜{row['dish_id'][-1]}"
+        )
 
     whole = asking.follow("x", Saying(say), plan, tmp_path / "whole.jsonl", batch_size=2)
     text = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "cut.jsonl").write_bytes(text[: int(cut * len(text))])
     kept, again = (tmp_path / "cut.jsonl").read_bytes().count(b"\n"), Saying(say)
-    assert without_seconds(asking.follow("x", again, plan, tmp_path / "cut.jsonl", batch_size=2)) == without_seconds(whole)
+    assert without_seconds(
+        asking.follow("x", again, plan, tmp_path / "cut.jsonl", batch_size=2)
+    ) == without_seconds(whole)
     assert 0 < kept and len(again.ids) == text.count(b"\n") - kept
     assert len(whole) == plan.questions == 5 + 3 * 2
 
@@ -104,9 +136,15 @@ def test_a_plan_cut_anywhere_ends_as_an_undisturbed_one_and_asks_only_what_is_mi
 def test_every_predictor_follows_its_own_plan_and_is_opened_at_its_turn(tmp_path, capsys):
     opened = []
     plans = {"a": Plan([row(0), row(1)], []), "b": Plan([row(0)], [])}
-    predictors = {name: lambda name=name: opened.append(name) or Saying(lambda _: "红烧鱼") for name in plans}
+    predictors = {
+        name: lambda name=name: opened.append(name) or Saying(lambda _: "红烧鱼") for name in plans
+    }
     made = asking.predict_all(predictors, plans, tmp_path)
-    assert [(one["predictor"], one["id"]) for one in made] == [("a", "q0"), ("a", "q1"), ("b", "q0")] and opened == ["a", "b"]
+    assert [(one["predictor"], one["id"]) for one in made] == [
+        ("a", "q0"),
+        ("a", "q1"),
+        ("b", "q0"),
+    ] and opened == ["a", "b"]
     assert "a: 2 questions" in capsys.readouterr().out
 
 
@@ -114,7 +152,9 @@ def test_nothing_to_ask_is_said_before_anybody_is_opened(tmp_path):
     with pytest.raises(ValueError, match="nothing to ask: 03_dataset/test.jsonl holds no question"):
         asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([], [])}, tmp_path)
     with pytest.raises(ValueError, match="batch_size is 0"):
-        asking.predict_all({"tuned": lambda: 1 / 0}, {"tuned": Plan([row(0)], [])}, tmp_path, batch_size=0)
+        asking.predict_all(
+            {"tuned": lambda: 1 / 0}, {"tuned": Plan([row(0)], [])}, tmp_path, batch_size=0
+        )
 
 
 def test_a_broken_line_of_an_answer_file_is_named(tmp_path):
@@ -128,4 +168,8 @@ def test_questions_without_an_answer_are_counted_with_what_to_do():
     answered = pd.DataFrame({"predictor": ["tuned"] * 3 + ["base"] * 3 + ["gpt"] * 3})
     assert asking.unanswered(answered, plans) == ""
     sentence = asking.unanswered(answered.iloc[:4], plans)
-    assert "base 1 of 3, gpt 0 of 3" in sentence and "tuned" not in sentence and "--redo 05" in sentence
+    assert (
+        "base 1 of 3, gpt 0 of 3" in sentence
+        and "tuned" not in sentence
+        and "--redo 05" in sentence
+    )

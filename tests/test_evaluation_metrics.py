@@ -13,10 +13,19 @@ from dishvl_lib.evaluation import metrics
 
 def naming(answers, truths, predictor="tuned"):
     rows = [
-        {"id": f"q{i}", "predictor": predictor, "protocol": "naming", "dish_id": f"d-{truth}", "truth": truth, "menu": None, "answer": answer,
-         "correct": answer == truth, "correct_normalised": answer == truth}
+        {
+            "id": f"q{i}",
+            "predictor": predictor,
+            "protocol": "naming",
+            "dish_id": f"d-{truth}",
+            "truth": truth,
+            "menu": None,
+            "answer": answer,
+            "correct": answer == truth,
+            "correct_normalised": answer == truth,
+        }
         for i, (answer, truth) in enumerate(zip(answers, truths, strict=True))
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
@@ -59,7 +68,9 @@ def test_macro_accuracy_gives_every_dish_one_vote():
     row = only_row(naming("aaaa", "aaab"))
     assert row["accuracy"] == 3 / 4
     assert row["macro_accuracy"] == 1 / 2
-    assert (row["macro_ci_low"], row["macro_ci_high"]) == intervals.bootstrap_mean(np.array([1.0, 0.0]))
+    assert (row["macro_ci_low"], row["macro_ci_high"]) == intervals.bootstrap_mean(
+        np.array([1.0, 0.0])
+    )
 
 
 def test_menu_chance_is_the_mean_over_menus_of_different_sizes():
@@ -101,8 +112,14 @@ def test_a_missing_mark_counts_as_wrong():
 
 
 def test_rows_are_predictor_by_protocol():
-    table = metrics.accuracy_table(pd.concat([naming("a", "a"), menus("a", "a", [["a"]]), naming("b", "a", "base")]))
-    assert table[["predictor", "protocol"]].to_numpy().tolist() == [["tuned", "naming"], ["tuned", "menu"], ["base", "naming"]]
+    table = metrics.accuracy_table(
+        pd.concat([naming("a", "a"), menus("a", "a", [["a"]]), naming("b", "a", "base")])
+    )
+    assert table[["predictor", "protocol"]].to_numpy().tolist() == [
+        ["tuned", "naming"],
+        ["tuned", "menu"],
+        ["base", "naming"],
+    ]
     assert tuple(table.columns) == metrics.TABLE_COLUMNS
 
 
@@ -132,7 +149,10 @@ def test_metrics_dict_is_json_without_nan():
 
 
 def test_how_long_it_took_does_not_change_the_metrics():
-    slow, fast = (metrics.metrics_dict(metrics.accuracy_table(naming("ab", "ab").assign(seconds=seconds))) for seconds in (9.0, 0.1))
+    slow, fast = (
+        metrics.metrics_dict(metrics.accuracy_table(naming("ab", "ab").assign(seconds=seconds)))
+        for seconds in (9.0, 0.1)
+    )
     assert slow == fast
 
 
@@ -168,19 +188,33 @@ def test_by_dish_shows_the_worst_first():
 
 def test_by_group_takes_any_column_and_names_what_is_missing():
     predictions = naming("ab", "aa").assign(site=["HGD", "BJ2"])
-    assert metrics.by_group(predictions, "site", "tuned", "naming")["site"].tolist() == ["BJ2", "HGD"]
+    assert metrics.by_group(predictions, "site", "tuned", "naming")["site"].tolist() == [
+        "BJ2",
+        "HGD",
+    ]
     with pytest.raises(records.RecordError, match="cluster"):
         metrics.by_group(predictions, "cluster", "tuned", "naming")
-    with pytest.raises(ValueError, match="no predictions of base / naming; there are tuned / naming"):
+    with pytest.raises(
+        ValueError, match="no predictions of base / naming; there are tuned / naming"
+    ):
         metrics.by_group(predictions, "site", "base", "naming")
 
 
 def test_mishaps_are_counted_where_their_columns_are():
     predictions = naming(["a", None, None, "b"], "aabb").assign(
-        error=["", "damaged", "", ""], lost=["", "", "2 dishes", ""], near_training=["same frame", "", "", None], seconds=[1.0, 2.0, 0.0, 10.0]
+        error=["", "damaged", "", ""],
+        lost=["", "", "2 dishes", ""],
+        near_training=["same frame", "", "", None],
+        seconds=[1.0, 2.0, 0.0, 10.0],
     )
     row = only_row(predictions)
-    assert (row["failed"], row["lost"], row["near_training"], row["no_answer"], row["seconds"]) == (1, 1, 1, 2, 2.0)
+    assert (row["failed"], row["lost"], row["near_training"], row["no_answer"], row["seconds"]) == (
+        1,
+        1,
+        1,
+        2,
+        2.0,
+    )
     plain = only_row(naming("ab", "ab"))
     assert (plain["failed"], plain["lost"], plain["near_training"]) == (0, 0, 0)
 
@@ -193,7 +227,12 @@ def test_questions_that_a_predictor_framed_itself_are_compared_with_nobodys():
 
 def test_the_rival_is_the_best_of_its_family_in_each_protocol():
     menu = [["a", "b"]] * 4
-    parts = [naming("aaaa", "aaaa"), naming("abbb", "aaaa", "pplcnet"), naming("aaab", "aaaa", "pplcnet_classifier"), naming("aaaa", "aaaa", "base")]
+    parts = [
+        naming("aaaa", "aaaa"),
+        naming("abbb", "aaaa", "pplcnet"),
+        naming("aaab", "aaaa", "pplcnet_classifier"),
+        naming("aaaa", "aaaa", "base"),
+    ]
     parts += [
         menus("aaaa", "aaaa", menu),
         menus("aabb", "aaaa", menu).assign(predictor="pplcnet"),
@@ -201,5 +240,10 @@ def test_the_rival_is_the_best_of_its_family_in_each_protocol():
     ]
     rows = pd.concat(parts)
     found = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
-    assert found[["protocol", "rival", "accuracy"]].values.tolist() == [["naming", "pplcnet_classifier", 0.75], ["menu", "pplcnet", 0.5]]
-    assert found["difference"].tolist() == [0.25, 0.5] and found["p"].tolist() == pytest.approx([1.0, 0.5])
+    assert found[["protocol", "rival", "accuracy"]].values.tolist() == [
+        ["naming", "pplcnet_classifier", 0.75],
+        ["menu", "pplcnet", 0.5],
+    ]
+    assert found["difference"].tolist() == [0.25, 0.5] and found["p"].tolist() == pytest.approx(
+        [1.0, 0.5]
+    )

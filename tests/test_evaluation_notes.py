@@ -9,39 +9,74 @@ MARKER = {"counts": {"files": 10, "skipped": 2}, "no_annotator": True}
 
 
 def site(number, truth, dish, **more):
-    return prediction(number, truth, truth, dish_id=f"b/{dish}", **{"protocol": "site:b", "framed": True, **more})
+    return prediction(
+        number, truth, truth, dish_id=f"b/{dish}", **{"protocol": "site:b", "framed": True, **more}
+    )
 
 
 def test_failures_sites_and_absent_predictors_are_said():
     rows = table(
-        prediction(0, None, error="damaged: cut off"), prediction(1, "红烧鱼"), site(2, "鱼", "甲", near_training="same frame"), site(3, "鱼", "乙", lost="2 dishes were given the name 鱼"),
-        site(4, "", "丙", lost=sites.NO_NAME), site(5, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False),
-    )  # fmt: skip
+        prediction(0, None, error="damaged: cut off"),
+        prediction(1, "红烧鱼"),
+        site(2, "鱼", "甲", near_training="same frame"),
+        site(3, "鱼", "乙", lost="2 dishes were given the name 鱼"),
+        site(4, "", "丙", lost=sites.NO_NAME),
+        site(5, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False),
+    )
     said = notes.notes(MARKER, rows, 3, classifier=False)
-    assert said[:2] == ["names from folders, no annotator", "2 of 10 files were left out of the catalogue (01_annotation/rejected.csv)"]
+    assert said[:2] == [
+        "names from folders, no annotator",
+        "2 of 10 files were left out of the catalogue (01_annotation/rejected.csv)",
+    ]
     assert any(note.startswith("pplcnet_classifier is absent") for note in said)
     assert "tuned: 1 of 6 questions failed and count as wrong, the first: damaged: cut off" in said
     assert "site:b: 1 of 3 photos resemble a training photo (1 same frame)" in said
-    assert any("2 of 3 questions are wrong in any case (1 share a name, 1 have none)" in note for note in said)
-    assert "site:b:own_menu: 0 of 1 photos resemble a training photo" in said and sum("not by its true name" in note for note in said) == 1
+    assert any(
+        "2 of 3 questions are wrong in any case (1 share a name, 1 have none)" in note
+        for note in said
+    )
+    assert (
+        "site:b:own_menu: 0 of 1 photos resemble a training photo" in said
+        and sum("not by its true name" in note for note in said) == 1
+    )
 
 
 def test_a_plain_run_has_nothing_to_confess():
-    assert notes.notes({"counts": {"files": 10, "skipped": 0}, "no_annotator": False}, table(prediction(0, "红烧鱼")), 0) == []
+    assert (
+        notes.notes(
+            {"counts": {"files": 10, "skipped": 0}, "no_annotator": False},
+            table(prediction(0, "红烧鱼")),
+            0,
+        )
+        == []
+    )
 
 
 def test_the_names_that_sites_were_given_stand_beside_the_true_ones():
-    rows = table(site(0, "鱼", "甲"), site(1, "鱼", "甲"), site(2, "鱼", "乙", lost="2 dishes were given the name 鱼"), site(3, "", "丙", lost=sites.NO_NAME),
-                 site(4, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False))  # fmt: skip
+    rows = table(
+        site(0, "鱼", "甲"),
+        site(1, "鱼", "甲"),
+        site(2, "鱼", "乙", lost="2 dishes were given the name 鱼"),
+        site(3, "", "丙", lost=sites.NO_NAME),
+        site(4, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False),
+    )
     made = notes.site_names(rows)
     assert made[["dish_id", "name", "shared", "true_name", "questions"]].values.tolist() == [
-        ["b/甲", "鱼", False, "红烧鱼", 2], ["b/乙", "鱼", True, "", 1], ["b/丙", "", False, "", 1],
-    ]  # fmt: skip
+        ["b/甲", "鱼", False, "红烧鱼", 2],
+        ["b/乙", "鱼", True, "", 1],
+        ["b/丙", "", False, "", 1],
+    ]
     assert notes.site_names(table(prediction(0, "红烧鱼"))).empty
 
 
 def test_facts_say_what_was_trained_on_what():
-    best = {"base_model": "tiny", "min_pixels": 3136, "max_pixels": 12544, "checkpoint": "checkpoint-9", "temperature": 1.5}
+    best = {
+        "base_model": "tiny",
+        "min_pixels": 3136,
+        "max_pixels": 12544,
+        "checkpoint": "checkpoint-9",
+        "temperature": 1.5,
+    }
     given = {
         "lora_rank": 0,
         "train_visual": True,
@@ -54,21 +89,40 @@ def test_facts_say_what_was_trained_on_what():
     training = {"parameters": given, "best": best, "counts": {"steps": 90}, "validation_loss": 0.25}
     dataset = {"counts": {"ok": 26, "questions": {"train": 1586, "validation": 208, "test": 462}}}
     made = notes.facts(dataset, training, {"trained_parameters": 1000, "parameters": 4000})
-    assert made["trained"] == "visual and merger: 1,000 of 4,000 parameters" and "1,586 questions about 26 dishes" in made["on"]
-    assert made["how"] == "2 epochs, 90 steps, learning rate 1e-05" and made["menu choice"] == "temperature 1.5, off-menu threshold 0"
+    assert (
+        made["trained"] == "visual and merger: 1,000 of 4,000 parameters"
+        and "1,586 questions about 26 dishes" in made["on"]
+    )
+    assert (
+        made["how"] == "2 epochs, 90 steps, learning rate 1e-05"
+        and made["menu choice"] == "temperature 1.5, off-menu threshold 0"
+    )
     lora = {**training, "parameters": {**given, "lora_rank": 64}}
-    assert notes.facts(dataset, lora, {"trained_parameters": 1, "parameters": 2})["trained"].startswith("LoRA of rank 64:")
+    assert notes.facts(dataset, lora, {"trained_parameters": 1, "parameters": 2})[
+        "trained"
+    ].startswith("LoRA of rank 64:")
 
 
 def test_the_profile_is_read_as_it_was_written_and_is_one_run(tmp_path):
-    wanted = settings.load_profile("demo", {"run_name": "mine", "learning_rate": 1e-05, "upstream_run": "other"})
-    mixed = {stage: {**values, "run_name": "other" if stage < "03" else "mine"} for stage, values in wanted.items()}
+    wanted = settings.load_profile(
+        "demo", {"run_name": "mine", "learning_rate": 1e-05, "upstream_run": "other"}
+    )
+    mixed = {
+        stage: {**values, "run_name": "other" if stage < "03" else "mine"}
+        for stage, values in wanted.items()
+    }
     reproduce.write_profile(tmp_path / "profile", mixed)
     read = settings.load_profile(tmp_path / "profile")
     assert read == {stage: {**values, "upstream_run": ""} for stage, values in wanted.items()}
-    assert reproduce.command(tmp_path / "profile", "mine") == f"dishvl run '{tmp_path / 'profile'}' --set 'run_name=mine_again'"
+    assert (
+        reproduce.command(tmp_path / "profile", "mine")
+        == f"dishvl run '{tmp_path / 'profile'}' --set 'run_name=mine_again'"
+    )
 
 
 def test_inside_the_project_the_command_holds_no_absolute_path():
     inside = "outputs/mine/05_evaluation/profile"
-    assert reproduce.command(paths.PROJECT_ROOT / inside, "mine") == f"dishvl run '{inside}' --set 'run_name=mine_again'"
+    assert (
+        reproduce.command(paths.PROJECT_ROOT / inside, "mine")
+        == f"dishvl run '{inside}' --set 'run_name=mine_again'"
+    )

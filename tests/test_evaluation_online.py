@@ -35,7 +35,16 @@ def rival(server, **changed):
 
 def opened(one, folder, budget=100.0, version="", run="r"):
     hashes = {f"i{number}": f"sha{number}" for number in range(40)}
-    return online.EndpointPredictor(one, folder, hashes, folder / "journal.sqlite", run=run, budget={"USD": budget}, version=version, pace=PACE)
+    return online.EndpointPredictor(
+        one,
+        folder,
+        hashes,
+        folder / "journal.sqlite",
+        run=run,
+        budget={"USD": budget},
+        version=version,
+        pace=PACE,
+    )
 
 
 def says(content):
@@ -43,17 +52,27 @@ def says(content):
 
 
 def last_text(request):
-    return next(part["text"] for part in request["messages"][-1]["content"] if part["type"] == "text")
+    return next(
+        part["text"] for part in request["messages"][-1]["content"] if part["type"] == "text"
+    )
 
 
 def test_the_photo_comes_first_the_question_after_it_and_the_answer_is_marked_strictly(world):
     with Server(says(" 红烧鱼\n")) as server:
         made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")[0]
     system, user = server.requests[0]["messages"]
-    assert system == {"role": "system", "content": online.SYSTEM} and [part["type"] for part in user["content"]] == ["image_url", "text"]
-    assert user["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,") and last_text(server.requests[0]) == questions.ask("naming-1")
+    assert system == {"role": "system", "content": online.SYSTEM} and [
+        part["type"] for part in user["content"]
+    ] == ["image_url", "text"]
+    assert user["content"][0]["image_url"]["url"].startswith(
+        "data:image/jpeg;base64,"
+    ) and last_text(server.requests[0]) == questions.ask("naming-1")
     assert made["correct"] and made["answer"] == "红烧鱼" and made["seconds"] > 0
-    assert (made["cost"], made["currency"], made["tokens"]) == (pytest.approx(1000 * 2e-6 + 100 * 8e-6), "USD", 1100)
+    assert (made["cost"], made["currency"], made["tokens"]) == (
+        pytest.approx(1000 * 2e-6 + 100 * 8e-6),
+        "USD",
+        1100,
+    )
 
 
 def test_our_own_model_is_asked_as_it_was_trained(world):
@@ -64,16 +83,29 @@ def test_our_own_model_is_asked_as_it_was_trained(world):
 
 @pytest.mark.parametrize(
     ("structured", "content", "sent"),
-    [("plain", "米饭", {}), ("choice", "米饭", {"structured_outputs": {"choice": MENU}}), ("json_schema", {"answer": "米饭"}, "response_format")],
+    [
+        ("plain", "米饭", {}),
+        ("choice", "米饭", {"structured_outputs": {"choice": MENU}}),
+        ("json_schema", {"answer": "米饭"}, "response_format"),
+    ],
 )
 def test_the_answer_to_a_menu_is_bound_as_the_server_can(world, structured, content, sent):
     with Server(says(content)) as server:
         said = opened(rival(server, structured=structured), world).answer([row(0, menu=MENU)])[0]
     assert said.text == "米饭" and said.error == ""
     if sent == "response_format":
-        assert server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["answer"]["enum"] == MENU
+        assert (
+            server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["answer"][
+                "enum"
+            ]
+            == MENU
+        )
     else:
-        assert {key: value for key, value in server.requests[0].items() if key in ("structured_outputs", "response_format")} == sent
+        assert {
+            key: value
+            for key, value in server.requests[0].items()
+            if key in ("structured_outputs", "response_format")
+        } == sent
 
 
 def test_naming_is_never_bound(world):
@@ -85,7 +117,12 @@ def test_naming_is_never_bound(world):
 def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
     """A server may ignore the binding: membership is checked here."""
     with Server(says("素鸡")) as server:
-        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [row(0, menu=MENU)], asking.answer_file(world, "gpt"))
+        made = asking.predict(
+            "gpt",
+            opened(rival(server, structured="choice"), world),
+            [row(0, menu=MENU)],
+            asking.answer_file(world, "gpt"),
+        )
     assert made[0]["answer"] == "素鸡" and not made[0]["correct"] and made[0]["error"] == ""
     assert online.costs(world, ["gpt"]).off_menu.tolist() == [1.0]
 
@@ -93,8 +130,16 @@ def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
 def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
     absent = row(0, questions.NOT_ON_MENU, MENU, "menu_absent")
     with Server(says(questions.NOT_ON_MENU)) as server:
-        made = asking.predict("gpt", opened(rival(server, structured="choice"), world), [absent, row(1, menu=MENU)], world / "a.jsonl")
-    assert [(one["answer"], one["correct"]) for one in made] == [(None, True), (questions.NOT_ON_MENU, False)]
+        made = asking.predict(
+            "gpt",
+            opened(rival(server, structured="choice"), world),
+            [absent, row(1, menu=MENU)],
+            world / "a.jsonl",
+        )
+    assert [(one["answer"], one["correct"]) for one in made] == [
+        (None, True),
+        (questions.NOT_ON_MENU, False),
+    ]
     choices = {len(one["structured_outputs"]["choice"]) for one in server.requests}
     assert choices == {2, 3}
 
@@ -103,22 +148,46 @@ def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
     ("reply", "words"),
     [
         (lambda _: (200, completion("这不是 JSON")), "not the JSON that was asked for"),
-        (lambda _: (200, {"choices": [{"finish_reason": "length", "message": {"content": "红"}}]}), "max_tokens"),
-        (lambda _: (200, {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]}), "content_filter"),
+        (
+            lambda _: (
+                200,
+                {"choices": [{"finish_reason": "length", "message": {"content": "红"}}]},
+            ),
+            "max_tokens",
+        ),
+        (
+            lambda _: (
+                200,
+                {"choices": [{"finish_reason": "content_filter", "message": {"content": ""}}]},
+            ),
+            "content_filter",
+        ),
     ],
     ids=["no JSON", "cut", "filtered"],
 )
 def test_an_answer_that_cannot_be_used_is_a_recorded_failure(world, reply, words):
     with Server(reply) as server:
-        made = asking.predict("gpt", opened(rival(server, structured="json_schema"), world), [row(0, menu=MENU)], world / "a.jsonl")[0]
+        made = asking.predict(
+            "gpt",
+            opened(rival(server, structured="json_schema"), world),
+            [row(0, menu=MENU)],
+            world / "a.jsonl",
+        )[0]
     assert words in made["error"] and not made["correct"] and made["answer"] is None
 
 
 def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
     (world / "0.jpg").unlink()
     with Server(says("红烧鱼")) as server:
-        made = asking.predict("gpt", opened(rival(server), world), [row(0), row(1)], world / "a.jsonl")
-    assert "missing" in made[0]["error"] and made[0]["cost"] == 0 and made[1]["correct"] and len(server.requests) == 1
+        made = asking.predict(
+            "gpt", opened(rival(server), world), [row(0), row(1)], world / "a.jsonl"
+        )
+    assert (
+        "missing" in made[0]["error"]
+        and made[0]["cost"] == 0
+        and made[1]["correct"]
+        and len(server.requests) == 1
+    )
 
 
 def test_an_endpoint_that_dies_half_way_says_so_and_what_it_answered_is_not_paid_for_again(world):
@@ -139,16 +208,31 @@ def test_an_endpoint_that_dies_half_way_says_so_and_what_it_answered_is_not_paid
 
 
 def test_a_server_that_refuses_every_question_is_no_accuracy_of_zero(world):
-    refusing = {"error": {"message": "unknown field response_format", "code": "invalid_request_error"}}
+    refusing = {
+        "error": {"message": "unknown field response_format", "code": "invalid_request_error"}
+    }
     with Server(lambda _: (400, refusing)) as server:
-        with pytest.raises(EndpointError, match="all of 2 questions were refused .*try structured: plain.*response_format"):
-            asking.predict("gpt", opened(rival(server, structured="json_schema"), world), [row(0, menu=MENU), row(1, menu=MENU)], world / "a.jsonl")
+        with pytest.raises(
+            EndpointError,
+            match="all of 2 questions were refused .*try structured: plain.*response_format",
+        ):
+            asking.predict(
+                "gpt",
+                opened(rival(server, structured="json_schema"), world),
+                [row(0, menu=MENU), row(1, menu=MENU)],
+                world / "a.jsonl",
+            )
 
 
 def test_the_budget_holds_for_all_questions(world):
     with Server(says("红烧鱼")) as server:
         with pytest.raises(BudgetError, match=r"set budget: \{USD"):
-            asking.predict("gpt", opened(rival(server, concurrency=1), world, budget=0.03), [row(number) for number in range(20)], world / "a.jsonl")
+            asking.predict(
+                "gpt",
+                opened(rival(server, concurrency=1), world, budget=0.03),
+                [row(number) for number in range(20)],
+                world / "a.jsonl",
+            )
     assert 0 < len(server.requests) < 20
 
 
@@ -164,17 +248,30 @@ def test_a_free_server_may_serve_another_model_tomorrow(world):
 
 
 def test_sites_are_named_and_judged_online_too(world):
-    rows = [{**one, "image": f"{place}.jpg", "image_id": f"i{place}"} for place, one in enumerate(site_rows(["甲", "乙"]))]
+    rows = [
+        {**one, "image": f"{place}.jpg", "image_id": f"i{place}"}
+        for place, one in enumerate(site_rows(["甲", "乙"]))
+    ]
     site = sites.protocols("b", rows)[0]
 
     def steady(request):
-        place = next(number for number in range(8) if jpeg_of(world, number) == request["messages"][-1]["content"][0]["image_url"]["url"])
+        place = next(
+            number
+            for number in range(8)
+            if jpeg_of(world, number) == request["messages"][-1]["content"][0]["image_url"]["url"]
+        )
         return "鱼" if place < 4 else "肉"
 
     with Server(says(steady)) as server:
-        made = asking.follow("gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt"))
+        made = asking.follow(
+            "gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt")
+        )
         assert online.costs(world, ["gpt"]).questions.tolist() == [8]
-    assert len(server.requests) == 8 and all(one["correct"] for one in made) and {one["truth"] for one in made} == {"鱼", "肉"}
+    assert (
+        len(server.requests) == 8
+        and all(one["correct"] for one in made)
+        and {one["truth"] for one in made} == {"鱼", "肉"}
+    )
 
 
 def jpeg_of(world, number):
@@ -184,7 +281,10 @@ def jpeg_of(world, number):
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"structured": "enum"}, "structured must be one of plain, choice, json_schema, got 'enum'"),
+        (
+            {"structured": "enum"},
+            "structured must be one of plain, choice, json_schema, got 'enum'",
+        ),
         ({"name": "tuned"}, "this name is ours"),
         ({"name": "a/b"}, "choose another name"),
         ({"system": 3}, "system must be text"),
@@ -197,10 +297,19 @@ def test_a_slip_in_the_list_is_found_before_anything_is_sent(changed, words):
 
 
 def test_the_estimate_counts_what_will_be_asked_and_the_budget_is_checked_before():
-    plan = Plan([{**row(number, menu=MENU), "protocol": "menu"} for number in range(10)], sites.protocols("b", site_rows(["甲", "乙"])))
-    two = [rival("http://127.0.0.1:1/v1"), rival("http://127.0.0.1:1/v1", name="free", price_input=0.0, price_output=0.0)]
+    plan = Plan(
+        [{**row(number, menu=MENU), "protocol": "menu"} for number in range(10)],
+        sites.protocols("b", site_rows(["甲", "乙"])),
+    )
+    two = [
+        rival("http://127.0.0.1:1/v1"),
+        rival("http://127.0.0.1:1/v1", name="free", price_input=0.0, price_output=0.0),
+    ]
     estimated = online.estimate(two, plan)
-    assert estimated.endpoint.tolist() == ["gpt", "free"] and estimated.requests.tolist() == [10 + 8] * 2
+    assert (
+        estimated.endpoint.tolist() == ["gpt", "free"]
+        and estimated.requests.tolist() == [10 + 8] * 2
+    )
     assert 0 < estimated.likely[0] < estimated.high[0] and estimated.likely[1] == 0
     online.check_budget(estimated, {"USD": 1.0})
     with pytest.raises(BudgetError, match="lower endpoint_questions. Nothing was sent"):
@@ -210,14 +319,25 @@ def test_the_estimate_counts_what_will_be_asked_and_the_budget_is_checked_before
 
 def test_costs_are_summed_per_endpoint_and_currency_with_what_the_naming_of_sites_took(tmp_path):
     rows = {
-        "gpt": [prediction(0, "红烧鱼", cost=0.5, currency="USD", tokens=10, seconds=1.0), prediction(1, None, error="x", currency="USD", seconds=3.0)],
-        "dou": [prediction(2, "素鸡", cost=0.25, currency="CNY", menu=MENU), prediction(3, None, lost="no name", seconds=0.0)],
+        "gpt": [
+            prediction(0, "红烧鱼", cost=0.5, currency="USD", tokens=10, seconds=1.0),
+            prediction(1, None, error="x", currency="USD", seconds=3.0),
+        ],
+        "dou": [
+            prediction(2, "素鸡", cost=0.25, currency="CNY", menu=MENU),
+            prediction(3, None, lost="no name", seconds=0.0),
+        ],
     }
     for name, own in rows.items():
         records.write_jsonl(asking.answer_file(tmp_path, name), own)
     spent = online.costs(tmp_path, ["gpt", "dou"])
-    assert spent[["endpoint", "questions", "failed", "tokens", "cost", "seconds_median"]].values.tolist() == [
+    assert spent[
+        ["endpoint", "questions", "failed", "tokens", "cost", "seconds_median"]
+    ].values.tolist() == [
         ["gpt", 2, 1, 10, 0.5, 2.0],
         ["dou", 1, 0, 0, 0.25, 0.5],
     ]
-    assert online.totals(spent) == {"USD": 0.5, "CNY": 0.25} and online.totals(online.costs(tmp_path, [])) == {}
+    assert (
+        online.totals(spent) == {"USD": 0.5, "CNY": 0.25}
+        and online.totals(online.costs(tmp_path, [])) == {}
+    )

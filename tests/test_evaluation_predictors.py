@@ -15,9 +15,22 @@ from dishvl_lib.evaluation import asking, predictors
 from dishvl_lib.vlm import calibration, qwen
 
 NAMES = {"d1": "红烧鱼", "d2": "米饭", "d3": "红烧鱼"}
-FEATURES = {name: np.array(value, np.float32) for name, value in {"a": (1, 0), "b": (0, 1), "c": (0.6, 0.8), "i0": (0.8, 0.6), "i1": (0, 1)}.items()}
+FEATURES = {
+    name: np.array(value, np.float32)
+    for name, value in {
+        "a": (1, 0),
+        "b": (0, 1),
+        "c": (0.6, 0.8),
+        "i0": (0.8, 0.6),
+        "i1": (0, 1),
+    }.items()
+}
 GALLERY = pd.DataFrame({"image_id": ["a", "b", "c"], "dish_id": ["d1", "d2", "d3"]})
-SCORES = {"image_id": np.array(["i0"]), "dish_id": np.array(["d1", "d2", "d3", "gone"]), "log_probability": np.log([[0.1, 0.2, 0.15, 0.55]]).astype(np.float16)}
+SCORES = {
+    "image_id": np.array(["i0"]),
+    "dish_id": np.array(["d1", "d2", "d3", "gone"]),
+    "log_probability": np.log([[0.1, 0.2, 0.15, 0.55]]).astype(np.float16),
+}
 
 
 def nearest(gallery=GALLERY):
@@ -27,7 +40,9 @@ def nearest(gallery=GALLERY):
 def test_the_nearest_photo_of_any_dish_with_a_name_counts():
     first, second = nearest().answer([row(0), row(1)])
     assert (first.text, second.text) == ("红烧鱼", "米饭")
-    assert [name for name, _ in first.scores] == ["红烧鱼", "米饭"] and first.scores[0][1] == pytest.approx(0.96)
+    assert [name for name, _ in first.scores] == ["红烧鱼", "米饭"] and first.scores[0][
+        1
+    ] == pytest.approx(0.96)
 
 
 def test_on_a_menu_only_its_entries_count():
@@ -53,9 +68,19 @@ def test_the_classifier_takes_the_most_probable_class_that_has_a_name():
 
 
 def test_registered_photos_are_of_different_groups_and_the_same_for_a_seed():
-    photos = pd.DataFrame({"image_id": list("abcdef"), "dish_id": ["d1"] * 4 + ["d2"] * 2, "group_id": list("xxxyzz"), "split": ["train"] * 5 + ["test"]})
+    photos = pd.DataFrame(
+        {
+            "image_id": list("abcdef"),
+            "dish_id": ["d1"] * 4 + ["d2"] * 2,
+            "group_id": list("xxxyzz"),
+            "split": ["train"] * 5 + ["test"],
+        }
+    )
     chosen = predictors.register(photos, 2, seed=0)
-    assert sorted(chosen[chosen.dish_id == "d1"].group_id) == ["x", "y"] and chosen.split.eq("train").all()
+    assert (
+        sorted(chosen[chosen.dish_id == "d1"].group_id) == ["x", "y"]
+        and chosen.split.eq("train").all()
+    )
     assert predictors.register(photos, 2, seed=0).equals(chosen)
 
 
@@ -65,7 +90,10 @@ def asked(tmp_path):
     tiny.photo(1).save(tmp_path / "0.jpg")
 
     def opened(threshold, temperature=2.0):
-        return predictors.RecognizerPredictor(Recognizer(tiny.model(), {"temperature": temperature, "off_menu_threshold": threshold}), tmp_path)
+        return predictors.RecognizerPredictor(
+            Recognizer(tiny.model(), {"temperature": temperature, "off_menu_threshold": threshold}),
+            tmp_path,
+        )
 
     return opened
 
@@ -89,12 +117,17 @@ def test_log_probabilities_are_of_all_entries_in_the_menus_order(asked):
     menu = list(tiny.NAMES)
     said = asked(0.0).answer([row(0, menu=menu)])[0]
     assert np.exp(said.log_probabilities).sum() == pytest.approx(1, abs=1e-5)
-    assert {entry: np.exp(value) for entry, value in zip(menu, said.log_probabilities, strict=True)} == pytest.approx(dict(said.scores), rel=1e-5)
+    assert {
+        entry: np.exp(value) for entry, value in zip(menu, said.log_probabilities, strict=True)
+    } == pytest.approx(dict(said.scores), rel=1e-5)
 
 
 def test_the_temperature_can_be_taken_back(asked):
     menu = list(tiny.NAMES)
-    cold, warm = (np.array(asked(0.0, temperature).answer([row(0, menu=menu)])[0].log_probabilities) for temperature in (1.0, 2.0))
+    cold, warm = (
+        np.array(asked(0.0, temperature).answer([row(0, menu=menu)])[0].log_probabilities)
+        for temperature in (1.0, 2.0)
+    )
     assert calibration.probabilities(warm * 2.0, 1.0) == pytest.approx(np.exp(cold), rel=1e-4)
 
 
@@ -111,23 +144,35 @@ def test_a_best_of_another_family_or_without_processor_files_is_refused(tmp_path
 
 def test_all_questions_about_a_photo_are_answered_as_one_by_one(tmp_path):
     """Naming in two wordings, menus and a menu without the dish, of three photos in any order; one photo is damaged."""
-    predictor = predictors.RecognizerPredictor(Recognizer(tiny.model(2), {"off_menu_threshold": 0.5}), tmp_path)
+    predictor = predictors.RecognizerPredictor(
+        Recognizer(tiny.model(2), {"off_menu_threshold": 0.5}), tmp_path
+    )
     for number, size in enumerate([(64, 48), (48, 64), (120, 40)]):
         tiny.photo(number, size).save(tmp_path / f"{number}.jpg")
     menus = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红烧"]]
     asked = []
     for number in (0, 1, 2):
-        asked += [row(number, id=f"a{number}"), *(row(number, menu=menu, id=f"m{number}-{len(menu)}") for menu in menus)]
-        asked += [row(number, menu=menus[0], kind="menu_absent", id=f"x{number}"), {**row(number, id=f"b{number}"), "template": "naming-2"}]
+        asked += [
+            row(number, id=f"a{number}"),
+            *(row(number, menu=menu, id=f"m{number}-{len(menu)}") for menu in menus),
+        ]
+        asked += [
+            row(number, menu=menus[0], kind="menu_absent", id=f"x{number}"),
+            {**row(number, id=f"b{number}"), "template": "naming-2"},
+        ]
     random.Random(0).shuffle(asked)
     together, alone = predictor.answer(asked), [predictor.answer([one])[0] for one in asked]
-    assert [one.text for one in together] == [one.text for one in alone] and len({one.text for one in together}) > 2
+    assert [one.text for one in together] == [one.text for one in alone] and len(
+        {one.text for one in together}
+    ) > 2
     for one, other in zip(together, alone, strict=True):
         assert [entry for entry, _ in one.scores] == [entry for entry, _ in other.scores]
         assert list(one.log_probabilities) == pytest.approx(list(other.log_probabilities), abs=1e-3)
     (tmp_path / "1.jpg").write_bytes(b"no photo")
     kept = asking.predict("ours", predictor, asked, tmp_path / "answers.jsonl", batch_size=2)
-    assert {answer["id"] for answer in kept if answer["error"]} == {one["id"] for one in asked if one["image"] == "1.jpg"}
+    assert {answer["id"] for answer in kept if answer["error"]} == {
+        one["id"] for one in asked if one["image"] == "1.jpg"
+    }
     assert [answer["answer"] for answer in kept if not answer["error"]] == [
         one.text for one, given in zip(alone, asked, strict=True) if given["image"] != "1.jpg"
     ]

@@ -28,7 +28,9 @@ def menu_file(tmp_path, text):
 def test_photos_that_name_a_dish_are_not_judged():
     site = sites.protocols("b", site_rows(["甲", "乙"], 5), register_per_dish=2)[0]
     assert len(site.register) == 4 and len(site.queries) == 6
-    assert not {row["id"] for row in site.register} & {row["id"] for row in site.to_judge({"b/甲": "鱼", "b/乙": "肉"})}
+    assert not {row["id"] for row in site.register} & {
+        row["id"] for row in site.to_judge({"b/甲": "鱼", "b/乙": "肉"})
+    }
 
 
 def test_a_steady_namer_is_right_everywhere(tmp_path):
@@ -39,15 +41,29 @@ def test_a_steady_namer_is_right_everywhere(tmp_path):
 
 def test_a_name_given_to_two_dishes_is_wrong_for_both_and_stands_on_the_menu_once(tmp_path):
     say = {"b/甲": "鱼", "b/乙": "鱼", "b/丙": "肉"}
-    made = answered(tmp_path, sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0], lambda row: say[row["dish_id"]])
-    assert {one["dish_id"]: one["correct"] for one in made} == {"b/甲": False, "b/乙": False, "b/丙": True}
+    made = answered(
+        tmp_path,
+        sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0],
+        lambda row: say[row["dish_id"]],
+    )
+    assert {one["dish_id"]: one["correct"] for one in made} == {
+        "b/甲": False,
+        "b/乙": False,
+        "b/丙": True,
+    }
     assert {one["lost"] for one in made} == {"2 dishes were given the name 鱼", ""}
     assert all(sorted(one["menu"]) == ["肉", "鱼"] for one in made)
 
 
-@pytest.mark.parametrize("said", [None, "", "鱼、肉", "菜" * 100], ids=["nothing", "blank", "two names", "too long"])
+@pytest.mark.parametrize(
+    "said", [None, "", "鱼、肉", "菜" * 100], ids=["nothing", "blank", "two names", "too long"]
+)
 def test_a_dish_without_a_usable_name_is_lost(tmp_path, said):
-    made = answered(tmp_path, sites.protocols("b", site_rows(["甲", "乙"]))[0], lambda row: said if row["dish_id"] == "b/甲" else "肉")
+    made = answered(
+        tmp_path,
+        sites.protocols("b", site_rows(["甲", "乙"]))[0],
+        lambda row: said if row["dish_id"] == "b/甲" else "肉",
+    )
     assert [one["lost"] for one in made if one["dish_id"] == "b/甲"] == [sites.NO_NAME] * 2
     assert all(one["correct"] for one in made if one["dish_id"] == "b/乙")
 
@@ -64,22 +80,35 @@ def test_menus_of_twenty_hold_the_name_at_any_place_and_do_not_depend_on_the_sam
     site = sites.protocols("b", site_rows(folders, 10))[0]
     named = {f"b/{folder}": f"菜{folder}" for folder in folders}
     rows = site.to_judge(named)
-    assert {len(row["menu"]) for row in rows} == {20} and all(len(set(row["menu"])) == 20 for row in rows)
+    assert {len(row["menu"]) for row in rows} == {20} and all(
+        len(set(row["menu"])) == 20 for row in rows
+    )
     places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in rows)
     assert len(places) == 20 and max(places.values()) < 45  # 400 questions: 20 a place
-    others = Counter(entry for row in rows for entry in row["menu"] if entry != row["conversations"][1]["value"])
+    others = Counter(
+        entry for row in rows for entry in row["menu"] if entry != row["conversations"][1]["value"]
+    )
     assert len(others) == 50
     sampled = Plan([], [site]).sampled(30, seed=1).sites[0]
     assert (
-        len(sampled.queries) == 30 and {row["id"]: row["menu"] for row in sampled.to_judge(named)}.items() <= {row["id"]: row["menu"] for row in rows}.items()
+        len(sampled.queries) == 30
+        and {row["id"]: row["menu"] for row in sampled.to_judge(named)}.items()
+        <= {row["id"]: row["menu"] for row in rows}.items()
     )
 
 
 def test_the_own_menu_without_truths_is_chosen_from_by_the_predictor(tmp_path):
-    own = sites.protocols("b", site_rows(["甲", "乙"]), menu_file(tmp_path, "name\n菜甲\n菜乙\n菜丁\n"))[1]
-    assert own.protocol == "site:b:own_menu" and {tuple(row["menu"]) for row in own.to_name()} == {("菜甲", "菜乙", "菜丁")}
+    own = sites.protocols(
+        "b", site_rows(["甲", "乙"]), menu_file(tmp_path, "name\n菜甲\n菜乙\n菜丁\n")
+    )[1]
+    assert own.protocol == "site:b:own_menu" and {tuple(row["menu"]) for row in own.to_name()} == {
+        ("菜甲", "菜乙", "菜丁")
+    }
     made = answered(tmp_path, own, by_dish)
-    assert all(one["correct"] and one["framed"] and sorted(one["menu"]) == ["菜丁", "菜乙", "菜甲"] for one in made)
+    assert all(
+        one["correct"] and one["framed"] and sorted(one["menu"]) == ["菜丁", "菜乙", "菜甲"]
+        for one in made
+    )
 
 
 def test_the_own_menu_with_folders_judges_by_true_names(tmp_path):
@@ -88,15 +117,23 @@ def test_the_own_menu_with_folders_judges_by_true_names(tmp_path):
     own = sites.protocols("b", site_rows(["甲", "乙", "丙"]), path)[1]
     made = answered(tmp_path, own, lambda row: "菜甲" if row["dish_id"] == "b/甲" else "菜丁")
     assert own.to_name() == [] and {one["dish_id"] for one in made} == {"b/甲", "b/乙"}
-    assert {one["dish_id"]: (one["correct"], one["framed"], one["lost"]) for one in made} == {"b/甲": (True, False, ""), "b/乙": (False, False, "")}
+    assert {one["dish_id"]: (one["correct"], one["framed"], one["lost"]) for one in made} == {
+        "b/甲": (True, False, ""),
+        "b/乙": (False, False, ""),
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("name\n鱼\n" + "菜" * 500 + "\n", "line 3.*500 characters"), ('name\n""\n鱼\n', "line 2.*empty"), ("name\n", "no menu entry"), ("dish\n鱼\n", "no column name"),
-     ("folder,name\n无此,鱼\n", "none of its folders")],
+    [
+        ("name\n鱼\n" + "菜" * 500 + "\n", "line 3.*500 characters"),
+        ('name\n""\n鱼\n', "line 2.*empty"),
+        ("name\n", "no menu entry"),
+        ("dish\n鱼\n", "no column name"),
+        ("folder,name\n无此,鱼\n", "none of its folders"),
+    ],
     ids=["500 characters", "blank", "empty", "no column", "other folders"],
-)  # fmt: skip
+)
 def test_a_menu_that_cannot_be_used_is_refused_with_its_line(tmp_path, text, words):
     with pytest.raises(records.RecordError, match=words):
         sites.protocols("b", site_rows(["甲"]), menu_file(tmp_path, text))
@@ -109,7 +146,9 @@ def test_a_menu_of_one_entry_and_one_listed_twice_are_fine(tmp_path):
 def test_sites_without_questions_are_left_out(tmp_path):
     records.write_jsonl(tmp_path / "site_b.jsonl", site_rows(["甲", "乙"]))
     found = sites.of_run(
-        [{"name": "a", "image_root": "x"}, {"name": "b", "image_root": "y", "menu_csv": ""}], sorted(tmp_path.glob("site_*.jsonl")), menu_size=20
+        [{"name": "a", "image_root": "x"}, {"name": "b", "image_root": "y", "menu_csv": ""}],
+        sorted(tmp_path.glob("site_*.jsonl")),
+        menu_size=20,
     )
     assert [site.protocol for site in found] == ["site:b"]
 

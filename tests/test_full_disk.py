@@ -60,7 +60,12 @@ WRITERS = {
 def test_each_form_of_file(tmp_path, name):
     path = tmp_path / name
     path.write_text("older")
-    with full_disk(), pytest.raises(OSError, match="GiB are free on the disk of .*; free space .* and run again") as refused:
+    with (
+        full_disk(),
+        pytest.raises(
+            OSError, match="GiB are free on the disk of .*; free space .* and run again"
+        ) as refused,
+    ):
         WRITERS[name](path)
     assert str(path) in str(refused.value)
     assert refused.value.errno == errno.EFBIG
@@ -75,7 +80,15 @@ def test_answers_of_the_evaluation(tmp_path):
 
             return [Answer(MANY) for _ in rows]
 
-    row = {"id": "q", "kind": "naming", "image_id": "i", "image": "i.jpg", "dish_id": "d", "menu": [], "conversations": [{"value": "?"}, {"value": "x"}]}
+    row = {
+        "id": "q",
+        "kind": "naming",
+        "image_id": "i",
+        "image": "i.jpg",
+        "dish_id": "d",
+        "menu": [],
+        "conversations": [{"value": "?"}, {"value": "x"}],
+    }
     with full_disk(), pytest.raises(OSError, match=r"no room for .*answers\.jsonl"):
         asking.predict("tuned", Long(), [row], tmp_path / "answers.jsonl")
 
@@ -84,8 +97,23 @@ def test_the_journal(tmp_path):
     journal = Journal(tmp_path / "j.sqlite")
     try:
         attempt = journal.claim(Intent("k", "r", "s", "m"), 1.0).attempt
-        with full_disk(65536), pytest.raises(JournalError, match=r"j\.sqlite cannot be used .*(disk is full|disk refuses)"):
-            journal.settle("k", attempt, status="received", http_status=200, body=MANY * 4, usage={}, cost=0.1, reserved=0.0, seconds=0.0)
+        with (
+            full_disk(65536),
+            pytest.raises(
+                JournalError, match=r"j\.sqlite cannot be used .*(disk is full|disk refuses)"
+            ),
+        ):
+            journal.settle(
+                "k",
+                attempt,
+                status="received",
+                http_status=200,
+                body=MANY * 4,
+                usage={},
+                cost=0.1,
+                reserved=0.0,
+                seconds=0.0,
+            )
     finally:
         journal.close()
     again = Journal(tmp_path / "j.sqlite")

@@ -10,7 +10,11 @@ from dishvl_lib.core import paths
 
 
 def cells(stage, kind):
-    return [cell for cell in json.loads(paths.notebook(stage).read_text("utf-8"))["cells"] if cell["cell_type"] == kind]
+    return [
+        cell
+        for cell in json.loads(paths.notebook(stage).read_text("utf-8"))["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def code_lines(cell):
@@ -33,7 +37,10 @@ def test_budget(stage):
 def test_nothing_is_stored_and_nothing_is_defined(stage):
     for cell in cells(stage, "code"):
         assert not cell["outputs"] and cell["execution_count"] is None
-        assert not any(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in ast.walk(ast.parse("".join(cell["source"]))))
+        assert not any(
+            isinstance(node, ast.FunctionDef | ast.ClassDef)
+            for node in ast.walk(ast.parse("".join(cell["source"])))
+        )
 
 
 @pytest.mark.parametrize("stage", paths.STAGES)
@@ -41,7 +48,9 @@ def test_shape(stage):
     code, text = cells(stage, "code"), cells(stage, "markdown")
     assert [is_parameters(cell) for cell in code] == [True] + [False] * (len(code) - 1)
     opening = "".join(text[0]["source"])
-    assert all(word in opening for word in ("Reads", "Writes", "Needs")) and re.search("[\u4e00-\u9fff]", opening)
+    assert all(word in opening for word in ("Reads", "Writes", "Needs")) and re.search(
+        "[\u4e00-\u9fff]", opening
+    )
     assert any("What to look at" in "".join(cell["source"]) for cell in text)
     assert f'stages.start("{stage}", globals())' in "".join(code[1]["source"])
     assert "stage.finish(" in "".join(code[-1]["source"])
@@ -52,5 +61,10 @@ def test_shape(stage):
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_every_check_says_what_failed(stage):
     """A check that fails is the last thing a user reads of a run: it carries a sentence."""
-    checks = [node for cell in cells(stage, "code") for node in ast.walk(ast.parse("".join(cell["source"]))) if isinstance(node, ast.Assert)]
+    checks = [
+        node
+        for cell in cells(stage, "code")
+        for node in ast.walk(ast.parse("".join(cell["source"])))
+        if isinstance(node, ast.Assert)
+    ]
     assert checks and all(check.msg is not None for check in checks)

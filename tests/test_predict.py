@@ -18,7 +18,21 @@ def test_a_broken_photo_costs_no_other_its_answer(best, tmp_path, capsys):
     broken.write_bytes(b"<html>")
     menu = tmp_path / "menu.txt"
     menu.write_bytes("\ufeff红烧鱼\r\n\r\n麻婆豆腐\r\n".encode())
-    assert cli.main(["predict", str(good), str(broken), str(last), "--menu", str(menu), "--model", str(best)]) == 1
+    assert (
+        cli.main(
+            [
+                "predict",
+                str(good),
+                str(broken),
+                str(last),
+                "--menu",
+                str(menu),
+                "--model",
+                str(best),
+            ]
+        )
+        == 1
+    )
     said = capsys.readouterr()
     assert [line.split("\t")[0] for line in said.out.splitlines()] == [str(good), str(last)]
     assert all("红烧鱼" in line and "麻婆豆腐" in line for line in said.out.splitlines())
@@ -28,11 +42,17 @@ def test_a_broken_photo_costs_no_other_its_answer(best, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("红烧鱼\n".encode("gbk"), "not UTF-8 text; save it as UTF-8"), (b"\n \n", "the menu is empty"), ("鱼\n鱼 \n".encode(), "there twice")],
+    [
+        ("红烧鱼\n".encode("gbk"), "not UTF-8 text; save it as UTF-8"),
+        (b"\n \n", "the menu is empty"),
+        ("鱼\n鱼 \n".encode(), "there twice"),
+    ],
 )
 def test_a_menu_that_cannot_be_used(tmp_path, capsys, content, words):
     (tmp_path / "menu.txt").write_bytes(content)
-    assert cli.main(["predict", "x.jpg", "--menu", str(tmp_path / "menu.txt"), "--model", "none"]) == 1
+    assert (
+        cli.main(["predict", "x.jpg", "--menu", str(tmp_path / "menu.txt"), "--model", "none"]) == 1
+    )
     assert words in capsys.readouterr().err
 
 

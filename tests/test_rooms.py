@@ -20,7 +20,12 @@ MAY_IMPORT = {
     "evaluation": {"core", "vlm", "endpoints", "evaluation"},
     "demo": {"core", "vlm", "demo"},
 }
-HEAVY = {"torch": {"vlm", "training", "demo"}, "transformers": {"vlm", "training", "demo"}, "paddle": {"similarity"}, "openai": {"endpoints"}}
+HEAVY = {
+    "torch": {"vlm", "training", "demo"},
+    "transformers": {"vlm", "training", "demo"},
+    "paddle": {"similarity"},
+    "openai": {"endpoints"},
+}
 DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
 FILES = sorted((paths.PROJECT_ROOT / "dishvl_lib").rglob("*.py"))
 
@@ -35,7 +40,9 @@ def imported(file):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(paths.PROJECT_ROOT / "dishvl_lib")))
+@pytest.mark.parametrize(
+    "file", FILES, ids=lambda file: str(file.relative_to(paths.PROJECT_ROOT / "dishvl_lib"))
+)
 def test_imports_follow_the_law(file):
     parts = file.relative_to(paths.PROJECT_ROOT / "dishvl_lib").parts
     room = parts[0] if len(parts) > 1 else None
@@ -45,13 +52,24 @@ def test_imports_follow_the_law(file):
             assert rest[0] in MAY_IMPORT[room], f"{file.name} of {room} imports {name}"
         if room and head in HEAVY:
             assert room in HEAVY[head], f"{file.name} of {room} imports {head}"
-            assert head not in ("torch", "transformers") or room != "demo" or file.name in DEMO_WITH_TORCH
+            assert (
+                head not in ("torch", "transformers")
+                or room != "demo"
+                or file.name in DEMO_WITH_TORCH
+            )
 
 
 def test_every_folder_is_a_known_room():
-    assert {file.parent.name for file in FILES if file.parent.name != "dishvl_lib"} == set(MAY_IMPORT)
+    assert {file.parent.name for file in FILES if file.parent.name != "dishvl_lib"} == set(
+        MAY_IMPORT
+    )
 
 
 def test_importing_the_package_loads_nothing_heavy():
     code = "import sys, dishvl_lib, dishvl_lib.cli; print([m for m in ('torch', 'transformers', 'paddle', 'openai') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

@@ -32,7 +32,14 @@ def test_a_reader_that_has_gone_ends_a_command_in_silence(tmp_path):
     """`dishvl doctor | head -0`"""
     environment = {**os.environ, "DISHVL_OUTPUTS": str(tmp_path)}
     command = [sys.executable, "-m", "dishvl_lib.cli", "doctor"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd=paths.PROJECT_ROOT, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        cwd=paths.PROJECT_ROOT,
+        text=True,
+    )
     process.stdout.close()
     said = process.stderr.read()
     process.stderr.close()
@@ -45,9 +52,15 @@ def test_upstream_run_says_what_it_lends(monkeypatch, capsys):
     monkeypatch.setattr(stages, "check_ready", lambda *_: None)
     monkeypatch.setattr(stages, "state", lambda *_: "done")
     run.run(values)
-    assert "note: upstream_run theirs lends nothing here: 01_annotation and what follows are made by this run" in capsys.readouterr().out
+    assert (
+        "note: upstream_run theirs lends nothing here: 01_annotation and what follows are made by this run"
+        in capsys.readouterr().out
+    )
     run.run(values, first="03")
-    assert "upstream_run theirs: 01_annotation, 02_similar_dishes are taken from it" in capsys.readouterr().out
+    assert (
+        "upstream_run theirs: 01_annotation, 02_similar_dishes are taken from it"
+        in capsys.readouterr().out
+    )
 
 
 def test_stages_in_no_order_are_refused():

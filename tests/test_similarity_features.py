@@ -18,7 +18,17 @@ from PIL import Image
 
 paddle = pytest.importorskip("paddle")
 
-from dishvl_lib.similarity import classifier, engine, features, photos, pplcnet, preprocess, replicas, start, workers  # noqa: E402
+from dishvl_lib.similarity import (
+    classifier,
+    engine,
+    features,
+    photos,
+    pplcnet,
+    preprocess,
+    replicas,
+    start,
+    workers,
+)  # noqa: E402
 
 TINY = {"scale": 0.25, "image_size": 32}
 TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16, "replicas": 2}
@@ -56,7 +66,10 @@ def test_training_learns_and_is_not_repeated(toy, tmp_path, monkeypatch):
     history = classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING)
     assert [row["epoch"] for row in history] == list(range(1, 26))
     assert history[-1]["loss"] < history[0]["loss"]
-    assert max(row["validation_accuracy"] for row in history) == 1.0 and history[0]["validation_n"] == 6
+    assert (
+        max(row["validation_accuracy"] for row in history) == 1.0
+        and history[0]["validation_n"] == 6
+    )
     assert not weights_path.with_suffix(".state.npz").exists()
     monkeypatch.setattr(classifier, "_Training", None)
     assert classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING) == history
@@ -90,12 +103,21 @@ def test_unreadable_photos_are_counted_and_one_dish_is_refused(toy, tmp_path):
     history = classifier.train(*halves(table), root, tmp_path / "n.pdparams", epochs=1, **TRAINING)
     assert (history[0]["n"], history[0]["skipped"]) == (17, 1)
     with pytest.raises(ValueError, match="at least two dishes"):
-        classifier.train(table[table["dish_id"] == "a"], table[:0], root, tmp_path / "m.pdparams", epochs=1, **TRAINING)
+        classifier.train(
+            table[table["dish_id"] == "a"],
+            table[:0],
+            root,
+            tmp_path / "m.pdparams",
+            epochs=1,
+            **TRAINING,
+        )
 
 
 def test_without_validation_the_last_weights_are_kept(toy, tmp_path):
     table, root = toy
-    history = classifier.train(table, table[:0], root, tmp_path / "n.pdparams", epochs=2, **TRAINING)
+    history = classifier.train(
+        table, table[:0], root, tmp_path / "n.pdparams", epochs=2, **TRAINING
+    )
     assert [row["validation_accuracy"] for row in history] == [None, None]
     assert (tmp_path / "n.pdparams").exists()
 
@@ -105,7 +127,9 @@ def test_photos_in_memory_and_on_the_fly_are_the_same(toy):
     paths = photos.full_paths(table, root)
     kept, fly = photos.PhotoStore(paths, 40), photos.PhotoStore(paths, 40, memory_bytes=0)
     assert kept.in_memory and not fly.in_memory
-    assert all(np.array_equal(np.asarray(kept.get(i)), np.asarray(fly.get(i))) for i in range(len(paths)))
+    assert all(
+        np.array_equal(np.asarray(kept.get(i)), np.asarray(fly.get(i))) for i in range(len(paths))
+    )
 
 
 def test_small_classes_are_seen_more_often():
@@ -115,7 +139,9 @@ def test_small_classes_are_seen_more_often():
 
 
 def test_folding_the_normalisation_keeps_the_function():
-    learner = start.Learner(pplcnet.seeded(0, class_num=3, embedding_size=8, scale=0.25, dropout=0.0))
+    learner = start.Learner(
+        pplcnet.seeded(0, class_num=3, embedding_size=8, scale=0.25, dropout=0.0)
+    )
     start.nearly_linear(learner.net, 0)
     x = paddle.randn([6, 3, 32, 32])
     learner.train()
@@ -136,10 +162,15 @@ def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
     try:
         pair.copy_out()
         loss = pair.backward(x, labels)
-        losses = [single.backward(x[rows], labels[rows]) for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)]
+        losses = [
+            single.backward(x[rows], labels[rows])
+            for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)
+        ]
         assert loss == pytest.approx(np.mean(losses), rel=1e-5)
         gradients = [replicas._trained(one.net)[0].grad.numpy() for one in (pair, *alone)]
-        np.testing.assert_allclose(gradients[0], (gradients[1] + gradients[2]) / 2, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            gradients[0], (gradients[1] + gradients[2]) / 2, rtol=1e-3, atol=1e-5
+        )
         pair.average_statistics()
         means = [replicas._statistics(one.net)["norm._mean"] for one in (pair, *alone)]
         np.testing.assert_allclose(means[0], (means[1] + means[2]) / 2, rtol=1e-3, atol=1e-6)
@@ -149,7 +180,13 @@ def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
 
 
 def extract(table, root, tmp_path, **options):
-    return features.extract(table, root, options.pop("weights", None), tmp_path / "cache", **(TINY | {"batch_size": 5} | options))
+    return features.extract(
+        table,
+        root,
+        options.pop("weights", None),
+        tmp_path / "cache",
+        **(TINY | {"batch_size": 5} | options),
+    )
 
 
 def test_features_are_aligned_unit_length_and_the_engine_agrees(toy, tmp_path):
@@ -170,12 +207,19 @@ def test_processes_give_the_features_of_the_plain_network(toy, tmp_path, monkeyp
     _, plain, _ = features.extract(table, root, None, tmp_path / "plain", use_engine=False, **TINY)
     here = []
     call = engine.Engine.__call__
-    monkeypatch.setattr(engine.Engine, "__call__", lambda self, batch: here.append(len(batch)) or call(self, batch))
+    monkeypatch.setattr(
+        engine.Engine, "__call__", lambda self, batch: here.append(len(batch)) or call(self, batch)
+    )
     ids, matrix, skipped = extract(table, root, tmp_path, processes=2, use_engine=use_engine)
     assert ids.tolist() == [f"i{index}" for index in range(24) if index not in (7, 8)]
     np.testing.assert_allclose(matrix, plain, atol=1e-4)
-    assert skipped[["path", "reason"]].values.tolist() == [["7.png", "missing"], ["8.png", "changed"]]
-    assert here == ([2] if use_engine else [])  # the comparison with the plain network; all photos went elsewhere
+    assert skipped[["path", "reason"]].values.tolist() == [
+        ["7.png", "missing"],
+        ["8.png", "changed"],
+    ]
+    assert here == (
+        [2] if use_engine else []
+    )  # the comparison with the plain network; all photos went elsewhere
 
 
 def test_processes_are_started_for_many_photos_only(toy, tmp_path, monkeypatch):
@@ -226,7 +270,10 @@ def test_processes_end_when_their_parent_is_killed(tmp_path):
         "list(workers.run(job, [('never.jpg', '')] * 2, 1, processes=2))"
     )
     parent = psutil.Popen([sys.executable, "-c", code, str(tmp_path)])
-    children = wait_for(lambda: [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())], 2)
+    children = wait_for(
+        lambda: [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())],
+        2,
+    )
     time.sleep(2)  # until they have read their job and wait for the photo
     assert all(child.is_running() for child in children)
     parent.kill()
@@ -254,7 +301,9 @@ def test_kept_memory_is_not_asked_for_again():
     assert before > 1000 > 50 > after, (before, after)
 
 
-def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(toy, tmp_path, monkeypatch):
+def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(
+    toy, tmp_path, monkeypatch
+):
     table, root = toy
     _, first, _ = extract(table[:20], root, tmp_path)
     seen = []
@@ -275,8 +324,12 @@ def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(toy, tm
 def test_other_weights_and_preprocessing_have_other_features(toy, tmp_path):
     table, root = toy
     _, one, _ = extract(table, root, tmp_path)
-    _, two, _ = extract(table, root, tmp_path, preprocess=preprocess.Preprocess(32, 32, (0, 0, 0), (1, 1, 1)))
-    pplcnet.save_weights(pplcnet.seeded(5, scale=0.25, class_num=4).state_dict(), tmp_path / "w.pdparams")
+    _, two, _ = extract(
+        table, root, tmp_path, preprocess=preprocess.Preprocess(32, 32, (0, 0, 0), (1, 1, 1))
+    )
+    pplcnet.save_weights(
+        pplcnet.seeded(5, scale=0.25, class_num=4).state_dict(), tmp_path / "w.pdparams"
+    )
     _, three, _ = extract(table, root, tmp_path, weights=tmp_path / "w.pdparams")
     assert not np.allclose(one, two) and not np.allclose(one, three)
 
@@ -291,8 +344,11 @@ def test_photos_lost_since_the_catalogue_are_listed(toy, tmp_path):
     table.loc[5, "sha256"] = hashlib.sha256(data).hexdigest()
     ids, matrix, skipped = extract(table, root, tmp_path)
     assert skipped[["path", "reason"]].values.tolist() == [
-        ["1.png", "missing"], ["2.png", "changed"], ["4.png", "changed"], ["5.png", "damaged"],
-    ]  # fmt: skip
+        ["1.png", "missing"],
+        ["2.png", "changed"],
+        ["4.png", "changed"],
+        ["5.png", "damaged"],
+    ]
     assert len(ids) == len(matrix) == 20 and "i1" not in ids
 
 
@@ -344,7 +400,9 @@ def test_a_feature_of_another_length_is_computed_again(toy, tmp_path):
     first = extracted(toy, tmp_path / "cache")
     (file,) = (tmp_path / "cache").glob("features-*.sqlite")
     with sqlite3.connect(file) as db:
-        db.execute("UPDATE features SET feature = x'0011' WHERE sha256 = (SELECT MIN(sha256) FROM features)")
+        db.execute(
+            "UPDATE features SET feature = x'0011' WHERE sha256 = (SELECT MIN(sha256) FROM features)"
+        )
     assert np.array_equal(extracted(toy, tmp_path / "cache"), first)
 
 

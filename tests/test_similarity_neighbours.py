@@ -19,7 +19,13 @@ def at(*degrees) -> np.ndarray:
 
 def table(dishes: str, groups=None, split=None) -> pd.DataFrame:
     groups = groups if groups is not None else range(len(dishes))
-    return pd.DataFrame({"dish_id": list(dishes), "group_id": list(map(str, groups)), "split": split or ["train"] * len(dishes)})
+    return pd.DataFrame(
+        {
+            "dish_id": list(dishes),
+            "group_id": list(map(str, groups)),
+            "split": split or ["train"] * len(dishes),
+        }
+    )
 
 
 def test_nearest_equals_a_full_sort_across_blocks(monkeypatch):
@@ -34,7 +40,9 @@ def test_nearest_equals_a_full_sort_across_blocks(monkeypatch):
 
 def test_nearest_never_finds_its_own_group_and_marks_the_rest():
     features = at(0, 1, 50)
-    indices, scores = neighbours.nearest(features, features, 2, query_groups=[0, 0, 1], gallery_groups=[0, 0, 1])
+    indices, scores = neighbours.nearest(
+        features, features, 2, query_groups=[0, 0, 1], gallery_groups=[0, 0, 1]
+    )
     assert indices.tolist() == [[2, -1], [2, -1], [1, 0]]
     assert np.isneginf(scores[0, 1])
 
@@ -46,15 +54,23 @@ def test_mine_ranks_the_closest_dish_first_and_counts_votes():
     assert found[found["dish_id"] == "c"]["similar_id"].tolist() == ["b", "a"]
     assert found["rank"].tolist() == [1, 2] * 3
     assert found.set_index(["dish_id", "similar_id"])["n_votes"].to_dict() == {
-        ("a", "b"): 1, ("a", "c"): 0, ("b", "a"): 1, ("b", "c"): 0, ("c", "b"): 0, ("c", "a"): 0,
-    }  # fmt: skip
+        ("a", "b"): 1,
+        ("a", "c"): 0,
+        ("b", "a"): 1,
+        ("b", "c"): 0,
+        ("c", "b"): 0,
+        ("c", "a"): 0,
+    }
 
 
 def test_reference_rule_keeps_only_dishes_within_the_margin():
     features = at(0, 2, 4, 10, 12, 14, 80, 82, 84)
     found = neighbours.mine(features, table("aaabbbccc"), margin=0.05, rule="reference")
     assert found[["dish_id", "similar_id"]].values.tolist() == [["a", "b"], ["b", "a"]]
-    assert len(neighbours.mine(features, table("aaabbbccc"), margin=2.0, top_k=1, rule="reference")) == 3
+    assert (
+        len(neighbours.mine(features, table("aaabbbccc"), margin=2.0, top_k=1, rule="reference"))
+        == 3
+    )
 
 
 def test_score_of_the_reference_rule_is_the_best_registered_photo():
@@ -64,11 +80,15 @@ def test_score_of_the_reference_rule_is_the_best_registered_photo():
         found.attrs["queried"][0],
         [row for row in found.attrs["registered"] if photos["dish_id"][row] == "b"],
     )
-    assert found["score"][0] == pytest.approx(float((features[query] @ features[other].T).max()), abs=1e-6)
+    assert found["score"][0] == pytest.approx(
+        float((features[query] @ features[other].T).max()), abs=1e-6
+    )
 
 
 def test_dishes_of_one_name_are_never_look_alikes():
-    found = neighbours.mine(at(0, 1, 2, 3, 80, 81), table("aabbcc"), names={"a": "红烧肉", "b": "红烧肉", "c": "鱼"})
+    found = neighbours.mine(
+        at(0, 1, 2, 3, 80, 81), table("aabbcc"), names={"a": "红烧肉", "b": "红烧肉", "c": "鱼"}
+    )
     assert set(zip(found["dish_id"], found["similar_id"], strict=True)) == {
         ("a", "c"),
         ("b", "c"),
@@ -78,7 +98,9 @@ def test_dishes_of_one_name_are_never_look_alikes():
 
 
 def test_dishes_whose_names_hold_nothing_to_compare_are_never_each_others_look_alikes():
-    found = neighbours.mine(at(0, 1, 2, 3, 80, 81), table("aabbcc"), names={"a": "", "b": "★", "c": "鱼"})
+    found = neighbours.mine(
+        at(0, 1, 2, 3, 80, 81), table("aabbcc"), names={"a": "", "b": "★", "c": "鱼"}
+    )
     pairs = set(zip(found.dish_id, found.similar_id, strict=True))
     assert pairs == {("a", "c"), ("b", "c"), ("c", "a"), ("c", "b")}
 
@@ -86,7 +108,9 @@ def test_dishes_whose_names_hold_nothing_to_compare_are_never_each_others_look_a
 def test_other_splits_have_no_influence():
     features, photos = at(0, 2, 40, 42, 80, 82), table("aabbcc")
     found = neighbours.mine(features, photos)
-    more = pd.concat([photos, table("abc", [90, 91, 92], ["test", "validation", "site:x"])], ignore_index=True)
+    more = pd.concat(
+        [photos, table("abc", [90, 91, 92], ["test", "validation", "site:x"])], ignore_index=True
+    )
     again = neighbours.mine(np.concatenate([features, at(81, 1, 41)]), more)
     pd.testing.assert_frame_equal(found, again)
     assert max(again.attrs["registered"] + again.attrs["queried"]) < 6

@@ -15,7 +15,9 @@ from similarity_rule import rule_input, rule_state  # noqa: E402
 
 from dishvl_lib.similarity import pplcnet, weights  # noqa: E402
 
-GOLDEN = json.loads((Path(__file__).parent / "data" / "pplcnet_golden.json").read_text("utf-8"))["networks"]
+GOLDEN = json.loads((Path(__file__).parent / "data" / "pplcnet_golden.json").read_text("utf-8"))[
+    "networks"
+]
 
 
 def shapes_of(net) -> dict:
@@ -40,7 +42,9 @@ def test_saved_weights_come_back_exactly(tmp_path):
     pplcnet.save_weights(net.state_dict(), tmp_path / "net.pdparams")
     loaded = pplcnet.load_pdparams(tmp_path / "net.pdparams")
     assert {name: value.shape for name, value in loaded.items()} == shapes_of(net)
-    assert all(np.array_equal(value.numpy(), loaded[name]) for name, value in net.state_dict().items())
+    assert all(
+        np.array_equal(value.numpy(), loaded[name]) for name, value in net.state_dict().items()
+    )
     other = pplcnet.seeded(2, scale=0.25, class_num=3)
     assert pplcnet.weights_hash(other) != pplcnet.weights_hash(net)
     assert pplcnet.load_weights(other, tmp_path / "net.pdparams") == []
@@ -50,8 +54,15 @@ def test_saved_weights_come_back_exactly(tmp_path):
 def test_recognition_model_keys_fit(tmp_path):
     net = pplcnet.PPLCNet(0.25, class_num=0, embedding_size=8)
     state = rule_state(shapes_of(net))
-    foreign = {f"backbone.{name}": value for name, value in state.items() if not name.startswith("embedding")}
-    foreign |= {"neck.fc.weight": state["embedding.weight"], "neck.fc.bias": state["embedding.bias"]}
+    foreign = {
+        f"backbone.{name}": value
+        for name, value in state.items()
+        if not name.startswith("embedding")
+    }
+    foreign |= {
+        "neck.fc.weight": state["embedding.weight"],
+        "neck.fc.bias": state["embedding.bias"],
+    }
     foreign["head.weight"] = np.zeros((8, 9), np.float32)
     pplcnet.save_weights(foreign, tmp_path / "rec.pdparams")
     messages = pplcnet.load_weights(net, tmp_path / "rec.pdparams")
@@ -60,7 +71,9 @@ def test_recognition_model_keys_fit(tmp_path):
 
 
 def test_class_head_of_another_count_is_left_out_with_a_message(tmp_path):
-    pplcnet.save_weights(pplcnet.PPLCNet(0.25, class_num=7).state_dict(), tmp_path / "seven.pdparams")
+    pplcnet.save_weights(
+        pplcnet.PPLCNet(0.25, class_num=7).state_dict(), tmp_path / "seven.pdparams"
+    )
     messages = pplcnet.load_weights(pplcnet.PPLCNet(0.25, class_num=3), tmp_path / "seven.pdparams")
     assert len(messages) == 1 and "(1280, 7)" in messages[0] and "(1280, 3)" in messages[0]
 
@@ -75,7 +88,9 @@ def test_missing_and_unexpected_names_are_listed(tmp_path):
     state = dict(pplcnet.PPLCNet(0.25, class_num=3).state_dict())
     state["surprise"] = state.pop("last_conv.weight")
     pplcnet.save_weights(state, tmp_path / "odd.pdparams")
-    with pytest.raises(weights.WeightsError, match=r"1 missing \(last_conv.weight\); 1 unexpected \(surprise\)"):
+    with pytest.raises(
+        weights.WeightsError, match=r"1 missing \(last_conv.weight\); 1 unexpected \(surprise\)"
+    ):
         pplcnet.load_weights(pplcnet.PPLCNet(0.25, class_num=3), tmp_path / "odd.pdparams")
 
 
@@ -94,7 +109,9 @@ def test_evil_pickle_is_refused_and_does_nothing(tmp_path):
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({"fc.weight": "text"})])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a pickle", pickle.dumps([1, 2]), pickle.dumps({"fc.weight": "text"})]
+)
 def test_damaged_files_are_one_clear_error(tmp_path, content):
     (tmp_path / "bad.pdparams").write_bytes(content)
     with pytest.raises(weights.WeightsError, match=r"bad\.pdparams"):

@@ -16,8 +16,16 @@ def start_from(toy, tmp_path, **given):  # noqa: F811
     table, root = toy
     net = pplcnet.seeded(7, **{"scale": 0.25, "class_num": 5, **given})
     pplcnet.save_weights(net.state_dict(), tmp_path / "mine.pdparams")
-    classifier.train(*halves(table), root, tmp_path / "net.pdparams", init_weights=tmp_path / "mine.pdparams", **STILL)
-    return weights.load_pdparams(tmp_path / "mine.pdparams"), weights.load_pdparams(tmp_path / "net.pdparams")
+    classifier.train(
+        *halves(table),
+        root,
+        tmp_path / "net.pdparams",
+        init_weights=tmp_path / "mine.pdparams",
+        **STILL,
+    )
+    return weights.load_pdparams(tmp_path / "mine.pdparams"), weights.load_pdparams(
+        tmp_path / "net.pdparams"
+    )
 
 
 def test_the_backbone_is_taken_over_and_the_heads_start_fresh(toy, tmp_path, capsys):  # noqa: F811
@@ -25,7 +33,11 @@ def test_the_backbone_is_taken_over_and_the_heads_start_fresh(toy, tmp_path, cap
     for name in ("conv1.conv.weight", "blocks6.1.pw_conv.conv.weight", "last_conv.weight"):
         np.testing.assert_allclose(made[name], mine[name], atol=1e-6)
     said = capsys.readouterr().out
-    assert made["fc.weight"].shape == (16, 3) and "fc.* left out" in said and "embedding.* left out" in said
+    assert (
+        made["fc.weight"].shape == (16, 3)
+        and "fc.* left out" in said
+        and "embedding.* left out" in said
+    )
 
 
 def test_weights_of_another_scale_do_not_start_a_training(toy, tmp_path):  # noqa: F811

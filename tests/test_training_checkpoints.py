@@ -28,8 +28,14 @@ def folder(tmp_path):
 
 def test_the_newest_are_kept_whole_the_best_as_weights_and_no_other(folder):
     checkpoints.prune(folder, 2, "checkpoint-2")
-    assert [path.name for path in checkpoints.numbered(folder)] == ["checkpoint-10", "checkpoint-6", "checkpoint-2"]
-    assert not (folder / "checkpoint-2" / checkpoints.RESUME).exists() and not checkpoints.damage(folder / "checkpoint-2")
+    assert [path.name for path in checkpoints.numbered(folder)] == [
+        "checkpoint-10",
+        "checkpoint-6",
+        "checkpoint-2",
+    ]
+    assert not (folder / "checkpoint-2" / checkpoints.RESUME).exists() and not checkpoints.damage(
+        folder / "checkpoint-2"
+    )
     assert load_file(folder / "checkpoint-2" / checkpoints.WEIGHTS)["a"].tolist() == [2.0, 2.0, 2.0]
     assert checkpoints.newest(folder, BELONGS).name == "checkpoint-10"
 
@@ -37,12 +43,23 @@ def test_the_newest_are_kept_whole_the_best_as_weights_and_no_other(folder):
 def test_a_copy_that_somebody_laid_there_is_no_checkpoint(folder):
     shutil.copytree(folder / "checkpoint-6", folder / "checkpoint-6 (copy)")
     (folder / "damaged-checkpoint-8").mkdir()
-    assert [path.name for path in checkpoints.numbered(folder)] == ["checkpoint-10", "checkpoint-6", "checkpoint-4", "checkpoint-2"]
+    assert [path.name for path in checkpoints.numbered(folder)] == [
+        "checkpoint-10",
+        "checkpoint-6",
+        "checkpoint-4",
+        "checkpoint-2",
+    ]
 
 
 @pytest.mark.parametrize(
     ("harm", "words"),
-    [(shutil.rmtree, "it is gone"), (lambda best: (best / checkpoints.WEIGHTS).write_bytes(b"cut"), "trained.safetensors is missing or damaged")],
+    [
+        (shutil.rmtree, "it is gone"),
+        (
+            lambda best: (best / checkpoints.WEIGHTS).write_bytes(b"cut"),
+            "trained.safetensors is missing or damaged",
+        ),
+    ],
 )
 def test_a_lost_best_checkpoint_stops_the_resume_and_not_the_end(folder, harm, words):
     last = folder / "checkpoint-10"
@@ -50,7 +67,10 @@ def test_a_lost_best_checkpoint_stops_the_resume_and_not_the_end(folder, harm, w
         records.write_json(last / checkpoints.STATE, {"best_global_step": best})
         checkpoints.check_best(last)
     harm(folder / "checkpoint-4")
-    with pytest.raises(checkpoints.CheckpointError, match=f"checkpoint-4, the best so far, cannot be used .{words}.*--redo 04"):
+    with pytest.raises(
+        checkpoints.CheckpointError,
+        match=f"checkpoint-4, the best so far, cannot be used .{words}.*--redo 04",
+    ):
         checkpoints.check_best(last)
 
 
@@ -76,8 +96,13 @@ def test_another_number_of_processes_is_refused_by_name(folder):
 
 
 def test_values_that_are_not_finite_are_not_saved(tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match="1 trained tensors hold values that are not finite, the first is b"):
-        checkpoints.write_weights({"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, tmp_path, torch.float32)
+    with pytest.raises(
+        checkpoints.CheckpointError,
+        match="1 trained tensors hold values that are not finite, the first is b",
+    ):
+        checkpoints.write_weights(
+            {"a": torch.ones(2), "b": torch.tensor([1.0, float("nan")])}, tmp_path, torch.float32
+        )
     assert not any(tmp_path.iterdir())
 
 
@@ -85,9 +110,22 @@ def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
     """Goal: 2 bytes a trained parameter for the weights, 14 for the resume state, and at most 2% more."""
     folder = tmp_path / "04_training"
     folder.mkdir()
-    world = {"base_model": tiny.wide_folder(tmp_path / "base"), **tiny.data_set(tmp_path / "data", per_dish=1)}
-    given = dict(learning_rate=1e-3, merger_learning_rate=0, vision_learning_rate=0, num_train_epochs=1, min_pixels=3136, max_pixels=3136, dtype="bfloat16",
-                 per_device_train_batch_size=5, use_cpu=True, validation_questions=0)  # fmt: skip
+    world = {
+        "base_model": tiny.wide_folder(tmp_path / "base"),
+        **tiny.data_set(tmp_path / "data", per_dish=1),
+    }
+    given = dict(
+        learning_rate=1e-3,
+        merger_learning_rate=0,
+        vision_learning_rate=0,
+        num_train_epochs=1,
+        min_pixels=3136,
+        max_pixels=3136,
+        dtype="bfloat16",
+        per_device_train_batch_size=5,
+        use_cpu=True,
+        validation_questions=0,
+    )
     made = config.from_parameters(given, output_folder=folder, **world)
     made.write(folder / launch.CONFIG)
     status, output = trainings.train(folder / launch.CONFIG)

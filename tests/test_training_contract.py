@@ -26,7 +26,9 @@ def begun():
 
 def rated(model, rates):
     """An optimizer whose groups hold `initial_lr`, as a scheduler leaves them."""
-    groups = [{**group, "initial_lr": group["lr"]} for group in freeze.optimizer_groups(model, rates, 0.0)]
+    groups = [
+        {**group, "initial_lr": group["lr"]} for group in freeze.optimizer_groups(model, rates, 0.0)
+    ]
     return types.SimpleNamespace(param_groups=groups)
 
 
@@ -47,7 +49,9 @@ def test_a_good_step_and_a_good_end_pass(begun):
 
 def test_a_wrong_learning_rate_is_named(begun):
     model, contract, _ = begun
-    with pytest.raises(TrainingStopped, match="group merger/decay has the learning rate 0.005, 0.002 was asked for"):
+    with pytest.raises(
+        TrainingStopped, match="group merger/decay has the learning rate 0.005, 0.002 was asked for"
+    ):
         contract.on_step_begin(None, None, None, optimizer=rated(model, {**RATES, "merger": 0.005}))
 
 
@@ -67,8 +71,13 @@ def test_gradients_that_were_not_clipped_are_seen(begun):
 def test_a_trained_tensor_without_a_gradient_is_named(begun):
     model, contract, optimizer = begun
     left_out = model.model.visual.merger.mlp[2].bias
-    step(model, contract, optimizer, loss=lambda p: p.sum() if p is not left_out else torch.zeros(()))
-    with pytest.raises(TrainingStopped, match="1 trained tensors have had no gradient and 0 frozen ones have changed: model.visual.merger.mlp.2.bias"):
+    step(
+        model, contract, optimizer, loss=lambda p: p.sum() if p is not left_out else torch.zeros(())
+    )
+    with pytest.raises(
+        TrainingStopped,
+        match="1 trained tensors have had no gradient and 0 frozen ones have changed: model.visual.merger.mlp.2.bias",
+    ):
         contract.on_step_end(None, None, None)
 
 
@@ -77,7 +86,10 @@ def test_a_frozen_tensor_that_moves_is_named_after_the_step_and_at_the_end(begun
     step(model, contract, optimizer)
     with torch.no_grad():
         model.lm_head.weight[0, 0] += 1.0
-    with pytest.raises(TrainingStopped, match="0 trained tensors have had no gradient and 1 frozen ones have changed: lm_head.weight"):
+    with pytest.raises(
+        TrainingStopped,
+        match="0 trained tensors have had no gradient and 1 frozen ones have changed: lm_head.weight",
+    ):
         contract.on_step_end(None, None, None)
     with pytest.raises(freeze.ContractError, match="frozen parameter has changed"):
         contract.on_train_end(None, None, None)
@@ -99,11 +111,16 @@ def test_a_resume_goes_on_counting_the_validations_without_a_better_one(tmp_path
     stored = {"Patience": begun.state()}
     state, args = (
         types.SimpleNamespace(stateful_callbacks=stored),
-        types.SimpleNamespace(load_best_model_at_end=False, metric_for_best_model="loss", eval_strategy="epoch"),
+        types.SimpleNamespace(
+            load_best_model_at_end=False, metric_for_best_model="loss", eval_strategy="epoch"
+        ),
     )
     resumed = Patience(3)
     resumed.on_train_begin(args, state, None)
     assert resumed.early_stopping_patience_counter == 2
     records.write_json(tmp_path / checkpoints.STATE, {"stateful_callbacks": stored})
-    wanted = [run.patience_spent(types.SimpleNamespace(early_stopping_patience=patience), tmp_path) for patience in (0, 1, 2, 3)]
+    wanted = [
+        run.patience_spent(types.SimpleNamespace(early_stopping_patience=patience), tmp_path)
+        for patience in (0, 1, 2, 3)
+    ]
     assert wanted == [False, True, True, False]

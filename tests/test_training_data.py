@@ -13,9 +13,20 @@ def test_rows_of_a_photo_become_trees_of_at_most_k():
 
 def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
     world = tiny.data_set(tmp_path / "data")
-    made = [QuestionTrees(world["train_file"], world["image_root"], tiny.model(), questions_per_photo=2, photo_cache_mb=mb) for mb in (0, 10)]
+    made = [
+        QuestionTrees(
+            world["train_file"],
+            world["image_root"],
+            tiny.model(),
+            questions_per_photo=2,
+            photo_cache_mb=mb,
+        )
+        for mb in (0, 10)
+    ]
     for index in range(len(made[0])):
         first, cold, warm = made[0][index][0], made[1][index][0], made[1][index][0]
-        assert (first.photo.pixel_values == cold.photo.pixel_values).all() and (first.photo.pixel_values == warm.photo.pixel_values).all()
+        assert (first.photo.pixel_values == cold.photo.pixel_values).all() and (
+            first.photo.pixel_values == warm.photo.pixel_values
+        ).all()
         assert first.input_ids == warm.input_ids and len(set(first.branch)) == 3
     assert made[0].photos.cache is None and made[1].photos.cache is not None

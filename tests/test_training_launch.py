@@ -13,17 +13,32 @@ from dishvl_lib.core import records, stages
 from dishvl_lib.training import best, callbacks, checkpoints, config, heartbeat, launch, run
 from dishvl_lib.training.data import DataError, QuestionTrees
 
-GIVEN = dict(learning_rate=1e-3, merger_learning_rate=0.0, vision_learning_rate=0.0, num_train_epochs=1, min_pixels=3136, max_pixels=3136)  # fmt: skip
-PLACES = dict.fromkeys(("base_model", "image_root", "train_file", "validation_file", "output_folder"), "x")
+GIVEN = dict(
+    learning_rate=1e-3,
+    merger_learning_rate=0.0,
+    vision_learning_rate=0.0,
+    num_train_epochs=1,
+    min_pixels=3136,
+    max_pixels=3136,
+)
+PLACES = dict.fromkeys(
+    ("base_model", "image_root", "train_file", "validation_file", "output_folder"), "x"
+)
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
         ({"max_steps": 0}, "max_steps is 0; give at least 1"),
-        ({"lora_rank": 4, "train_lm_head": True}, "lora_rank trains adapters only; set train_language_model and train_lm_head to false"),
+        (
+            {"lora_rank": 4, "train_lm_head": True},
+            "lora_rank trains adapters only; set train_language_model and train_lm_head to false",
+        ),
         ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "parameter lr_scheduler_type: .*'cosine'"),
-        ({"deepspeed": "zero9.json"}, "parameter deepspeed: no file .*zero9.json; give params/deepspeed/zero2.json"),
+        (
+            {"deepspeed": "zero9.json"},
+            "parameter deepspeed: no file .*zero9.json; give params/deepspeed/zero2.json",
+        ),
     ],
 )
 def test_settings_that_cannot_be(changed, words):
@@ -33,13 +48,25 @@ def test_settings_that_cannot_be(changed, words):
 
 def test_a_metric_without_questions_is_refused_before_the_first_epoch(tmp_path):
     world = tiny.data_set(tmp_path / "data")
-    naming = [row for row in records.read_jsonl(world["validation_file"]) if row["kind"] == "naming"]
+    naming = [
+        row for row in records.read_jsonl(world["validation_file"]) if row["kind"] == "naming"
+    ]
     records.write_jsonl(world["validation_file"], naming)
-    rows = QuestionTrees(world["validation_file"], world["image_root"], tiny.model(), questions_per_photo=2)
+    rows = QuestionTrees(
+        world["validation_file"], world["image_root"], tiny.model(), questions_per_photo=2
+    )
     for metric in ("loss", "naming_accuracy"):
-        run.check_metric(config.from_parameters({**GIVEN, "metric_for_best_model": metric}, **PLACES), rows)
-    with pytest.raises(DataError, match="holds no menu question, which metric_for_best_model: menu_accuracy needs; set it to loss"):
-        run.check_metric(config.from_parameters({**GIVEN, "metric_for_best_model": "menu_accuracy"}, **PLACES), rows)
+        run.check_metric(
+            config.from_parameters({**GIVEN, "metric_for_best_model": metric}, **PLACES), rows
+        )
+    with pytest.raises(
+        DataError,
+        match="holds no menu question, which metric_for_best_model: menu_accuracy needs; set it to loss",
+    ):
+        run.check_metric(
+            config.from_parameters({**GIVEN, "metric_for_best_model": "menu_accuracy"}, **PLACES),
+            rows,
+        )
 
 
 class Broken(Dataset):
@@ -62,12 +89,19 @@ def test_what_a_data_loaders_worker_says_is_one_sentence_too():
     [
         (["loading", "Killed"], "its last lines:\ntraining started at 2\nloading\nKilled"),
         (["training cannot go on: OSError: no room"], "training cannot go on: OSError: no room"),
-        (["stopped on request; running the stage again goes on from here"], "stopped on request after a checkpoint"),
+        (
+            ["stopped on request; running the stage again goes on from here"],
+            "stopped on request after a checkpoint",
+        ),
     ],
 )
 def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, newest, words):
     """Nor is a wish to stop that did not come to its checkpoint."""
-    before = ["training started at 1", "training cannot go on: DataError: old", "stopped on request; old"]
+    before = [
+        "training started at 1",
+        "training cannot go on: DataError: old",
+        "stopped on request; old",
+    ]
     (tmp_path / launch.LOG).write_text("\n".join([*before, "training started at 2", *newest]))
     (tmp_path / launch.STOP).touch()
     assert launch.last_words(tmp_path).endswith(words) or words in launch.last_words(tmp_path)
@@ -76,7 +110,10 @@ def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, newest, words
 
 def test_the_lock_says_who_holds_it(tmp_path):
     with another_process_holding(stages.training_lock_file(tmp_path)) as other:
-        with pytest.raises(launch.AlreadyRunning, match=f"process {other.pid} on "), launch.only_one(tmp_path):
+        with (
+            pytest.raises(launch.AlreadyRunning, match=f"process {other.pid} on "),
+            launch.only_one(tmp_path),
+        ):
             pass
         assert launch.running(tmp_path).pid == other.pid
     assert launch.running(tmp_path) is None
@@ -105,13 +142,17 @@ def test_a_single_process_whose_torchrun_has_died_ends(tmp_path, monkeypatch):
 
 
 def test_best_is_not_made_of_a_damaged_checkpoint(tmp_path):
-    with pytest.raises(checkpoints.CheckpointError, match="best/ cannot be made of .*checkpoint-4: it is gone"):
+    with pytest.raises(
+        checkpoints.CheckpointError, match="best/ cannot be made of .*checkpoint-4: it is gone"
+    ):
         best.export(None, tmp_path / "checkpoint-4")
 
 
 def test_rows_of_metrics_that_are_damaged_are_left_out(tmp_path):
     whole = '{"step": 1, "max_steps": 4, "loss": 0.5}'
-    (tmp_path / launch.METRICS).write_bytes(b'\xff\n[]\n7\n{"step": "x"}\n' + whole.encode() + b'\n{"step": 2, "max')
+    (tmp_path / launch.METRICS).write_bytes(
+        b'\xff\n[]\n7\n{"step": "x"}\n' + whole.encode() + b'\n{"step": 2, "max'
+    )
     assert launch.metrics(tmp_path) == [{"step": 1, "max_steps": 4, "loss": 0.5}]
     assert launch.progress_line(tmp_path) == "step 1 of 4, loss 0.5000"
 
@@ -134,11 +175,19 @@ def test_what_is_done_in_a_long_step_is_said(tmp_path):
     beat = heartbeat.Heartbeat(tmp_path)
     beat("step 1 of 2, forward pass", 1, 4)
     beat("step 1 of 2, forward pass", 2, 4)
-    assert heartbeat.line(tmp_path) == "step 1 of 2, forward pass: 1 of 4, for 0 s", "at most one a second is written"
+    assert heartbeat.line(tmp_path) == "step 1 of 2, forward pass: 1 of 4, for 0 s", (
+        "at most one a second is written"
+    )
     beat("saving checkpoint-1")
     assert launch.progress_line(tmp_path) == "", "nobody trains"
     with launch.only_one(tmp_path):
         assert launch.progress_line(tmp_path) == "saving checkpoint-1, for 0 s"
-    for damaged in (b"", b"[]", b"\xff", b'{"doing": "x"}', b'{"doing": 1, "done": "x", "of": 2, "since": 3}'):
+    for damaged in (
+        b"",
+        b"[]",
+        b"\xff",
+        b'{"doing": "x"}',
+        b'{"doing": 1, "done": "x", "of": 2, "since": 3}',
+    ):
         (tmp_path / heartbeat.FILE).write_bytes(damaged)
         assert heartbeat.line(tmp_path) == ""

@@ -63,11 +63,17 @@ def test_a_changed_photo_never_gives_its_old_pixels(root, loaded):
     assert made["0.jpg"].tobytes() == Photos(root, loaded)["0.jpg"].tobytes() != before
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda entry: b"", lambda entry: entry[:7], lambda entry: entry[: len(entry) // 2], lambda entry: entry + b"x",
-    lambda entry: entry[:100] + bytes([entry[100] ^ 1]) + entry[101:],
-    lambda entry: entry[:4] + entry[8:12] + entry[4:8] + entry[12:],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: b"",
+        lambda entry: entry[:7],
+        lambda entry: entry[: len(entry) // 2],
+        lambda entry: entry + b"x",
+        lambda entry: entry[:100] + bytes([entry[100] ^ 1]) + entry[101:],
+        lambda entry: entry[:4] + entry[8:12] + entry[4:8] + entry[12:],
+    ],
+)
 def test_a_damaged_entry_is_made_again(root, loaded, spoil):
     made = Photos(root, loaded, 10)
     wanted = made["0.jpg"].tobytes()
@@ -107,7 +113,9 @@ def test_many_processes_may_write_the_same_entries_at_once(root, loaded):
     assert len(entries()) == 5
 
 
-def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(root, loaded, monkeypatch):
+def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(
+    root, loaded, monkeypatch
+):
     one = photos.cache_bytes([(64, 64)], loaded)
     cache = photos.PhotoCache(photos.paths.cache(photos.CACHE) / "few", 3 * one + one // 2)
     photo = photos.decode(loaded, root / "2.jpg")
@@ -139,7 +147,11 @@ def test_a_full_disk_is_said_once_and_training_goes_on(root, loaded, monkeypatch
 def test_other_pixel_limits_and_other_decoding_do_not_share_entries(root, loaded):
     other = tiny.model()
     other.image_processor.size = {"shortest_edge": 784, "longest_edge": 784 * 4}
-    keys = {photos.cache_key(loaded, "exact"), photos.cache_key(loaded, "fast"), photos.cache_key(other, "exact")}
+    keys = {
+        photos.cache_key(loaded, "exact"),
+        photos.cache_key(loaded, "fast"),
+        photos.cache_key(other, "exact"),
+    }
     assert len(keys) == 3 and photos.cache_key(tiny.model(), "exact") in keys
 
 
@@ -173,7 +185,9 @@ def test_fast_decoding_gives_the_same_size_and_nearly_the_same_pixels(loaded, si
 
 def test_fast_decoding_of_what_is_no_jpeg_is_exact_and_other_words_are_refused(loaded):
     content = toys.encoded(toys.picture(3, (300, 200)), "PNG")
-    assert photos.decode(loaded, content, "fast").tobytes() == photos.decode(loaded, content).tobytes()
+    assert (
+        photos.decode(loaded, content, "fast").tobytes() == photos.decode(loaded, content).tobytes()
+    )
     with pytest.raises(ValueError, match="photo_decoding is 'quick'; give exact or fast"):
         photos.decode(loaded, content, "quick")
 
@@ -194,10 +208,16 @@ class Pixels(Dataset):
 def own_memory(pid) -> int:
     """Bytes of a process that no other process has."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Private_Clean:")))
+    return sum(
+        1024 * int(line.split()[1])
+        for line in lines
+        if line.startswith(("Private_Dirty:", "Private_Clean:"))
+    )
 
 
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc"
+)
 @pytest.mark.parametrize("budget", [0, 100])
 def test_memory_stays_flat_over_epochs(tmp_path, budget):
     """Forty photos of 0.6 MB each: keeping them would add 24 MB to the worker with every epoch."""
@@ -206,7 +226,12 @@ def test_memory_stays_flat_over_epochs(tmp_path, budget):
     for seed in range(40):
         (folder / f"{seed}.jpg").write_bytes(toys.encoded(toys.picture(seed, (448, 448))))
     large.image_processor.size = {"shortest_edge": 448 * 448, "longest_edge": 448 * 448}
-    loader = DataLoader(Pixels(Photos(folder, large, budget), folder), batch_size=4, num_workers=1, persistent_workers=True)
+    loader = DataLoader(
+        Pixels(Photos(folder, large, budget), folder),
+        batch_size=4,
+        num_workers=1,
+        persistent_workers=True,
+    )
     used = []
     for _ in range(5):
         assert sum(len(batch) for batch in loader) == 40
@@ -219,7 +244,10 @@ def test_the_eight_ways_are_different_and_lossless():
     photo = tiny.photo(1, (40, 30))
     seen = {(turned(photo, way).size, turned(photo, way).tobytes()) for way in range(8)}
     assert len(seen) == 8
-    assert all(sorted(np.asarray(turned(photo, way)).ravel()) == sorted(np.asarray(photo).ravel()) for way in range(8))
+    assert all(
+        sorted(np.asarray(turned(photo, way)).ravel()) == sorted(np.asarray(photo).ravel())
+        for way in range(8)
+    )
 
 
 def test_another_view_keeps_the_size_and_the_plain_view_is_the_photo_itself():

@@ -16,11 +16,21 @@ from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import inputs, qwen, trees
 
 PLACES = dict.fromkeys(("image_root", "train_file", "validation_file", "output_folder"), "-")
-PHOTO_448 = TreeShape(grid=(32, 32), trunk=20, branches=(40,), labels=8)  # 256 places and 60 tokens of text
+PHOTO_448 = TreeShape(
+    grid=(32, 32), trunk=20, branches=(40,), labels=8
+)  # 256 places and 60 tokens of text
 
 
 def configured(base, **changed):
-    given = dict(learning_rate=1e-4, merger_learning_rate=0, vision_learning_rate=0, num_train_epochs=10, min_pixels=3136, max_pixels=200704, use_cpu=True)
+    given = dict(
+        learning_rate=1e-4,
+        merger_learning_rate=0,
+        vision_learning_rate=0,
+        num_train_epochs=10,
+        min_pixels=3136,
+        max_pixels=200704,
+        use_cpu=True,
+    )
     return TrainingConfig(base_model=str(base), **PLACES, **{**given, **changed})
 
 
@@ -36,25 +46,46 @@ def the_7b():
 def small(tmp_path_factory):
     """A folder with a tiny model whose sequences look like the 7B's: many photo places, four questions."""
     folder = tmp_path_factory.mktemp("small")
-    qwen.save(base_model.new_model(tiny.NAMES, hidden_size=96, layers=3, vision_layers=4, image_size=112, seed=0), folder)
+    qwen.save(
+        base_model.new_model(
+            tiny.NAMES, hidden_size=96, layers=3, vision_layers=4, image_size=112, seed=0
+        ),
+        folder,
+    )
     return folder
 
 
 def grown(loaded, number):
     photo = inputs.photo_inputs(loaded, tiny.photo(number, (112, 112)))
-    asked = [questions.ask("naming-1"), questions.ask("menu-1", tiny.NAMES), questions.ask("menu-2", tiny.NAMES[:3])]
-    return trees.grow([inputs.build(loaded, photo, question, tiny.NAMES[number]) for question in asked])
+    asked = [
+        questions.ask("naming-1"),
+        questions.ask("menu-1", tiny.NAMES),
+        questions.ask("menu-2", tiny.NAMES[:3]),
+    ]
+    return trees.grow(
+        [inputs.build(loaded, photo, question, tiny.NAMES[number]) for question in asked]
+    )
 
 
 def shape_of(tree):
     branches = tuple(tree.branch.count(number) for number in range(1, max(tree.branch) + 1))
     rows, columns = (int(side) for side in tree.photo.grid_thw[1:])
-    return TreeShape((rows, columns), tree.branch.count(0) - tree.photo.num_tokens, branches, sum(label != inputs.IGNORE for label in tree.labels))
+    return TreeShape(
+        (rows, columns),
+        tree.branch.count(0) - tree.photo.num_tokens,
+        branches,
+        sum(label != inputs.IGNORE for label in tree.labels),
+    )
 
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"dtype": "bfloat16"}, {"gradient_checkpointing": "both"}, {"lora_rank": 8, "lora_vision": True}],
+    [
+        {},
+        {"dtype": "bfloat16"},
+        {"gradient_checkpointing": "both"},
+        {"lora_rank": 8, "lora_vision": True},
+    ],
     ids=["float32", "bfloat16", "checkpointing", "lora"],
 )
 def test_what_a_step_really_keeps_is_within_15_percent(small, tmp_path, changed):
@@ -65,21 +96,41 @@ def test_what_a_step_really_keeps_is_within_15_percent(small, tmp_path, changed)
     made = [grown(loaded, number) for number in range(4)]
     planned = planner.plan(config, [shape_of(tree) for tree in made], photos=1)
     seen = Seen(loaded.model)
-    with seen.watching(), torch.autocast("cpu", torch.bfloat16) if config.dtype == "bfloat16" else contextlib.nullcontext():
+    with (
+        seen.watching(),
+        torch.autocast("cpu", torch.bfloat16)
+        if config.dtype == "bfloat16"
+        else contextlib.nullcontext(),
+    ):
         kept = seen.bytes_of(lambda: loaded.model(**trees.collate(made, 0))["loss"])
     seen.results[0].backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained)
     optimizer.step()
-    moments = sum(value.nbytes for state in optimizer.state.values() for value in state.values() if value.dim())
+    moments = sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for value in state.values()
+        if value.dim()
+    )
     (tmp_path / checkpoints.RESUME).mkdir()
-    checkpoints.write_weights(checkpoints.trained_tensors(model), tmp_path, getattr(torch, config.dtype))
+    checkpoints.write_weights(
+        checkpoints.trained_tensors(model), tmp_path, getattr(torch, config.dtype)
+    )
     torch.save(optimizer.state_dict(), tmp_path / checkpoints.RESUME / "optimizer.pt")
-    sizes = [sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in (tmp_path, tmp_path / checkpoints.RESUME)]
-    assert sum(planned.part(f"activations, {part}") for part in ("vision", "language", "head")) == pytest.approx(kept, rel=0.15)
+    sizes = [
+        sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        for folder in (tmp_path, tmp_path / checkpoints.RESUME)
+    ]
+    assert sum(
+        planned.part(f"activations, {part}") for part in ("vision", "language", "head")
+    ) == pytest.approx(kept, rel=0.15)
     assert planned.part("gradients") == pytest.approx(sum(p.grad.nbytes for p in trained), rel=0.15)
     assert planned.part("optimizer") == pytest.approx(moments, rel=0.15)
-    assert [planned.part("one checkpoint, weights"), planned.part("one checkpoint, resume")] == pytest.approx(sizes, rel=0.15)
+    assert [
+        planned.part("one checkpoint, weights"),
+        planned.part("one checkpoint, resume"),
+    ] == pytest.approx(sizes, rel=0.15)
 
 
 def test_the_reference_runs_figures(the_7b):
@@ -89,31 +140,52 @@ def test_the_reference_runs_figures(the_7b):
     ours = planner.plan(config, [PHOTO_448] * 8, photos=100_000, photos_per_second=8.0)
     assert official.total("device") / 1e9 == pytest.approx(70, rel=0.05)
     assert official.part("one checkpoint") / 1e9 == pytest.approx(44, rel=0.05)
-    assert ours.total("device") < official.total("device") and ours.part("one checkpoint, ") < official.part("one checkpoint") / 4
+    assert (
+        ours.total("device") < official.total("device")
+        and ours.part("one checkpoint, ") < official.part("one checkpoint") / 4
+    )
     assert ours.hours == pytest.approx(100_000 * 10 / 8 / 3600)
 
 
 def test_advice_goes_down_until_it_fits(the_7b):
-    config = configured(the_7b, dtype="bfloat16", per_device_train_batch_size=8, gradient_accumulation_steps=2, use_cpu=False)
+    config = configured(
+        the_7b,
+        dtype="bfloat16",
+        per_device_train_batch_size=8,
+        gradient_accumulation_steps=2,
+        use_cpu=False,
+    )
     assert advice.advise(config, [PHOTO_448] * 8, 140)[0].startswith("fits: ")
     fewer, less, tiny_gpu = (advice.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 24, 4))
-    assert fewer[0].startswith("does not fit") and fewer[1].startswith("set per_device_train_batch_size: ")
+    assert fewer[0].startswith("does not fit") and fewer[1].startswith(
+        "set per_device_train_batch_size: "
+    )
     assert less[1].startswith("set gradient_checkpointing: ")
     assert "no setting" in tiny_gpu[1]
 
 
 def test_zero_moves_and_divides_what_its_file_says(the_7b):
-    alone = configured(the_7b, dtype="bfloat16", use_cpu=False, deepspeed="params/deepspeed/zero2.json")
+    alone = configured(
+        the_7b, dtype="bfloat16", use_cpu=False, deepspeed="params/deepspeed/zero2.json"
+    )
     for file, ranks, device, host in (
         ("zero2", 1, "optimizer", None),
         ("zero2_offload", 1, None, "optimizer"),
         ("zero3_offload", 2, None, "weights"),
         ("zero3", 2, "weights", None),
     ):
-        made = planner.plan(planner.replace_config(alone, deepspeed=f"params/deepspeed/{file}.json", num_processes=ranks), [PHOTO_448], photos=0)
+        made = planner.plan(
+            planner.replace_config(
+                alone, deepspeed=f"params/deepspeed/{file}.json", num_processes=ranks
+            ),
+            [PHOTO_448],
+            photos=0,
+        )
         parts = {(place, part.split()[0]): size for place, part, size in made.rows}
         assert not device or ("device", device) in parts
-        assert not host or (("host", host) in parts and (host == "weights" or ("device", host) not in parts))
+        assert not host or (
+            ("host", host) in parts and (host == "weights" or ("device", host) not in parts)
+        )
         if file == "zero3":
             assert parts["device", "weights"] == pytest.approx(8_292_166_656 * 2 / 2)
 
@@ -123,16 +195,34 @@ def test_a_slow_network_says_do_not(the_7b):
     counts = planner.counts_of(config)
     assert counts == (8_292_166_656, 676_550_144)
     seconds = advice.network_seconds(config, counts, hosts=2, network_gbit=1)
-    assert seconds["ZeRO-2"] == pytest.approx(2 * 676_550_144 * 2 * 8 / 2e9) and seconds["ZeRO-3"] > 100
-    slow, fast = (advice.network_advice(config, counts, 2, gbit, photos_per_second=8.0) for gbit in (1, 400))
-    assert all(line.endswith("do not") for line in slow) and all(line.endswith("worth trying") for line in fast)
+    assert (
+        seconds["ZeRO-2"] == pytest.approx(2 * 676_550_144 * 2 * 8 / 2e9)
+        and seconds["ZeRO-3"] > 100
+    )
+    slow, fast = (
+        advice.network_advice(config, counts, 2, gbit, photos_per_second=8.0) for gbit in (1, 400)
+    )
+    assert all(line.endswith("do not") for line in slow) and all(
+        line.endswith("worth trying") for line in fast
+    )
 
 
 def test_without_a_gpu_one_sentence_says_how_large_it_must_be(the_7b):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    with pytest.raises(qwen.ModelError, match=r"no GPU that torch can use, and this training needs one with about \d\d GB"):
-        advice.require_device(configured(the_7b, dtype="bfloat16", use_cpu=False, per_device_train_batch_size=8, questions_per_photo=4))
+    with pytest.raises(
+        qwen.ModelError,
+        match=r"no GPU that torch can use, and this training needs one with about \d\d GB",
+    ):
+        advice.require_device(
+            configured(
+                the_7b,
+                dtype="bfloat16",
+                use_cpu=False,
+                per_device_train_batch_size=8,
+                questions_per_photo=4,
+            )
+        )
 
 
 def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
@@ -142,6 +232,10 @@ def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
     made = QuestionTrees(world["train_file"], world["image_root"], loaded, questions_per_photo=2)
     sizes = {row["image_id"]: (48, 64) for row in made.rows}
     found, n = shapes.largest(loaded, made.rows, sizes, questions_per_photo=2, n=3)
-    wanted = sorted((shape_of(made[number][0]) for number in range(len(made))), key=lambda shape: -shape.length)[:3]
+    wanted = sorted(
+        (shape_of(made[number][0]) for number in range(len(made))), key=lambda shape: -shape.length
+    )[:3]
     assert n == len(made) == 15 and [one.length for one in found] == [one.length for one in wanted]
-    assert {(one.grid, one.trunk, one.branches) for one in found} <= {(one.grid, one.trunk, one.branches) for one in wanted}
+    assert {(one.grid, one.trunk, one.branches) for one in found} <= {
+        (one.grid, one.trunk, one.branches) for one in wanted
+    }

@@ -25,8 +25,20 @@ def world(tmp_path_factory):
 
 
 def settings(world, folder, **changed):
-    given = dict(learning_rate=3e-3, merger_learning_rate=0.0, vision_learning_rate=1e-3, num_train_epochs=2, min_pixels=3136, max_pixels=3136,
-                 per_device_train_batch_size=5, logging_steps=2, use_cpu=True, photo_augmentation="flips", photo_cache_mb=10, validation_questions=5)  # fmt: skip
+    given = dict(
+        learning_rate=3e-3,
+        merger_learning_rate=0.0,
+        vision_learning_rate=1e-3,
+        num_train_epochs=2,
+        min_pixels=3136,
+        max_pixels=3136,
+        per_device_train_batch_size=5,
+        logging_steps=2,
+        use_cpu=True,
+        photo_augmentation="flips",
+        photo_cache_mb=10,
+        validation_questions=5,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     return config.from_parameters({**given, **changed}, output_folder=folder, **world)
 
@@ -40,7 +52,13 @@ def train(made):
 def train_by_command(made):
     """The same by the command that a notebook starts, with all its imports."""
     made.write(launch.Path(made.output_folder) / "config.json")
-    done = subprocess.run(launch.command(made), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=280)
+    done = subprocess.run(
+        launch.command(made),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        timeout=280,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -62,31 +80,65 @@ def trained(world, tmp_path_factory):
 def test_best_is_a_complete_folder_that_transformers_opens(trained):
     from transformers import AutoTokenizer, Qwen2_5_VLForConditionalGeneration
 
-    model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(trained / "best", output_loading_info=True)
-    assert not report["missing_keys"] and not report["unexpected_keys"] and not report["mismatched_keys"]
+    model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        trained / "best", output_loading_info=True
+    )
+    assert (
+        not report["missing_keys"]
+        and not report["unexpected_keys"]
+        and not report["mismatched_keys"]
+    )
     assert AutoTokenizer.from_pretrained(trained / "best").chat_template
     assert (trained / "best" / "preprocessor_config.json").exists()
-    assert len({file.stat().st_mode for file in (trained / "best").iterdir()}) == 1, "who may read one file of it may read all"
+    assert len({file.stat().st_mode for file in (trained / "best").iterdir()}) == 1, (
+        "who may read one file of it may read all"
+    )
     assert records.read_json(trained / "best" / "dishvl.json")["max_pixels"] == 3136
 
 
 def test_only_vision_and_merger_moved(world, trained):
     base, best = qwen.load(str(world["base_model"])).model, qwen.load(str(trained / "best")).model
-    moved = {name.startswith("model.visual.") for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if not torch.equal(a, b)}
-    still = [name for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if torch.equal(a, b) and name.startswith("model.visual.")]
+    moved = {
+        name.startswith("model.visual.")
+        for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
+    still = [
+        name
+        for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True)
+        if torch.equal(a, b) and name.startswith("model.visual.")
+    ]
     assert moved == {True} and not still
 
 
 def test_metrics_and_contract_are_written(trained):
     rows = launch.metrics(trained)
-    assert {"loss", "step", "max_steps", "learning_rate_visual", "learning_rate_merger", "eta_s", "grad_norm", "memory_gb"} <= set(rows[0])
-    assert {"loss_naming", "loss_menu", "photos_per_second", "questions_per_second", "tokens_per_second"} <= set(rows[0])
+    assert {
+        "loss",
+        "step",
+        "max_steps",
+        "learning_rate_visual",
+        "learning_rate_merger",
+        "eta_s",
+        "grad_norm",
+        "memory_gb",
+    } <= set(rows[0])
+    assert {
+        "loss_naming",
+        "loss_menu",
+        "photos_per_second",
+        "questions_per_second",
+        "tokens_per_second",
+    } <= set(rows[0])
     assert "learning_rate_language_model" not in rows[0]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 4, 6]
     assert any((trained / "tensorboard").glob("events.out.tfevents.*"))
     assert len([row for row in rows if "eval_loss" in row]) == 2
     contract = records.read_json(trained / "trainable.json")
-    assert contract["groups"]["language_model"]["trained"] is False and contract["groups"]["merger"]["learning_rate"] == 3e-3
+    assert (
+        contract["groups"]["language_model"]["trained"] is False
+        and contract["groups"]["merger"]["learning_rate"] == 3e-3
+    )
 
 
 def test_the_recogniser_opens_it_and_refuses_other_pixel_limits(trained):
@@ -100,12 +152,20 @@ def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
     """The last checkpoint is made half-written and the one before it is resumed from."""
     made = settings(world, tmp_path / "04_training")
     shutil.copytree(trained / "checkpoints", tmp_path / "04_training" / "checkpoints")
-    newest = max((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
+    newest = max(
+        (tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"),
+        key=lambda p: int(p.name.split("-")[1]),
+    )
     (newest / checkpoints.MANIFEST).unlink()
     status, output = train(made)
     assert status == 0 and "half-written" in output and "resuming from checkpoint-" in output
-    again, first = (load_file(folder / "checkpoints" / newest.name / checkpoints.WEIGHTS) for folder in (tmp_path / "04_training", trained))
-    assert again.keys() == first.keys() and all(torch.equal(again[name], first[name]) for name in first)
+    again, first = (
+        load_file(folder / "checkpoints" / newest.name / checkpoints.WEIGHTS)
+        for folder in (tmp_path / "04_training", trained)
+    )
+    assert again.keys() == first.keys() and all(
+        torch.equal(again[name], first[name]) for name in first
+    )
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(trained, tmp_path):
@@ -115,7 +175,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(trained, tmp_path):
     (newest / "resume" / "optimizer.pt").write_bytes(b"cut")
     assert checkpoints.newest(folder, wanted) == older
     assert (folder / f"damaged-{newest.name}" / checkpoints.WEIGHTS).exists()
-    with pytest.raises(checkpoints.CheckpointError, match=r"with other seed \(was 0, is 1\); finish it as it was begun"):
+    with pytest.raises(
+        checkpoints.CheckpointError,
+        match=r"with other seed \(was 0, is 1\); finish it as it was begun",
+    ):
         checkpoints.newest(folder, {**wanted, "seed": 1})
 
 
@@ -133,12 +196,23 @@ def test_tensors_of_another_contract_are_refused(trained):
         (lambda w: next(w["image_root"].glob("*.png")).unlink(), "photos of .* are gone"),
         (lambda w: next(w["image_root"].glob("*.png")).write_bytes(b"<html>"), "not an image"),
         (lambda w: w["train_file"].write_text(""), "holds no questions"),
-        (lambda w: mute(w["train_file"]), "1 questions have an empty answer, so nothing to learn, the first is menu-0-1"),
-        (lambda w: (w["base_model"] / "config.json").write_text(json.dumps({"model_type": "llama"})), "model_type is 'llama'"),
+        (
+            lambda w: mute(w["train_file"]),
+            "1 questions have an empty answer, so nothing to learn, the first is menu-0-1",
+        ),
+        (
+            lambda w: (w["base_model"] / "config.json").write_text(
+                json.dumps({"model_type": "llama"})
+            ),
+            "model_type is 'llama'",
+        ),
     ],
 )
 def test_what_cannot_be_trained_ends_with_one_sentence(world, tmp_path, break_it, words):
-    broken = {"base_model": shutil.copytree(world["base_model"], tmp_path / "base"), **tiny.data_set(tmp_path / "data")}
+    broken = {
+        "base_model": shutil.copytree(world["base_model"], tmp_path / "base"),
+        **tiny.data_set(tmp_path / "data"),
+    }
     break_it(broken)
     status, output = train(settings(broken, tmp_path / "04_training"))
     assert status == 1 and "Traceback" not in output
@@ -162,31 +236,69 @@ def test_an_infinite_loss_stops_the_run_and_names_its_questions(world, tmp_path)
     records.write_jsonl(tmp_path / "train.jsonl", kept)
     broken = {**world, "base_model": tmp_path / "base", "train_file": tmp_path / "train.jsonl"}
     status, output = train(settings(broken, tmp_path / "04_training"))
-    assert status == 1 and f"1 questions of {tmp_path / 'train.jsonl'}: {rows[7]['id']}; look at them" in output
+    assert (
+        status == 1
+        and f"1 questions of {tmp_path / 'train.jsonl'}: {rows[7]['id']}; look at them" in output
+    )
 
 
 def test_exploding_gradients_stop_the_run(world, tmp_path):
-    status, output = train(settings(world, tmp_path / "04_training", learning_rate=1e30, vision_learning_rate=1e30, max_grad_norm=1e30))
-    assert status == 1 and ("the loss is" in output or "the gradient norm is" in output) and "the last checkpoint is whole" in output
+    status, output = train(
+        settings(
+            world,
+            tmp_path / "04_training",
+            learning_rate=1e30,
+            vision_learning_rate=1e30,
+            max_grad_norm=1e30,
+        )
+    )
+    assert (
+        status == 1
+        and ("the loss is" in output or "the gradient norm is" in output)
+        and "the last checkpoint is whole" in output
+    )
 
 
 def test_gradient_checkpointing_changes_no_loss(world, trained, tmp_path):
     status, output = train(settings(world, tmp_path / "04_training", gradient_checkpointing="both"))
     assert status == 0, output
-    mine, theirs = ([row["loss"] for row in launch.metrics(folder) if "loss" in row] for folder in (tmp_path / "04_training", trained))
+    mine, theirs = (
+        [row["loss"] for row in launch.metrics(folder) if "loss" in row]
+        for folder in (tmp_path / "04_training", trained)
+    )
     assert mine == pytest.approx(theirs, abs=1e-5) and len(mine) > 2
 
 
 def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp_path):
-    made = settings(world, tmp_path / "04_training", eval_steps=2, metric_for_best_model="menu_accuracy", early_stopping_patience=2, num_train_epochs=40,
-                    learning_rate=1e-9, vision_learning_rate=1e-9)  # fmt: skip
+    made = settings(
+        world,
+        tmp_path / "04_training",
+        eval_steps=2,
+        metric_for_best_model="menu_accuracy",
+        early_stopping_patience=2,
+        num_train_epochs=40,
+        learning_rate=1e-9,
+        vision_learning_rate=1e-9,
+    )
     status, output = train(made)
     assert status == 0, output
     evaluated = [row for row in launch.metrics(tmp_path / "04_training") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4, 6]
-    assert run.patience_spent(made, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]), "a kill while best/ is written trains no further"
-    assert {"eval_naming_accuracy", "eval_menu_accuracy", "eval_menu_ci_low", "eval_menu_ci_high", "eval_menu_n", "eval_loss_naming"} <= set(evaluated[0])
-    assert records.read_json(tmp_path / "04_training" / "best" / "dishvl.json")["checkpoint"] == "checkpoint-2"
+    assert run.patience_spent(
+        made, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]
+    ), "a kill while best/ is written trains no further"
+    assert {
+        "eval_naming_accuracy",
+        "eval_menu_accuracy",
+        "eval_menu_ci_low",
+        "eval_menu_ci_high",
+        "eval_menu_n",
+        "eval_loss_naming",
+    } <= set(evaluated[0])
+    assert (
+        records.read_json(tmp_path / "04_training" / "best" / "dishvl.json")["checkpoint"]
+        == "checkpoint-2"
+    )
 
 
 def test_other_data_and_a_second_start_are_refused(world, tmp_path):
@@ -209,13 +321,26 @@ def test_other_data_and_a_second_start_are_refused(world, tmp_path):
 
 
 def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
-    made = settings(world, tmp_path / "04_training", lora_rank=4, lora_vision=True, num_train_epochs=1)
+    made = settings(
+        world, tmp_path / "04_training", lora_rank=4, lora_vision=True, num_train_epochs=1
+    )
     status, output = train(made)
     assert status == 0, output
-    base, best = qwen.load(str(world["base_model"])).model, qwen.load(str(tmp_path / "04_training" / "best")).model
-    changed = {name.split(".")[1] for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True) if not torch.equal(a, b)}
+    base, best = (
+        qwen.load(str(world["base_model"])).model,
+        qwen.load(str(tmp_path / "04_training" / "best")).model,
+    )
+    changed = {
+        name.split(".")[1]
+        for (name, a), b in zip(base.named_parameters(), best.parameters(), strict=True)
+        if not torch.equal(a, b)
+    }
     assert changed == {"visual", "language_model"}
-    assert [row["step"] for row in launch.metrics(tmp_path / "04_training") if "loss" in row] == [1, 2, 3], "the last step counts, whatever logging_steps says"
+    assert [row["step"] for row in launch.metrics(tmp_path / "04_training") if "loss" in row] == [
+        1,
+        2,
+        3,
+    ], "the last step counts, whatever logging_steps says"
 
 
 def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
@@ -223,9 +348,18 @@ def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
     status, output = train(made)
     assert status == 0, output
     kept = next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"))
-    assert {value.dtype for value in load_file(kept / checkpoints.WEIGHTS).values()} == {torch.bfloat16}
-    assert {value.dtype for value in load_file(kept / checkpoints.RESUME / checkpoints.MASTER).values()} == {torch.float32}
-    assert {p.dtype for p in qwen.load(str(tmp_path / "04_training" / "best"), dtype="bfloat16").model.parameters()} == {torch.bfloat16}
+    assert {value.dtype for value in load_file(kept / checkpoints.WEIGHTS).values()} == {
+        torch.bfloat16
+    }
+    assert {
+        value.dtype for value in load_file(kept / checkpoints.RESUME / checkpoints.MASTER).values()
+    } == {torch.float32}
+    assert {
+        p.dtype
+        for p in qwen.load(
+            str(tmp_path / "04_training" / "best"), dtype="bfloat16"
+        ).model.parameters()
+    } == {torch.bfloat16}
 
 
 def test_launch_attaches_and_stops(world, tmp_path, capsys):
@@ -240,7 +374,9 @@ def test_launch_attaches_and_stops(world, tmp_path, capsys):
         with pytest.raises(launch.TrainingFailed, match="stopped on request"):
             launch.run(made, every_s=0.2)
         assert "watching it" in capsys.readouterr().out
-        assert any((folder / "checkpoints").glob(f"checkpoint-*/{checkpoints.MANIFEST}")) and not launch.running(folder)
+        assert any(
+            (folder / "checkpoints").glob(f"checkpoint-*/{checkpoints.MANIFEST}")
+        ) and not launch.running(folder)
     finally:
         process.kill()
         process.wait()
@@ -254,4 +390,6 @@ def test_a_wrong_configuration_names_its_key(tmp_path):
 
 def test_the_fingerprint_written_is_the_one_read(trained):
     loaded = qwen.load_inputs(str(trained / "best"))
-    assert records.read_json(trained / "best" / "dishvl.json")["input_fingerprint"] == inputs.fingerprint(loaded)
+    assert records.read_json(trained / "best" / "dishvl.json")[
+        "input_fingerprint"
+    ] == inputs.fingerprint(loaded)

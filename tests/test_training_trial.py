@@ -9,15 +9,34 @@ from dishvl_lib.training import config, trial
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    given = dict(learning_rate=1e-3, merger_learning_rate=0.0, vision_learning_rate=0.0, num_train_epochs=5, min_pixels=3136, max_pixels=3136,
-                 per_device_train_batch_size=5, early_stopping_patience=2, use_cpu=True)  # fmt: skip
-    return config.from_parameters(given, base_model=tiny.base_folder(folder / "base"), output_folder=folder / "untouched", **tiny.data_set(folder / "data"))
+    given = dict(
+        learning_rate=1e-3,
+        merger_learning_rate=0.0,
+        vision_learning_rate=0.0,
+        num_train_epochs=5,
+        min_pixels=3136,
+        max_pixels=3136,
+        per_device_train_batch_size=5,
+        early_stopping_patience=2,
+        use_cpu=True,
+    )
+    return config.from_parameters(
+        given,
+        base_model=tiny.base_folder(folder / "base"),
+        output_folder=folder / "untouched",
+        **tiny.data_set(folder / "data"),
+    )
 
 
 def test_a_rate_or_a_sentence_and_nothing_is_left(settings, monkeypatch):
     """Early stopping, which wants validations that a trial has not, is left out of it."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert trial.photos_per_second(settings) > 0
-    with pytest.raises(trial.TrialFailed, match="without a result; training cannot go on: ContractError: nothing would train"):
-        trial.photos_per_second(settings.model_copy(update={"train_visual": False, "train_merger": False}))
+    with pytest.raises(
+        trial.TrialFailed,
+        match="without a result; training cannot go on: ContractError: nothing would train",
+    ):
+        trial.photos_per_second(
+            settings.model_copy(update={"train_visual": False, "train_merger": False})
+        )
     assert not config.Path(settings.output_folder).exists()

@@ -12,33 +12,51 @@ def drawn(n, temperature, size=10, seed=0):
     made = []
     for _ in range(n):
         scores = rng.normal(0, 3, size)
-        made.append((scores, int(rng.choice(size, p=calibration.probabilities(scores, temperature)))))
+        made.append(
+            (scores, int(rng.choice(size, p=calibration.probabilities(scores, temperature))))
+        )
     return made
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found_again_and_mends_the_error(temperature):
     found = calibration.fit(drawn(4000, temperature))
-    assert found["temperature"] == pytest.approx(temperature, rel=0.1) and found["ece_after"] < 0.03 and found["n"] == 4000
+    assert (
+        found["temperature"] == pytest.approx(temperature, rel=0.1)
+        and found["ece_after"] < 0.03
+        and found["n"] == 4000
+    )
     assert temperature == 1.0 or found["ece_before"] > 2 * found["ece_after"]
 
 
 def test_the_calibration_error_is_the_mean_gap():
-    assert calibration.calibration_error(np.array([0.95] * 20), np.array([True] * 19 + [False])) == pytest.approx(0.0)
-    assert calibration.calibration_error(np.array([0.9] * 10 + [0.5] * 10), np.array([False] * 10 + [True] * 5 + [False] * 5)) == pytest.approx(0.45)
+    assert calibration.calibration_error(
+        np.array([0.95] * 20), np.array([True] * 19 + [False])
+    ) == pytest.approx(0.0)
+    assert calibration.calibration_error(
+        np.array([0.9] * 10 + [0.5] * 10), np.array([False] * 10 + [True] * 5 + [False] * 5)
+    ) == pytest.approx(0.45)
     assert calibration.calibration_error(np.array([1.0]), np.array([True])) == 0
 
 
 def test_the_area_under_the_curve():
-    assert calibration.auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == 1.0 and calibration.auroc(np.array([0.1]), np.array([0.9])) == 0.0
-    assert calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5 and calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
+    assert (
+        calibration.auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == 1.0
+        and calibration.auroc(np.array([0.1]), np.array([0.9])) == 0.0
+    )
+    assert (
+        calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5
+        and calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
+    )
 
 
 def test_the_threshold_still_answers_most_menus_with_the_dish():
     present, absent = np.linspace(0.01, 1, 100), np.array([0.01, 0.04, 0.5, 0.9])
     threshold, answered, refused = calibration.threshold_for(present, absent)
     assert threshold == pytest.approx(0.06) and answered == 0.95 and refused == 0.5
-    assert calibration.threshold_for(np.array([0.9, 0.2]), np.array([0.5]))[:2] == (0.2, 1.0), "of two menus none may be refused"
+    assert calibration.threshold_for(np.array([0.9, 0.2]), np.array([0.5]))[:2] == (0.2, 1.0), (
+        "of two menus none may be refused"
+    )
     rng = np.random.default_rng(0)
     for n in (20, 33, 500):
         assert calibration.threshold_for(rng.random(n), rng.random(n))[1] >= 0.95
@@ -47,13 +65,20 @@ def test_the_threshold_still_answers_most_menus_with_the_dish():
 def test_without_its_true_entry_a_menu_is_less_sure():
     sure = [(np.array([10.0, 0, 0, 0]), 0)] * 30
     found = calibration.fit(sure)
-    assert found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0 and 0 < found["off_menu_threshold"] <= 1
+    assert (
+        found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0
+        and 0 < found["off_menu_threshold"] <= 1
+    )
     assert calibration.without_truth((np.array([1.0, 2.0, 3.0]), 1))[0].tolist() == [1.0, 3.0]
 
 
 def test_few_menus_fit_nothing():
     found = calibration.fit(drawn(19, 1.0))
-    assert found["temperature"] == 1.0 and found["off_menu_threshold"] == 0.0 and "fewer than 20" in found["note"]
+    assert (
+        found["temperature"] == 1.0
+        and found["off_menu_threshold"] == 0.0
+        and "fewer than 20" in found["note"]
+    )
 
 
 def test_a_model_that_is_never_wrong_is_not_trusted_without_limit():

@@ -32,11 +32,23 @@ def widen(file):
         ("config.json", widen, "weights cannot be loaded"),
         ("config.json", lambda file: file.write_text("[]"), "model_type is None"),
         ("tokenizer.json", lambda file: file.unlink(), "tokenizer.json is missing"),
-        ("tokenizer.json", lambda file: file.write_text("{}"), "tokenizer or image processor files are missing or damaged"),
-        ("preprocessor_config.json", lambda file: file.unlink(), "tokenizer or image processor files are missing or damaged"),
+        (
+            "tokenizer.json",
+            lambda file: file.write_text("{}"),
+            "tokenizer or image processor files are missing or damaged",
+        ),
+        (
+            "preprocessor_config.json",
+            lambda file: file.unlink(),
+            "tokenizer or image processor files are missing or damaged",
+        ),
         ("dishvl.json", lambda file: file.write_text("[]"), "does not hold what stage 04 wrote"),
         ("dishvl.json", lambda file: file.write_text('{"temperature": 0}'), "temperature is 0"),
-        ("dishvl.json", lambda file: file.write_text('{"max_pixels": "3136"}'), "max_pixels is '3136'"),
+        (
+            "dishvl.json",
+            lambda file: file.write_text('{"max_pixels": "3136"}'),
+            "max_pixels is '3136'",
+        ),
     ],
 )
 def test_a_damaged_folder(base, tmp_path, file, harm, words):
@@ -78,15 +90,24 @@ def test_weights_that_could_run_code_are_neither_opened_nor_recommended(base, tm
     folder = shutil.copytree(base, tmp_path / "model")
     (folder / "model.safetensors").unlink()
     trap = tmp_path / "sprung"
-    (folder / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n(S'touch " + str(trap).encode() + b"'\ntR.")
-    with pytest.raises(qwen.ModelError, match="pytorch_model.bin, which could run any code when it is opened and is not read") as refused:
+    (folder / "pytorch_model.bin").write_bytes(
+        b"cposix\nsystem\n(S'touch " + str(trap).encode() + b"'\ntR."
+    )
+    with pytest.raises(
+        qwen.ModelError,
+        match="pytorch_model.bin, which could run any code when it is opened and is not read",
+    ) as refused:
         Recognizer.load(folder, device="cpu")
     assert not trap.exists()
     assert "weights_only" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("options", "words"), [({"device": "gpu"}, "cannot be put on device 'gpu'"), ({"dtype": "float8"}, "dtype is 'float8'; give one of float32")]
+    ("options", "words"),
+    [
+        ({"device": "gpu"}, "cannot be put on device 'gpu'"),
+        ({"dtype": "float8"}, "dtype is 'float8'; give one of float32"),
+    ],
 )
 def test_a_device_or_dtype_that_is_none(base, options, words):
     with pytest.raises(qwen.ModelError, match=words):

@@ -26,10 +26,15 @@ def test_only_the_wanted_groups_train_at_their_rates():
     freeze.apply(model, DEFAULT)
     groups = freeze.optimizer_groups(model, RATES, 0.1)
     assert {group["name"]: (group["lr"], group["weight_decay"]) for group in groups} == {
-        "visual/decay": (1e-6, 0.1), "visual/no_decay": (1e-6, 0.0), "merger/decay": (1e-5, 0.1), "merger/no_decay": (1e-5, 0.0),
-    }  # fmt: skip
+        "visual/decay": (1e-6, 0.1),
+        "visual/no_decay": (1e-6, 0.0),
+        "merger/decay": (1e-5, 0.1),
+        "merger/no_decay": (1e-5, 0.0),
+    }
     placed = [id(p) for group in groups for p in group["params"]]
-    assert len(placed) == len(set(placed)) and set(placed) == {id(p) for p in model.parameters() if p.requires_grad}
+    assert len(placed) == len(set(placed)) and set(placed) == {
+        id(p) for p in model.parameters() if p.requires_grad
+    }
     assert all(p.dim() > 1 for group in groups if group["weight_decay"] for p in group["params"])
 
 
@@ -65,6 +70,9 @@ def test_the_counts_of_the_7b():
     freeze.apply(model, DEFAULT)
     report = freeze.contract(model, RATES, 0.0)
     assert {group: one["parameters"] for group, one in report["groups"].items()} == {
-        "visual": 676_550_144 - 44_574_464, "merger": 44_574_464, "language_model": 7_070_619_136, "lm_head": 544_997_376,
-    }  # fmt: skip
+        "visual": 676_550_144 - 44_574_464,
+        "merger": 44_574_464,
+        "language_model": 7_070_619_136,
+        "lm_head": 544_997_376,
+    }
     assert report["parameters"] == 8_292_166_656 and report["trained_parameters"] == 676_550_144

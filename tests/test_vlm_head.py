@@ -18,7 +18,10 @@ def frozen(entries, width, **options):
 def both(made, rows, labels, weights):
     """[(losses, gradient of the rows)] of the one-pass way and of the plain one."""
     results = []
-    for losses in (head.label_losses, lambda *given: F.cross_entropy(given[0](given[1]).float(), given[2], reduction="none")):
+    for losses in (
+        head.label_losses,
+        lambda *given: F.cross_entropy(given[0](given[1]).float(), given[2], reduction="none"),
+    ):
         leaf = rows.clone().requires_grad_()
         found = losses(made, leaf, labels)
         (found * weights).sum().backward()
@@ -26,7 +29,9 @@ def both(made, rows, labels, weights):
     return results
 
 
-@pytest.mark.parametrize(("entries", "n"), [(head.LARGE, 1), (40_000, 8), (32_771, 5), (2 * head.LARGE, 300)])
+@pytest.mark.parametrize(
+    ("entries", "n"), [(head.LARGE, 1), (40_000, 8), (32_771, 5), (2 * head.LARGE, 300)]
+)
 def test_losses_and_gradients_are_those_of_the_logits(entries, n):
     made, rows, labels = frozen(entries, 24), 3 * torch.randn(n, 24), torch.randint(entries, (n,))
     assert head._one_pass(made, rows)
@@ -38,12 +43,22 @@ def test_losses_and_gradients_are_those_of_the_logits(entries, n):
 def test_a_row_that_is_not_a_number_spoils_no_other():
     made, rows = frozen(head.LARGE, 8), torch.randn(3, 8)
     rows[1] = float("nan")
-    assert torch.isfinite(head.label_losses(made, rows, torch.tensor([1, 2, 3]))).tolist() == [True, False, True]
+    assert torch.isfinite(head.label_losses(made, rows, torch.tensor([1, 2, 3]))).tolist() == [
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
     "changed",
-    [lambda made: made.requires_grad_(True), lambda made: made.bfloat16(), lambda made: nn.Linear(8, head.LARGE), lambda made: frozen(100, 8), nn.Sequential],
+    [
+        lambda made: made.requires_grad_(True),
+        lambda made: made.bfloat16(),
+        lambda made: nn.Linear(8, head.LARGE),
+        lambda made: frozen(100, 8),
+        nn.Sequential,
+    ],
     ids=["trained", "bfloat16", "bias", "small", "wrapped"],
 )
 def test_elsewhere_the_logits_are_computed(changed):

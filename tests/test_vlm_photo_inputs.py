@@ -12,13 +12,26 @@ from PIL import Image
 from dishvl_lib.core import images
 from dishvl_lib.vlm import inputs, lengths, qwen
 
-SIZES = [(28, 28), (29, 31), (640, 480), (333, 211), (1280, 960), (90, 1500), (1999, 23), (448, 448), (7, 9)]
+SIZES = [
+    (28, 28),
+    (29, 31),
+    (640, 480),
+    (333, 211),
+    (1280, 960),
+    (90, 1500),
+    (1999, 23),
+    (448, 448),
+    (7, 9),
+]
 
 
 def check_equal(loaded, photo):
     wanted = loaded.image_processor(images=[photo], return_tensors="pt")
     ours = inputs.photo_inputs(loaded, photo)
-    assert torch.equal(ours.pixel_values, wanted["pixel_values"]) and ours.pixel_values.dtype == torch.float32
+    assert (
+        torch.equal(ours.pixel_values, wanted["pixel_values"])
+        and ours.pixel_values.dtype == torch.float32
+    )
     assert torch.equal(ours.grid_thw, wanted["image_grid_thw"][0])
     assert tuple(ours.grid_thw[1:].tolist()) == lengths.grid(loaded, photo.height, photo.width)
 
@@ -39,7 +52,10 @@ def test_every_value_of_a_byte_in_every_colour():
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P"])
 def test_other_modes_become_rgb_first(mode):
     loaded, photo = tiny.model(), tiny.photo(1, (100, 80)).convert(mode)
-    assert torch.equal(inputs.photo_inputs(loaded, photo).pixel_values, inputs.photo_inputs(loaded, photo.convert("RGB")).pixel_values)
+    assert torch.equal(
+        inputs.photo_inputs(loaded, photo).pixel_values,
+        inputs.photo_inputs(loaded, photo.convert("RGB")).pixel_values,
+    )
 
 
 def test_an_aspect_ratio_over_200_is_refused():
@@ -50,7 +66,9 @@ def test_an_aspect_ratio_over_200_is_refused():
 def test_the_real_processor_on_real_photos():
     root = os.environ.get("DISHVL_TEST_DATA")
     if not root:
-        pytest.skip("DISHVL_TEST_DATA is not set: the real preprocessor file and photos are not at hand")
+        pytest.skip(
+            "DISHVL_TEST_DATA is not set: the real preprocessor file and photos are not at hand"
+        )
     photos = sorted((Path(root) / "zh_dishes10").rglob("*.jpg"))[::40]
     for limits in ((None, None), (448 * 448, 448 * 448)):
         loaded = qwen.load_inputs(str(Path(root) / "qwen2_5_vl_7b_files"), *limits)

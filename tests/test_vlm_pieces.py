@@ -9,7 +9,10 @@ from dishvl_lib.vlm import inputs, lengths, pieces
 
 
 def row(human, answer, image_id=""):
-    return {"image_id": image_id, "conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": answer}]}
+    return {
+        "image_id": image_id,
+        "conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": answer}],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -21,20 +24,33 @@ def loaded():
 def test_the_pieces_are_the_training_tokens(loaded, answer):
     photos = pd.DataFrame([{"image_id": "a", "width": 90, "height": 48}])
     one = row(questions.human_turn("naming-1"), answer, "a")
-    sample = inputs.build(loaded, inputs.photo_inputs(loaded, tiny.photo(0, (90, 48))), questions.ask("naming-1"), answer)
+    sample = inputs.build(
+        loaded,
+        inputs.photo_inputs(loaded, tiny.photo(0, (90, 48))),
+        questions.ask("naming-1"),
+        answer,
+    )
     (made,) = pieces.of_rows(loaded, [one], photos)
     place = f"<|image_pad|> x {sample.photo.num_tokens}"
     assert [text for text, _ in made].count(place) == 1 and sample.photo.num_tokens > 1
-    whole = "".join(text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made)
+    whole = "".join(
+        text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made
+    )
     assert whole == loaded.tokenizer.decode(sample.input_ids)
     assert "".join(text for text, supervised in made if supervised) == f"{answer}<|im_end|>"
     assert all("\ufffd" not in text for text, _ in made)
 
 
 def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loaded):
-    made = pieces.of_row(loaded, row(questions.human_turn("knowledge-1", dish="鱼"), "<|im_end|>"), None)
+    made = pieces.of_row(
+        loaded, row(questions.human_turn("knowledge-1", dish="鱼"), "<|im_end|>"), None
+    )
     texts = [text for text, _ in made]
-    assert texts.count("<|im_end|>") == 3 and "".join(texts).count("<|im_end|>") == 4 and "vision" not in "".join(texts)
+    assert (
+        texts.count("<|im_end|>") == 3
+        and "".join(texts).count("<|im_end|>") == 4
+        and "vision" not in "".join(texts)
+    )
     assert texts[0] == "<|im_start|>" and made[-1] == ("<|im_end|>", True)
 
 
@@ -43,5 +59,8 @@ def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):
     photos = pd.DataFrame({"image_id": [], "width": [], "height": []})
     text = "".join(text for text, _ in pieces.of_rows(loaded, [one], photos)[0])
     system = f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n"
-    assert text == f"{system}<|im_start|>user\n“红烧鱼”属于哪个菜系？<|im_end|>\n<|im_start|>assistant\n川菜<|im_end|>"
+    assert (
+        text
+        == f"{system}<|im_start|>user\n“红烧鱼”属于哪个菜系？<|im_end|>\n<|im_start|>assistant\n川菜<|im_end|>"
+    )
     assert lengths.of_rows(loaded, [one], photos) == [len(loaded.tokenizer.encode(text))]

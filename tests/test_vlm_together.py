@@ -22,13 +22,19 @@ def recognizer(request):
 
 
 def close(one, other):
-    assert one.answer == other.answer and [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
-    assert [share for _, share in one.entries] == pytest.approx([share for _, share in other.entries], abs=1e-4)
+    assert one.answer == other.answer and [entry for entry, _ in one.entries] == [
+        entry for entry, _ in other.entries
+    ]
+    assert [share for _, share in one.entries] == pytest.approx(
+        [share for _, share in other.entries], abs=1e-4
+    )
 
 
 def test_one_pass_says_what_separate_passes_say(recognizer):
     made = recognizer.recognise(PHOTOS, MENUS)
-    assert [one.name for one in made] == recognizer.name(PHOTOS) and len({one.name for one in made}) > 1
+    assert [one.name for one in made] == recognizer.name(PHOTOS) and len(
+        {one.name for one in made}
+    ) > 1
     for one, photo in zip(made, PHOTOS, strict=True):
         for choice, menu in zip(one.choices, MENUS, strict=True):
             close(choice, recognizer.choose(photo, menu))
@@ -46,11 +52,24 @@ def test_batch_size_and_company_change_nothing(recognizer, batch_size):
 
 def test_questions_may_differ_from_photo_to_photo(recognizer):
     first, second = questions.ask("naming-1"), questions.ask("naming-2")
-    asked = [(PHOTOS[0], [second], []), (PHOTOS[1], [], [(questions.ask("menu-2", MENUS[0]), MENUS[0])]), (PHOTOS[2], [], []),
-             (PHOTOS[3], [first, second], [(questions.ask("menu-1", menu), menu) for menu in MENUS])]  # fmt: skip
+    asked = [
+        (PHOTOS[0], [second], []),
+        (PHOTOS[1], [], [(questions.ask("menu-2", MENUS[0]), MENUS[0])]),
+        (PHOTOS[2], [], []),
+        (PHOTOS[3], [first, second], [(questions.ask("menu-1", menu), menu) for menu in MENUS]),
+    ]
     made = recognizer.tell(asked)
-    alone = {(number, template): recognizer.name(PHOTOS[number], template=template) for number in (0, 3) for template in ("naming-1", "naming-2")}
-    assert [one.names for one in made] == [(alone[0, "naming-2"],), (), (), (alone[3, "naming-1"], alone[3, "naming-2"])]
+    alone = {
+        (number, template): recognizer.name(PHOTOS[number], template=template)
+        for number in (0, 3)
+        for template in ("naming-1", "naming-2")
+    }
+    assert [one.names for one in made] == [
+        (alone[0, "naming-2"],),
+        (),
+        (),
+        (alone[3, "naming-1"], alone[3, "naming-2"]),
+    ]
     assert made[0].name == alone[0, "naming-2"] and made[1].name is None
     assert [len(one.choices) for one in made] == [0, 1, 0, 3]
     close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
@@ -116,10 +135,20 @@ def constrained(loaded, photo, question, trie):
     def allowed(_, ids):
         at = -1
         for token in ids[start:].tolist():
-            at = next(node for node, parent in enumerate(trie.parent) if parent == at and trie.token[node] == token)
+            at = next(
+                node
+                for node, parent in enumerate(trie.parent)
+                if parent == at and trie.token[node] == token
+            )
         return [trie.token[node] for node, parent in enumerate(trie.parent) if parent == at]
 
-    made = loaded.model.generate(**batch, max_new_tokens=16, do_sample=False, prefix_allowed_tokens_fn=allowed, eos_token_id=loaded.end_token_id)
+    made = loaded.model.generate(
+        **batch,
+        max_new_tokens=16,
+        do_sample=False,
+        prefix_allowed_tokens_fn=allowed,
+        eos_token_id=loaded.end_token_id,
+    )
     return made[0, start:].tolist()
 
 
@@ -132,8 +161,16 @@ def test_the_greedy_walk_is_constrained_generation_on_200_menus():
         trie = choose.build_trie([inputs.answer_tokens(loaded, entry) for entry in menu])
         grown = choose.grow([inputs.build(loaded, photo, question)], [trie])
         with torch.no_grad():
-            passed = decoding.prefill(loaded, [photo], [inputs.build(loaded, photo, question).image_start], [grown], keep=False)
+            passed = decoding.prefill(
+                loaded,
+                [photo],
+                [inputs.build(loaded, photo, question).image_start],
+                [grown],
+                keep=False,
+            )
             chosen = walk(trie, choose.node_scores(loaded, passed.hidden[0], grown, [trie])[0])
-            assert constrained(loaded, photo, question, trie) == inputs.answer_tokens(loaded, menu[chosen]), (number, menu)
+            assert constrained(loaded, photo, question, trie) == inputs.answer_tokens(
+                loaded, menu[chosen]
+            ), (number, menu)
         answers.append((len(menu), chosen))
     assert {1, 200} <= {n for n, _ in answers} and len({place for _, place in answers}) > 10

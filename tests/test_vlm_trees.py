@@ -17,22 +17,34 @@ SIZES = [(64, 48), (40, 90), (120, 56), (56, 56)]
 
 def samples_of(loaded, seed, k, size):
     photo = inputs.photo_inputs(loaded, tiny.photo(seed, size))
-    asked = [questions.ask("naming-1"), *(questions.ask(f"menu-{1 + i % 8}", tiny.NAMES[: 2 + i % 4]) for i in range(k))][:k]
-    return [inputs.build(loaded, photo, text, tiny.NAMES[(seed + i) % len(tiny.NAMES)]) for i, text in enumerate(asked)]
+    asked = [
+        questions.ask("naming-1"),
+        *(questions.ask(f"menu-{1 + i % 8}", tiny.NAMES[: 2 + i % 4]) for i in range(k)),
+    ][:k]
+    return [
+        inputs.build(loaded, photo, text, tiny.NAMES[(seed + i) % len(tiny.NAMES)])
+        for i, text in enumerate(asked)
+    ]
 
 
 def plain_loss_and_gradients(loaded, groups):
     """transformers' own model on every question as a sample of its own, the loss over all supervised tokens."""
     model = loaded.model
     model.zero_grad()
-    total = sum(sum(label != inputs.IGNORE for label in sample.labels) for group in groups for sample in group)
+    total = sum(
+        sum(label != inputs.IGNORE for label in sample.labels)
+        for group in groups
+        for sample in group
+    )
     loss = 0.0
     for sample in (sample for group in groups for sample in group):
         batch = inputs.collate([sample], 0)
         labels = batch.pop("labels")[:, 1:]
         logits = model(**batch).logits[:, :-1]
         rows = labels != inputs.IGNORE
-        part = torch.nn.functional.cross_entropy(logits[rows], labels[rows], reduction="sum") / total
+        part = (
+            torch.nn.functional.cross_entropy(logits[rows], labels[rows], reduction="sum") / total
+        )
         part.backward()
         loss += part.item()
     return loss, {name: p.grad.clone() for name, p in model.named_parameters()}
@@ -80,13 +92,38 @@ def real():
     if not os.environ.get("DISHVL_TEST_DATA"):
         pytest.skip("DISHVL_TEST_DATA is not set: the real tokenizer files are not at hand")
     config = json.loads((REAL_FILES / "config.json").read_text())
-    ids = {key: config[key] for key in ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")}
+    ids = {
+        key: config[key]
+        for key in (
+            "image_token_id",
+            "video_token_id",
+            "vision_start_token_id",
+            "vision_end_token_id",
+        )
+    }
     rope = {"rope_type": "default", "rope_theta": config["rope_theta"], "mrope_section": [4, 6, 6]}
-    text = {"vocab_size": config["vocab_size"], "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "rope_parameters": rope}  # fmt: skip
-    vision = {"depth": 2, "hidden_size": 64, "intermediate_size": 128, "num_heads": 2, "out_hidden_size": 64, "fullatt_block_indexes": [1]}
+    text = {
+        "vocab_size": config["vocab_size"],
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "rope_parameters": rope,
+    }
+    vision = {
+        "depth": 2,
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_heads": 2,
+        "out_hidden_size": 64,
+        "fullatt_block_indexes": [1],
+    }
     torch.manual_seed(0)
     loaded = qwen.load_inputs(str(REAL_FILES), 3136, 28 * 28 * 12)
-    loaded.model = Qwen2_5_VLForConditionalGeneration(Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **ids)).eval()
+    loaded.model = Qwen2_5_VLForConditionalGeneration(
+        Qwen2_5_VLConfig(text_config=text, vision_config=vision, tie_word_embeddings=False, **ids)
+    ).eval()
     return loaded
 
 
@@ -95,7 +132,9 @@ def official(loaded, photo, question, answer):
     asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
     told = [asked, {"role": "assistant", "content": answer}]
     whole, prompt = (
-        loaded.tokenizer.apply_chat_template(turns, add_generation_prompt=only, tokenize=False).replace("<|image_pad|>", "<|image_pad|>" * photo.num_tokens)
+        loaded.tokenizer.apply_chat_template(
+            turns, add_generation_prompt=only, tokenize=False
+        ).replace("<|image_pad|>", "<|image_pad|>" * photo.num_tokens)
         for turns, only in ((told, False), ([asked], True))
     )
     assert whole.startswith(prompt) and whole.endswith("<|im_end|>\n")
@@ -110,13 +149,24 @@ def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient
     real.model.zero_grad()
     for seed, size in enumerate([(90, 60), (60, 120)]):
         photo = inputs.photo_inputs(real, tiny.photo(seed, size))
-        asked = [(questions.ask(f"{'menu' if menu else 'naming'}-{1 + seed}", menu), (menu or ("麻婆豆腐",))[-1]) for menu in menus[seed:]]
+        asked = [
+            (
+                questions.ask(f"{'menu' if menu else 'naming'}-{1 + seed}", menu),
+                (menu or ("麻婆豆腐",))[-1],
+            )
+            for menu in menus[seed:]
+        ]
         groups.append([inputs.build(real, photo, question, answer) for question, answer in asked])
         for sample, (question, answer) in zip(groups[-1], asked, strict=True):
             ids, labels = official(real, photo, question, answer)
             assert sample.input_ids == ids[:-1] and sample.labels == labels[:-1]
-            assert real.tokenizer.decode([label for label in labels if label != inputs.IGNORE]) == f"{answer}<|im_end|>"
-            batch = inputs.collate([inputs.Sample(ids, labels, photo, sample.image_start)], real.tokenizer.pad_token_id)
+            assert (
+                real.tokenizer.decode([label for label in labels if label != inputs.IGNORE])
+                == f"{answer}<|im_end|>"
+            )
+            batch = inputs.collate(
+                [inputs.Sample(ids, labels, photo, sample.image_start)], real.tokenizer.pad_token_id
+            )
             count = sum(label != inputs.IGNORE for label in labels)
             part = real.model(**batch).loss * count
             part.backward()
@@ -137,12 +187,17 @@ def test_the_way_of_attention_is_dense_on_a_cpu_unless_asked_otherwise(monkeypat
         trees.bind(loaded.model, way)
         loaded.model(**batch)
     assert masks == ["auto", "dense"]
-    with pytest.raises(ValueError, match="tree_attention is 'flash'; give one of auto, dense, segments"):
+    with pytest.raises(
+        ValueError, match="tree_attention is 'flash'; give one of auto, dense, segments"
+    ):
         trees.bind(loaded.model, "flash")
 
 
 def test_segments_are_read_from_the_branch_numbers():
-    assert trees.segments_of(torch.tensor([[0, 0, 0, 1, 2, 2], [0, 1, 1, 1, -1, -1]])) == [[3, 1, 2], [1, 3]]
+    assert trees.segments_of(torch.tensor([[0, 0, 0, 1, 2, 2], [0, 1, 1, 1, -1, -1]])) == [
+        [3, 1, 2],
+        [1, 3],
+    ]
 
 
 def test_the_trunks_positions_are_transformers(k=3):
@@ -150,7 +205,9 @@ def test_the_trunks_positions_are_transformers(k=3):
     for seed, size in enumerate(SIZES):
         (sample,) = samples_of(loaded, seed, 1, size)
         batch = inputs.collate([sample], 0)
-        wanted, _ = loaded.model.model.get_rope_index(batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"])
+        wanted, _ = loaded.model.model.get_rope_index(
+            batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"]
+        )
         assert torch.equal(trees.grow([sample]).positions, wanted[:, 0])
 
 
@@ -161,7 +218,9 @@ def test_branches_do_not_see_each_other():
     trees.bind(loaded.model)
     with torch.no_grad():
         hidden = [
-            loaded.model.model(**_model_inputs(trees.collate([trees.grow([first, other])], 0))).last_hidden_state[0, -len(other.labels) + 24 :]
+            loaded.model.model(
+                **_model_inputs(trees.collate([trees.grow([first, other])], 0))
+            ).last_hidden_state[0, -len(other.labels) + 24 :]
             for first in (one, changed)
         ]
     n = min(map(len, hidden))
@@ -178,7 +237,14 @@ def _model_inputs(batch):
 
 def test_the_mask_is_back_only_trunk_and_own_branch():
     mask = trees.mask_of(torch.tensor([[0, 0, 1, 1, 2, -1]]))[0, 0].int().tolist()
-    assert mask == [[1, 0, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 0, 0], [1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 0, 1]]
+    assert mask == [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0],
+        [1, 1, 0, 0, 1, 0],
+        [1, 1, 0, 0, 0, 1],
+    ]
 
 
 def test_questions_about_different_photos_are_refused():
@@ -190,12 +256,22 @@ def test_questions_about_different_photos_are_refused():
 
 def test_a_bound_model_still_saves_and_loads_as_transformers_own(tmp_path):
     loaded = tiny.model()
-    freeze.apply(loaded.model, {"visual": True, "merger": True, "language_model": False, "lm_head": False})
+    freeze.apply(
+        loaded.model, {"visual": True, "merger": True, "language_model": False, "lm_head": False}
+    )
     trees.bind(loaded.model)
     loaded.model.save_pretrained(tmp_path)
     from transformers import Qwen2_5_VLForConditionalGeneration
 
-    again, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(tmp_path, output_loading_info=True)
-    assert trees.ATTENTION not in (tmp_path / "config.json").read_text() and again.config.text_config._attn_implementation == "sdpa"
+    again, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        tmp_path, output_loading_info=True
+    )
+    assert (
+        trees.ATTENTION not in (tmp_path / "config.json").read_text()
+        and again.config.text_config._attn_implementation == "sdpa"
+    )
     assert not report["missing_keys"] and not report["unexpected_keys"]
-    assert all(torch.equal(a, b) for a, b in zip(loaded.model.parameters(), again.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(loaded.model.parameters(), again.parameters(), strict=True)
+    )

@@ -16,7 +16,9 @@ NAMES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "素鸡(豆制品)", "麻�
 
 @functools.cache
 def _built(seed: int) -> qwen.Qwen:
-    return base_model.new_model(NAMES, hidden_size=32, layers=2, vision_layers=2, image_size=56, seed=seed)
+    return base_model.new_model(
+        NAMES, hidden_size=32, layers=2, vision_layers=2, image_size=56, seed=seed
+    )
 
 
 def model(seed: int = 0) -> qwen.Qwen:
@@ -48,7 +50,10 @@ def data_set(folder: Path, per_dish: int = 3) -> dict[str, Path]:
             path = f"{dish}_{number}.png"
             photo(dish * 100 + number % 2).save(folder / "photos" / path)
             for kind, menu in (("naming", []), ("menu", list(NAMES))):
-                turns = [{"from": "human", "value": questions.human_turn(f"{kind}-1", menu)}, {"from": "gpt", "value": name}]
+                turns = [
+                    {"from": "human", "value": questions.human_turn(f"{kind}-1", menu)},
+                    {"from": "gpt", "value": name},
+                ]
                 rows.append(
                     {
                         "id": f"{kind}-{dish}-{number}",
@@ -63,7 +68,11 @@ def data_set(folder: Path, per_dish: int = 3) -> dict[str, Path]:
                 )
     records.write_jsonl(folder / "train.jsonl", rows)
     records.write_jsonl(folder / "validation.jsonl", rows[: 2 * len(NAMES)])
-    return {"image_root": folder / "photos", "train_file": folder / "train.jsonl", "validation_file": folder / "validation.jsonl"}
+    return {
+        "image_root": folder / "photos",
+        "train_file": folder / "train.jsonl",
+        "validation_file": folder / "validation.jsonl",
+    }
 
 
 def base_folder(folder: Path) -> Path:
@@ -74,5 +83,10 @@ def base_folder(folder: Path) -> Path:
 
 def wide_folder(folder: Path) -> Path:
     """A saved base model whose tensors are much larger than what a file says about them."""
-    qwen.save(base_model.new_model(NAMES, hidden_size=192, layers=1, vision_layers=2, image_size=56, seed=0), folder)
+    qwen.save(
+        base_model.new_model(
+            NAMES, hidden_size=192, layers=1, vision_layers=2, image_size=56, seed=0
+        ),
+        folder,
+    )
     return folder

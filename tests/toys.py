@@ -52,17 +52,29 @@ def fill(root, folders: dict[str, int], first_seed: int = 0) -> int:
 def photo_rows(per_dish: dict[str, dict[str, int]]) -> pd.DataFrame:
     """A catalogue without files: {dish: {split: number of photos}}."""
     rows = [
-        {"image_id": f"{dish}-{split}-{i}", "path": f"{dish}/{split}{i}.jpg", "dish_id": dish, "group_id": f"{dish}-{split}-{i}", "split": split, "sha256": f"{dish}{split}{i}", "folder": dish}
+        {
+            "image_id": f"{dish}-{split}-{i}",
+            "path": f"{dish}/{split}{i}.jpg",
+            "dish_id": dish,
+            "group_id": f"{dish}-{split}-{i}",
+            "split": split,
+            "sha256": f"{dish}{split}{i}",
+            "folder": dish,
+        }
         for dish, splits in per_dish.items()
         for split, count in splits.items()
         for i in range(count)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def neighbours(pairs: dict[str, list[str]]) -> pd.DataFrame:
     """similar_dishes.csv as it is read back: all text."""
-    rows = [(dish, other, str(rank)) for dish, others in pairs.items() for rank, other in enumerate(others, start=1)]
+    rows = [
+        (dish, other, str(rank))
+        for dish, others in pairs.items()
+        for rank, other in enumerate(others, start=1)
+    ]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank"])
 
 
@@ -74,7 +86,9 @@ def completion(content: object, usage: dict[str, int] | None = None) -> dict:
         "object": "chat.completion",
         "created": 0,
         "model": "m",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        ],
         "usage": usage or {"prompt_tokens": 1000, "completion_tokens": 100},
     }
 
@@ -91,7 +105,9 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
-                outer.requests.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                outer.requests.append(
+                    json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                )
                 outer.keys.append(self.headers.get("Authorization", ""))
                 outer._reply(self, outer.answer(outer.requests[-1]))
 
@@ -108,7 +124,11 @@ class Server:
         status, body, headers = (*reply, {})[:3]
         data = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
         handler.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **headers}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **headers,
+        }.items():
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(data)
@@ -125,10 +145,13 @@ class Server:
 @contextlib.contextmanager
 def another_process_holding(lock_file):
     """A process that holds a lock for the block, as its `Popen`."""
-    program = (
-        "import sys, pathlib; from dishvl_lib.core import locks; locks.take(pathlib.Path(sys.argv[1]), 'toy'); print('held', flush=True); sys.stdin.read()"
+    program = "import sys, pathlib; from dishvl_lib.core import locks; locks.take(pathlib.Path(sys.argv[1]), 'toy'); print('held', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(lock_file)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(lock_file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
         yield process

@@ -51,25 +51,44 @@ def data_processor(row, data_path, tokenizer, places):
     path, messages = (waiting or [None])[0], []
     for turn in row["conversations"]:
         if turn["from"] != "human":
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": turn["value"]}]})
+            messages.append(
+                {"role": "assistant", "content": [{"type": "text", "text": turn["value"]}]}
+            )
             continue
         parts = [part for part in re.split("(<image>|<video>)", turn["value"]) if part.strip()]
-        content = [{"type": "image", "image": waiting.pop(0)} if part == "<image>" else {"type": "text", "text": part.strip()} for part in parts]
+        content = [
+            {"type": "image", "image": waiting.pop(0)}
+            if part == "<image>"
+            else {"type": "text", "text": part.strip()}
+            for part in parts
+        ]
         messages.append({"role": "user", "content": content})
     assert not waiting, "a photo that no <image> asks for"
     text = tokenizer.apply_chat_template(messages, tokenize=False)
-    ids = _encode(tokenizer, text.replace("<|vision_start|><|image_pad|><|vision_end|>", _vision(places, path)))
+    ids = _encode(
+        tokenizer,
+        text.replace("<|vision_start|><|image_pad|><|vision_end|>", _vision(places, path)),
+    )
     first = _first_of_answer(ids, tokenizer)
     last = ids.index(tokenizer.convert_tokens_to_ids("<|im_end|>"), first) + 1
-    return ids, [token if first <= place <= last else IGNORE for place, token in enumerate(ids)], path
+    return (
+        ids,
+        [token if first <= place <= last else IGNORE for place, token in enumerate(ids)],
+        path,
+    )
 
 
 def llama_factory(row, attributes, media_dir, tokenizer, places):
     columns, tags = attributes["columns"], attributes["tags"]
     user, assistant = row[columns["messages"]]
-    assert (user[tags["role_tag"]], assistant[tags["role_tag"]]) == (tags["user_tag"], tags["assistant_tag"])
+    assert (user[tags["role_tag"]], assistant[tags["role_tag"]]) == (
+        tags["user_tag"],
+        tags["assistant_tag"],
+    )
     paths = [os.path.join(media_dir, path) for path in row[columns["images"]] or []]
-    return _two_parts(user[tags["content_tag"]], assistant[tags["content_tag"]], paths, tokenizer, places)
+    return _two_parts(
+        user[tags["content_tag"]], assistant[tags["content_tag"]], paths, tokenizer, places
+    )
 
 
 def ms_swift(row, tokenizer, places):
@@ -82,7 +101,9 @@ def _two_parts(question, answer, paths, tokenizer, places):
     assert f"{question}{answer}".count("<image>") == len(paths) <= 1
     path = paths[0] if paths else None
     content = question.replace("<image>", _vision(places, path))
-    prompt = _encode(tokenizer, f"{SYSTEM}<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n")
+    prompt = _encode(
+        tokenizer, f"{SYSTEM}<|im_start|>user\n{content}<|im_end|>\n<|im_start|>assistant\n"
+    )
     target = _encode(tokenizer, f"{answer}<|im_end|>\n")
     return prompt + target, [IGNORE] * len(prompt) + target, path
 
@@ -92,8 +113,16 @@ def _vision(places, path):
 
 
 def _first_of_answer(ids, tokenizer):
-    start, role = tokenizer.convert_tokens_to_ids("<|im_start|>"), _encode(tokenizer, "assistant")[0]
-    return next(place for place in range(1, len(ids)) if ids[place - 1] == start and ids[place] == role) + 2
+    start, role = (
+        tokenizer.convert_tokens_to_ids("<|im_start|>"),
+        _encode(tokenizer, "assistant")[0],
+    )
+    return (
+        next(
+            place for place in range(1, len(ids)) if ids[place - 1] == start and ids[place] == role
+        )
+        + 2
+    )
 
 
 def _encode(tokenizer, text):

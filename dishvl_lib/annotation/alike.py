@@ -17,10 +17,17 @@ import pandas as pd
 from dishvl_lib.core import names
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
-NAME_LIKENESS, INGREDIENT_LIKENESS = 0.6, 0.4  # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
+NAME_LIKENESS, INGREDIENT_LIKENESS = (
+    0.6,
+    0.4,
+)  # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
 BLOCK_ROWS = 512
 # Ways of cooking: names of which each says one, and not the same, are two dishes.
-_METHODS = {char: group[0] for group in ("炒爆煸熘溜", "烧焖炖煨烩", "煮灼汆", "烤焗", "腌泡", *"卤酱蒸煎炸拌煲") for char in group}
+_METHODS = {
+    char: group[0]
+    for group in ("炒爆煸熘溜", "烧焖炖煨烩", "煮灼汆", "烤焗", "腌泡", *"卤酱蒸煎炸拌煲")
+    for char in group
+}
 _CUTS = "丝片块丁末条丸泥段粒卷串"
 _KINDS = "饭面粉饼粥汤羹包饺糕酱茶汁头尾翅爪腿蹄"
 _CUT = re.compile("(?<=..)[丝片块丁末条段粒碎茸泥]$")
@@ -52,7 +59,10 @@ class Terms:
         counts = Counter(word for row in rows for word in row)
         weight = {word: float(np.log1p(len(rows) / count)) for word, count in counts.items()}
         self.total = np.array([sum(weight[word] for word in row) for row in rows], np.float32)
-        column = {word: place for place, word in enumerate(word for word, count in counts.items() if count > 1)}
+        column = {
+            word: place
+            for place, word in enumerate(word for word, count in counts.items() if count > 1)
+        }
         self.matrix = np.zeros((len(rows), max(1, len(column))), np.float32)
         for place, row in enumerate(rows):
             for word in row & column.keys():
@@ -77,7 +87,11 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
     Dishes with one normalised name are not listed: that is another question.
     """
     comparison = _Comparison(dishes, photos)
-    found = [likeness for start in range(0, len(dishes), BLOCK_ROWS) for likeness in comparison.block(start)]
+    found = [
+        likeness
+        for start in range(0, len(dishes), BLOCK_ROWS)
+        for likeness in comparison.block(start)
+    ]
     return sorted(found, key=lambda one: (-one.strength, one.i, one.j))
 
 
@@ -85,8 +99,13 @@ class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
     def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
-        self.plain, self.normal = [names.canonical(dish["name"]) for dish in dishes], [names.normalise(dish["name"]) for dish in dishes]
-        _, self.meaning = np.unique(["".join(sorted(names.undecorated(name))) for name in self.plain], return_inverse=True)
+        self.plain, self.normal = (
+            [names.canonical(dish["name"]) for dish in dishes],
+            [names.normalise(dish["name"]) for dish in dishes],
+        )
+        _, self.meaning = np.unique(
+            ["".join(sorted(names.undecorated(name))) for name in self.plain], return_inverse=True
+        )
         self.words = [ingredient_words(dish["card"]) for dish in dishes]
         self.chars, self.ingredients = Terms([set(name) for name in self.plain]), Terms(self.words)
         self.photos = photos
@@ -96,13 +115,32 @@ class _Comparison:
         rows = slice(start, start + BLOCK_ROWS)
         named, eaten, seen = self._named(rows), self.ingredients.jaccard(rows), self._seen(rows)
         same = self.meaning[rows, None] == self.meaning[None]
-        asked = np.triu(same | ((named >= NAME_LIKENESS) & ((eaten >= INGREDIENT_LIKENESS) | (seen > 0))), start + 1)
-        places = [(int(row), int(j)) for row, j in np.argwhere(asked) if self._may_be_one(start + row, j, same[row, j])]
-        return [_likeness(start + row, j, bool(same[row, j]), float(named[row, j]), float(eaten[row, j]), float(seen[row, j])) for row, j in places]
+        asked = np.triu(
+            same | ((named >= NAME_LIKENESS) & ((eaten >= INGREDIENT_LIKENESS) | (seen > 0))),
+            start + 1,
+        )
+        places = [
+            (int(row), int(j))
+            for row, j in np.argwhere(asked)
+            if self._may_be_one(start + row, j, same[row, j])
+        ]
+        return [
+            _likeness(
+                start + row,
+                j,
+                bool(same[row, j]),
+                float(named[row, j]),
+                float(eaten[row, j]),
+                float(seen[row, j]),
+            )
+            for row, j in places
+        ]
 
     def _named(self, rows: slice) -> np.ndarray:
         """Likeness of the names: weighted Dice of their characters, 1 where all of the shorter one's are in the longer one."""
-        contained = self.chars.shared(rows) >= 0.999 * np.minimum(self.chars.total[rows, None], self.chars.total[None])
+        contained = self.chars.shared(rows) >= 0.999 * np.minimum(
+            self.chars.total[rows, None], self.chars.total[None]
+        )
         return np.where(contained, np.float32(1), self.chars.dice(rows))
 
     def _seen(self, rows: slice) -> np.ndarray:
@@ -110,7 +148,9 @@ class _Comparison:
         if self.photos is None:
             return np.zeros((len(self.plain[rows]), len(self.plain)), np.float32)
         cosine = self.photos.means[rows] @ self.photos.means.T
-        return np.where(cosine >= np.maximum(self.photos.least[rows, None], self.photos.least[None]), cosine, 0)
+        return np.where(
+            cosine >= np.maximum(self.photos.least[rows, None], self.photos.least[None]), cosine, 0
+        )
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
         if self.normal[i] == self.normal[j] or excluded(self.plain[i], self.plain[j]):
@@ -119,11 +159,17 @@ class _Comparison:
 
     def _named_after(self, i: int, j: int) -> bool:
         """True when a dish is named after an ingredient that the other one has neither in its name nor on its card."""
-        lacking = [word for word in self.words[i] if word in self.plain[i] and word not in self.plain[j]]
-        return bool(self.words[j]) and any(not any(word in other for other in self.words[j]) for word in lacking)
+        lacking = [
+            word for word in self.words[i] if word in self.plain[i] and word not in self.plain[j]
+        ]
+        return bool(self.words[j]) and any(
+            not any(word in other for other in self.words[j]) for word in lacking
+        )
 
 
-def photo_means(dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]) -> Photos:
+def photo_means(
+    dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]
+) -> Photos:
     """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split; features: image_id (N,), feature (N, D) of unit length.
 
     `least` is the cosine of the means of two halves of a dish's own photos, without a group in common (a dish with one group is
@@ -131,11 +177,21 @@ def photo_means(dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[st
     apart are no witness.
     """
     place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
-    train = own[(own.split == "train") & own.image_id.isin(place) & own.dish_id.isin(dish_ids)].sort_values(["dish_id", "group_id", "image_id"])
-    half = train.groupby("dish_id").group_id.transform(lambda groups: pd.factorize(groups)[0] % 2).to_numpy(int)
-    rows = train.dish_id.map({dish_id: number for number, dish_id in enumerate(dish_ids)}).to_numpy(int)
+    train = own[
+        (own.split == "train") & own.image_id.isin(place) & own.dish_id.isin(dish_ids)
+    ].sort_values(["dish_id", "group_id", "image_id"])
+    half = (
+        train.groupby("dish_id")
+        .group_id.transform(lambda groups: pd.factorize(groups)[0] % 2)
+        .to_numpy(int)
+    )
+    rows = train.dish_id.map({dish_id: number for number, dish_id in enumerate(dish_ids)}).to_numpy(
+        int
+    )
     sums = np.zeros((2, len(dish_ids), features["feature"].shape[1]), np.float32)
-    np.add.at(sums, (half, rows), features["feature"][[place[image_id] for image_id in train.image_id]])
+    np.add.at(
+        sums, (half, rows), features["feature"][[place[image_id] for image_id in train.image_id]]
+    )
     likeness, halved = (_unit(sums[0]) * _unit(sums[1])).sum(axis=1), sums.any(axis=2).all(axis=0)
     likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
     means = _unit(sums.sum(axis=0))
@@ -146,7 +202,9 @@ def _closest(means: np.ndarray) -> np.ndarray:
     """(N,) cosine of each row's CLOSEST-th neighbour."""
     found, k = np.zeros(len(means), np.float32), min(CLOSEST + 1, len(means))
     for start in range(0, len(means), BLOCK_ROWS):
-        found[start : start + BLOCK_ROWS] = np.partition(means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1)[:, -k]
+        found[start : start + BLOCK_ROWS] = np.partition(
+            means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1
+        )[:, -k]
     return found
 
 
@@ -156,20 +214,39 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
     """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片 -> 土豆)."""
-    texts = [part for text in (card or {}).get("ingredients") or () for part in text.split(names.MENU_SEPARATOR)]
+    texts = [
+        part
+        for text in (card or {}).get("ingredients") or ()
+        for part in text.split(names.MENU_SEPARATOR)
+    ]
     return {_CUT.sub("", names.canonical(text)) for text in texts} - {""}
 
 
 def excluded(one: str, other: str) -> bool:
     """True when two canonical names say that they are different: another way of cooking, cut, kind of food or part of the animal."""
     methods = [{_METHODS[char] for char in name if char in _METHODS} for name in (one, other)]
-    cuts, kinds = [[name[-1] if name[-1] in group else "" for name in (one, other)] for group in (_CUTS, _KINDS)]
-    return (all(methods) and not methods[0] & methods[1]) or (all(cuts) and cuts[0] != cuts[1]) or kinds[0] != kinds[1]
+    cuts, kinds = [
+        [name[-1] if name[-1] in group else "" for name in (one, other)]
+        for group in (_CUTS, _KINDS)
+    ]
+    return (
+        (all(methods) and not methods[0] & methods[1])
+        or (all(cuts) and cuts[0] != cuts[1])
+        or kinds[0] != kinds[1]
+    )
 
 
 def _likeness(i: int, j: int, same: bool, named: float, eaten: float, seen: float) -> Likeness:
-    said = ["the names mean the same"] if same else ["one name has all the other's characters"] if named == 1 else [f"the names are {named:.0%} alike"]
+    said = (
+        ["the names mean the same"]
+        if same
+        else ["one name has all the other's characters"]
+        if named == 1
+        else [f"the names are {named:.0%} alike"]
+    )
     said += [f"the ingredients are {eaten:.0%} alike"] if eaten >= INGREDIENT_LIKENESS else []
     said += [f"the photos do not tell them apart (cosine {seen:.3f})"] if seen > 0 else []
     witness = max(eaten, float(seen > 0))
-    return Likeness(i, j, (0.8 if same else 0.4 * named) + (0.2 if same else 0.35) * witness, "; ".join(said))
+    return Likeness(
+        i, j, (0.8 if same else 0.4 * named) + (0.2 if same else 0.35) * witness, "; ".join(said)
+    )

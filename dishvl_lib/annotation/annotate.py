@@ -9,7 +9,14 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation.ballots import Vote, card_request, choose_photos, texts_request, vote
-from dishvl_lib.annotation.cards import CARD_LINE, PROMPT_VERSION, DishCard, DishTexts, card_messages, texts_messages
+from dishvl_lib.annotation.cards import (
+    CARD_LINE,
+    PROMPT_VERSION,
+    DishCard,
+    DishTexts,
+    card_messages,
+    texts_messages,
+)
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
@@ -24,13 +31,23 @@ NO_ANNOTATOR_NOTE = "names from folders, no annotator"
 QUARANTINE_COLUMNS = ["dish_id", "annotator", "kind", "image_id", "status", "problem", "text"]
 
 
-def estimate(endpoints: Sequence[Endpoint], n_dishes: int, photos_per_dish: int = 1) -> pd.DataFrame:
+def estimate(
+    endpoints: Sequence[Endpoint], n_dishes: int, photos_per_dish: int = 1
+) -> pd.DataFrame:
     """What asking about `n_dishes` is likely to take, one row per annotator, before anything is sent.
 
     Columns: annotator, model, requests, tokens, low, likely, high (in currency), currency, minutes.
     """
-    card = prices.likely_usage(card_messages("菜" * 8, ""), requests.sent_schema(DishCard), CARD_TOKENS)
-    told = [{"role": "user", "content": texts_messages(DishCard(name=""))[0]["content"].partition(CARD_LINE)[0] + CARD_IN_PROMPT}]
+    card = prices.likely_usage(
+        card_messages("菜" * 8, ""), requests.sent_schema(DishCard), CARD_TOKENS
+    )
+    told = [
+        {
+            "role": "user",
+            "content": texts_messages(DishCard(name=""))[0]["content"].partition(CARD_LINE)[0]
+            + CARD_IN_PROMPT,
+        }
+    ]
     texts = prices.likely_usage(told, requests.sent_schema(DishTexts), TEXTS_TOKENS)
     return prices.estimate(endpoints, [(n_dishes * photos_per_dish, card), (n_dishes, texts)])
 
@@ -66,18 +83,34 @@ def ask_dishes(
     paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": Halt()}
     try:
         asked = [card_request(photo, Path(image_root)) for photo in chosen.itertuples()]
-        polls = [_polls(chosen, answers) for answers in _ask_everyone([(one, asked) for one in endpoints], journal, paying, "cards")]
-        known = [[texts_request(poll.dish_id, poll.vote.card) for poll in of_one if poll.vote.card] for of_one in polls]
+        polls = [
+            _polls(chosen, answers)
+            for answers in _ask_everyone(
+                [(one, asked) for one in endpoints], journal, paying, "cards"
+            )
+        ]
+        known = [
+            [texts_request(poll.dish_id, poll.vote.card) for poll in of_one if poll.vote.card]
+            for of_one in polls
+        ]
         texts = _ask_everyone(list(zip(endpoints, known, strict=True)), journal, paying, "texts")
     finally:
         journal.close()
-    rows = [row for endpoint, of_one, told in zip(endpoints, polls, texts, strict=True) for row in _rows(endpoint, of_one, told)]
+    rows = [
+        row
+        for endpoint, of_one, told in zip(endpoints, polls, texts, strict=True)
+        for row in _rows(endpoint, of_one, told)
+    ]
     return sorted(rows, key=lambda row: row["dish_id"])
 
 
 def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind, image_id, status, problem, text."""
-    rows = [{"dish_id": row["dish_id"], "annotator": row["annotator"], **one} for row in answers for one in row["quarantined"]]
+    rows = [
+        {"dish_id": row["dish_id"], "annotator": row["annotator"], **one}
+        for row in answers
+        for one in row["quarantined"]
+    ]
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
 
@@ -88,10 +121,32 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
         own = [row for row in answers if row["annotator"] == one.annotator]
         paid, tokens = round(sum(row["cost"] for row in own), 6), sum(row["tokens"] for row in own)
         rows.append(
-            {"annotator": one.annotator, "tokens_estimated": one.tokens, "tokens": tokens, "likely": one.likely, "high": one.high, "paid": paid, "currency": one.currency,
-             "cards": sum(row["card"] is not None for row in own), "quarantined": sum(len(row["quarantined"]) for row in own)}
-        )  # fmt: skip
-    return pd.DataFrame(rows, columns=["annotator", "tokens_estimated", "tokens", "likely", "high", "paid", "currency", "cards", "quarantined"])
+            {
+                "annotator": one.annotator,
+                "tokens_estimated": one.tokens,
+                "tokens": tokens,
+                "likely": one.likely,
+                "high": one.high,
+                "paid": paid,
+                "currency": one.currency,
+                "cards": sum(row["card"] is not None for row in own),
+                "quarantined": sum(len(row["quarantined"]) for row in own),
+            }
+        )
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "annotator",
+            "tokens_estimated",
+            "tokens",
+            "likely",
+            "high",
+            "paid",
+            "currency",
+            "cards",
+            "quarantined",
+        ],
+    )
 
 
 def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -128,10 +183,15 @@ def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
     return [_Poll(dish_id, own, vote(own)) for dish_id, own in by_dish.items()]
 
 
-def _ask_everyone(asked: list[tuple[Endpoint, list[Request]]], journal: Journal, paying: dict[str, Any], what: str) -> list[list[Answer]]:
+def _ask_everyone(
+    asked: list[tuple[Endpoint, list[Request]]], journal: Journal, paying: dict[str, Any], what: str
+) -> list[list[Answer]]:
     """All annotators at once, each within its own limits. The first error stops the others too and is raised."""
     with ThreadPoolExecutor(len(asked)) as pool:
-        futures = [pool.submit(ask_all, one, its, journal, label=f"{one.name}: {what}", **paying) for one, its in asked]
+        futures = [
+            pool.submit(ask_all, one, its, journal, label=f"{one.name}: {what}", **paying)
+            for one, its in asked
+        ]
         try:
             return [one.result() for one in futures]
         except BaseException as error:
@@ -146,7 +206,9 @@ def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[d
 
 def _row(endpoint: Endpoint, poll: _Poll, told: Answer | None) -> dict[str, Any]:
     texts = told.value if told and told.value else DishTexts()
-    kinds = [("dish_card", answer) for answer in poll.answers] + ([("dish_texts", told)] if told else [])
+    kinds = [("dish_card", answer) for answer in poll.answers] + (
+        [("dish_texts", told)] if told else []
+    )
     card = poll.vote.card
     return {
         "dish_id": poll.dish_id,
@@ -170,4 +232,10 @@ def _row(endpoint: Endpoint, poll: _Poll, told: Answer | None) -> dict[str, Any]
 
 def _put_aside(kind: str, answer: Answer) -> dict[str, str]:
     image_id = answer.id if kind == "dish_card" else ""
-    return {"kind": kind, "image_id": image_id, "status": answer.status, "problem": answer.problem, "text": answer.text}
+    return {
+        "kind": kind,
+        "image_id": image_id,
+        "status": answer.status,
+        "problem": answer.problem,
+        "text": answer.text,
+    }

@@ -16,10 +16,29 @@ from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import intervals, names, records
 
-__all__ = ["card_table", "disagreements", "name_table", "read_names", "settle", "share_parsed", "unknown_folders"]
+__all__ = [
+    "card_table",
+    "disagreements",
+    "name_table",
+    "read_names",
+    "settle",
+    "share_parsed",
+    "unknown_folders",
+]
 
 SAME_NAME = ("ask", "merge", "keep_apart")
-SOURCE_KEYS = ("annotator", "model", "prompt_version", "name", "votes", "cost", "currency", "tokens", "seconds", "problems")
+SOURCE_KEYS = (
+    "annotator",
+    "model",
+    "prompt_version",
+    "name",
+    "votes",
+    "cost",
+    "currency",
+    "tokens",
+    "seconds",
+    "problems",
+)
 PHOTO_COLUMNS = ("image_id", "path", "dish_id", "folder", "group_id", "split", "sha256")
 
 
@@ -50,25 +69,49 @@ def settle(
         raise ValueError(f"same_name must be one of {', '.join(SAME_NAME)}, got {same_name!r}")
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions)
-    photos = merging.split(photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided)
-    groups = merging.groups(_members(photos[~_outside(photos)], answers, given), merge_all=same_name == "merge")
+    photos = merging.split(
+        photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided
+    )
+    groups = merging.groups(
+        _members(photos[~_outside(photos)], answers, given), merge_all=same_name == "merge"
+    )
     dishes = sorted((merging.joined(group) for group in groups), key=lambda dish: dish["dish_id"])
     catalogue = merging.relabelled(photos, ~_outside(photos), groups)
-    review = suspicions.review(dishes, catalogue[~_outside(catalogue)], given, same_name=same_name, features=features, pairs=pairs)
+    review = suspicions.review(
+        dishes,
+        catalogue[~_outside(catalogue)],
+        given,
+        same_name=same_name,
+        features=features,
+        pairs=pairs,
+    )
     return suspicions.marked(dishes, review), catalogue, review
 
 
 def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
-    rows = [{**{key: dish[key] for key in plain}, "folders": ", ".join(dish["folders"]), "card": dish["card"] is not None} for dish in dishes]
+    rows = [
+        {
+            **{key: dish[key] for key in plain},
+            "folders": ", ".join(dish["folders"]),
+            "card": dish["card"] is not None,
+        }
+        for dish in dishes
+    ]
     return pd.DataFrame(rows, columns=[*plain, "folders", "card"])
 
 
 def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:
     """The first `n` cards, a dish a row under the name it has now; lists joined by 、."""
     carded = [dish for dish in dishes if dish["card"]][:n]
-    rows = [{"dish": dish["name"], **{key: _shown(value) for key, value in dish["card"].items() if key != "name"}} for dish in carded]
+    rows = [
+        {
+            "dish": dish["name"],
+            **{key: _shown(value) for key, value in dish["card"].items() if key != "name"},
+        }
+        for dish in carded
+    ]
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dish"])
 
 
@@ -78,8 +121,16 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     for dish_id, asked in _by_dish(answers).items():
         if len({names.normalise(answer["name"]) for answer in asked if answer["name"]}) > 1:
             said = {answer["annotator"]: answer["name"] for answer in asked}
-            sent = list(dict.fromkeys(image_id for answer in asked for image_id in answer["image_ids"]))
-            rows.append({"dish_id": dish_id, **{annotator: said.get(annotator, "") for annotator in annotators}, "image_ids": sent})
+            sent = list(
+                dict.fromkeys(image_id for answer in asked for image_id in answer["image_ids"])
+            )
+            rows.append(
+                {
+                    "dish_id": dish_id,
+                    **{annotator: said.get(annotator, "") for annotator in annotators},
+                    "image_ids": sent,
+                }
+            )
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
@@ -88,13 +139,27 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for annotator in dict.fromkeys(answer["annotator"] for answer in answers):
         asked = [answer for answer in answers if answer["annotator"] == annotator]
-        parsed = sum(not any(problem.startswith("dish_card") for problem in answer["problems"]) for answer in asked)
+        parsed = sum(
+            not any(problem.startswith("dish_card") for problem in answer["problems"])
+            for answer in asked
+        )
         low, high = intervals.wilson(parsed, len(asked))
-        rows.append({"annotator": annotator, "parsed": parsed, "n": len(asked), "share": parsed / len(asked), "ci_low": low, "ci_high": high})
+        rows.append(
+            {
+                "annotator": annotator,
+                "parsed": parsed,
+                "n": len(asked),
+                "share": parsed / len(asked),
+                "ci_low": low,
+                "ci_high": high,
+            }
+        )
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
-def unknown_folders(photos: pd.DataFrame, names_csv: str | Path = "", decisions: str | Path | None = None) -> list[str]:
+def unknown_folders(
+    photos: pd.DataFrame, names_csv: str | Path = "", decisions: str | Path | None = None
+) -> list[str]:
     """Folders that people named and that hold no photo of the catalogue: mistyped, left out, or cut off by a rehearsal."""
     given = given_names.read(names_csv, decisions)
     return sorted({*given.listed, *given.decided, *given.apart} - set(photos.folder))
@@ -104,7 +169,9 @@ def _outside(photos: pd.DataFrame) -> pd.Series:
     return photos.split.str.startswith("site:")
 
 
-def _by_dish(answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None) -> dict[str, list[Mapping[str, Any]]]:
+def _by_dish(
+    answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
+) -> dict[str, list[Mapping[str, Any]]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for answer in answers:
@@ -116,14 +183,27 @@ def _by_dish(answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | 
 def _members(own: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given) -> list[Member]:
     asked = _by_dish(answers, dict(zip(own.image_id, own.dish_id, strict=True)))
     folders, counts = own.groupby("dish_id").folder.unique().map(sorted), own.dish_id.value_counts()
-    made = [(_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named) for dish_id, named in folders.items()]
+    made = [
+        (_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named)
+        for dish_id, named in folders.items()
+    ]
     return [Member(record, not given.apart.keys().isdisjoint(named)) for record, named in made]
 
 
-def _record(dish_id: str, folders: list[str], n_images: int, answers: Sequence[Mapping[str, Any]], given: Given) -> dict[str, Any]:
+def _record(
+    dish_id: str,
+    folders: list[str],
+    n_images: int,
+    answers: Sequence[Mapping[str, Any]],
+    given: Given,
+) -> dict[str, Any]:
     name, source = _settle_name(dish_id, folders, answers, given)
     facts = _facts(answers, name)
-    others = {*(names.clean(answer["name"]) for answer in answers), *map(names.clean_folder_name, folders), *(given.listed.get(one, "") for one in folders)}
+    others = {
+        *(names.clean(answer["name"]) for answer in answers),
+        *map(names.clean_folder_name, folders),
+        *(given.listed.get(one, "") for one in folders),
+    }
     return {
         "dish_id": dish_id,
         "folders": folders,
@@ -139,21 +219,32 @@ def _record(dish_id: str, folders: list[str], n_images: int, answers: Sequence[M
     }
 
 
-def _settle_name(dish_id: str, folders: Sequence[str], answers: Sequence[Mapping[str, Any]], given: Given) -> tuple[str, str]:
+def _settle_name(
+    dish_id: str, folders: Sequence[str], answers: Sequence[Mapping[str, Any]], given: Given
+) -> tuple[str, str]:
     for source, table in (("decision", given.decided), ("names_csv", given.listed)):
         named = [table[folder] for folder in folders if folder in table]
         if named:
             return named[0], source
-    named = [names.clean(answer["name"]) for answer in answers if not suspicions.not_a_name(answer["name"])]
+    named = [
+        names.clean(answer["name"])
+        for answer in answers
+        if not suspicions.not_a_name(answer["name"])
+    ]
     if named:
-        return named[0], "annotators" if len(named) > 1 and len(set(map(names.normalise, named))) == 1 else "annotator"
+        return named[0], "annotators" if len(named) > 1 and len(
+            set(map(names.normalise, named))
+        ) == 1 else "annotator"
     return names.clean(dish_id), "folder"
 
 
 def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
     """The answer whose card and texts the dish takes: the first that means the dish's name, or else the first with a card."""
     carded = [answer for answer in answers if answer["card"]]
-    return next((answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)), carded[0] if carded else None)
+    return next(
+        (answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)),
+        carded[0] if carded else None,
+    )
 
 
 def _shown(value: Any) -> str:

@@ -10,7 +10,14 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.annotation.cards import PROMPT_VERSION, DishCard, DishTexts, card_messages, card_prompt, texts_messages
+from dishvl_lib.annotation.cards import (
+    PROMPT_VERSION,
+    DishCard,
+    DishTexts,
+    card_messages,
+    card_prompt,
+    texts_messages,
+)
 from dishvl_lib.core import images, names
 from dishvl_lib.endpoints.asking import Answer
 from dishvl_lib.endpoints.requests import Request
@@ -39,14 +46,29 @@ def choose_photos(photos: pd.DataFrame, per_dish: int) -> pd.DataFrame:
 
 def card_request(photo: Any, image_root: Path) -> Request:
     """The request for a card. `photo`: a catalogue row; its file is opened only when the request is sent."""
-    identity = {"prompt_version": PROMPT_VERSION, "prompt": card_prompt(photo.folder), "photo": photo.sha256, "longest_side": LONGEST_SIDE}
-    return Request(photo.image_id, identity, lambda: card_messages(photo.folder, _data_url(image_root / photo.path, photo.sha256)), DishCard)
+    identity = {
+        "prompt_version": PROMPT_VERSION,
+        "prompt": card_prompt(photo.folder),
+        "photo": photo.sha256,
+        "longest_side": LONGEST_SIDE,
+    }
+    return Request(
+        photo.image_id,
+        identity,
+        lambda: card_messages(photo.folder, _data_url(image_root / photo.path, photo.sha256)),
+        DishCard,
+    )
 
 
 def texts_request(dish_id: str, card: DishCard) -> Request:
     """The request for introduction and recipe."""
     messages = texts_messages(card)
-    return Request(dish_id, {"prompt_version": PROMPT_VERSION, "messages": messages}, lambda: messages, DishTexts)
+    return Request(
+        dish_id,
+        {"prompt_version": PROMPT_VERSION, "messages": messages},
+        lambda: messages,
+        DishTexts,
+    )
 
 
 def vote(answers: Sequence[Answer]) -> Vote:
@@ -68,6 +90,10 @@ def _data_url(path: Path, sha256: str) -> str:
     except OSError as error:
         raise images.ImageError("missing", f"{path}: {error.strerror}") from None
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise images.ImageError("changed", f"{path} is not the photo that was catalogued; make the catalogue again")
-    small = images.jpeg_bytes(images.load_rgb(content, draft_size=(LONGEST_SIDE, LONGEST_SIDE)), LONGEST_SIDE)
+        raise images.ImageError(
+            "changed", f"{path} is not the photo that was catalogued; make the catalogue again"
+        )
+    small = images.jpeg_bytes(
+        images.load_rgb(content, draft_size=(LONGEST_SIDE, LONGEST_SIDE)), LONGEST_SIDE
+    )
     return "data:image/jpeg;base64," + base64.b64encode(small).decode()

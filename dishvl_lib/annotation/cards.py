@@ -28,7 +28,11 @@ TEXTS_PROMPT = (
 
 def _without_blanks(value: Any) -> Any:
     """A list without empty entries: a field that was left empty as asked is worth no repair turn."""
-    return [one for one in value if not isinstance(one, str) or one.strip()] if isinstance(value, list) else value
+    return (
+        [one for one in value if not isinstance(one, str) or one.strip()]
+        if isinstance(value, list)
+        else value
+    )
 
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
@@ -41,7 +45,9 @@ class DishCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=rf"^[^{MENU_SEPARATOR}<>\n\r]*$")]
+    name: Annotated[
+        str, StringConstraints(max_length=MAX_NAME_LENGTH, pattern=rf"^[^{MENU_SEPARATOR}<>\n\r]*$")
+    ]
     cuisine: Line = ""
     cooking_method: Words = []
     ingredients: Words = []
@@ -78,9 +84,22 @@ def card_prompt(folder: str) -> str:
 
 def card_messages(folder: str, image_url: str) -> list[dict[str, Any]]:
     """The request for a card from one photo (a data URL) and the folder's name as a hint."""
-    return [{"role": "user", "content": [{"type": "text", "text": card_prompt(folder)}, {"type": "image_url", "image_url": {"url": image_url}}]}]
+    return [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": card_prompt(folder)},
+                {"type": "image_url", "image_url": {"url": image_url}},
+            ],
+        }
+    ]
 
 
 def texts_messages(card: DishCard) -> list[dict[str, Any]]:
     """The request for introduction and recipe from a card."""
-    return [{"role": "user", "content": TEXTS_PROMPT.format(card=json.dumps(card.model_dump(), ensure_ascii=False))}]
+    return [
+        {
+            "role": "user",
+            "content": TEXTS_PROMPT.format(card=json.dumps(card.model_dump(), ensure_ascii=False)),
+        }
+    ]

@@ -14,7 +14,22 @@ from dishvl_lib.annotation.layout import CatalogError, Found
 from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
 from dishvl_lib.core import names, records
 
-COLUMNS = ("image_id", "path", "dish_id", "folder", "site", "frame", "taken_on", "width", "height", "sha256", "phash", "phash_mirrored", "sharpness", "split")
+COLUMNS = (
+    "image_id",
+    "path",
+    "dish_id",
+    "folder",
+    "site",
+    "frame",
+    "taken_on",
+    "width",
+    "height",
+    "sha256",
+    "phash",
+    "phash_mirrored",
+    "sharpness",
+    "split",
+)
 
 
 def build(
@@ -41,19 +56,31 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    vectors = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
+    vectors = (
+        dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
+    )
     limits = {"max_hamming": max_hamming, "features": vectors, "min_cosine": min_cosine}
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
-    for step in (lambda table: left_out.without_decided(table, photo_decisions), lambda table: left_out.without_dishes(table, name_decisions),
-                 lambda table: left_out.without_small(table, min_photos_per_dish), split.check_given):  # fmt: skip
+    for step in (
+        lambda table: left_out.without_decided(table, photo_decisions),
+        lambda table: left_out.without_dishes(table, name_decisions),
+        lambda table: left_out.without_small(table, min_photos_per_dish),
+        split.check_given,
+    ):
         photos, out = step(photos)
         parts.append(out)
     rejected = pd.concat(parts, ignore_index=True)
     _check_enough(photos, rejected, image_root)
     photos["split"] = split.hold_out(photos, **(hold_out or {}))
-    pairs = pd.concat([duplicates.near_pairs(photos, **limits), duplicates.across_dishes(photos, max_hamming // 2)], ignore_index=True)
+    pairs = pd.concat(
+        [
+            duplicates.near_pairs(photos, **limits),
+            duplicates.across_dishes(photos, max_hamming // 2),
+        ],
+        ignore_index=True,
+    )
     shares = {"test_share": test_share, "validation_share": validation_share, "seed": seed}
     photos["split"] = split.assign(photos, **shares, train_only=_in_doubt(photos, pairs))
     return photos, rejected, pairs
@@ -89,17 +116,31 @@ def scan_folders(
     for site in sites:
         folder = Path(site["image_root"])
         more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
-        found, refused = found + more, refused + [(layout.printable(layout.relative_path(folder / path, image_root)), *why) for path, *why in out]
+        found, refused = (
+            found + more,
+            refused
+            + [
+                (layout.printable(layout.relative_path(folder / path, image_root)), *why)
+                for path, *why in out
+            ],
+        )
     found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
-    photos = pd.DataFrame([_row(one, looked, image_root, *patterns) for one, looked in whole], columns=list(COLUMNS))
+    photos = pd.DataFrame(
+        [_row(one, looked, image_root, *patterns) for one, looked in whole], columns=list(COLUMNS)
+    )
     photos, two_labels = left_out.without_two_labels(photos)
     photos, not_outside = left_out.without_own_photos(photos)
-    refused += [(layout.printable(layout.relative_path(one.file, image_root)), *why) for one, *why in excluded + cut]
+    refused += [
+        (layout.printable(layout.relative_path(one.file, image_root)), *why)
+        for one, *why in excluded + cut
+    ]
     rejected = pd.DataFrame([*refused, *bad, *two_labels, *not_outside], columns=REJECTED)
     _check_enough(photos, rejected, image_root)
-    return photos.reset_index(drop=True), rejected.sort_values(["reason", "path"], ignore_index=True)
+    return photos.reset_index(drop=True), rejected.sort_values(
+        ["reason", "path"], ignore_index=True
+    )
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
@@ -110,12 +151,28 @@ def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
         with np.load(path) as stored:
             return {"image_id": stored["image_id"], "feature": stored["feature"].astype(np.float32)}
     except (OSError, ValueError, KeyError) as error:
-        raise records.RecordError(f"near_features: {path} is not a features.npz of stage 02 ({' '.join(str(error).split())})") from None
+        raise records.RecordError(
+            f"near_features: {path} is not a features.npz of stage 02 ({' '.join(str(error).split())})"
+        ) from None
 
 
 def read(path: Path) -> pd.DataFrame:
     """The catalogue as the other stages read it, with its columns checked."""
-    return records.read_table(path, ["image_id", "path", "dish_id", "group_id", "split", "width", "height", "sha256", "site", "taken_on"])
+    return records.read_table(
+        path,
+        [
+            "image_id",
+            "path",
+            "dish_id",
+            "group_id",
+            "split",
+            "width",
+            "height",
+            "sha256",
+            "site",
+            "taken_on",
+        ],
+    )
 
 
 def problems(
@@ -152,7 +209,9 @@ def problems(
 
 def summary(photos: pd.DataFrame) -> pd.DataFrame:
     """Photos, groups and dishes per split."""
-    table = photos.groupby("split").agg(photos=("image_id", "size"), groups=("group_id", "nunique"), dishes=("dish_id", "nunique"))
+    table = photos.groupby("split").agg(
+        photos=("image_id", "size"), groups=("group_id", "nunique"), dishes=("dish_id", "nunique")
+    )
     return table.assign(share=(table.photos / max(1, len(photos))).map("{:.1%}".format))
 
 
@@ -165,12 +224,25 @@ def sample(photos: pd.DataFrame, n: int, seed: int = 0) -> pd.DataFrame:
 def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """image_ids of photos at home that look like a photo of another dish at home: one label must be wrong, so they test nothing."""
     outside = set(photos.image_id[photos.split.str.startswith(SITE_PREFIX)])
-    torn = pairs[(pairs.dish_a != pairs.dish_b) & ~pairs.image_id_a.isin(outside) & ~pairs.image_id_b.isin(outside)]
+    torn = pairs[
+        (pairs.dish_a != pairs.dish_b)
+        & ~pairs.image_id_a.isin(outside)
+        & ~pairs.image_id_b.isin(outside)
+    ]
     return [*torn.image_id_a, *torn.image_id_b]
 
 
-def _row(one: Found, looked: dict[str, Any], image_root: Path, folder_pattern: str, file_patterns: Sequence[str]) -> dict[str, Any]:
-    path, parsed = layout.relative_path(one.file, image_root), names.parse_folder(one.folder, folder_pattern)
+def _row(
+    one: Found,
+    looked: dict[str, Any],
+    image_root: Path,
+    folder_pattern: str,
+    file_patterns: Sequence[str],
+) -> dict[str, Any]:
+    path, parsed = (
+        layout.relative_path(one.file, image_root),
+        names.parse_folder(one.folder, folder_pattern),
+    )
     frame, taken = names.frame_of(one.file.stem, tuple(file_patterns))
     return {
         **looked,
@@ -187,13 +259,20 @@ def _row(one: Found, looked: dict[str, Any], image_root: Path, folder_pattern: s
 
 def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """The given patterns, or the reference's; `CatalogError` for one that does not compile or lacks a group."""
-    for key, pattern, groups in (("folder_pattern", folder_pattern, ("name",)), *(("file_patterns", one, ("time", "frame")) for one in file_patterns)):
+    for key, pattern, groups in (
+        ("folder_pattern", folder_pattern, ("name",)),
+        *(("file_patterns", one, ("time", "frame")) for one in file_patterns),
+    ):
         try:
             known = set(re.compile(pattern).groupindex)
         except re.error as error:
-            raise CatalogError(f"{key}: {pattern!r} is not a regular expression ({error})") from None
+            raise CatalogError(
+                f"{key}: {pattern!r} is not a regular expression ({error})"
+            ) from None
         if pattern and not known & set(groups):
-            raise CatalogError(f"{key}: {pattern!r} has no group (?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}")
+            raise CatalogError(
+                f"{key}: {pattern!r} has no group (?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}"
+            )
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
 
 
@@ -202,22 +281,37 @@ def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
     taken = {"image_root": image_root.resolve()}
     for number, site in enumerate(sites, start=1):
         if missing := [key for key in ("name", "image_root") if not site.get(key)]:
-            raise CatalogError(f"sites: number {number} has no {missing[0]}; each site needs name and image_root")
+            raise CatalogError(
+                f"sites: number {number} has no {missing[0]}; each site needs name and image_root"
+            )
         if site["name"] in taken:
-            raise CatalogError(f"sites: the name {site['name']!r} is taken; give each site a name of its own")
+            raise CatalogError(
+                f"sites: the name {site['name']!r} is taken; give each site a name of its own"
+            )
         folder = Path(site["image_root"]).resolve()
         for other, root in taken.items():
             if folder.is_relative_to(root) or root.is_relative_to(folder):
-                raise CatalogError(f"site {site['name']}: its folder {folder} overlaps with that of {other} ({root}); move one of them")
+                raise CatalogError(
+                    f"site {site['name']}: its folder {folder} overlaps with that of {other} ({root}); move one of them"
+                )
         taken[site["name"]] = folder
 
 
 def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path) -> None:
     own = photos[~photos.split.str.startswith(SITE_PREFIX)]
     if own.empty:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()) or "the folder is empty"
+        reasons = (
+            ", ".join(
+                f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()
+            )
+            or "the folder is empty"
+        )
         linked = rejected.reason.eq(layout.LINK_OUT).any()
         remedy = "; set follow_links: true if these links are meant" if linked else ""
-        raise CatalogError(f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}")
+        raise CatalogError(
+            f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}"
+        )
     if own.dish_id.nunique() < 2:
-        raise CatalogError(f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos")
+        raise CatalogError(
+            f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos"
+        )

@@ -20,14 +20,32 @@ ALIKE_SHARE, CERTAIN, FEW = 0.5, 2, 8
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one dish as the same. On 481
 # real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the limit in bits a dozen.
 LOOSE = 2
-OUTSIDE_PER_DISH, OUTSIDE = 20, 2.0  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
+OUTSIDE_PER_DISH, OUTSIDE = (
+    20,
+    2.0,
+)  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 BLOCK = 128  # rows of the comparison across dishes that are in memory at once
-PAIR_COLUMNS = ("image_id_a", "image_id_b", "path_a", "path_b", "dish_a", "dish_b", "by", "distance", "joined")
+PAIR_COLUMNS = (
+    "image_id_a",
+    "image_id_b",
+    "path_a",
+    "path_b",
+    "dish_a",
+    "dish_b",
+    "by",
+    "distance",
+    "joined",
+)
 SPLITS = ("train", "validation", "test")
 Features = Mapping[str, np.ndarray]
 
 
-def assign_groups(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.Series:
+def assign_groups(
+    photos: pd.DataFrame,
+    max_hamming: int = MAX_HAMMING,
+    features: Features | None = None,
+    min_cosine: float = MIN_COSINE,
+) -> pd.Series:
     """A group_id per photo, aligned with `photos` (image_id, dish_id, frame, sha256, phash, phash_mirrored, split).
 
     Photos of one dish are joined when they share the frame or the bytes. Near-duplicates are joined by complete
@@ -46,15 +64,28 @@ def assign_groups(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features
     return groups
 
 
-def near_pairs(photos: pd.DataFrame, max_hamming: int = MAX_HAMMING, features: Features | None = None, min_cosine: float = MIN_COSINE) -> pd.DataFrame:
+def near_pairs(
+    photos: pd.DataFrame,
+    max_hamming: int = MAX_HAMMING,
+    features: Features | None = None,
+    min_cosine: float = MIN_COSINE,
+) -> pd.DataFrame:
     """PAIR_COLUMNS of the near-duplicates within dishes, and of each dish's closest pairs that were not joined.
 
     `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that is near to both;
     `distance`: bits, of features 1 - cosine.
     """
-    made = [_pairs_of(part, _Distances(part, features), max_hamming, min_cosine) for part in _dishes(photos) if len(part) > 1]
+    made = [
+        _pairs_of(part, _Distances(part, features), max_hamming, min_cosine)
+        for part in _dishes(photos)
+        if len(part) > 1
+    ]
     pairs = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=PAIR_COLUMNS)
-    return pairs.sort_values(["joined", "by", "distance", "path_a", "path_b"], ascending=[False, True, True, True, True], ignore_index=True)
+    return pairs.sort_values(
+        ["joined", "by", "distance", "path_a", "path_b"],
+        ascending=[False, True, True, True, True],
+        ignore_index=True,
+    )
 
 
 def torn_pairs(
@@ -87,7 +118,11 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     All N x N hashes are compared, BLOCK rows at a time.
     """
     ordered = photos.reset_index(drop=True)
-    plain, mirrored, dish = numbers(ordered.phash), numbers(ordered.phash_mirrored), ordered.dish_id.factorize()[0]
+    plain, mirrored, dish = (
+        numbers(ordered.phash),
+        numbers(ordered.phash_mirrored),
+        ordered.dish_id.factorize()[0],
+    )
     found = [np.zeros((0, 4), int)]
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -97,7 +132,9 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         kept = (a < b) & (dish[start + a] != dish[start + b])
         a, b = a[kept], b[kept]
         found.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
-    return _rows(ordered, *np.concatenate(found).T).sort_values(["distance", "path_a", "path_b"], ignore_index=True)
+    return _rows(ordered, *np.concatenate(found).T).sort_values(
+        ["distance", "path_a", "path_b"], ignore_index=True
+    )
 
 
 def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
@@ -106,7 +143,11 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
     pairs = typed(pairs)
-    inside = pairs[pairs.joined & pairs.by.isin(("hash", "mirrored hash", "features"))].sort_values("distance", ascending=False, kind="stable").head(n)
+    inside = (
+        pairs[pairs.joined & pairs.by.isin(("hash", "mirrored hash", "features"))]
+        .sort_values("distance", ascending=False, kind="stable")
+        .head(n)
+    )
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
     shown, titles = [], []
     for row in pd.concat([inside, outside]).itertuples():
@@ -117,33 +158,50 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
 
 def typed(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs read back from a CSV file, `distance` a number and `joined` a truth value again."""
-    return pairs.assign(distance=pairs.distance.astype(float), joined=pairs.joined.astype(str).eq("True"))
+    return pairs.assign(
+        distance=pairs.distance.astype(float), joined=pairs.joined.astype(str).eq("True")
+    )
 
 
 def group_report(photos: pd.DataFrame) -> pd.DataFrame:
     """Per dish: photos, groups, the largest group and its share of the photos; largest share first."""
-    sizes = photos[~photos.split.str.startswith("site:")].groupby(["dish_id", "group_id"]).size().groupby("dish_id")
+    sizes = (
+        photos[~photos.split.str.startswith("site:")]
+        .groupby(["dish_id", "group_id"])
+        .size()
+        .groupby("dish_id")
+    )
     table = pd.DataFrame({"photos": sizes.sum(), "groups": sizes.size(), "largest": sizes.max()})
-    return table.assign(largest_share=table.largest / table.photos).sort_values(["largest_share", "photos"], ascending=[False, False])
+    return table.assign(largest_share=table.largest / table.photos).sort_values(
+        ["largest_share", "photos"], ascending=[False, False]
+    )
 
 
 def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Each dish's photos, of a site apart from those at home, in an order that the rows' order does not decide."""
     at_site = photos.split.str.startswith("site:")
-    yield from (part.sort_values("image_id") for _, part in photos.groupby([photos.dish_id, at_site], sort=False))
+    yield from (
+        part.sort_values("image_id")
+        for _, part in photos.groupby([photos.dish_id, at_site], sort=False)
+    )
 
 
 class _Distances:
     """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`, `features` 1 - cosine or None."""
 
     def __init__(self, part: pd.DataFrame, features: Features | None):
-        self.plain, turned = hamming(part.phash, part.phash), hamming(part.phash, part.phash_mirrored)
+        self.plain, turned = (
+            hamming(part.phash, part.phash),
+            hamming(part.phash, part.phash_mirrored),
+        )
         self.turned = np.minimum(turned, turned.T)
         self.bits = np.minimum(self.plain, self.turned)
         self.features = None
         if features:
             width = len(next(iter(features.values())))
-            vectors = np.stack([features.get(image_id, np.full(width, np.nan)) for image_id in part.image_id])
+            vectors = np.stack(
+                [features.get(image_id, np.full(width, np.nan)) for image_id in part.image_id]
+            )
             self.features = np.clip(1 - vectors @ vectors.T, 0, 2)
 
 
@@ -176,13 +234,21 @@ def _usual(distances: np.ndarray) -> np.ndarray:
 
 def _clusters(units: np.ndarray) -> np.ndarray:
     """A cluster number per photo by complete linkage at 1."""
-    return fcluster(linkage(squareform(units, checks=False), "complete"), 1.0, "distance") if len(units) > 1 else np.zeros(len(units), int)
+    return (
+        fcluster(linkage(squareform(units, checks=False), "complete"), 1.0, "distance")
+        if len(units) > 1
+        else np.zeros(len(units), int)
+    )
 
 
 def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
     """Connected components of: same cluster, same frame, same bytes. (n,)"""
     n = len(part)
-    columns = [clusters, pd.factorize(part.sha256)[0], pd.factorize(part.frame.where(part.frame != ""))[0]]
+    columns = [
+        clusters,
+        pd.factorize(part.sha256)[0],
+        pd.factorize(part.frame.where(part.frame != ""))[0],
+    ]
     photos, marks, offset = [], [], n
     for column in columns:
         known = np.flatnonzero(column >= 0)
@@ -190,7 +256,9 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
         marks.append(column[known] + offset)
         offset += int(column.max(initial=0)) + 1
     edges = np.concatenate(photos), np.concatenate(marks)
-    return connected_components(coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False)[1][:n]
+    return connected_components(
+        coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False
+    )[1][:n]
 
 
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
@@ -205,28 +273,55 @@ def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: flo
     return made.assign(split_a=split[a], split_b=split[b])
 
 
-def _pairs_of(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
+def _pairs_of(
+    part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float
+) -> pd.DataFrame:
     group, frame = part.group_id.to_numpy(), part.frame.to_numpy()
     a, b = np.triu_indices(len(part), 1)
     together, units = group[a] == group[b], _in_limits(far, max_hamming, min_cosine)[a, b]
     apart = np.flatnonzero(~together & (units <= OUTSIDE))
-    chosen = np.concatenate([np.flatnonzero(together), apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]]])
+    chosen = np.concatenate(
+        [
+            np.flatnonzero(together),
+            apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]],
+        ]
+    )
     a, b, together, units = a[chosen], b[chosen], together[chosen], units[chosen]
     made = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
-    made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[together & (units > 1)]
+    made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
+        together & (units > 1)
+    ]
     return made
 
 
-def _named_by(part: pd.DataFrame, far: _Distances, a: np.ndarray, b: np.ndarray, joined: np.ndarray, max_hamming: int, min_cosine: float) -> pd.DataFrame:
+def _named_by(
+    part: pd.DataFrame,
+    far: _Distances,
+    a: np.ndarray,
+    b: np.ndarray,
+    joined: np.ndarray,
+    max_hamming: int,
+    min_cosine: float,
+) -> pd.DataFrame:
     made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
     if far.features is not None:
         close = (made.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
-        made.loc[close, "by"], made.loc[close, "distance"] = "features", far.features[a, b][close].round(4)
+        made.loc[close, "by"], made.loc[close, "distance"] = (
+            "features",
+            far.features[a, b][close].round(4),
+        )
     return made
 
 
-def _rows(photos: pd.DataFrame, a: np.ndarray, b: np.ndarray, plain: np.ndarray, turned: np.ndarray, joined: Any = False) -> pd.DataFrame:
+def _rows(
+    photos: pd.DataFrame,
+    a: np.ndarray,
+    b: np.ndarray,
+    plain: np.ndarray,
+    turned: np.ndarray,
+    joined: Any = False,
+) -> pd.DataFrame:
     named = {
         f"{name}_{side}": photos[column].to_numpy()[rows]
         for name, column in (("image_id", "image_id"), ("path", "path"), ("dish", "dish_id"))
@@ -234,5 +329,12 @@ def _rows(photos: pd.DataFrame, a: np.ndarray, b: np.ndarray, plain: np.ndarray,
     }
     sha = photos.sha256.to_numpy()
     by = np.where(sha[a] == sha[b], "bytes", np.where(plain <= turned, "hash", "mirrored hash"))
-    table = pd.DataFrame({**named, "by": by.astype(object), "distance": np.minimum(plain, turned).astype(float), "joined": joined})
+    table = pd.DataFrame(
+        {
+            **named,
+            "by": by.astype(object),
+            "distance": np.minimum(plain, turned).astype(float),
+            "joined": joined,
+        }
+    )
     return table[list(PAIR_COLUMNS)]

@@ -32,9 +32,18 @@ def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Giv
     missing column or an unknown action."""
     rows = _decisions(decisions)
     last = {row["folder"]: row for row in rows}
-    decided = {folder: row["name"] for folder, row in last.items() if row["name"] and row["action"] != "leave_out"}
+    decided = {
+        folder: row["name"]
+        for folder, row in last.items()
+        if row["name"] and row["action"] != "leave_out"
+    }
     apart = {folder: row["note"] for folder, row in last.items() if row["action"] == "keep_apart"}
-    return Given(read_names(names_csv), decided, apart, frozenset((row["folder"], row["note"]) for row in rows))
+    return Given(
+        read_names(names_csv),
+        decided,
+        apart,
+        frozenset((row["folder"], row["note"]) for row in rows),
+    )
 
 
 def read_names(path: str | Path | None) -> dict[str, str]:
@@ -42,7 +51,10 @@ def read_names(path: str | Path | None) -> dict[str, str]:
     if not path:
         return {}
     table = records.read_table(path, ["folder", "name"])
-    last = {folder: names.clean(name) for folder, name in zip(table["folder"], table["name"], strict=True)}
+    last = {
+        folder: names.clean(name)
+        for folder, name in zip(table["folder"], table["name"], strict=True)
+    }
     return {folder: name for folder, name in last.items() if name}
 
 
@@ -50,7 +62,10 @@ def _decisions(path: str | Path | None) -> list[dict[str, str]]:
     if not path or not Path(path).exists():
         return []
     table = records.read_table(path, ["folder", "name"])
-    rows = [{"action": "", "note": "", **row, "name": names.clean(row["name"])} for row in table.to_dict("records")]
+    rows = [
+        {"action": "", "note": "", **row, "name": names.clean(row["name"])}
+        for row in table.to_dict("records")
+    ]
     for number, row in enumerate(rows, start=1):
         if row["action"] not in ACTIONS:
             raise records.RecordError(

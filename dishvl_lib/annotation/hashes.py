@@ -15,7 +15,10 @@ def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
     64 bits: which of the 8 x 8 lowest DCT-II coefficients of the 32 x 32 grey photo lie above their median, the mean
     left out (Zauner 2010). Mirroring turns the sign of every second column of coefficients.
     """
-    grey = np.asarray((image if image.mode == "L" else image.convert("L")).resize((32, 32), Image.Resampling.BOX), dtype=np.float64)
+    grey = np.asarray(
+        (image if image.mode == "L" else image.convert("L")).resize((32, 32), Image.Resampling.BOX),
+        dtype=np.float64,
+    )
     low = _DCT @ grey @ _DCT.T
     return _bits(low), _bits(low * _MIRROR)
 
@@ -38,7 +41,9 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
     """
     ranks = pd.Series(0, index=photos.index)
     for _, part in photos.groupby("dish_id", sort=False):
-        away = hamming(part.phash, part.phash.iloc[:: max(1, len(part) // TYPICAL_SAMPLE)]).mean(axis=1)
+        away = hamming(part.phash, part.phash.iloc[:: max(1, len(part) // TYPICAL_SAMPLE)]).mean(
+            axis=1
+        )
         table = part[["image_id", "group_id", "sharpness"]].assign(far=away > np.median(away))
         table = table.sort_values(["far", "sharpness", "image_id"], ascending=[True, False, True])
         table["turn"] = table.groupby("group_id").cumcount()

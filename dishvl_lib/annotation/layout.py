@@ -8,7 +8,13 @@ from pathlib import Path
 
 from dishvl_lib.core import images, names, records
 
-GIVEN_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
+GIVEN_SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
 LINK_OUT = "link out of image_root"
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 
@@ -43,7 +49,9 @@ def list_photos(
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
-        raise CatalogError(f"{f'site {source}' if source else 'image_root'}: no folder {image_root}; it must hold one folder of photos per dish")
+        raise CatalogError(
+            f"{f'site {source}' if source else 'image_root'}: no folder {image_root}; it must hold one folder of photos per dish"
+        )
     if photos_csv:
         return _listed(image_root, Path(photos_csv))
     splits = {} if source else given_splits(image_root)
@@ -60,7 +68,9 @@ def list_photos(
                 left_out.append((file, *refused))
             else:
                 found.append(Found(file, file.parent.name, source, splits.get(parts[0], "")))
-    left_out += [(Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed]
+    left_out += [
+        (Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed
+    ]
     return found, _relative(left_out, image_root)
 
 
@@ -100,7 +110,9 @@ class _Links:
                 self.passed[path] = (*passed, os.path.realpath(path)) if is_link else passed
         return left_out
 
-    def _folder_refusal(self, directory: str, path: str, passed: tuple[str, ...]) -> tuple[str, str] | None:
+    def _folder_refusal(
+        self, directory: str, path: str, passed: tuple[str, ...]
+    ) -> tuple[str, str] | None:
         target = os.path.realpath(path)
         if refused := self.refusal(path):
             return refused
@@ -119,9 +131,19 @@ def _is_below(path: str, folder: str) -> bool:
 def given_splits(image_root: Path) -> dict[str, str]:
     """{folder: split} when the folders of `image_root` are train, val and test only, train among them; otherwise {}."""
     with os.scandir(image_root) as entries:
-        folders = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    known = {folder: GIVEN_SPLITS[folder.lower()] for folder in folders if folder.lower() in GIVEN_SPLITS}
-    return known if len(known) == len(folders) and "train" in known.values() and len(set(known.values())) == len(known) >= 2 else {}
+        folders = sorted(
+            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
+    known = {
+        folder: GIVEN_SPLITS[folder.lower()] for folder in folders if folder.lower() in GIVEN_SPLITS
+    }
+    return (
+        known
+        if len(known) == len(folders)
+        and "train" in known.values()
+        and len(set(known.values())) == len(known) >= 2
+        else {}
+    )
 
 
 def printable(text: str) -> str:
@@ -138,7 +160,11 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
     if not photos_csv.is_file():
         raise CatalogError(f"photos_csv: {photos_csv} is missing")
     table = records.read_table(photos_csv, ["path", "label"])
-    splits = [_split_of(value, photos_csv, line) for line, value in enumerate(table["split"], start=2)] if "split" in table else [""] * len(table)
+    splits = (
+        [_split_of(value, photos_csv, line) for line, value in enumerate(table["split"], start=2)]
+        if "split" in table
+        else [""] * len(table)
+    )
     found, left_out, seen = [], [], {}
     for path, label, split in zip(table["path"], table["label"], splits, strict=True):
         file = Path(os.path.normpath(image_root / path))
@@ -150,18 +176,28 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         labels.append(label)
     torn = {file for file, labels in seen.items() if len(set(labels)) > 1}
     left_out += [
-        (one.file, "two labels", f"{photos_csv.name} names it as {' and '.join(sorted(set(seen[str(one.file)])))}") for one in found if str(one.file) in torn
+        (
+            one.file,
+            "two labels",
+            f"{photos_csv.name} names it as {' and '.join(sorted(set(seen[str(one.file)])))}",
+        )
+        for one in found
+        if str(one.file) in torn
     ]
     return [one for one in found if str(one.file) not in torn], _relative(left_out, image_root)
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:
     if value.lower() not in GIVEN_SPLITS and value:
-        raise CatalogError(f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, validation, test or empty")
+        raise CatalogError(
+            f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, validation, test or empty"
+        )
     return GIVEN_SPLITS.get(value.lower(), "")
 
 
-def _listed_refusal(file: Path, path: str, label: str, earlier: list[str]) -> tuple[str, str] | None:
+def _listed_refusal(
+    file: Path, path: str, label: str, earlier: list[str]
+) -> tuple[str, str] | None:
     if not path.strip() or not names.clean(label):
         return "no path or label", f"the line reads {path!r}, {label!r}"
     if label in earlier:
@@ -169,7 +205,9 @@ def _listed_refusal(file: Path, path: str, label: str, earlier: list[str]) -> tu
     return _file_refusal(file)
 
 
-def _refusal(file: Path, parts: tuple[str, ...], links: _Links, depth: int) -> tuple[str, str] | None:
+def _refusal(
+    file: Path, parts: tuple[str, ...], links: _Links, depth: int
+) -> tuple[str, str] | None:
     """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before anything is read."""
     if len(parts) <= depth:
         return "not in a dish folder", "it lies beside the dish folders"
@@ -189,4 +227,7 @@ def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | 
 
 
 def _relative(left_out: Iterable[tuple[Path, str, str]], image_root: Path) -> list[Refused]:
-    return [(printable(relative_path(file, image_root)), reason, detail) for file, reason, detail in left_out]
+    return [
+        (printable(relative_path(file, image_root)), reason, detail)
+        for file, reason, detail in left_out
+    ]

@@ -21,16 +21,25 @@ def dish_id(one: Found, folder_pattern: str) -> str:
     return f"{one.source}/{one.folder}" if one.source else name
 
 
-def without_decided(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def without_decided(
+    photos: pd.DataFrame, decisions: Path | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is left out with that reason."""
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=REJECTED)
-    latest = records.read_table(decisions, ["image_id", "decision"]).drop_duplicates("image_id", keep="last").set_index("image_id").decision
+    latest = (
+        records.read_table(decisions, ["image_id", "decision"])
+        .drop_duplicates("image_id", keep="last")
+        .set_index("image_id")
+        .decision
+    )
     verdict = photos.image_id.map(latest)
     return _part(photos, verdict.isin(LEAVE_OUT), verdict, f"decided in {decisions.name}")
 
 
-def without_dishes(photos: pd.DataFrame, decisions: Path | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def without_dishes(
+    photos: pd.DataFrame, decisions: Path | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows): the folders whose latest decision in names.csv (folder, action) is leave_out."""
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=REJECTED)
@@ -45,14 +54,24 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
     """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
     count = photos.groupby("dish_id").image_id.transform("count")
     out = (count < least) & ~photos.split.str.startswith(SITE_PREFIX)
-    return _part(photos, out, "too few photos", count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"))
+    return _part(
+        photos,
+        out,
+        "too few photos",
+        count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"),
+    )
 
 
-def without_excluded(found: list[Found], exclude: Sequence[str], folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+def without_excluded(
+    found: list[Found], exclude: Sequence[str], folder_pattern: str
+) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     kept, out = [], []
     for one in found:
         called = (one.folder, dish_id(one, folder_pattern))
-        hit = next((pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)), None)
+        hit = next(
+            (pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)),
+            None,
+        )
         if hit is None:
             kept.append(one)
         else:
@@ -60,7 +79,9 @@ def without_excluded(found: list[Found], exclude: Sequence[str], folder_pattern:
     return kept, out
 
 
-def rehearsal(found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+def rehearsal(
+    found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
+) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same number of folders."""
     kept, cut, seen, dishes = [], [], {}, {}
     for one in found:
@@ -82,7 +103,10 @@ def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
     torn = dishes[dishes.map(len) > 1]
     out = own[own.sha256.isin(torn.index)]
-    rows = [(row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256])) for row in out.itertuples()]
+    rows = [
+        (row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256]))
+        for row in out.itertuples()
+    ]
     return photos.drop(out.index), rows
 
 
@@ -91,9 +115,16 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     outside = photos.split.str.startswith(SITE_PREFIX)
     own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
     out = photos[outside & photos.sha256.isin(own.index)]
-    return photos.drop(out.index), [(row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}") for row in out.itertuples()]
+    return photos.drop(out.index), [
+        (row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}")
+        for row in out.itertuples()
+    ]
 
 
-def _part(photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = pd.DataFrame({"path": photos.path, "reason": reason, "detail": detail}, columns=list(REJECTED))[out]
+def _part(
+    photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rows = pd.DataFrame(
+        {"path": photos.path, "reason": reason, "detail": detail}, columns=list(REJECTED)
+    )[out]
     return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)

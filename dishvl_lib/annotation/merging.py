@@ -34,7 +34,11 @@ def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> p
     photos = photos.copy()
     for dish_id in several.index[several > 1]:
         part = named[photos.dish_id[named.index] == dish_id]
-        kept = [*part[photos.folder[part.index] == dish_id], *part[part == names.normalise(dish_id)], *part.mode()][0]
+        kept = [
+            *part[photos.folder[part.index] == dish_id],
+            *part[part == names.normalise(dish_id)],
+            *part.mode(),
+        ][0]
         for _, rows in part[part != kept].groupby(part):
             photos.loc[rows.index, "dish_id"] = photos.folder[rows.index].min()
     return photos
@@ -44,16 +48,24 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
     """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one with the most photos comes first."""
     found: dict[tuple[str, str], list[Member]] = {}
     for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
-        name, decided = names.normalise(member.record["name"]), member.record["name_source"] == "decision"
+        name, decided = (
+            names.normalise(member.record["name"]),
+            member.record["name_source"] == "decision",
+        )
         joins = name and not member.apart and (decided or merge_all)
-        found.setdefault(("name", name) if joins else ("dish", member.record["dish_id"]), []).append(member)
+        found.setdefault(
+            ("name", name) if joins else ("dish", member.record["dish_id"]), []
+        ).append(member)
     return list(found.values())
 
 
 def joined(group: Sequence[Member]) -> dict[str, Any]:
     """One record of a group: the first's dish_id, the most trusted name, the facts of the first that has a card."""
     all_ = [member.record for member in group]
-    named, carded = min(all_, key=lambda one: TRUST.index(one["name_source"])), next((one for one in all_ if one["card"]), all_[0])
+    named, carded = (
+        min(all_, key=lambda one: TRUST.index(one["name_source"])),
+        next((one for one in all_ if one["card"]), all_[0]),
+    )
     other_names = {alias for one in all_ for alias in (*one["aliases"], one["name"])}
     return {
         **all_[0],
@@ -66,13 +78,25 @@ def joined(group: Sequence[Member]) -> dict[str, Any]:
     }
 
 
-def relabelled(photos: pd.DataFrame, own: pd.Series, grouped: Sequence[Sequence[Member]]) -> pd.DataFrame:
+def relabelled(
+    photos: pd.DataFrame, own: pd.Series, grouped: Sequence[Sequence[Member]]
+) -> pd.DataFrame:
     """The photos under their dish's id after merging. Raises `MergeError` when a test photo would also be trained on."""
-    new_ids = {member.record["dish_id"]: group[0].record["dish_id"] for group in grouped for member in group[1:]}
-    photos = photos.assign(dish_id=photos.dish_id.where(~own, photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))))
+    new_ids = {
+        member.record["dish_id"]: group[0].record["dish_id"]
+        for group in grouped
+        for member in group[1:]
+    }
+    photos = photos.assign(
+        dish_id=photos.dish_id.where(
+            ~own, photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
+        )
+    )
     for column in ("group_id", "sha256"):
         splits = photos[own].groupby(column).split.nunique()
-        torn = photos[own & photos[column].isin(splits.index[splits > 1])].sort_values([column, "path"])
+        torn = photos[own & photos[column].isin(splits.index[splits > 1])].sort_values(
+            [column, "path"]
+        )
         if len(torn):
             where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
             raise MergeError(

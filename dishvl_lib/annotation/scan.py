@@ -31,7 +31,9 @@ REFUSED = {"reason", "detail"}
 CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
-def examine(found: Sequence[Found], image_root: Path, workers: int, cache: Path | None = None) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
+def examine(
+    found: Sequence[Found], image_root: Path, workers: int, cache: Path | None = None
+) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the order of `found`.
 
     Each photo is decoded to its last bit in one of `workers` threads. `cache`: a folder where results are kept; None
@@ -40,9 +42,17 @@ def examine(found: Sequence[Found], image_root: Path, workers: int, cache: Path 
     seen = _Seen(cache, image_root)
     whole, left_out = [], []
     try:
-        for one, looked in tqdm(_look_at_all(found, seen, workers), total=len(found), desc="photos", mininterval=10, disable=len(found) < 5000):
+        for one, looked in tqdm(
+            _look_at_all(found, seen, workers),
+            total=len(found),
+            desc="photos",
+            mininterval=10,
+            disable=len(found) < 5000,
+        ):
             if "reason" in looked:
-                left_out.append((relative_path(one.file, image_root), looked["reason"], looked["detail"]))
+                left_out.append(
+                    (relative_path(one.file, image_root), looked["reason"], looked["detail"])
+                )
             else:
                 whole.append((one, looked))
     finally:
@@ -58,11 +68,16 @@ def look(file: Path) -> dict[str, Any]:
     except images.ImageError as error:
         return {"reason": error.reason, "detail": printable(error.detail)}
     except FileNotFoundError:
-        return {"reason": "missing", "detail": "there is no such file (any more), or a link leads nowhere"}
+        return {
+            "reason": "missing",
+            "detail": "there is no such file (any more), or a link leads nowhere",
+        }
     except OSError as error:
         return {"reason": "unreadable", "detail": error.strerror or str(error)}
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        detail = f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
+        detail = (
+            f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
+        )
         return {"reason": "too narrow", "detail": detail}
     phash, mirrored = hashes.perceptual_hashes(grey)
     return {
@@ -82,7 +97,9 @@ def sharpness(grey: Image.Image) -> float:
     return round(float(across @ across / across.size + down @ down / down.size), 1)
 
 
-def _look_at_all(found: Sequence[Found], seen: "_Seen", workers: int) -> Iterator[tuple[Found, dict[str, Any]]]:
+def _look_at_all(
+    found: Sequence[Found], seen: "_Seen", workers: int
+) -> Iterator[tuple[Found, dict[str, Any]]]:
     rest = iter(found)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(rest, CHUNK)):
@@ -99,7 +116,9 @@ class _Seen:
         self.root, self.kept = Path(image_root), {}
         self.file: TextIO | None = None
         if folder:
-            name = hashlib.sha256(str(self.root.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+            name = hashlib.sha256(
+                str(self.root.resolve()).encode("utf-8", "surrogateescape")
+            ).hexdigest()[:16]
             self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
 
     def look(self, one: Found) -> tuple[dict[str, Any], list | None]:
@@ -109,7 +128,9 @@ class _Seen:
         if kept and kept[0] == stamp:
             return kept[1], None
         looked = look(one.file)
-        return looked, [path, stamp, looked] if stamp and looked.get("reason") not in PASSING else None
+        return looked, [path, stamp, looked] if stamp and looked.get(
+            "reason"
+        ) not in PASSING else None
 
     def keep(self, news: list | None) -> None:
         if news and self.file:
@@ -135,7 +156,10 @@ class _Seen:
                 self.kept[place] = stamp, looked
             damaged += entry is None
         if damaged > 1:  # one line may be cut short by a kill
-            print(f"{damaged} lines of {path} are damaged; their photos are looked at again", flush=True)
+            print(
+                f"{damaged} lines of {path} are damaged; their photos are looked at again",
+                flush=True,
+            )
         self.file = open(path, "a", encoding="utf-8")
         if lines[-1:] not in ([], [""]):
             self.file.write("\n")  # the line that was cut short must not swallow the next

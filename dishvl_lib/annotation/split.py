@@ -12,7 +12,14 @@ SITE_PREFIX = "site:"
 REJECTED = ("path", "reason", "detail")
 
 
-def assign(photos: pd.DataFrame, *, test_share: float, validation_share: float, seed: int, train_only: Sequence[str] = ()) -> pd.Series:
+def assign(
+    photos: pd.DataFrame,
+    *,
+    test_share: float,
+    validation_share: float,
+    seed: int,
+    train_only: Sequence[str] = (),
+) -> pd.Series:
     """`train`, `validation` or `test` for photos without a split; the others (sites, held out, given) keep theirs.
 
     Whole groups are dealt, dish by dish: first to test until it has its share of the dish's photos, then to
@@ -23,21 +30,34 @@ def assign(photos: pd.DataFrame, *, test_share: float, validation_share: float, 
     shares that leave nothing to train on.
     """
     if test_share < 0 or validation_share < 0 or test_share + validation_share >= 0.9:
-        raise ValueError(f"test_share {test_share} and validation_share {validation_share} must be >= 0 and together below 0.9")
+        raise ValueError(
+            f"test_share {test_share} and validation_share {validation_share} must be >= 0 and together below 0.9"
+        )
     split = _with_their_groups(photos)
     given = set(split) & set(SPLITS)
-    shares = (0.0 if "test" in given else test_share, 0.0 if "validation" in given else validation_share)
+    shares = (
+        0.0 if "test" in given else test_share,
+        0.0 if "validation" in given else validation_share,
+    )
     groups_to_train = set(photos.group_id[photos.image_id.isin(set(train_only))])
     for _, dish in photos[_to_deal(split, given)].groupby("dish_id", sort=True):
         free = dish[~dish.group_id.isin(groups_to_train)]
         sizes = free.groupby("group_id").size()
         order = _order(sizes, max(1, round(shares[0] * len(dish))), seed)
         dealt = _deal([int(sizes[group]) for group in order], *shares, len(dish) - len(free))
-        split.loc[dish.index] = dish.group_id.map(dict(zip(order, dealt, strict=True))).fillna("train")
+        split.loc[dish.index] = dish.group_id.map(dict(zip(order, dealt, strict=True))).fillna(
+            "train"
+        )
     return split
 
 
-def hold_out(photos: pd.DataFrame, *, sites: Sequence[str] = (), dates: Sequence[str] = (), dishes: Sequence[str] = ()) -> pd.Series:
+def hold_out(
+    photos: pd.DataFrame,
+    *,
+    sites: Sequence[str] = (),
+    dates: Sequence[str] = (),
+    dishes: Sequence[str] = (),
+) -> pd.Series:
     """The split column with `held_out` for whole groups that hold a photo of one of these sites, dates or dishes.
 
     `sites`: as folder names give them (HGD); `dates`: beginnings of YYYY-MM-DD (2022-06 is a month); `dishes`: names,
@@ -46,10 +66,14 @@ def hold_out(photos: pd.DataFrame, *, sites: Sequence[str] = (), dates: Sequence
     free = photos.split.eq("")
     hit = pd.Series(False, index=photos.index)
     for key, wanted, column, matches in (
-        ("hold_out_sites", sites, "site", str.__eq__), ("hold_out_dates", dates, "taken_on", str.startswith), ("hold_out_dishes", dishes, "dish_id", fnmatchcase),
-    ):  # fmt: skip
+        ("hold_out_sites", sites, "site", str.__eq__),
+        ("hold_out_dates", dates, "taken_on", str.startswith),
+        ("hold_out_dishes", dishes, "dish_id", fnmatchcase),
+    ):
         for value in wanted:
-            here = free & photos[column].map(lambda text, value=value, matches=matches: bool(text) and matches(text, value))
+            here = free & photos[column].map(
+                lambda text, value=value, matches=matches: bool(text) and matches(text, value)
+            )
             if not here.any():
                 known = ", ".join(sorted(set(photos.loc[free, column]) - {""})[:8]) or "none"
                 raise ValueError(f"{key}: no photo of {value!r}; the photos have {known}")
@@ -80,7 +104,9 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     """The dishes that lack photos in a split, with what they have: photos per split."""
     own = photos[photos.split.isin(SPLITS)]
-    table = own.pivot_table(index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0).reindex(columns=list(SPLITS), fill_value=0)
+    table = own.pivot_table(
+        index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0
+    ).reindex(columns=list(SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]
 
 
@@ -100,10 +126,18 @@ def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:
 
 def _order(sizes: pd.Series, limit: int, seed: int) -> list[str]:
     """Group ids in seeded order; those with more than `limit` photos last, by size, so that none of them fills the test."""
-    return sorted(sizes.index, key=lambda group: (sizes[group] if sizes[group] > limit else 0, hashlib.sha256(f"{seed}|{group}".encode()).digest()))
+    return sorted(
+        sizes.index,
+        key=lambda group: (
+            sizes[group] if sizes[group] > limit else 0,
+            hashlib.sha256(f"{seed}|{group}".encode()).digest(),
+        ),
+    )
 
 
-def _deal(sizes: list[int], test_share: float, validation_share: float, training: int = 0) -> list[str]:
+def _deal(
+    sizes: list[int], test_share: float, validation_share: float, training: int = 0
+) -> list[str]:
     """A split per group, in order; `training` photos of the dish train already."""
     total, dealt = sum(sizes) + training, []
     counts, groups = dict.fromkeys(SPLITS, 0), len(sizes) + (training > 0)
@@ -112,7 +146,12 @@ def _deal(sizes: list[int], test_share: float, validation_share: float, training
         left = len(sizes) - place
         if test_share and counts["test"] < max(1, round(test_share * total)) and left > kept_back:
             choice = "test"
-        elif validation_share and counts["validation"] < max(1, round(validation_share * total)) and left + (training > 0) > 1 and groups > 2:
+        elif (
+            validation_share
+            and counts["validation"] < max(1, round(validation_share * total))
+            and left + (training > 0) > 1
+            and groups > 2
+        ):
             choice = "validation"
         else:
             choice = "train"

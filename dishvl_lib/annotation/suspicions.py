@@ -44,10 +44,32 @@ def review(
 ) -> pd.DataFrame:
     """COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes; `own`: their photos (image_id, path,
     dish_id, group_id, split); features, pairs: as in `audit.settle`."""
-    found = [*_same_names(dishes, given, same_name), *(one for dish in dishes for one in _of_one(dish, given))]
+    found = [
+        *_same_names(dishes, given, same_name),
+        *(one for dish in dishes for one in _of_one(dish, given)),
+    ]
     found += [*_two_names(dishes, own, given, features), *_same_photos(dishes, own, given, pairs)]
-    ordered = sorted(found, key=lambda one: (one.kind != "same_name", -one.strength, -one.dish["n_images"], one.dish["dish_id"], one.other))
-    rows = [(one.dish["dish_id"], one.dish["name"], one.kind, one.other, one.evidence, one.dish["n_images"]) for one in ordered]
+    ordered = sorted(
+        found,
+        key=lambda one: (
+            one.kind != "same_name",
+            -one.strength,
+            -one.dish["n_images"],
+            one.dish["dish_id"],
+            one.other,
+        ),
+    )
+    rows = [
+        (
+            one.dish["dish_id"],
+            one.dish["name"],
+            one.kind,
+            one.other,
+            one.evidence,
+            one.dish["n_images"],
+        )
+        for one in ordered
+    ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -60,7 +82,10 @@ def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dic
             said.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
     for alike_named in _by_name(dishes):
         for dish in alike_named:
-            said[dish["dish_id"]] = question("same_name", ", ".join(other["dish_id"] for other in alike_named if other is not dish))
+            said[dish["dish_id"]] = question(
+                "same_name",
+                ", ".join(other["dish_id"] for other in alike_named if other is not dish),
+            )
     return [{**dish, "review": said.get(dish["dish_id"], "")} for dish in dishes]
 
 
@@ -77,13 +102,27 @@ def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
     return [group for name, group in found.items() if name and len(group) > 1]
 
 
-def _same_names(dishes: Sequence[Mapping[str, Any]], given: Given, same_name: str) -> Iterator[Suspicion]:
+def _same_names(
+    dishes: Sequence[Mapping[str, Any]], given: Given, same_name: str
+) -> Iterator[Suspicion]:
     """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n (n - 1) / 2."""
     for first, *others in _by_name(dishes):
         for other in others:
-            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint((*first["folders"], *other["folders"]))
-            said = f"kept apart: {NEEDS_NAME}" if apart else f"{NEEDS_NAME}, or both the same: one dish"
-            yield Suspicion(first, "same_name", 0.5 if apart else 1.0, f"both are called {first['name']}; {said}", other["dish_id"])
+            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint(
+                (*first["folders"], *other["folders"])
+            )
+            said = (
+                f"kept apart: {NEEDS_NAME}"
+                if apart
+                else f"{NEEDS_NAME}, or both the same: one dish"
+            )
+            yield Suspicion(
+                first,
+                "same_name",
+                0.5 if apart else 1.0,
+                f"both are called {first['name']}; {said}",
+                other["dish_id"],
+            )
 
 
 def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
@@ -94,25 +133,41 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
     if not by_people:
         yield from _answers(dish)
         yield from _hints(dish)
-    problems = [f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]]
+    problems = [
+        f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]
+    ]
     if problems and not given.has_answer(dish["folders"], "problem"):
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
 
 def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
     problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
-    refused = [] if by_people else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
+    refused = (
+        []
+        if by_people
+        else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
+    )
     said = [f"{dish['name_source']}: {problem}"] if problem else []
-    said += [f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused]
+    said += [
+        f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused
+    ]
     if said:
         yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
 
 
 def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
     said = {folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed}
-    if dish["name_source"] == "names_csv" and len({names.normalise(name) for name in said.values()}) > 1:
+    if (
+        dish["name_source"] == "names_csv"
+        and len({names.normalise(name) for name in said.values()}) > 1
+    ):
         listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
-        yield Suspicion(dish, "two_names", 0.9, f"names_csv gives folders of one dish two names: {listed}; the first was taken")
+        yield Suspicion(
+            dish,
+            "two_names",
+            0.9,
+            f"names_csv gives folders of one dish two names: {listed}; the first was taken",
+        )
 
 
 def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
@@ -120,43 +175,89 @@ def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     listed = ", ".join(f"{annotator}: {name}" for annotator, name in said.items())
     usable = [name for name in said.values() if not not_a_name(name)]
     if len({names.normalise(name) for name in usable}) > 1:
-        yield Suspicion(dish, "annotators_disagree", 0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3, listed)
+        yield Suspicion(
+            dish,
+            "annotators_disagree",
+            0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3,
+            listed,
+        )
     for row in dish["source"]:
         if len({_meaning(name) for name in row["votes"]}) > 1:
-            counted = ", ".join(f"{name} {count}" for name, count in sorted(row["votes"].items(), key=lambda item: (-item[1], item[0])))
+            counted = ", ".join(
+                f"{name} {count}"
+                for name, count in sorted(
+                    row["votes"].items(), key=lambda item: (-item[1], item[0])
+                )
+            )
             yield Suspicion(dish, "votes_split", 0.5, f"{row['annotator']}: {counted}")
 
 
 def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     """A folder's name that is a dish's name and means another dish than the name that was settled on."""
     hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
-    others = {hint: folder for folder, hint in hints.items() if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])}
+    others = {
+        hint: folder
+        for folder, hint in hints.items()
+        if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])
+    }
     if others:
-        akin = all(names.canonical(hint) in names.canonical(dish["name"]) or names.canonical(dish["name"]) in names.canonical(hint) for hint in others)
+        akin = all(
+            names.canonical(hint) in names.canonical(dish["name"])
+            or names.canonical(dish["name"]) in names.canonical(hint)
+            for hint in others
+        )
         listed = ", ".join(f"folder {folder}: {hint}" for hint, folder in others.items())
-        yield Suspicion(dish, "hint_disagrees", 0.4 if akin else 0.6, f"{listed}; {dish['name_source']}: {dish['name']}")
+        yield Suspicion(
+            dish,
+            "hint_disagrees",
+            0.4 if akin else 0.6,
+            f"{listed}; {dish['name_source']}: {dish['name']}",
+        )
 
 
 def _meaning(name: str) -> str:
     return "".join(sorted(names.canonical(name)))
 
 
-def _two_names(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, features: Mapping[str, np.ndarray] | None) -> Iterator[Suspicion]:
-    photos = alike.photo_means([dish["dish_id"] for dish in dishes], own, features) if features is not None else None
+def _two_names(
+    dishes: Sequence[Mapping[str, Any]],
+    own: pd.DataFrame,
+    given: Given,
+    features: Mapping[str, np.ndarray] | None,
+) -> Iterator[Suspicion]:
+    photos = (
+        alike.photo_means([dish["dish_id"] for dish in dishes], own, features)
+        if features is not None
+        else None
+    )
     for likeness in alike.pairs(dishes, photos):
-        one, other = sorted((dishes[likeness.i], dishes[likeness.j]), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
+        one, other = sorted(
+            (dishes[likeness.i], dishes[likeness.j]),
+            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
+        )
         if not _answered(given, "two_names", one, other):
-            yield Suspicion(one, "two_names", likeness.strength, f"{one['name']} / {other['name']}: {likeness.evidence}", other["dish_id"])
+            yield Suspicion(
+                one,
+                "two_names",
+                likeness.strength,
+                f"{one['name']} / {other['name']}: {likeness.evidence}",
+                other["dish_id"],
+            )
 
 
 def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """True when a decision notes this question, or keeps one of the two apart without noting why: then from every dish."""
     if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
         return True
-    return any(given.has_answer(first["folders"], question(kind, second["dish_id"])) for first, second in ((one, other), (other, one)))
+    return any(
+        given.has_answer(first["folders"], question(kind, second["dish_id"]))
+        for first, second in ((one, other), (other, one))
+    )
 
 
-def _same_photos(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None) -> Iterator[Suspicion]:
+def _same_photos(
+    dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None
+) -> Iterator[Suspicion]:
     """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where they lie in two splits."""
     if pairs is None or pairs.empty:
         return
@@ -164,13 +265,31 @@ def _same_photos(dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: 
     photos, by_id = own.set_index("image_id"), {dish["dish_id"]: dish for dish in dishes}
     known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
     a, b = photos.loc[known.image_id_a], photos.loc[known.image_id_b]
-    sides = pd.DataFrame({"a": a.path.tolist(), "b": b.path.tolist(), "by": known.by.tolist(), "distance": known.distance.tolist()})
+    sides = pd.DataFrame(
+        {
+            "a": a.path.tolist(),
+            "b": b.path.tolist(),
+            "by": known.by.tolist(),
+            "distance": known.distance.tolist(),
+        }
+    )
     sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
-    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (a.split.to_numpy() != b.split.to_numpy())
+    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (
+        a.split.to_numpy() != b.split.to_numpy()
+    )
     for key, part in sides[asked].groupby("dishes", sort=False):
-        one, other = sorted((by_id[dish_id] for dish_id in key), key=lambda dish: (-dish["n_images"], dish["dish_id"]))
+        one, other = sorted(
+            (by_id[dish_id] for dish_id in key),
+            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
+        )
         if one is other or not _answered(given, "same_photo", one, other):
-            yield Suspicion(one, "same_photo", 0.9, _photo_evidence(part), "" if one is other else other["dish_id"])
+            yield Suspicion(
+                one,
+                "same_photo",
+                0.9,
+                _photo_evidence(part),
+                "" if one is other else other["dish_id"],
+            )
 
 
 def _photo_evidence(part: pd.DataFrame) -> str:

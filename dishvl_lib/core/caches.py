@@ -58,7 +58,9 @@ def _make(place: Path, make: Callable[[Path], object]) -> None:
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
     make(part)
     files = [path for path in sorted(part.rglob("*")) if path.is_file()]
-    records.write_json(part / SEAL, {str(path.relative_to(part)): records.sha256_file(path) for path in files})
+    records.write_json(
+        part / SEAL, {str(path.relative_to(part)): records.sha256_file(path) for path in files}
+    )
     part.rename(place)
 
 

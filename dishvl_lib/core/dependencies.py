@@ -83,7 +83,9 @@ def content_parameters(name: str, params: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in params.items() if key not in without}
 
 
-def changed_parameters(name: str, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
+def changed_parameters(
+    name: str, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any]
+) -> list[str]:
     """`key: old -> new` for every parameter that decides what the stage makes and differs.
 
     A parameter that the stage did not have when `old` was recorded stood, so to say, at its default, and one that it
@@ -136,7 +138,9 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
     unrecorded = {key for key in new if ": " in key and key not in before}
-    return sorted(key for key in (before.keys() | new.keys()) - unrecorded if before.get(key) != new.get(key))
+    return sorted(
+        key for key in (before.keys() | new.keys()) - unrecorded if before.get(key) != new.get(key)
+    )
 
 
 def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,9 @@ MAX_IMAGE_PIXELS = 100_000_000
 # What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing exotic.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-Image.MAX_IMAGE_PIXELS = None  # our own limit is checked from the header, before anything is decoded
+Image.MAX_IMAGE_PIXELS = (
+    None  # our own limit is checked from the header, before anything is decoded
+)
 
 
 class ImageError(ValueError):
@@ -39,7 +41,9 @@ def load_rgb(
     return _decode(_open(source), draft_size, max_image_pixels)
 
 
-def examine(content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS) -> tuple[tuple[int, int], Image.Image]:
+def examine(
+    content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS
+) -> tuple[tuple[int, int], Image.Image]:
     """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last bit, once.
 
     `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but not computed. Raises
@@ -67,7 +71,9 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
 def _upright_size(image: Image.Image) -> tuple[int, int]:
     try:
         turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except Exception as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
+    except (
+        Exception
+    ) as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
         raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
     return image.size[::-1] if turned else image.size
 
@@ -83,13 +89,19 @@ def _decode(
     width, height = image.size
     if width * height > max_image_pixels:
         image.close()
-        raise ImageError("too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels")
+        raise ImageError(
+            "too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels"
+        )
     if draft_size and image.format == "JPEG":
-        image.draft(draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1])
+        image.draft(
+            draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1]
+        )
     try:
         image.load()
         return (convert or _to_rgb)(ImageOps.exif_transpose(image))
-    except Exception as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
@@ -115,7 +127,11 @@ def _open(source: str | Path | bytes) -> Image.Image:
 
 
 def _to_grey(image: Image.Image) -> Image.Image:
-    return image if image.mode == "L" and "transparency" not in image.info else _to_rgb(image).convert("L")
+    return (
+        image
+        if image.mode == "L" and "transparency" not in image.info
+        else _to_rgb(image).convert("L")
+    )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

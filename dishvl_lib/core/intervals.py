@@ -40,8 +40,13 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """
     first, second = np.asarray(first, bool), np.asarray(second, bool)
     if first.shape != second.shape:
-        raise ValueError(f"the two predictors must answer the same questions, got {first.shape} and {second.shape}")
+        raise ValueError(
+            f"the two predictors must answer the same questions, got {first.shape} and {second.shape}"
+        )
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     n, fewer = only_first + only_second, min(only_first, only_second)
-    log_tail = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2) for i in range(fewer + 1)]
+    log_tail = [
+        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2)
+        for i in range(fewer + 1)
+    ]
     return min(1.0, 2 * math.fsum(math.exp(value) for value in log_tail))

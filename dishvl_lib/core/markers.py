@@ -118,7 +118,9 @@ def _check_output(path: Path, written: dict[str, Any], thorough: bool, stage: st
     if same and not thorough:
         return
     if records.sha256_file(path) != written["sha256"]:
-        raise StageError(f"{path} was changed since the stage finished (its sha256 differs from {SUCCESS}); {remedy(stage)}")
+        raise StageError(
+            f"{path} was changed since the stage finished (its sha256 differs from {SUCCESS}); {remedy(stage)}"
+        )
 
 
 def _stage_of(file: Path) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 COLUMNS = ("path", "reason", "detail")
 
 
-def decided(stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share: float) -> pd.DataFrame:
+def decided(
+    stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share: float
+) -> pd.DataFrame:
     """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first start on.
 
     Raises `StageError` when they are more than `max_missing_share` of all.
@@ -28,7 +30,9 @@ def decided(stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share
     missing = stage.make("missing_photos.csv", find, rows, root)
     photos = len({row["image"] for row in rows if row.get("image")})
     check_share(missing, photos, max_missing_share, root)
-    print(f"{len(missing)} of {photos} photos are gone since stage 01; their questions are left out (missing_photos.csv)")
+    print(
+        f"{len(missing)} of {photos} photos are gone since stage 01; their questions are left out (missing_photos.csv)"
+    )
     return missing
 
 
@@ -41,12 +45,18 @@ def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
     return pd.DataFrame(table, columns=list(COLUMNS))
 
 
-def check_share(missing: pd.DataFrame, photos: int, max_missing_share: float, image_root: Path) -> None:
+def check_share(
+    missing: pd.DataFrame, photos: int, max_missing_share: float, image_root: Path
+) -> None:
     """Raises `StageError` when more than the allowed share of `photos` is missing: then it is no accident of a few."""
     if len(missing) <= max_missing_share * photos:
         return
     root = Path(image_root)
-    where = f"the folder {root} is not there" if not root.is_dir() else f"the first is {missing.path.iloc[0]}"
+    where = (
+        f"the folder {root} is not there"
+        if not root.is_dir()
+        else f"the first is {missing.path.iloc[0]}"
+    )
     raise StageError(
         f"{len(missing)} of {photos} photos are missing ({where}); bring them back, set image_root to where they are now, "
         f"or raise max_missing_share (now {max_missing_share:g}) to go on without them"
@@ -59,7 +69,9 @@ def without(rows: Sequence[dict[str, Any]], missing: pd.DataFrame) -> list[dict[
     return [row for row in rows if row.get("image") not in gone]
 
 
-def question_files(missing: pd.DataFrame, files: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+def question_files(
+    missing: pd.DataFrame, files: Mapping[str, Path], folder: Path
+) -> dict[str, Path]:
     """Each file itself where none of its photos is missing, else a copy in `folder` without their questions."""
     chosen = {}
     for name, file in files.items():

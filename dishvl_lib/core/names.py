@@ -15,29 +15,105 @@ MAX_NAME_LENGTH = 60
 # 元宵, 百叶 (tofu sheets or tripe) and 蒜苗 (which means two plants) are left out on purpose. A word that stands alone only keeps
 # a shorter one inside it from being replaced: 芹菜花生 holds no 菜花.
 SYNONYMS = (
-    ("番茄", "西红柿", "蕃茄", "洋柿子"), ("土豆", "马铃薯", "洋芋"), ("包菜", "卷心菜", "圆白菜", "洋白菜", "莲花白", "高丽菜"),
-    ("花菜", "菜花", "花椰菜"), ("西兰花", "西蓝花", "绿花菜", "青花菜"), ("菜花生", "菜花生米"), ("甜椒", "柿子椒"), ("茄子", "落苏"),
-    ("黄瓜", "青瓜"), ("南瓜", "倭瓜"), ("西葫芦", "角瓜"), ("空心菜", "通菜", "蕹菜"), ("莴笋", "青笋"), ("山药", "淮山药", "淮山"),
-    ("红薯", "番薯", "甘薯", "红苕", "地瓜"), ("玉米", "苞米", "苞谷", "包谷"), ("花生", "花生米"), ("银耳", "白木耳"), ("木耳", "黑木耳", "云耳"),
-    ("香菜", "芫荽"), ("豇豆", "长豆角"), ("芥蓝", "芥兰"), ("上海青", "青江菜", "小油菜"), ("白菜", "大白菜"), ("藕", "莲藕"),
-    ("荸荠", "马蹄"), ("板栗", "栗子"), ("茭白", "茭笋", "高笋"), ("洋葱", "圆葱", "葱头"), ("蒜苔", "蒜薹"), ("香菇", "冬菇"),
-    ("蛋", "鸡蛋"), ("皮蛋", "松花蛋", "变蛋"), ("咸鸭蛋", "咸蛋"), ("千张结", "百叶结"), ("豆干", "豆腐干"),
-    ("猪蹄", "猪手", "猪脚"), ("鸡爪", "凤爪"), ("鸡胗", "鸡肫", "鸡郡肝"), ("鸭胗", "鸭肫"), ("肥肠", "猪大肠"), ("里脊", "里脊肉"),
-    ("排骨", "猪排骨"), ("鳜鱼", "桂鱼", "鳜花鱼"), ("草鱼", "鲩鱼"), ("黑鱼", "乌鱼"), ("花鲢", "胖头鱼", "鳙鱼"), ("鳝鱼", "黄鳝"),
-    ("馄饨", "云吞"), ("米饭", "白米饭", "白饭"), ("酸奶", "酸牛奶"), ("馍", "馍馍"), ("面", "面条"),
-    ("凉拌", "拌"), ("拌饭",), ("拌面", "拌面条"), ("拌粉",), ("炒", "清炒"), ("宫保", "宫爆", "公保"), ("木须", "木樨", "苜蓿"), ("蒜蓉", "蒜茸"), ("蚝油", "耗油"), ("锅包肉", "锅爆肉"),
-)  # fmt: skip
+    ("番茄", "西红柿", "蕃茄", "洋柿子"),
+    ("土豆", "马铃薯", "洋芋"),
+    ("包菜", "卷心菜", "圆白菜", "洋白菜", "莲花白", "高丽菜"),
+    ("花菜", "菜花", "花椰菜"),
+    ("西兰花", "西蓝花", "绿花菜", "青花菜"),
+    ("菜花生", "菜花生米"),
+    ("甜椒", "柿子椒"),
+    ("茄子", "落苏"),
+    ("黄瓜", "青瓜"),
+    ("南瓜", "倭瓜"),
+    ("西葫芦", "角瓜"),
+    ("空心菜", "通菜", "蕹菜"),
+    ("莴笋", "青笋"),
+    ("山药", "淮山药", "淮山"),
+    ("红薯", "番薯", "甘薯", "红苕", "地瓜"),
+    ("玉米", "苞米", "苞谷", "包谷"),
+    ("花生", "花生米"),
+    ("银耳", "白木耳"),
+    ("木耳", "黑木耳", "云耳"),
+    ("香菜", "芫荽"),
+    ("豇豆", "长豆角"),
+    ("芥蓝", "芥兰"),
+    ("上海青", "青江菜", "小油菜"),
+    ("白菜", "大白菜"),
+    ("藕", "莲藕"),
+    ("荸荠", "马蹄"),
+    ("板栗", "栗子"),
+    ("茭白", "茭笋", "高笋"),
+    ("洋葱", "圆葱", "葱头"),
+    ("蒜苔", "蒜薹"),
+    ("香菇", "冬菇"),
+    ("蛋", "鸡蛋"),
+    ("皮蛋", "松花蛋", "变蛋"),
+    ("咸鸭蛋", "咸蛋"),
+    ("千张结", "百叶结"),
+    ("豆干", "豆腐干"),
+    ("猪蹄", "猪手", "猪脚"),
+    ("鸡爪", "凤爪"),
+    ("鸡胗", "鸡肫", "鸡郡肝"),
+    ("鸭胗", "鸭肫"),
+    ("肥肠", "猪大肠"),
+    ("里脊", "里脊肉"),
+    ("排骨", "猪排骨"),
+    ("鳜鱼", "桂鱼", "鳜花鱼"),
+    ("草鱼", "鲩鱼"),
+    ("黑鱼", "乌鱼"),
+    ("花鲢", "胖头鱼", "鳙鱼"),
+    ("鳝鱼", "黄鳝"),
+    ("馄饨", "云吞"),
+    ("米饭", "白米饭", "白饭"),
+    ("酸奶", "酸牛奶"),
+    ("馍", "馍馍"),
+    ("面", "面条"),
+    ("凉拌", "拌"),
+    ("拌饭",),
+    ("拌面", "拌面条"),
+    ("拌粉",),
+    ("炒", "清炒"),
+    ("宫保", "宫爆", "公保"),
+    ("木须", "木樨", "苜蓿"),
+    ("蒜蓉", "蒜茸"),
+    ("蚝油", "耗油"),
+    ("锅包肉", "锅爆肉"),
+)
 # Words in front that praise a dish or say who made it, not what it is.
 DECORATIONS = (
-    "家常", "农家", "秘制", "招牌", "特色", "特制", "经典", "传统", "正宗", "自制", "美味", "私房", "本店", "食堂", "妈妈", "老式", "古法", "精品", "简易", "小份", "大份",
-)  # fmt: skip
+    "家常",
+    "农家",
+    "秘制",
+    "招牌",
+    "特色",
+    "特制",
+    "经典",
+    "传统",
+    "正宗",
+    "自制",
+    "美味",
+    "私房",
+    "本店",
+    "食堂",
+    "妈妈",
+    "老式",
+    "古法",
+    "精品",
+    "简易",
+    "小份",
+    "大份",
+)
 GENERIC = frozenset(
     "菜 菜品 菜肴 菜式 新菜 热菜 凉菜 素菜 荤菜 食物 食品 美食 餐 餐品 套餐 主食 小吃 图片 照片 图像 其他 其它 无 空 未命名 新建文件夹 测试 不知道 "
     "none null na nan unknown unclear other food dish meal image photo picture untitled test".split()
 )
-_DISCLAIMERS = re.compile("未知|无法|识别|辨认|看不清|看不出|不确定|不清楚|不详|抱歉|这是|图中|图片中|照片中|不是菜|unknown|cannot|sorry|unable")
+_DISCLAIMERS = re.compile(
+    "未知|无法|识别|辨认|看不清|看不出|不确定|不清楚|不详|抱歉|这是|图中|图片中|照片中|不是菜|unknown|cannot|sorry|unable"
+)
 _JOINERS = re.compile(r"[,，;；/|+]|或者|或")
-_CAMERA = frozenset("img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class label folder cat category item id no new".split())
+_CAMERA = frozenset(
+    "img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class label folder cat category item id no new".split()
+)
 _BRACKETS = re.compile(r"[(\[【〔「『<《][^)\]】〕」』>》]*[)\]】〕」』>》]")
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
 _CANONICAL = {word: group[0] for group in SYNONYMS for word in group}
@@ -89,7 +165,9 @@ def canonical(name: str) -> str:
     For finding suspects only: names are shown, stored and marked as they are.
     """
     without_remarks = _BRACKETS.sub("", clean(name))
-    return _SYNONYM.sub(lambda found: _CANONICAL[found[0]], normalise(without_remarks) or normalise(name))
+    return _SYNONYM.sub(
+        lambda found: _CANONICAL[found[0]], normalise(without_remarks) or normalise(name)
+    )
 
 
 def undecorated(name: str) -> str:
@@ -115,7 +193,11 @@ def not_a_dish(name: str) -> str:
         return "it is a remark, not a name"
     if MENU_SEPARATOR in text or "\n" in name or _JOINERS.search(_BRACKETS.sub("", text)):
         return "it joins several names"
-    if text.isascii() and not any(len(word) > 3 and word not in _CAMERA for word in words) and re.search(r"\d|^[a-z]{1,2}$", text):
+    if (
+        text.isascii()
+        and not any(len(word) > 3 and word not in _CAMERA for word in words)
+        and re.search(r"\d|^[a-z]{1,2}$", text)
+    ):
         return "it is a code"
     return ""
 
@@ -129,7 +211,11 @@ def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str,
         found = re.match(pattern, stem)
         if found:
             parts = found.groupdict()
-            frame = f"{parts.get('device', '')}_{parts['frame']}" if parts.get("frame") else parts.get("time", "")
+            frame = (
+                f"{parts.get('device', '')}_{parts['frame']}"
+                if parts.get("frame")
+                else parts.get("time", "")
+            )
             return frame, parts.get("time", "")
     return "", ""
 

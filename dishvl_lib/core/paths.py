@@ -32,7 +32,9 @@ def resolve(path: str | Path) -> Path:
 def run_folder(run_name: str) -> Path:
     """`outputs/<run_name>`. Raises ValueError for a name that could not be a folder of its own."""
     if not re.fullmatch(r"[^\s/\\.\0][^/\\\n\0]*", run_name or "") or run_name == "cache":
-        raise ValueError(f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', without / or leading dot)")
+        raise ValueError(
+            f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', without / or leading dot)"
+        )
     return outputs() / run_name
 
 
@@ -51,7 +53,9 @@ def notebook(stage: str) -> Path:
 
 def full_stage_name(stage: str) -> str:
     """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the five stages."""
-    matches = [name for name in STAGES if name == stage or name.split("_")[0] == str(stage).zfill(2)]
+    matches = [
+        name for name in STAGES if name == stage or name.split("_")[0] == str(stage).zfill(2)
+    ]
     if len(matches) != 1:
         raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
     return matches[0]

@@ -41,26 +41,81 @@ TEMPLATES = (
     Template("naming-8", "naming", "请写出图中菜肴的名字。"),
     Template("naming-unseen-1", "naming", "照片里的这份菜叫什么名字？", trained=False),
     Template("naming-unseen-2", "naming", "请告诉我图片上是什么菜品。", trained=False),
-    Template("menu-1", "menu", "今日菜单：（{menu}）。图中最可能是其中哪一道？只能回答菜单里的一个菜名。"),
-    Template("menu-2", "menu", "候选菜品有（{menu}），请选出与照片最相符的一项，不要回答列表以外的内容。"),
+    Template(
+        "menu-1", "menu", "今日菜单：（{menu}）。图中最可能是其中哪一道？只能回答菜单里的一个菜名。"
+    ),
+    Template(
+        "menu-2", "menu", "候选菜品有（{menu}），请选出与照片最相符的一项，不要回答列表以外的内容。"
+    ),
     Template("menu-3", "menu", "从（{menu}）中选择图片里的菜，只写菜名。"),
     Template("menu-4", "menu", "这张照片对应菜单（{menu}）中的哪一项？请照抄该项名称。"),
     Template("menu-5", "menu", "请在以下菜名里挑出图中的菜：（{menu}）。答案必须是其中之一。"),
     Template("menu-6", "menu", "食堂今天供应（{menu}）。照片里是哪一道菜？只回答菜名。"),
-    Template("menu-7", "menu", "菜单如下：（{menu}）。请判断图中菜品是哪一个，仅输出菜单上的名称。"),
+    Template(
+        "menu-7", "menu", "菜单如下：（{menu}）。请判断图中菜品是哪一个，仅输出菜单上的名称。"
+    ),
     Template("menu-8", "menu", "已知图中的菜在（{menu}）之中，它最可能是哪一个？"),
-    Template("menu-unseen-1", "menu", "结合照片，从这些选项（{menu}）里给出唯一的答案。", trained=False),
-    Template("menu-unseen-2", "menu", "备选菜名：（{menu}）。哪一个和图片最一致？请只写这个名称。", trained=False),
-    Template("absent-1", "menu_absent", f"今日菜单：（{{menu}}）。图中是其中哪一道？都不是就回答“{NOT_ON_MENU}”。"),
-    Template("absent-2", "menu_absent", f"候选菜品有（{{menu}}），请选出与照片相符的一项；没有相符的，就写“{NOT_ON_MENU}”。"),
-    Template("absent-3", "menu_absent", f"从（{{menu}}）中找出图片里的菜，只写菜名，找不到写“{NOT_ON_MENU}”。"),
-    Template("absent-4", "menu_absent", f"这张照片对应菜单（{{menu}}）中的哪一项？不在菜单里请回答“{NOT_ON_MENU}”。"),
-    Template("absent-5", "menu_absent", f"请在以下菜名里挑出图中的菜：（{{menu}}）。若都不对，回答“{NOT_ON_MENU}”。"),
-    Template("absent-6", "menu_absent", f"食堂今天供应（{{menu}}）。照片里的菜在其中吗？在就写菜名，不在就写“{NOT_ON_MENU}”。"),
-    Template("absent-7", "menu_absent", f"菜单如下：（{{menu}}）。图中菜品若在菜单上，输出名称，否则输出“{NOT_ON_MENU}”。"),
-    Template("absent-8", "menu_absent", f"图中的菜可能在（{{menu}}）之中，也可能不在；写出它的名称，或者“{NOT_ON_MENU}”。"),
-    Template("absent-unseen-1", "menu_absent", f"对照照片和（{{menu}}），给出相符的那一项；一项都不符时答“{NOT_ON_MENU}”。", trained=False),
-    Template("absent-unseen-2", "menu_absent", f"备选菜名：（{{menu}}）。与图片一致的写出来，没有则写“{NOT_ON_MENU}”。", trained=False),
+    Template(
+        "menu-unseen-1", "menu", "结合照片，从这些选项（{menu}）里给出唯一的答案。", trained=False
+    ),
+    Template(
+        "menu-unseen-2",
+        "menu",
+        "备选菜名：（{menu}）。哪一个和图片最一致？请只写这个名称。",
+        trained=False,
+    ),
+    Template(
+        "absent-1",
+        "menu_absent",
+        f"今日菜单：（{{menu}}）。图中是其中哪一道？都不是就回答“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-2",
+        "menu_absent",
+        f"候选菜品有（{{menu}}），请选出与照片相符的一项；没有相符的，就写“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-3",
+        "menu_absent",
+        f"从（{{menu}}）中找出图片里的菜，只写菜名，找不到写“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-4",
+        "menu_absent",
+        f"这张照片对应菜单（{{menu}}）中的哪一项？不在菜单里请回答“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-5",
+        "menu_absent",
+        f"请在以下菜名里挑出图中的菜：（{{menu}}）。若都不对，回答“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-6",
+        "menu_absent",
+        f"食堂今天供应（{{menu}}）。照片里的菜在其中吗？在就写菜名，不在就写“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-7",
+        "menu_absent",
+        f"菜单如下：（{{menu}}）。图中菜品若在菜单上，输出名称，否则输出“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-8",
+        "menu_absent",
+        f"图中的菜可能在（{{menu}}）之中，也可能不在；写出它的名称，或者“{NOT_ON_MENU}”。",
+    ),
+    Template(
+        "absent-unseen-1",
+        "menu_absent",
+        f"对照照片和（{{menu}}），给出相符的那一项；一项都不符时答“{NOT_ON_MENU}”。",
+        trained=False,
+    ),
+    Template(
+        "absent-unseen-2",
+        "menu_absent",
+        f"备选菜名：（{{menu}}）。与图片一致的写出来，没有则写“{NOT_ON_MENU}”。",
+        trained=False,
+    ),
     Template("knowledge-1", "knowledge", "{dish}属于哪个菜系？", field="cuisine"),
     Template("knowledge-2", "knowledge", "{dish}是用什么方法做的？", field="cooking_method"),
     Template("knowledge-3", "knowledge", "{dish}主要用了哪些食材？", field="ingredients"),
@@ -72,8 +127,16 @@ TEMPLATES = (
     Template("knowledge-9", "knowledge", "{dish}含有哪些常见过敏原？", field="allergens"),
     Template("knowledge-10", "knowledge", "请介绍一下{dish}。", field="introduction"),
     Template("knowledge-11", "knowledge", "{dish}怎么做？请分步说明。", field="recipe"),
-    Template("knowledge-unseen-1", "knowledge", "做{dish}需要准备哪些原料？", trained=False, field="ingredients"),
-    Template("knowledge-unseen-2", "knowledge", "{dish}吃起来是什么味道？", trained=False, field="flavor"),
+    Template(
+        "knowledge-unseen-1",
+        "knowledge",
+        "做{dish}需要准备哪些原料？",
+        trained=False,
+        field="ingredients",
+    ),
+    Template(
+        "knowledge-unseen-2", "knowledge", "{dish}吃起来是什么味道？", trained=False, field="flavor"
+    ),
 )
 KINDS = ("naming", "menu", "menu_absent", "knowledge")
 _BY_ID = {template.id: template for template in TEMPLATES}
@@ -81,7 +144,9 @@ _BY_ID = {template.id: template for template in TEMPLATES}
 
 def templates(kind: str, trained: bool = True) -> list[Template]:
     """The wordings of one of KINDS, either those for training or those kept for testing."""
-    return [template for template in TEMPLATES if template.kind == kind and template.trained == trained]
+    return [
+        template for template in TEMPLATES if template.kind == kind and template.trained == trained
+    ]
 
 
 def ask(template_id: str, menu: Sequence[str] = (), dish: str = "") -> str:
@@ -133,5 +198,8 @@ def mark_normalised(answer: str | None, truth: str) -> bool:
 
 def mark_fact(answer: str | None, truth: str) -> float:
     """F1 (0 to 1) between the entries of two lists joined by 、; for single values that is equality of the normalised texts."""
-    said, right = ({normalise(part) for part in (text or "").split(MENU_SEPARATOR)} - {""} for text in (answer, truth))
+    said, right = (
+        {normalise(part) for part in (text or "").split(MENU_SEPARATOR)} - {""}
+        for text in (answer, truth)
+    )
     return 2 * len(said & right) / (len(said) + len(right)) if said and right else 0.0

@@ -56,7 +56,9 @@ def sweep_parts(folder: Path) -> list[Path]:
 
     Only for a folder that nobody else writes to.
     """
-    parts = [path for path in folder.glob(".*.part*") if PART.fullmatch(path.name) and path.is_file()]
+    parts = [
+        path for path in folder.glob(".*.part*") if PART.fullmatch(path.name) and path.is_file()
+    ]
     for path in parts:
         path.unlink(missing_ok=True)
     return parts
@@ -95,7 +97,10 @@ def read_json(path: str | Path) -> dict:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -115,7 +120,9 @@ def iter_jsonl(path: str | Path) -> Iterator[dict]:
             except ValueError as error:
                 raise RecordError(f"{path}, line {number} is not valid JSON ({error})") from None
             if not isinstance(row, dict):
-                raise RecordError(f"{path}, line {number} must be a JSON object, it is {type(row).__name__}")
+                raise RecordError(
+                    f"{path}, line {number} must be a JSON object, it is {type(row).__name__}"
+                )
             yield row
 
 
@@ -130,8 +137,15 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
             table.to_parquet(temporary, index=False)
         else:
             # The csv module leaves a bare carriage return unquoted, and readers take it for a line's end.
-            returns = any(table[name].astype(str).str.contains("\r").any() for name in table.columns)
-            table.to_csv(temporary, index=False, encoding="utf-8", quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL)
+            returns = any(
+                table[name].astype(str).str.contains("\r").any() for name in table.columns
+            )
+            table.to_csv(
+                temporary,
+                index=False,
+                encoding="utf-8",
+                quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+            )
 
 
 def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
@@ -145,7 +159,9 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
         else:
             table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError, KeyError, NotImplementedError) as error:
-        raise RecordError(f"{path} cannot be read as a table ({' '.join(str(error).split())})") from None
+        raise RecordError(
+            f"{path} cannot be read as a table ({' '.join(str(error).split())})"
+        ) from None
     return require_columns(table, columns, path)
 
 
@@ -153,7 +169,9 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], where: object) 
     """The table itself, or a `RecordError` that names the missing columns and the ones that are there."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise RecordError(f"{where}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}")
+        raise RecordError(
+            f"{where}: no column {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
+        )
     return table
 
 

@@ -18,7 +18,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from dishvl_lib.core import paths
 
-TYPES = {"str": str, "int": int, "float": float, "bool": bool, "list": list, "list[str]": list[str], "list[dict]": list[dict[str, Any]], "dict": dict[str, Any]}
+TYPES = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": bool,
+    "list": list,
+    "list[str]": list[str],
+    "list[dict]": list[dict[str, Any]],
+    "dict": dict[str, Any],
+}
 COMMON_FILE = "common.yaml"
 BASE_KEY = "base"
 
@@ -43,13 +52,19 @@ class Parameter:
         try:
             checked = TypeAdapter(TYPES[self.type]).validate_python(value, strict=True)
         except ValidationError:
-            raise SettingsError(f"{where}: {self.name} must be {self.type}, got {value!r}{self._remedy(value)}") from None
+            raise SettingsError(
+                f"{where}: {self.name} must be {self.type}, got {value!r}{self._remedy(value)}"
+            ) from None
         if isinstance(checked, float) and not math.isfinite(checked):
             raise SettingsError(f"{where}: {self.name} must be a finite number, got {value!r}")
         return checked
 
     def _remedy(self, value: Any) -> str:
-        if self.type == "float" and isinstance(value, str) and (found := re.fullmatch(r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)", value)):
+        if (
+            self.type == "float"
+            and isinstance(value, str)
+            and (found := re.fullmatch(r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)", value))
+        ):
             whole, fraction, sign, exponent = found.groups()
             return f"; YAML reads {value} as text, write {whole}{fraction or '.0'}e{sign or '+'}{exponent}"
         if self.type == "str" and value is None:
@@ -65,7 +80,9 @@ def notebook_parameters(stage: str) -> dict[str, Parameter]:
     cells = json.loads(file.read_text("utf-8"))["cells"]
     tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
     if len(tagged) != 1:
-        raise SettingsError(f"{file}: needs exactly one cell tagged 'parameters', has {len(tagged)}")
+        raise SettingsError(
+            f"{file}: needs exactly one cell tagged 'parameters', has {len(tagged)}"
+        )
     return parse_parameters(tagged[0], str(file))
 
 
@@ -77,8 +94,14 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
         helps[name.partition(":")[0].strip()] = text.strip()
     found = {}
     for node in ast.parse(source).body:
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name) or node.value is None:
-            raise SettingsError(f"{where}: line {node.lineno} of the parameters cell must read 'name: type = value  # help'")
+        if (
+            not isinstance(node, ast.AnnAssign)
+            or not isinstance(node.target, ast.Name)
+            or node.value is None
+        ):
+            raise SettingsError(
+                f"{where}: line {node.lineno} of the parameters cell must read 'name: type = value  # help'"
+            )
         name, kind = node.target.id, ast.unparse(node.annotation)
         if kind not in TYPES:
             raise SettingsError(f"{where}: {name} has type {kind}; known are {', '.join(TYPES)}")
@@ -95,10 +118,14 @@ def profile_folder(profile: str | Path) -> Path:
     known = sorted(p.parent.name for p in (paths.PROJECT_ROOT / "params").glob(f"*/{COMMON_FILE}"))
     close = difflib.get_close_matches(str(profile), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    raise SettingsError(f"no profile {str(profile)!r}: neither params/{profile}/{COMMON_FILE} nor that folder exists.{hint} Profiles: {', '.join(known)}")
+    raise SettingsError(
+        f"no profile {str(profile)!r}: neither params/{profile}/{COMMON_FILE} nor that folder exists.{hint} Profiles: {', '.join(known)}"
+    )
 
 
-def load_profile(profile: str | Path, overrides: dict[str, Any] | None = None) -> dict[str, dict[str, Any]]:
+def load_profile(
+    profile: str | Path, overrides: dict[str, Any] | None = None
+) -> dict[str, dict[str, Any]]:
     """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides; every key and type checked.
 
     A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides` (from `--set`) reach
@@ -107,7 +134,9 @@ def load_profile(profile: str | Path, overrides: dict[str, Any] | None = None) -
     folder = profile_folder(profile)
     layers = _layers(folder, seen=())
     declared = {stage: notebook_parameters(stage) for stage in paths.STAGES}
-    values = {stage: {name: p.default for name, p in declared[stage].items()} for stage in paths.STAGES}
+    values = {
+        stage: {name: p.default for name, p in declared[stage].items()} for stage in paths.STAGES
+    }
     for layer in layers:
         _apply_folder(layer, declared, values)
     for key, value in (overrides or {}).items():
@@ -140,32 +169,48 @@ def check_values(stage: str, namespace: dict[str, Any]) -> dict[str, Any]:
     where = f"notebook {paths.full_stage_name(stage)}"
     for name in _injected_names(namespace):
         if name == BASE_KEY:
-            print(f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give that profile's files with -f before these, or use dishvl run")
+            print(
+                f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give that profile's files with -f before these, or use dishvl run"
+            )
         elif name not in declared:
             _refuse_unknown(where, name, set(declared))
     missing = [name for name in declared if name not in namespace]
     if missing:
-        raise SettingsError(f"{where}: parameter {missing[0]} is not set; run the parameters cell first")
+        raise SettingsError(
+            f"{where}: parameter {missing[0]} is not set; run the parameters cell first"
+        )
     return {name: p.check(namespace[name], where) for name, p in declared.items()}
 
 
 def _injected_names(namespace: dict[str, Any]) -> list[str]:
-    cells = [text for text in namespace.get("In", []) if isinstance(text, str) and text.lstrip().startswith("# Parameters")]
-    nodes = [node for text in cells for node in ast.parse(text).body if isinstance(node, ast.Assign)]
+    cells = [
+        text
+        for text in namespace.get("In", [])
+        if isinstance(text, str) and text.lstrip().startswith("# Parameters")
+    ]
+    nodes = [
+        node for text in cells for node in ast.parse(text).body if isinstance(node, ast.Assign)
+    ]
     return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
 
 
 def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
     if folder in seen:
-        raise SettingsError(f"{folder / COMMON_FILE}: profiles name each other as base: {' -> '.join(p.name for p in (*seen, folder))}")
+        raise SettingsError(
+            f"{folder / COMMON_FILE}: profiles name each other as base: {' -> '.join(p.name for p in (*seen, folder))}"
+        )
     base = _read_yaml(folder / COMMON_FILE).get(BASE_KEY)
     if base is not None and not isinstance(base, str):
-        raise SettingsError(f"{folder / COMMON_FILE}: {BASE_KEY} must be the name of a profile, got {base!r}")
+        raise SettingsError(
+            f"{folder / COMMON_FILE}: {BASE_KEY} must be the name of a profile, got {base!r}"
+        )
     below = _layers(profile_folder(base), (*seen, folder)) if base else []
     return [*below, folder]
 
 
-def _apply_folder(folder: Path, declared: dict[str, dict[str, Parameter]], values: dict[str, dict[str, Any]]) -> None:
+def _apply_folder(
+    folder: Path, declared: dict[str, dict[str, Parameter]], values: dict[str, dict[str, Any]]
+) -> None:
     known_files = {COMMON_FILE} | {f"{stage}.yaml" for stage in paths.STAGES}
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")):
         if file.name not in known_files:
@@ -196,14 +241,18 @@ class _UniqueKeys(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = [key for key in keys if keys.count(key) > 1]
         if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is there twice", node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {twice[0]!r} is there twice", node.start_mark
+            )
         return super().construct_mapping(node, deep)
 
 
 def _refuse_misplaced(where: str, key: str, declared: dict[str, dict[str, Parameter]]) -> None:
     owners = [f"{stage}.yaml" for stage in declared if key in declared[stage]]
     if owners:
-        raise SettingsError(f"{where}: {key} does not belong here; put it in {' and '.join(owners)}")
+        raise SettingsError(
+            f"{where}: {key} does not belong here; put it in {' and '.join(owners)}"
+        )
 
 
 def _refuse_unknown(where: str, key: str, known: set[str], what: str = "parameter") -> None:

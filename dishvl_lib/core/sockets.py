@@ -35,7 +35,9 @@ def short_temporary_folder() -> Path:
     """TMPDIR, or where its path is too long the first usable folder whose path is not. Raises OSError when there is none."""
     own = f"/run/user/{os.getuid()}"
     for candidate in (tempfile.gettempdir(), own, "/tmp", "/var/tmp", "/dev/shm"):
-        if len(os.fsencode(candidate)) <= LONGEST_FOLDER and os.access(candidate, os.W_OK | os.X_OK):
+        if len(os.fsencode(candidate)) <= LONGEST_FOLDER and os.access(
+            candidate, os.W_OK | os.X_OK
+        ):
             return Path(candidate)
     raise OSError(
         f"no folder for sockets: TMPDIR is {tempfile.gettempdir()}, whose path is over {LONGEST_FOLDER} bytes long, and /tmp cannot be written to; set TMPDIR to a short path"
@@ -47,5 +49,9 @@ def sweep(base: Path) -> None:
     for left_behind in base.glob(f"{PREFIX}*"):
         lock = left_behind / LOCK
         with contextlib.suppress(OSError):
-            if lock.exists() and left_behind.stat().st_uid == os.getuid() and not locks.holder(lock):
+            if (
+                lock.exists()
+                and left_behind.stat().st_uid == os.getuid()
+                and not locks.holder(lock)
+            ):
                 shutil.rmtree(left_behind, ignore_errors=True)

@@ -25,7 +25,17 @@ import pandas as pd
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 
-PACKAGES = ("dishvl", "torch", "transformers", "deepspeed", "paddlepaddle", "openai", "pandas", "numpy", "pillow")
+PACKAGES = (
+    "dishvl",
+    "torch",
+    "transformers",
+    "deepspeed",
+    "paddlepaddle",
+    "openai",
+    "pandas",
+    "numpy",
+    "pillow",
+)
 
 
 class Stage:
@@ -65,7 +75,9 @@ class Stage:
         """
         declared = dependencies.READS[self.name][stage]
         if not any(markers.matches(name, declared) for name in (filename, f"{filename}/x")):
-            raise ValueError(f"{self.name} reads {stage}/{filename}, which is not declared in dependencies.READS: add it there")
+            raise ValueError(
+                f"{self.name} reads {stage}/{filename}, which is not declared in dependencies.READS: add it there"
+            )
         return self.upstream[stage] / filename
 
     def inputs(self, stage: str, pattern: str) -> list[Path]:
@@ -77,7 +89,13 @@ class Stage:
         """An earlier stage's success marker."""
         return markers.read(self.upstream[stage])
 
-    def make(self, filename: str | tuple[str, ...], function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def make(
+        self,
+        filename: str | tuple[str, ...],
+        function: Callable[..., Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
         """What `function` returns, stored as `filename` (.parquet, .csv, .jsonl, .json, .npz); read back when it is there.
 
         Several filenames take the function's several values. Because a stage's folder only ever belongs to one set of
@@ -87,7 +105,9 @@ class Stage:
         files = [self.path(one) for one in ((filename,) if isinstance(filename, str) else filename)]
         if not all(file.exists() for file in files):
             made = function(*args, **kwargs)
-            for file, value in zip(files, (made,) if isinstance(filename, str) else made, strict=True):
+            for file, value in zip(
+                files, (made,) if isinstance(filename, str) else made, strict=True
+            ):
                 _write(file, value)
         read = tuple(_read(file) for file in files)
         return read[0] if isinstance(filename, str) else read
@@ -119,7 +139,12 @@ class Stage:
         moved = paths.resolve(given) if given != "builtin" else recorded
         return recorded if recorded.is_dir() or not moved.is_dir() else moved
 
-    def finish(self, counts: dict[str, Any] | None = None, cost: dict[str, float] | None = None, **extra: Any) -> None:
+    def finish(
+        self,
+        counts: dict[str, Any] | None = None,
+        cost: dict[str, float] | None = None,
+        **extra: Any,
+    ) -> None:
         """Hash every file, write the success marker last, say what was written, and let go of the stage's lock.
 
         A finished stage stays as it is, but for the files that were written anew. Raises `StageError` when what the
@@ -155,16 +180,22 @@ class Stage:
     def _finish_again(self) -> None:
         """Record the files that a finished stage has written anew, and nothing else."""
         if not self.renewed:
-            print(f"{self.name} was finished before with the same parameters and inputs; nothing was changed.")
+            print(
+                f"{self.name} was finished before with the same parameters and inputs; nothing was changed."
+            )
             return
         marker = markers.read(self.folder)
         present = {name: path for name, path in _outputs(self.folder).items() if self._renews(name)}
-        kept = {name: written for name, written in marker["outputs"].items() if not self._renews(name)}
+        kept = {
+            name: written for name, written in marker["outputs"].items() if not self._renews(name)
+        }
         marker["outputs"] = kept | {name: markers.describe(path) for name, path in present.items()}
         marker["parameters"] |= {key: self.params[key] for key in self.renewed}
         records.write_json(self.folder / SUCCESS, marker)
         locks.release(lock_file(self.folder))
-        print(f"{self.name} was finished before; only {', '.join(sorted(present)) or 'nothing'} was written anew ({', '.join(self.renewed)}).")
+        print(
+            f"{self.name} was finished before; only {', '.join(sorted(present)) or 'nothing'} was written anew ({', '.join(self.renewed)})."
+        )
 
     def _check_inputs(self) -> None:
         """Raises `StageError` when an earlier stage was made again while this one worked: its files would be of two minds.
@@ -173,9 +204,15 @@ class Stage:
         """
         upstream = _upstream(self.name, self.params)
         inputs = dependencies.inputs_of(self.name, self.params, upstream)
-        changed = [key for key in dependencies.changed_inputs(self.name, self.begun["inputs"], inputs) if key.partition("/")[0] in upstream]
+        changed = [
+            key
+            for key in dependencies.changed_inputs(self.name, self.begun["inputs"], inputs)
+            if key.partition("/")[0] in upstream
+        ]
         if changed:
-            raise StageError(f"what {self.name} is made from changed while it worked ({_listed(changed)}); run it again: it begins anew with what is there now")
+            raise StageError(
+                f"what {self.name} is made from changed while it worked ({_listed(changed)}); run it again: it begins anew with what is there now"
+            )
 
 
 def start(name: str, namespace: dict[str, Any]) -> Stage:
@@ -194,7 +231,9 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
     renewed = dependencies.renewed(name, markers.read(folder)["parameters"], params) if done else {}
     if not done or renewed:
         _lock(folder)
-        done = _claim(folder, name, params, begun)  # seen anew, for the lock's last holder may have finished it
+        done = _claim(
+            folder, name, params, begun
+        )  # seen anew, for the lock's last holder may have finished it
     if done and not renewed:
         locks.release(lock_file(folder))
     stage = Stage(name, params, folder, upstream, begun, done, renewed)
@@ -226,7 +265,11 @@ def state(params: dict[str, Any], name: str) -> str:
         return "changed inputs"
     if dependencies.changed_inputs(name, before["inputs"], inputs):
         return "changed inputs"
-    return "done, shown otherwise" if dependencies.renewed(name, before["parameters"], params) else "done"
+    return (
+        "done, shown otherwise"
+        if dependencies.renewed(name, before["parameters"], params)
+        else "done"
+    )
 
 
 def find_stage(params: dict[str, Any], stage: str, patterns: tuple[str, ...] = ("*",)) -> Path:
@@ -305,11 +348,17 @@ def _free_name(folder: Path) -> Path:
 
 def _upstream(name: str, params: dict[str, Any]) -> dict[str, Path]:
     """{earlier stage: its folder}, with the files that are read checked."""
-    return {stage: find_stage(params, stage, patterns) for stage, patterns in dependencies.READS[name].items()}
+    return {
+        stage: find_stage(params, stage, patterns)
+        for stage, patterns in dependencies.READS[name].items()
+    }
 
 
 def _changed(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    defaults = {parameter.name: parameter.default for parameter in settings.notebook_parameters(name).values()}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in settings.notebook_parameters(name).values()
+    }
     return dependencies.changed_parameters(name, old, new, defaults)
 
 
@@ -337,9 +386,13 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
         return True
     if markers.finished(folder):
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
-        print(f"What {name} was made from has changed ({_listed(changed)}); the old folder is now {move_aside(folder)}")
+        print(
+            f"What {name} was made from has changed ({_listed(changed)}); the old folder is now {move_aside(folder)}"
+        )
     elif started.exists() and not _begun_alike(folder, name, params, begun):
-        print(f"{name} was begun with other parameters or inputs and had not finished; that part is now {move_aside(folder)}")
+        print(
+            f"{name} was begun with other parameters or inputs and had not finished; that part is now {move_aside(folder)}"
+        )
     elif folder.exists() and not started.exists() and any(folder.iterdir()):
         print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -354,7 +407,9 @@ def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[st
     before = markers.read_started(folder)
     try:
         same_parameters = not _changed(name, before["parameters"], params)
-        return same_parameters and not dependencies.changed_inputs(name, before["inputs"], begun["inputs"])
+        return same_parameters and not dependencies.changed_inputs(
+            name, before["inputs"], begun["inputs"]
+        )
     except (TypeError, KeyError, AttributeError):
         return False
 
@@ -400,9 +455,13 @@ def _listed(names: list[str]) -> str:
 def _print_header(stage: Stage) -> None:
     print(f"{stage.name} of run {stage.params['run_name']} in {stage.folder}")
     if stage.renewed:
-        print(f"This stage has finished before; only what depends on {', '.join(stage.renewed)} is written anew.")
+        print(
+            f"This stage has finished before; only what depends on {', '.join(stage.renewed)} is written anew."
+        )
     elif stage.done:
-        print("This stage has finished before with the same parameters and inputs: its files are shown, nothing is made again.")
+        print(
+            "This stage has finished before with the same parameters and inputs: its files are shown, nothing is made again."
+        )
     print("versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     print("parameters: " + ", ".join(f"{key}={value!r}" for key, value in stage.params.items()))
 
@@ -410,7 +469,11 @@ def _print_header(stage: Stage) -> None:
 def _outputs(folder: Path) -> dict[str, Path]:
     """What a stage wrote: every file that neither is nor lies in something hidden (.part, .ipynb_checkpoints), without our own markers."""
     files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {str(name): path for name, path in files.items() if not path.name.startswith("_") and not any(part.startswith(".") for part in name.parts)}
+    return {
+        str(name): path
+        for name, path in files.items()
+        if not path.name.startswith("_") and not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def _write(path: Path, value: Any) -> None:
@@ -429,7 +492,14 @@ def _read(path: Path) -> Any:
     """What a stage's file holds. Raises `StageError` when it is damaged: with the file and what mends it."""
     try:
         return _content(path)
-    except (records.RecordError, ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        records.RecordError,
+        ValueError,
+        KeyError,
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+    ) as error:
         raise markers.damaged(path, " ".join(str(error).split())) from None
 
 

@@ -28,10 +28,14 @@ def audit(
         "dishes_left_out": list(left_out),
         "leaks": leaks.find(photos),
         "answer_positions": {split: positions(rows) for split, rows in rows_by_split.items()},
-        "look_alike_share": {split: look_alike_share(rows, ranks or {}) for split, rows in rows_by_split.items()},
+        "look_alike_share": {
+            split: look_alike_share(rows, ranks or {}) for split, rows in rows_by_split.items()
+        },
         "shortcut_test": dict(shortcut or {}),
         "repeated_questions": {split: _repeated(rows) for split, rows in rows_by_split.items()},
-        "token_lengths": {split: _lengths(values) for split, values in (token_lengths or {}).items()},
+        "token_lengths": {
+            split: _lengths(values) for split, values in (token_lengths or {}).items()
+        },
     }
 
 
@@ -80,7 +84,10 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     menus = [row for row in asked if row["conversations"][1]["value"] in row["menu"]]
     if not menus:
         return {"n": 0, "off_menu": len(asked)}
-    relative = [(row["menu"].index(row["conversations"][1]["value"]) + 0.5) / len(row["menu"]) for row in menus]
+    relative = [
+        (row["menu"].index(row["conversations"][1]["value"]) + 0.5) / len(row["menu"])
+        for row in menus
+    ]
     expected = np.array([_expected_thirds(len(row["menu"])) for row in menus]).sum(axis=0)
     seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]
     chi2 = float(((seen - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum())
@@ -98,7 +105,11 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
     """Share of all menu entries that have a look-alike beside them, 0 without menus."""
     menus = [row["menu"] for row in rows if row["kind"] == "menu"]
-    beside = sum(any((one, other) in ranks or (other, one) in ranks for other in menu if other != one) for menu in menus for one in menu)
+    beside = sum(
+        any((one, other) in ranks or (other, one) in ranks for other in menu if other != one)
+        for menu in menus
+        for one in menu
+    )
     return round(beside / max(1, sum(map(len, menus))), 4)
 
 
@@ -109,7 +120,10 @@ def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
 
 def count_table(report: dict[str, Any]) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
-    rows = [{"split": split, **{k: v for k, v in counts.items() if k != "by_dish"}} for split, counts in report["counts"].items()]
+    rows = [
+        {"split": split, **{k: v for k, v in counts.items() if k != "by_dish"}}
+        for split, counts in report["counts"].items()
+    ]
     return pd.DataFrame(rows).set_index("split")
 
 
@@ -131,7 +145,13 @@ def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "dishes": len({row["dish_id"] for row in rows}),
         "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
         "menu_chance": round(float(np.mean([1 / size for size in sizes])), 4) if sizes else 0,
-        "by_dish": {dish: int(n) for dish, n in pd.Series([row["dish_id"] for row in rows]).value_counts().sort_index().items()},
+        "by_dish": {
+            dish: int(n)
+            for dish, n in pd.Series([row["dish_id"] for row in rows])
+            .value_counts()
+            .sort_index()
+            .items()
+        },
     }
 
 
@@ -144,4 +164,9 @@ def _lengths(values: Sequence[int]) -> dict[str, Any]:
     if not len(values):
         return {"n": 0}
     array = np.asarray(values)
-    return {"n": len(array), "median": int(np.median(array)), "p99": int(np.quantile(array, 0.99)), "max": int(array.max())}
+    return {
+        "n": len(array),
+        "median": int(np.median(array)),
+        "p99": int(np.quantile(array, 0.99)),
+        "max": int(array.max()),
+    }

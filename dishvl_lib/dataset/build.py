@@ -27,8 +27,21 @@ def rows(
     `DatasetError` as `conversations.rows` does, and for a negative ratio.
     """
     if knowledge_ratio < 0:
-        raise conversations.DatasetError(f"knowledge_ratio is {knowledge_ratio}; it must be 0 (none) or more")
+        raise conversations.DatasetError(
+            f"knowledge_ratio is {knowledge_ratio}; it must be 0 (none) or more"
+        )
     aliases = {dish["dish_id"]: dish["aliases"] for dish in dishes}
-    made = conversations.rows(photos, split, dish_names, similar, aliases=aliases, trained=trained, seed=seed, **options)
+    made = conversations.rows(
+        photos, split, dish_names, similar, aliases=aliases, trained=trained, seed=seed, **options
+    )
     wanted = round(knowledge_ratio * len(made))
-    return made + knowledge.rows(photos, split, dish_names, dishes, wanted, with_photo=knowledge_with_photo, trained=trained, seed=seed)
+    return made + knowledge.rows(
+        photos,
+        split,
+        dish_names,
+        dishes,
+        wanted,
+        with_photo=knowledge_with_photo,
+        trained=trained,
+        seed=seed,
+    )

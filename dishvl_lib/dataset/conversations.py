@@ -49,7 +49,9 @@ def rows(
         raise DatasetError(
             f"menu_size is {menu_size} and menu_size_to {menu_size_to}: a menu needs at least two entries, and menu_size_to is 0 or at least menu_size; change menu_size, test_menu_size or menu_size_to"
         )
-    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values("image_id")
+    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
+        "image_id"
+    )
     part = _capped(part, photos_per_dish, seed)
     if part.dish_id.nunique() < 2:
         raise DatasetError(
@@ -58,16 +60,36 @@ def rows(
             "or, where moved.csv holds photos of different plates, set max_hamming lower or "
             "min_cosine higher"
         )
-    pool = menus.pool(part.dish_id.unique(), by_dish(similar), dish_names, aliases, menus.sites_of(part) if "site" in part else {})
-    maker = _Maker(part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen"))
-    drawing = {"sizes": (menu_size, max(menu_size, menu_size_to)), "per_seed": look_alikes_per_seed, "same_site_share": same_site_share}
+    pool = menus.pool(
+        part.dish_id.unique(),
+        by_dish(similar),
+        dish_names,
+        aliases,
+        menus.sites_of(part) if "site" in part else {},
+    )
+    maker = _Maker(
+        part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen")
+    )
+    drawing = {
+        "sizes": (menu_size, max(menu_size, menu_size_to)),
+        "per_seed": look_alikes_per_seed,
+        "same_site_share": same_site_share,
+    }
     made = maker.naming(naming_per_photo, balance)
     made += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
-    made += [maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))]
+    made += [
+        maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))
+    ]
     return numbered([row for row in made if row], split if trained else f"{split}_unseen")
 
 
-def site_rows(photos: pd.DataFrame, site: str, folder_names: Mapping[str, str], register_per_dish: int, seed: int = 0) -> list[dict[str, Any]]:
+def site_rows(
+    photos: pd.DataFrame,
+    site: str,
+    folder_names: Mapping[str, str],
+    register_per_dish: int,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
     """The naming questions about an outside site's photos, for stage 05's site protocol: rows as `rows` makes them, and `role`.
 
     role: `register` for `register_per_dish` photos of each of its dishes, from which a model names the dish, `query` for
@@ -92,7 +114,9 @@ def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
     return made
 
 
-def question(photo: Any, kind: str, menu: Sequence[str], answer: str, rng: np.random.Generator) -> dict[str, Any]:
+def question(
+    photo: Any, kind: str, menu: Sequence[str], answer: str, rng: np.random.Generator
+) -> dict[str, Any]:
     """A row about a catalogue row's photo, in one of the trained wordings of `kind`; `numbered` gives it its id."""
     return _row(photo, _wording(kind, True, rng), menu, answer, kind)
 
@@ -101,7 +125,9 @@ class Asked:
     """The photos of each dish in a random order, of which the next is asked about."""
 
     def __init__(self, part: pd.DataFrame, rng: np.random.Generator):
-        grouped = ((dish, list(rows_.itertuples())) for dish, rows_ in part.groupby("dish_id", sort=True))
+        grouped = (
+            (dish, list(rows_.itertuples())) for dish, rows_ in part.groupby("dish_id", sort=True)
+        )
         self.by_dish = {dish: [own[i] for i in rng.permutation(len(own))] for dish, own in grouped}
         self.used = dict.fromkeys(self.by_dish, 0)
 
@@ -120,8 +146,14 @@ def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """At most `most` photos of each dish, of different groups first, in an order that only the seed and the ids decide."""
     if not most:
         return part
-    order = part.assign(_turn=[hashlib.sha256(f"{seed}|{image_id}".encode()).hexdigest() for image_id in part.image_id]).sort_values("_turn")
-    order["_again"] = order.groupby(["dish_id", "group_id"]).cumcount() if "group_id" in order else 0
+    order = part.assign(
+        _turn=[
+            hashlib.sha256(f"{seed}|{image_id}".encode()).hexdigest() for image_id in part.image_id
+        ]
+    ).sort_values("_turn")
+    order["_again"] = (
+        order.groupby(["dish_id", "group_id"]).cumcount() if "group_id" in order else 0
+    )
     kept = order.sort_values(["_again", "_turn"]).groupby("dish_id").head(most).index
     return part.loc[part.index.isin(kept)]
 
@@ -129,8 +161,21 @@ def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
 class _Maker:
     """The questions of one split, one after another from one random generator."""
 
-    def __init__(self, part: pd.DataFrame, pool: menus.Pool, dish_names: Mapping[str, str], trained: bool, rng: np.random.Generator):
-        self.part, self.pool, self.names, self.trained, self.rng = part, pool, dish_names, trained, rng
+    def __init__(
+        self,
+        part: pd.DataFrame,
+        pool: menus.Pool,
+        dish_names: Mapping[str, str],
+        trained: bool,
+        rng: np.random.Generator,
+    ):
+        self.part, self.pool, self.names, self.trained, self.rng = (
+            part,
+            pool,
+            dish_names,
+            trained,
+            rng,
+        )
         self.asked = Asked(part, rng)
 
     def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
@@ -138,7 +183,10 @@ class _Maker:
         if balance and per_photo:
             each = max(1, round(len(photos) / len(self.asked.by_dish)))
             photos = [self.asked.next(dish) for dish in self.asked.by_dish for _ in range(each)]
-        return [_row(photo, _wording("naming", self.trained, self.rng), [], self.names[photo.dish_id]) for photo in photos]
+        return [
+            _row(photo, _wording("naming", self.trained, self.rng), [], self.names[photo.dish_id])
+            for photo in photos
+        ]
 
     def menu(self, **drawing: Any) -> dict[str, Any]:
         menu = self._draw(**drawing)
@@ -149,7 +197,10 @@ class _Maker:
         """A question about a dish that neither stands on the menu nor is called like an entry; None when every dish is."""
         menu = self._draw(**drawing)
         for place in menus.at_random(len(self.pool.dishes), self.rng):
-            dish, near = self.pool.dishes[place], {self.pool.dishes[other] for other in self.pool.conflicts[place]}
+            dish, near = (
+                self.pool.dishes[place],
+                {self.pool.dishes[other] for other in self.pool.conflicts[place]},
+            )
             if not {dish, *near} & set(menu):
                 return self._row(dish, "menu_absent", menu, questions.NOT_ON_MENU)
         return None
@@ -159,12 +210,20 @@ class _Maker:
         return menus.draw_menu(self.pool, size, per_seed, self.rng, same_site_share)
 
     def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> dict[str, Any]:
-        return _row(self.asked.next(dish), _wording(kind, self.trained, self.rng), [self.names[one] for one in menu], answer, kind)
+        return _row(
+            self.asked.next(dish),
+            _wording(kind, self.trained, self.rng),
+            [self.names[one] for one in menu],
+            answer,
+            kind,
+        )
 
 
 def seeded(seed: int, *what: str) -> np.random.Generator:
     """A generator of its own for each purpose, the same on every machine."""
-    return np.random.default_rng(int(hashlib.sha256("|".join((str(seed), *what)).encode()).hexdigest()[:16], 16))
+    return np.random.default_rng(
+        int(hashlib.sha256("|".join((str(seed), *what)).encode()).hexdigest()[:16], 16)
+    )
 
 
 def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:
@@ -172,11 +231,16 @@ def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:
     return options[rng.integers(len(options))].id
 
 
-def _row(photo: Any, template: str, menu: Sequence[str], answer: str, kind: str = "naming") -> dict[str, Any]:
+def _row(
+    photo: Any, template: str, menu: Sequence[str], answer: str, kind: str = "naming"
+) -> dict[str, Any]:
     return {
         "id": "",
         "image": photo.path,
-        "conversations": [{"from": "human", "value": questions.human_turn(template, menu)}, {"from": "gpt", "value": answer}],
+        "conversations": [
+            {"from": "human", "value": questions.human_turn(template, menu)},
+            {"from": "gpt", "value": answer},
+        ],
         "image_id": photo.image_id,
         "dish_id": photo.dish_id,
         "kind": kind,

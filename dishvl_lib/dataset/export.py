@@ -31,7 +31,9 @@ from dishvl_lib.dataset.conversations import DatasetError
 Row = Mapping[str, Any]
 COLUMNS = ("format", "file", "rows", "cannot_carry")
 # What the trainers' readers replace, or their tokenizer takes for a command, wherever it stands.
-MARKS = re.compile(r"</?(?:image|video|audio|img|bbox|ref-object|cot-process|start-image|tool_call)>|<\|[^|<>]*\|>")
+MARKS = re.compile(
+    r"</?(?:image|video|audio|img|bbox|ref-object|cot-process|start-image|tool_call)>|<\|[^|<>]*\|>"
+)
 _ALL = (
     "question trees: a photo is read again for each of its questions",
     "the end of the answer: the line break after <|im_end|> is supervised too",
@@ -69,7 +71,13 @@ CANNOT_CARRY = {
 }
 
 
-def write(folder: str | Path, rows_by_split: Mapping[str, Sequence[Row]], formats: Iterable[str], image_root: str | Path, run_name: str) -> pd.DataFrame:
+def write(
+    folder: str | Path,
+    rows_by_split: Mapping[str, Sequence[Row]],
+    formats: Iterable[str],
+    image_root: str | Path,
+    run_name: str,
+) -> pd.DataFrame:
     """Writes the files of each of `formats` (keys of CANNOT_CARRY) and returns a table of them: COLUMNS, a file a row.
 
     rows_by_split: {split: the stage's rows}; file: relative to `folder`; rows: questions in the file, or in the files that
@@ -88,10 +96,15 @@ def write(folder: str | Path, rows_by_split: Mapping[str, Sequence[Row]], format
     return pd.DataFrame(made, columns=list(COLUMNS))
 
 
-def _write_qwen(folder: Path, named: Mapping[str, Sequence[Row]], root: str) -> list[tuple[Path, int]]:
+def _write_qwen(
+    folder: Path, named: Mapping[str, Sequence[Row]], root: str
+) -> list[tuple[Path, int]]:
     made, entries = [], {}
     for name, rows in named.items():
-        made += [(_write_list(folder / f"{name}.json", rows), len(rows)), (folder / f"{name}.jsonl", len(rows))]
+        made += [
+            (_write_list(folder / f"{name}.json", rows), len(rows)),
+            (folder / f"{name}.jsonl", len(rows)),
+        ]
         records.write_jsonl(folder / f"{name}.jsonl", rows)
         entries[name] = {"annotation_path": str(folder / f"{name}.jsonl"), "data_path": root}
     text = f"# Paste below data_dict in qwenvl/data/__init__.py; then --dataset_use takes these names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
@@ -99,18 +112,33 @@ def _write_qwen(folder: Path, named: Mapping[str, Sequence[Row]], root: str) -> 
     return [*made, (folder / "dataset_entry.py", _count(named))]
 
 
-def _write_llama_factory(folder: Path, named: Mapping[str, Sequence[Row]], root: str) -> list[tuple[Path, int]]:
-    made = [(_write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows)), len(rows)) for name, rows in named.items()]
+def _write_llama_factory(
+    folder: Path, named: Mapping[str, Sequence[Row]], root: str
+) -> list[tuple[Path, int]]:
+    made = [
+        (_write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows)), len(rows))
+        for name, rows in named.items()
+    ]
     described = {
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "images": "images"},
-        "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+        "tags": {
+            "role_tag": "from",
+            "content_tag": "value",
+            "user_tag": "human",
+            "assistant_tag": "gpt",
+        },
     }
-    records.write_json(folder / "dataset_info.json", {name: {"file_name": f"{name}.json", **described} for name in named})
+    records.write_json(
+        folder / "dataset_info.json",
+        {name: {"file_name": f"{name}.json", **described} for name in named},
+    )
     return [*made, (folder / "dataset_info.json", _count(named))]
 
 
-def _write_ms_swift(folder: Path, named: Mapping[str, Sequence[Row]], root: str) -> list[tuple[Path, int]]:
+def _write_ms_swift(
+    folder: Path, named: Mapping[str, Sequence[Row]], root: str
+) -> list[tuple[Path, int]]:
     for name, rows in named.items():
         records.write_jsonl(folder / f"{name}.jsonl", (_messages(row, root) for row in rows))
     return [(folder / f"{name}.jsonl", len(rows)) for name, rows in named.items()]
@@ -125,12 +153,23 @@ _WRITERS: dict[str, Callable[[Path, Mapping[str, Sequence[Row]], str], list[tupl
 
 def _sharegpt(row: Row, root: str) -> dict[str, Any]:
     question, answer, photos = _parts(row, root)
-    return {"id": row["id"], "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}], "images": photos}
+    return {
+        "id": row["id"],
+        "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}],
+        "images": photos,
+    }
 
 
 def _messages(row: Row, root: str) -> dict[str, Any]:
     question, answer, photos = _parts(row, root)
-    return {"id": row["id"], "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}], "images": photos}
+    return {
+        "id": row["id"],
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ],
+        "images": photos,
+    }
 
 
 def _parts(row: Row, root: str) -> tuple[str, str, list[str]]:
@@ -138,12 +177,19 @@ def _parts(row: Row, root: str) -> tuple[str, str, list[str]]:
     human, gpt = (turn["value"] for turn in row["conversations"])
     if not row.get("image"):
         return human, gpt, []
-    return questions.IMAGE_MARK + questions.question_of(human), gpt, [os.path.join(root, row["image"])]
+    return (
+        questions.IMAGE_MARK + questions.question_of(human),
+        gpt,
+        [os.path.join(root, row["image"])],
+    )
 
 
 def _write_list(path: Path, rows: Iterable[Row]) -> Path:
     """A JSON list, a row a line, never held in memory as a whole."""
-    with records.atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
+    with (
+        records.atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         start = "[\n"
         for row in rows:
             file.write(start + json.dumps(row, ensure_ascii=False, allow_nan=False))
@@ -154,9 +200,14 @@ def _write_list(path: Path, rows: Iterable[Row]) -> Path:
 
 def _named(run_name: str, rows_by_split: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
     """{data set: rows}. Names without the characters that trainers read in them (`,` separates, `%` and `#` sample)."""
-    named = {re.sub(r"[^\w.-]+", "_", f"{run_name}_{split}"): rows for split, rows in rows_by_split.items()}
+    named = {
+        re.sub(r"[^\w.-]+", "_", f"{run_name}_{split}"): rows
+        for split, rows in rows_by_split.items()
+    }
     if len(named) < len(rows_by_split):
-        raise DatasetError(f"two of the splits {', '.join(rows_by_split)} would share an export file; rename one of the sites")
+        raise DatasetError(
+            f"two of the splits {', '.join(rows_by_split)} would share an export file; rename one of the sites"
+        )
     return named
 
 
@@ -168,13 +219,17 @@ def _check_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in CANNOT_CARRY:
             close = difflib.get_close_matches(name, CANNOT_CARRY, n=1, cutoff=0.4)
-            raise ValueError(f"export format {name!r} is unknown; {f'did you mean {close[0]!r}?' if close else 'choose among'} ({', '.join(CANNOT_CARRY)})")
+            raise ValueError(
+                f"export format {name!r} is unknown; {f'did you mean {close[0]!r}?' if close else 'choose among'} ({', '.join(CANNOT_CARRY)})"
+            )
 
 
 def _check_rows(split: str, rows: Sequence[Row]) -> None:
     bad = [(row["id"], why) for row in rows if (why := _problem(row))]
     if bad:
-        raise DatasetError(f"{split}: {len(bad)} of {len(rows)} questions cannot be exported; the first is {bad[0][0]}: {bad[0][1]}")
+        raise DatasetError(
+            f"{split}: {len(bad)} of {len(rows)} questions cannot be exported; the first is {bad[0][0]}: {bad[0][1]}"
+        )
 
 
 def _problem(row: Row) -> str:
@@ -182,4 +237,8 @@ def _problem(row: Row) -> str:
     if bool(row.get("image")) != human.startswith(questions.IMAGE_MARK):
         return f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; make the stage's files again"
     found = MARKS.search(questions.question_of(human)) or MARKS.search(gpt)
-    return f"it holds {found[0]!r}, which trainers read as a photo or a command; change the dish's name or card" if found else ""
+    return (
+        f"it holds {found[0]!r}, which trainers read as a photo or a command; change the dish's name or card"
+        if found
+        else ""
+    )

@@ -26,24 +26,57 @@ def rows(
     names the dish in the question and leaves the photo out (`image` is not in the row, image_id is ''). dishes: rows of
     dishes.jsonl. Fewer than `n` when no dish has a card.
     """
-    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values("image_id")
+    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
+        "image_id"
+    )
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
     asked, own = conversations.Asked(part, rng), set(part.dish_id)
     told = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in own}
-    known = [(dish, one.id, told[dish][one.field]) for dish in sorted(told) for one in questions.templates("knowledge", trained) if told[dish].get(one.field)]
-    order = [known[place] for _ in range(-(-n // max(1, len(known)))) for place in rng.permutation(len(known))][:n] if known else []
-    made = [_row(asked.next(dish) if with_photo else None, dish, dish_names[dish], template, answer) for dish, template, answer in order]
+    known = [
+        (dish, one.id, told[dish][one.field])
+        for dish in sorted(told)
+        for one in questions.templates("knowledge", trained)
+        if told[dish].get(one.field)
+    ]
+    order = (
+        [
+            known[place]
+            for _ in range(-(-n // max(1, len(known))))
+            for place in rng.permutation(len(known))
+        ][:n]
+        if known
+        else []
+    )
+    made = [
+        _row(asked.next(dish) if with_photo else None, dish, dish_names[dish], template, answer)
+        for dish, template, answer in order
+    ]
     return conversations.numbered(made, split if trained else f"{split}_unseen")
 
 
 def _facts(dish: Mapping[str, Any]) -> dict[str, str]:
-    fields = {**(dish["card"] or {}), "introduction": dish["introduction"], "recipe": dish["recipe"]}
+    fields = {
+        **(dish["card"] or {}),
+        "introduction": dish["introduction"],
+        "recipe": dish["recipe"],
+    }
     return {field: questions.fact(field, value) for field, value in fields.items()}
 
 
 def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> dict[str, Any]:
     human = questions.human_turn(template, dish="" if photo else name)
-    row = {"id": "", "image": photo.path if photo else "", "conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": answer}]}
+    row = {
+        "id": "",
+        "image": photo.path if photo else "",
+        "conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": answer}],
+    }
     if not photo:
         del row["image"]
-    return {**row, "image_id": photo.image_id if photo else "", "dish_id": dish, "kind": "knowledge", "menu": [], "template": template}
+    return {
+        **row,
+        "image_id": photo.image_id if photo else "",
+        "dish_id": dish,
+        "kind": "knowledge",
+        "menu": [],
+        "template": template,
+    }

@@ -16,7 +16,10 @@ def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for column in ("group_id", "sha256"):
         spread = own.groupby(column).split.agg(lambda values: sorted(set(values)))
-        found += [{"by": column, "value": value, "splits": splits} for value, splits in spread[spread.map(len) > 1].items()]
+        found += [
+            {"by": column, "value": value, "splits": splits}
+            for value, splits in spread[spread.map(len) > 1].items()
+        ]
     return found
 
 
@@ -32,15 +35,31 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     torn: image_id_a, image_id_b, split_a, split_b, by, distance. Of validation and test the validation photo goes:
     nothing ever moves into test. moved: MOVED_COLUMNS, a photo a row with its closest twin.
     """
-    order, path = {"train": 0, "test": 1, "validation": 2}, dict(zip(photos.image_id, photos.path, strict=True))
+    order, path = (
+        {"train": 0, "test": 1, "validation": 2},
+        dict(zip(photos.image_id, photos.path, strict=True)),
+    )
     rows = []
     for pair in torn.itertuples():
-        sides = sorted(((order[pair.split_a], pair.image_id_a, pair.split_a), (order[pair.split_b], pair.image_id_b, pair.split_b)))
+        sides = sorted(
+            (
+                (order[pair.split_a], pair.image_id_a, pair.split_a),
+                (order[pair.split_b], pair.image_id_b, pair.split_b),
+            )
+        )
         rows.append((sides[1][1], path[sides[0][1]], sides[0][2], pair.by, float(pair.distance)))
     found = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
-    found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates("image_id")
-    moved = photos[["image_id", "path", "dish_id", "split"]].merge(found, on="image_id").sort_values("path", ignore_index=True)
-    return photos.assign(split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)), moved[list(MOVED_COLUMNS)]
+    found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates(
+        "image_id"
+    )
+    moved = (
+        photos[["image_id", "path", "dish_id", "split"]]
+        .merge(found, on="image_id")
+        .sort_values("path", ignore_index=True)
+    )
+    return photos.assign(
+        split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)
+    ), moved[list(MOVED_COLUMNS)]
 
 
 def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

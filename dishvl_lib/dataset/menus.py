@@ -35,11 +35,25 @@ def pool(
     """
     dishes = sorted(dishes)
     number = {dish: place for place, dish in enumerate(dishes)}
-    alike = [[number[other] for other in similar.get(dish, ()) if other in number and other != dish] for dish in dishes]
-    return Pool(dishes, alike, _same_site(dishes, sites or {}), _conflicts(dishes, dish_names or {}, aliases or {}))
+    alike = [
+        [number[other] for other in similar.get(dish, ()) if other in number and other != dish]
+        for dish in dishes
+    ]
+    return Pool(
+        dishes,
+        alike,
+        _same_site(dishes, sites or {}),
+        _conflicts(dishes, dish_names or {}, aliases or {}),
+    )
 
 
-def draw_menu(of: Pool, size: int, look_alikes_per_seed: int, rng: np.random.Generator, same_site_share: float = 0.5) -> list[str]:
+def draw_menu(
+    of: Pool,
+    size: int,
+    look_alikes_per_seed: int,
+    rng: np.random.Generator,
+    same_site_share: float = 0.5,
+) -> list[str]:
     """`size` different dish_ids (fewer when there are not so many), in random order.
 
     Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its look-alikes; half of the
@@ -80,7 +94,9 @@ def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[st
     good, out = {}, []
     for dish, name in sorted(dish_names.items()):
         twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
-        reason = names.problem_with(name) or (f"same name as {', '.join(twins)}; decide in decisions/names.csv" if twins else "")
+        reason = names.problem_with(name) or (
+            f"same name as {', '.join(twins)}; decide in decisions/names.csv" if twins else ""
+        )
         if reason:
             out.append({"dish_id": dish, "name": name, "reason": reason})
         else:
@@ -126,11 +142,17 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
     for dish in dishes:
         key = tuple(sorted(sites.get(dish, ())))
         if key not in whole:
-            whole[key] = np.unique(np.concatenate([arrays[site] for site in key])) if key else np.zeros(0, int)
+            whole[key] = (
+                np.unique(np.concatenate([arrays[site] for site in key]))
+                if key
+                else np.zeros(0, int)
+            )
     return [whole[tuple(sorted(sites.get(dish, ())))] for dish in dishes]
 
 
-def _conflicts(dishes: Sequence[str], dish_names: Mapping[str, str], aliases: Mapping[str, Iterable[str]]) -> list[frozenset[int]]:
+def _conflicts(
+    dishes: Sequence[str], dish_names: Mapping[str, str], aliases: Mapping[str, Iterable[str]]
+) -> list[frozenset[int]]:
     called: dict[str, set[int]] = {}
     for place, dish in enumerate(dishes):
         for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:

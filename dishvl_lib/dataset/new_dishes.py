@@ -28,17 +28,35 @@ def rows(
     the dishes that may be asked about; similar: dish_id, similar_id, rank; aliases: names that never stand beside a dish.
     """
     known = photos[(photos.split == "train") & photos.dish_id.isin(dish_names.keys())]
-    held_out = photos[(photos.split == HELD_OUT) & photos.dish_id.isin(dish_names.keys()) & ~photos.dish_id.isin(photos.dish_id[photos.split == "train"])]
+    held_out = photos[
+        (photos.split == HELD_OUT)
+        & photos.dish_id.isin(dish_names.keys())
+        & ~photos.dish_id.isin(photos.dish_id[photos.split == "train"])
+    ]
     part = held_out.sort_values("image_id")
     if part.empty:
         return []
     both = pd.concat([known, part])
-    pool = menus.pool(both.dish_id.unique(), conversations.by_dish(similar), dish_names, aliases, menus.sites_of(both) if "site" in both else {})
+    pool = menus.pool(
+        both.dish_id.unique(),
+        conversations.by_dish(similar),
+        dish_names,
+        aliases,
+        menus.sites_of(both) if "site" in both else {},
+    )
     rng, new = conversations.seeded(seed, "new_dishes"), set(part.dish_id)
     asked, made = conversations.Asked(part, rng), []
     while len(made) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
             answer = there[rng.integers(len(there))]
-            made.append(conversations.question(asked.next(answer), "menu", [dish_names[dish] for dish in menu], dish_names[answer], rng))
+            made.append(
+                conversations.question(
+                    asked.next(answer),
+                    "menu",
+                    [dish_names[dish] for dish in menu],
+                    dish_names[answer],
+                    rng,
+                )
+            )
     return conversations.numbered(made, "new_dishes")

@@ -57,7 +57,10 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by heart.
     """
     asked = [(row["menu"], row["menu"].index(row["conversations"][1]["value"])) for row in rows]
-    answers, entries = Counter(menu[place] for menu, place in asked), Counter(name for menu, _ in asked for name in menu)
+    answers, entries = (
+        Counter(menu[place] for menu, place in asked),
+        Counter(name for menu, _ in asked for name in menu),
+    )
     described = []
     for menu, place in asked:
         answers[menu[place]] -= 1
@@ -66,21 +69,44 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     everything = np.concatenate(described)
     mean, spread = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-9)
     scaled, places = [(part - mean) / spread for part in described], [place for _, place in asked]
-    found = minimize(_loss, np.zeros(len(FEATURES)), args=(_padded(scaled), np.array(places)), jac=True, method="L-BFGS-B")
+    found = minimize(
+        _loss,
+        np.zeros(len(FEATURES)),
+        args=(_padded(scaled), np.array(places)),
+        jac=True,
+        method="L-BFGS-B",
+    )
     return Guesser(ranks, answers, entries, mean, spread, found.x)
 
 
 def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other menu questions, beside chance (mean of 1 / menu size)."""
-    right = sum(row["menu"][guesser.guess(row["menu"])] == row["conversations"][1]["value"] for row in rows)
+    right = sum(
+        row["menu"][guesser.guess(row["menu"])] == row["conversations"][1]["value"] for row in rows
+    )
     n, chance = len(rows), float(np.mean([1 / len(row["menu"]) for row in rows])) if rows else 0.0
     accuracy = right / n if n else 0.0
-    weights = {name: round(float(weight), 4) for name, weight in zip(FEATURES, guesser.weights, strict=True)}
-    return {"n": n, "correct": right, "accuracy": round(accuracy, 4), "ci95": [round(end, 4) for end in intervals.wilson(right, n)] if n else [0, 0],
-            "chance": round(chance, 4), "excess": round(accuracy - chance, 4), "weights": weights}  # fmt: skip
+    weights = {
+        name: round(float(weight), 4)
+        for name, weight in zip(FEATURES, guesser.weights, strict=True)
+    }
+    return {
+        "n": n,
+        "correct": right,
+        "accuracy": round(accuracy, 4),
+        "ci95": [round(end, 4) for end in intervals.wilson(right, n)] if n else [0, 0],
+        "chance": round(chance, 4),
+        "excess": round(accuracy - chance, 4),
+        "weights": weights,
+    }
 
 
-def try_out(train: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int], more: Callable[[int], list[dict[str, Any]]], n: int) -> dict[str, Any]:
+def try_out(
+    train: Sequence[Mapping[str, Any]],
+    ranks: Mapping[tuple[str, str], int],
+    more: Callable[[int], list[dict[str, Any]]],
+    n: int,
+) -> dict[str, Any]:
     """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training rows' menus.
 
     more: menu questions of another split, so many for each of its photos. Small menus are tried more often, until chance
@@ -91,43 +117,80 @@ def try_out(train: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], 
     chance = float(np.mean([1 / len(row["menu"]) for row in one]))
     n = max(n, math.ceil(chance * (1 - chance) / SCATTER**2))
     rows = one if len(one) >= n else more(-(-n // len(one)))
-    nothing = Guesser(ranks, Counter(), Counter(), np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.zeros(len(FEATURES)))
+    nothing = Guesser(
+        ranks,
+        Counter(),
+        Counter(),
+        np.zeros(len(FEATURES)),
+        np.ones(len(FEATURES)),
+        np.zeros(len(FEATURES)),
+    )
     return measure(fit(menus, ranks) if menus else nothing, rows[:n])
 
 
-def describe(menu: Sequence[str], ranks: Mapping[tuple[str, str], int], answers: Mapping[str, int], entries: Mapping[str, int]) -> np.ndarray:
+def describe(
+    menu: Sequence[str],
+    ranks: Mapping[tuple[str, str], int],
+    answers: Mapping[str, int],
+    entries: Mapping[str, int],
+) -> np.ndarray:
     """(entries, FEATURES) of one menu."""
     size = len(menu)
     rank = np.array([[ranks.get((a, b), 0) for b in menu] for a in menu])
     letters = [set(name) for name in menu]
-    shared = np.array([[2 * len(a & b) / (len(a) + len(b)) if a is not b else 0.0 for b in letters] for a in letters])
+    shared = np.array(
+        [
+            [2 * len(a & b) / (len(a) + len(b)) if a is not b else 0.0 for b in letters]
+            for a in letters
+        ]
+    )
     place = np.arange(size)
     return np.stack(
         [
-            (rank > 0).sum(axis=1), (rank > 0).sum(axis=0), np.where(rank > 0, 1 / np.maximum(rank, 1), 0).max(axis=1), place / size, (size - 1 - place) / size,
-            (place == 0) | (place == size - 1), [len(name) for name in menu], shared.mean(axis=1), shared.max(axis=1),
-            [np.log1p(max(0, answers.get(name, 0))) for name in menu], [np.log1p(entries.get(name, 0)) for name in menu],
+            (rank > 0).sum(axis=1),
+            (rank > 0).sum(axis=0),
+            np.where(rank > 0, 1 / np.maximum(rank, 1), 0).max(axis=1),
+            place / size,
+            (size - 1 - place) / size,
+            (place == 0) | (place == size - 1),
+            [len(name) for name in menu],
+            shared.mean(axis=1),
+            shared.max(axis=1),
+            [np.log1p(max(0, answers.get(name, 0))) for name in menu],
+            [np.log1p(entries.get(name, 0)) for name in menu],
         ],
         axis=1,
-    ).astype(float)  # fmt: skip
+    ).astype(float)
 
 
-def ranks_by_name(similar: pd.DataFrame, dish_names: Mapping[str, str]) -> dict[tuple[str, str], int]:
+def ranks_by_name(
+    similar: pd.DataFrame, dish_names: Mapping[str, str]
+) -> dict[tuple[str, str], int]:
     """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable name."""
-    known = similar[similar.dish_id.isin(dish_names.keys()) & similar.similar_id.isin(dish_names.keys())]
-    return {(dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank) for row in known.itertuples()}
+    known = similar[
+        similar.dish_id.isin(dish_names.keys()) & similar.similar_id.isin(dish_names.keys())
+    ]
+    return {
+        (dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank)
+        for row in known.itertuples()
+    }
 
 
 def _padded(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """((menus, longest, features), bool (menus, longest): which places are entries)."""
     longest = max(map(len, parts))
-    values, there = np.zeros((len(parts), longest, parts[0].shape[1])), np.zeros((len(parts), longest), bool)
+    values, there = (
+        np.zeros((len(parts), longest, parts[0].shape[1])),
+        np.zeros((len(parts), longest), bool),
+    )
     for row, part in enumerate(parts):
         values[row, : len(part)], there[row, : len(part)] = part, True
     return values, there
 
 
-def _loss(weights: np.ndarray, data: tuple[np.ndarray, np.ndarray], places: np.ndarray) -> tuple[float, np.ndarray]:
+def _loss(
+    weights: np.ndarray, data: tuple[np.ndarray, np.ndarray], places: np.ndarray
+) -> tuple[float, np.ndarray]:
     """Mean negative log-likelihood of the answers, with a little ridge, and its gradient."""
     values, there = data
     scores = np.where(there, values @ weights, -np.inf)

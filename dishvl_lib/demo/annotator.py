@@ -35,7 +35,14 @@ class BuiltinAnnotator:
     batch_s: seconds a batch takes, so that batch mode can be tried too. port: 0 takes a free one; OSError when the given one is in use.
     """
 
-    def __init__(self, photos: Path | None = None, *, latency_s: float = 0.0, batch_s: float = 0.0, port: int = 0) -> None:
+    def __init__(
+        self,
+        photos: Path | None = None,
+        *,
+        latency_s: float = 0.0,
+        batch_s: float = 0.0,
+        port: int = 0,
+    ) -> None:
         self.latency_s, self.desk = latency_s, BatchDesk(self.complete, batch_s)
         self._thumbnails, self._names = _load_thumbnails(photos)
         self._server = listen(port)
@@ -45,7 +52,9 @@ class BuiltinAnnotator:
 
     def start(self) -> BuiltinAnnotator:
         if self._thread is None:
-            self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+            self._thread = threading.Thread(
+                target=self._server.serve_forever, args=(0.05,), daemon=True
+            )
             self._thread.start()
         return self
 
@@ -91,7 +100,11 @@ class BuiltinAnnotator:
         if not photos:
             raise BadRequest("a dish_card request needs an image_url")
         name = self.recognise(photos[0])
-        return dish_card(name) if name else empty_card(clean_folder_name(_line_after(text, FOLDER_LINE) or ""))
+        return (
+            dish_card(name)
+            if name
+            else empty_card(clean_folder_name(_line_after(text, FOLDER_LINE) or ""))
+        )
 
     def _texts(self, text: str, photos: list[bytes]) -> dict:
         try:
@@ -101,7 +114,10 @@ class BuiltinAnnotator:
         if not isinstance(card, dict):
             raise BadRequest(f"what follows {CARD_LINE} must be a JSON object")
         dish = DISHES.get(str(card.get("name"))) if card.get("ingredients") else None
-        return {"introduction": dish.introduction if dish else "", "recipe": dish.recipe if dish else ""}
+        return {
+            "introduction": dish.introduction if dish else "",
+            "recipe": dish.recipe if dish else "",
+        }
 
 
 def _load_thumbnails(photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
@@ -114,4 +130,6 @@ def _load_thumbnails(photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
 def _line_after(text: str, label: str) -> str | None:
     """What follows the label: the rest of its line, or the next line when the label stands alone."""
     _, found, rest = text.partition(label)
-    return next((line.strip() for line in rest.splitlines() if line.strip()), None) if found else None
+    return (
+        next((line.strip() for line in rest.splitlines() if line.strip()), None) if found else None
+    )

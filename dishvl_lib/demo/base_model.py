@@ -25,9 +25,20 @@ from dishvl_lib.demo import tower
 from dishvl_lib.vlm import inputs, qwen
 
 VERSION = 8
-SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+SPECIAL_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n"
+    + questions.SYSTEM_PROMPT
+    + "<|im_end|>\n{% endif %}"
     "<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
     "{% if part['type'] == 'image' or 'image' in part %}<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in part %}{{ part['text'] }}{% endif %}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -75,7 +86,9 @@ def describe(
     model = "base model: a tiny Qwen2.5-VL made here, whose language part knows the dish names from text"
     misfit = tower.misfit(hidden_size, vision_layers, image_size)
     if misfit:
-        return f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
+        return (
+            f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
+        )
     made = tower.metadata()
     held_out = f"{made['held_out_correct']} of {made['held_out_n']} held-out photos of them right"
     seen = f"{made['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
@@ -89,10 +102,20 @@ def load_tower(visual: torch.nn.Module, weights: dict[str, np.ndarray]) -> None:
     visual.load_state_dict(tensors)
 
 
-def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers: int, image_size: int, seed: int) -> qwen.Qwen:
+def new_model(
+    names: Sequence[str],
+    hidden_size: int,
+    layers: int,
+    vision_layers: int,
+    image_size: int,
+    seed: int,
+) -> qwen.Qwen:
     """Random weights from the real configuration class, with a tokenizer made for `names`."""
     tokenizer = make_tokenizer(names)
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")}
+    ids = {
+        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
+    }
     heads = max(1, hidden_size // 32)
     config = Qwen2_5_VLConfig(
         text_config={
@@ -103,7 +126,11 @@ def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers
             "num_attention_heads": heads,
             "num_key_value_heads": max(1, heads // 2),
             "max_position_embeddings": 8192,
-            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [4, 6, 6]},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10000.0,
+                "mrope_section": [4, 6, 6],
+            },
             "bos_token_id": ids["endoftext"],
             "eos_token_id": ids["im_end"],
             "pad_token_id": ids["endoftext"],
@@ -127,9 +154,14 @@ def new_model(names: Sequence[str], hidden_size: int, layers: int, vision_layers
     model = Qwen2_5_VLForConditionalGeneration(config)
     _draw_vision_weights(model.model.visual)
     model.generation_config = GenerationConfig(
-        bos_token_id=ids["endoftext"], pad_token_id=ids["endoftext"], eos_token_id=[ids["im_end"], ids["endoftext"]], do_sample=False
+        bos_token_id=ids["endoftext"],
+        pad_token_id=ids["endoftext"],
+        eos_token_id=[ids["im_end"], ids["endoftext"]],
+        do_sample=False,
     )
-    processor = Qwen2VLImageProcessorPil(size={"shortest_edge": image_size**2, "longest_edge": image_size**2})
+    processor = Qwen2VLImageProcessorPil(
+        size={"shortest_edge": image_size**2, "longest_edge": image_size**2}
+    )
     return qwen.Qwen(model, tokenizer, processor, "")
 
 
@@ -145,17 +177,32 @@ def _draw_vision_weights(visual: torch.nn.Module) -> None:
 
 def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     """Qwen's byte-level BPE with a small vocabulary: one token for every character that names and templates hold."""
-    texts = [template.text.replace("{menu}", "、").replace("{dish}", questions.DISH_IN_PHOTO) for template in questions.TEMPLATES]
+    texts = [
+        template.text.replace("{menu}", "、").replace("{dish}", questions.DISH_IN_PHOTO)
+        for template in questions.TEMPLATES
+    ]
     characters = sorted({char for text in (*texts, *names) for char in text})
-    corpus = [char for char in characters for _ in range(1000)] + texts * 20 + [questions.SYSTEM_PROMPT, "system", "user", "assistant"] * 500
+    corpus = (
+        [char for char in characters for _ in range(1000)]
+        + texts * 20
+        + [questions.SYSTEM_PROMPT, "system", "user", "assistant"] * 500
+    )
     raw = Tokenizer(models.BPE())
     raw.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated")
-    raw.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    raw.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     raw.decoder = decoders.ByteLevel()
     size = 256 + 3 * len(characters) + 300
     raw.train_from_iterator(
-        corpus, trainers.BpeTrainer(vocab_size=size, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=15)
+        corpus,
+        trainers.BpeTrainer(
+            vocab_size=size,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            min_frequency=15,
+        ),
     )
     state = json.loads(raw.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
@@ -169,7 +216,15 @@ def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, steps: int, seed: int, batch_size: int = 24, learning_rate: float = 2e-3) -> None:
+def train_language(
+    built: qwen.Qwen,
+    names: Sequence[str],
+    image_size: int,
+    steps: int,
+    seed: int,
+    batch_size: int = 24,
+    learning_rate: float = 2e-3,
+) -> None:
     """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
     model, rng = built.model, np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -178,7 +233,9 @@ def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, step
     for weight in weights:
         weight.requires_grad_(True)
     optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, learning_rate, total_steps=steps, pct_start=0.1
+    )
     texts = NameTexts(built, names, image_size, rng)
     started = said = time.time()
     for step in range(steps):
@@ -191,7 +248,10 @@ def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, step
         if time.time() - said > 10 or step == steps - 1:
             said = time.time()
             left = (said - started) / (step + 1) * (steps - step - 1)
-            print(f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left", flush=True)
+            print(
+                f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left",
+                flush=True,
+            )
     model.requires_grad_(True)
     model.eval()
 
@@ -199,7 +259,9 @@ def train_language(built: qwen.Qwen, names: Sequence[str], image_size: int, step
 class NameTexts:
     """Batches of (blurred name, question, answer) made from names alone."""
 
-    def __init__(self, built: qwen.Qwen, names: Sequence[str], image_size: int, rng: np.random.Generator):
+    def __init__(
+        self, built: qwen.Qwen, names: Sequence[str], image_size: int, rng: np.random.Generator
+    ):
         self.built, self.names, self.rng = built, list(names), rng
         self.characters = [inputs.answer_tokens(built, name)[:-1] for name in self.names]
         side = max(1, round(image_size / qwen.PATCH_PIXELS))
@@ -214,7 +276,14 @@ class NameTexts:
             index = int(self.rng.integers(len(self.names)))
             height, width = self.grids[self.rng.integers(len(self.grids))]
             photo = inputs.Photo(torch.zeros(0, 1176), torch.tensor([1, 2 * height, 2 * width]))
-            samples.append(inputs.build(self.built, photo, self._question(index, entries if menus else 0), self.names[index]))
+            samples.append(
+                inputs.build(
+                    self.built,
+                    photo,
+                    self._question(index, entries if menus else 0),
+                    self.names[index],
+                )
+            )
             blends.append(self._blend(index, height * width))
         made = inputs.collate(samples, self.built.tokenizer.pad_token_id)
         return {**made, "blend": torch.cat(blends)}
@@ -234,7 +303,9 @@ class NameTexts:
     def _blend(self, index: int, places: int) -> torch.Tensor:
         """(places, hidden): every place a random mixture of the name's characters, a wrong name's, and noise."""
         wrong = self.characters[
-            self.rng.choice(self.alike[index]) if self.rng.random() < 0.5 and len(self.alike[index]) else self.rng.integers(len(self.names))
+            self.rng.choice(self.alike[index])
+            if self.rng.random() < 0.5 and len(self.alike[index])
+            else self.rng.integers(len(self.names))
         ]
         table = self.built.model.model.language_model.embed_tokens.weight
         right = self.characters[index]
@@ -246,15 +317,34 @@ class NameTexts:
         mix[:, len(right) :] *= share
         blend = torch.from_numpy(mix) @ table[torch.tensor([*right, *wrong])]
         scale = float(self.rng.uniform(0.5, 2.0))
-        noise = torch.from_numpy(self.rng.standard_normal(blend.shape, dtype=np.float32)) * table.detach().std() * float(self.rng.uniform(0, 0.7))
+        noise = (
+            torch.from_numpy(self.rng.standard_normal(blend.shape, dtype=np.float32))
+            * table.detach().std()
+            * float(self.rng.uniform(0, 0.7))
+        )
         return scale * (blend + noise)
 
 
-def _text_loss(model: Qwen2_5_VLForConditionalGeneration, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def _text_loss(
+    model: Qwen2_5_VLForConditionalGeneration, batch: dict[str, torch.Tensor]
+) -> torch.Tensor:
     embeds = model.model.language_model.embed_tokens(batch["input_ids"])
-    embeds = embeds.masked_scatter(batch["mm_token_type_ids"].bool()[..., None].expand_as(embeds), batch["blend"].to(embeds.dtype))
-    positions, _ = model.model.get_rope_index(batch["input_ids"], batch["mm_token_type_ids"], batch["image_grid_thw"], attention_mask=batch["attention_mask"])
-    hidden = model.model.language_model(inputs_embeds=embeds, position_ids=positions, attention_mask=batch["attention_mask"], use_cache=False).last_hidden_state
+    embeds = embeds.masked_scatter(
+        batch["mm_token_type_ids"].bool()[..., None].expand_as(embeds),
+        batch["blend"].to(embeds.dtype),
+    )
+    positions, _ = model.model.get_rope_index(
+        batch["input_ids"],
+        batch["mm_token_type_ids"],
+        batch["image_grid_thw"],
+        attention_mask=batch["attention_mask"],
+    )
+    hidden = model.model.language_model(
+        inputs_embeds=embeds,
+        position_ids=positions,
+        attention_mask=batch["attention_mask"],
+        use_cache=False,
+    ).last_hidden_state
     labels = batch["labels"][:, 1:]
     rows = labels != inputs.IGNORE
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][rows]), labels[rows])

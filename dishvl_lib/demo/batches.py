@@ -25,11 +25,22 @@ class BatchDesk:
 
     def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
         """Store the file of a multipart form."""
-        form = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=email.policy.HTTP)
-        parts = {part.get_param("name", header="content-disposition"): part for part in form.iter_parts()} if form.is_multipart() else {}
+        form = email.message_from_bytes(
+            f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=email.policy.HTTP
+        )
+        parts = (
+            {
+                part.get_param("name", header="content-disposition"): part
+                for part in form.iter_parts()
+            }
+            if form.is_multipart()
+            else {}
+        )
         if "file" not in parts:
             raise BadRequest("the form has no part called file")
-        return self._keep(parts["file"].get_payload(decode=True), parts["file"].get_filename() or "")
+        return self._keep(
+            parts["file"].get_payload(decode=True), parts["file"].get_filename() or ""
+        )
 
     def content(self, file_id: str) -> bytes:
         """Raises KeyError for a file that is not here."""
@@ -41,10 +52,18 @@ class BatchDesk:
         if file_id not in self.files:
             raise BadRequest(f"input_file_id {file_id!r} is not an uploaded file")
         made = {
-            "id": f"batch_{uuid.uuid4().hex[:24]}", "object": "batch", "endpoint": order.get("endpoint", ""), "input_file_id": file_id, "status": "in_progress",
-            "completion_window": order.get("completion_window", "24h"), "created_at": int(time.time()), "metadata": order.get("metadata") or {},
-            "output_file_id": None, "error_file_id": None, "errors": None,
-        }  # fmt: skip
+            "id": f"batch_{uuid.uuid4().hex[:24]}",
+            "object": "batch",
+            "endpoint": order.get("endpoint", ""),
+            "input_file_id": file_id,
+            "status": "in_progress",
+            "completion_window": order.get("completion_window", "24h"),
+            "created_at": int(time.time()),
+            "metadata": order.get("metadata") or {},
+            "output_file_id": None,
+            "error_file_id": None,
+            "errors": None,
+        }
         with self._lock:
             self.batches[made["id"]] = made | {"ready_at": time.monotonic() + self.seconds}
         return made
@@ -72,17 +91,40 @@ class BatchDesk:
 
     def finish(self, content: bytes) -> dict[str, Any]:
         """What changes in a batch when it has run: its status and result files."""
-        results = [self._line(json.loads(line)) for line in content.decode("utf-8").splitlines() if line.strip()]
+        results = [
+            self._line(json.loads(line))
+            for line in content.decode("utf-8").splitlines()
+            if line.strip()
+        ]
         good = [one for one in results if one["response"]["status_code"] == 200]
         bad = [one for one in results if one["response"]["status_code"] != 200]
-        return {"status": "completed", "output_file_id": self._results(good), "error_file_id": self._results(bad)}
+        return {
+            "status": "completed",
+            "output_file_id": self._results(good),
+            "error_file_id": self._results(bad),
+        }
 
     def _line(self, line: dict[str, Any]) -> dict[str, Any]:
         try:
             status, body = 200, self.complete(line["body"])
         except BadRequest as error:
-            status, body = 400, {"error": {"message": str(error), "type": "invalid_request_error", "param": None, "code": "invalid_request_error"}}
-        return {"id": f"batch_req_{uuid.uuid4().hex[:16]}", "custom_id": line["custom_id"], "response": {"status_code": status, "body": body}, "error": None}
+            status, body = (
+                400,
+                {
+                    "error": {
+                        "message": str(error),
+                        "type": "invalid_request_error",
+                        "param": None,
+                        "code": "invalid_request_error",
+                    }
+                },
+            )
+        return {
+            "id": f"batch_req_{uuid.uuid4().hex[:16]}",
+            "custom_id": line["custom_id"],
+            "response": {"status_code": status, "body": body},
+            "error": None,
+        }
 
     def _results(self, lines: list[dict[str, Any]]) -> str | None:
         content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines).encode()

@@ -24,18 +24,26 @@ def drawn_folder() -> Path:
     folder = paths.cache("demo_photos") / key
 
     def draw(empty: Path) -> None:
-        print(f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about a minute, once)", flush=True)
+        print(
+            f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about a minute, once)",
+            flush=True,
+        )
         dishes.draw_demo_photos(empty, photos_per_dish=PHOTOS_PER_DISH)
 
     return caches.folder(folder, draw, "the demo's photos")
 
 
-def annotators(settings: Sequence[dict[str, Any]], image_root: str) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
+def annotators(
+    settings: Sequence[dict[str, Any]], image_root: str
+) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
     """The annotator list with real addresses, and the local server when one was started (stop it when done)."""
     if not any(one.get("base_url") == BUILTIN for one in settings):
         return list(settings), None
     server = BuiltinAnnotator(drawn_folder() if image_root == BUILTIN else None).start()
-    return [{**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one for one in settings], server
+    return [
+        {**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one
+        for one in settings
+    ], server
 
 
 def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
@@ -55,4 +63,8 @@ def _site(site: dict[str, Any]) -> dict[str, Any]:
     if site.get("image_root") != BUILTIN:
         return {**site, "image_root": str(paths.resolve(site["image_root"]))}
     folder = drawn_folder()
-    return {**site, "image_root": str(folder / "site_b"), "menu_csv": str(folder / "site_b_truth.csv")}
+    return {
+        **site,
+        "image_root": str(folder / "site_b"),
+        "menu_csv": str(folder / "site_b_truth.csv"),
+    }

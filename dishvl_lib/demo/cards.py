@@ -25,7 +25,16 @@ _FIELDS = (
     "associated_festival",
     "difficulty",
 )
-_LISTS = {"cooking_method", "ingredients", "flavor", "nutrients", "allergens", "color", "shape", "associated_festival"}
+_LISTS = {
+    "cooking_method",
+    "ingredients",
+    "flavor",
+    "nutrients",
+    "allergens",
+    "color",
+    "shape",
+    "associated_festival",
+}
 
 LOOK_ALIKE_PAIRS: tuple[tuple[str, str], ...] = (
     ("红烧鱼", "红烧鱼块"),

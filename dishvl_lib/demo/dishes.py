@@ -31,8 +31,25 @@ from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, draw_scene
 __all__ = ["DISHES", "LOOK_ALIKE_PAIRS", "Dish", "dish_card", "draw_demo_photos", "thumbnail"]
 
 SITES = ("HGD", "ZHONGGUANGHE", "XSYY", "BJ2")
-SPLIT_NAMES = ("红烧肉", "土豆丝", "番茄炒蛋")  # dishes registered twice, so that two folders mean one dish
-SITE_B_NAMES = ("红烧鱼", "红烧鱼块", "土豆丝", "青椒土豆丝", "番茄炒蛋", "宫保鸡丁", "辣子鸡丁", "麻婆豆腐", "红烧肉", "红烧排骨", "清炒菠菜", "米饭")
+SPLIT_NAMES = (
+    "红烧肉",
+    "土豆丝",
+    "番茄炒蛋",
+)  # dishes registered twice, so that two folders mean one dish
+SITE_B_NAMES = (
+    "红烧鱼",
+    "红烧鱼块",
+    "土豆丝",
+    "青椒土豆丝",
+    "番茄炒蛋",
+    "宫保鸡丁",
+    "辣子鸡丁",
+    "麻婆豆腐",
+    "红烧肉",
+    "红烧排骨",
+    "清炒菠菜",
+    "米饭",
+)
 SITE_B_PHOTOS = 8
 THUMBNAIL_SIDE = 16
 DUPLICATE_STEM = "20210602114209_8190820012282_0d0d0d0d0d0d$402_310_998_905"
@@ -49,7 +66,14 @@ class _Job:
     outside: bool
 
 
-def draw_demo_photos(folder: Path, *, photos_per_dish: int = 44, seed: int = 0, processes: int = 2, dishes: Sequence[str] | None = None) -> None:
+def draw_demo_photos(
+    folder: Path,
+    *,
+    photos_per_dish: int = 44,
+    seed: int = 0,
+    processes: int = 2,
+    dishes: Sequence[str] | None = None,
+) -> None:
     """Draws the whole set into `folder`: the same bytes for the same arguments, whatever `processes` is.
 
     `dishes` limits the set to some names of DISHES. The set appears under its name only when it is complete.
@@ -61,7 +85,9 @@ def draw_demo_photos(folder: Path, *, photos_per_dish: int = 44, seed: int = 0, 
     if unknown := [name for name in names if name not in DISHES]:
         raise ValueError(f"no drawn dish is called {unknown[0]!r}; choose from {'、'.join(DISHES)}")
     if folder.exists():
-        raise FileExistsError(f"{folder} exists already; remove it or choose another folder for the demo's photos")
+        raise FileExistsError(
+            f"{folder} exists already; remove it or choose another folder for the demo's photos"
+        )
     half_done = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(half_done, ignore_errors=True)
     half_done.mkdir(parents=True)
@@ -81,10 +107,25 @@ def thumbnail(photo: Image.Image) -> np.ndarray:
 
 def _jobs(names: list[str], photos: int, seed: int) -> list[_Job]:
     order = list(DISHES)
-    inside = [_Job(name, _class_folders(name, order.index(name)), photos, (seed, order.index(name), 0), False) for name in names]
+    inside = [
+        _Job(
+            name,
+            _class_folders(name, order.index(name)),
+            photos,
+            (seed, order.index(name), 0),
+            False,
+        )
+        for name in names
+    ]
     at_site_b = [name for name in SITE_B_NAMES if name in names]
     outside = [
-        _Job(name, (f"site_b/GX{4 + i // 5}_{1 + (7 * i) % 13}",), min(SITE_B_PHOTOS, photos), (seed, order.index(name), 1), True)
+        _Job(
+            name,
+            (f"site_b/GX{4 + i // 5}_{1 + (7 * i) % 13}",),
+            min(SITE_B_PHOTOS, photos),
+            (seed, order.index(name), 1),
+            True,
+        )
         for i, name in enumerate(at_site_b)
     ]
     return inside + outside
@@ -137,7 +178,9 @@ def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bo
     device, frame_id = 8190820012282 + int(rng.integers(6)), rng.bytes(6).hex()
     if frame % 2:
         return lambda crop, box: f"{time}-{crop + 1}#{counter + crop + 1}.jpg"
-    return lambda crop, box: f"{time}_{device}_{frame_id}${'_'.join(map(str, _in_frame(box)))}#{counter + crop + 1}.jpg"
+    return lambda crop, box: (
+        f"{time}_{device}_{frame_id}${'_'.join(map(str, _in_frame(box)))}#{counter + crop + 1}.jpg"
+    )
 
 
 def _in_frame(box: tuple[float, ...]) -> list[int]:
@@ -152,7 +195,9 @@ def _crop_box(rng: np.random.Generator) -> tuple[float, float, float, float]:
     return _inside(x - width / 2, y - height / 2, width, height)
 
 
-def _nudge(rng: np.random.Generator, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def _nudge(
+    rng: np.random.Generator, box: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
     """Nearly the same crop: another detector pass over the same frame."""
     grow, shift = rng.uniform(0.92, 1.05, 2), rng.normal(0, 0.02, 2) * SIZE
     width, height = (box[2] - box[0]) * grow[0], (box[3] - box[1]) * grow[1]
@@ -165,15 +210,27 @@ def _inside(x: float, y: float, width: float, height: float) -> tuple[float, flo
     return x, y, x + width, y + height
 
 
-def _shoot(scene: np.ndarray, rng: np.random.Generator, box: tuple[float, float, float, float]) -> Image.Image:
+def _shoot(
+    scene: np.ndarray, rng: np.random.Generator, box: tuple[float, float, float, float]
+) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
-    photo = expose(scene[top:bottom, left:right], rng, rng.uniform(0.9, 1.12), 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0), rng.uniform(0.004, 0.02))
+    photo = expose(
+        scene[top:bottom, left:right],
+        rng,
+        rng.uniform(0.9, 1.12),
+        0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0),
+        rng.uniform(0.004, 0.02),
+    )
     scale = rng.integers(320, 421) / min(photo.size)
-    return photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR)
+    return photo.resize(
+        (round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR
+    )
 
 
-def _plant_dirt(root: Path, drawn: list[tuple[str, str, np.ndarray]]) -> list[tuple[str, str, np.ndarray]]:
+def _plant_dirt(
+    root: Path, drawn: list[tuple[str, str, np.ndarray]]
+) -> list[tuple[str, str, np.ndarray]]:
     """Spoils one photo for each kind of dirt, in different dishes where there are enough; returns the added rows.
 
     A set too small for all kinds goes without the rest: planted.json says what is there.
@@ -193,7 +250,9 @@ def _plant_dirt(root: Path, drawn: list[tuple[str, str, np.ndarray]]) -> list[tu
     copy = f"{Path(source[0]).parent.as_posix()}/{DUPLICATE_STEM}#{len(drawn)}.jpg"
     shutil.copyfile(root / source[0], root / copy)
     planted["duplicate"] = copy
-    (root / "planted.json").write_text(json.dumps(planted, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    (root / "planted.json").write_text(
+        json.dumps(planted, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
     return [(copy, source[1], source[2])]
 
 
@@ -206,7 +265,13 @@ def _turn(path: Path) -> None:
     """Pixels a quarter turn off, with the EXIF tag that says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    _rewrite(path, lambda photo: photo.transpose(Image.Transpose.ROTATE_90), "JPEG", quality=90, exif=exif)
+    _rewrite(
+        path,
+        lambda photo: photo.transpose(Image.Transpose.ROTATE_90),
+        "JPEG",
+        quality=90,
+        exif=exif,
+    )
 
 
 def _rewrite(path: Path, change, kind: str, **options) -> None:
@@ -228,7 +293,8 @@ _DIRT = {
 def _write_site_b_tables(root: Path, jobs: list[_Job]) -> None:
     (root / "site_b").mkdir(exist_ok=True)
     tables = {
-        "site_b_truth.csv": [("folder", "name")] + [(Path(job.folders[0]).name, job.name) for job in jobs],
+        "site_b_truth.csv": [("folder", "name")]
+        + [(Path(job.folders[0]).name, job.name) for job in jobs],
         "site_b_menu.csv": [("name",)] + [(job.name,) for job in jobs],
     }
     for file, rows in tables.items():

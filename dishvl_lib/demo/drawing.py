@@ -39,13 +39,19 @@ class Canvas:
 
 def blank_canvas() -> Canvas:
     shape = (SIZE, SIZE)
-    return Canvas(np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    return Canvas(
+        np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    )
 
 
-def smooth_noise(rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
+def smooth_noise(
+    rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]
+) -> np.ndarray:
     """Noise of about unit spread, smooth over shape / cells pixels; (h, w) float32."""
     coarse = rng.standard_normal((max(2, cells[0]), max(2, cells[1]))).astype(np.float32)
-    return np.asarray(Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+    return np.asarray(
+        Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    )
 
 
 @cache
@@ -70,8 +76,16 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     x0, y0, x1, y1 = max(0, left), max(0, top), min(SIZE, left + width), min(SIZE, top + height)
     if x0 >= x1 or y0 >= y1:
         return
-    at, cut = (slice(y0, y1), slice(x0, x1)), (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-    cover, below, colour, gloss = sprite.cover[cut], canvas.height[at], canvas.colour[at], canvas.gloss[at]
+    at, cut = (
+        (slice(y0, y1), slice(x0, x1)),
+        (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)),
+    )
+    cover, below, colour, gloss = (
+        sprite.cover[cut],
+        canvas.height[at],
+        canvas.colour[at],
+        canvas.gloss[at],
+    )
     # A piece rests partly on the pile's mean and partly follows it: piles stay flat enough to read.
     rest = 0.55 * float(np.vdot(below, cover)) / max(1e-3, float(cover.sum()))
     below += cover * (sprite.relief[cut] + rest - 0.65 * below)
@@ -79,13 +93,17 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     gloss += cover * (sprite.gloss - gloss)
 
 
-def light_scene(canvas: Canvas, direction: float, elevation: float, warmth: np.ndarray, softness: float) -> np.ndarray:
+def light_scene(
+    canvas: Canvas, direction: float, elevation: float, warmth: np.ndarray, softness: float
+) -> np.ndarray:
     """Lights a canvas; (S, S, 3) float32 in about 0..1.
 
     direction and elevation are radians, warmth (3,) is the lamp's colour, softness in 0..1 weakens cast shadows.
     """
     height = canvas.height
-    slope_y, slope_x = (slope / np.sqrt(1 + (slope / MAX_SLOPE) ** 2) for slope in np.gradient(height))
+    slope_y, slope_x = (
+        slope / np.sqrt(1 + (slope / MAX_SLOPE) ** 2) for slope in np.gradient(height)
+    )
     ray = [math.cos(direction) * math.cos(elevation), math.sin(direction) * math.cos(elevation)]
     steep = 1 / np.sqrt(1 + slope_x**2 + slope_y**2)
     diffuse = np.clip((math.sin(elevation) - ray[0] * slope_x - ray[1] * slope_y) * steep, 0, None)
@@ -103,7 +121,9 @@ def light_scene(canvas: Canvas, direction: float, elevation: float, warmth: np.n
 def _occlusion(height: np.ndarray) -> np.ndarray:
     """Hollows get less sky than ridges; (S, S) factor around 1."""
     small = Image.fromarray(height).resize((SIZE // 4, SIZE // 4), Image.Resampling.BOX)
-    wide = Image.fromarray(_blur(np.asarray(small), 4)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    wide = Image.fromarray(_blur(np.asarray(small), 4)).resize(
+        (SIZE, SIZE), Image.Resampling.BILINEAR
+    )
     return np.clip(1 + 0.045 * (height - np.asarray(wide)), 0.45, 1.2)
 
 
@@ -130,11 +150,15 @@ def _blur(values: np.ndarray, radius: int) -> np.ndarray:
     return values
 
 
-def expose(light: np.ndarray, rng: np.random.Generator, exposure: float, blur: float, grain: float) -> Image.Image:
+def expose(
+    light: np.ndarray, rng: np.random.Generator, exposure: float, blur: float, grain: float
+) -> Image.Image:
     """A camera's tone curve, grain and focus; an RGB picture of the canvas's size."""
     tone = np.exp(-1.75 * exposure * light)
     tone *= -1.16
     tone += 1.16 + grain * rng.standard_normal(tone.shape[:2], np.float32)[..., None]
-    tone += 0.25 * (tone - tone.mean(axis=2, keepdims=True))  # the tone curve took saturation; give it back
+    tone += 0.25 * (
+        tone - tone.mean(axis=2, keepdims=True)
+    )  # the tone curve took saturation; give it back
     photo = Image.fromarray((np.clip(tone, 0, 1, out=tone) * 255).astype(np.uint8))
     return photo.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.3 else photo

@@ -300,7 +300,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{key}: {value}")
     correct, n = int(metadata["held_out_correct"]), int(metadata["held_out_n"])
     share, chance = correct / n, 1 / n
-    print(f"held-out photos of the same recipes: {correct} of {n} = {share:.3f}, chance {chance:.4f}")
+    print(
+        f"held-out photos of the same recipes: {correct} of {n} = {share:.3f}, chance {chance:.4f}"
+    )
     megabytes = output.stat().st_size / 1e6
     print(f"written to {output} ({megabytes:.2f} MB), sha256 {records.sha256_file(output)}")
 

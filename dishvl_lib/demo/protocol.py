@@ -34,13 +34,20 @@ def listen(port: int) -> ThreadingHTTPServer:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise OSError(error.errno, f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for a free one") from None
+        raise OSError(
+            error.errno,
+            f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for a free one",
+        ) from None
 
 
 def read_messages(request: object) -> tuple[str, list[bytes]]:
     """All text of a request, and its pictures' bytes."""
     messages = request.get("messages") if isinstance(request, dict) else None
-    if not isinstance(messages, list) or not messages or not all(isinstance(message, dict) for message in messages):
+    if (
+        not isinstance(messages, list)
+        or not messages
+        or not all(isinstance(message, dict) for message in messages)
+    ):
         raise BadRequest("messages must be a list of objects with at least one entry")
     texts, photos = [], []
     for message in messages:
@@ -70,8 +77,20 @@ def completion(model: str, text: str, n_photos: int, content: str) -> dict:
     prompt, answer = len(text) + IMAGE_TOKENS * n_photos, len(content)
     usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
     digest = hashlib.sha256(f"{text}\n{content}".encode()).hexdigest()[:24]
-    choice = {"index": 0, "finish_reason": "stop", "logprobs": None, "message": {"role": "assistant", "content": content, "refusal": None}}
-    return {"id": f"chatcmpl-{digest}", "object": "chat.completion", "created": int(time.time()), "model": model, "choices": [choice], "usage": usage}
+    choice = {
+        "index": 0,
+        "finish_reason": "stop",
+        "logprobs": None,
+        "message": {"role": "assistant", "content": content, "refusal": None},
+    }
+    return {
+        "id": f"chatcmpl-{digest}",
+        "object": "chat.completion",
+        "created": int(time.time()),
+        "model": model,
+        "choices": [choice],
+        "usage": usage,
+    }
 
 
 class _Server(ThreadingHTTPServer):
@@ -137,14 +156,20 @@ class _Handler(BaseHTTPRequestHandler):
         """(parts after /v1/, query)."""
         found = urlsplit(self.path)
         start, *parts = found.path.strip("/").split("/")
-        return parts if start == "v1" else [], {name: values[-1] for name, values in parse_qs(found.query).items()}
+        return parts if start == "v1" else [], {
+            name: values[-1] for name, values in parse_qs(found.query).items()
+        }
 
     def _body(self) -> bytes | None:
         """The request's body; read before any refusal, or the client would see a broken connection."""
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > MAX_BODY:
             self.close_connection = True
-            self._refuse(400, "invalid_request_error", f"Content-Length must be a number of at most {MAX_BODY} bytes")
+            self._refuse(
+                400,
+                "invalid_request_error",
+                f"Content-Length must be a number of at most {MAX_BODY} bytes",
+            )
             return None
         return self.rfile.read(int(length))
 
@@ -158,7 +183,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._refuse(404, "not_found", f"there is no {self.command} {self.path} here")
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        self._reply(status, {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}})
+        self._reply(
+            status,
+            {
+                "error": {
+                    "message": message,
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": code,
+                }
+            },
+        )
 
     def _reply(self, status: int, value: dict | bytes) -> None:
         data = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()

@@ -19,7 +19,9 @@ from dishvl_lib.demo.drawing import SIZE, expose
 from dishvl_lib.demo.ingredients import BUILDERS, VARIANTS, sprite
 from dishvl_lib.demo.plating import OUTSIDE, PLATINGS, Place, Plating, draw_plating
 
-SEED = 1_000_003  # begins every random stream here; the demo's streams begin with its own small seed
+SEED = (
+    1_000_003  # begins every random stream here; the demo's streams begin with its own small seed
+)
 GARNISHES = (
     "scallion_ring",
     "scallion_shred",

@@ -9,7 +9,9 @@ import numpy as np
 
 from dishvl_lib.demo.drawing import smooth_noise
 
-Piece = tuple[np.ndarray, np.ndarray, np.ndarray]  # distance to the outline (px, < 0 inside), relief (px), RGB 0..255
+Piece = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # distance to the outline (px, < 0 inside), relief (px), RGB 0..255
 
 
 def _grid(width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +20,9 @@ def _grid(width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def _paint(rng: np.random.Generator, like: np.ndarray, rgb: tuple, grain: float = 0.08, cell: int = 5) -> np.ndarray:
+def _paint(
+    rng: np.random.Generator, like: np.ndarray, rgb: tuple, grain: float = 0.08, cell: int = 5
+) -> np.ndarray:
     """A plain colour with mottling; (h, w, 3) in 0..255."""
     mottle = smooth_noise(rng, like.shape, (like.shape[0] // cell, like.shape[1] // cell))
     return np.array(rgb, np.float32) * (1 + grain * mottle)[..., None]
@@ -30,7 +34,9 @@ def _mix(base: np.ndarray, rgb: tuple, amount: np.ndarray) -> np.ndarray:
 
 def _wobble(rng: np.random.Generator, theta: np.ndarray, rough: float) -> np.ndarray:
     waves = (rng.normal(0, rough / k, 2) for k in range(2, 6))
-    return 1 + sum(a * np.cos(k * theta) + b * np.sin(k * theta) for k, (a, b) in enumerate(waves, 2))
+    return 1 + sum(
+        a * np.cos(k * theta) + b * np.sin(k * theta) for k, (a, b) in enumerate(waves, 2)
+    )
 
 
 def blob(rng, width, height, rgb, thick=7.0, rough=0.12, grain=0.08, lumps=0.0) -> Piece:
@@ -47,9 +53,17 @@ def block(rng, width, height, rgb, thick=8.0, corner=4.0, grain=0.06, skew=0.12)
     x, y = _grid(width * 1.25, height * 1.25)
     x, y = x + rng.normal(0, skew) * y, y + rng.normal(0, skew) * x
     dx, dy = np.abs(x) - width / 2 + corner, np.abs(y) - height / 2 + corner
-    far = np.hypot(np.clip(dx, 0, None), np.clip(dy, 0, None)) + np.minimum(np.maximum(dx, dy), 0) - corner
+    far = (
+        np.hypot(np.clip(dx, 0, None), np.clip(dy, 0, None))
+        + np.minimum(np.maximum(dx, dy), 0)
+        - corner
+    )
     top = np.clip(-far / 4, 0, 1)
-    relief = thick * (1 - (1 - top) ** 2) + 0.5 * smooth_noise(rng, x.shape, (4, 4)) + rng.normal(0, 0.08) * x
+    relief = (
+        thick * (1 - (1 - top) ** 2)
+        + 0.5 * smooth_noise(rng, x.shape, (4, 4))
+        + rng.normal(0, 0.08) * x
+    )
     return far, relief, _paint(rng, x, rgb, grain)
 
 
@@ -106,12 +120,19 @@ def leaf(rng, length, width, rgb, stem, root=None, stem_part=0.3, blunt=0.6) -> 
     along = x / length + 0.5
     y = y - rng.normal(0, 0.18) * width * np.sin(3 * along)
     blade = np.clip((along - stem_part) / (1 - stem_part), 0, 1)
-    half = width / 2 * np.sin(3.1415 * blade**blunt) ** 0.7 * (1 + 0.12 * smooth_noise(rng, x.shape, (2, 9)))
+    half = (
+        width
+        / 2
+        * np.sin(3.1415 * blade**blunt) ** 0.7
+        * (1 + 0.12 * smooth_noise(rng, x.shape, (2, 9)))
+    )
     half = np.maximum(half, width * 0.11 * (along < stem_part + 0.15))
     vein = np.exp(-((y / 2.2) ** 2)) + 0.35 * (np.sin(0.5 * (x - np.abs(y))) > 0.8) * (blade > 0)
     colour = _mix(_paint(rng, x, rgb, 0.16, 6), stem, vein * 0.7 + (along < stem_part) * 1.0)
     colour = colour if root is None else _mix(colour, root, (along < 0.13) * 0.9)
-    relief = 3 + 1.6 * smooth_noise(rng, x.shape, (4, 8)) - 1.5 * np.exp(-((y / 2) ** 2)) * (blade > 0)
+    relief = (
+        3 + 1.6 * smooth_noise(rng, x.shape, (4, 8)) - 1.5 * np.exp(-((y / 2) ** 2)) * (blade > 0)
+    )
     return np.abs(y) - half, relief, colour
 
 
@@ -129,7 +150,11 @@ def rib(rng, length, width) -> Piece:
     """A short rib: dark meat round a pale bone that looks out at one end."""
     x, y = _grid(length * 1.3, width * 1.35)
     theta = np.arctan2(y, x)
-    meat = (np.hypot((x + length * 0.1) / length, y / width) * 2 / _wobble(rng, theta, 0.07) / 0.9 - 1) * width / 2
+    meat = (
+        (np.hypot((x + length * 0.1) / length, y / width) * 2 / _wobble(rng, theta, 0.07) / 0.9 - 1)
+        * width
+        / 2
+    )
     bone = np.maximum(np.abs(y) - width * 0.16, np.abs(x - length * 0.38) - length * 0.22)
     relief = 12 * np.sqrt(np.clip(-meat / (width / 2), 0, 1)) + 5 * (meat > -2) * (bone < 0)
     paint = _paint(rng, x, (112, 46, 22), 0.18, 4)
@@ -147,7 +172,11 @@ def fish(rng, length=255.0, width=84.0) -> Piece:
     body = np.maximum(body, width * 0.1 * (along > 0.08) * (along < 0.9))
     tail = width * 0.1 + (along - 0.8) * length * 0.62 - 6 * (np.abs(y) < 4)
     half = np.where(along > 0.81, tail, body + 6 * (np.abs(along - 0.42) < 0.13) * (y < 0))
-    paint = _mix(_paint(rng, x, (150, 82, 36), 0.14, 6), (96, 46, 20), np.abs(y) / width * 1.5 + (along > 0.8) * 0.5)
+    paint = _mix(
+        _paint(rng, x, (150, 82, 36), 0.14, 6),
+        (96, 46, 20),
+        np.abs(y) / width * 1.5 + (along > 0.8) * 0.5,
+    )
     flank = (along > 0.3) * (along < 0.76) * (np.abs(y) < body * 0.7)
     cuts = (np.abs((along * 11 + y / width * 1.6) % 2 - 1) < 0.16) * flank
     paint = _mix(paint, (236, 206, 160), cuts * 0.85)
@@ -165,7 +194,11 @@ def fish_chunk(rng, length, width) -> Piece:
     _, y = _grid(length * 1.25, width * 1.25)
     paint = _mix(paint, (72, 38, 22), (np.abs(y) > width * 0.33) * 0.85)
     flakes = np.sin(y * 0.55 + 3 * smooth_noise(rng, y.shape, (3, 3))) > 0.55
-    return far, relief - 1.2 * flakes, _mix(paint, (230, 190, 132), flakes * (np.abs(y) < width * 0.3) * 0.7)
+    return (
+        far,
+        relief - 1.2 * flakes,
+        _mix(paint, (230, 190, 132), flakes * (np.abs(y) < width * 0.3) * 0.7),
+    )
 
 
 def prawn(rng, size, shell, stripe, peeled=False) -> Piece:
@@ -175,9 +208,19 @@ def prawn(rng, size, shell, stripe, peeled=False) -> Piece:
     mid, half = size * 0.4, size * (0.2 - 0.14 * theta)
     body = np.where(theta < 0.78, np.abs(rho - mid) - half, 9)
     fan = np.hypot(x - size * 0.1, y - size * 0.46) - size * 0.13
-    legs = np.where((np.sin(theta * 75) > 0.2) & (theta < 0.5) & (rho < mid), mid * 0.45 - rho, 9) if not peeled else 9
-    paint = _mix(_paint(rng, x, shell, 0.08), stripe, (np.sin(theta * 46) > 0.5) * 0.75 + (fan < 0) * 0.6)
-    relief = 11 * np.sqrt(np.clip(-body / np.maximum(half, 1), 0, 1)) - 1.5 * (np.sin(theta * 46) > 0.75) + 2
+    legs = (
+        np.where((np.sin(theta * 75) > 0.2) & (theta < 0.5) & (rho < mid), mid * 0.45 - rho, 9)
+        if not peeled
+        else 9
+    )
+    paint = _mix(
+        _paint(rng, x, shell, 0.08), stripe, (np.sin(theta * 46) > 0.5) * 0.75 + (fan < 0) * 0.6
+    )
+    relief = (
+        11 * np.sqrt(np.clip(-body / np.maximum(half, 1), 0, 1))
+        - 1.5 * (np.sin(theta * 46) > 0.75)
+        + 2
+    )
     return np.minimum(np.minimum(body, fan), legs), relief, paint
 
 
@@ -186,7 +229,11 @@ def floret(rng, size) -> Piece:
     x, y = _grid(size * 1.3, size * 1.3)
     crown, relief = np.full_like(x, 99), np.zeros_like(x)
     for _ in range(11):
-        cx, cy, r = rng.normal(0, size * 0.17), rng.normal(-size * 0.08, size * 0.14), size * rng.uniform(0.13, 0.21)
+        cx, cy, r = (
+            rng.normal(0, size * 0.17),
+            rng.normal(-size * 0.08, size * 0.14),
+            size * rng.uniform(0.13, 0.21),
+        )
         far = np.hypot(x - cx, y - cy) - r
         bump = 6 + 1.4 * np.sqrt(np.clip(r * r - (far + r) ** 2, 0, None))
         crown, relief = np.minimum(crown, far), np.maximum(relief, bump)
@@ -210,7 +257,9 @@ def tomato(rng, size) -> Piece:
     rho = np.hypot(x / size, (y - size * 0.26) / size) * 2
     far = np.maximum((rho - 1) * size / 2, y - size * 0.28)
     paint = _mix(_paint(rng, x, (198, 44, 24), 0.1), (232, 108, 60), (0.72 - rho) * 6)
-    paint = _mix(paint, (240, 188, 96), (rho < 0.6) * (np.sin(x * 0.9) * np.sin(y * 0.9) > 0.45) * 0.8)
+    paint = _mix(
+        paint, (240, 188, 96), (rho < 0.6) * (np.sin(x * 0.9) * np.sin(y * 0.9) > 0.45) * 0.8
+    )
     return far, 8 * np.sqrt(np.clip(-far / (size * 0.3), 0, 1)), paint
 
 
@@ -218,7 +267,11 @@ def curd(rng, size, rgb=(246, 184, 40)) -> Piece:
     """A curd of scrambled egg, white showing here and there."""
     far, relief, paint = blob(rng, size, size * rng.uniform(0.6, 0.95), rgb, 8, 0.22, 0.1, 1.6)
     white = smooth_noise(rng, far.shape, (5, 5))
-    return far, relief, _mix(_mix(paint, (250, 226, 150), white - 0.5), (206, 130, 30), -white - 0.9)
+    return (
+        far,
+        relief,
+        _mix(_mix(paint, (250, 226, 150), white - 0.5), (206, 130, 30), -white - 0.9),
+    )
 
 
 def fried_triangle(rng, size) -> Piece:

@@ -43,7 +43,10 @@ def picture_source(figure: Figure | str | Path) -> str:
 def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: int = 3) -> str:
     """`count` photos of a dish side by side: those that were asked about first, framed, then others of the catalog."""
     photos = [photo_html(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
-    return "".join(f"<span class=asked>{photo}</span>" if index < len(asked) else photo for index, photo in enumerate(photos))
+    return "".join(
+        f"<span class=asked>{photo}</span>" if index < len(asked) else photo
+        for index, photo in enumerate(photos)
+    )
 
 
 def scores_html(scores: object, truth: object = None) -> str:
@@ -53,16 +56,26 @@ def scores_html(scores: object, truth: object = None) -> str:
     lines = []
     for entry, share in scores:
         mark = " class=truth" if entry == truth else ""
-        lines.append(f"<tr{mark}><td>{escape(entry)}</td><td><i style='width:{max(0.0, min(1.0, float(share))) * 100:.0f}px'></i> {float(share):.3f}</td></tr>")
+        lines.append(
+            f"<tr{mark}><td>{escape(entry)}</td><td><i style='width:{max(0.0, min(1.0, float(share))) * 100:.0f}px'></i> {float(share):.3f}</td></tr>"
+        )
     return f"<table class=scores>{''.join(lines)}</table>"
 
 
-def answer_card(row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = "") -> str:
+def answer_card(
+    row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = ""
+) -> str:
     """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row` is a row of the predictions."""
     photo = photo_html(book.path(row.get("image_id")), side) if book else ""
     right = "right" if row.get("correct") is True or row.get("correct") == 1 else "wrong"
-    prompt = "" if missing(row.get("prompt")) else f"<p class=prompt>{escape(str(row['prompt']).removeprefix('<image>').strip())}</p>"
-    answer = f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
+    prompt = (
+        ""
+        if missing(row.get("prompt"))
+        else f"<p class=prompt>{escape(str(row['prompt']).removeprefix('<image>').strip())}</p>"
+    )
+    answer = (
+        f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
+    )
     facts = f"<p>{escape(words('truth'))}: <b>{escape(row['truth'])}</b><br>{answer}</p>"
     where = f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · {escape(row.get('id'))}</p>"
     return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"

@@ -13,7 +13,13 @@ WHEN = {"before": ("before the temperature", FAINT), "after": ("after the temper
 
 
 @drawn
-def trust_curves(reliability: pd.DataFrame, coverage: pd.DataFrame, summary: Mapping[str, object], *, language: str = "en") -> Picture:
+def trust_curves(
+    reliability: pd.DataFrame,
+    coverage: pd.DataFrame,
+    summary: Mapping[str, object],
+    *,
+    language: str = "en",
+) -> Picture:
     """Two panels: accuracy of each confidence bin with its 95% interval, and accuracy of the surest answers with its interval.
 
     reliability: when (before, after), confidence, n, accuracy, ci_low, ci_high; coverage: coverage, n, accuracy, ci_low,
@@ -24,7 +30,14 @@ def trust_curves(reliability: pd.DataFrame, coverage: pd.DataFrame, summary: Map
     left, right = figure.subplots(1, 2)
     if not summary["n"]:
         for axes in (left, right):
-            axes.text(0.5, 0.5, words("nothing to show"), transform=axes.transAxes, ha="center", color=FAINT)
+            axes.text(
+                0.5,
+                0.5,
+                words("nothing to show"),
+                transform=axes.transAxes,
+                ha="center",
+                color=FAINT,
+            )
         return figure
     _reliability(left, reliability, summary, words)
     _coverage(right, coverage, summary, words)
@@ -32,25 +45,64 @@ def trust_curves(reliability: pd.DataFrame, coverage: pd.DataFrame, summary: Map
 
 
 def _reliability(axes, table: pd.DataFrame, summary: Mapping[str, object], words: Words) -> None:
-    records.require_columns(table, ("when", "confidence", "n", "accuracy", "ci_low", "ci_high"), "the reliability table")
+    records.require_columns(
+        table, ("when", "confidence", "n", "accuracy", "ci_low", "ci_high"), "the reliability table"
+    )
     axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=(0, (4, 3)), linewidth=1)
     for when, (text, color) in WHEN.items():
         rows = table[table["when"] == when]
         errors = [rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]]
         label = f"{words(text)}, ECE {summary[f'ece_{when}']:.3f}"
-        axes.errorbar(rows["confidence"], rows["accuracy"], yerr=errors, marker="o", markersize=4, capsize=2, linewidth=1.4, color=color, label=label)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel=words("probability of the best entry"), ylabel=words("accuracy"))
+        axes.errorbar(
+            rows["confidence"],
+            rows["accuracy"],
+            yerr=errors,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            linewidth=1.4,
+            color=color,
+            label=label,
+        )
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+        xlabel=words("probability of the best entry"),
+        ylabel=words("accuracy"),
+    )
     axes.set_title(f"{words('reliability')}, n={summary['n']}", loc="left", fontsize=11)
     _finish(axes)
 
 
 def _coverage(axes, table: pd.DataFrame, summary: Mapping[str, object], words: Words) -> None:
-    records.require_columns(table, ("coverage", "n", "accuracy", "ci_low", "ci_high"), "the coverage table")
-    axes.plot(table["coverage"], table["accuracy"], marker="o", markersize=3, color=ACCENT, label=words("the surest answers, 95% interval"))
-    axes.fill_between(table["coverage"], table["ci_low"], table["ci_high"], color=ACCENT, alpha=0.15, linewidth=0)
-    axes.axhline(summary["accuracy"], color=WRONG, linestyle=(0, (4, 3)), linewidth=1.2, label=f"{words('all answers')}: {percent(summary['accuracy'])}")
+    records.require_columns(
+        table, ("coverage", "n", "accuracy", "ci_low", "ci_high"), "the coverage table"
+    )
+    axes.plot(
+        table["coverage"],
+        table["accuracy"],
+        marker="o",
+        markersize=3,
+        color=ACCENT,
+        label=words("the surest answers, 95% interval"),
+    )
+    axes.fill_between(
+        table["coverage"], table["ci_low"], table["ci_high"], color=ACCENT, alpha=0.15, linewidth=0
+    )
+    axes.axhline(
+        summary["accuracy"],
+        color=WRONG,
+        linestyle=(0, (4, 3)),
+        linewidth=1.2,
+        label=f"{words('all answers')}: {percent(summary['accuracy'])}",
+    )
     low = max(0.0, min(0.9, float(table["ci_low"].min()) - 0.02))
-    axes.set(xlim=(0, 1.02), ylim=(low, 1.01), xlabel=words("share of the menus answered"), ylabel=words("accuracy"))
+    axes.set(
+        xlim=(0, 1.02),
+        ylim=(low, 1.01),
+        xlabel=words("share of the menus answered"),
+        ylabel=words("accuracy"),
+    )
     axes.set_title(f"{words('coverage')}, n={summary['n']}", loc="left", fontsize=11)
     _finish(axes)
 

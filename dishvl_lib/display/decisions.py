@@ -22,19 +22,40 @@ class AppendedFile:
     added to it, empty, before the first row is. Raises `RecordError` when a needed one is missing.
     """
 
-    def __init__(self, path: str | Path, columns: Sequence[str], needed: Sequence[str] | None = None):
+    def __init__(
+        self, path: str | Path, columns: Sequence[str], needed: Sequence[str] | None = None
+    ):
         self.path, self.columns = Path(path), tuple(columns)
         filled = self.path.exists() and self.path.stat().st_size > 0
-        table = records.read_table(self.path, columns if needed is None else needed).fillna("") if filled else None
-        self.lacking = [] if table is None else [name for name in columns if name not in table.columns]
-        self.rows: list[dict] = [] if table is None else [dict.fromkeys(columns, "") | row for row in table.to_dict("records")]
+        table = (
+            records.read_table(self.path, columns if needed is None else needed).fillna("")
+            if filled
+            else None
+        )
+        self.lacking = (
+            [] if table is None else [name for name in columns if name not in table.columns]
+        )
+        self.rows: list[dict] = (
+            []
+            if table is None
+            else [dict.fromkeys(columns, "") | row for row in table.to_dict("records")]
+        )
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> list[dict]:
         """Adds rows in one write, on the disk when this returns; `time` is filled in."""
         now = {"time": datetime.now(UTC).isoformat(timespec="seconds")}
-        added = [{name: "" if value is None else str(value) for name in self.columns for value in [(now | dict(row)).get(name)]} for row in rows]
+        added = [
+            {
+                name: "" if value is None else str(value)
+                for name in self.columns
+                for value in [(now | dict(row)).get(name)]
+            }
+            for row in rows
+        ]
         if self.lacking:
-            records.write_table(self.path, records.read_table(self.path).assign(**dict.fromkeys(self.lacking, "")))
+            records.write_table(
+                self.path, records.read_table(self.path).assign(**dict.fromkeys(self.lacking, ""))
+            )
             self.lacking = []
         _append(self.path, self.columns, added)
         self.rows += added
@@ -73,9 +94,14 @@ class NameFile(AppendedFile):
         the folders are left out."""
         if action not in ACTIONS:
             raise ValueError(f"action must be one of {', '.join(ACTIONS)}, got {action!r}")
-        if nameless := [folder for folder, name in named.items() if action != "leave_out" and not name.strip()]:
+        if nameless := [
+            folder for folder, name in named.items() if action != "leave_out" and not name.strip()
+        ]:
             raise ValueError(f"folder {nameless[0]} needs a name")
-        return self.append({"folder": folder, "name": name, "action": action, "note": note} for folder, name in named.items())
+        return self.append(
+            {"folder": folder, "name": name, "action": action, "note": note}
+            for folder, name in named.items()
+        )
 
 
 def _append(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
@@ -84,7 +110,9 @@ def _append(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
     text = io.StringIO()
     with open(path, "a+b") as file:
         end = file.seek(0, os.SEEK_END)
-        writer = csv.DictWriter(text, _columns(file) if end else columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(
+            text, _columns(file) if end else columns, restval="", lineterminator="\n"
+        )
         if end == 0:
             writer.writeheader()
         elif _last_byte(file, end) != b"\n":

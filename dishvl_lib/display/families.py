@@ -25,10 +25,16 @@ class Families:
     """
 
     def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
-        rows = pd.DataFrame(columns=["dish_id", "cluster", "size"]) if clusters is None else clusters
+        rows = (
+            pd.DataFrame(columns=["dish_id", "cluster", "size"]) if clusters is None else clusters
+        )
         records.require_columns(rows, ("dish_id", "cluster", "size"), "the clusters")
         numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
-        self.number = {name: numbers[dish_id] for name, dish_id in ids_by_name(names).items() if dish_id in numbers}
+        self.number = {
+            name: numbers[dish_id]
+            for name, dish_id in ids_by_name(names).items()
+            if dish_id in numbers
+        }
         self.dishes: dict[int, list[str]] = {}
         for name, number in sorted(self.number.items()):
             self.dishes.setdefault(number, []).append(name)
@@ -82,7 +88,9 @@ def matrix(table: pd.DataFrame, families: Families, most: int = 30, skip: int = 
     kept = busy[skip : skip + most]
     within = int(wrong.loc[(wrong["row"] == wrong["column"]) & (wrong["row"] > 0), "n"].sum())
     wrong.loc[(wrong["column"] > 0) & ~wrong["column"].isin(kept), "column"] = ELSEWHERE
-    rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))] + ([OTHERS] if OTHERS in set(wrong["row"]) else [])
+    rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))] + (
+        [OTHERS] if OTHERS in set(wrong["row"]) else []
+    )
     shown = set(wrong.loc[wrong["row"].isin(rows), "column"])
     columns = rows + [last for last in LAST if last not in rows and last in shown]
     counts, pairs = (_spread(wrong, rows, columns, how) for how in ("sum", "size"))
@@ -92,7 +100,10 @@ def matrix(table: pd.DataFrame, families: Families, most: int = 30, skip: int = 
 def by_cluster(table: pd.DataFrame, families: Families) -> pd.DataFrame:
     """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as `column`."""
     wrong = table[table["truth"] != table["answer"]]
-    return wrong.assign(row=wrong["truth"].map(families.of).astype(int), column=wrong["answer"].map(families.of).astype(int))
+    return wrong.assign(
+        row=wrong["truth"].map(families.of).astype(int),
+        column=wrong["answer"].map(families.of).astype(int),
+    )
 
 
 def _busy(wrong: pd.DataFrame) -> list[int]:

@@ -19,16 +19,31 @@ from dishvl_lib.display.sheet import FAINT, RIGHT, WRONG, PhotoBook, Picture, Sh
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
 
 __all__ = [
-    "accuracy_bars", "cluster_matrix", "confusion_grid", "look_alike_graph", "loss_curves", "message", "photo_grid", "review_sheet",
-    "score_histogram", "similar_grid", "trust_curves",
-]  # fmt: skip
+    "accuracy_bars",
+    "cluster_matrix",
+    "confusion_grid",
+    "look_alike_graph",
+    "loss_curves",
+    "message",
+    "photo_grid",
+    "review_sheet",
+    "score_histogram",
+    "similar_grid",
+    "trust_curves",
+]
 
 SIDE, GAP, MARGIN, HEAD = 1.15, 0.06, 0.2, 0.5
 
 
 @drawn
 def photo_grid(
-    photos: pd.DataFrame, image_root: str | Path, titles: Sequence[str] | None = None, *, columns: int = 6, limit: int = 24, title: str = ""
+    photos: pd.DataFrame,
+    image_root: str | Path,
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 6,
+    limit: int = 24,
+    title: str = "",
 ) -> Picture:
     """The first `limit` photos, `columns` in a row, each over its title (default: its dish_id). `photos`: path, dish_id.
 
@@ -43,7 +58,12 @@ def photo_grid(
     side, shown = 1.5, list(zip(photos["path"], titles, strict=True))[:limit]
     rows, across = -(-len(shown) // columns), min(columns, len(shown))
     sheet = Sheet(max(2 * MARGIN + across * (side + 0.1), 4), HEAD + rows * (side + 0.35))
-    sheet.text(MARGIN, 0.15, shorten(sheet.labels(title) or f"{len(shown)} of {len(photos)} photos", 90), size=11)
+    sheet.text(
+        MARGIN,
+        0.15,
+        shorten(sheet.labels(title) or f"{len(shown)} of {len(photos)} photos", 90),
+        size=11,
+    )
     for index, (path, name) in enumerate(shown):
         x, y = MARGIN + index % columns * (side + 0.1), HEAD + index // columns * (side + 0.35)
         sheet.photo(Path(image_root) / path, x, y, side)
@@ -69,14 +89,26 @@ def confusion_grid(
     confusion the sheet shows right answers instead. `names` ({dish_id: name}) finds dishes without an id in the row.
     """
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
-    pairs = confusions[confusions["truth"] != confusions["answer"]].sort_values("n", ascending=False, kind="stable")
+    pairs = confusions[confusions["truth"] != confusions["answer"]].sort_values(
+        "n", ascending=False, kind="stable"
+    )
     right = confusions[confusions["truth"] == confusions["answer"]]
-    book, ids = PhotoBook(photos, image_root), {name: dish_id for dish_id, name in reversed(list(names.items()))}
+    book, ids = (
+        PhotoBook(photos, image_root),
+        {name: dish_id for dish_id, name in reversed(list(names.items()))},
+    )
     if pairs.empty:
         return _right_answers(right, book, ids, language, title)
-    sheet = Sheet(MARGIN + 6 * (SIDE + GAP) + 0.55 + 2.6, HEAD + min(top, len(pairs)) * (SIDE + 0.42) + 0.1)
+    sheet = Sheet(
+        MARGIN + 6 * (SIDE + GAP) + 0.55 + 2.6, HEAD + min(top, len(pairs)) * (SIDE + 0.42) + 0.1
+    )
     words = _words(language, sheet)
-    sheet.text(MARGIN, 0.13, sheet.labels(title) + ("  " if title else "") + _headline(pairs, right, words, top), size=11)
+    sheet.text(
+        MARGIN,
+        0.13,
+        sheet.labels(title) + ("  " if title else "") + _headline(pairs, right, words, top),
+        size=11,
+    )
     for index, row in enumerate(pairs.head(top).to_dict("records")):
         _pair(sheet, HEAD + index * (SIDE + 0.42), row, book, ids, words)
     return sheet.done()
@@ -97,19 +129,45 @@ def similar_grid(
 
     `similar`: dish_id, similar_id, rank (1 = closest), score.
     """
-    records.require_columns(similar, ("dish_id", "similar_id", "rank", "score"), "the similar dishes")
-    table = similar.assign(rank=pd.to_numeric(similar["rank"]), score=pd.to_numeric(similar["score"])).sort_values("rank", kind="stable")
-    dishes = table[table["rank"] == 1].sort_values("score", ascending=False, kind="stable")["dish_id"].head(rows).tolist()
+    records.require_columns(
+        similar, ("dish_id", "similar_id", "rank", "score"), "the similar dishes"
+    )
+    table = similar.assign(
+        rank=pd.to_numeric(similar["rank"]), score=pd.to_numeric(similar["score"])
+    ).sort_values("rank", kind="stable")
+    dishes = (
+        table[table["rank"] == 1]
+        .sort_values("score", ascending=False, kind="stable")["dish_id"]
+        .head(rows)
+        .tolist()
+    )
     if not dishes:
         return message("no look-alikes were found")
     book = PhotoBook(photos, image_root)
-    sheet = Sheet(2 * MARGIN + 0.3 + (neighbours + 1) * (SIDE + 0.15), HEAD + 0.25 + len(dishes) * (SIDE + 0.4))
+    sheet = Sheet(
+        2 * MARGIN + 0.3 + (neighbours + 1) * (SIDE + 0.15),
+        HEAD + 0.25 + len(dishes) * (SIDE + 0.4),
+    )
     words = _words(language, sheet)
-    sheet.text(MARGIN, 0.13, f"{words('look-alikes')}: {len(dishes)} {words('of')} {table['dish_id'].nunique()}", size=11)
+    sheet.text(
+        MARGIN,
+        0.13,
+        f"{words('look-alikes')}: {len(dishes)} {words('of')} {table['dish_id'].nunique()}",
+        size=11,
+    )
     sheet.text(MARGIN, HEAD - 0.03, words("dish"), size=9, color=FAINT)
-    sheet.text(MARGIN + 0.3 + SIDE + 0.15, HEAD - 0.03, words("closest") + " →", size=9, color=FAINT)
+    sheet.text(
+        MARGIN + 0.3 + SIDE + 0.15, HEAD - 0.03, words("closest") + " →", size=9, color=FAINT
+    )
     for index, dish_id in enumerate(dishes):
-        _neighbours(sheet, HEAD + 0.2 + index * (SIDE + 0.4), table[table["dish_id"] == dish_id].head(neighbours), dish_id, names, book)
+        _neighbours(
+            sheet,
+            HEAD + 0.2 + index * (SIDE + 0.4),
+            table[table["dish_id"] == dish_id].head(neighbours),
+            dish_id,
+            names,
+            book,
+        )
     return sheet.done()
 
 
@@ -129,17 +187,31 @@ def _words(language: str, sheet: Sheet) -> Words:
 def _headline(pairs: pd.DataFrame, right: pd.DataFrame, words: Words, top: int) -> str:
     shown = f"{words('confused pairs')}: {min(top, len(pairs))} {words('of')} {len(pairs)}"
     total = int(pairs["n"].sum() + right["n"].sum())
-    return shown if right.empty else f"{shown};  {words('wrong')}: {int(pairs['n'].sum())} {words('of')} {total}"
+    return (
+        shown
+        if right.empty
+        else f"{shown};  {words('wrong')}: {int(pairs['n'].sum())} {words('of')} {total}"
+    )
 
 
 def _pair(sheet: Sheet, y: float, row: dict, book: PhotoBook, ids: dict, words: Words) -> None:
     second = MARGIN + 3 * (SIDE + GAP) + 0.5
     sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
-    sheet.text(second, y, shorten(sheet.labels(words.answer(row["answer"])), 46), size=10, color=WRONG)
+    sheet.text(
+        second, y, shorten(sheet.labels(words.answer(row["answer"])), 46), size=10, color=WRONG
+    )
     confused, truth_id = _cell_photos(row), row.get("truth_id") or ids.get(row["truth"], "")
     for index, path in enumerate(book.examples(truth_id, 3, confused)):
-        sheet.photo(path, MARGIN + index * (SIDE + GAP), y + 0.25, SIDE, WRONG if index < len(confused) else None)
-    sheet.text(second - 0.27, y + 0.25 + SIDE / 2, "→", size=16, color=FAINT, ha="center", va="center")
+        sheet.photo(
+            path,
+            MARGIN + index * (SIDE + GAP),
+            y + 0.25,
+            SIDE,
+            WRONG if index < len(confused) else None,
+        )
+    sheet.text(
+        second - 0.27, y + 0.25 + SIDE / 2, "→", size=16, color=FAINT, ha="center", va="center"
+    )
     answer_id = row.get("answer_id") or ids.get(row["answer"], "")
     for index, path in enumerate(book.examples(answer_id, 3) or [None]):
         sheet.photo(path, second + index * (SIDE + GAP), y + 0.25, SIDE)
@@ -153,31 +225,73 @@ def _cell_photos(row: dict) -> list[str]:
 
 def _facts(row: dict, words: Words) -> str:
     total = row.get("n_truth")
-    count = f"{int(row['n'])}" + ("" if missing(total) else f" {words('of')} {int(total)} {words('questions')}")
-    lines = [count, f"{words('share')} {percent(row['share'])}"] if not missing(row.get("share")) else [count]
+    count = f"{int(row['n'])}" + (
+        "" if missing(total) else f" {words('of')} {int(total)} {words('questions')}"
+    )
+    lines = (
+        [count, f"{words('share')} {percent(row['share'])}"]
+        if not missing(row.get("share"))
+        else [count]
+    )
     if row["answer"] in NOT_ANSWERS:
         return "\n".join(lines)
     rank = row.get("look_alike_rank")
-    return "\n".join([*lines, words("not a look-alike") if missing(rank) or rank == "" else f"{words('look-alike rank')} {int(rank)}"])
+    return "\n".join(
+        [
+            *lines,
+            words("not a look-alike")
+            if missing(rank) or rank == ""
+            else f"{words('look-alike rank')} {int(rank)}",
+        ]
+    )
 
 
-def _right_answers(right: pd.DataFrame, book: PhotoBook, ids: dict, language: str, title: str) -> Picture:
+def _right_answers(
+    right: pd.DataFrame, book: PhotoBook, ids: dict, language: str, title: str
+) -> Picture:
     sheet = Sheet(MARGIN * 2 + 6 * (SIDE + 0.2), 2.4 if len(right) else 1.0)
     words = _words(language, sheet)
     said = f"{words('no confusions among')} {int(right['n'].sum())} {words('questions')}"
-    sheet.text(MARGIN, 0.13, sheet.labels(title) + ("  " if title else "") + said, size=12, color=RIGHT)
+    sheet.text(
+        MARGIN, 0.13, sheet.labels(title) + ("  " if title else "") + said, size=12, color=RIGHT
+    )
     for index, row in enumerate(right.head(6).to_dict("records")):
-        x, paths = MARGIN + index * (SIDE + 0.2), book.examples(row.get("truth_id") or ids.get(row["truth"], ""), 1, _cell_photos(row))
+        x, paths = (
+            MARGIN + index * (SIDE + 0.2),
+            book.examples(row.get("truth_id") or ids.get(row["truth"], ""), 1, _cell_photos(row)),
+        )
         sheet.photo(paths[0] if paths else None, x, 0.6, SIDE, RIGHT)
-        sheet.text(x, 0.65 + SIDE, f"{shorten(sheet.labels(row['truth']), 18)}\n{int(row['n'])} {words('of')} {int(row['n'])}", size=9)
+        sheet.text(
+            x,
+            0.65 + SIDE,
+            f"{shorten(sheet.labels(row['truth']), 18)}\n{int(row['n'])} {words('of')} {int(row['n'])}",
+            size=9,
+        )
     return sheet.done()
 
 
-def _neighbours(sheet: Sheet, y: float, nearest: pd.DataFrame, dish_id: str, names: Mapping[str, str], book: PhotoBook) -> None:
-    entries = [(dish_id, None), *nearest[["similar_id", "score"]].itertuples(index=False, name=None)]
+def _neighbours(
+    sheet: Sheet,
+    y: float,
+    nearest: pd.DataFrame,
+    dish_id: str,
+    names: Mapping[str, str],
+    book: PhotoBook,
+) -> None:
+    entries = [
+        (dish_id, None),
+        *nearest[["similar_id", "score"]].itertuples(index=False, name=None),
+    ]
     for index, (other, score) in enumerate(entries):
         x, paths = MARGIN + index * (SIDE + 0.15) + (0.3 if index else 0), book.examples(other, 1)
         sheet.photo(paths[0] if paths else None, x, y, SIDE)
         sheet.text(x, y + SIDE + 0.04, shorten(sheet.labels(names.get(other, other)), 18), size=9)
         if score is not None:
-            sheet.text(x + 0.05, y + 0.05, f"{float(score):.3f}", size=9, color="white", bbox={"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5})
+            sheet.text(
+                x + 0.05,
+                y + 0.05,
+                f"{float(score):.3f}",
+                size=9,
+                color="white",
+                bbox={"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5},
+            )

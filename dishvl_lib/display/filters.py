@@ -21,17 +21,34 @@ class Filters:
     protocol when another predictor has it too.
     """
 
-    def __init__(self, questions: pd.DataFrame, families: Families, words: Words, changed: Callable[[], None]):
-        self.questions, self.families, self.words, self.changed = questions, families, words, changed
+    def __init__(
+        self, questions: pd.DataFrame, families: Families, words: Words, changed: Callable[[], None]
+    ):
+        self.questions, self.families, self.words, self.changed = (
+            questions,
+            families,
+            words,
+            changed,
+        )
         self.cluster_of = questions["truth"].map(families.of)
-        self.predictor = self._dropdown("predictor", [(str(name), name) for name in questions["predictor"].unique()])
+        self.predictor = self._dropdown(
+            "predictor", [(str(name), name) for name in questions["predictor"].unique()]
+        )
         self.protocol = self._dropdown("protocol", self._protocols())
         self.dish = widgets.Text(
-            description=words("dish"), placeholder=words("part of a name"), continuous_update=False, style=LABEL, layout=widgets.Layout(width=NARROW)
+            description=words("dish"),
+            placeholder=words("part of a name"),
+            continuous_update=False,
+            style=LABEL,
+            layout=widgets.Layout(width=NARROW),
         )
-        self.site = self._dropdown("site", self._with_all((site, site) for site in sorted(set(questions["site"]) - {""})))
+        self.site = self._dropdown(
+            "site", self._with_all((site, site) for site in sorted(set(questions["site"]) - {""}))
+        )
         self.cluster = self._dropdown("cluster", self._clusters(self.cluster_of), WIDE)
-        self.answered = self._dropdown("answered cluster", self._clusters(questions["shown"].map(families.of)), WIDE)
+        self.answered = self._dropdown(
+            "answered cluster", self._clusters(questions["shown"].map(families.of)), WIDE
+        )
         self.predictor.observe(self._other_predictor, "value")
         for one in (self.protocol, self.dish, self.site, self.cluster, self.answered):
             one.observe(self._changed, "value")
@@ -41,7 +58,9 @@ class Filters:
     def rows(self) -> pd.DataFrame:
         """The questions that the filters leave; the cluster of the answer does not narrow them, it narrows the pairs."""
         table = self.questions
-        kept = (table["predictor"] == self.predictor.value) & (table["protocol"] == self.protocol.value)
+        kept = (table["predictor"] == self.predictor.value) & (
+            table["protocol"] == self.protocol.value
+        )
         if self.site.value != ALL:
             kept &= table["site"] == self.site.value
         if self.cluster.value != ALL:
@@ -53,7 +72,11 @@ class Filters:
     def pairs(self, rows: pd.DataFrame) -> pd.DataFrame:
         """The wrong pairs of the rows (`pairs.count`), those with an answer of the chosen cluster."""
         table = pairs.count(rows)
-        return table if self.answered.value == ALL else table[table["answer"].map(self.families.of) == self.answered.value]
+        return (
+            table
+            if self.answered.value == ALL
+            else table[table["answer"].map(self.families.of) == self.answered.value]
+        )
 
     def set_clusters(self, truth: int | str, answer: int | str) -> None:
         """Both clusters at once, ALL for any; `changed` is called once."""
@@ -81,10 +104,20 @@ class Filters:
         return self._with_all((self.families.label(number, self.words), number) for number in found)
 
     def _with_all(self, options: Iterable[tuple[str, int | str]]) -> list[tuple[str, int | str]]:
-        return [(self.words("all"), ALL), *((shorten(label, 44), value) for label, value in options)]
+        return [
+            (self.words("all"), ALL),
+            *((shorten(label, 44), value) for label, value in options),
+        ]
 
-    def _dropdown(self, word: str, options: list[tuple[str, int | str]], width: str = NARROW) -> widgets.Dropdown:
-        return widgets.Dropdown(options=options, description=self.words(word), style=LABEL, layout=widgets.Layout(width="auto", max_width=width))
+    def _dropdown(
+        self, word: str, options: list[tuple[str, int | str]], width: str = NARROW
+    ) -> widgets.Dropdown:
+        return widgets.Dropdown(
+            options=options,
+            description=self.words(word),
+            style=LABEL,
+            layout=widgets.Layout(width="auto", max_width=width),
+        )
 
     def _other_predictor(self, _change: object) -> None:
         """Setting options alone would fall back to the first protocol."""

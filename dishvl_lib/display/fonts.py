@@ -10,15 +10,19 @@ from matplotlib import font_manager
 # GB2312 and more out of Noto Sans CJK SC (see font_subset.py): figures look the same everywhere.
 SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
 LATIN = "DejaVu Sans"  # comes with matplotlib
-HOW_TO_INSTALL = (
-    "Names with characters that no font here holds are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
-)
+HOW_TO_INSTALL = "Names with characters that no font here holds are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
 # A font of the machine helps out with rare characters. File names, most wanted first: Noto Sans
 # CJK SC, Source Han Sans, WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
 FILE_PATTERNS = (
-    r"notosans(mono)?cjk(sc)?[-_.]?(regular|vf)?", r"notosanssc", r"sourcehansans(sc|cn)?[-_.]?(regular|vf)?",
-    r"wqy[-_]?microhei", r"wqy[-_]?zenhei", r"simhei", r"msyh", r"pingfang",
-)  # fmt: skip
+    r"notosans(mono)?cjk(sc)?[-_.]?(regular|vf)?",
+    r"notosanssc",
+    r"sourcehansans(sc|cn)?[-_.]?(regular|vf)?",
+    r"wqy[-_]?microhei",
+    r"wqy[-_]?zenhei",
+    r"simhei",
+    r"msyh",
+    r"pingfang",
+)
 
 
 @functools.cache
@@ -73,7 +77,10 @@ class Labels:
         """The numbers and their names, and how to do without them; '' when every name could be drawn."""
         if not self.numbers:
             return ""
-        return "   ".join(f"#{number} {name}" for name, number in self.numbers.items()) + f"\n{HOW_TO_INSTALL}"
+        return (
+            "   ".join(f"#{number} {name}" for name, number in self.numbers.items())
+            + f"\n{HOW_TO_INSTALL}"
+        )
 
     def print_legend(self) -> None:
         if self.numbers:

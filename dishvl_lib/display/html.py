@@ -61,7 +61,9 @@ def report(
     """
     words = Words(language)
     if photos is not None and image_root is None:
-        raise ValueError("a report with photos needs image_root, the folder their paths are relative to")
+        raise ValueError(
+            "a report with photos needs image_root, the folder their paths are relative to"
+        )
     book = PhotoBook(photos, image_root) if photos is not None else None
     parts = [
         _facts(facts or {}, words),
@@ -71,51 +73,99 @@ def report(
         *_figures(figures or {}, words),
     ]
     parts += [frame_html(heading, rows, words) for heading, rows in (tables or {}).items()]
-    parts += [_confusions(predictions, (predictor, protocol), clusters, similar, names or {}, book, top, words)]
+    parts += [
+        _confusions(
+            predictions, (predictor, protocol), clusters, similar, names or {}, book, top, words
+        )
+    ]
     parts.append(_not_dishes(not_dishes, f"{predictor} · {protocol}", words))
     parts += _answers(predictions, predictor, book, words)
-    parts += [_mapping(words("costs"), costs), _mapping(words("parameters"), parameters), _command(command, words)]
+    parts += [
+        _mapping(words("costs"), costs),
+        _mapping(words("parameters"), parameters),
+        _command(command, words),
+    ]
     records.write_text(path, page(title, "".join(parts), words, FILTERS))
     return Path(path)
 
 
 def _facts(facts: Mapping[str, object], words: Words) -> str:
-    rows = "".join(f"<tr><td>{escape(words.known(name))}</td><td>{escape(text)}</td></tr>" for name, text in facts.items())
+    rows = "".join(
+        f"<tr><td>{escape(words.known(name))}</td><td>{escape(text)}</td></tr>"
+        for name, text in facts.items()
+    )
     return f"<table class=facts>{rows}</table>" if rows else ""
 
 
 def _figures(figures: Mapping[str, Figure | str | Path], words: Words) -> list[str]:
-    return [cards.section(words.known(heading), f'<img class=figure alt="" src="{cards.picture_source(figure)}">') for heading, figure in figures.items()]
+    return [
+        cards.section(
+            words.known(heading), f'<img class=figure alt="" src="{cards.picture_source(figure)}">'
+        )
+        for heading, figure in figures.items()
+    ]
 
 
-def _confusions(predictions: pd.DataFrame | None, main: tuple[str, str], clusters: pd.DataFrame | None, similar: pd.DataFrame | None,
-                names: Mapping[str, str], book: PhotoBook | None, top: int, words: Words) -> str:  # fmt: skip
+def _confusions(
+    predictions: pd.DataFrame | None,
+    main: tuple[str, str],
+    clusters: pd.DataFrame | None,
+    similar: pd.DataFrame | None,
+    names: Mapping[str, str],
+    book: PhotoBook | None,
+    top: int,
+    words: Words,
+) -> str:
     if predictions is None or predictions.empty:
         return ""
-    return PairsPage(pairs.countable(predictions, names), main, names, Families(clusters, names), similar, book, words, top).html()
+    return PairsPage(
+        pairs.countable(predictions, names),
+        main,
+        names,
+        Families(clusters, names),
+        similar,
+        book,
+        words,
+        top,
+    ).html()
 
 
 def _not_dishes(table: pd.DataFrame | None, whose: str, words: Words) -> str:
     if table is None:
         return ""
     heads = [words(head) for head in ("truth", "answer", "count", "the truth but for punctuation")]
-    rows = [[escape(row.truth), escape(row.answer), str(row.n), "✓" if row.equal_normalised else ""] for row in table.head(MOST_STRANGERS).itertuples()]
+    rows = [
+        [escape(row.truth), escape(row.answer), str(row.n), "✓" if row.equal_normalised else ""]
+        for row in table.head(MOST_STRANGERS).itertuples()
+    ]
     body = cards.table(heads, rows) if rows else f"<p>{escape(words('no such answers'))}</p>"
     shown = f": {len(rows)} {words('of')} {len(table)}" if len(rows) < len(table) else ""
     return cards.section(
         words("answers that are no dish's name") + shown,
-        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div class=long>{body}</div></details>" if rows else body,
+        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div class=long>{body}</div></details>"
+        if rows
+        else body,
     )
 
 
-def _answers(predictions: pd.DataFrame | None, predictor: str, book: PhotoBook | None, words: Words) -> list[str]:
+def _answers(
+    predictions: pd.DataFrame | None, predictor: str, book: PhotoBook | None, words: Words
+) -> list[str]:
     if predictions is None or not (predictions["predictor"] == predictor).any():
         return []
     rows = predictions[predictions["predictor"] == predictor]
-    ranked = rows.assign(_sure=[_sureness(scores) for scores in (rows["scores"] if "scores" in rows else [None] * len(rows))])
+    ranked = rows.assign(
+        _sure=[
+            _sureness(scores)
+            for scores in (rows["scores"] if "scores" in rows else [None] * len(rows))
+        ]
+    )
     ranked = ranked.sort_values("_sure", ascending=False, kind="stable")
     correct = ranked["correct"].eq(True)
-    return [_cards(words("best answers"), ranked[correct], book, words), _cards(words("worst answers"), ranked[~correct], book, words)]
+    return [
+        _cards(words("best answers"), ranked[correct], book, words),
+        _cards(words("worst answers"), ranked[~correct], book, words),
+    ]
 
 
 def _sureness(scores: object) -> float:
@@ -125,18 +175,30 @@ def _sureness(scores: object) -> float:
 def _cards(heading: str, rows: pd.DataFrame, book: PhotoBook | None, words: Words) -> str:
     varied = pd.concat([rows.drop_duplicates("truth"), rows[rows.duplicated("truth")]]).head(3)
     body = "".join(answer_card(row, book, words) for row in varied.to_dict("records"))
-    return cards.section(heading, f"<div class=cards>{body}</div>" if body else f"<p>{escape(words('no such answers'))}</p>")
+    return cards.section(
+        heading,
+        f"<div class=cards>{body}</div>" if body else f"<p>{escape(words('no such answers'))}</p>",
+    )
 
 
 def _list(notes: Sequence[str]) -> str:
-    return f"<ul class=notes>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>" if len(notes) else ""
+    return (
+        f"<ul class=notes>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>"
+        if len(notes)
+        else ""
+    )
 
 
 def _mapping(heading: str, values: Mapping[str, object] | None) -> str:
     if not values:
         return ""
-    rows = [[escape(key), f"<code>{escape(json.dumps(value, ensure_ascii=False, default=str))}</code>"] for key, value in values.items()]
-    return cards.section(heading, f"<details><summary>{len(rows)}</summary>{cards.table(['', ''], rows)}</details>")
+    rows = [
+        [escape(key), f"<code>{escape(json.dumps(value, ensure_ascii=False, default=str))}</code>"]
+        for key, value in values.items()
+    ]
+    return cards.section(
+        heading, f"<details><summary>{len(rows)}</summary>{cards.table(['', ''], rows)}</details>"
+    )
 
 
 def _command(command: str, words: Words) -> str:
@@ -146,7 +208,11 @@ def _command(command: str, words: Words) -> str:
 def page(title: str, body: str, words: Words, script: str = "") -> str:
     """A whole HTML page that may load nothing and run nothing but `script`. `body` is HTML, `title` text."""
     language = "zh-CN" if words.language == "zh" else "en"
-    policy, last = (f"{POLICY}; script-src '{_digest(script)}'", f"<script>{script}</script>") if script else (POLICY, "")
+    policy, last = (
+        (f"{POLICY}; script-src '{_digest(script)}'", f"<script>{script}</script>")
+        if script
+        else (POLICY, "")
+    )
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="viewport" content="width=device-width">'
     style = f"{PAGE_CSS}\n{CARD_CSS}"
     head += f"<title>{escape(title)}</title><style>{style}</style>"

@@ -2,7 +2,11 @@
 
 import pandas as pd
 
-MOST_MAIN, MOST_OTHERS, MOST_ROWS = 1000, 150, 3000  # pairs of the main predictor and protocol, of each other one, in all
+MOST_MAIN, MOST_OTHERS, MOST_ROWS = (
+    1000,
+    150,
+    3000,
+)  # pairs of the main predictor and protocol, of each other one, in all
 EXAMPLES = 3
 GROUP, PAIR = ["predictor", "protocol"], ["predictor", "protocol", "truth", "shown"]
 
@@ -21,7 +25,9 @@ def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame
     table = table.sort_values(["main", "n"], ascending=False, kind="stable")
     table["place"] = table.groupby(GROUP).cumcount()
     kept = table[table["place"] < table["main"].map({True: MOST_MAIN, False: MOST_OTHERS})]
-    kept = kept.sort_values(["main", "place"], ascending=[False, True], kind="stable").head(MOST_ROWS)
+    kept = kept.sort_values(["main", "place"], ascending=[False, True], kind="stable").head(
+        MOST_ROWS
+    )
     behind = wrong.merge(kept[PAIR], on=PAIR)
     kept = kept.merge(_examples(behind), on=PAIR).merge(_totals(questions, []), on=PAIR[:3])
     return kept.merge(_by_site(behind, questions), on=PAIR), len(table)
@@ -38,6 +44,12 @@ def _totals(questions: pd.DataFrame, more: list[str]) -> pd.DataFrame:
 
 
 def _by_site(behind: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
-    counts = behind.groupby([*PAIR, "site"]).size().rename("n").reset_index().merge(_totals(questions, ["site"]), on=[*PAIR[:3], "site"])
+    counts = (
+        behind.groupby([*PAIR, "site"])
+        .size()
+        .rename("n")
+        .reset_index()
+        .merge(_totals(questions, ["site"]), on=[*PAIR[:3], "site"])
+    )
     counts["sites"] = counts[["site", "n", "n_truth"]].to_numpy().tolist()
     return counts.groupby(PAIR)["sites"].agg(list).reset_index()

@@ -21,7 +21,9 @@ class Curves:
         figure = charts.loss_curves(rows, language=self.language)
         newest = rows[-1]
         left = f", about {newest['eta_s']:.0f} s left" if newest.get("eta_s") else ""
-        figure.suptitle(f"{newest['step']} / {newest['max_steps']}{left}", fontsize=10, x=0.01, ha="left")
+        figure.suptitle(
+            f"{newest['step']} / {newest['max_steps']}{left}", fontsize=10, x=0.01, ha="left"
+        )
         if self.handle is None:
             self.handle = display(figure, display_id=True)
         else:

@@ -14,7 +14,13 @@ from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, d
 from dishvl_lib.display.words import Words, shorten, wrapped
 
 MOST_DISHES, NAME_COLUMNS = 8, 16
-SIDE, NAME, CELL, HEAD, MARGIN = 0.85, 0.4, 1.55, 0.5, 0.2  # inches: photo, name below it, between neighbours, headline, border
+SIDE, NAME, CELL, HEAD, MARGIN = (
+    0.85,
+    0.4,
+    1.55,
+    0.5,
+    0.2,
+)  # inches: photo, name below it, between neighbours, headline, border
 SHEET_WIDTH, LEAST_WIDTH, THIN, THICK = 13.0, 6.0, 0.8, 5.0  # inches, inches, points, points
 PLATE = {"facecolor": "#ffffffcc", "edgecolor": "none", "pad": 0.5}
 Scores = dict[tuple[str, str], float]
@@ -63,7 +69,9 @@ def look_alike_graph(
     best connected dishes are drawn; the closer two dishes, the thicker their line. Equally large clusters come by their
     highest score.
     """
-    records.require_columns(similar, ("dish_id", "similar_id", "score", "mutual"), "the similar dishes")
+    records.require_columns(
+        similar, ("dish_id", "similar_id", "score", "mutual"), "the similar dishes"
+    )
     records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
     groups = _groups(clusters, _mutual(similar))
     shown = groups[:top]
@@ -74,33 +82,60 @@ def look_alike_graph(
     sheet.text(MARGIN, 0.13, _headline(shown, groups, words), size=11)
     scores = [score for group in shown for score in group.scores.values()]
     for group, corner in zip(shown, corners, strict=True):
-        _draw(sheet, corner, group, (min(scores, default=0), max(scores, default=1)), book, names, words)
+        _draw(
+            sheet,
+            corner,
+            group,
+            (min(scores, default=0), max(scores, default=1)),
+            book,
+            names,
+            words,
+        )
     return sheet.done()
 
 
 def _mutual(similar: pd.DataFrame) -> Scores:
     """{(dish, dish), in order of their ids: mean score of both directions} of those that are each other's look-alikes."""
     rows = similar[similar["mutual"].astype(str).str.lower().isin(("true", "1"))]
-    pairs = [tuple(sorted(map(str, pair))) for pair in zip(rows["dish_id"], rows["similar_id"], strict=True)]
-    return pd.to_numeric(rows["score"]).groupby(pd.Series(pairs, index=rows.index, dtype=object)).mean().to_dict()
+    pairs = [
+        tuple(sorted(map(str, pair)))
+        for pair in zip(rows["dish_id"], rows["similar_id"], strict=True)
+    ]
+    return (
+        pd.to_numeric(rows["score"])
+        .groupby(pd.Series(pairs, index=rows.index, dtype=object))
+        .mean()
+        .to_dict()
+    )
 
 
 def _groups(clusters: pd.DataFrame, scores: Scores) -> list[Group]:
     """Every cluster of two dishes or more, the largest first."""
     groups = []
     for cluster, rows in clusters.groupby("cluster", sort=True):
-        inside = {pair: score for pair, score in scores.items() if set(pair) <= set(rows["dish_id"])}
+        inside = {
+            pair: score for pair, score in scores.items() if set(pair) <= set(rows["dish_id"])
+        }
         if len(rows) > 1:
-            groups.append(_group(str(cluster), int(rows["size"].iloc[0]), list(rows["dish_id"]), inside))
+            groups.append(
+                _group(str(cluster), int(rows["size"].iloc[0]), list(rows["dish_id"]), inside)
+            )
     return sorted(groups, key=lambda group: (-group.size, -max(group.scores.values(), default=0)))
 
 
 def _group(cluster: str, size: int, dishes: list[str], scores: Scores) -> Group:
-    found = np.array([[scores.get(tuple(sorted((one, other))), np.nan) for other in dishes] for one in dishes])
+    found = np.array(
+        [[scores.get(tuple(sorted((one, other))), np.nan) for other in dishes] for one in dishes]
+    )
     closeness = np.nan_to_num(found)
     kept = _best_connected(~np.isnan(found), closeness)
     order = [dishes[kept[place]] for place in side_by_side(closeness[np.ix_(kept, kept)])]
-    return Group(cluster, size, order, {pair: score for pair, score in scores.items() if set(pair) <= set(order)})
+    return Group(
+        cluster,
+        size,
+        order,
+        {pair: score for pair, score in scores.items() if set(pair) <= set(order)},
+    )
 
 
 def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
@@ -109,7 +144,17 @@ def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
     while len(kept) < min(MOST_DISHES, len(lines)):
         among = kept or range(len(lines))
         left = [row for row in range(len(lines)) if row not in kept]
-        kept.append(max(left, key=lambda row: (lines[row, among].sum(), lines[row].sum(), closeness[row, among].sum(), -row)))
+        kept.append(
+            max(
+                left,
+                key=lambda row: (
+                    lines[row, among].sum(),
+                    lines[row].sum(),
+                    closeness[row, among].sum(),
+                    -row,
+                ),
+            )
+        )
     return kept
 
 
@@ -128,30 +173,73 @@ def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
 def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
     if not groups:
         return words("no groups of look-alikes")
-    drawn_dishes, dishes = sum(len(group.dishes) for group in shown), sum(group.size for group in groups)
+    drawn_dishes, dishes = (
+        sum(len(group.dishes) for group in shown),
+        sum(group.size for group in groups),
+    )
     counts = f"{len(shown)} {words('of')} {len(groups)};  {drawn_dishes} {words('of')} {dishes} {words('dishes')}"
     return f"{words('groups of look-alikes')}: {counts}"
 
 
-def _draw(sheet: Sheet, corner: np.ndarray, group: Group, limits: tuple[float, float], book: PhotoBook, names: Mapping[str, str], words: Words) -> None:
+def _draw(
+    sheet: Sheet,
+    corner: np.ndarray,
+    group: Group,
+    limits: tuple[float, float],
+    book: PhotoBook,
+    names: Mapping[str, str],
+    words: Words,
+) -> None:
     centres = dict(zip(group.dishes, group.centres() - group.corner() + corner, strict=True))
     title = f"{words('group')} {group.cluster}: {len(group.dishes)} {words('of')} {group.size} {words('dishes')}"
     sheet.text(*corner, title, size=9, color=FAINT)
-    taken = [centre + below for centre in centres.values() for below in ((0, 0), (0, SIDE / 2 + NAME / 2))]
+    taken = [
+        centre + below
+        for centre in centres.values()
+        for below in ((0, 0), (0, SIDE / 2 + NAME / 2))
+    ]
     for (one, other), score in sorted(group.scores.items(), key=lambda item: item[1]):
         _line(sheet, centres[one], centres[other], score, limits, taken)
     for dish, (x, y) in centres.items():
         photo = next(iter(book.examples(dish, 1)), None)
         sheet.photo(photo, x - SIDE / 2, y - SIDE / 2, SIDE)
-        sheet.text(x, y + SIDE / 2 + 0.03, _name(sheet.labels(names.get(dish, dish))), size=8, ha="center", linespacing=1.2, bbox=PLATE)
+        sheet.text(
+            x,
+            y + SIDE / 2 + 0.03,
+            _name(sheet.labels(names.get(dish, dish))),
+            size=8,
+            ha="center",
+            linespacing=1.2,
+            bbox=PLATE,
+        )
 
 
-def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, score: float, limits: tuple[float, float], taken: list[np.ndarray]) -> None:
+def _line(
+    sheet: Sheet,
+    start: np.ndarray,
+    end: np.ndarray,
+    score: float,
+    limits: tuple[float, float],
+    taken: list[np.ndarray],
+) -> None:
     low, high = limits
     width = THIN + (THICK - THIN) * (score - low) / max(high - low, 1e-9)
     (x0, y0), (x1, y1) = start, end
-    across, up = (x0 / sheet.width, x1 / sheet.width), (1 - y0 / sheet.height, 1 - y1 / sheet.height)
-    sheet.figure.add_artist(Line2D(across, up, transform=sheet.figure.transFigure, linewidth=width, color=ACCENT, alpha=0.45, zorder=-1))
+    across, up = (
+        (x0 / sheet.width, x1 / sheet.width),
+        (1 - y0 / sheet.height, 1 - y1 / sheet.height),
+    )
+    sheet.figure.add_artist(
+        Line2D(
+            across,
+            up,
+            transform=sheet.figure.transFigure,
+            linewidth=width,
+            color=ACCENT,
+            alpha=0.45,
+            zorder=-1,
+        )
+    )
     place = _free_place(start, end, taken)
     taken.append(place)
     sheet.text(*place, f"{score:.3f}", size=7, ha="center", va="center", bbox=PLATE)

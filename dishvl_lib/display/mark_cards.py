@@ -16,11 +16,22 @@ class MarkCard:
     row: of the predictions. near: HTML under the scores. `pressed` gets (question's id, decision, note).
     """
 
-    def __init__(self, row: Mapping, near: str, book: PhotoBook, decisions: DecisionFile, words: Words, pressed: Callable[[str, str, str], object]):
+    def __init__(
+        self,
+        row: Mapping,
+        near: str,
+        book: PhotoBook,
+        decisions: DecisionFile,
+        words: Words,
+        pressed: Callable[[str, str, str], object],
+    ):
         self.image_id, self.decisions, self.words = row["image_id"], decisions, words
         self.note = widgets.Text(placeholder=words("note"), layout=widgets.Layout(width="auto"))
         self.badge = html(badge(self.image_id, decisions, words))
-        self.buttons = [self._button(number, decision, row["id"], pressed) for number, decision in enumerate(DECISIONS, start=1)]
+        self.buttons = [
+            self._button(number, decision, row["id"], pressed)
+            for number, decision in enumerate(DECISIONS, start=1)
+        ]
         children = [
             html(answer_card(row, book, words, near=near)),
             widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap")),
@@ -33,7 +44,13 @@ class MarkCard:
         """The badge anew: another card of the same photo may have been marked."""
         self.badge.value = badge(self.image_id, self.decisions, self.words)
 
-    def _button(self, number: int, decision: str, question_id: str, pressed: Callable[[str, str, str], object]) -> widgets.Button:
+    def _button(
+        self,
+        number: int,
+        decision: str,
+        question_id: str,
+        pressed: Callable[[str, str, str], object],
+    ) -> widgets.Button:
         said = f"{number} {self.words(decision)}"
         button = widgets.Button(description=said, tooltip=said, layout=widgets.Layout(width="auto"))
         button.on_click(lambda _: pressed(question_id, decision, self.note.value))

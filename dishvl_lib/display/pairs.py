@@ -12,7 +12,9 @@ NOT_A_DISH, NO_ANSWER = "not a dish", "no answer"
 
 def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """The predictions with `shown` (`shown_answers`) and `site` ('' where unknown), without the questions that were `lost` before they were asked."""
-    rows = predictions[predictions["lost"].fillna("").eq("")] if "lost" in predictions else predictions
+    rows = (
+        predictions[predictions["lost"].fillna("").eq("")] if "lost" in predictions else predictions
+    )
     sites = rows["site"].fillna("") if "site" in rows else ""
     return rows.assign(shown=shown_answers(rows, names), site=sites)
 
@@ -25,22 +27,48 @@ def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[s
     known = set(names.values()) | set(predictions["truth"])
     for menu in predictions["menu"] if "menu" in predictions else ():
         known.update(() if missing(menu) else menu)
-    said = zip(predictions["answer"], predictions["truth"], predictions["correct"].eq(True), strict=True)
-    return [truth if right else NO_ANSWER if missing(answer) else answer if answer in known else NOT_A_DISH for answer, truth, right in said]
+    said = zip(
+        predictions["answer"], predictions["truth"], predictions["correct"].eq(True), strict=True
+    )
+    return [
+        truth
+        if right
+        else NO_ANSWER
+        if missing(answer)
+        else answer
+        if answer in known
+        else NOT_A_DISH
+        for answer, truth, right in said
+    ]
 
 
 def count(rows: pd.DataFrame) -> pd.DataFrame:
     """Wrong pairs, most frequent first: truth, answer, n, n_truth (the truth's questions), image_ids. `rows`: truth, shown, image_id."""
     totals, wrong = rows["truth"].value_counts(), rows[rows["truth"] != rows["shown"]]
-    table = wrong.groupby(["truth", "shown"], sort=True)["image_id"].agg(n="size", image_ids=list).reset_index().rename(columns={"shown": "answer"})
+    table = (
+        wrong.groupby(["truth", "shown"], sort=True)["image_id"]
+        .agg(n="size", image_ids=list)
+        .reset_index()
+        .rename(columns={"shown": "answer"})
+    )
     table["n_truth"] = table["truth"].map(totals)
-    return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True)
+    return table.sort_values(
+        ["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True
+    )
 
 
 def strangers(rows: pd.DataFrame) -> pd.DataFrame:
     """The answers behind NOT_A_DISH as they were given, most frequent first: truth, answer, n. `rows`: truth, answer, shown."""
-    table = rows[rows["shown"] == NOT_A_DISH].groupby(["truth", "answer"], sort=True).size().rename("n").reset_index()
-    return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True)
+    table = (
+        rows[rows["shown"] == NOT_A_DISH]
+        .groupby(["truth", "answer"], sort=True)
+        .size()
+        .rename("n")
+        .reset_index()
+    )
+    return table.sort_values(
+        ["n", "truth", "answer"], ascending=[False, True, True], ignore_index=True
+    )
 
 
 def ids_by_name(names: Mapping[str, str]) -> dict[str, str]:
@@ -63,7 +91,11 @@ def side_by_side(counts: np.ndarray) -> list[int]:
     np.fill_diagonal(both, 0)
     left, order = set(range(len(both))), []
     while left:
-        follows = max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i)) if order else max(left, key=lambda i: (both[i].sum(), -i))
+        follows = (
+            max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i))
+            if order
+            else max(left, key=lambda i: (both[i].sum(), -i))
+        )
         order.append(follows)
         left.remove(follows)
     return order

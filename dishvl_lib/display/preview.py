@@ -15,14 +15,20 @@ from dishvl_lib.display.words import Words
 Pieces = Sequence[tuple[str, bool]]
 SPECIAL = re.compile(r"<\|\w+\|>( x \d+)?")
 # In the spans themselves: JupyterLab takes style sheets out of notebooks that somebody else ran. Two greens tell tokens apart.
-SPECIAL_STYLE, SUPERVISED_STYLES = "color:#999999", ("background-color:#bfe5c8", "background-color:#e0f3e4")
+SPECIAL_STYLE, SUPERVISED_STYLES = (
+    "color:#999999",
+    ("background-color:#bfe5c8", "background-color:#e0f3e4"),
+)
 PREVIEW_CSS = """
 .dishvl .preview{display:grid;gap:12px}.dishvl .preview .card{display:flex;gap:14px;align-items:flex-start}
 .dishvl .preview .card>img,.dishvl .preview .card>.nophoto{width:200px;flex:none}.dishvl .preview .card>div{min-width:0}
 .dishvl .preview p{overflow-wrap:anywhere}.dishvl .preview .prompt{white-space:pre-wrap;font-family:monospace;width:fit-content;max-width:100%;box-sizing:border-box;margin:6px 0}
 """.strip()
 TITLE = {"en": "What the model reads and what it learns", "zh": "模型读到什么、学习什么"}
-LEGEND = {"en": ("special tokens", "supervised tokens", "a line break"), "zh": ("特殊 token", "参与训练的 token", "换行")}
+LEGEND = {
+    "en": ("special tokens", "supervised tokens", "a line break"),
+    "zh": ("特殊 token", "参与训练的 token", "换行"),
+}
 
 
 class Preview:
@@ -36,20 +42,34 @@ class Preview:
         return self._body
 
 
-def preview_html(rows: Sequence[Mapping[str, Any]], pieces: Sequence[Pieces], photos: pd.DataFrame, image_root: str | Path, *, language: str = "en") -> Preview:
+def preview_html(
+    rows: Sequence[Mapping[str, Any]],
+    pieces: Sequence[Pieces],
+    photos: pd.DataFrame,
+    image_root: str | Path,
+    *,
+    language: str = "en",
+) -> Preview:
     """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens, special ones grey, supervised ones green.
 
     pieces: of each row [(text, supervised)], as `vlm.pieces.of_rows` gives them. photos: image_id, split of the catalogue,
     which says in what split a row's photo is. Raises ValueError when there are not as many pieces as rows.
     """
     if len(rows) != len(pieces):
-        raise ValueError(f"{len(rows)} rows need as many lists of pieces, got {len(pieces)}; make both from the same rows")
+        raise ValueError(
+            f"{len(rows)} rows need as many lists of pieces, got {len(pieces)}; make both from the same rows"
+        )
     words, splits = Words(language), dict(zip(photos["image_id"], photos["split"], strict=True))
-    made = [_card(row, part, splits.get(row["image_id"], ""), Path(image_root), words) for row, part in zip(rows, pieces, strict=True)]
+    made = [
+        _card(row, part, splits.get(row["image_id"], ""), Path(image_root), words)
+        for row, part in zip(rows, pieces, strict=True)
+    ]
     return Preview(f"{_legend(language)}<div class=preview>{''.join(made)}</div>", words)
 
 
-def _card(row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path, words: Words) -> str:
+def _card(
+    row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path, words: Words
+) -> str:
     photo = cards.photo_html(image_root / row["image"], cards.LARGE) if row.get("image") else ""
     where = " · ".join(escape(part) for part in (row["id"], row["kind"], split) if part)
     answer = f"<p>{escape(words('answer'))}: <b>{escape(row['conversations'][1]['value'])}</b></p>"

@@ -34,13 +34,32 @@ class NameReview:
     for a dish of the review that is not among the dishes.
     """
 
-    def __init__(self, review: pd.DataFrame, dishes: Sequence[Mapping[str, Any]], photos: pd.DataFrame, image_root: str | Path,
-                 decisions_file: str | Path, *, language: str = "en"):  # fmt: skip
+    def __init__(
+        self,
+        review: pd.DataFrame,
+        dishes: Sequence[Mapping[str, Any]],
+        photos: pd.DataFrame,
+        image_root: str | Path,
+        decisions_file: str | Path,
+        *,
+        language: str = "en",
+    ):
         records.require_columns(review, COLUMNS, "the review")
-        self.words, self.book, self.dishes = Words(language), PhotoBook(photos, image_root), {dish["dish_id"]: dish for dish in dishes}
+        self.words, self.book, self.dishes = (
+            Words(language),
+            PhotoBook(photos, image_root),
+            {dish["dish_id"]: dish for dish in dishes},
+        )
         self.rows = review.fillna("").to_dict("records")
-        if strangers := {row[key] for row in self.rows for key in ("dish_id", "other_dish") if row[key]} - self.dishes.keys():
-            raise ValueError(f"the review speaks of {sorted(strangers)[0]!r}, which is not among the dishes; both must come from one run of stage 01")
+        if (
+            strangers := {
+                row[key] for row in self.rows for key in ("dish_id", "other_dish") if row[key]
+            }
+            - self.dishes.keys()
+        ):
+            raise ValueError(
+                f"the review speaks of {sorted(strangers)[0]!r}, which is not among the dishes; both must come from one run of stage 01"
+            )
         self.decisions = NameFile(decisions_file)
         self.index = 0
         self._build()
@@ -75,7 +94,11 @@ class NameReview:
     def keep_apart(self) -> None:
         """The first dish is called what its field says and is never merged; a new name in the other's field counts too."""
         first, *others = self._sides()
-        renamed = [("name", dict.fromkeys(dish["folders"], self.fields[1].value)) for dish in others if self.fields[1].value != self._current_name(dish)]
+        renamed = [
+            ("name", dict.fromkeys(dish["folders"], self.fields[1].value))
+            for dish in others
+            if self.fields[1].value != self._current_name(dish)
+        ]
         self._write(("keep_apart", dict.fromkeys(first["folders"], self.fields[0].value)), *renamed)
 
     def leave_out(self, side: int = 0) -> None:
@@ -97,7 +120,9 @@ class NameReview:
 
     def _write(self, *decisions: tuple[str, Mapping[str, str]]) -> None:
         """Writes (action, {folder: name}), or says why a name cannot stand, and goes on to the next open question."""
-        given = [name for action, named in decisions if action != "leave_out" for name in named.values()]
+        given = [
+            name for action, named in decisions if action != "leave_out" for name in named.values()
+        ]
         if problem := next(filter(None, map(names.problem_with, given)), ""):
             self.status.value = f"<p class=wrong>{escape(problem)}</p>"
             return
@@ -105,47 +130,102 @@ class NameReview:
         for action, named in decisions:
             self.decisions.add(action, named, question)
         self.go(self._next(self.index))
-        said = "; ".join(f"{folder} → {name or action}" for action, named in decisions for folder, name in named.items())
+        said = "; ".join(
+            f"{folder} → {name or action}"
+            for action, named in decisions
+            for folder, name in named.items()
+        )
         self.status.value = f"<p class=right>{escape(self.words('written to'))} {escape(self.decisions.path)}: {escape(said)}</p>"
 
     def _next(self, index: int) -> int:
         """The next open question after `index`, from the start again when there is none; `index` itself when all are decided."""
         open_ = self.open
-        return next((place for place in open_ if place > index), open_[0] if open_ else max(index, 0))
+        return next(
+            (place for place in open_ if place > index), open_[0] if open_ else max(index, 0)
+        )
 
-    def _decided(self, row: Mapping[str, Any], last: Mapping[str, Mapping], noted: set[tuple[str, str]]) -> bool:
+    def _decided(
+        self, row: Mapping[str, Any], last: Mapping[str, Mapping], noted: set[tuple[str, str]]
+    ) -> bool:
         """A question is decided when a decision notes it, from either side, or when a later one about the dish settles it."""
         sides = [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
         for dish, other in zip(sides, sides[::-1], strict=True):
-            asked = f"{row['suspicion']}: {other['dish_id']}" if row["other_dish"] else row["suspicion"]
+            asked = (
+                f"{row['suspicion']}: {other['dish_id']}" if row["other_dish"] else row["suspicion"]
+            )
             rows = [last[folder] for folder in dish["folders"] if folder in last]
-            if any((folder, asked) in noted for folder in dish["folders"]) or any(_settles(one, dish, row) for one in rows):
+            if any((folder, asked) in noted for folder in dish["folders"]) or any(
+                _settles(one, dish, row) for one in rows
+            ):
                 return True
         return False
 
     def _build(self) -> None:
         self.progress, self.head, self.status = self._html(), self._html(), self._html()
-        self.choice = widgets.Dropdown(description=self.words("suspicion"), layout=widgets.Layout(width="100%", max_width="900px"))
+        self.choice = widgets.Dropdown(
+            description=self.words("suspicion"),
+            layout=widgets.Layout(width="100%", max_width="900px"),
+        )
         self.choice.observe(self._chosen, "value")
-        self.pages, self.fields = [self._html() for _ in range(2)], [widgets.Text(description=self.words("name")) for _ in range(2)]
+        self.pages, self.fields = (
+            [self._html() for _ in range(2)],
+            [widgets.Text(description=self.words("name")) for _ in range(2)],
+        )
         self.buttons = {
-            (word, side): self._button(word, action, side) for side in range(2) for word, action in (("this name", self.name), ("leave out", self.leave_out))
+            (word, side): self._button(word, action, side)
+            for side in range(2)
+            for word, action in (("this name", self.name), ("leave out", self.leave_out))
         }
         self.buttons |= {
             (word, None): self._button(word, action)
-            for word, action in (("the same dish", self.same_dish), ("keep apart", self.keep_apart), ("skip", self.skip))
+            for word, action in (
+                ("the same dish", self.same_dish),
+                ("keep apart", self.keep_apart),
+                ("skip", self.skip),
+            )
         }
-        self.columns = [widgets.VBox([page, field, widgets.HBox([self.buttons["this name", side], self.buttons["leave out", side]])], layout=widgets.Layout(width="48%"))
-                        for side, (page, field) in enumerate(zip(self.pages, self.fields, strict=True))]  # fmt: skip
-        both = widgets.HBox([self.buttons[word, None] for word in ("the same dish", "keep apart", "skip")])
-        self.question_box = widgets.VBox([self.choice, self.head, widgets.HBox(self.columns, layout=widgets.Layout(justify_content="space-between")), both])
-        self.box = widgets.VBox([self._html(f"<style>{CARD_CSS}</style>"), self.progress, self.question_box, self.status])
+        self.columns = [
+            widgets.VBox(
+                [
+                    page,
+                    field,
+                    widgets.HBox(
+                        [self.buttons["this name", side], self.buttons["leave out", side]]
+                    ),
+                ],
+                layout=widgets.Layout(width="48%"),
+            )
+            for side, (page, field) in enumerate(zip(self.pages, self.fields, strict=True))
+        ]
+        both = widgets.HBox(
+            [self.buttons[word, None] for word in ("the same dish", "keep apart", "skip")]
+        )
+        self.question_box = widgets.VBox(
+            [
+                self.choice,
+                self.head,
+                widgets.HBox(self.columns, layout=widgets.Layout(justify_content="space-between")),
+                both,
+            ]
+        )
+        self.box = widgets.VBox(
+            [
+                self._html(f"<style>{CARD_CSS}</style>"),
+                self.progress,
+                self.question_box,
+                self.status,
+            ]
+        )
 
     def _html(self, value: str = "") -> widgets.HTML:
         return widgets.HTML(value).add_class("dishvl")
 
     def _button(self, word: str, action: Any, *arguments: int) -> widgets.Button:
-        button = widgets.Button(description=self.words(word), tooltip=self.words(word), layout=widgets.Layout(width="auto"))
+        button = widgets.Button(
+            description=self.words(word),
+            tooltip=self.words(word),
+            layout=widgets.Layout(width="auto"),
+        )
         button.on_click(lambda _: action(*arguments))
         return button
 
@@ -153,19 +233,25 @@ class NameReview:
         open_ = set(self.open)
         self.progress.value = f"<p>{escape(self.words('decided'))}: {len(self.rows) - len(open_)} {escape(self.words('of'))} {len(self.rows)}</p>"
         self.question_box.layout.display = None if self.rows else "none"
-        self.status.value = "" if self.rows else f"<p class=right>{escape(self.words('nothing to review'))}</p>"
+        self.status.value = (
+            "" if self.rows else f"<p class=right>{escape(self.words('nothing to review'))}</p>"
+        )
         if self.rows:
             self._list(open_)
             self._show(self.rows[self.index], self._sides())
 
     def _list(self, open_: set[int]) -> None:
         self.choice.unobserve(self._chosen, "value")
-        self.choice.options = [(self._label(place, row, place in open_), place) for place, row in enumerate(self.rows)]
+        self.choice.options = [
+            (self._label(place, row, place in open_), place) for place, row in enumerate(self.rows)
+        ]
         self.choice.value = self.index
         self.choice.observe(self._chosen, "value")
 
     def _label(self, place: int, row: Mapping[str, Any], is_open: bool) -> str:
-        dishes = " | ".join(self.dishes[row[key]]["name"] for key in ("dish_id", "other_dish") if row[key])
+        dishes = " | ".join(
+            self.dishes[row[key]]["name"] for key in ("dish_id", "other_dish") if row[key]
+        )
         return f"{'' if is_open else '✓ '}{place + 1}. {self.words.known(row['suspicion'])}: {shorten(dishes, 60)}"
 
     def _chosen(self, change: Mapping[str, Any]) -> None:
@@ -173,26 +259,49 @@ class NameReview:
 
     def _show(self, row: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> None:
         asked = f"<b>{escape(self.words.known(row['suspicion']))}</b> {escape(self.words.question(row['suspicion']))}"
-        badge = "" if self.index in self.open else f" <span class=badge>✓ {escape(self.words('decided'))}</span>"
-        self.head.value = f"<p>{asked}{badge}<br><span class=faint>{escape(row['evidence'])}</span></p>"
+        badge = (
+            ""
+            if self.index in self.open
+            else f" <span class=badge>✓ {escape(self.words('decided'))}</span>"
+        )
+        self.head.value = (
+            f"<p>{asked}{badge}<br><span class=faint>{escape(row['evidence'])}</span></p>"
+        )
         for side, (dish, other) in enumerate(zip(sides, sides[::-1], strict=True)):
-            self.pages[side].value = dish_html(dish, other if other is not dish else None, self.book, self.words, row["evidence"])
+            self.pages[side].value = dish_html(
+                dish, other if other is not dish else None, self.book, self.words, row["evidence"]
+            )
             self.fields[side].value = self._current_name(dish)
         two = None if len(sides) == 2 else "none"
-        for part in (self.columns[1], self.buttons["the same dish", None], self.buttons["keep apart", None]):
+        for part in (
+            self.columns[1],
+            self.buttons["the same dish", None],
+            self.buttons["keep apart", None],
+        ):
             part.layout.display = two
 
     def _current_name(self, dish: Mapping[str, Any]) -> str:
         """The name that was decided last, if there is one, or else the dish's."""
-        decided = [row["name"] for folder in dish["folders"] if (row := self.decisions.latest(folder)) and row["name"]]
+        decided = [
+            row["name"]
+            for folder in dish["folders"]
+            if (row := self.decisions.latest(folder)) and row["name"]
+        ]
         return decided[0] if decided else dish["name"]
 
 
 def _settles(decision: Mapping[str, str], dish: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
     """Does a dish's last decision, which the review had not seen yet, leave nothing to ask?"""
-    new = dish["name_source"] != "decision" or names.clean(decision["name"]) not in ("", dish["name"])
+    new = dish["name_source"] != "decision" or names.clean(decision["name"]) not in (
+        "",
+        dish["name"],
+    )
     if decision["action"] == "leave_out":
         return True
     if row["suspicion"] in ("two_names", "same_photo"):
         return decision["action"] == "keep_apart" and not decision["note"]
-    return new and (dish["dish_id"] == row["dish_id"] or row["suspicion"] == "same_name") and row["suspicion"] != "problem"
+    return (
+        new
+        and (dish["dish_id"] == row["dish_id"] or row["suspicion"] == "same_name")
+        and row["suspicion"] != "problem"
+    )

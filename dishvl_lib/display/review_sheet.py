@@ -19,7 +19,13 @@ ROW, SHEET_WIDTH, TEXT_COLUMNS = SIDE + 0.85, 2 * MARGIN + 2 * STRIP + 3.6, 44
 
 @drawn
 def review_sheet(
-    review: pd.DataFrame, dishes: Sequence[Mapping[str, Any]], photos: pd.DataFrame, image_root: str | Path, limit: int = 6, *, language: str = "en"
+    review: pd.DataFrame,
+    dishes: Sequence[Mapping[str, Any]],
+    photos: pd.DataFrame,
+    image_root: str | Path,
+    limit: int = 6,
+    *,
+    language: str = "en",
 ) -> Picture:
     """The first `limit` rows of the review: photos of the dish | photos of the other dish, if there is one | the evidence.
 
@@ -30,25 +36,66 @@ def review_sheet(
     shown, by_id = review.fillna("").head(limit), {dish["dish_id"]: dish for dish in dishes}
     sheet, book = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW), PhotoBook(photos, image_root)
     words = Words(language if sheet.labels.font else "en")
-    said = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}" if len(review) else words("nothing to review")
+    said = (
+        f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
+        if len(review)
+        else words("nothing to review")
+    )
     sheet.text(MARGIN, 0.13, said, size=11)
     for place, row in enumerate(shown.to_dict("records")):
         _row(sheet, HEAD + place * ROW, row, by_id, book, words)
     return sheet.done()
 
 
-def _row(sheet: Sheet, y: float, row: Mapping[str, Any], by_id: Mapping[str, Mapping[str, Any]], book: PhotoBook, words: Words) -> None:
+def _row(
+    sheet: Sheet,
+    y: float,
+    row: Mapping[str, Any],
+    by_id: Mapping[str, Mapping[str, Any]],
+    book: PhotoBook,
+    words: Words,
+) -> None:
     sheet.text(MARGIN, y, words.known(row["suspicion"]), size=10, color=ACCENT)
     sides = [by_id[dish_id] for dish_id in (row["dish_id"], row["other_dish"]) if dish_id]
     for side, dish in enumerate(sides):
-        _dish(sheet, MARGIN + side * (STRIP + 0.2), y + 0.22, dish, book, row["evidence"], PHOTOS * 2 // len(sides))
+        _dish(
+            sheet,
+            MARGIN + side * (STRIP + 0.2),
+            y + 0.22,
+            dish,
+            book,
+            row["evidence"],
+            PHOTOS * 2 // len(sides),
+        )
     evidence = re.sub(r"[^\x00-\x7f]+", lambda part: sheet.labels(part[0]), row["evidence"])
     lines = wrapped(evidence, TEXT_COLUMNS)[:8]
     sheet.text(MARGIN + 2 * STRIP + 0.4, y + 0.47, "\n".join(lines), size=9, color=FAINT)
 
 
-def _dish(sheet: Sheet, x: float, y: float, dish: Mapping[str, Any], book: PhotoBook, evidence: str, count: int) -> None:
-    sheet.text(x, y, shorten(f"{sheet.labels(dish['name'])}  ({sheet.labels(dish['dish_id'])}, {dish['n_images']})", 48), size=10)
-    asked = [image_id for image_id in book.ids_by_dish.get(dish["dish_id"], ()) if str(book.path_by_id[image_id]) in evidence][:1]
+def _dish(
+    sheet: Sheet,
+    x: float,
+    y: float,
+    dish: Mapping[str, Any],
+    book: PhotoBook,
+    evidence: str,
+    count: int,
+) -> None:
+    sheet.text(
+        x,
+        y,
+        shorten(
+            f"{sheet.labels(dish['name'])}  ({sheet.labels(dish['dish_id'])}, {dish['n_images']})",
+            48,
+        ),
+        size=10,
+    )
+    asked = [
+        image_id
+        for image_id in book.ids_by_dish.get(dish["dish_id"], ())
+        if str(book.path_by_id[image_id]) in evidence
+    ][:1]
     for place, path in enumerate(book.examples(dish["dish_id"], count, asked) or [None]):
-        sheet.photo(path, x + place * (SIDE + GAP), y + 0.25, SIDE, ACCENT if place < len(asked) else None)
+        sheet.photo(
+            path, x + place * (SIDE + GAP), y + 0.25, SIDE, ACCENT if place < len(asked) else None
+        )

@@ -1,6 +1,8 @@
 """The style sheets of the report page and of the cards in it, which the widgets show too. They name no outside file."""
 
-FONTS = '"Noto Sans CJK SC","PingFang SC","Microsoft YaHei","WenQuanYi Micro Hei",system-ui,sans-serif'
+FONTS = (
+    '"Noto Sans CJK SC","PingFang SC","Microsoft YaHei","WenQuanYi Micro Hei",system-ui,sans-serif'
+)
 PAGE_CSS = f"""
 body{{font:15px/1.55 {FONTS};color:#222;max-width:1120px;margin:24px auto;padding:0 20px}}
 h1{{font-size:26px;margin:0 0 8px}}h2{{font-size:18px;margin:32px 0 8px;border-bottom:1px solid #ddd;padding-bottom:4px}}

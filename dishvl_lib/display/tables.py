@@ -6,7 +6,9 @@ from dishvl_lib.display import cards
 from dishvl_lib.display.cards import escape
 from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
 
-SHARES = frozenset("accuracy accuracy_reference accuracy_answered ci_low ci_high difference answered refused off_menu coverage share".split())
+SHARES = frozenset(
+    "accuracy accuracy_reference accuracy_answered ci_low ci_high difference answered refused off_menu coverage share".split()
+)
 
 
 def accuracy_html(table: pd.DataFrame | None, words: Words) -> str:
@@ -30,9 +32,14 @@ def accuracy_html(table: pd.DataFrame | None, words: Words) -> str:
         "per dish",
         "normalised",
     )
-    rows = [_accuracy_row(row) for row in table.sort_values("protocol", kind="stable", key=_first_seen).to_dict("records")]
+    rows = [
+        _accuracy_row(row)
+        for row in table.sort_values("protocol", kind="stable", key=_first_seen).to_dict("records")
+    ]
     note = f"<p class=faint>{escape(HOW_TO_READ[words.language])}</p>"
-    return cards.section(words("accuracy"), cards.table([words(head) for head in heads], rows) + note)
+    return cards.section(
+        words("accuracy"), cards.table([words(head) for head in heads], rows) + note
+    )
 
 
 def _first_seen(values: pd.Series) -> pd.Series:
@@ -43,23 +50,61 @@ def _accuracy_row(row: dict) -> list[str]:
     off = percent(row.get("off_menu"))
     size = "" if missing(row.get("menu_size")) else f"{row['menu_size']:.1f}".removesuffix(".0")
     blank = "" if missing(row.get("no_answer")) else str(row["no_answer"])
-    macro = "" if missing(row.get("macro_accuracy")) else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, {percent(row['macro_ci_high'])}]"
-    cells = [row["protocol"], row["predictor"], f"{row['correct']} / {row['n']}", percent(row["accuracy"])]
-    cells += [f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]", percent(row["chance"]), percent(row.get("majority")), size, off, blank]
-    cells += ["" if missing(row.get(name)) else str(row[name]) for name in ("failed", "lost", "near_training")] + [macro]
+    macro = (
+        ""
+        if missing(row.get("macro_accuracy"))
+        else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, {percent(row['macro_ci_high'])}]"
+    )
+    cells = [
+        row["protocol"],
+        row["predictor"],
+        f"{row['correct']} / {row['n']}",
+        percent(row["accuracy"]),
+    ]
+    cells += [
+        f"[{percent(row['ci_low'])}, {percent(row['ci_high'])}]",
+        percent(row["chance"]),
+        percent(row.get("majority")),
+        size,
+        off,
+        blank,
+    ]
+    cells += [
+        "" if missing(row.get(name)) else str(row[name])
+        for name in ("failed", "lost", "near_training")
+    ] + [macro]
     return [escape(cell) for cell in [*cells, percent(row.get("accuracy_normalised"))]]
 
 
 def comparison_html(comparison: pd.DataFrame | None, predictor: str, words: Words) -> str:
     if comparison is None or comparison.empty:
         return ""
-    heads = [words(head) for head in ("protocol", "predictor", "same questions", "difference", "only reference right", "only predictor right")]
+    heads = [
+        words(head)
+        for head in (
+            "protocol",
+            "predictor",
+            "same questions",
+            "difference",
+            "only reference right",
+            "only predictor right",
+        )
+    ]
     rows = [
-        [escape(row.protocol), escape(row.predictor), str(row.n), f"{100 * row.difference:+.1f}%", str(row.only_reference), str(row.only_predictor),
-         f"{row.p:.2g}"]
+        [
+            escape(row.protocol),
+            escape(row.predictor),
+            str(row.n),
+            f"{100 * row.difference:+.1f}%",
+            str(row.only_reference),
+            str(row.only_predictor),
+            f"{row.p:.2g}",
+        ]
         for row in comparison.itertuples()
-    ]  # fmt: skip
-    return cards.section(f"{words('compared with')}: {predictor}", cards.table([*heads, "McNemar p"], rows))
+    ]
+    return cards.section(
+        f"{words('compared with')}: {predictor}", cards.table([*heads, "McNemar p"], rows)
+    )
 
 
 def frame_html(heading: str, frame: pd.DataFrame, words: Words, most: int = 30) -> str:
@@ -67,7 +112,10 @@ def frame_html(heading: str, frame: pd.DataFrame, words: Words, most: int = 30) 
     if frame.empty:
         return ""
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
-    rows = [[escape(_cell(str(name), value)) for name, value in row.items()] for row in frame.head(most).to_dict("records")]
+    rows = [
+        [escape(_cell(str(name), value)) for name, value in row.items()]
+        for row in frame.head(most).to_dict("records")
+    ]
     shown = f": {most} {words('of')} {len(frame)}" if len(frame) > most else ""
     return cards.section(words.known(heading) + shown, cards.table(heads, rows))
 

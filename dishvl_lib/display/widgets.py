@@ -44,9 +44,20 @@ class ConfusionBrowser:
     ValueError without predictions, `RecordError` for a missing column.
     """
 
-    def __init__(self, predictions: pd.DataFrame, photos: pd.DataFrame, names: Mapping[str, str], image_root: str | Path,
-                 similar: pd.DataFrame | None, decisions_file: str | Path, *, clusters: pd.DataFrame | None = None,
-                 features: Mapping[str, np.ndarray] | None = None, language: str = "en", top: int = 12):  # fmt: skip
+    def __init__(
+        self,
+        predictions: pd.DataFrame,
+        photos: pd.DataFrame,
+        names: Mapping[str, str],
+        image_root: str | Path,
+        similar: pd.DataFrame | None,
+        decisions_file: str | Path,
+        *,
+        clusters: pd.DataFrame | None = None,
+        features: Mapping[str, np.ndarray] | None = None,
+        language: str = "en",
+        top: int = 12,
+    ):
         records.require_columns(predictions, COLUMNS, "the predictions")
         if predictions.empty:
             raise ValueError("there are no predictions to browse")
@@ -57,7 +68,9 @@ class ConfusionBrowser:
         self.chosen: tuple[str, str] | None = None
         self.cards: dict[str, MarkCard] = {}
         self.pair_buttons: dict[tuple[str, str], widgets.Button] = {}
-        self.filters = Filters(pairs.countable(predictions, names), self.families, self.words, self.refresh)
+        self.filters = Filters(
+            pairs.countable(predictions, names), self.families, self.words, self.refresh
+        )
         self._build()
         self.refresh()
 
@@ -74,7 +87,9 @@ class ConfusionBrowser:
         self.summary.value = self._summary(wrong, len(rows), len(shown), len(table))
         self.grid.children = [self._cell(row) for row in shown.to_dict("records")]
         self.strangers.value = self._strangers(pairs.strangers(rows))
-        self.detail.children = [html(f"<p class=faint>{escape(self.words('choose a pair'))}</p>")] if wrong else []
+        self.detail.children = (
+            [html(f"<p class=faint>{escape(self.words('choose a pair'))}</p>")] if wrong else []
+        )
         self._draw_matrix()
 
     def select(self, truth: str, answer: str, count: int = PAGE) -> None:
@@ -88,9 +103,19 @@ class ConfusionBrowser:
             button.button_style = "info" if pair == self.chosen else ""
         first = rows.head(count)
         near = self.gallery.nearest(first["image_id"])
-        self.cards = {row["id"]: self._card(row, near.get(row["image_id"], [])) for row in first.to_dict("records")}
-        grid = widgets.GridBox([card.box for card in self.cards.values()], layout=_grid("repeat(auto-fill, minmax(330px, 1fr))"))
-        self.detail.children = [html(self._head(truth, answer, rows)), grid, *self._more(len(rows), count)]
+        self.cards = {
+            row["id"]: self._card(row, near.get(row["image_id"], []))
+            for row in first.to_dict("records")
+        }
+        grid = widgets.GridBox(
+            [card.box for card in self.cards.values()],
+            layout=_grid("repeat(auto-fill, minmax(330px, 1fr))"),
+        )
+        self.detail.children = [
+            html(self._head(truth, answer, rows)),
+            grid,
+            *self._more(len(rows), count),
+        ]
 
     def mark(self, question_id: str, decision: str, note: str = "") -> dict:
         """Writes a decision about a shown question's photo at once and returns the row. KeyError for a question not shown."""
@@ -98,19 +123,30 @@ class ConfusionBrowser:
             raise KeyError(f"question {question_id} is not among the cards shown")
         row = self.filters.rows().set_index("id").loc[question_id]
         written = self.decisions.add(
-            decision, image_id=row["image_id"], path=self.book.path_by_id.get(row["image_id"], ""), dish_id=row["dish_id"],
-            answer="" if missing(row["answer"]) else row["answer"], predictor=row["predictor"], note=note,
-        )  # fmt: skip
+            decision,
+            image_id=row["image_id"],
+            path=self.book.path_by_id.get(row["image_id"], ""),
+            dish_id=row["dish_id"],
+            answer="" if missing(row["answer"]) else row["answer"],
+            predictor=row["predictor"],
+            note=note,
+        )
         for card in self.cards.values():
             card.refresh()
         return written
 
     def _build(self) -> None:
         self.summary, self.strangers, self.detail = html(), html(), widgets.VBox([])
-        self.grid = widgets.GridBox([], layout=_grid("repeat(auto-fill, minmax(230px, 1fr))", "12px 0 0")).add_class("dishvl-pairs")
-        self.matrix = widgets.Accordion([widgets.VBox([])], titles=(self.words("confusions by cluster"),), selected_index=None)
+        self.grid = widgets.GridBox(
+            [], layout=_grid("repeat(auto-fill, minmax(230px, 1fr))", "12px 0 0")
+        ).add_class("dishvl-pairs")
+        self.matrix = widgets.Accordion(
+            [widgets.VBox([])], titles=(self.words("confusions by cluster"),), selected_index=None
+        )
         self.matrix.observe(lambda _: self._draw_matrix(), "selected_index")
-        every = widgets.Button(description=self.words("show all"), layout=widgets.Layout(width="auto"))
+        every = widgets.Button(
+            description=self.words("show all"), layout=widgets.Layout(width="auto")
+        )
         every.on_click(lambda _: self.filters.clear())
         keys = widgets.Output()
         keys.append_display_data(Javascript(scripts.KEYS))
@@ -122,7 +158,9 @@ class ConfusionBrowser:
             widgets.HBox([every, self.summary], layout=widgets.Layout(align_items="center")),
             self.matrix,
         ]
-        self.box = widgets.VBox([*head, self.grid, hint, self.detail, self.strangers]).add_class("dishvl-browser")
+        self.box = widgets.VBox([*head, self.grid, hint, self.detail, self.strangers]).add_class(
+            "dishvl-browser"
+        )
 
     def _draw_matrix(self, skip: int = 0) -> None:
         """MOST clusters after the first `skip`, and only while it is open: it holds hundreds of widgets. It shows all clusters
@@ -131,9 +169,17 @@ class ConfusionBrowser:
         if self.matrix.selected_index is None:
             return
         found = matrix(pairs.count(self.filters.rows()), self.families, MOST, self.skip)
-        said = html(f"<p>{escape(found.title(self.words))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>")
-        following = widgets.Button(description=self.words("next clusters"), layout=widgets.Layout(width="auto"))
-        following.on_click(lambda _: self._draw_matrix(self.skip + MOST if self.skip + MOST < found.clusters else 0))
+        said = html(
+            f"<p>{escape(found.title(self.words))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>"
+        )
+        following = widgets.Button(
+            description=self.words("next clusters"), layout=widgets.Layout(width="auto")
+        )
+        following.on_click(
+            lambda _: self._draw_matrix(
+                self.skip + MOST if self.skip + MOST < found.clusters else 0
+            )
+        )
         buttons = cluster_buttons(found, self.families, self.words, self.filters.set_clusters)
         self.matrix.children[0].children = [said, buttons, *[following] * (found.clusters > MOST)]
 
@@ -145,26 +191,50 @@ class ConfusionBrowser:
 
     def _cell(self, row: Mapping) -> widgets.VBox:
         pair = row["truth"], row["answer"]
-        photos = [photo_html(next(iter(self._photos(name, row["image_ids"] if index == 0 else ())), None), 168) for index, name in enumerate(pair)]
+        photos = [
+            photo_html(
+                next(iter(self._photos(name, row["image_ids"] if index == 0 else ())), None), 168
+            )
+            for index, name in enumerate(pair)
+        ]
         said = f"{percent(row['n'] / row['n_truth'], 0)} · {self._rank(*pair)}".removesuffix(" · ")
         text = f"{shorten(str(row['truth']), 14)} → {shorten(self.words.answer(row['answer']), 14)}  {row['n']}/{row['n_truth']}"
-        button = widgets.Button(description=text, tooltip=f"{row['truth']} → {self.words.answer(row['answer'])}", layout=widgets.Layout(width="auto"))
+        button = widgets.Button(
+            description=text,
+            tooltip=f"{row['truth']} → {self.words.answer(row['answer'])}",
+            layout=widgets.Layout(width="auto"),
+        )
         button.on_click(lambda _: self.select(*pair))
         self.pair_buttons[pair] = button
-        return widgets.VBox([html(f"<div class=cell>{photos[0]}<span>→</span>{photos[1]}</div>"), button, html(f"<p class='faint cell'>{escape(said)}</p>")])
+        return widgets.VBox(
+            [
+                html(f"<div class=cell>{photos[0]}<span>→</span>{photos[1]}</div>"),
+                button,
+                html(f"<p class='faint cell'>{escape(said)}</p>"),
+            ]
+        )
 
     def _photos(self, name: str, first=()) -> list[Path | None]:
         return self.book.examples(self.ids.get(name, ""), 3, first)
 
     def _rank(self, truth: str, answer: str) -> str:
         rank = self.ranks.get((truth, answer))
-        return f"{self.words('look-alike rank')} {rank}" if rank else "" if answer in NOT_ANSWERS else self.words("not a look-alike")
+        return (
+            f"{self.words('look-alike rank')} {rank}"
+            if rank
+            else ""
+            if answer in NOT_ANSWERS
+            else self.words("not a look-alike")
+        )
 
     def _strangers(self, table: pd.DataFrame) -> str:
         """Every answer that is no dish's name, in full."""
         if table.empty:
             return ""
-        rows = [[escape(row.truth), escape(row.answer), str(row.n)] for row in table.head(MOST_STRANGERS).itertuples()]
+        rows = [
+            [escape(row.truth), escape(row.answer), str(row.n)]
+            for row in table.head(MOST_STRANGERS).itertuples()
+        ]
         heading = f"{self.words(STRANGERS)}: {len(rows)} / {len(table)}"
         return f"<h3>{escape(heading)}</h3><div class=long>{cards.table([self.words(head) for head in ('truth', 'answer', 'count')], rows)}</div>"
 
@@ -172,21 +242,34 @@ class ConfusionBrowser:
         strips = [
             f"<div><p class=faint>{escape(self.words('registered photos of'))} <b>{escape(self.words.answer(name))}</b></p>"
             f"<div class=strip>{strip_html(self.book, self.ids[name])}</div></div>"
-            for name in (truth, answer) if name in self.ids
-        ]  # fmt: skip
+            for name in (truth, answer)
+            if name in self.ids
+        ]
         title = f"<h3>{escape(truth)} → {escape(self.words.answer(answer))} · {len(rows)} · {escape(self._rank(truth, answer))}</h3>"
         return f"{title}<div class=sides>{''.join(strips)}</div><p>{escape(self.words('photos of this pair'))}</p>"
 
     def _card(self, row: Mapping, near: list) -> MarkCard:
-        return MarkCard(row, nearest_html(near, row["truth"], self.book, self.words), self.book, self.decisions, self.words, self.mark)
+        return MarkCard(
+            row,
+            nearest_html(near, row["truth"], self.book, self.words),
+            self.book,
+            self.decisions,
+            self.words,
+            self.mark,
+        )
 
     def _more(self, total: int, count: int) -> list[widgets.Button]:
         if total <= count:
             return []
-        button = widgets.Button(description=f"{self.words('more photos')} ({count} / {total})", layout=widgets.Layout(width="auto"))
+        button = widgets.Button(
+            description=f"{self.words('more photos')} ({count} / {total})",
+            layout=widgets.Layout(width="auto"),
+        )
         button.on_click(lambda _: self.select(*self.chosen, count=count + PAGE))
         return [button]
 
 
 def _grid(columns: str, margin: str = "0") -> widgets.Layout:
-    return widgets.Layout(grid_template_columns=columns, grid_gap="10px", width="100%", margin=margin)
+    return widgets.Layout(
+        grid_template_columns=columns, grid_gap="10px", width="100%", margin=margin
+    )

@@ -59,8 +59,22 @@ def ask_all(
     """
     asker, todo = _Asker(endpoint, journal, run, budget, pace, halt or Halt()), list(asked)
     if endpoint.batch and todo:
-        batches.collect(endpoint, todo, journal, asker.sender.ladder, run=run, budget=budget, pace=pace, halt=asker.halt)
-    with ThreadPoolExecutor(endpoint.concurrency) as pool, tqdm(total=len(todo), desc=label or endpoint.name, mininterval=10, disable=len(todo) < 200) as bar:
+        batches.collect(
+            endpoint,
+            todo,
+            journal,
+            asker.sender.ladder,
+            run=run,
+            budget=budget,
+            pace=pace,
+            halt=asker.halt,
+        )
+    with (
+        ThreadPoolExecutor(endpoint.concurrency) as pool,
+        tqdm(
+            total=len(todo), desc=label or endpoint.name, mininterval=10, disable=len(todo) < 200
+        ) as bar,
+    ):
         futures = [pool.submit(asker.ask, one) for one in todo]
         for one in futures:
             one.add_done_callback(lambda _: bar.update())
@@ -83,17 +97,35 @@ class _Settled:
 class _Asker:
     """One endpoint in one run: what its threads share."""
 
-    def __init__(self, endpoint: Endpoint, journal: Journal, run: str, budget: Budget, pace: float, halt: Halt):
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        journal: Journal,
+        run: str,
+        budget: Budget,
+        pace: float,
+        halt: Halt,
+    ):
         self.endpoint, self.journal, self.run, self.halt = endpoint, journal, run, halt
         self.sender = Sender(endpoint, journal, run, budget, pace, halt)
-        self._lock, self._locks, self._charged = threading.Lock(), defaultdict(threading.Lock), set()
+        self._lock, self._locks, self._charged = (
+            threading.Lock(),
+            defaultdict(threading.Lock),
+            set(),
+        )
 
     def ask(self, request: Request) -> Answer:
         """The answer, after one repair turn where it can help. Any error that stops the endpoint stops all threads."""
         try:
             settled = [self._settle_once(request)]
             if settled[0].outcome.next == outcomes.REPAIR:
-                settled.append(self._settle_once(requests.repair(request, settled[0].outcome.text, settled[0].outcome.problem)))
+                settled.append(
+                    self._settle_once(
+                        requests.repair(
+                            request, settled[0].outcome.text, settled[0].outcome.problem
+                        )
+                    )
+                )
         except Exception as error:
             self.halt.fail(error)
             raise
@@ -108,9 +140,16 @@ class _Asker:
             return self._settle(request, key)
 
     def _answer(self, request: Request, settled: list[_Settled]) -> Answer:
-        last, taken = settled[-1].outcome, [self.journal.history(one.key, self.run) for one in settled]
+        last, taken = (
+            settled[-1].outcome,
+            [self.journal.history(one.key, self.run) for one in settled],
+        )
         with self._lock:
-            cost = sum(one.cost for one, its in zip(taken, settled, strict=True) if its.key not in self._charged)
+            cost = sum(
+                one.cost
+                for one, its in zip(taken, settled, strict=True)
+                if its.key not in self._charged
+            )
             self._charged |= {one.key for one in settled}
         return Answer(
             id=request.id,
@@ -120,7 +159,10 @@ class _Asker:
             problem=last.problem and f"{last.status}: {last.problem}",
             cost=cost,
             currency=self.endpoint.currency,
-            usage={name: sum(one.usage.get(name, 0) for one in taken) for name in ("prompt_tokens", "completion_tokens")},
+            usage={
+                name: sum(one.usage.get(name, 0) for one in taken)
+                for name in ("prompt_tokens", "completion_tokens")
+            },
             seconds=sum(one.seconds for one in taken),
             from_journal=all(one.from_journal for one in settled),
         )
@@ -134,7 +176,13 @@ class _Asker:
             try:
                 messages = request.messages()
             except ValueError as error:
-                return _Settled(key, Outcome("failed", outcomes.DONE, problem=f"the request cannot be made ({error})"), False)
+                return _Settled(
+                    key,
+                    Outcome(
+                        "failed", outcomes.DONE, problem=f"the request cannot be made ({error})"
+                    ),
+                    False,
+                )
             outcome = self.sender.until_settled(request, key, messages)
             if outcome:
                 return _Settled(key, outcome, False)
@@ -144,7 +192,9 @@ class _Asker:
         stored = self.journal.history(key)
         if stored.body is None:
             return None
-        outcome = outcomes.judge(self.endpoint, Raw(stored.http_status, stored.body), request.schema)
+        outcome = outcomes.judge(
+            self.endpoint, Raw(stored.http_status, stored.body), request.schema
+        )
         if not stored.final:
             self.journal.label(key, stored.attempt, outcome.status, outcome.next != outcomes.RETRY)
         if stored.final or outcome.next != outcomes.RETRY:

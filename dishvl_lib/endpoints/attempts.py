@@ -39,16 +39,43 @@ class _Turn:
 class Sender:
     """What the threads of one endpoint in one run share: its gate, its ladder, the journal and the money."""
 
-    def __init__(self, endpoint: Endpoint, journal: Journal, run: str, budget: Budget, pace: float, halt: Halt):
-        self.endpoint, self.journal, self.run, self.budget, self.pace, self.halt = endpoint, journal, run, budget, pace, halt
-        limits = {"requests_per_minute": endpoint.requests_per_minute, "tokens_per_minute": endpoint.tokens_per_minute}
-        self.gate = Gate(endpoint.where, endpoint.concurrency, threshold=MAX_ATTEMPTS - 1, pace=pace, halt=halt, **limits)
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        journal: Journal,
+        run: str,
+        budget: Budget,
+        pace: float,
+        halt: Halt,
+    ):
+        self.endpoint, self.journal, self.run, self.budget, self.pace, self.halt = (
+            endpoint,
+            journal,
+            run,
+            budget,
+            pace,
+            halt,
+        )
+        limits = {
+            "requests_per_minute": endpoint.requests_per_minute,
+            "tokens_per_minute": endpoint.tokens_per_minute,
+        }
+        self.gate = Gate(
+            endpoint.where,
+            endpoint.concurrency,
+            threshold=MAX_ATTEMPTS - 1,
+            pace=pace,
+            halt=halt,
+            **limits,
+        )
         self.ladder = Ladder(endpoint, journal)
         self._lock, self._answered, self._refused = threading.Lock(), False, 0
         self._dearer = 1.0  # by how much this server counts more than our upper bound
         self._told: set[str] = set()
 
-    def until_settled(self, request: Request, key: str, messages: list[dict[str, Any]]) -> Outcome | None:
+    def until_settled(
+        self, request: Request, key: str, messages: list[dict[str, Any]]
+    ) -> Outcome | None:
         """The outcome that counts: of the first attempt that need not be repeated, or of the last one allowed.
 
         None when the reply has come into the journal otherwise: another process had sent the same request. Raises
@@ -80,7 +107,9 @@ class Sender:
                 return outcome
             self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
 
-    def _attempt(self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool) -> tuple[Outcome, float] | None:
+    def _attempt(
+        self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool
+    ) -> tuple[Outcome, float] | None:
         """One request, from its reservation to its entry in the journal; with the pause that the server asked for.
 
         None when a reply is in the journal: it has come, or another process that had the request has received it.
@@ -102,7 +131,9 @@ class Sender:
 
     def _intent(self, key: str, most: dict[str, int]) -> Intent:
         reserved = self.endpoint.cost(most) * self._dearer
-        return Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)
+        return Intent(
+            key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved
+        )
 
     def _answered_elsewhere(self, intent: Intent) -> bool:
         """Wait until this request may be sent by us (False), or has its reply (True)."""
@@ -111,7 +142,11 @@ class Sender:
             if not claim.under_way:
                 return claim.answered
             self._tell(claim.under_way)
-            self.halt.wait(BATCH_ELSEWHERE_S * self.pace if claim.under_way.startswith("batch ") else ELSEWHERE_S)
+            self.halt.wait(
+                BATCH_ELSEWHERE_S * self.pace
+                if claim.under_way.startswith("batch ")
+                else ELSEWHERE_S
+            )
 
     def _tell(self, who: str) -> None:
         """Say once whose replies are waited for."""
@@ -119,9 +154,20 @@ class Sender:
             known = who in self._told
             self._told.add(who)
         if not known:
-            print(f"{self.endpoint.where}: requests of ours are under way in {who}; its replies are waited for, not paid twice", flush=True)
+            print(
+                f"{self.endpoint.where}: requests of ours are under way in {who}; its replies are waited for, not paid twice",
+                flush=True,
+            )
 
-    def _send(self, request: Request, intent: Intent, number: int, messages: list[dict[str, Any]], mode: str, turn: _Turn) -> tuple[Raw, Outcome]:
+    def _send(
+        self,
+        request: Request,
+        intent: Intent,
+        number: int,
+        messages: list[dict[str, Any]],
+        mode: str,
+        turn: _Turn,
+    ) -> tuple[Raw, Outcome]:
         """Send a request that was noted as attempt `number`, store what comes back, and judge it."""
         raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request, mode))
         usage = prices.usage_of(raw.body)
@@ -146,12 +192,24 @@ class Sender:
             else:
                 self.gate.leave_unsent(probe, tokens)
 
-    def _store(self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float) -> float:
+    def _store(
+        self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float
+    ) -> float:
         """The raw body into the journal, before anything is read in it; returns what was paid or may have been."""
         cost = self.endpoint.cost(usage)
         doubt = reserved if not usage and raw.may_be_billed else 0.0
         status = "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(key, number, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=doubt, seconds=raw.seconds)
+        self.journal.settle(
+            key,
+            number,
+            status=status,
+            http_status=raw.http_status,
+            body=raw.body,
+            usage=usage,
+            cost=cost,
+            reserved=doubt,
+            seconds=raw.seconds,
+        )
         return cost + doubt
 
     def _label(self, key: str, number: int, raw: Raw, outcome: Outcome, last: bool) -> None:

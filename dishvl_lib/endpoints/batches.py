@@ -31,7 +31,15 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 def collect(
-    endpoint: Endpoint, asked: Sequence[Request], journal: Journal, ladder: Ladder, *, run: str, budget: Budget, pace: float = 1.0, halt: Halt | None = None
+    endpoint: Endpoint,
+    asked: Sequence[Request],
+    journal: Journal,
+    ladder: Ladder,
+    *,
+    run: str,
+    budget: Budget,
+    pace: float = 1.0,
+    halt: Halt | None = None,
 ) -> None:
     """Bring the answers to as many requests as batches will give into the journal; waits for the batches.
 
@@ -39,7 +47,9 @@ def collect(
     most ROUNDS times in all. Raises `EndpointError` before anything is sent when the provider has no batches.
     """
     halt, by_key = halt or Halt(), {requests.key(endpoint, one): one for one in asked}
-    desk = _Desk(endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt))
+    desk = _Desk(
+        endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt)
+    )
     desk.api.call("list its batches", lambda api: api.batches.list(limit=1))
     desk.finish()
     for _ in range(ROUNDS):
@@ -69,7 +79,9 @@ class _Desk:
     def one_round(self) -> None:
         """Submit what has no answer yet, in as many batches as it takes, and wait for them."""
         self.unanswered = set()
-        left = {key: one for key, one in self.asked.items() if self.journal.history(key).body is None}
+        left = {
+            key: one for key, one in self.asked.items() if self.journal.history(key).body is None
+        }
         while left:
             dealt = self.submit(left)
             left = {key: one for key, one in left.items() if key not in dealt}
@@ -95,7 +107,9 @@ class _Desk:
         intents: list[Intent] = []
         total = 0.0
         for key, intent, line in self._lines(left, dealt):
-            full = len(intents) == MOST_REQUESTS or (intents and file.tell() + len(line) > MOST_BYTES)
+            full = len(intents) == MOST_REQUESTS or (
+                intents and file.tell() + len(line) > MOST_BYTES
+            )
             if full or not self._has_room(intent, total, first=not intents):
                 break
             if self.journal.look(intent, math.inf).attempt == 0:
@@ -106,7 +120,9 @@ class _Desk:
             total += intent.reserved
         return intents
 
-    def _lines(self, left: dict[str, Request], dealt: set[str]) -> Iterator[tuple[str, Intent, bytes]]:
+    def _lines(
+        self, left: dict[str, Request], dealt: set[str]
+    ) -> Iterator[tuple[str, Intent, bytes]]:
         """Line by line, so that only one photo is in memory; a request that cannot be made is left to be reported by live asking."""
         for key, request in left.items():
             if key in dealt:
@@ -120,7 +136,14 @@ class _Desk:
             most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
             reserved = self.endpoint.cost(most) * self.endpoint.batch_discount
             line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
-            intent = Intent(key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved)
+            intent = Intent(
+                key,
+                self.run,
+                self.endpoint.name,
+                self.endpoint.model,
+                self.endpoint.currency,
+                reserved,
+            )
             yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
     def _has_room(self, intent: Intent, total: float, first: bool) -> bool:
@@ -143,18 +166,30 @@ class _Desk:
         """Note the batch, upload its file and order it. Returns the keys that others took meanwhile: then nothing was done."""
         mark = uuid.uuid4().hex
         limit = self.budget.limit(self.endpoint.currency)
-        taken = self.journal.begin_batch(mark, self.endpoint.server, self.endpoint.model, self.ladder.mode, intents, limit)
+        taken = self.journal.begin_batch(
+            mark, self.endpoint.server, self.endpoint.model, self.ladder.mode, intents, limit
+        )
         if taken:
             return taken
         self.halt.check()
-        uploaded = self.api.call("upload a file", lambda api: api.files.create(file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S))
+        uploaded = self.api.call(
+            "upload a file",
+            lambda api: api.files.create(
+                file=(f"{mark}.jsonl", _rewound(file)), purpose="batch", timeout=UPLOAD_S
+            ),
+        )
         self.halt.check()
         self.journal.update_batch(mark, "submitted", self._order(mark, uploaded.id).id)
         return []
 
     def _order(self, mark: str, file_id: str) -> Any:
         """Create the batch. Never tried again blindly: after an answer that was lost on the way it is looked for first."""
-        order = {"input_file_id": file_id, "endpoint": "/v1/chat/completions", "completion_window": "24h", "metadata": {MARK: mark}}
+        order = {
+            "input_file_id": file_id,
+            "endpoint": "/v1/chat/completions",
+            "completion_window": "24h",
+            "metadata": {MARK: mark},
+        }
         for number in range(CALL_TRIES):
             try:
                 return self.endpoint.client.batches.create(**order)
@@ -164,11 +199,23 @@ class _Desk:
                     return found
             except openai.APIStatusError as error:
                 raise self.api.refused("create a batch", error) from None
-        raise EndpointError(f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; nothing paid is lost, run again later")
+        raise EndpointError(
+            f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; nothing paid is lost, run again later"
+        )
 
     def _find(self, mark: str) -> Any:
         """The provider's batch with this mark, or None."""
-        return self.api.call("list its batches", lambda api: next((one for one in api.batches.list(limit=100) if (one.metadata or {}).get(MARK) == mark), None))
+        return self.api.call(
+            "list its batches",
+            lambda api: next(
+                (
+                    one
+                    for one in api.batches.list(limit=100)
+                    if (one.metadata or {}).get(MARK) == mark
+                ),
+                None,
+            ),
+        )
 
     def finish(self) -> None:
         """Wait for each batch that is out and store its results. What was reserved for one that was never created is given back."""
@@ -215,31 +262,60 @@ class _Desk:
                 return batch
             self.halt.wait(self.pace * POLL_S)
 
-    def _store(self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]) -> None:
+    def _store(
+        self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]
+    ) -> None:
         """Every line of both result files into the journal; what stays in `missing` was not answered and not paid for."""
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            for line in self.api.call("hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text).splitlines():
+            for line in self.api.call(
+                "hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text
+            ).splitlines():
                 key, raw = self._read_line(line)
                 if key in missing:
                     self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
         if missing:
-            said = [error.message for error in (batch.errors.data or [] if batch.errors else []) if error.message]
+            said = [
+                error.message
+                for error in (batch.errors.data or [] if batch.errors else [])
+                if error.message
+            ]
             self.unanswered |= missing.keys() & self.asked.keys()
-            self.why = self.endpoint.hide(f"the last batch {batch.status}{': ' + said[0] if said else ''}")
+            self.why = self.endpoint.hide(
+                f"the last batch {batch.status}{': ' + said[0] if said else ''}"
+            )
 
     def _read_line(self, line: str) -> tuple[str, Raw]:
         try:
             found = json.loads(line)
             response = found.get("response") or {}
             body = json.dumps(response.get("body") or {"error": found.get("error")})
-            return found["custom_id"], Raw(int(response.get("status_code") or 400), self.endpoint.hide(body), may_be_billed=False)
+            return found["custom_id"], Raw(
+                int(response.get("status_code") or 400),
+                self.endpoint.hide(body),
+                may_be_billed=False,
+            )
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", Raw(None, "")
 
-    def _store_reply(self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]) -> None:
+    def _store_reply(
+        self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]
+    ) -> None:
         usage, request = prices.usage_of(raw.body), self.asked.get(key)
-        cost, status = self.endpoint.cost(usage) * self.endpoint.batch_discount, "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(key, attempt, status=status, http_status=raw.http_status, body=raw.body, usage=usage, cost=cost, reserved=0.0, seconds=0.0)
+        cost, status = (
+            self.endpoint.cost(usage) * self.endpoint.batch_discount,
+            "received" if raw.http_status == 200 else "failed",
+        )
+        self.journal.settle(
+            key,
+            attempt,
+            status=status,
+            http_status=raw.http_status,
+            body=raw.body,
+            usage=usage,
+            cost=cost,
+            reserved=0.0,
+            seconds=0.0,
+        )
         outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
         if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
             self.unanswered.add(key)
@@ -247,11 +323,26 @@ class _Desk:
         if outcome.next == outcomes.STOP:
             refusals.append(outcome.problem)
         if request:
-            self.journal.label(key, attempt, outcome.status, outcome.status != "failed" and outcome.next != outcomes.RETRY)
+            self.journal.label(
+                key,
+                attempt,
+                outcome.status,
+                outcome.status != "failed" and outcome.next != outcomes.RETRY,
+            )
 
     def _give_back(self, attempts: dict[str, int]) -> None:
         for key, attempt in attempts.items():
-            self.journal.settle(key, attempt, status="failed", http_status=None, body="", usage={}, cost=0.0, reserved=0.0, seconds=0.0)
+            self.journal.settle(
+                key,
+                attempt,
+                status="failed",
+                http_status=None,
+                body="",
+                usage={},
+                cost=0.0,
+                reserved=0.0,
+                seconds=0.0,
+            )
 
 
 def _rewound(file: Any) -> Any:

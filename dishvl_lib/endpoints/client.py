@@ -53,7 +53,10 @@ class Endpoint:
 
     def cost(self, usage: Mapping[str, int]) -> float:
         """Price of one reply in `currency`, without a batch's discount."""
-        return (usage.get("prompt_tokens", 0) * self.price_input + usage.get("completion_tokens", 0) * self.price_output) / 1e6
+        return (
+            usage.get("prompt_tokens", 0) * self.price_input
+            + usage.get("completion_tokens", 0) * self.price_output
+        ) / 1e6
 
     @property
     def server(self) -> str:
@@ -102,10 +105,15 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
 
     Raises `EndpointError` for an unknown, missing or impossible field, or an environment variable that is not set.
     """
-    made = [_endpoint(given, given.get("name") or f"number {number}") for number, given in enumerate(settings, start=1)]
+    made = [
+        _endpoint(given, given.get("name") or f"number {number}")
+        for number, given in enumerate(settings, start=1)
+    ]
     names = [one.name for one in made]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise EndpointError(f"two endpoints are called {twice[0]}; answers are stored by name, so give each its own")
+        raise EndpointError(
+            f"two endpoints are called {twice[0]}; answers are stored by name, so give each its own"
+        )
     return made
 
 
@@ -114,16 +122,33 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
     started = time.monotonic()
     rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
     try:
-        response = endpoint.client.chat.completions.with_raw_response.create(model=body["model"], messages=body["messages"], extra_body=rest)
+        response = endpoint.client.chat.completions.with_raw_response.create(
+            model=body["model"], messages=body["messages"], extra_body=rest
+        )
         found = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
     except openai.APIStatusError as error:
         found = Raw(
-            error.status_code, endpoint.hide(error.response.text), retry_after=retry_after(error.response.headers), may_be_billed=error.status_code in _LATE
+            error.status_code,
+            endpoint.hide(error.response.text),
+            retry_after=retry_after(error.response.headers),
+            may_be_billed=error.status_code in _LATE,
         )
     except openai.APIConnectionError as error:
         cause = type(error.__cause__).__name__
-        found = Raw(None, "", f"no answer ({type(error).__name__}: {cause})", may_be_billed=cause not in _NOT_SENT)
-    return Raw(found.http_status, found.body, found.problem, found.retry_after, found.may_be_billed, time.monotonic() - started)
+        found = Raw(
+            None,
+            "",
+            f"no answer ({type(error).__name__}: {cause})",
+            may_be_billed=cause not in _NOT_SENT,
+        )
+    return Raw(
+        found.http_status,
+        found.body,
+        found.problem,
+        found.retry_after,
+        found.may_be_billed,
+        time.monotonic() - started,
+    )
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
@@ -147,7 +172,9 @@ def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
     for name in given:
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.6)
-            raise EndpointError(f"endpoint {label}: unknown field {name!r}; {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}")
+            raise EndpointError(
+                f"endpoint {label}: unknown field {name!r}; {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}"
+            )
     if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
         raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
     _check(given, label)
@@ -158,12 +185,20 @@ def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
 def _check(given: Mapping[str, Any], label: str) -> None:
     """Types and ranges, so that a slip in a params file is found before anything is sent."""
     for one in fields(Endpoint):
-        if one.name in given and one.type in _KINDS and not _fits(given[one.name], one.type, _LEAST.get(one.name, 0)):
+        if (
+            one.name in given
+            and one.type in _KINDS
+            and not _fits(given[one.name], one.type, _LEAST.get(one.name, 0))
+        ):
             least = f" of at least {_LEAST.get(one.name, 0)}" if one.type in (int, float) else ""
-            raise EndpointError(f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got {given[one.name]!r}")
+            raise EndpointError(
+                f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got {given[one.name]!r}"
+            )
     parameters = given.get("parameters", {})
     if not isinstance(parameters, Mapping) or _OURS & set(parameters):
-        raise EndpointError(f"endpoint {label}: parameters must be a mapping without {', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}")
+        raise EndpointError(
+            f"endpoint {label}: parameters must be a mapping without {', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}"
+        )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", given.get("api_key_env", "")):
         raise EndpointError(
             f"endpoint {label}: api_key_env must be the name of an environment variable that holds the key, such as OPENAI_API_KEY, never the key itself"
@@ -174,13 +209,25 @@ def _fits(value: Any, kind: type, least: float) -> bool:
     if kind in (str, bool):
         return isinstance(value, kind)
     numbers = int if kind is int else (int, float)
-    return isinstance(value, numbers) and not isinstance(value, bool) and least <= value < float("inf")
+    return (
+        isinstance(value, numbers) and not isinstance(value, bool) and least <= value < float("inf")
+    )
 
 
 def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
     """Never retries on its own (it would pay twice), and reaches a server on this machine past any proxy."""
-    direct = openai.DefaultHttpxClient(trust_env=False) if urlsplit(given["base_url"]).hostname in LOOPBACK else None
-    return openai.OpenAI(base_url=given["base_url"], api_key=key, max_retries=0, timeout=given.get("timeout_s", 60.0), http_client=direct)
+    direct = (
+        openai.DefaultHttpxClient(trust_env=False)
+        if urlsplit(given["base_url"]).hostname in LOOPBACK
+        else None
+    )
+    return openai.OpenAI(
+        base_url=given["base_url"],
+        api_key=key,
+        max_retries=0,
+        timeout=given.get("timeout_s", 60.0),
+        http_client=direct,
+    )
 
 
 def _secret(variable: str, label: str) -> str:
@@ -192,5 +239,7 @@ def _secret(variable: str, label: str) -> str:
             f"endpoint {label}: the environment variable {variable} is not set; export it with your key, or take this server out of annotators (or endpoints): [] asks nobody"
         )
     if not (key.isascii() and key.isprintable()):
-        raise EndpointError(f"endpoint {label}: the environment variable {variable} holds characters that no key has; export it again")
+        raise EndpointError(
+            f"endpoint {label}: the environment variable {variable} holds characters that no key has; export it again"
+        )
     return key

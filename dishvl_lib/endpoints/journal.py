@@ -143,11 +143,23 @@ class Journal:
 
     def history(self, key: str, run: str = "") -> History:
         """The reply to use for a key, and what its attempts cost `run`."""
-        rows = self._read("SELECT attempt, final, http_status, body, status, run, cost, usage, seconds FROM attempts WHERE key = ? ORDER BY attempt", (key,))
-        attempt, final, http_status, body = next((row[:4] for row in reversed(rows) if row[1] or row[4] == "received"), (0, False, None, None))
+        rows = self._read(
+            "SELECT attempt, final, http_status, body, status, run, cost, usage, seconds FROM attempts WHERE key = ? ORDER BY attempt",
+            (key,),
+        )
+        attempt, final, http_status, body = next(
+            (row[:4] for row in reversed(rows) if row[1] or row[4] == "received"),
+            (0, False, None, None),
+        )
         usages = [json.loads(row[7] or "{}") for row in rows]
-        usage = {name: sum(one.get(name, 0) for one in usages) for name in ("prompt_tokens", "completion_tokens")}
-        cost, seconds = sum(row[6] for row in rows if row[5] == run), sum(row[8] or 0.0 for row in rows)
+        usage = {
+            name: sum(one.get(name, 0) for one in usages)
+            for name in ("prompt_tokens", "completion_tokens")
+        }
+        cost, seconds = (
+            sum(row[6] for row in rows if row[5] == run),
+            sum(row[8] or 0.0 for row in rows),
+        )
         return History(attempt, bool(final), http_status, body, cost, usage, seconds)
 
     def claim(self, intent: Intent, limit: float) -> Claim:
@@ -163,10 +175,30 @@ class Journal:
             return self._refusal(self._reader, intent, limit) or Claim(attempt=1)
 
     def settle(
-        self, key: str, attempt: int, *, status: str, http_status: int | None, body: str, usage: dict[str, int], cost: float, reserved: float, seconds: float
+        self,
+        key: str,
+        attempt: int,
+        *,
+        status: str,
+        http_status: int | None,
+        body: str,
+        usage: dict[str, int],
+        cost: float,
+        reserved: float,
+        seconds: float,
     ) -> None:
         """Store what came back for an attempt; on the disk when this returns. `reserved`: what it may have cost beyond `cost`."""
-        values = (status, http_status, body, json.dumps(usage), cost, reserved, seconds, key, attempt)
+        values = (
+            status,
+            http_status,
+            body,
+            json.dumps(usage),
+            cost,
+            reserved,
+            seconds,
+            key,
+            attempt,
+        )
         sql = "UPDATE attempts SET status = ?, http_status = ?, body = ?, usage = ?, cost = ?, reserved = ?, seconds = ? WHERE key = ? AND attempt = ?"
         self._write(lambda db: db.execute(sql, values))
 
@@ -181,13 +213,21 @@ class Journal:
 
     def mode(self, server: str, model: str) -> str:
         """How this model was found to take a schema; '' when nobody has asked it yet."""
-        rows = self._read("SELECT mode FROM capabilities WHERE server = ? AND model = ?", (server, model))
+        rows = self._read(
+            "SELECT mode FROM capabilities WHERE server = ? AND model = ?", (server, model)
+        )
         return rows[0][0] if rows else ""
 
     def set_mode(self, server: str, model: str, mode: str) -> None:
-        self._write(lambda db: db.execute("INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", (server, model, mode)))
+        self._write(
+            lambda db: db.execute(
+                "INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", (server, model, mode)
+            )
+        )
 
-    def begin_batch(self, mark: str, server: str, model: str, mode: str, intents: Sequence[Intent], limit: float) -> list[str]:
+    def begin_batch(
+        self, mark: str, server: str, model: str, mode: str, intents: Sequence[Intent], limit: float
+    ) -> list[str]:
         """Note a batch and all its requests before it is created. `mode`: how its requests ask for their schema.
 
         Returns the keys that cannot be part of it, since another process has them by now or `limit` has no room for
@@ -202,8 +242,23 @@ class Journal:
             if taken:
                 return taken
             numbers = {intent.key: self._insert(db, intent) for intent in intents}
-            row = (mark, server, model, intents[0].run, mode, total, json.dumps(numbers), "", "prepared", time.time(), self.sender)
-            db.execute(f"INSERT INTO batches ({_BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+            row = (
+                mark,
+                server,
+                model,
+                intents[0].run,
+                mode,
+                total,
+                json.dumps(numbers),
+                "",
+                "prepared",
+                time.time(),
+                self.sender,
+            )
+            db.execute(
+                f"INSERT INTO batches ({_BATCH_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row,
+            )
             return []
 
         return self._write(job)
@@ -228,7 +283,11 @@ class Journal:
 
     def adopt_batch(self, mark: str) -> None:
         """Wait for a batch from now on in the place of its process, which is gone."""
-        self._write(lambda db: db.execute("UPDATE batches SET sender = ? WHERE mark = ?", (self.sender, mark)))
+        self._write(
+            lambda db: db.execute(
+                "UPDATE batches SET sender = ? WHERE mark = ?", (self.sender, mark)
+            )
+        )
 
     def close(self) -> None:
         """Write what is left and let go of the file."""
@@ -266,7 +325,17 @@ class Journal:
     def _insert(self, db: sqlite3.Connection, intent: Intent) -> int:
         sql = """INSERT INTO attempts (key, attempt, run, endpoint, model, currency, reserved, sent_at, status, sender)
             SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, ?, ?, ?, 'sent', ? FROM attempts WHERE key = ? RETURNING attempt"""
-        values = (intent.key, intent.run, intent.endpoint, intent.model, intent.currency, intent.reserved, time.time(), self.sender, intent.key)
+        values = (
+            intent.key,
+            intent.run,
+            intent.endpoint,
+            intent.model,
+            intent.currency,
+            intent.reserved,
+            time.time(),
+            self.sender,
+            intent.key,
+        )
         return db.execute(sql, values).fetchone()[0]
 
     def _sender_file(self, sender: str) -> Path:
@@ -285,7 +354,9 @@ class Journal:
             locks.remove(file)
 
     def _open(self) -> sqlite3.Connection:
-        db = sqlite3.connect(self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(
+            self.path, timeout=_PATIENCE_S, isolation_level=None, check_same_thread=False
+        )
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("PRAGMA synchronous=FULL")
         return db
@@ -306,7 +377,10 @@ class Journal:
         self._told_busy = time.monotonic()
         holders = [self._other(file.stem) for file in self._sender_file("x").parent.glob("*.lock")]
         known = ", ".join(holder for holder in holders if holder)
-        print(f"{self.path} is locked by {known or 'another program (a database viewer, a backup?)'}; waiting until it is free", flush=True)
+        print(
+            f"{self.path} is locked by {known or 'another program (a database viewer, a backup?)'}; waiting until it is free",
+            flush=True,
+        )
 
     def _unusable(self, error: Exception) -> JournalError:
         """The sentence for a file that cannot be used."""
@@ -318,9 +392,13 @@ class Journal:
             )
         remedy = _REMEDIES.get(code)
         if remedy:
-            return JournalError(f"{self.path} cannot be used ({error}): {remedy}; nothing paid is lost")
+            return JournalError(
+                f"{self.path} cannot be used ({error}): {remedy}; nothing paid is lost"
+            )
         if isinstance(error, OSError):
-            return JournalError(f"{self.path} cannot be used ({error}); check the path and its disk; nothing paid is lost")
+            return JournalError(
+                f"{self.path} cannot be used ({error}); check the path and its disk; nothing paid is lost"
+            )
         return JournalError(
             f"{self.path} is no journal of this version ({error}); use the version of DishVL that wrote it, "
             f"or give the file back if another program has put its own in this place"
@@ -361,7 +439,11 @@ class Journal:
         except Exception as error:  # whatever it is, those who wait must hear of it
             if db.in_transaction:
                 db.execute("ROLLBACK")
-            failure = self._unusable(error) if isinstance(error, sqlite3.Error) else JournalError(f"{self.path} cannot be written ({error})")
+            failure = (
+                self._unusable(error)
+                if isinstance(error, sqlite3.Error)
+                else JournalError(f"{self.path} cannot be written ({error})")
+            )
             for _, done in jobs:
                 done.set_exception(failure)
             return
@@ -369,7 +451,9 @@ class Journal:
             done.set_result(result)
 
 
-_BATCH_COLUMNS = "mark, server, model, run, mode, reserved, requests, batch_id, state, created_at, sender"
+_BATCH_COLUMNS = (
+    "mark, server, model, run, mode, reserved, requests, batch_id, state, created_at, sender"
+)
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -426,7 +510,9 @@ def fits(spent: float, amount: float, limit: float) -> bool:
 
 def _batch_of(db: sqlite3.Connection, key: str) -> str:
     """The open batch that a request is in, in words; '' when it is in none."""
-    rows = db.execute("SELECT batch_id, run, requests FROM batches WHERE state IN ('prepared', 'submitted')")
+    rows = db.execute(
+        "SELECT batch_id, run, requests FROM batches WHERE state IN ('prepared', 'submitted')"
+    )
     for batch_id, run, requests in rows:
         if key in json.loads(requests):
             return f"batch {batch_id or '(being created)'} of run {run}"

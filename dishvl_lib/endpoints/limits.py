@@ -137,7 +137,10 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.requests, self.tokens = Rate(self.requests_per_minute), Rate(self.tokens_per_minute)
-        self.crowd, self.breaker = Crowd(self.concurrency), Breaker(max(self.threshold, self.concurrency), self.pace)
+        self.crowd, self.breaker = (
+            Crowd(self.concurrency),
+            Breaker(max(self.threshold, self.concurrency), self.pace),
+        )
         self.out, self._turn = 0, threading.Condition()
 
     def enter(self, tokens: int) -> bool:

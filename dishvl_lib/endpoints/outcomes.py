@@ -47,11 +47,23 @@ def read(body: str, schema: type[BaseModel] | None) -> Outcome:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return Outcome("malformed", RETRY, text=body, problem="the reply is not a chat completion")
     if refusal:
-        return Outcome("refusal", DONE, text=str(refusal), problem=f"the model refused: {_short(str(refusal))}")
+        return Outcome(
+            "refusal", DONE, text=str(refusal), problem=f"the model refused: {_short(str(refusal))}"
+        )
     if reason == "content_filter":
-        return Outcome("content_filter", DONE, text=str(text or ""), problem="the provider's filter stopped the answer")
+        return Outcome(
+            "content_filter",
+            DONE,
+            text=str(text or ""),
+            problem="the provider's filter stopped the answer",
+        )
     if reason == "length":
-        return Outcome("length", DONE, text=str(text or ""), problem="the answer was cut at max_tokens; raise this endpoint's max_tokens")
+        return Outcome(
+            "length",
+            DONE,
+            text=str(text or ""),
+            problem="the answer was cut at max_tokens; raise this endpoint's max_tokens",
+        )
     if text is not None and not isinstance(text, str):
         return Outcome("malformed", RETRY, text=body, problem="the reply holds no text")
     if not text or not text.strip():
@@ -68,11 +80,18 @@ def _parse(text: str, schema: type[BaseModel]) -> Outcome:
     try:
         found = json.loads(without_fence(text))
     except (ValueError, RecursionError) as error:
-        return Outcome("malformed", REPAIR, text=text, problem=f"the answer is not JSON ({_short(str(error))})")
+        return Outcome(
+            "malformed", REPAIR, text=text, problem=f"the answer is not JSON ({_short(str(error))})"
+        )
     try:
         return Outcome("ok", DONE, value=schema.model_validate(found), text=text)
     except ValidationError as error:
-        return Outcome("schema_violation", REPAIR, text=text, problem=f"the answer does not fit the schema ({_first(error)})")
+        return Outcome(
+            "schema_violation",
+            REPAIR,
+            text=text,
+            problem=f"the answer does not fit the schema ({_first(error)})",
+        )
 
 
 def without_fence(text: str) -> str:
@@ -80,7 +99,11 @@ def without_fence(text: str) -> str:
     body = text.strip()
     if not body.startswith("```"):
         return body
-    return body.partition("\n")[2].rpartition("```")[0].strip() if "\n" in body else body.strip("`").removeprefix("json").strip()
+    return (
+        body.partition("\n")[2].rpartition("```")[0].strip()
+        if "\n" in body
+        else body.strip("`").removeprefix("json").strip()
+    )
 
 
 def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
@@ -88,17 +111,31 @@ def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
     said = f"HTTP {status}{f' {code}' if code else ''}{f': {_short(message)}' if message else ''}"
     about, code = f"{code} {message}".casefold(), code.casefold()
     if status == 402 or any(word in code for word in _NO_MONEY):
-        return _stop(endpoint, f"the account's quota is used up ({said}); top it up and run again, nothing paid is lost")
+        return _stop(
+            endpoint,
+            f"the account's quota is used up ({said}); top it up and run again, nothing paid is lost",
+        )
     if status in (401, 403):
-        return _stop(endpoint, f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})")
+        return _stop(
+            endpoint,
+            f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})",
+        )
     if status == 404:
-        return _stop(endpoint, f"there is no model {endpoint.model!r} at this address ({said}); change this endpoint's model or base_url")
+        return _stop(
+            endpoint,
+            f"there is no model {endpoint.model!r} at this address ({said}); change this endpoint's model or base_url",
+        )
     if status == 429:
         return Outcome("failed", RETRY, problem=said, pressure=TOO_FAST)
     if status in (408, 409, 425) or status >= 500:
         return Outcome("failed", RETRY, problem=said, pressure=DOWN)
     if any(word in code for word in _FILTERED):
-        return Outcome("content_filter", DONE, text=body, problem=f"the provider's filter refused the request ({said})")
+        return Outcome(
+            "content_filter",
+            DONE,
+            text=body,
+            problem=f"the provider's filter refused the request ({said})",
+        )
     if any(word in about for word in _ABOUT_FORMAT):
         return Outcome("failed", STEP_DOWN, text=body, problem=f"the request was refused ({said})")
     return Outcome("failed", DONE, text=body, problem=f"the request was refused ({said})")

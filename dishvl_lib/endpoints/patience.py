@@ -34,12 +34,16 @@ class Patience:
                 self.wait_or_stop(what, error, number)
             except openai.APIStatusError as error:
                 raise self.refused(what, error) from None
-        raise EndpointError(f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers")
+        raise EndpointError(
+            f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers"
+        )
 
     def wait_or_stop(self, what: str, error: openai.APIError, number: int) -> None:
         """Pause before the next try, longer each time. An exhausted quota comes as the same error as a short rush, and "not implemented" as a server error: these do not pass."""
         if isinstance(error, openai.APIStatusError):
-            judged = outcomes.judge(self.endpoint, Raw(error.status_code, error.response.text), None)
+            judged = outcomes.judge(
+                self.endpoint, Raw(error.status_code, error.response.text), None
+            )
             if error.status_code in _NO_BATCHES or judged.next == outcomes.STOP:
                 raise self.refused(what, error) from None
         self.halt.wait(self.pace * min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**number))
@@ -50,5 +54,11 @@ class Patience:
             return EndpointError(
                 f"{self.endpoint.where}: this provider has no batches (HTTP {error.status_code} when asked to {what}); set batch: false for this endpoint"
             )
-        judged = outcomes.judge(self.endpoint, Raw(error.status_code, self.endpoint.hide(error.response.text)), None)
-        return EndpointError(judged.problem if judged.next == outcomes.STOP else f"{self.endpoint.where}: it refused to {what}: {judged.problem}")
+        judged = outcomes.judge(
+            self.endpoint, Raw(error.status_code, self.endpoint.hide(error.response.text)), None
+        )
+        return EndpointError(
+            judged.problem
+            if judged.next == outcomes.STOP
+            else f"{self.endpoint.where}: it refused to {what}: {judged.problem}"
+        )

@@ -20,33 +20,59 @@ MESSAGE_TOKENS = 50
 LOW, HIGH = 0.6, 2.0
 SECONDS_PER_REQUEST = 8.0
 BATCH_MINUTES = 24 * 60
-COLUMNS = ["annotator", "model", "requests", "tokens", "low", "likely", "high", "currency", "minutes"]
+COLUMNS = [
+    "annotator",
+    "model",
+    "requests",
+    "tokens",
+    "low",
+    "likely",
+    "high",
+    "currency",
+    "minutes",
+]
 
 
 def usage_of(body: str) -> dict[str, int]:
     """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not say."""
     try:
         found = json.loads(body)["usage"]
-        return {name: max(0, int(found[name] or 0)) for name in ("prompt_tokens", "completion_tokens")}
+        return {
+            name: max(0, int(found[name] or 0)) for name in ("prompt_tokens", "completion_tokens")
+        }
     except (ValueError, KeyError, TypeError, OverflowError):
         return {}
 
 
-def most_usage(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int) -> dict[str, int]:
+def most_usage(
+    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int
+) -> dict[str, int]:
     """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest rule, the longest answer."""
     size, photos = _measure(messages)
     extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
-    return {"prompt_tokens": size + extra + MESSAGE_TOKENS + photos * MOST_IMAGE_TOKENS, "completion_tokens": max_tokens}
+    return {
+        "prompt_tokens": size + extra + MESSAGE_TOKENS + photos * MOST_IMAGE_TOKENS,
+        "completion_tokens": max_tokens,
+    }
 
 
-def likely_usage(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, answer_tokens: int) -> dict[str, int]:
+def likely_usage(
+    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, answer_tokens: int
+) -> dict[str, int]:
     """What one request probably uses, for an answer of about `answer_tokens`."""
     size, photos = _measure(messages)
     extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
-    return {"prompt_tokens": round((size + extra) / BYTES_PER_TOKEN) + MESSAGE_TOKENS + photos * IMAGE_TOKENS, "completion_tokens": answer_tokens}
+    return {
+        "prompt_tokens": round((size + extra) / BYTES_PER_TOKEN)
+        + MESSAGE_TOKENS
+        + photos * IMAGE_TOKENS,
+        "completion_tokens": answer_tokens,
+    }
 
 
-def estimate(endpoints: Sequence["Endpoint"], kinds: Sequence[tuple[int, dict[str, int]]]) -> pd.DataFrame:
+def estimate(
+    endpoints: Sequence["Endpoint"], kinds: Sequence[tuple[int, dict[str, int]]]
+) -> pd.DataFrame:
     """What asking is likely to cost, an endpoint a row, before anything is sent.
 
     `kinds`: (number of requests, usage of one) for each kind of request. Columns: annotator, model, requests, tokens,
@@ -55,13 +81,19 @@ def estimate(endpoints: Sequence["Endpoint"], kinds: Sequence[tuple[int, dict[st
     return pd.DataFrame([_estimate_one(one, kinds) for one in endpoints], columns=COLUMNS)
 
 
-def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float], what: str, instead: str) -> None:
+def check_budget(
+    estimated: pd.DataFrame, budget: Mapping[str, float], what: str, instead: str
+) -> None:
     """Raises `BudgetError` when the likely cost of an `estimate` is over `budget` {currency: amount}, currency by currency.
 
     `what` is to be paid for; `instead`: what else could be done.
     """
     for currency, part in estimated.groupby("currency", sort=True):
-        likely, high, allowed = float(part.likely.sum()), float(part.high.sum()), float(budget.get(currency, 0.0))
+        likely, high, allowed = (
+            float(part.likely.sum()),
+            float(part.high.sum()),
+            float(budget.get(currency, 0.0)),
+        )
         if likely > allowed:
             raise BudgetError(
                 f"{what} likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} requests, over the "
@@ -71,7 +103,9 @@ def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float], what: str
 
 def _estimate_one(one: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> dict[str, Any]:
     requests, tokens = sum(n for n, _ in kinds), sum(n * sum(usage.values()) for n, usage in kinds)
-    likely = sum(n * one.cost(usage) for n, usage in kinds) * (one.batch_discount if one.batch else 1.0)
+    likely = sum(n * one.cost(usage) for n, usage in kinds) * (
+        one.batch_discount if one.batch else 1.0
+    )
     prices = {"low": LOW * likely, "likely": likely, "high": HIGH * likely}
     return {
         "annotator": one.name,
@@ -95,5 +129,15 @@ def _minutes(one: "Endpoint", requests: int, tokens: int) -> float:
 
 def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
-    parts = [part for one in messages for part in ([{"type": "text", "text": one["content"]}] if isinstance(one["content"], str) else one["content"])]
-    return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(part["type"] != "text" for part in parts)
+    parts = [
+        part
+        for one in messages
+        for part in (
+            [{"type": "text", "text": one["content"]}]
+            if isinstance(one["content"], str)
+            else one["content"]
+        )
+    ]
+    return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(
+        part["type"] != "text" for part in parts
+    )

@@ -39,7 +39,15 @@ class Request:
 
 def key(endpoint: Endpoint, request: Request) -> str:
     """sha256 of identity, schema, server, model and parameters: the same however the model takes a schema."""
-    return records.fingerprint([request.identity, sent_schema(request.schema), endpoint.server, endpoint.model, parameters(endpoint)])
+    return records.fingerprint(
+        [
+            request.identity,
+            sent_schema(request.schema),
+            endpoint.server,
+            endpoint.model,
+            parameters(endpoint),
+        ]
+    )
 
 
 def parameters(endpoint: Endpoint) -> dict[str, Any]:
@@ -48,23 +56,39 @@ def parameters(endpoint: Endpoint) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def body(endpoint: Endpoint, messages: list[dict[str, Any]], request: Request, mode: str) -> dict[str, Any]:
+def body(
+    endpoint: Endpoint, messages: list[dict[str, Any]], request: Request, mode: str
+) -> dict[str, Any]:
     """The JSON that is sent. `messages`: what `request.messages` built."""
-    schema, made = request.schema, {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra}
+    schema, made = (
+        request.schema,
+        {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra},
+    )
     if schema is None:
         return made
     if mode == "json_schema":
         named = {"name": schema_name(schema), "strict": True, "schema": sent_schema(schema)}
         return {**made, "response_format": {"type": "json_schema", "json_schema": named}}
-    told = {"role": "system", "content": JSON_ONLY + json.dumps(sent_schema(schema), ensure_ascii=False)}
+    told = {
+        "role": "system",
+        "content": JSON_ONLY + json.dumps(sent_schema(schema), ensure_ascii=False),
+    }
     form = {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
     return {**made, "messages": [told, *messages], **form}
 
 
 def repair(request: Request, text: str, problem: str) -> Request:
     """The one turn in which the model may correct an answer."""
-    turns = [{"role": "assistant", "content": text}, {"role": "user", "content": REPAIR.format(problem=problem)}]
-    return Request(request.id, [request.identity, "repair", text], lambda: [*request.messages(), *turns], request.schema)
+    turns = [
+        {"role": "assistant", "content": text},
+        {"role": "user", "content": REPAIR.format(problem=problem)},
+    ]
+    return Request(
+        request.id,
+        [request.identity, "repair", text],
+        lambda: [*request.messages(), *turns],
+        request.schema,
+    )
 
 
 def schema_name(schema: type[BaseModel]) -> str:
@@ -88,7 +112,11 @@ def _strict(node: Any) -> Any:
         return [_strict(one) for one in node]
     if not isinstance(node, dict):
         return node
-    made = {name: _strict(value) for name, value in node.items() if name not in _NOT_SENT and name != "properties"}
+    made = {
+        name: _strict(value)
+        for name, value in node.items()
+        if name not in _NOT_SENT and name != "properties"
+    }
     if "properties" in node:
         made["properties"] = {name: _strict(value) for name, value in node["properties"].items()}
         made |= {"required": list(node["properties"]), "additionalProperties": False}
@@ -99,7 +127,11 @@ class Ladder:
     """json_schema, then json_object, then the prompt alone: found out once per server and model, kept in the journal."""
 
     def __init__(self, endpoint: Endpoint, journal: Journal):
-        self._place, self._journal, self._lock = (endpoint.server, endpoint.model), journal, threading.Lock()
+        self._place, self._journal, self._lock = (
+            (endpoint.server, endpoint.model),
+            journal,
+            threading.Lock(),
+        )
         self._recorded = journal.mode(*self._place)
         self.mode = self._recorded or MODES[0]
 

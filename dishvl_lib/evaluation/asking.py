@@ -19,7 +19,12 @@ TOP_K = 5
 BATCH = 16
 
 
-def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mapping[str, Plan], folder: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+def predict_all(
+    predictors: Mapping[str, Callable[[], Predictor]],
+    plans: Mapping[str, Plan],
+    folder: Path,
+    batch_size: int = BATCH,
+) -> list[dict[str, Any]]:
     """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go.
 
     Raises ValueError when there is no question at all, and for batch_size below 1.
@@ -27,7 +32,9 @@ def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mappin
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}; give at least 1")
     if not any(plan.questions for plan in plans.values()):
-        raise ValueError("there is nothing to ask: 03_dataset/test.jsonl holds no question and no site has photos to judge; give dishes more photos")
+        raise ValueError(
+            "there is nothing to ask: 03_dataset/test.jsonl holds no question and no site has photos to judge; give dishes more photos"
+        )
     made = []
     for name, opened in predictors.items():
         started = time.time()
@@ -37,7 +44,9 @@ def predict_all(predictors: Mapping[str, Callable[[], Predictor]], plans: Mappin
     return made
 
 
-def follow(name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+def follow(
+    name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH
+) -> list[dict[str, Any]]:
     """One predictor's answers to a plan: the stored questions, then those of the sites, framed by how it named their dishes."""
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
@@ -57,7 +66,13 @@ def unanswered(predictions: pd.DataFrame, plans: Mapping[str, Plan]) -> str:
     return f"not every question has one answer: {', '.join(counts)}; {remedy}"
 
 
-def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], journal: Path, batch_size: int = BATCH) -> list[dict[str, Any]]:
+def predict(
+    name: str,
+    predictor: Predictor,
+    rows: Sequence[dict[str, Any]],
+    journal: Path,
+    batch_size: int = BATCH,
+) -> list[dict[str, Any]]:
     """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol, answer, correct, ..., seconds.
 
     What `journal` (JSON lines) holds is not asked again. A photo that cannot be read and a menu that cannot be one are
@@ -67,9 +82,19 @@ def predict(name: str, predictor: Predictor, rows: Sequence[dict[str, Any]], jou
     left = [row for row in rows if row["id"] not in done]
     with (
         open(journal, "a", encoding="utf-8") as file,
-        tqdm(total=len(rows), initial=len(rows) - len(left), desc=name, mininterval=10, disable=len(left) < 200) as bar,
+        tqdm(
+            total=len(rows),
+            initial=len(rows) - len(left),
+            desc=name,
+            mininterval=10,
+            disable=len(left) < 200,
+        ) as bar,
     ):
-        for batch in batches(left, getattr(predictor, "batch_size", batch_size), getattr(predictor, "by_photo", False)):
+        for batch in batches(
+            left,
+            getattr(predictor, "batch_size", batch_size),
+            getattr(predictor, "by_photo", False),
+        ):
             with records.naming_full_disk(journal):
                 for result in _answer_batch(name, predictor, batch):
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -90,7 +115,9 @@ def kept(folder: Path, name: str) -> list[dict[str, Any]]:
     return _journalled(answer_file(folder, name))
 
 
-def batches(rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False) -> Iterator[list[dict[str, Any]]]:
+def batches(
+    rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False
+) -> Iterator[list[dict[str, Any]]]:
     """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all questions of `size` photos."""
     if by_photo:
         photos: dict[str, list[dict[str, Any]]] = {}
@@ -106,14 +133,18 @@ def batches(rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False) -
             yield same[start : start + size]
 
 
-def _answer_batch(name: str, predictor: Predictor, batch: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _answer_batch(
+    name: str, predictor: Predictor, batch: list[dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
     started = time.perf_counter()
     answers = iter(_answers(predictor, sound) if sound else [])
     seconds = (time.perf_counter() - started) / max(1, len(sound))
     for row, fault in zip(batch, faults, strict=True):
-        yield _result(name, row, next(answers) if fault is None else Answer(None, error=fault), seconds)
+        yield _result(
+            name, row, next(answers) if fault is None else Answer(None, error=fault), seconds
+        )
 
 
 def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:

@@ -10,7 +10,17 @@ from dishvl_lib.evaluation import metrics
 
 NOT_A_DISH = "not a dish"
 NO_ANSWER = "no answer"
-COLUMNS = ("truth", "answer", "n", "n_truth", "share", "look_alike_rank", "truth_id", "answer_id", "image_ids")
+COLUMNS = (
+    "truth",
+    "answer",
+    "n",
+    "n_truth",
+    "share",
+    "look_alike_rank",
+    "truth_id",
+    "answer_id",
+    "image_ids",
+)
 MAX_EXAMPLES = 6
 
 
@@ -39,34 +49,63 @@ def confusions(
     Questions of a site that were wrong before they were asked (`lost`) confuse nothing.
     Raises ValueError or `RecordError` as in `metrics.checked` and `metrics.of_predictor`.
     """
-    rows = metrics.of_predictor(metrics.checked(predictions, ("answer", "dish_id", "image_id")), predictor, protocol)
+    rows = metrics.of_predictor(
+        metrics.checked(predictions, ("answer", "dish_id", "image_id")), predictor, protocol
+    )
     rows = rows[rows["lost"].fillna("").eq("")] if "lost" in rows else rows
     rows = rows.assign(cell=_cells(rows, names))
-    table = rows.groupby(["truth", "cell"], sort=True).agg(n=("id", "size"), truth_id=("dish_id", "first"), image_ids=("image_id", _examples))
+    table = rows.groupby(["truth", "cell"], sort=True).agg(
+        n=("id", "size"), truth_id=("dish_id", "first"), image_ids=("image_id", _examples)
+    )
     table = table.reset_index().rename(columns={"cell": "answer"})
     table["n_truth"] = table.groupby("truth")["n"].transform("sum")
     table["share"] = table["n"] / table["n_truth"]
     table["answer_id"] = table["answer"].map(_first_ids(names)).fillna("")
     table["look_alike_rank"] = _ranks(table, names, similar)
     table = table if diagonal else table[table["truth"] != table["answer"]]
-    return table.sort_values(["n", "share", "truth", "answer"], ascending=[False, False, True, True])[list(COLUMNS)].reset_index(drop=True)
+    return table.sort_values(
+        ["n", "share", "truth", "answer"], ascending=[False, False, True, True]
+    )[list(COLUMNS)].reset_index(drop=True)
 
 
-def table(predictions: pd.DataFrame, names: Mapping[str, str], similar: pd.DataFrame | None = None, predictor: str = "tuned") -> pd.DataFrame:
+def table(
+    predictions: pd.DataFrame,
+    names: Mapping[str, str],
+    similar: pd.DataFrame | None = None,
+    predictor: str = "tuned",
+) -> pd.DataFrame:
     """confusions.csv: the wrong pairs of every protocol that `predictor` answered, with a column `protocol`."""
     asked = predictions.loc[predictions["predictor"] == predictor, "protocol"].unique()
-    parts = [confusions(predictions, names, similar, predictor, protocol).assign(protocol=protocol) for protocol in asked]
+    parts = [
+        confusions(predictions, names, similar, predictor, protocol).assign(protocol=protocol)
+        for protocol in asked
+    ]
     return pd.concat(parts, ignore_index=True).drop(columns="image_ids")
 
 
-def not_dishes(predictions: pd.DataFrame, names: Mapping[str, str], predictor: str = "tuned", protocol: str = "naming") -> pd.DataFrame:
+def not_dishes(
+    predictions: pd.DataFrame,
+    names: Mapping[str, str],
+    predictor: str = "tuned",
+    protocol: str = "naming",
+) -> pd.DataFrame:
     """The raw answers behind NOT_A_DISH: truth, answer, n, equal_normalised (the truth but for punctuation), image_id."""
-    rows = metrics.of_predictor(metrics.checked(predictions, ("answer", "image_id")), predictor, protocol)
+    rows = metrics.of_predictor(
+        metrics.checked(predictions, ("answer", "image_id")), predictor, protocol
+    )
     rows = rows[[cell == NOT_A_DISH for cell in _cells(rows, names)]]
-    table = rows.groupby(["truth", "answer"], sort=True).agg(n=("id", "size"), image_id=("image_id", "first")).reset_index()
-    same = [naming.normalise(row.truth) == naming.normalise(row.answer) for row in table.itertuples()]
+    table = (
+        rows.groupby(["truth", "answer"], sort=True)
+        .agg(n=("id", "size"), image_id=("image_id", "first"))
+        .reset_index()
+    )
+    same = [
+        naming.normalise(row.truth) == naming.normalise(row.answer) for row in table.itertuples()
+    ]
     table.insert(3, "equal_normalised", pd.Series(same, dtype=bool))
-    return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True]).reset_index(drop=True)
+    return table.sort_values(["n", "truth", "answer"], ascending=[False, True, True]).reset_index(
+        drop=True
+    )
 
 
 def _cells(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
@@ -74,7 +113,16 @@ def _cells(rows: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
     if "menu" in rows:
         known |= {entry for menu in rows["menu"] if metrics.has_menu(menu) for entry in menu}
     said = zip(rows["answer"], rows["truth"], rows["correct"], strict=True)
-    return [truth if right else NO_ANSWER if pd.isna(answer) else answer if answer in known else NOT_A_DISH for answer, truth, right in said]
+    return [
+        truth
+        if right
+        else NO_ANSWER
+        if pd.isna(answer)
+        else answer
+        if answer in known
+        else NOT_A_DISH
+        for answer, truth, right in said
+    ]
 
 
 def _examples(image_ids: pd.Series) -> list[str]:
@@ -88,13 +136,21 @@ def _first_ids(names: Mapping[str, str]) -> dict[str, str]:
     return first
 
 
-def _ranks(table: pd.DataFrame, names: Mapping[str, str], similar: pd.DataFrame | None) -> pd.Series:
+def _ranks(
+    table: pd.DataFrame, names: Mapping[str, str], similar: pd.DataFrame | None
+) -> pd.Series:
     """Best rank over the dishes that share a name."""
     if similar is None or similar.empty:
         return pd.Series(pd.NA, index=table.index, dtype="Int64")
     records.require_columns(similar, ("dish_id", "similar_id", "rank"), "the similar dishes")
     best: dict[tuple, int] = {}
-    for dish_id, similar_id, rank in similar[["dish_id", "similar_id", "rank"]].itertuples(index=False):
+    for dish_id, similar_id, rank in similar[["dish_id", "similar_id", "rank"]].itertuples(
+        index=False
+    ):
         pair = names.get(dish_id), names.get(similar_id)
         best[pair] = min(int(rank), best.get(pair, int(rank)))
-    return pd.Series([best.get(pair, pd.NA) for pair in zip(table["truth"], table["answer"], strict=True)], index=table.index, dtype="Int64")
+    return pd.Series(
+        [best.get(pair, pd.NA) for pair in zip(table["truth"], table["answer"], strict=True)],
+        index=table.index,
+        dtype="Int64",
+    )

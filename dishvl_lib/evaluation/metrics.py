@@ -16,9 +16,28 @@ from dishvl_lib.core import intervals, records
 
 REQUIRED = ("id", "predictor", "protocol", "truth", "correct")
 TABLE_COLUMNS = (
-    "predictor", "protocol", "n", "correct", "accuracy", "ci_low", "ci_high", "accuracy_normalised", "chance", "majority",
-    "menu_size", "off_menu", "no_answer", "failed", "lost", "near_training", "seconds", "n_dishes", "macro_accuracy", "macro_ci_low", "macro_ci_high",
-)  # fmt: skip
+    "predictor",
+    "protocol",
+    "n",
+    "correct",
+    "accuracy",
+    "ci_low",
+    "ci_high",
+    "accuracy_normalised",
+    "chance",
+    "majority",
+    "menu_size",
+    "off_menu",
+    "no_answer",
+    "failed",
+    "lost",
+    "near_training",
+    "seconds",
+    "n_dishes",
+    "macro_accuracy",
+    "macro_ci_low",
+    "macro_ci_high",
+)
 
 
 def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +54,10 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     rows = checked(predictions)
     groups = rows.groupby(["predictor", "protocol"], sort=False)
-    return pd.DataFrame([{"predictor": key[0], "protocol": key[1], **_measures(group)} for key, group in groups], columns=list(TABLE_COLUMNS))
+    return pd.DataFrame(
+        [{"predictor": key[0], "protocol": key[1], **_measures(group)} for key, group in groups],
+        columns=list(TABLE_COLUMNS),
+    )
 
 
 def metrics_dict(table: pd.DataFrame) -> dict:
@@ -62,12 +84,34 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     rows = checked(predictions)
     rows = rows[~rows["framed"].eq(True)] if "framed" in rows else rows
     if reference not in set(rows["predictor"]):
-        raise ValueError(f"no predictor {reference!r} in the predictions; they have {', '.join(map(str, rows['predictor'].unique()))}")
+        raise ValueError(
+            f"no predictor {reference!r} in the predictions; they have {', '.join(map(str, rows['predictor'].unique()))}"
+        )
     first = rows[rows["predictor"] == reference]
     others = rows[rows["predictor"] != reference].groupby(["predictor", "protocol"], sort=False)
-    pairs = [(key, first[first["protocol"] == key[1]].merge(group, on="id", suffixes=("_reference", ""))) for key, group in others]
-    columns = ["predictor", "protocol", "n", "accuracy_reference", "accuracy", "difference", "only_reference", "only_predictor", "p"]
-    return pd.DataFrame([{"predictor": key[0], "protocol": key[1], **_difference(pair)} for key, pair in pairs if len(pair)], columns=columns)
+    pairs = [
+        (key, first[first["protocol"] == key[1]].merge(group, on="id", suffixes=("_reference", "")))
+        for key, group in others
+    ]
+    columns = [
+        "predictor",
+        "protocol",
+        "n",
+        "accuracy_reference",
+        "accuracy",
+        "difference",
+        "only_reference",
+        "only_predictor",
+        "p",
+    ]
+    return pd.DataFrame(
+        [
+            {"predictor": key[0], "protocol": key[1], **_difference(pair)}
+            for key, pair in pairs
+            if len(pair)
+        ],
+        columns=columns,
+    )
 
 
 def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet") -> pd.DataFrame:
@@ -76,18 +120,32 @@ def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet")
     `table`, `compared`: of `accuracy_table` and `compare`. Columns: protocol, rival, n, accuracy_reference, accuracy,
     difference, p; a protocol without common questions is left out. Of equally good ones the first in the table.
     """
-    own = table[table["predictor"].str.startswith(family)].sort_values("accuracy", ascending=False, kind="stable").drop_duplicates("protocol")
-    found = own[["protocol", "predictor"]].merge(compared, on=["protocol", "predictor"]).rename(columns={"predictor": "rival"})
+    own = (
+        table[table["predictor"].str.startswith(family)]
+        .sort_values("accuracy", ascending=False, kind="stable")
+        .drop_duplicates("protocol")
+    )
+    found = (
+        own[["protocol", "predictor"]]
+        .merge(compared, on=["protocol", "predictor"])
+        .rename(columns={"predictor": "rival"})
+    )
     order = {protocol: place for place, protocol in enumerate(dict.fromkeys(table["protocol"]))}
     columns = ["protocol", "rival", "n", "accuracy_reference", "accuracy", "difference", "p"]
-    return found[columns].sort_values("protocol", key=lambda names: names.map(order), ignore_index=True)
+    return found[columns].sort_values(
+        "protocol", key=lambda names: names.map(order), ignore_index=True
+    )
 
 
 def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
     """dish_id, truth, n, correct, accuracy, ci_low, ci_high: one row per dish, worst first. Errors as in `by_group`."""
     rows = checked(predictions, ("dish_id",))
     table = by_group(rows, "dish_id", predictor, protocol)
-    table.insert(1, "truth", table["dish_id"].map(rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]))
+    table.insert(
+        1,
+        "truth",
+        table["dish_id"].map(rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]),
+    )
     return table
 
 
@@ -101,28 +159,42 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
     counts["accuracy"] = counts["correct"] / counts["n"]
     bounds = [intervals.wilson(int(row.correct), int(row.n)) for row in counts.itertuples()]
     counts["ci_low"], counts["ci_high"] = [low for low, _ in bounds], [high for _, high in bounds]
-    return counts.sort_values(["accuracy", "n"], ascending=[True, False], kind="stable").reset_index(drop=True)
+    return counts.sort_values(
+        ["accuracy", "n"], ascending=[True, False], kind="stable"
+    ).reset_index(drop=True)
 
 
 def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
     """The rows of one predictor and protocol; ValueError naming those there are when there is none."""
-    found = predictions[(predictions["predictor"] == predictor) & (predictions["protocol"] == protocol)]
+    found = predictions[
+        (predictions["predictor"] == predictor) & (predictions["protocol"] == protocol)
+    ]
     if found.empty:
         there = predictions[["predictor", "protocol"]].drop_duplicates().itertuples(index=False)
-        raise ValueError(f"no predictions of {predictor} / {protocol}; there are {', '.join(f'{row[0]} / {row[1]}' for row in there)}")
+        raise ValueError(
+            f"no predictions of {predictor} / {protocol}; there are {', '.join(f'{row[0]} / {row[1]}' for row in there)}"
+        )
     return found
 
 
 def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
     """A copy with bool marks, checked: rows, columns, and each question answered once per predictor and protocol."""
     if len(predictions) == 0:
-        raise ValueError("there are no predictions to measure; run the predictors on the test questions first")
+        raise ValueError(
+            "there are no predictions to measure; run the predictors on the test questions first"
+        )
     records.require_columns(predictions, (*REQUIRED, *columns), "the predictions")
     twice = predictions.duplicated(["id", "predictor", "protocol"])
     if twice.any():
         row = predictions[twice].iloc[0]
-        raise ValueError(f"question {row['id']} is answered twice by {row['predictor']} / {row['protocol']}; {int(twice.sum())} such rows")
-    marks = {name: predictions[name].eq(True).fillna(False).astype(bool) for name in ("correct", "correct_normalised") if name in predictions}
+        raise ValueError(
+            f"question {row['id']} is answered twice by {row['predictor']} / {row['protocol']}; {int(twice.sum())} such rows"
+        )
+    marks = {
+        name: predictions[name].eq(True).fillna(False).astype(bool)
+        for name in ("correct", "correct_normalised")
+        if name in predictions
+    }
     return predictions.assign(**marks)
 
 
@@ -134,17 +206,40 @@ def has_menu(value: object) -> bool:
 def _measures(rows: pd.DataFrame) -> dict:
     n, correct = len(rows), int(rows["correct"].sum())
     low, high = intervals.wilson(correct, n)
-    normalised = float(rows["correct_normalised"].mean()) if "correct_normalised" in rows else math.nan
+    normalised = (
+        float(rows["correct_normalised"].mean()) if "correct_normalised" in rows else math.nan
+    )
     menus = rows[rows["menu"].map(has_menu)] if "menu" in rows else rows.iloc[:0]
     blind = _menu_baselines(rows, menus) if len(menus) else _naming_baselines(rows)
-    shown = {"n": n, "correct": correct, "accuracy": correct / n, "ci_low": low, "ci_high": high, "accuracy_normalised": normalised}
-    return shown | blind | {"no_answer": int(_answers(rows).isna().sum())} | _mishaps(rows) | _macro(rows)
+    shown = {
+        "n": n,
+        "correct": correct,
+        "accuracy": correct / n,
+        "ci_low": low,
+        "ci_high": high,
+        "accuracy_normalised": normalised,
+    }
+    return (
+        shown
+        | blind
+        | {"no_answer": int(_answers(rows).isna().sum())}
+        | _mishaps(rows)
+        | _macro(rows)
+    )
 
 
 def _mishaps(rows: pd.DataFrame) -> dict:
-    told = {name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index) for name in ("error", "lost", "near_training")}
+    told = {
+        name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index)
+        for name in ("error", "lost", "near_training")
+    }
     seconds = float(rows.loc[~told["lost"], "seconds"].median()) if "seconds" in rows else None
-    return {"failed": int(told["error"].sum()), "lost": int(told["lost"].sum()), "near_training": int(told["near_training"].sum()), "seconds": seconds}
+    return {
+        "failed": int(told["error"].sum()),
+        "lost": int(told["lost"].sum()),
+        "near_training": int(told["near_training"].sum()),
+        "seconds": seconds,
+    }
 
 
 def _answers(rows: pd.DataFrame) -> pd.Series:
@@ -153,19 +248,39 @@ def _answers(rows: pd.DataFrame) -> pd.Series:
 
 def _naming_baselines(rows: pd.DataFrame) -> dict:
     counts = rows["truth"].value_counts()
-    return {"chance": 1 / len(counts), "majority": float(counts.iloc[0] / len(rows)), "menu_size": None, "off_menu": None}
+    return {
+        "chance": 1 / len(counts),
+        "majority": float(counts.iloc[0] / len(rows)),
+        "menu_size": None,
+        "off_menu": None,
+    }
 
 
 def _menu_baselines(rows: pd.DataFrame, menus: pd.DataFrame) -> dict:
     """Expected accuracy of a blind draw and of the most frequent truth; entries equally frequent share the guess."""
     counts = menus["truth"].value_counts().to_dict()
     lists = [list(menu) for menu in menus["menu"]]
-    drawn = [menu.count(truth) / max(len(menu), 1) for menu, truth in zip(lists, menus["truth"], strict=True)]
-    guessed = [_share_of_guess(menu, truth, counts) for menu, truth in zip(lists, menus["truth"], strict=True)]
-    given = [(answer, menu) for answer, menu in zip(_answers(menus), lists, strict=True) if not pd.isna(answer)]
+    drawn = [
+        menu.count(truth) / max(len(menu), 1)
+        for menu, truth in zip(lists, menus["truth"], strict=True)
+    ]
+    guessed = [
+        _share_of_guess(menu, truth, counts)
+        for menu, truth in zip(lists, menus["truth"], strict=True)
+    ]
+    given = [
+        (answer, menu)
+        for answer, menu in zip(_answers(menus), lists, strict=True)
+        if not pd.isna(answer)
+    ]
     off = sum(answer not in menu for answer, menu in given) / max(len(given), 1)
     sizes = [len(menu) for menu in lists]
-    return {"chance": sum(drawn) / len(rows), "majority": sum(guessed) / len(rows), "menu_size": sum(sizes) / len(sizes), "off_menu": off}
+    return {
+        "chance": sum(drawn) / len(rows),
+        "majority": sum(guessed) / len(rows),
+        "menu_size": sum(sizes) / len(sizes),
+        "off_menu": off,
+    }
 
 
 def _share_of_guess(menu: list, truth: str, counts: dict) -> float:
@@ -176,23 +291,40 @@ def _share_of_guess(menu: list, truth: str, counts: dict) -> float:
 
 
 def _macro(rows: pd.DataFrame) -> dict:
-    shares = rows.groupby("dish_id" if "dish_id" in rows else "truth", sort=True)["correct"].mean().to_numpy()
+    shares = (
+        rows.groupby("dish_id" if "dish_id" in rows else "truth", sort=True)["correct"]
+        .mean()
+        .to_numpy()
+    )
     low, high = intervals.bootstrap_mean(shares)
     mean = float(shares.mean()) if len(shares) else math.nan
-    return {"n_dishes": len(shares), "macro_accuracy": mean, "macro_ci_low": low, "macro_ci_high": high}
+    return {
+        "n_dishes": len(shares),
+        "macro_accuracy": mean,
+        "macro_ci_low": low,
+        "macro_ci_high": high,
+    }
 
 
 def _difference(pair: pd.DataFrame) -> dict:
     first, second = pair["correct_reference"].to_numpy(bool), pair["correct"].to_numpy(bool)
     return {
-        "n": len(pair), "accuracy_reference": first.mean(), "accuracy": second.mean(), "difference": first.mean() - second.mean(),
-        "only_reference": int((first & ~second).sum()), "only_predictor": int((~first & second).sum()),
+        "n": len(pair),
+        "accuracy_reference": first.mean(),
+        "accuracy": second.mean(),
+        "difference": first.mean() - second.mean(),
+        "only_reference": int((first & ~second).sum()),
+        "only_predictor": int((~first & second).sum()),
         "p": intervals.mcnemar(first, second),
-    }  # fmt: skip
+    }
 
 
 def _json_row(row: dict) -> dict:
-    plain = {name: _plain(row[name]) for name in TABLE_COLUMNS[2:] if "ci_" not in name and name != "seconds"}
+    plain = {
+        name: _plain(row[name])
+        for name in TABLE_COLUMNS[2:]
+        if "ci_" not in name and name != "seconds"
+    }
     plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
     if not pd.isna(row["macro_ci_low"]):
         plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]

@@ -8,7 +8,13 @@ import pandas as pd
 from dishvl_lib.evaluation import sites
 
 
-def notes(annotation: Mapping[str, Any], predictions: pd.DataFrame, not_dishes: int, *, classifier: bool = True) -> list[str]:
+def notes(
+    annotation: Mapping[str, Any],
+    predictions: pd.DataFrame,
+    not_dishes: int,
+    *,
+    classifier: bool = True,
+) -> list[str]:
     """What a reader has to know: where the names come from, answers that are no dish, questions that failed, sites seen in training.
 
     `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl; `classifier`: whether PP-LCNet's
@@ -19,20 +25,34 @@ def notes(annotation: Mapping[str, Any], predictions: pd.DataFrame, not_dishes: 
         found.append("names from folders, no annotator")
     left_out = annotation["counts"]["skipped"]
     if left_out:
-        found.append(f"{left_out} of {annotation['counts']['files']} files were left out of the catalogue (01_annotation/rejected.csv)")
+        found.append(
+            f"{left_out} of {annotation['counts']['files']} files were left out of the catalogue (01_annotation/rejected.csv)"
+        )
     if not_dishes:
-        found.append(f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; they count as wrong and are listed")
+        found.append(
+            f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; they count as wrong and are listed"
+        )
     if not classifier:
-        found.append("pplcnet_classifier is absent: the weights given to stage 02 have no class head for these dishes")
+        found.append(
+            "pplcnet_classifier is absent: the weights given to stage 02 have no class head for these dishes"
+        )
     return [*found, *_failures(predictions), *_site_notes(predictions)]
 
 
-def facts(dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]) -> dict[str, str]:
+def facts(
+    dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]
+) -> dict[str, str]:
     """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04, and trainable.json."""
     given, asked, best = training["parameters"], dataset["counts"]["questions"], training["best"]
-    how = f"LoRA of rank {given['lora_rank']}" if given["lora_rank"] else " and ".join(
-        part for part in ("visual", "merger", "language_model", "lm_head") if given[f"train_{part}"]
-    )  # fmt: skip
+    how = (
+        f"LoRA of rank {given['lora_rank']}"
+        if given["lora_rank"]
+        else " and ".join(
+            part
+            for part in ("visual", "merger", "language_model", "lm_head")
+            if given[f"train_{part}"]
+        )
+    )
     return {
         "base model": str(best["base_model"]),
         "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} parameters",
@@ -50,10 +70,19 @@ def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
     `true_name`: as the site's own menu says it, '' where it does not.
     """
     framed = predictions["framed"].eq(True)
-    known = predictions[~framed & predictions["protocol"].str.startswith("site:")].drop_duplicates("dish_id").set_index("dish_id")["truth"]
+    known = (
+        predictions[~framed & predictions["protocol"].str.startswith("site:")]
+        .drop_duplicates("dish_id")
+        .set_index("dish_id")["truth"]
+    )
     named = predictions[framed].groupby(["protocol", "predictor", "dish_id"], sort=False)
-    made = named.agg(name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")).reset_index()
-    made = made.assign(shared=made["lost"].ne("") & made["name"].ne(""), true_name=made["dish_id"].map(known).fillna(""))
+    made = named.agg(
+        name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")
+    ).reset_index()
+    made = made.assign(
+        shared=made["lost"].ne("") & made["name"].ne(""),
+        true_name=made["dish_id"].map(known).fillna(""),
+    )
     return made[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
 
 
@@ -66,14 +95,24 @@ def _failures(predictions: pd.DataFrame) -> list[str]:
 
 
 def _site_notes(predictions: pd.DataFrame, predictor: str = "tuned") -> list[str]:
-    own = predictions[(predictions["predictor"] == predictor) & predictions["protocol"].str.startswith("site:")]
-    return [note for protocol, rows in own.groupby("protocol", sort=False) for note in _of_site(protocol, rows)]
+    own = predictions[
+        (predictions["predictor"] == predictor) & predictions["protocol"].str.startswith("site:")
+    ]
+    return [
+        note
+        for protocol, rows in own.groupby("protocol", sort=False)
+        for note in _of_site(protocol, rows)
+    ]
 
 
 def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
     near = rows["near_training"].ne("")
-    kinds = ", ".join(f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items())
-    made = [f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training photo{f' ({kinds})' if kinds else ''}"]
+    kinds = ", ".join(
+        f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items()
+    )
+    made = [
+        f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training photo{f' ({kinds})' if kinds else ''}"
+    ]
     if rows["framed"].any():
         lost, unnamed = rows["lost"].ne(""), rows["lost"].eq(sites.NO_NAME)
         made.append(

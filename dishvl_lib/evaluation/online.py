@@ -29,7 +29,9 @@ SYSTEM = "你是菜品识别助手。只回答一个菜名，不加标点和解�
 STRUCTURED = ("plain", "choice", "json_schema")
 LONGEST_SIDE = 768  # pixels of a photo that is sent, as in stage 01
 ANSWER_TOKENS = 12
-TOGETHER = 150  # questions between two entries in the answer file; the journal has every reply at once
+TOGETHER = (
+    150  # questions between two entries in the answer file; the journal has every reply at once
+)
 ALL = 10**9
 OURS = ("tuned", "base")  # and whatever begins with pplcnet
 
@@ -66,16 +68,36 @@ class EndpointPredictor:
 
         version: what a free server's answers belong to: under one name and address it may serve another model tomorrow.
         """
-        self.rival, self.image_root, self.sha256, self.journal_file, self.run, self.pace = rival, Path(image_root), sha256, journal_file, run, pace
-        self.budget, self.version, self.answered = budget, "" if rival.endpoint.price_input or rival.endpoint.price_output else version, False
-        self.batch_size = ALL if rival.endpoint.batch else max(TOGETHER, 8 * rival.endpoint.concurrency)
+        self.rival, self.image_root, self.sha256, self.journal_file, self.run, self.pace = (
+            rival,
+            Path(image_root),
+            sha256,
+            journal_file,
+            run,
+            pace,
+        )
+        self.budget, self.version, self.answered = (
+            budget,
+            "" if rival.endpoint.price_input or rival.endpoint.price_output else version,
+            False,
+        )
+        self.batch_size = (
+            ALL if rival.endpoint.batch else max(TOGETHER, 8 * rival.endpoint.concurrency)
+        )
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
         """Raises `EndpointError` (also `BudgetError`) when going on is of no use; what was paid for is in the journal."""
         journal = Journal(self.journal_file)
         try:
             asked = [self._request(row) for row in rows]
-            given = asking.ask_all(self.rival.endpoint, asked, journal, run=self.run, budget=Budget(self.budget), pace=self.pace)
+            given = asking.ask_all(
+                self.rival.endpoint,
+                asked,
+                journal,
+                run=self.run,
+                budget=Budget(self.budget),
+                pace=self.pace,
+            )
         finally:
             journal.close()
         self._check_any(given)
@@ -83,17 +105,40 @@ class EndpointPredictor:
 
     def _request(self, row: dict[str, Any]) -> Request:
         extra = binding(self.rival.structured, row)
-        identity = {"prompt_version": PROMPT_VERSION, "system": self.rival.system, "question": question(row), "photo": self.sha256[row["image_id"]],
-                    "longest_side": LONGEST_SIDE, "extra": extra, "version": self.version}  # fmt: skip
-        return Request(row["id"], identity, lambda: messages(self.rival.system, question(row), _data_url(self.image_root / row["image"])), None, extra)
+        identity = {
+            "prompt_version": PROMPT_VERSION,
+            "system": self.rival.system,
+            "question": question(row),
+            "photo": self.sha256[row["image_id"]],
+            "longest_side": LONGEST_SIDE,
+            "extra": extra,
+            "version": self.version,
+        }
+        return Request(
+            row["id"],
+            identity,
+            lambda: messages(
+                self.rival.system, question(row), _data_url(self.image_root / row["image"])
+            ),
+            None,
+            extra,
+        )
 
     def _check_any(self, given: Sequence[asking.Answer]) -> None:
         """A server that refuses every question was asked in a way it does not know: that is no accuracy of 0."""
         self.answered = self.answered or any(one.status == "ok" for one in given)
-        refused = [one for one in given if one.status == "failed" and "request was refused" in one.problem]
+        refused = [
+            one for one in given if one.status == "failed" and "request was refused" in one.problem
+        ]
         if not self.answered and refused and len(refused) == len(given):
-            hint = f" (structured: {self.rival.structured} may be unknown to it; try structured: plain)" if self.rival.structured != "plain" else ""
-            raise EndpointError(f"{self.rival.endpoint.where}: all of {len(given)} questions were refused{hint}. The first: {refused[0].problem}")
+            hint = (
+                f" (structured: {self.rival.structured} may be unknown to it; try structured: plain)"
+                if self.rival.structured != "plain"
+                else ""
+            )
+            raise EndpointError(
+                f"{self.rival.endpoint.where}: all of {len(given)} questions were refused{hint}. The first: {refused[0].problem}"
+            )
 
 
 def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
@@ -101,26 +146,53 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
 
     Raises `EndpointError` as `endpoints.client.connect` does, for an unknown `structured`, and for a name that is taken or could not name a file.
     """
-    plain = [{key: value for key, value in one.items() if key not in ("structured", "system")} for one in settings]
+    plain = [
+        {key: value for key, value in one.items() if key not in ("structured", "system")}
+        for one in settings
+    ]
     rivals = []
     for given, endpoint in zip(settings, client.connect(plain), strict=True):
         how = {key: given[key] for key in ("structured", "system") if key in given}
         if how.get("structured", "plain") not in STRUCTURED:
-            raise EndpointError(f"endpoint {endpoint.name}: structured must be one of {', '.join(STRUCTURED)}, got {how['structured']!r}")
+            raise EndpointError(
+                f"endpoint {endpoint.name}: structured must be one of {', '.join(STRUCTURED)}, got {how['structured']!r}"
+            )
         if not isinstance(how.get("system", ""), str):
-            raise EndpointError(f"endpoint {endpoint.name}: system must be text (in quotes), got {how['system']!r}")
-        if endpoint.name in OURS or endpoint.name.startswith("pplcnet") or not re.fullmatch(r"[\w.-][\w .-]*", endpoint.name):
-            raise EndpointError(f"endpoint {endpoint.name}: this name is ours or holds more than letters, digits, dots, dashes and spaces; choose another name")
+            raise EndpointError(
+                f"endpoint {endpoint.name}: system must be text (in quotes), got {how['system']!r}"
+            )
+        if (
+            endpoint.name in OURS
+            or endpoint.name.startswith("pplcnet")
+            or not re.fullmatch(r"[\w.-][\w .-]*", endpoint.name)
+        ):
+            raise EndpointError(
+                f"endpoint {endpoint.name}: this name is ours or holds more than letters, digits, dots, dashes and spaces; choose another name"
+            )
         rivals.append(Rival(endpoint, **how))
     return rivals
 
 
 def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
     """What a plan is likely to cost, an endpoint a row, before anything is sent: endpoint, model, requests, tokens, low, likely, high (in currency), currency, minutes."""
-    blank = {site.protocol: {row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)} for site in plan.sites}
-    framed = [row for site in plan.sites for row in [*site.to_name(), *site.to_judge(blank[site.protocol])]]
-    tables = [prices.estimate([one.endpoint], [(1, _usage(one, row)) for row in [*plan.rows, *framed]]) for one in rivals]
-    return pd.concat([pd.DataFrame(columns=prices.COLUMNS), *tables], ignore_index=True).rename(columns={"annotator": "endpoint"})
+    blank = {
+        site.protocol: {
+            row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)
+        }
+        for site in plan.sites
+    }
+    framed = [
+        row
+        for site in plan.sites
+        for row in [*site.to_name(), *site.to_judge(blank[site.protocol])]
+    ]
+    tables = [
+        prices.estimate([one.endpoint], [(1, _usage(one, row)) for row in [*plan.rows, *framed]])
+        for one in rivals
+    ]
+    return pd.concat([pd.DataFrame(columns=prices.COLUMNS), *tables], ignore_index=True).rename(
+        columns={"annotator": "endpoint"}
+    )
 
 
 def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
@@ -134,33 +206,72 @@ def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
     """
     made = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
-    return pd.DataFrame(made, columns=["endpoint", "questions", "failed", "off_menu", "seconds_median", "seconds_p95", "tokens", "cost", "currency"])
+    return pd.DataFrame(
+        made,
+        columns=[
+            "endpoint",
+            "questions",
+            "failed",
+            "off_menu",
+            "seconds_median",
+            "seconds_p95",
+            "tokens",
+            "cost",
+            "currency",
+        ],
+    )
 
 
 def totals(spent: pd.DataFrame) -> dict[str, float]:
     """Sum of `costs` per currency."""
-    return {currency: round(float(part.cost.sum()), 6) for currency, part in spent[spent.currency != ""].groupby("currency")}
+    return {
+        currency: round(float(part.cost.sum()), 6)
+        for currency, part in spent[spent.currency != ""].groupby("currency")
+    }
 
 
 def messages(system: str, text: str, image_url: str) -> list[dict[str, Any]]:
     """The photo first and the question after it, as in training."""
-    asked = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": image_url}}, {"type": "text", "text": text}]}
+    asked = {
+        "role": "user",
+        "content": [
+            {"type": "image_url", "image_url": {"url": image_url}},
+            {"type": "text", "text": text},
+        ],
+    }
     return [{"role": "system", "content": system}, asked] if system else [asked]
 
 
 def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema with an enum; {} for plain or without a menu."""
-    entries = [*row["menu"], questions.NOT_ON_MENU] if row["kind"] == "menu_absent" else list(row["menu"])
+    entries = (
+        [*row["menu"], questions.NOT_ON_MENU] if row["kind"] == "menu_absent" else list(row["menu"])
+    )
     if structured == "plain" or not entries:
         return {}
     if structured == "choice":
         return {"structured_outputs": {"choice": entries}}
-    schema = {"type": "object", "properties": {"answer": {"type": "string", "enum": entries}}, "required": ["answer"], "additionalProperties": False}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "menu_choice", "strict": True, "schema": schema}}}
+    schema = {
+        "type": "object",
+        "properties": {"answer": {"type": "string", "enum": entries}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    return {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "menu_choice", "strict": True, "schema": schema},
+        }
+    }
 
 
 def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answer:
-    known = {"seconds": given.seconds, "cost": round(given.cost, 8), "currency": rival.endpoint.currency, "tokens": sum(given.usage.values())}
+    known = {
+        "seconds": given.seconds,
+        "cost": round(given.cost, 8),
+        "currency": rival.endpoint.currency,
+        "tokens": sum(given.usage.values()),
+    }
     if given.value is None:
         return Answer(None, error=given.problem or given.status, **known)
     text = given.text.strip()
@@ -168,13 +279,17 @@ def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answe
         try:
             text = str(json.loads(outcomes.without_fence(text))["answer"])
         except (ValueError, KeyError, TypeError):
-            return Answer(None, error=f"the answer is not the JSON that was asked for: {text[:80]}", **known)
+            return Answer(
+                None, error=f"the answer is not the JSON that was asked for: {text[:80]}", **known
+            )
     absent = row["kind"] == "menu_absent" and questions.mark_normalised(text, questions.NOT_ON_MENU)
     return Answer(None if absent else text, **known)
 
 
 def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:
-    return prices.likely_usage(messages(rival.system, question(row), ""), binding(rival.structured, row), ANSWER_TOKENS)
+    return prices.likely_usage(
+        messages(rival.system, question(row), ""), binding(rival.structured, row), ANSWER_TOKENS
+    )
 
 
 def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
@@ -182,13 +297,21 @@ def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
     menus = own[own.answer.notna() & own.menu.map(len).gt(0)]
     off = [answer not in menu for answer, menu in zip(menus.answer, menus.menu, strict=True)]
     return {
-        "endpoint": name, "questions": len(own), "failed": int(own.error.ne("").sum()), "off_menu": sum(off) / len(off) if off else None,
-        "seconds_median": own.seconds.median(), "seconds_p95": own.seconds.quantile(0.95), "tokens": int(own.tokens.sum()), "cost": round(float(own.cost.sum()), 6),
+        "endpoint": name,
+        "questions": len(own),
+        "failed": int(own.error.ne("").sum()),
+        "off_menu": sum(off) / len(off) if off else None,
+        "seconds_median": own.seconds.median(),
+        "seconds_p95": own.seconds.quantile(0.95),
+        "tokens": int(own.tokens.sum()),
+        "cost": round(float(own.cost.sum()), 6),
         "currency": own.currency.iloc[0] if len(own) else "",
-    }  # fmt: skip
+    }
 
 
 def _data_url(path: Path) -> str:
     """The photo as a data URL. Raises `ImageError` (a ValueError): the question is then recorded as failed."""
-    small = images.jpeg_bytes(images.load_rgb(path, draft_size=(LONGEST_SIDE, LONGEST_SIDE)), LONGEST_SIDE)
+    small = images.jpeg_bytes(
+        images.load_rgb(path, draft_size=(LONGEST_SIDE, LONGEST_SIDE)), LONGEST_SIDE
+    )
     return "data:image/jpeg;base64," + base64.b64encode(small).decode()

@@ -56,13 +56,24 @@ class RecognizerPredictor:
         for number, row in enumerate(rows):
             photos.setdefault(row["image"], ([], []))[row["kind"] != "naming"].append(number)
         asked = [
-            (self.image_root / image, [question(rows[number]) for number in named], [_menu(rows[number]) for number in chosen])
+            (
+                self.image_root / image,
+                [question(rows[number]) for number in named],
+                [_menu(rows[number]) for number in chosen],
+            )
             for image, (named, chosen) in photos.items()
         ]
         answers: dict[int, Answer] = {}
-        for (named, chosen), told in zip(photos.values(), self.recognizer.tell(asked, top_k=LONGEST_MENU), strict=True):
-            answers |= {number: Answer(name) for number, name in zip(named, told.names, strict=True)}
-            answers |= {number: _chosen(rows[number], choice) for number, choice in zip(chosen, told.choices, strict=True)}
+        for (named, chosen), told in zip(
+            photos.values(), self.recognizer.tell(asked, top_k=LONGEST_MENU), strict=True
+        ):
+            answers |= {
+                number: Answer(name) for number, name in zip(named, told.names, strict=True)
+            }
+            answers |= {
+                number: _chosen(rows[number], choice)
+                for number, choice in zip(chosen, told.choices, strict=True)
+            }
         return [answers[number] for number in range(len(rows))]
 
 
@@ -79,14 +90,24 @@ def _chosen(row: Mapping[str, Any], choice: Choice) -> Answer:
 class NearestPredictor:
     """The name of the registered photo with the highest cosine; for a menu, of those whose name is on it."""
 
-    def __init__(self, features: Mapping[str, np.ndarray], gallery: pd.DataFrame, dish_names: Mapping[str, str]):
+    def __init__(
+        self,
+        features: Mapping[str, np.ndarray],
+        gallery: pd.DataFrame,
+        dish_names: Mapping[str, str],
+    ):
         """`features`: image_id -> (D,) unit length; `gallery`: rows with image_id and dish_id."""
-        known = gallery[gallery.image_id.isin(features.keys()) & gallery.dish_id.isin(dish_names.keys())]
+        known = gallery[
+            gallery.image_id.isin(features.keys()) & gallery.dish_id.isin(dish_names.keys())
+        ]
         if known.empty:
             raise ValueError("the gallery holds no photo with features and a usable name")
         named = known.dish_id.map(dish_names).to_numpy(dtype=object)
         order = np.argsort(named, kind="stable")
-        self.features, self.matrix = features, np.stack([features[known.image_id.iloc[place]] for place in order])
+        self.features, self.matrix = (
+            features,
+            np.stack([features[known.image_id.iloc[place]] for place in order]),
+        )
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
@@ -106,9 +127,13 @@ class ClassifierPredictor:
     def __init__(self, stored: Mapping[str, np.ndarray], dish_names: Mapping[str, str]):
         """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz has them."""
         known = [place for place, dish in enumerate(stored["dish_id"]) if str(dish) in dish_names]
-        named = np.array([dish_names[str(stored["dish_id"][place])] for place in known], dtype=object)
+        named = np.array(
+            [dish_names[str(stored["dish_id"][place])] for place in known], dtype=object
+        )
         order = np.argsort(named, kind="stable")
-        self.scores = np.asarray(stored["log_probability"], np.float32)[:, np.array(known, dtype=int)[order]]
+        self.scores = np.asarray(stored["log_probability"], np.float32)[
+            :, np.array(known, dtype=int)[order]
+        ]
         self.place = {str(image_id): place for place, image_id in enumerate(stored["image_id"])}
         self.names, self.starts = np.unique(named[order], return_index=True)
 
@@ -117,8 +142,15 @@ class ClassifierPredictor:
 
     def _one(self, row: dict[str, Any]) -> Answer:
         if row["image_id"] not in self.place:
-            return Answer(None, error="the classifier has no scores for this photo (02_similar_dishes/class_scores.npz)")
-        return _best(self.names, np.maximum.reduceat(np.exp(self.scores[self.place[row["image_id"]]]), self.starts), row["menu"])
+            return Answer(
+                None,
+                error="the classifier has no scores for this photo (02_similar_dishes/class_scores.npz)",
+            )
+        return _best(
+            self.names,
+            np.maximum.reduceat(np.exp(self.scores[self.place[row["image_id"]]]), self.starts),
+            row["menu"],
+        )
 
 
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
@@ -137,8 +169,16 @@ def question(row: Mapping[str, Any]) -> str:
 def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
     """The name with the highest score, of those on the menu where there is one; equal scores go by name."""
     entries = set(menu)
-    places = np.array([place for place, name in enumerate(names) if name in entries] if entries else range(len(names)), dtype=int)
-    ranked = [(str(names[place]), float(scores[place])) for place in places[np.argsort(-scores[places], kind="stable")]]
+    places = np.array(
+        [place for place, name in enumerate(names) if name in entries]
+        if entries
+        else range(len(names)),
+        dtype=int,
+    )
+    ranked = [
+        (str(names[place]), float(scores[place]))
+        for place in places[np.argsort(-scores[places], kind="stable")]
+    ]
     return Answer(ranked[0][0] if ranked else None, ranked)
 
 

@@ -29,7 +29,10 @@ class Plan:
 
     def counts(self) -> dict[str, int]:
         """{protocol: questions}."""
-        return {**Counter(row["protocol"] for row in self.rows), **{site.protocol: len(site.queries) for site in self.sites}}
+        return {
+            **Counter(row["protocol"] for row in self.rows),
+            **{site.protocol: len(site.queries) for site in self.sites},
+        }
 
     def sampled(self, most: int, seed: int) -> "Plan":
         """At most `most` questions of each protocol (0: all), the same for the same seed. A site's dishes are still all named."""
@@ -39,7 +42,9 @@ class Plan:
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
         rows = [row for own in by_protocol.values() for row in _sample(own, most, seed)]
-        return Plan(rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites])
+        return Plan(
+            rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites]
+        )
 
     def rows_with_photos(self) -> list[dict[str, Any]]:
         """Every question about a photo, those by which sites' dishes are named included."""
@@ -48,17 +53,35 @@ class Plan:
 
     def without_photos(self, paths: Collection[str]) -> "Plan":
         """The plan without the questions about these photos."""
-        sites = [replace(site, register=_about_others(site.register, paths), queries=_about_others(site.queries, paths)) for site in self.sites]
+        sites = [
+            replace(
+                site,
+                register=_about_others(site.register, paths),
+                queries=_about_others(site.queries, paths),
+            )
+            for site in self.sites
+        ]
         return Plan(_about_others(self.rows, paths), sites)
 
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""
-        return Plan(_marked(self.rows, near), [replace(site, queries=_marked(site.queries, near)) for site in self.sites])
+        return Plan(
+            _marked(self.rows, near),
+            [replace(site, queries=_marked(site.queries, near)) for site in self.sites],
+        )
 
 
-def stored(test: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]] = (), new_dishes: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+def stored(
+    test: Sequence[dict[str, Any]],
+    unseen: Sequence[dict[str, Any]] = (),
+    new_dishes: Sequence[dict[str, Any]] = (),
+) -> list[dict[str, Any]]:
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained on; NEW_DISHES for the last."""
-    named = [(row, row["kind"]) for row in test] + [(row, f"{row['kind']}_unseen") for row in unseen] + [(row, NEW_DISHES) for row in new_dishes]
+    named = (
+        [(row, row["kind"]) for row in test]
+        + [(row, f"{row['kind']}_unseen") for row in unseen]
+        + [(row, NEW_DISHES) for row in new_dishes]
+    )
     return [{**row, "protocol": protocol} for row, protocol in named if row["kind"] in KINDS]
 
 
@@ -70,11 +93,21 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
     """
     records.require_columns(photos, ("image_id", "frame", "split"), "the catalogue")
     records.require_columns(pairs, ("image_id_a", "image_id_b"), "the near-duplicates")
-    train, outside = photos[photos.split == "train"], photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")]
+    train, outside = (
+        photos[photos.split == "train"],
+        photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")],
+    )
     trained, judged = set(train.image_id), set(outside.image_id)
-    both_ways = [*zip(pairs.image_id_a, pairs.image_id_b, strict=True), *zip(pairs.image_id_b, pairs.image_id_a, strict=True)]
-    found = {one: "near-duplicate" for one, other in both_ways if one in judged and other in trained}
-    return found | dict.fromkeys(outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame")
+    both_ways = [
+        *zip(pairs.image_id_a, pairs.image_id_b, strict=True),
+        *zip(pairs.image_id_b, pairs.image_id_a, strict=True),
+    ]
+    found = {
+        one: "near-duplicate" for one, other in both_ways if one in judged and other in trained
+    }
+    return found | dict.fromkeys(
+        outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame"
+    )
 
 
 def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:

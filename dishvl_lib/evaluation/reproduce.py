@@ -15,7 +15,9 @@ def write_profile(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> 
     `common.yaml` comes last and makes the five stages one run, whatever runs they came from.
     """
     common = {"run_name": list(parameters.values())[-1]["run_name"], "upstream_run": ""}
-    files = {f"{stage}.yaml": dict(values) for stage, values in parameters.items()} | {settings.COMMON_FILE: common}
+    files = {f"{stage}.yaml": dict(values) for stage, values in parameters.items()} | {
+        settings.COMMON_FILE: common
+    }
     part = Path(folder).with_name(f".{Path(folder).name}.part")
     for name, values in files.items():
         records.write_text(part / name, yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
@@ -25,5 +27,7 @@ def write_profile(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> 
 def command(folder: Path, run_name: str) -> str:
     """What to type in the project's folder to make the run again under a new name."""
     shown = Path(folder).resolve()
-    shown = shown.relative_to(paths.PROJECT_ROOT) if shown.is_relative_to(paths.PROJECT_ROOT) else shown
+    shown = (
+        shown.relative_to(paths.PROJECT_ROOT) if shown.is_relative_to(paths.PROJECT_ROOT) else shown
+    )
     return f"dishvl run '{shown}' --set 'run_name={run_name}_again'"

@@ -40,7 +40,12 @@ class Site:
         """The questions by which the predictor names the dishes: what is it, or which entry of the site's whole menu."""
         if not self.menu:
             return [{**row, "protocol": self.protocol} for row in self.register]
-        return [_menu_row({**row, "id": f"{row['id']}-own_menu"}, self.menu, "", self.protocol, self._rng(row)) for row in self.register]
+        return [
+            _menu_row(
+                {**row, "id": f"{row['id']}-own_menu"}, self.menu, "", self.protocol, self._rng(row)
+            )
+            for row in self.register
+        ]
 
     def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
         """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the first; '' without a usable one.
@@ -52,7 +57,9 @@ class Site:
             name = names.clean(answers.get(row["id"]) or "")
             if not names.problem_with(name):
                 votes.setdefault(row["dish_id"], Counter())[name] += 1
-        return {dish: (count.most_common(1)[0][0] if count else "") for dish, count in votes.items()}
+        return {
+            dish: (count.most_common(1)[0][0] if count else "") for dish, count in votes.items()
+        }
 
     def to_judge(self, named: Mapping[str, str]) -> list[dict[str, Any]]:
         """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a question is wrong whatever is answered.
@@ -66,24 +73,45 @@ class Site:
         for row in self.queries:
             name = given.get(row["dish_id"], "")
             asked = _menu_row(
-                {**row, "id": f"{row['id']}{'-own_menu' if self.menu else ''}"}, self._menu(row, name, entries), name, self.protocol, self._rng(row)
+                {**row, "id": f"{row['id']}{'-own_menu' if self.menu else ''}"},
+                self._menu(row, name, entries),
+                name,
+                self.protocol,
+                self._rng(row),
             )
-            made.append({**asked, "framed": not self.truths, "lost": "" if self.truths else _lost(name, counts)})
+            made.append(
+                {
+                    **asked,
+                    "framed": not self.truths,
+                    "lost": "" if self.truths else _lost(name, counts),
+                }
+            )
         return made
 
     def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
         """`menu_size` entries in random order, the dish's name among them and the others drawn blindly."""
         rng, others = self._rng(row), [entry for entry in entries if entry != name]
         own = [name] if name else []
-        menu = own + [others[place] for place in rng.permutation(len(others))[: self.menu_size - len(own)]]
+        menu = own + [
+            others[place] for place in rng.permutation(len(others))[: self.menu_size - len(own)]
+        ]
         return [menu[place] for place in rng.permutation(len(menu))]
 
     def _rng(self, row: Mapping[str, Any]) -> np.random.Generator:
         """Of each question its own, so that a sample of the questions has the same menus."""
-        return np.random.default_rng(int(hashlib.sha256(f"{self.seed}|{self.protocol}|{row['id']}".encode()).hexdigest()[:16], 16))
+        return np.random.default_rng(
+            int(
+                hashlib.sha256(f"{self.seed}|{self.protocol}|{row['id']}".encode()).hexdigest()[
+                    :16
+                ],
+                16,
+            )
+        )
 
 
-def of_run(sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], **options: Any) -> list[Site]:
+def of_run(
+    sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], **options: Any
+) -> list[Site]:
     """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions, site_NAME.jsonl. `options`: as `protocols` takes them.
 
     Raises ValueError for register_per_dish below 1.
@@ -92,11 +120,23 @@ def of_run(sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], *
         raise ValueError(f"register_per_dish is {given}; give at least 1")
     files = {file.stem.removeprefix("site_"): file for file in question_files}
     there = [site for site in sites if site["name"] in files]
-    return [one for site in there for one in protocols(site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options)]
+    return [
+        one
+        for site in there
+        for one in protocols(
+            site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options
+        )
+    ]
 
 
 def protocols(
-    name: str, rows: Sequence[dict[str, Any]], menu_csv: str | Path = "", *, register_per_dish: int = 2, menu_size: int = 20, seed: int = 0
+    name: str,
+    rows: Sequence[dict[str, Any]],
+    menu_csv: str | Path = "",
+    *,
+    register_per_dish: int = 2,
+    menu_size: int = 20,
+    seed: int = 0,
 ) -> list[Site]:
     """The one or two protocols of a site. `rows`: site_NAME.jsonl, with `role`; `menu_csv`: its own menu, '' without one.
 
@@ -110,8 +150,12 @@ def protocols(
         truths = {f"{name}/{folder}": entry for folder, entry in by_folder.items()}
         known = [row for row in queries if not truths or row["dish_id"] in truths]
         if truths and not known:
-            raise records.RecordError(f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one of site {name}")
-        made.append(Site(f"site:{name}:own_menu", [] if truths else register, known, menu, truths, **common))
+            raise records.RecordError(
+                f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one of site {name}"
+            )
+        made.append(
+            Site(f"site:{name}:own_menu", [] if truths else register, known, menu, truths, **common)
+        )
     return made
 
 
@@ -124,9 +168,13 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     entries = [names.clean(name) for name in table["name"]]
     for line, entry in enumerate(entries, start=2):
         if problem := names.problem_with(entry):
-            raise records.RecordError(f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: {problem.partition(';')[0]}; change it there")
+            raise records.RecordError(
+                f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: {problem.partition(';')[0]}; change it there"
+            )
     if not entries:
-        raise records.RecordError(f"{path} holds no menu entry; give one name a line under the heading name, or take menu_csv out of sites")
+        raise records.RecordError(
+            f"{path} holds no menu entry; give one name a line under the heading name, or take menu_csv out of sites"
+        )
     folders = dict(zip(table["folder"], entries, strict=True)) if "folder" in table else {}
     return list(dict.fromkeys(entries)), folders
 
@@ -135,7 +183,9 @@ def _menu_file(site: Mapping[str, Any]) -> str | Path:
     return paths.resolve(site["menu_csv"]) if site.get("menu_csv") else ""
 
 
-def _shared_out(rows: Sequence[dict[str, Any]], register_per_dish: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _shared_out(
+    rows: Sequence[dict[str, Any]], register_per_dish: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(register, queries): stage 03 put each dish's photos in a random order of different groups."""
     seen: Counter = Counter()
     register, queries = [], []
@@ -151,8 +201,20 @@ def _lost(name: str, counts: Counter) -> str:
     return f"{counts[name]} dishes were given the name {name}" if counts[name] > 1 else ""
 
 
-def _menu_row(row: Mapping[str, Any], menu: Sequence[str], truth: str, protocol: str, rng: np.random.Generator) -> dict[str, Any]:
+def _menu_row(
+    row: Mapping[str, Any], menu: Sequence[str], truth: str, protocol: str, rng: np.random.Generator
+) -> dict[str, Any]:
     wordings = questions.templates("menu")
     template = wordings[rng.integers(len(wordings))].id
-    turns = [{"from": "human", "value": questions.human_turn(template, menu) if menu else ""}, {"from": "gpt", "value": truth}]
-    return {**row, "conversations": turns, "kind": "menu", "menu": list(menu), "template": template, "protocol": protocol}
+    turns = [
+        {"from": "human", "value": questions.human_turn(template, menu) if menu else ""},
+        {"from": "gpt", "value": truth},
+    ]
+    return {
+        **row,
+        "conversations": turns,
+        "kind": "menu",
+        "menu": list(menu),
+        "template": template,
+        "protocol": protocol,
+    }

@@ -15,7 +15,9 @@ FITTED = ("temperature", "threshold")  # on the validation menus, by stage 04
 COVERAGES = np.arange(1, 21) / 20
 
 
-def scored(predictions: pd.DataFrame, temperature: float, predictor: str = "tuned", protocol: str = "menu") -> list[calibration.Scored]:
+def scored(
+    predictions: pd.DataFrame, temperature: float, predictor: str = "tuned", protocol: str = "menu"
+) -> list[calibration.Scored]:
     """(log-probabilities before the temperature (entries,), place of the truth) of every test menu that was answered.
 
     Predictions hold the log-probabilities after it: times the temperature they are the model's own but for a constant,
@@ -23,11 +25,18 @@ def scored(predictions: pd.DataFrame, temperature: float, predictor: str = "tune
     """
     rows = metrics.checked(predictions, ("menu", "log_probabilities"))
     rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
-    known = [row for row in rows.itertuples() if len(row.log_probabilities) and row.truth in row.menu]
-    return [(np.array(row.log_probabilities) * temperature, list(row.menu).index(row.truth)) for row in known]
+    known = [
+        row for row in rows.itertuples() if len(row.log_probabilities) and row.truth in row.menu
+    ]
+    return [
+        (np.array(row.log_probabilities) * temperature, list(row.menu).index(row.truth))
+        for row in known
+    ]
 
 
-def summary(found: Sequence[calibration.Scored], temperature: float, threshold: float) -> dict[str, Any]:
+def summary(
+    found: Sequence[calibration.Scored], temperature: float, threshold: float
+) -> dict[str, Any]:
     """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered, accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
 
     ece: expected calibration error over 15 bins. auroc: of telling the menus from the same menus without their true
@@ -39,19 +48,33 @@ def summary(found: Sequence[calibration.Scored], temperature: float, threshold: 
         return {"n": 0}
     before, right = confidence(found, 1.0)
     after, _ = confidence(found, temperature)
-    absent, _ = confidence([calibration.without_truth(one) for one in found if len(one[0]) > 1], temperature)
+    absent, _ = confidence(
+        [calibration.without_truth(one) for one in found if len(one[0]) > 1], temperature
+    )
     given = after >= threshold
-    shares = {"accuracy": right, "answered": given, "accuracy_answered": right[given], "refused": absent < threshold}
+    shares = {
+        "accuracy": right,
+        "answered": given,
+        "accuracy_answered": right[given],
+        "refused": absent < threshold,
+    }
     made = {"n": len(found), "temperature": temperature, "threshold": threshold}
-    made |= {"ece_before": calibration.calibration_error(before, right), "ece_after": calibration.calibration_error(after, right)}
+    made |= {
+        "ece_before": calibration.calibration_error(before, right),
+        "ece_after": calibration.calibration_error(after, right),
+    }
     made |= {"auroc": calibration.auroc(after, absent) if len(absent) else None}
-    return made | {key: value for name, marks in shares.items() for key, value in _share(name, marks).items()}
+    return made | {
+        key: value for name, marks in shares.items() for key, value in _share(name, marks).items()
+    }
 
 
 def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
     """A `summary` as a table to read: measure, value, interval, n."""
     names = [name for name in measures if not name.endswith(("_n", "_ci95")) and name != "n"]
-    return pd.DataFrame([_line(name, measures) for name in names], columns=["measure", "value", "interval", "n"])
+    return pd.DataFrame(
+        [_line(name, measures) for name in names], columns=["measure", "value", "interval", "n"]
+    )
 
 
 def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
@@ -61,20 +84,41 @@ def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.D
         sure, right = confidence(found, value)
         place = np.minimum((sure * BINS).astype(int), BINS - 1)
         for one in np.unique(place):
-            rows.append({"when": when, "confidence": float(sure[place == one].mean()), **_measured(right[place == one])})
-    return pd.DataFrame(rows, columns=["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"])
+            rows.append(
+                {
+                    "when": when,
+                    "confidence": float(sure[place == one].mean()),
+                    **_measured(right[place == one]),
+                }
+            )
+    return pd.DataFrame(
+        rows, columns=["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"]
+    )
 
 
 def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """coverage (share of the menus answered, the surest first), least (their lowest probability), n, correct, accuracy, ci_low, ci_high."""
     sure, right = confidence(found, temperature)
     order = np.argsort(-sure, kind="stable")
-    counts = sorted({max(1, round(share * len(order))) for share in COVERAGES}) if len(order) else []
-    rows = [{"coverage": count / len(order), "least": float(sure[order[count - 1]]), **_measured(right[order[:count]])} for count in counts]
-    return pd.DataFrame(rows, columns=["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"])
+    counts = (
+        sorted({max(1, round(share * len(order))) for share in COVERAGES}) if len(order) else []
+    )
+    rows = [
+        {
+            "coverage": count / len(order),
+            "least": float(sure[order[count - 1]]),
+            **_measured(right[order[:count]]),
+        }
+        for count in counts
+    ]
+    return pd.DataFrame(
+        rows, columns=["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"]
+    )
 
 
-def confidence(found: Sequence[calibration.Scored], temperature: float) -> tuple[np.ndarray, np.ndarray]:
+def confidence(
+    found: Sequence[calibration.Scored], temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
     """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a temperature."""
     shares = [calibration.probabilities(scores, temperature) for scores, _ in found]
     right = [one.argmax() == truth for one, (_, truth) in zip(shares, found, strict=True)]
@@ -83,13 +127,23 @@ def confidence(found: Sequence[calibration.Scored], temperature: float) -> tuple
 
 def _measured(right: np.ndarray) -> dict[str, Any]:
     low, high = intervals.wilson(int(right.sum()), len(right))
-    return {"n": len(right), "correct": int(right.sum()), "accuracy": float(right.mean()), "ci_low": low, "ci_high": high}
+    return {
+        "n": len(right),
+        "correct": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "ci_low": low,
+        "ci_high": high,
+    }
 
 
 def _share(name: str, marks: np.ndarray) -> dict[str, Any]:
     if not len(marks):
         return {name: None, f"{name}_n": 0}
-    return {name: float(marks.mean()), f"{name}_n": len(marks), f"{name}_ci95": list(intervals.wilson(int(marks.sum()), len(marks)))}
+    return {
+        name: float(marks.mean()),
+        f"{name}_n": len(marks),
+        f"{name}_ci95": list(intervals.wilson(int(marks.sum()), len(marks))),
+    }
 
 
 def _line(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from dishvl_lib.similarity.progress import Progress
 BATCH = 32
 
 
-def class_scores(photos: pd.DataFrame, image_root: str | Path, weights_path: str | Path, *, scale: float, image_size: int) -> dict[str, np.ndarray]:
+def class_scores(
+    photos: pd.DataFrame,
+    image_root: str | Path,
+    weights_path: str | Path,
+    *,
+    scale: float,
+    image_size: int,
+) -> dict[str, np.ndarray]:
     """{image_id (N,) str, dish_id (C,) str, log_probability (N, C) float16} of the photos that can be read.
 
     `photos` has image_id, path and sha256. The classes are those in the report that `classifier.train` wrote beside
@@ -23,10 +30,20 @@ def class_scores(photos: pd.DataFrame, image_root: str | Path, weights_path: str
     records.require_columns(photos, ("image_id", "path", "sha256"), "photos for the classifier")
     dishes = _dishes(Path(weights_path))
     if not dishes or photos.empty:
-        return {"image_id": np.zeros(0, str), "dish_id": np.zeros(0, str), "log_probability": np.zeros((0, 0), np.float16)}
-    job = workers.Job(Path(image_root), Preprocess.for_size(image_size), _head(weights_path, scale, len(dishes)))
+        return {
+            "image_id": np.zeros(0, str),
+            "dish_id": np.zeros(0, str),
+            "log_probability": np.zeros((0, 0), np.float16),
+        }
+    job = workers.Job(
+        Path(image_root), Preprocess.for_size(image_size), _head(weights_path, scale, len(dishes))
+    )
     ids, found = _run(photos, job)
-    return {"image_id": np.array(ids, dtype=str), "dish_id": np.array(dishes, dtype=str), "log_probability": found}
+    return {
+        "image_id": np.array(ids, dtype=str),
+        "dish_id": np.array(dishes, dtype=str),
+        "log_probability": found,
+    }
 
 
 def _dishes(weights_path: Path) -> list[str]:
@@ -35,11 +52,15 @@ def _dishes(weights_path: Path) -> list[str]:
         report = records.read_json(weights_path.with_suffix(".json"))
     except records.RecordError:
         return []
-    ours = isinstance(report, dict) and report.get("weights_sha256") == records.sha256_file(weights_path)
+    ours = isinstance(report, dict) and report.get("weights_sha256") == records.sha256_file(
+        weights_path
+    )
     return report["dishes"] if ours else []
 
 
-def _head(weights_path: str | Path, scale: float, classes: int) -> Callable[[np.ndarray], np.ndarray]:
+def _head(
+    weights_path: str | Path, scale: float, classes: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """float32 (n, 3, S, S) -> log-probabilities (n, classes), without the dropout that the training was without too."""
     import paddle
 
@@ -58,7 +79,11 @@ def _head(weights_path: str | Path, scale: float, classes: int) -> Callable[[np.
 
 
 def _run(photos: pd.DataFrame, job: workers.Job) -> tuple[list[str], np.ndarray]:
-    rows, ids, found = list(photos[["path", "sha256"]].itertuples(index=False, name=None)), iter(photos["image_id"]), []
+    rows, ids, found = (
+        list(photos[["path", "sha256"]].itertuples(index=False, name=None)),
+        iter(photos["image_id"]),
+        [],
+    )
     progress, kept = Progress("PP-LCNet's classes", len(rows)), []
     for batch, scores, faults in workers.run(job, rows, BATCH):
         kept += [image_id for fault, image_id in zip(faults, ids, strict=False) if fault is None]

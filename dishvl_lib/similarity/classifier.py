@@ -15,7 +15,13 @@ import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.similarity import pplcnet
-from dishvl_lib.similarity.photos import STORED_SIDE_PER_CROP, LabelledPhotos, PhotoStore, balanced_order, full_paths
+from dishvl_lib.similarity.photos import (
+    STORED_SIDE_PER_CROP,
+    LabelledPhotos,
+    PhotoStore,
+    balanced_order,
+    full_paths,
+)
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
 from dishvl_lib.similarity.replicas import Replicas, cores_to_use
@@ -58,14 +64,21 @@ def train(
     records.require_columns(photos, COLUMNS, "training photos")
     dishes = sorted(photos["dish_id"].unique())
     if len(dishes) < 2:
-        raise ValueError(f"training a classifier needs at least two dishes with training photos, got {len(dishes)}")
+        raise ValueError(
+            f"training a classifier needs at least two dishes with training photos, got {len(dishes)}"
+        )
     settings = {
-        "scale": scale, "image_size": image_size, "epochs": epochs, "batch_size": batch_size,
-        "learning_rate": learning_rate, "seed": seed, "replicas": replicas or cores_to_use(),
+        "scale": scale,
+        "image_size": image_size,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "replicas": replicas or cores_to_use(),
         "embedding_size": embedding_size,
         "init_weights": records.sha256_file(init_weights) if init_weights else "",
         "photos": records.fingerprint([_rows(photos), _rows(validation)]),
-    }  # fmt: skip
+    }
     state = TrainingState(Path(weights_path), settings, save_every_seconds)
     if state.finished() is not None:
         return state.finished()
@@ -87,12 +100,20 @@ class _Loaders:
 
     def __init__(self, photos, validation, dishes, image_root, settings, num_workers, memory_bytes):
         label = {dish: index for index, dish in enumerate(dishes)}
-        self.size, self.batch, self.seed = settings["image_size"], settings["batch_size"], settings["seed"]
+        self.size, self.batch, self.seed = (
+            settings["image_size"],
+            settings["batch_size"],
+            settings["seed"],
+        )
         self.num_workers, self.preprocess = num_workers, Preprocess.for_size(self.size)
         share = len(photos) / max(1, len(photos) + len(validation))
         self.train, self.validation = (
             LabelledPhotos(
-                PhotoStore(full_paths(rows, image_root), round(self.size * STORED_SIDE_PER_CROP), int(memory_bytes * part)),
+                PhotoStore(
+                    full_paths(rows, image_root),
+                    round(self.size * STORED_SIDE_PER_CROP),
+                    int(memory_bytes * part),
+                ),
                 np.array([label[dish] for dish in rows["dish_id"]], np.int64),
                 self.size,
                 augment,
@@ -116,23 +137,43 @@ class _Loaders:
 
     def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
         batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
-        return paddle.io.DataLoader(dataset, batch_sampler=batches, collate_fn=self._collate, num_workers=self.num_workers, return_list=True)
+        return paddle.io.DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=self._collate,
+            num_workers=self.num_workers,
+            return_list=True,
+        )
 
     def _collate(self, rows: list) -> tuple[np.ndarray, np.ndarray]:
         rows = [row for row in rows if row is not None]
         if not rows:
             return np.zeros((0, 3, self.size, self.size), np.float32), np.zeros(0, np.int64)
-        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array([row[1] for row in rows], np.int64)
+        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array(
+            [row[1] for row in rows], np.int64
+        )
 
 
 class _Training:
-    def __init__(self, settings: dict, dishes: list[str], init_weights: str | Path, loaders: _Loaders, state: TrainingState):
+    def __init__(
+        self,
+        settings: dict,
+        dishes: list[str],
+        init_weights: str | Path,
+        loaders: _Loaders,
+        state: TrainingState,
+    ):
         self.settings, self.dishes, self.loaders, self.state = settings, dishes, loaders, state
         sizes = {name: settings[name] for name in ("scale", "embedding_size", "seed")}
-        self.replicas = Replicas(functools.partial(new_learner, class_num=len(dishes), **sizes), settings["replicas"])
+        self.replicas = Replicas(
+            functools.partial(new_learner, class_num=len(dishes), **sizes), settings["replicas"]
+        )
         self.net = self.replicas.net
         if init_weights:
-            print(*pplcnet.load_weights(self.net.net, init_weights, fresh=("fc.", "embedding.")), sep="\n")
+            print(
+                *pplcnet.load_weights(self.net.net, init_weights, fresh=("fc.", "embedding.")),
+                sep="\n",
+            )
         else:
             nearly_linear(self.net.net, settings["seed"])
         self.optimizer = self._optimizer()
@@ -150,9 +191,11 @@ class _Training:
 
         rate = paddle.optimizer.lr.LambdaDecay(self.settings["learning_rate"], factor)
         return paddle.optimizer.AdamW(
-            rate, parameters=self.net.parameters(), weight_decay=0.02,
+            rate,
+            parameters=self.net.parameters(),
+            weight_decay=0.02,
             apply_decay_param_fun=lambda name: ".w_" in name and "batch_norm" not in name,
-        )  # fmt: skip
+        )
 
     def run(self) -> list[dict]:
         epochs = self.settings["epochs"]
@@ -174,14 +217,21 @@ class _Training:
         if n == 0:
             raise ValueError("none of the training photos can be read any more")
         self.replicas.average_statistics()
-        metrics = {"epoch": epoch, "loss": losses / n, "n": n, "skipped": len(self.loaders.order(epoch)) - n}
+        metrics = {
+            "epoch": epoch,
+            "loss": losses / n,
+            "n": n,
+            "skipped": len(self.loaders.order(epoch)) - n,
+        }
         metrics |= {"learning_rate": self.optimizer.get_lr(), **self._validate()}
         return metrics | {"seconds": time.perf_counter() - start}
 
     def _step(self, images: np.ndarray, labels: np.ndarray) -> float:
         loss = self.replicas.backward(images, labels)
         if not np.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss}: lower learning_rate (it is {self.optimizer.get_lr():.2g})")
+            raise FloatingPointError(
+                f"the loss became {loss}: lower learning_rate (it is {self.optimizer.get_lr():.2g})"
+            )
         self.optimizer.step()
         self.optimizer.clear_grad()
         self.optimizer._learning_rate.step()
@@ -189,9 +239,13 @@ class _Training:
 
     def _validate(self) -> dict:
         right = n = 0
-        for images, labels in self.loaders.validation_batches() if len(self.loaders.validation) else ():
+        for images, labels in (
+            self.loaders.validation_batches() if len(self.loaders.validation) else ()
+        ):
             if len(labels):
-                right += int((self.replicas.logits(images.numpy()).argmax(axis=1) == labels.numpy()).sum())
+                right += int(
+                    (self.replicas.logits(images.numpy()).argmax(axis=1) == labels.numpy()).sum()
+                )
                 n += len(labels)
         return {"validation_n": n, "validation_accuracy": right / n if n else None}
 

@@ -43,7 +43,9 @@ class Engine:
         return Engine, (self.folder, 1)
 
     def _config(self, threads: int) -> paddle.inference.Config:
-        config = paddle.inference.Config(f"{self.folder / 'features'}.json", f"{self.folder / 'features'}.pdiparams")
+        config = paddle.inference.Config(
+            f"{self.folder / 'features'}.json", f"{self.folder / 'features'}.pdiparams"
+        )
         config.disable_glog_info()
         if self.on_gpu:
             config.enable_use_gpu(256, 0)
@@ -64,7 +66,9 @@ def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
     return run
 
 
-def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def fast(
+    net: PPLCNet, image_size: int, folder: Path, threads: int
+) -> Callable[[np.ndarray], np.ndarray]:
     """The same through an `Engine` with `threads` threads over a graph in `folder`, exported when absent.
 
     The engine is compared with the plain network on one random batch; when it differs, or cannot be made on this
@@ -74,20 +78,30 @@ def fast(net: PPLCNet, image_size: int, folder: Path, threads: int) -> Callable[
     try:
         caches.folder(folder, lambda part: _export(net, image_size, part), "the inference engine")
         run = Engine(folder, threads)
-        probe = np.random.default_rng(0).standard_normal((2, 3, image_size, image_size)).astype(np.float32)
+        probe = (
+            np.random.default_rng(0)
+            .standard_normal((2, 3, image_size, image_size))
+            .astype(np.float32)
+        )
         difference = _relative_difference(run(probe), reference(probe))
     except Exception as error:  # export and engine raise Paddle's own, undocumented classes
-        print(f"features: the inference engine is not usable ({type(error).__name__}), the plain network is slower")
+        print(
+            f"features: the inference engine is not usable ({type(error).__name__}), the plain network is slower"
+        )
         return reference
     if not difference <= AGREEMENT:
-        print(f"features: the inference engine differs by {difference:.2g}, the plain network is used instead")
+        print(
+            f"features: the inference engine differs by {difference:.2g}, the plain network is used instead"
+        )
         return reference
     return run
 
 
 def _export(net: PPLCNet, image_size: int, folder: Path) -> None:
     shape = [None, 3, image_size, image_size]
-    static = paddle.jit.to_static(_Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True)
+    static = paddle.jit.to_static(
+        _Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True
+    )
     static.eval()
     folder.mkdir(parents=True, exist_ok=True)
     paddle.jit.save(static, str(folder / "features"))

@@ -31,27 +31,39 @@ class FeatureCache:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in DAMAGED:
                 raise
-            print(f"the cache of features {self.path} is damaged ({error}); it is made again", flush=True)
+            print(
+                f"the cache of features {self.path} is damaged ({error}); it is made again",
+                flush=True,
+            )
             for file in folder.glob(f"{self.path.name}*"):
                 file.unlink()
             self.connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=60)
-        connection.execute("CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID")
-        connection.execute("SELECT SUM(length(feature)) FROM features").fetchone()  # reads every row: damage shows here
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID"
+        )
+        connection.execute(
+            "SELECT SUM(length(feature)) FROM features"
+        ).fetchone()  # reads every row: damage shows here
         return connection
 
     def drop_other_sizes(self, size: int) -> None:
         """Forget features that do not have `size` numbers: their row is damaged."""
         with self.connection:
-            self.connection.execute("DELETE FROM features WHERE length(feature) != ?", (size * np.dtype(np.float32).itemsize,))
+            self.connection.execute(
+                "DELETE FROM features WHERE length(feature) != ?",
+                (size * np.dtype(np.float32).itemsize,),
+            )
 
     def known(self) -> set[str]:
         return {row[0] for row in self.connection.execute("SELECT sha256 FROM features")}
 
     def get(self, sha256: str) -> np.ndarray:
-        row = self.connection.execute("SELECT feature FROM features WHERE sha256 = ?", (sha256,)).fetchone()
+        row = self.connection.execute(
+            "SELECT feature FROM features WHERE sha256 = ?", (sha256,)
+        ).fetchone()
         return np.frombuffer(row[0], np.float32)
 
     def put(self, keys: list[str], features: np.ndarray) -> None:
@@ -96,8 +108,12 @@ def extract(
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=["path", "reason", "detail"])
         if len(todo):
-            run = _runner(net, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine)
-            skipped = _compute(todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes)
+            run = _runner(
+                net, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
+            )
+            skipped = _compute(
+                todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes
+            )
         return _collect(photos, cache, skipped, net.feature_size)
     finally:
         cache.close()
@@ -126,14 +142,18 @@ def _runner(net, crop: int, folder: Path, use_engine: bool):
     return engine.fast(net, crop, folder, workers.cores()) if use_engine else engine.plain(net)
 
 
-def _compute(todo: pd.DataFrame, job: workers.Job, cache: FeatureCache, batch_size: int, processes: int) -> pd.DataFrame:
+def _compute(
+    todo: pd.DataFrame, job: workers.Job, cache: FeatureCache, batch_size: int, processes: int
+) -> pd.DataFrame:
     """Fills the cache; returns the photos that could not be read."""
     skipped, progress = [], Progress("features by PP-LCNet", len(todo))
     rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
     for batch, found, faults in workers.run(job, rows, batch_size, processes):
         whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
         if whole:
-            cache.put([sha256 for _, sha256 in whole], _unit_length(found, [path for path, _ in whole]))
+            cache.put(
+                [sha256 for _, sha256 in whole], _unit_length(found, [path for path, _ in whole])
+            )
         skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
         progress.advance(len(batch))
     progress.close()
@@ -153,9 +173,16 @@ def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
 
 def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, size: int) -> tuple:
     reasons = {row.path: row for row in skipped.itertuples(index=False)}
-    by_hash = {sha: reasons[path] for sha, path in zip(photos["sha256"], photos["path"], strict=True) if path in reasons}
+    by_hash = {
+        sha: reasons[path]
+        for sha, path in zip(photos["sha256"], photos["path"], strict=True)
+        if path in reasons
+    }
     known = photos["sha256"].isin(cache.known() - set(by_hash)).to_numpy()
-    rows = [(path, by_hash[sha].reason, by_hash[sha].detail) for sha, path in photos.loc[~known, ["sha256", "path"]].values]
+    rows = [
+        (path, by_hash[sha].reason, by_hash[sha].detail)
+        for sha, path in photos.loc[~known, ["sha256", "path"]].values
+    ]
     matrix = np.empty((int(known.sum()), size), np.float32)
     for index, sha in enumerate(photos["sha256"][known]):
         matrix[index] = cache.get(sha)

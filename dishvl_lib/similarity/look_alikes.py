@@ -28,10 +28,18 @@ def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.
     """
     pairs = set(zip(similar.dish_id, similar.similar_id, strict=True))
     words = {dish["dish_id"]: _words(dish["card"]) for dish in dishes if dish["card"]}
-    counts = pd.Series([word for found in words.values() for word in found], dtype=object).value_counts()
+    counts = pd.Series(
+        [word for found in words.values() for word in found], dtype=object
+    ).value_counts()
     weight = {word: float(np.log1p(len(words) / count)) for word, count in counts.items()}
-    scores = [_jaccard(words.get(row.dish_id), words.get(row.similar_id), weight) for row in similar.itertuples()]
-    return similar.assign(mutual=[(b, a) in pairs for a, b in zip(similar.dish_id, similar.similar_id, strict=True)], card_score=np.round(scores, 4))
+    scores = [
+        _jaccard(words.get(row.dish_id), words.get(row.similar_id), weight)
+        for row in similar.itertuples()
+    ]
+    return similar.assign(
+        mutual=[(b, a) in pairs for a, b in zip(similar.dish_id, similar.similar_id, strict=True)],
+        card_score=np.round(scores, 4),
+    )
 
 
 def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
@@ -41,7 +49,9 @@ def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str
     """
     untrained = similar[~similar.dish_id.isin(train.dish_id)]
     twins = similar[similar.dish_id.map(names) == similar.similar_id.map(names)]
-    remedy = "run this stage again with --redo 02, or leave the dish out by stage 01's exclude_dishes"
+    remedy = (
+        "run this stage again with --redo 02, or leave the dish out by stage 01's exclude_dishes"
+    )
     found = []
     if len(untrained):
         dish = untrained.dish_id.iloc[0]
@@ -60,17 +70,35 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
     """
     close = similar[similar["rank"].astype(int) <= links]
     dishes = sorted({*similar.dish_id, *similar.similar_id})
-    number = {dish: place for place, dish in enumerate(dishes)}  # numbers: sets of strings have no order of their own
-    score = {(number[row.dish_id], number[row.similar_id]): float(row.score) for row in close.itertuples()}
+    number = {
+        dish: place for place, dish in enumerate(dishes)
+    }  # numbers: sets of strings have no order of their own
+    score = {
+        (number[row.dish_id], number[row.similar_id]): float(row.score)
+        for row in close.itertuples()
+    }
     graph = networkx.Graph()
     graph.add_nodes_from(range(len(dishes)))
-    graph.add_weighted_edges_from(sorted((a, b, max(value, 1e-6)) for (a, b), value in score.items() if a < b and (b, a) in score))
-    families = sorted((sorted(family) for family in networkx.community.louvain_communities(graph, seed=seed)), key=lambda family: (-len(family), family))
-    rows = [(dishes[place], cluster, len(family)) for cluster, family in enumerate(families, start=1) for place in family]
+    graph.add_weighted_edges_from(
+        sorted(
+            (a, b, max(value, 1e-6)) for (a, b), value in score.items() if a < b and (b, a) in score
+        )
+    )
+    families = sorted(
+        (sorted(family) for family in networkx.community.louvain_communities(graph, seed=seed)),
+        key=lambda family: (-len(family), family),
+    )
+    rows = [
+        (dishes[place], cluster, len(family))
+        for cluster, family in enumerate(families, start=1)
+        for place in family
+    ]
     return pd.DataFrame(rows, columns=["dish_id", "cluster", "size"])
 
 
-def neighbourhood(features: np.ndarray, photos: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
+def neighbourhood(
+    features: np.ndarray, photos: pd.DataFrame, k: int = 5, seed: int = 0
+) -> pd.DataFrame:
     """The `k` nearest photos outside its group of every training photo: image_id, dish_id, path, n (place), other_id, other_dish, score.
 
     `features` row by row those of `photos`. At most GALLERY_PER_DISH photos of a dish can be found.
@@ -80,14 +108,23 @@ def neighbourhood(features: np.ndarray, photos: pd.DataFrame, k: int = 5, seed: 
     gallery = mixed[mixed.groupby("dish_id").cumcount() < GALLERY_PER_DISH].sort_index()
     groups, rows = pd.factorize(photos.group_id)[0], photos.index.get_indexer(train.index)
     there = photos.index.get_indexer(gallery.index)
-    found, scores = neighbours.nearest(features[rows], features[there], k, query_groups=groups[rows], gallery_groups=groups[there])
+    found, scores = neighbours.nearest(
+        features[rows], features[there], k, query_groups=groups[rows], gallery_groups=groups[there]
+    )
     asked, place = np.nonzero(found >= 0)
     others = gallery.iloc[found[asked, place]]
     own = train.iloc[asked]
-    return pd.DataFrame({
-        "image_id": own.image_id.to_numpy(), "dish_id": own.dish_id.to_numpy(), "path": own.path.to_numpy(), "n": place + 1,
-        "other_id": others.image_id.to_numpy(), "other_dish": others.dish_id.to_numpy(), "score": scores[asked, place],
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "image_id": own.image_id.to_numpy(),
+            "dish_id": own.dish_id.to_numpy(),
+            "path": own.path.to_numpy(),
+            "n": place + 1,
+            "other_id": others.image_id.to_numpy(),
+            "other_dish": others.dish_id.to_numpy(),
+            "score": scores[asked, place],
+        }
+    )
 
 
 def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
@@ -99,11 +136,19 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
     asked = near[near.dish_id.map(can) > 1]
     own = (asked.dish_id == asked.other_dish).groupby(asked.image_id).any()
     strangers = asked[asked.image_id.map(~own)]
-    votes = strangers.groupby(["image_id", "path", "dish_id", "other_dish"]).agg(votes=("n", "size"), score=("score", "max")).reset_index()
-    votes = votes.rename(columns={"other_dish": "looks_like"}).sort_values(["votes", "score", "image_id"], ascending=[False, False, True])
+    votes = (
+        strangers.groupby(["image_id", "path", "dish_id", "other_dish"])
+        .agg(votes=("n", "size"), score=("score", "max"))
+        .reset_index()
+    )
+    votes = votes.rename(columns={"other_dish": "looks_like"}).sort_values(
+        ["votes", "score", "image_id"], ascending=[False, False, True]
+    )
     best = votes.drop_duplicates("image_id")
     best = best.assign(of=best.image_id.map(strangers.groupby("image_id").size()))
-    return best[["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]].reset_index(drop=True)
+    return best[["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]].reset_index(
+        drop=True
+    )
 
 
 def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -119,10 +164,27 @@ def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     for (dish, other), count in away.items():
         back = int(away.get((other, dish), 0))
         shares = count / photos[dish], back / photos.get(other, 1)
-        if dish < other and min(shares) >= TWIN_SHARE and min(photos[dish], photos[other]) >= TWIN_LEAST and names.get(dish) != names.get(other):
+        if (
+            dish < other
+            and min(shares) >= TWIN_SHARE
+            and min(photos[dish], photos[other]) >= TWIN_LEAST
+            and names.get(dish) != names.get(other)
+        ):
             evidence = f"{names.get(dish, dish)} / {names.get(other, other)}: nearest to a photo of the other are {count} of {photos[dish]} and {back} of {photos[other]} photos"
-            rows.append((dish, names.get(dish, dish), "look_the_same", other, evidence, int(photos[dish]), sum(shares)))
-    table = pd.DataFrame(rows, columns=[*REVIEW_COLUMNS, "mixed"]).sort_values(["mixed", "dish_id"], ascending=[False, True])
+            rows.append(
+                (
+                    dish,
+                    names.get(dish, dish),
+                    "look_the_same",
+                    other,
+                    evidence,
+                    int(photos[dish]),
+                    sum(shares),
+                )
+            )
+    table = pd.DataFrame(rows, columns=[*REVIEW_COLUMNS, "mixed"]).sort_values(
+        ["mixed", "dish_id"], ascending=[False, True]
+    )
     return table[list(REVIEW_COLUMNS)].reset_index(drop=True)
 
 

@@ -15,7 +15,9 @@ COLUMNS = ("dish_id", "group_id", "split")
 BLOCK_ROWS = 1024
 
 
-def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=None, gallery_groups=None) -> tuple:
+def nearest(
+    queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=None, gallery_groups=None
+) -> tuple:
     """(indices (Q, k) int64, scores (Q, k) float32) of each query's `k` best gallery rows, best first.
 
     Scores are dot products: cosines for unit-length rows. With groups (Q,) and (G,) a query never finds a row of
@@ -27,14 +29,20 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=No
         rows = slice(start, start + BLOCK_ROWS)
         block = queries[rows] @ gallery.T
         if query_groups is not None:
-            block[np.asarray(query_groups)[rows, None] == np.asarray(gallery_groups)[None, :]] = -np.inf
+            block[
+                np.asarray(query_groups)[rows, None] == np.asarray(gallery_groups)[None, :]
+            ] = -np.inf
         indices[rows], scores[rows] = _top(block, k)
     indices[np.isneginf(scores)] = -1
     return indices, scores
 
 
 def _top(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    candidates = np.argpartition(-block, k - 1, axis=1)[:, :k] if k < block.shape[1] else np.tile(np.arange(k), (len(block), 1))
+    candidates = (
+        np.argpartition(-block, k - 1, axis=1)[:, :k]
+        if k < block.shape[1]
+        else np.tile(np.arange(k), (len(block), 1))
+    )
     candidates.sort(axis=1)
     scores = np.take_along_axis(block, candidates, 1)
     order = np.argsort(-scores, axis=1, kind="stable")
@@ -72,9 +80,15 @@ def mine(
     registered, queried = draw(photos, register_per_dish, query_per_dish, seed)
     dishes = sorted(registered)
     if len(dishes) < 2:
-        raise ValueError(f"look-alikes need at least two dishes with training photos, got {len(dishes)}")
-    scores, votes = _query_scores(features, dishes, registered, queried, _forbidden(dishes, names), margin, top_k)
-    ranking = scores if rule == "reference" else (scores + _centroid_scores(features, photos, dishes)) / 2
+        raise ValueError(
+            f"look-alikes need at least two dishes with training photos, got {len(dishes)}"
+        )
+    scores, votes = _query_scores(
+        features, dishes, registered, queried, _forbidden(dishes, names), margin, top_k
+    )
+    ranking = (
+        scores if rule == "reference" else (scores + _centroid_scores(features, photos, dishes)) / 2
+    )
     ranking[_forbidden(dishes, names)] = -np.inf
     table = _as_table(dishes, ranking, votes, top_k, rule)
     table.attrs = {
@@ -85,7 +99,9 @@ def mine(
     return table
 
 
-def draw(photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed: int) -> tuple[dict, dict]:
+def draw(
+    photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed: int
+) -> tuple[dict, dict]:
     """(registered, queried): dish -> row numbers of its training photos, drawn with `seed`, never overlapping."""
     if register_per_dish < 1 or query_per_dish < 1:
         raise ValueError("register_per_dish and query_per_dish must be at least 1")
@@ -94,7 +110,10 @@ def draw(photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed
     registered, queried = {}, {}
     for dish, rows in train.groupby("dish_id", sort=True):
         rng = np.random.default_rng([seed, *str(dish).encode()])
-        groups = [rng.permutation(indices).tolist() for indices in rows.groupby("group_id", sort=True).indices.values()]
+        groups = [
+            rng.permutation(indices).tolist()
+            for indices in rows.groupby("group_id", sort=True).indices.values()
+        ]
         groups = [rows.index[groups[i]].tolist() for i in rng.permutation(len(groups))]
         registered[dish], queried[dish] = _divide(groups, register_per_dish, query_per_dish)
     return registered, queried
@@ -114,7 +133,9 @@ def _round_robin(groups: list[list[int]]) -> list[int]:
     return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
 
 
-def _query_scores(features, dishes, registered, queried, forbidden, margin, top_k) -> tuple[np.ndarray, np.ndarray]:
+def _query_scores(
+    features, dishes, registered, queried, forbidden, margin, top_k
+) -> tuple[np.ndarray, np.ndarray]:
     """((dishes, dishes) mean query score, votes). A dish without a query is ranked by its registered photos."""
     gallery = np.concatenate([registered[dish] for dish in dishes])
     starts = np.cumsum([0] + [len(registered[dish]) for dish in dishes[:-1]])
@@ -129,7 +150,9 @@ def _query_scores(features, dishes, registered, queried, forbidden, margin, top_
     return scores, votes
 
 
-def _votes(by_dish: np.ndarray, own: int, forbidden: np.ndarray, margin: float, top_k: int) -> np.ndarray:
+def _votes(
+    by_dish: np.ndarray, own: int, forbidden: np.ndarray, margin: float, top_k: int
+) -> np.ndarray:
     close = np.where(forbidden, -np.inf, by_dish)
     close[close < by_dish[:, own, None] - margin] = -np.inf
     places = np.argsort(np.argsort(-close, axis=1, kind="stable"), axis=1)
@@ -157,17 +180,27 @@ def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray
     return (labels[:, None] == labels[None, :]) | np.eye(len(dishes), dtype=bool)
 
 
-def _as_table(dishes: list[str], ranking: np.ndarray, votes: np.ndarray, top_k: int, rule: str) -> pd.DataFrame:
+def _as_table(
+    dishes: list[str], ranking: np.ndarray, votes: np.ndarray, top_k: int, rule: str
+) -> pd.DataFrame:
     rows = []
     for index, dish in enumerate(dishes):
         allowed = np.isfinite(ranking[index]) & ((votes[index] > 0) | (rule == "ranked"))
         keys = (-ranking[index],) if rule == "ranked" else (-ranking[index], -votes[index])
         order = [other for other in np.lexsort(keys) if allowed[other]][:top_k]
-        rows += [(dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other])) for rank, other in enumerate(order, start=1)]
+        rows += [
+            (dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other]))
+            for rank, other in enumerate(order, start=1)
+        ]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "n_votes"])
 
 
-def recall_at_k(features: np.ndarray, photos: pd.DataFrame, ks: Sequence[int] = (1, 5), query_split: str = "train") -> pd.DataFrame:
+def recall_at_k(
+    features: np.ndarray,
+    photos: pd.DataFrame,
+    ks: Sequence[int] = (1, 5),
+    query_split: str = "train",
+) -> pd.DataFrame:
     """How often a photo's k nearest training photos hold its dish: k, n, hits, recall, lo, hi, no_partner, chance.
 
     Leave-group-out: a photo never finds one of its own group. Queries whose dish has no training photo of another
@@ -175,10 +208,20 @@ def recall_at_k(features: np.ndarray, photos: pd.DataFrame, ks: Sequence[int] = 
     that were not trained on. lo and hi: 95% Wilson interval. chance: one draw per photo from the same gallery.
     """
     _check(features, photos)
-    asked, gallery = (np.flatnonzero((photos["split"] == split).to_numpy()) for split in (query_split, "train"))
+    asked, gallery = (
+        np.flatnonzero((photos["split"] == split).to_numpy()) for split in (query_split, "train")
+    )
     dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
-    found, _ = nearest(features[asked], features[gallery], max(ks), query_groups=group[asked], gallery_groups=group[gallery])
-    share = np.array([_partner_share(dish[gallery], group[gallery], dish[row], group[row]) for row in asked])
+    found, _ = nearest(
+        features[asked],
+        features[gallery],
+        max(ks),
+        query_groups=group[asked],
+        gallery_groups=group[gallery],
+    )
+    share = np.array(
+        [_partner_share(dish[gallery], group[gallery], dish[row], group[row]) for row in asked]
+    )
     hit = (dish[gallery][found] == dish[asked][:, None]) & (found >= 0)
     rows = [_recall_row(k, hit[share > 0], share[share > 0], int((share == 0).sum())) for k in ks]
     return pd.DataFrame(rows)
@@ -201,7 +244,9 @@ def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> 
     }
 
 
-def _partner_share(gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: int, group: int) -> float:
+def _partner_share(
+    gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: int, group: int
+) -> float:
     other = gallery_group != group
     return float((gallery_dish[other] == dish).mean()) if other.any() else 0.0
 
@@ -209,7 +254,11 @@ def _partner_share(gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: in
 def _check(features: np.ndarray, photos: pd.DataFrame) -> None:
     records.require_columns(photos, COLUMNS, "photos for neighbours")
     if len(features) != len(photos):
-        raise ValueError(f"{len(features)} features for {len(photos)} photos: they must be aligned row by row")
+        raise ValueError(
+            f"{len(features)} features for {len(photos)} photos: they must be aligned row by row"
+        )
     if not np.isfinite(features).all():
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        raise ValueError(f"{len(bad)} of {len(features)} features are not finite, first in row {bad[0]}")
+        raise ValueError(
+            f"{len(bad)} of {len(features)} features are not finite, first in row {bad[0]}"
+        )

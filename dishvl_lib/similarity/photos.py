@@ -20,7 +20,13 @@ class PhotoStore:
     `get(i)` raises `images.ImageError` for a photo that can no longer be read; `failures` holds those met so far.
     """
 
-    def __init__(self, paths: list[Path], short_side: int, memory_bytes: int = 2_000_000_000, threads: int = 2):
+    def __init__(
+        self,
+        paths: list[Path],
+        short_side: int,
+        memory_bytes: int = 2_000_000_000,
+        threads: int = 2,
+    ):
         self.paths, self.short_side = paths, short_side
         self.failures: dict[int, images.ImageError] = {}
         self.kept: list[np.ndarray | None] = [None] * len(paths)
@@ -38,7 +44,9 @@ class PhotoStore:
 
     def _decode(self, index: int) -> np.ndarray:
         try:
-            photo = images.load_rgb(self.paths[index], draft_size=(self.short_side, self.short_side))
+            photo = images.load_rgb(
+                self.paths[index], draft_size=(self.short_side, self.short_side)
+            )
         except images.ImageError as error:
             self.failures[index] = error
             raise
@@ -58,7 +66,9 @@ class LabelledPhotos:
     training sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, store: PhotoStore, labels: np.ndarray, image_size: int, augment: bool, seed: int = 0):
+    def __init__(
+        self, store: PhotoStore, labels: np.ndarray, image_size: int, augment: bool, seed: int = 0
+    ):
         self.store, self.labels, self.image_size = store, labels, image_size
         self.augment, self.seed, self.epoch = augment, seed, 0
 
@@ -74,10 +84,14 @@ class LabelledPhotos:
             rng = np.random.default_rng((self.seed, self.epoch, index))
             return augmented(photo, self.image_size, rng), int(self.labels[index])
         evaluation = Preprocess.for_size(self.image_size)
-        return centre_crop(shrink(photo, evaluation.short_side), self.image_size), int(self.labels[index])
+        return centre_crop(shrink(photo, evaluation.short_side), self.image_size), int(
+            self.labels[index]
+        )
 
 
-def augmented(photo: Image.Image, size: int, rng: np.random.Generator, smallest_area: float = 0.5) -> np.ndarray:
+def augmented(
+    photo: Image.Image, size: int, rng: np.random.Generator, smallest_area: float = 0.5
+) -> np.ndarray:
     """Random resized crop, mirror image, light jitter of brightness, contrast and colour: uint8 (size, size, 3)."""
     box = random_box(photo.size, rng, smallest_area)
     pixels = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
@@ -89,7 +103,9 @@ def augmented(photo: Image.Image, size: int, rng: np.random.Generator, smallest_
     return np.clip(pixels * rng.uniform(0.95, 1.05, 3).astype(np.float32), 0, 255).astype(np.uint8)
 
 
-def random_box(size: tuple[int, int], rng: np.random.Generator, smallest_area: float) -> tuple[int, int, int, int]:
+def random_box(
+    size: tuple[int, int], rng: np.random.Generator, smallest_area: float
+) -> tuple[int, int, int, int]:
     """(left, top, right, bottom) of `smallest_area`..1 of the photo's area, sides 3:4 to 4:3, inside the photo."""
     width, height = size
     area = width * height * rng.uniform(smallest_area, 1.0)
@@ -104,7 +120,11 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Indices of one epoch, shuffled: every photo once, and those of small classes again up to half the median."""
     counts = np.bincount(labels)
     floor = int(np.ceil(np.median(counts[counts > 0]) / 2))
-    extra = [np.resize(rng.permutation(np.flatnonzero(labels == label)), floor - count) for label, count in enumerate(counts) if 0 < count < floor]
+    extra = [
+        np.resize(rng.permutation(np.flatnonzero(labels == label)), floor - count)
+        for label, count in enumerate(counts)
+        if 0 < count < floor
+    ]
     return rng.permutation(np.concatenate([np.arange(len(labels)), *extra]).astype(np.int64))
 
 

@@ -14,7 +14,15 @@ from dishvl_lib.core import records
 from dishvl_lib.similarity import weights
 from dishvl_lib.similarity.weights import WeightsError, load_pdparams
 
-__all__ = ["PPLCNet", "WeightsError", "load_pdparams", "load_weights", "save_weights", "seeded", "weights_hash"]
+__all__ = [
+    "PPLCNet",
+    "WeightsError",
+    "load_pdparams",
+    "load_weights",
+    "save_weights",
+    "seeded",
+    "weights_hash",
+]
 
 SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 FEATURE_SIZE = 1280
@@ -39,10 +47,21 @@ def channels_at(channels: float, divisor: int = 8) -> int:
 class ConvBNAct(nn.Layer):
     """Convolution without bias, batch normalisation, hard-swish."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1):
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+    ):
         super().__init__()
         init = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
-        self.conv = nn.Conv2D(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, weight_attr=init, bias_attr=False)
+        self.conv = nn.Conv2D(
+            channels_in,
+            channels_out,
+            kernel,
+            stride,
+            kernel // 2,
+            groups=groups,
+            weight_attr=init,
+            bias_attr=False,
+        )
         self.bn = nn.BatchNorm2D(channels_out)
         self.act = nn.Hardswish()
 
@@ -85,7 +104,13 @@ class PPLCNet(nn.Layer):
     pooled features, and the class head behind that. `dropout` scales its input at evaluation as PaddleClas does.
     """
 
-    def __init__(self, scale: float = 1.0, class_num: int = 1000, embedding_size: int | None = None, dropout: float = 0.2):
+    def __init__(
+        self,
+        scale: float = 1.0,
+        class_num: int = 1000,
+        embedding_size: int | None = None,
+        dropout: float = 0.2,
+    ):
         super().__init__()
         if scale not in SCALES:
             raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale}")
@@ -94,7 +119,9 @@ class PPLCNet(nn.Layer):
         for stage, blocks in STAGES.items():
             layers = []
             for kernel, channels, stride, gated in blocks:
-                layers.append(DepthwiseBlock(width, channels_at(channels * scale), kernel, stride, gated))
+                layers.append(
+                    DepthwiseBlock(width, channels_at(channels * scale), kernel, stride, gated)
+                )
                 width = channels_at(channels * scale)
             self.add_sublayer(stage, nn.Sequential(*layers))
         self.pool = nn.AdaptiveAvgPool2D(1)
@@ -140,7 +167,10 @@ def save_weights(state: dict, path: str | Path) -> None:
     """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read; whole or not at all."""
     with records.atomic_path(path) as temporary:
         paddle.save(
-            {name: value if isinstance(value, paddle.Tensor) else paddle.to_tensor(value) for name, value in state.items()},
+            {
+                name: value if isinstance(value, paddle.Tensor) else paddle.to_tensor(value)
+                for name, value in state.items()
+            },
             str(temporary),
         )
 

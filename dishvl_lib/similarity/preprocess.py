@@ -31,15 +31,25 @@ class Preprocess:
     @classmethod
     def from_paddleclas(cls, path: str | Path) -> "Preprocess":
         """Read from the evaluation part of a PaddleClas YAML. Raises ValueError when it has no usable transforms."""
-        steps = {name: options or {} for name, options in _steps(yaml.safe_load(Path(path).read_text("utf-8")))}
+        steps = {
+            name: options or {}
+            for name, options in _steps(yaml.safe_load(Path(path).read_text("utf-8")))
+        }
         resize, normalise = steps.get("ResizeImage", {}), steps.get("NormalizeImage", {})
         size = resize.get("size")
-        crop = steps.get("CropImage", {}).get("size", size if isinstance(size, int) else (size or [None])[0])
+        crop = steps.get("CropImage", {}).get(
+            "size", size if isinstance(size, int) else (size or [None])[0]
+        )
         crop = crop[0] if isinstance(crop, list) else crop
         short_side = resize.get("resize_short") or crop
         if not short_side or not crop:
             raise ValueError(f"{path}: found no ResizeImage or CropImage that says the sizes")
-        return cls(short_side, crop, tuple(normalise.get("mean", IMAGENET_MEAN)), tuple(normalise.get("std", IMAGENET_STD)))
+        return cls(
+            short_side,
+            crop,
+            tuple(normalise.get("mean", IMAGENET_MEAN)),
+            tuple(normalise.get("std", IMAGENET_STD)),
+        )
 
     def pixels(self, source: object) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""
@@ -51,7 +61,9 @@ class Preprocess:
         std = np.asarray(self.std, np.float32)[:, None, None]
         scale, shift = 1 / (255 * std), np.asarray(self.mean, np.float32)[:, None, None] / std
         batch = np.empty((len(pixels), 3, *pixels.shape[1:3]), np.float32)
-        for photo, target in zip(pixels, batch, strict=True):  # one at a time: it fits the processor's cache
+        for photo, target in zip(
+            pixels, batch, strict=True
+        ):  # one at a time: it fits the processor's cache
             target[...] = photo.transpose(2, 0, 1)
             target *= scale
             target -= shift
@@ -75,11 +87,27 @@ def centre_crop(photo: Image.Image, size: int) -> np.ndarray:
 def _steps(node: object) -> list[tuple[str, dict]]:
     """(transform, options) of a PaddleClas config: RecPreProcess, PreProcess, or DataLoader.Eval / .Gallery."""
     if isinstance(node, list):
-        return [(name, options) for step in node if isinstance(step, dict) for name, options in step.items()]
-    for key in ("RecPreProcess", "PreProcess", "Infer", "DataLoader", "Eval", "Gallery", "Query", "dataset"):
+        return [
+            (name, options)
+            for step in node
+            if isinstance(step, dict)
+            for name, options in step.items()
+        ]
+    for key in (
+        "RecPreProcess",
+        "PreProcess",
+        "Infer",
+        "DataLoader",
+        "Eval",
+        "Gallery",
+        "Query",
+        "dataset",
+    ):
         if isinstance(node, dict) and key in node:
             found = _steps(node[key])
             if found:
                 return found
-    transforms = node.get("transform_ops", node.get("transforms")) if isinstance(node, dict) else None
+    transforms = (
+        node.get("transform_ops", node.get("transforms")) if isinstance(node, dict) else None
+    )
     return _steps(transforms) if transforms else []

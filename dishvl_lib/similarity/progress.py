@@ -32,4 +32,8 @@ class Progress:
         left = (self.total - self.done) / rate if rate else float("inf")
         count = f"{self.done:,} of {self.total:,} {self.unit}"
         line = f"{self.label}: {count}, {rate:,.0f}/s, {left:,.0f} s left {note}".rstrip()
-        print(f"\r{line}\x1b[K" if self.interactive else line, end="" if self.interactive else "\n", flush=True)
+        print(
+            f"\r{line}\x1b[K" if self.interactive else line,
+            end="" if self.interactive else "\n",
+            flush=True,
+        )

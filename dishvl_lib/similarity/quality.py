@@ -12,7 +12,9 @@ from dishvl_lib.similarity import neighbours
 RULES = ("ranked", "reference")
 
 
-def cosines(features: np.ndarray, photos: pd.DataFrame, most: int = 100_000, seed: int = 0) -> pd.DataFrame:
+def cosines(
+    features: np.ndarray, photos: pd.DataFrame, most: int = 100_000, seed: int = 0
+) -> pd.DataFrame:
     """kind ("same dish" | "other dish"), cosine: random pairs of training photos of different groups, up to `most` of each kind."""
     rows = np.flatnonzero((photos["split"] == "train").to_numpy())
     dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
@@ -22,11 +24,18 @@ def cosines(features: np.ndarray, photos: pd.DataFrame, most: int = 100_000, see
     other = rng.choice(rows, (most, 2)) if len(by_dish) > 1 else np.zeros((0, 2), int)
     other = np.unique(np.sort(other[dish[other[:, 0]] != dish[other[:, 1]]], axis=1), axis=0)
     parts = [("same dish", same[group[same[:, 0]] != group[same[:, 1]]]), ("other dish", other)]
-    found = [pd.DataFrame({"kind": kind, "cosine": (features[pairs[:, 0]] * features[pairs[:, 1]]).sum(axis=1)}) for kind, pairs in parts]
+    found = [
+        pd.DataFrame(
+            {"kind": kind, "cosine": (features[pairs[:, 0]] * features[pairs[:, 1]]).sum(axis=1)}
+        )
+        for kind, pairs in parts
+    ]
     return pd.concat(found, ignore_index=True)
 
 
-def stability(features: np.ndarray, photos: pd.DataFrame, *, seeds: int = 5, k: int = 5, **mining: Any) -> pd.DataFrame:
+def stability(
+    features: np.ndarray, photos: pd.DataFrame, *, seeds: int = 5, k: int = 5, **mining: Any
+) -> pd.DataFrame:
     """How much of a dish's top `k` stays when other photos are drawn: rule, seeds, dishes, overlap (mean), lo, hi.
 
     Overlap of two seeds: shared entries of the two lists over the longer list's length, averaged over dishes and pairs
@@ -35,21 +44,51 @@ def stability(features: np.ndarray, photos: pd.DataFrame, *, seeds: int = 5, k: 
     """
     rows = []
     for rule in RULES:
-        lists = [_top(neighbours.mine(features, photos, seed=seed, rule=rule, **mining), k) for seed in range(seeds)]
+        lists = [
+            _top(neighbours.mine(features, photos, seed=seed, rule=rule, **mining), k)
+            for seed in range(seeds)
+        ]
         dishes = sorted(set().union(*lists))
-        per_dish = np.array([np.mean([_overlap(a.get(dish, set()), b.get(dish, set())) for i, a in enumerate(lists) for b in lists[:i]]) for dish in dishes])
+        per_dish = np.array(
+            [
+                np.mean(
+                    [
+                        _overlap(a.get(dish, set()), b.get(dish, set()))
+                        for i, a in enumerate(lists)
+                        for b in lists[:i]
+                    ]
+                )
+                for dish in dishes
+            ]
+        )
         low, high = intervals.bootstrap_mean(per_dish)
-        rows.append({"rule": rule, "seeds": seeds, "dishes": len(dishes), "overlap": float(per_dish.mean()), "lo": low, "hi": high})
+        rows.append(
+            {
+                "rule": rule,
+                "seeds": seeds,
+                "dishes": len(dishes),
+                "overlap": float(per_dish.mean()),
+                "lo": low,
+                "hi": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 
-def coverage(lists: Mapping[str, pd.DataFrame], features: np.ndarray, photos: pd.DataFrame, ks: tuple[int, ...] = (1, 5, 10)) -> pd.DataFrame:
+def coverage(
+    lists: Mapping[str, pd.DataFrame],
+    features: np.ndarray,
+    photos: pd.DataFrame,
+    ks: tuple[int, ...] = (1, 5, 10),
+) -> pd.DataFrame:
     """Do the lists name the dishes that photos are really taken for? list, k, n, hits, share, lo, hi, chance.
 
     Asked are the validation photos whose nearest training photo shows another dish (n of them); a hit is when that dish
     is among the first `k` of the own dish's list. lo, hi: 95% Wilson interval; chance: a list of k dishes at random.
     """
-    asked, gallery = (np.flatnonzero((photos["split"] == split).to_numpy()) for split in ("validation", "train"))
+    asked, gallery = (
+        np.flatnonzero((photos["split"] == split).to_numpy()) for split in ("validation", "train")
+    )
     dish = photos["dish_id"].to_numpy()
     found, _ = neighbours.nearest(features[asked], features[gallery], 1)
     truth, answer = dish[asked], dish[gallery][found[:, 0]] if len(asked) else dish[:0]
@@ -63,7 +102,16 @@ def coverage(lists: Mapping[str, pd.DataFrame], features: np.ndarray, photos: pd
             low, high = intervals.wilson(hits, len(wrong))
             share = hits / len(wrong) if wrong else float("nan")
             rows.append(
-                {"list": name, "k": k, "n": len(wrong), "hits": hits, "share": share, "lo": low, "hi": high, "chance": min(1.0, k / max(1, dishes - 1))}
+                {
+                    "list": name,
+                    "k": k,
+                    "n": len(wrong),
+                    "hits": hits,
+                    "share": share,
+                    "lo": low,
+                    "hi": high,
+                    "chance": min(1.0, k / max(1, dishes - 1)),
+                }
             )
     return pd.DataFrame(rows)
 

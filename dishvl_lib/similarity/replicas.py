@@ -21,7 +21,9 @@ def cores_to_use(most: int = 8) -> int:
     return max(1, min(most, len(os.sched_getaffinity(0))))
 
 
-def smoothed_cross_entropy(logits: paddle.Tensor, labels: paddle.Tensor, smoothing: float = 0.1) -> paddle.Tensor:
+def smoothed_cross_entropy(
+    logits: paddle.Tensor, labels: paddle.Tensor, smoothing: float = 0.1
+) -> paddle.Tensor:
     """Cross-entropy of (N, classes) logits with label smoothing, mean over the batch."""
     log_probability = paddle.nn.functional.log_softmax(logits, axis=1)
     right = paddle.nn.functional.nll_loss(log_probability, labels)
@@ -51,7 +53,9 @@ class Replicas:
         if others:
             parameters = [parameter.numpy() for parameter in _trained(self.net)]
         for worker, share in zip(self.workers, others, strict=False):
-            worker.send(("backward", (parameters, images[share], labels[share], len(share) / len(labels))))
+            worker.send(
+                ("backward", (parameters, images[share], labels[share], len(share) / len(labels)))
+            )
         loss = _backward(self.net, images[own], labels[own], len(own) / len(labels))
         for worker in self.workers[: len(others)]:
             other_loss, gradients = _receive(worker)
@@ -98,7 +102,9 @@ class Replicas:
         return [_receive(worker) for worker in self.workers]
 
 
-def _start_worker(build: Callable[[], paddle.nn.Layer]) -> tuple[Connection, multiprocessing.Process]:
+def _start_worker(
+    build: Callable[[], paddle.nn.Layer],
+) -> tuple[Connection, multiprocessing.Process]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, build), daemon=True)
@@ -111,7 +117,9 @@ def _receive(worker: Connection) -> object:
     try:
         return worker.recv()
     except EOFError:
-        raise RuntimeError("a training process ended early (out of memory?): train again, or with replicas=1") from None
+        raise RuntimeError(
+            "a training process ended early (out of memory?): train again, or with replicas=1"
+        ) from None
 
 
 def _serve(connection: Connection, build: Callable[[], paddle.nn.Layer]) -> None:
@@ -148,7 +156,11 @@ def _trained(net: paddle.nn.Layer) -> list[paddle.Tensor]:
 
 
 def _statistics(net: paddle.nn.Layer) -> dict[str, np.ndarray]:
-    return {name: value for name, value in _state(net).items() if name.endswith(("._mean", "._variance"))}
+    return {
+        name: value
+        for name, value in _state(net).items()
+        if name.endswith(("._mean", "._variance"))
+    }
 
 
 def _state(net: paddle.nn.Layer) -> dict[str, np.ndarray]:

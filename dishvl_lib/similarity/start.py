@@ -73,4 +73,6 @@ class Learner(paddle.nn.Layer):
 
 def new_learner(scale: float, class_num: int, embedding_size: int, seed: int) -> Learner:
     """A `Learner` over a freshly initialised network without dropout, the same for the same seed."""
-    return Learner(seeded(seed, scale=scale, class_num=class_num, embedding_size=embedding_size, dropout=0.0))
+    return Learner(
+        seeded(seed, scale=scale, class_num=class_num, embedding_size=embedding_size, dropout=0.0)
+    )

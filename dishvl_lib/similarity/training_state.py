@@ -60,23 +60,41 @@ class TrainingState:
         net.set_state_dict(parts["net"])
         tensors = {name: paddle.to_tensor(value) for name, value in parts["optimizer"].items()}
         optimizer.set_state_dict(tensors | {"LR_Scheduler": meta["schedule"]})
-        self.history, self.best_accuracy, self.best = meta["history"], meta["best_accuracy"], parts["best"]
+        self.history, self.best_accuracy, self.best = (
+            meta["history"],
+            meta["best_accuracy"],
+            parts["best"],
+        )
 
     def finish(self, dishes: list[str]) -> None:
         """Writes the best weights and the report, and removes the resume file."""
         pplcnet.save_weights(self.best, self.weights_path)
-        report = {"settings": self.settings, "dishes": dishes, "best_validation_accuracy": self.best_accuracy}
+        report = {
+            "settings": self.settings,
+            "dishes": dishes,
+            "best_validation_accuracy": self.best_accuracy,
+        }
         report |= {"weights_sha256": records.sha256_file(self.weights_path), "epochs": self.history}
         records.write_json(self.report_path, report)
         self.path.unlink(missing_ok=True)
 
     def _save(self, net: Learner, optimizer: paddle.optimizer.Optimizer) -> None:
         state = dict(optimizer.state_dict())
-        meta = {"settings": self.settings, "schedule": state.pop("LR_Scheduler"), "history": self.history}
+        meta = {
+            "settings": self.settings,
+            "schedule": state.pop("LR_Scheduler"),
+            "history": self.history,
+        }
         parts = {"net": _arrays(net.state_dict()), "best": self.best, "optimizer": _arrays(state)}
-        arrays = {f"{part}/{name}": value for part, values in parts.items() for name, value in values.items()}
+        arrays = {
+            f"{part}/{name}": value
+            for part, values in parts.items()
+            for name, value in values.items()
+        }
         with records.atomic_path(self.path) as temporary:
-            np.savez(temporary, meta=json.dumps(meta | {"best_accuracy": self.best_accuracy}), **arrays)
+            np.savez(
+                temporary, meta=json.dumps(meta | {"best_accuracy": self.best_accuracy}), **arrays
+            )
         self.saved = time.monotonic()
 
 

@@ -13,7 +13,12 @@ ALLOWED_GLOBALS = {
     ("numpy._core.multiarray", "_reconstruct"),
     ("collections", "OrderedDict"),
 }
-RENAMED_PREFIXES = (("backbone.", ""), ("neck.fc.", "embedding."), ("head.fc.", "fc."), ("head.weight", "fc.weight"))
+RENAMED_PREFIXES = (
+    ("backbone.", ""),
+    ("neck.fc.", "embedding."),
+    ("head.fc.", "fc."),
+    ("head.weight", "fc.weight"),
+)
 PADDLE_NAME_TABLE = "StructuredToParameterName@@"
 
 
@@ -25,7 +30,9 @@ class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> object:
         if (module, name) in ALLOWED_GLOBALS:
             return super().find_class(module, name)
-        raise WeightsError(f"the file asks for {module}.{name}, which weights never need: it was not loaded")
+        raise WeightsError(
+            f"the file asks for {module}.{name}, which weights never need: it was not loaded"
+        )
 
 
 def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
@@ -42,10 +49,16 @@ def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     except Exception as error:  # a damaged pickle raises almost any class
-        raise WeightsError(f"{path} is not a .pdparams file ({type(error).__name__}: {error})") from None
+        raise WeightsError(
+            f"{path} is not a .pdparams file ({type(error).__name__}: {error})"
+        ) from None
     if not isinstance(state, dict):
         raise WeightsError(f"{path} holds a {type(state).__name__}, not a table of parameters")
-    return {str(name): _as_array(name, value, path) for name, value in state.items() if name != PADDLE_NAME_TABLE}
+    return {
+        str(name): _as_array(name, value, path)
+        for name, value in state.items()
+        if name != PADDLE_NAME_TABLE
+    }
 
 
 def rename_recognition_keys(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -77,16 +90,24 @@ def match(
         has = {name: value.shape for name, value in state.items() if name.startswith(head)}
         needs = {name: shape for name, shape in wanted.items() if name.startswith(head)}
         if has != needs:
-            messages.append(f"{where}: {head}* left out, it is {has or 'absent'} there and {needs or 'absent'} here")
+            messages.append(
+                f"{where}: {head}* left out, it is {has or 'absent'} there and {needs or 'absent'} here"
+            )
             state = {name: value for name, value in state.items() if name not in has}
             wanted = {name: shape for name, shape in wanted.items() if name not in needs}
     _refuse_differences(state, wanted, where)
     return state, messages
 
 
-def _refuse_differences(state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], where: object) -> None:
+def _refuse_differences(
+    state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], where: object
+) -> None:
     common = [name for name in state if name in wanted]
-    misshapen = [f"{name} {state[name].shape} != {wanted[name]}" for name in common if state[name].shape != wanted[name]]
+    misshapen = [
+        f"{name} {state[name].shape} != {wanted[name]}"
+        for name in common
+        if state[name].shape != wanted[name]
+    ]
     faults = [
         ("missing", [name for name in wanted if name not in state]),
         ("unexpected", [name for name in state if name not in wanted]),
@@ -94,7 +115,9 @@ def _refuse_differences(state: Mapping[str, np.ndarray], wanted: Mapping[str, tu
     ]
     found = [f"{len(names)} {kind} ({_few(names)})" for kind, names in faults if names]
     if found:
-        raise WeightsError(f"{where} does not fit this PP-LCNet: {'; '.join(found)}. Check `scale` and its form")
+        raise WeightsError(
+            f"{where} does not fit this PP-LCNet: {'; '.join(found)}. Check `scale` and its form"
+        )
 
 
 def embedding_size(state: Mapping[str, np.ndarray]) -> int | None:

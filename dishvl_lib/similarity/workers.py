@@ -44,7 +44,11 @@ class Job:
         outcomes = [_decode(self.root / path, sha256, self.preprocess) for path, sha256 in rows]
         faults = [outcome if isinstance(outcome, tuple) else None for outcome in outcomes]
         whole = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
-        pixels = np.stack(whole) if whole else np.empty((0, self.preprocess.crop, self.preprocess.crop, 3), np.uint8)
+        pixels = (
+            np.stack(whole)
+            if whole
+            else np.empty((0, self.preprocess.crop, self.preprocess.crop, 3), np.uint8)
+        )
         return self.features(pixels) if self.engine and whole else pixels, faults
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
@@ -57,19 +61,25 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def run(job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
+def run(
+    job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0
+) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
     """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row), in order.
 
     `processes` 0: one per core when there are enough photos and cores, 1: none but this one. An engine that runs on a
     GPU, or is no `Engine`, stays in this process, and the others decode for it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
-    count = max(1, min(processes or (cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1), len(batches)))
+    count = max(
+        1, min(processes or (cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1), len(batches))
+    )
     elsewhere = count > 1 and hasattr(job.engine, "on_gpu") and not job.engine.on_gpu
     remote = job if elsewhere else replace(job, engine=None)
     pool, task = _pool(remote, count), _in_worker if count > 1 else remote
     try:
-        for batch, (found, faults) in _ahead(pool, task, batches, BATCHES_AHEAD_PER_WORKER * max(count, cores())):
+        for batch, (found, faults) in _ahead(
+            pool, task, batches, BATCHES_AHEAD_PER_WORKER * max(count, cores())
+        ):
             yield batch, found if elsewhere or not len(found) else job.features(found), faults
     finally:
         pool.shutdown(cancel_futures=True)
@@ -130,7 +140,9 @@ def _start(job: Job) -> None:
     _job = job
     keep_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    threading.Thread(
+        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
+    ).start()
 
 
 def _end_with(parent: multiprocessing.process.BaseProcess) -> None:

@@ -45,7 +45,9 @@ def skeleton(config: Qwen2_5_VLConfig, dtype: torch.dtype) -> Qwen2_5_VLForCondi
     return model.train()
 
 
-def saved(model: nn.Module, batch: Sequence[TreeShape], *, autocast: bool = False, every_row: bool = False) -> dict[str, int]:
+def saved(
+    model: nn.Module, batch: Sequence[TreeShape], *, autocast: bool = False, every_row: bool = False
+) -> dict[str, int]:
     """{vision, language, head: bytes kept for the backward pass} of one forward over the batch.
 
     `autocast`: products are computed in bfloat16 whatever the weights are kept in. `every_row`: logits at every place,
@@ -57,10 +59,21 @@ def saved(model: nn.Module, batch: Sequence[TreeShape], *, autocast: bool = Fals
     made: dict[str, int] = {}
     with seen.watching(), _Autocast() if autocast else contextlib.nullcontext():
         made["vision"] = seen.bytes_of(lambda: _vision(model, batch, dtype))
-        embedded = torch.empty(len(batch), length, width, dtype=dtype, device="meta", requires_grad=_vision_trains(model))
+        embedded = torch.empty(
+            len(batch),
+            length,
+            width,
+            dtype=dtype,
+            device="meta",
+            requires_grad=_vision_trains(model),
+        )
         made["language"] = seen.bytes_of(lambda: _language(model, embedded))
         rows = len(batch) * length if every_row else sum(one.labels for one in batch)
-        made["head"] = seen.bytes_of(lambda: _head(model, torch.empty(rows, width, dtype=dtype, device="meta", requires_grad=True)))
+        made["head"] = seen.bytes_of(
+            lambda: _head(
+                model, torch.empty(rows, width, dtype=dtype, device="meta", requires_grad=True)
+            )
+        )
     return made
 
 
@@ -97,16 +110,32 @@ class Seen:
 class _Autocast(TorchFunctionMode):
     """What torch.autocast does to linear layers, which it does not do on the meta device."""
 
-    def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict | None = None
+    ) -> Any:
         if func in (nn.functional.linear, nn.functional.conv3d, torch.matmul):
-            args = [one.to(torch.bfloat16) if isinstance(one, torch.Tensor) and one.is_floating_point() else one for one in args]
+            args = [
+                one.to(torch.bfloat16)
+                if isinstance(one, torch.Tensor) and one.is_floating_point()
+                else one
+                for one in args
+            ]
         return func(*args, **(kwargs or {}))
 
 
 class _Fused(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        out, sums = torch.empty_like(query), torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device)
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        out, sums = (
+            torch.empty_like(query),
+            torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device),
+        )
         ctx.save_for_backward(query, key, value, out, sums, mask)
         return out
 
@@ -117,7 +146,12 @@ class _Fused(torch.autograd.Function):
 
 
 def _attention(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs: Any
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     return _Fused.apply(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
 
@@ -133,12 +167,19 @@ def _language(model: nn.Module, embedded: torch.Tensor) -> torch.Tensor:
     rows, length, _ = embedded.shape
     places = torch.empty(3, rows, length, dtype=torch.long, device="meta")
     mask = torch.empty(rows, 1, length, length, dtype=torch.bool, device="meta")
-    return model.model.language_model(inputs_embeds=embedded, position_ids=places, attention_mask={"full_attention": mask}, use_cache=False).last_hidden_state
+    return model.model.language_model(
+        inputs_embeds=embedded,
+        position_ids=places,
+        attention_mask={"full_attention": mask},
+        use_cache=False,
+    ).last_hidden_state
 
 
 def _head(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
     logits = model.lm_head(hidden).float()
-    return nn.functional.cross_entropy(logits, torch.empty(len(hidden), dtype=torch.long, device="meta"), reduction="none")
+    return nn.functional.cross_entropy(
+        logits, torch.empty(len(hidden), dtype=torch.long, device="meta"), reduction="none"
+    )
 
 
 def _vision_trains(model: nn.Module) -> bool:

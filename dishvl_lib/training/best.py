@@ -12,7 +12,14 @@ from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import freeze, inputs, qwen
 from dishvl_lib.vlm.recognizer import METADATA
 
-PLACES = {"output_folder", "image_root", "train_file", "validation_file", "deepspeed", "hostfile"}  # of the machine, not of the model
+PLACES = {
+    "output_folder",
+    "image_root",
+    "train_file",
+    "validation_file",
+    "deepspeed",
+    "hostfile",
+}  # of the machine, not of the model
 
 
 def export(config: TrainingConfig, checkpoint: Path) -> Path:
@@ -21,9 +28,16 @@ def export(config: TrainingConfig, checkpoint: Path) -> Path:
     `CheckpointError` for a damaged checkpoint.
     """
     if problem := checkpoints.damage(checkpoint):
-        raise checkpoints.CheckpointError(f"best/ cannot be made of {checkpoint}: {problem}; {checkpoints.RESTORE}")
+        raise checkpoints.CheckpointError(
+            f"best/ cannot be made of {checkpoint}: {problem}; {checkpoints.RESTORE}"
+        )
     unset_hf_deepspeed_config()  # or the weights would be loaded in ZeRO-3's shards again
-    loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
+    loaded = qwen.load(
+        config.base_model,
+        min_pixels=config.min_pixels,
+        max_pixels=config.max_pixels,
+        dtype=config.dtype,
+    )
     if config.lora_rank:
         model = lora.attach(loaded.model, config)
         checkpoints.load_trained(model, checkpoint)
@@ -50,5 +64,7 @@ def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict
         "temperature": 1.0,
         "checkpoint": checkpoint,
         "base_model": config.base_model,
-        "parameters": {key: value for key, value in config.model_dump().items() if key not in PLACES},
+        "parameters": {
+            key: value for key, value in config.model_dump().items() if key not in PLACES
+        },
     }

@@ -25,7 +25,9 @@ class Contract(TrainerCallback):
     `report`: trainable.json's content; `rates`: {group: learning rate}; `norm`: what gradients are to be clipped to.
     """
 
-    def __init__(self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float):
+    def __init__(
+        self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float
+    ):
         self.model, self.report, self.rates, self.norm = model, report, rates, norm
         self.before: dict[str, int] | None = None
         self.frozen, self.done = "", False
@@ -39,27 +41,41 @@ class Contract(TrainerCallback):
         if freeze.frozen_hash(self.model) != self.frozen:
             raise freeze.ContractError("a frozen parameter has changed during training")
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any
+    ) -> None:
         if self.before is not None:
             return
         self.before = freeze.checksums(self.model)
         trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if (n := sum(map(freeze.size, trained.values()))) != self.report["trained_parameters"]:
-            raise TrainingStopped(f"{n:,} parameters would train, trainable.json says {self.report['trained_parameters']:,}")
+            raise TrainingStopped(
+                f"{n:,} parameters would train, trainable.json says {self.report['trained_parameters']:,}"
+            )
         for group in optimizer.param_groups:
             wanted = self.rates[group["name"].split("/")[0]]
             if group["initial_lr"] != wanted:
-                raise TrainingStopped(f"group {group['name']} has the learning rate {group['initial_lr']}, {wanted} was asked for")
+                raise TrainingStopped(
+                    f"group {group['name']} has the learning rate {group['initial_lr']}, {wanted} was asked for"
+                )
         # Hooks, for DeepSpeed has taken the gradients away by the time anybody else can look at them.
-        self.hooks = [p.register_hook(functools.partial(self._note, name)) for name, p in trained.items()]
+        self.hooks = [
+            p.register_hook(functools.partial(self._note, name)) for name, p in trained.items()
+        ]
 
     def _note(self, name: str, gradient: torch.Tensor) -> None:
         self.reached.add(name)
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        gradients = [] if self.done else [p.grad.float().norm() for p in self.model.parameters() if p.grad is not None]
+        gradients = (
+            []
+            if self.done
+            else [p.grad.float().norm() for p in self.model.parameters() if p.grad is not None]
+        )
         if gradients and (norm := float(torch.stack(gradients).norm())) > 1.01 * self.norm:
-            raise TrainingStopped(f"gradients have the norm {norm:.3g} at the optimizer, max_grad_norm is {self.norm}: they were not clipped")
+            raise TrainingStopped(
+                f"gradients have the norm {norm:.3g} at the optimizer, max_grad_norm is {self.norm}: they were not clipped"
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.done:
@@ -68,7 +84,11 @@ class Contract(TrainerCallback):
         for hook in self.hooks:
             hook.remove()
         now = freeze.checksums(self.model)
-        idle = [name for name, p in self.model.named_parameters() if p.requires_grad and name not in self.reached]
+        idle = [
+            name
+            for name, p in self.model.named_parameters()
+            if p.requires_grad and name not in self.reached
+        ]
         moved = [name for name, value in self.before.items() if now[name] != value]
         if idle or moved:
             raise TrainingStopped(
@@ -82,12 +102,16 @@ class StopFile(TrainerCallback):
     def __init__(self, folder: Path):
         self.folder = folder
         self.parent = os.getppid()
-        self.launched = "TORCHELASTIC_RUN_ID" in os.environ  # by torchrun, which starts a single process too
+        self.launched = (
+            "TORCHELASTIC_RUN_ID" in os.environ
+        )  # by torchrun, which starts a single process too
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if (several or self.launched) and os.getppid() != self.parent:
-            raise TrainingStopped("the launcher of these processes has died; run the stage again to go on from the newest checkpoint")
+            raise TrainingStopped(
+                "the launcher of these processes has died; run the stage again to go on from the newest checkpoint"
+            )
         if _anyone(launch.asked_to_stop(self.folder), several, args.device):
             control.should_save = control.should_training_stop = True
 
@@ -114,7 +138,11 @@ class Patience(EarlyStoppingCallback):
     @classmethod
     def counted(cls, stored: Mapping[str, Any]) -> int:
         """Validations without a better one, from the `stateful_callbacks` of a checkpoint's state."""
-        return stored.get(cls.__name__, {}).get("attributes", {}).get("early_stopping_patience_counter", 0)
+        return (
+            stored.get(cls.__name__, {})
+            .get("attributes", {})
+            .get("early_stopping_patience_counter", 0)
+        )
 
 
 def _anyone(flag: bool, several: bool, device: torch.device) -> bool:

@@ -20,7 +20,13 @@ from torch import nn
 
 from dishvl_lib.core import records
 
-WEIGHTS, MANIFEST, RESUME, MASTER, PART = "trained.safetensors", "MANIFEST.json", "resume", "master.safetensors", ".checkpoint.part"
+WEIGHTS, MANIFEST, RESUME, MASTER, PART = (
+    "trained.safetensors",
+    "MANIFEST.json",
+    "resume",
+    "master.safetensors",
+    ".checkpoint.part",
+)
 STATE = "trainer_state.json"
 RESTORE = "put it back from a copy, or start again with --redo 04"
 GOING = ".resume.going"  # a resume state on its way out: what is left of a checkpoint is whole at every moment
@@ -36,7 +42,11 @@ def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     transformers' own names differ from these and its resume silently loads next to nothing for this model. Under ZeRO-3
     tensors are gathered one at a time; every process must call this.
     """
-    return {name: _whole(parameter).cpu().contiguous() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return {
+        name: _whole(parameter).cpu().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
 
 
 def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
@@ -45,7 +55,9 @@ def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torc
     Raises `CheckpointError` when a value is not finite: such weights are worth nothing.
     """
     if broken := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
-        raise CheckpointError(f"{len(broken)} trained tensors hold values that are not finite, the first is {broken[0]}; they are not saved")
+        raise CheckpointError(
+            f"{len(broken)} trained tensors hold values that are not finite, the first is {broken[0]}; they are not saved"
+        )
     save_file({name: value.to(dtype) for name, value in tensors.items()}, folder / WEIGHTS)
     if any(value.dtype != dtype for value in tensors.values()):
         save_file(dict(tensors), folder / RESUME / MASTER)
@@ -66,7 +78,9 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
     stored = load_file(folder / WEIGHTS)
     for name, parameter in _checked(model, stored, folder).items():
         if not torch.equal(_whole(parameter).cpu().to(stored[name].dtype), stored[name]):
-            raise CheckpointError(f"{folder}: {name} was not loaded; the checkpoint cannot be resumed from")
+            raise CheckpointError(
+                f"{folder}: {name} was not loaded; the checkpoint cannot be resumed from"
+            )
 
 
 def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
@@ -88,14 +102,20 @@ def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
         if not (path / RESUME).is_dir():
             continue
         if problem := damage(path):
-            print(f"checkpoint {path.name} cannot be used ({problem}); it is kept aside", flush=True)
+            print(
+                f"checkpoint {path.name} cannot be used ({problem}); it is kept aside", flush=True
+            )
             shutil.rmtree(path.with_name(f"damaged-{path.name}"), ignore_errors=True)
             path.rename(path.with_name(f"damaged-{path.name}"))
             continue
         there = records.read_json(path / MANIFEST)["belongs"]
         if other := [key for key in {**there, **belongs} if there.get(key) != belongs.get(key)]:
-            changes = ", ".join(f"{key} (was {there.get(key)}, is {belongs.get(key)})" for key in other[:3])
-            raise CheckpointError(f"{path} was made with other {changes}; finish it as it was begun, or start again with --redo 04")
+            changes = ", ".join(
+                f"{key} (was {there.get(key)}, is {belongs.get(key)})" for key in other[:3]
+            )
+            raise CheckpointError(
+                f"{path} was made with other {changes}; finish it as it was begun, or start again with --redo 04"
+            )
         return path
     return None
 
@@ -110,7 +130,9 @@ def check_best(folder: Path) -> None:
 
 def numbered(folder: Path) -> list[Path]:
     """The checkpoints, newest first. What somebody laid beside them under another name is none."""
-    there = [path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)]
+    there = [
+        path for path in folder.glob("checkpoint-*") if re.fullmatch(r"checkpoint-\d+", path.name)
+    ]
     return sorted(there, key=lambda path: int(path.name.split("-")[1]), reverse=True)
 
 
@@ -139,8 +161,12 @@ def prune(folder: Path, keep: int, best: str | None) -> None:
             shutil.rmtree((path / RESUME).rename(folder / GOING))
 
 
-def _checked(model: nn.Module, stored: Mapping[str, torch.Tensor], folder: Path) -> dict[str, nn.Parameter]:
-    wanted = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+def _checked(
+    model: nn.Module, stored: Mapping[str, torch.Tensor], folder: Path
+) -> dict[str, nn.Parameter]:
+    wanted = {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
     if odd := sorted(stored.keys() ^ wanted.keys()):
         raise CheckpointError(
             f"{folder}: {len(odd)} tensors do not match what is trained now, the first is {odd[0]}; it was made with other trained parts or another base model"
@@ -148,7 +174,9 @@ def _checked(model: nn.Module, stored: Mapping[str, torch.Tensor], folder: Path)
     for name, parameter in wanted.items():
         shape = getattr(parameter, "ds_shape", parameter.shape)
         if stored[name].shape != shape:
-            raise CheckpointError(f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has {tuple(shape)}")
+            raise CheckpointError(
+                f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has {tuple(shape)}"
+            )
     return wanted
 
 

@@ -27,7 +27,15 @@ class TrainingConfig(BaseModel):
     vision_learning_rate: float = Field(ge=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup_ratio: float = Field(default=0.05, ge=0, le=1)
-    lr_scheduler_type: Literal["cosine", "linear", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial", "inverse_sqrt"] = "cosine"
+    lr_scheduler_type: Literal[
+        "cosine",
+        "linear",
+        "constant",
+        "constant_with_warmup",
+        "cosine_with_restarts",
+        "polynomial",
+        "inverse_sqrt",
+    ] = "cosine"
     adam_beta2: float = Field(default=0.999, gt=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
     num_train_epochs: float = Field(gt=0)
@@ -66,22 +74,38 @@ class TrainingConfig(BaseModel):
         if self.max_pixels < self.min_pixels:
             raise ValueError(f"max_pixels {self.max_pixels} is below min_pixels {self.min_pixels}")
         if self.max_steps < 1 and self.max_steps != -1:
-            raise ValueError(f"max_steps is {self.max_steps}; give at least 1, or -1 for num_train_epochs")
+            raise ValueError(
+                f"max_steps is {self.max_steps}; give at least 1, or -1 for num_train_epochs"
+            )
         if self.lora_rank and (self.train_language_model or self.train_lm_head):
-            raise ValueError("lora_rank trains adapters only; set train_language_model and train_lm_head to false, or lora_rank to 0")
+            raise ValueError(
+                "lora_rank trains adapters only; set train_language_model and train_lm_head to false, or lora_rank to 0"
+            )
         if self.metric_for_best_model != "loss" and not self.validation_questions:
-            raise ValueError(f"metric_for_best_model {self.metric_for_best_model} needs validation_questions above 0")
+            raise ValueError(
+                f"metric_for_best_model {self.metric_for_best_model} needs validation_questions above 0"
+            )
         return self
 
     @property
     def learning_rates(self) -> dict[str, float]:
         """Per group; 0 for merger or vision tower means the global one."""
         rate = self.learning_rate
-        return {"visual": self.vision_learning_rate or rate, "merger": self.merger_learning_rate or rate, "language_model": rate, "lm_head": rate}
+        return {
+            "visual": self.vision_learning_rate or rate,
+            "merger": self.merger_learning_rate or rate,
+            "language_model": rate,
+            "lm_head": rate,
+        }
 
     @property
     def train_groups(self) -> dict[str, bool]:
-        return {"visual": self.train_visual, "merger": self.train_merger, "language_model": self.train_language_model, "lm_head": self.train_lm_head}
+        return {
+            "visual": self.train_visual,
+            "merger": self.train_merger,
+            "language_model": self.train_language_model,
+            "lm_head": self.train_lm_head,
+        }
 
     def write(self, path: Path) -> None:
         records.write_json(path, self.model_dump())
@@ -94,14 +118,20 @@ def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
     """
     chosen = {key: value for key, value in parameters.items() if key in TrainingConfig.model_fields}
     placed = {key: str(value) for key, value in where.items()}
-    placed |= {key: str(paths.resolve(chosen[key])) for key in ("deepspeed", "hostfile") if chosen.get(key)}
+    placed |= {
+        key: str(paths.resolve(chosen[key])) for key in ("deepspeed", "hostfile") if chosen.get(key)
+    }
     if chosen.get("deepspeed") and not Path(placed["deepspeed"]).is_file():
-        raise ValueError(f"parameter deepspeed: no file {placed['deepspeed']}; give params/deepspeed/zero2.json or zero3.json, or '' for none")
+        raise ValueError(
+            f"parameter deepspeed: no file {placed['deepspeed']}; give params/deepspeed/zero2.json or zero3.json, or '' for none"
+        )
     try:
         return TrainingConfig(**{**chosen, **placed})
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"parameter {'.'.join(map(str, first['loc'])) or 'of 04_training'}: {first['msg']}") from None
+        raise ValueError(
+            f"parameter {'.'.join(map(str, first['loc'])) or 'of 04_training'}: {first['msg']}"
+        ) from None
 
 
 def read(path: str | Path) -> TrainingConfig:
@@ -110,4 +140,6 @@ def read(path: str | Path) -> TrainingConfig:
         return TrainingConfig.model_validate(records.read_json(path))
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc'])) or 'configuration'}: {first['msg']}") from None
+        raise ValueError(
+            f"{path}: {'.'.join(map(str, first['loc'])) or 'configuration'}: {first['msg']}"
+        ) from None

@@ -45,7 +45,9 @@ class QuestionTrees(Dataset):
         if not self.rows:
             raise DataError(f"{file} holds no questions")
         if mute := [row["id"] for row in self.rows if not row["conversations"][1]["value"].strip()]:
-            raise DataError(f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, the first is {mute[0]}; make the dataset again")
+            raise DataError(
+                f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, the first is {mute[0]}; make the dataset again"
+            )
         self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb, photo_decoding)
         self._check_photos_exist()
@@ -59,14 +61,20 @@ class QuestionTrees(Dataset):
         rows = [self.rows[one] for one in numbers]
         if not rows[0].get("image"):
             return text_rows.grow(self.qwen, [self._turns(row) for row in rows]), numbers
-        photo = inputs.photo_inputs(self.qwen, self._view(rows[0], numbers[0], number), resized=True)
-        return trees.grow([inputs.build(self.qwen, photo, *self._turns(row)) for row in rows]), numbers
+        photo = inputs.photo_inputs(
+            self.qwen, self._view(rows[0], numbers[0], number), resized=True
+        )
+        return trees.grow(
+            [inputs.build(self.qwen, photo, *self._turns(row)) for row in rows]
+        ), numbers
 
     def _view(self, row: dict[str, Any], line: int, number: int) -> Image.Image:
         try:
             image = self.photos[row["image"]]
         except images.ImageError as error:
-            raise DataError(f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again") from None
+            raise DataError(
+                f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again"
+            ) from None
         chance = np.random.default_rng((self.seed, number))
         if self.augmentation != "none":
             image = turned(image, int(chance.integers(8)))
@@ -109,11 +117,19 @@ def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[l
     """Row numbers per tree, in the order in which the photos first appear; rows without a photo go by dish."""
     of_photo: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
-        of_photo.setdefault((row.get("image") or "", "" if row.get("image") else row["dish_id"]), []).append(number)
-    return [numbers[start : start + questions_per_photo] for numbers in of_photo.values() for start in range(0, len(numbers), questions_per_photo)]
+        of_photo.setdefault(
+            (row.get("image") or "", "" if row.get("image") else row["dish_id"]), []
+        ).append(number)
+    return [
+        numbers[start : start + questions_per_photo]
+        for numbers in of_photo.values()
+        for start in range(0, len(numbers), questions_per_photo)
+    ]
 
 
-def collator(pad_token_id: int) -> Callable[[Sequence[tuple[trees.Tree, list[int]]]], dict[str, torch.Tensor]]:
+def collator(
+    pad_token_id: int,
+) -> Callable[[Sequence[tuple[trees.Tree, list[int]]]], dict[str, torch.Tensor]]:
     """What the data loader joins trees with: `trees.collate`'s batch, and two tensors about it.
 
     `rows` (supervised tokens,): the row number of each, in the order in which the loss sees them. `sizes` (3,): photos,
@@ -122,8 +138,21 @@ def collator(pad_token_id: int) -> Callable[[Sequence[tuple[trees.Tree, list[int
 
     def join(items: Sequence[tuple[trees.Tree, list[int]]]) -> dict[str, torch.Tensor]:
         grown = [tree for tree, _ in items]
-        rows = [numbers[branch - 1] for tree, numbers in items for branch, label in zip(tree.branch, tree.labels, strict=True) if label != inputs.IGNORE]
-        sizes = [len(items), sum(len(numbers) for _, numbers in items), sum(len(tree.input_ids) for tree in grown)]
-        return {**trees.collate(grown, pad_token_id), "rows": torch.tensor(rows), "sizes": torch.tensor(sizes)}
+        rows = [
+            numbers[branch - 1]
+            for tree, numbers in items
+            for branch, label in zip(tree.branch, tree.labels, strict=True)
+            if label != inputs.IGNORE
+        ]
+        sizes = [
+            len(items),
+            sum(len(numbers) for _, numbers in items),
+            sum(len(tree.input_ids) for tree in grown),
+        ]
+        return {
+            **trees.collate(grown, pad_token_id),
+            "rows": torch.tensor(rows),
+            "sizes": torch.tensor(sizes),
+        }
 
     return join

@@ -33,7 +33,9 @@ class Heartbeat:
         self.written = now
         part = self.file.with_name(f".{FILE}.part")
         try:
-            part.write_text(json.dumps({"doing": doing, "done": done, "of": of, "since": self.since}), "utf-8")
+            part.write_text(
+                json.dumps({"doing": doing, "done": done, "of": of, "since": self.since}), "utf-8"
+            )
             os.replace(part, self.file)
         except OSError:
             pass  # a disk that is full says so where something is lost
@@ -43,7 +45,12 @@ def line(folder: Path) -> str:
     """What the training of a folder does now, in words; '' when it has not said."""
     try:
         beat = json.loads((Path(folder) / FILE).read_text("utf-8"))
-        doing, done, of, since = str(beat["doing"]), int(beat["done"]), int(beat["of"]), float(beat["since"])
+        doing, done, of, since = (
+            str(beat["doing"]),
+            int(beat["done"]),
+            int(beat["of"]),
+            float(beat["since"]),
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     count = f": {done} of {of}" if of else ""

@@ -15,14 +15,21 @@ from dishvl_lib.training import heartbeat
 from dishvl_lib.training.config import TrainingConfig, read
 
 LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
-CANNOT, BEGUN, STOPPED = "training cannot go on:", "training started at", "stopped on request;"  # how lines of the log begin
+CANNOT, BEGUN, STOPPED = (
+    "training cannot go on:",
+    "training started at",
+    "stopped on request;",
+)  # how lines of the log begin
 EVERY_S = 10.0
 # A process takes its lock before it imports torch; several hosts are reached by ssh first.
 STARTING_S = 120.0
 SHOWN = (
-    ("loss", "loss", ".4f"), ("eval_loss", "validation loss", ".4f"), ("eval_naming_accuracy", "naming", ".1%"), ("eval_menu_accuracy", "menus", ".1%"),
+    ("loss", "loss", ".4f"),
+    ("eval_loss", "validation loss", ".4f"),
+    ("eval_naming_accuracy", "naming", ".1%"),
+    ("eval_menu_accuracy", "menus", ".1%"),
     ("photos_per_second", "photos/s", ".3g"),
-)  # fmt: skip
+)
 Show = Callable[[list[dict]], None]
 
 
@@ -94,7 +101,13 @@ def start(config: TrainingConfig) -> subprocess.Popen:
         log.write(f"{BEGUN} {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
         log.flush()
         process = subprocess.Popen(
-            command(config), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=paths.PROJECT_ROOT, env=_environment(), start_new_session=True
+            command(config),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            cwd=paths.PROJECT_ROOT,
+            env=_environment(),
+            start_new_session=True,
         )
     end = time.monotonic() + STARTING_S
     while process.poll() is None and not running(folder) and time.monotonic() < end:
@@ -107,11 +120,28 @@ def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
         check_hostfile(Path(config.hostfile))
-        launcher = [sys.executable, "-m", "deepspeed.launcher.runner", "--hostfile", config.hostfile, "--force_multi", "--no_local_rank"]
+        launcher = [
+            sys.executable,
+            "-m",
+            "deepspeed.launcher.runner",
+            "--hostfile",
+            config.hostfile,
+            "--force_multi",
+            "--no_local_rank",
+        ]
         return [*launcher, "--module", module, program]
     if config.num_processes == 1 and not config.deepspeed:
         return [sys.executable, "-m", module, program]
-    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={config.num_processes}", "-m", module, program]
+    return [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        f"--nproc_per_node={config.num_processes}",
+        "-m",
+        module,
+        program,
+    ]
 
 
 def check_hostfile(file: Path) -> None:
@@ -138,7 +168,9 @@ def only_one(folder: Path) -> Iterator[None]:
     try:
         locks.take(stages.training_lock_file(folder), "training")
     except locks.LockedError as error:
-        raise AlreadyRunning(f"a training is running in {folder} already ({error.holder}); watch it with dishvl status, end it with dishvl stop") from None
+        raise AlreadyRunning(
+            f"a training is running in {folder} already ({error.holder}); watch it with dishvl status, end it with dishvl stop"
+        ) from None
     try:
         yield
     finally:
@@ -150,7 +182,12 @@ def running(folder: Path) -> locks.Holder | None:
     return locks.holder(stages.training_lock_file(folder))
 
 
-def watch(folder: Path, every_s: float = EVERY_S, show: Show | None = None, process: subprocess.Popen | None = None) -> None:
+def watch(
+    folder: Path,
+    every_s: float = EVERY_S,
+    show: Show | None = None,
+    process: subprocess.Popen | None = None,
+) -> None:
     """Show progress until the training ends, and once more then. `process`: its launcher, when this process started it."""
     said = 0.0
     while running(folder) or (process and process.poll() is None):
@@ -181,7 +218,9 @@ def _newest_row(folder: Path) -> str:
         return ""
     newest, latest = rows[-1], {key: value for row in rows for key, value in row.items()}
     parts = [f"step {newest['step']} of {newest['max_steps']}"]
-    parts += [f"{word} {latest[key]:{form}}" for key, word, form in SHOWN if latest.get(key) is not None]
+    parts += [
+        f"{word} {latest[key]:{form}}" for key, word, form in SHOWN if latest.get(key) is not None
+    ]
     parts += [f"{newest['eta_s']:.0f} s left"] if newest.get("eta_s") else []
     return ", ".join(parts)
 
@@ -199,7 +238,11 @@ def _metrics_row(line: str) -> dict | None:
         row = json.loads(line)
     except ValueError:
         return None
-    whole = isinstance(row, dict) and isinstance(row.get("step"), int) and isinstance(row.get("max_steps"), int)
+    whole = (
+        isinstance(row, dict)
+        and isinstance(row.get("step"), int)
+        and isinstance(row.get("max_steps"), int)
+    )
     return row if whole else None
 
 
@@ -235,4 +278,9 @@ def last_words(folder: Path) -> str:
     own = [line for line in lines if line.startswith(CANNOT)]
     if any(line.startswith(STOPPED) for line in lines):
         return "the training was stopped on request after a checkpoint; run this again to go on"
-    return own[-1] if own else "the training process ended without a result; its last lines:\n" + "\n".join(lines[-15:])
+    return (
+        own[-1]
+        if own
+        else "the training process ended without a result; its last lines:\n"
+        + "\n".join(lines[-15:])
+    )

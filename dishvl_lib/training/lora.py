@@ -14,14 +14,29 @@ VISION = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
 def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
     """Adapters of rank `lora_rank` on the language layers' linears and, if asked, on the vision tower's attention and MLP."""
     pattern = f"({LANGUAGE})|({VISION})" if config.lora_vision else LANGUAGE
-    return get_peft_model(model, LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha or config.lora_rank, target_modules=pattern))
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha or config.lora_rank,
+            target_modules=pattern,
+        ),
+    )
 
 
 def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
     """trainable.json for adapters: counts, rank, learning rate."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
-    groups = {"lora": {"parameters": trained, "trained": True, "learning_rate": config.learning_rate, "rank": config.lora_rank, "vision": config.lora_vision}}
+    groups = {
+        "lora": {
+            "parameters": trained,
+            "trained": True,
+            "learning_rate": config.learning_rate,
+            "rank": config.lora_rank,
+            "vision": config.lora_vision,
+        }
+    }
     return {
         "groups": groups,
         "parameters": total,
@@ -34,7 +49,12 @@ def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
 def optimizer_groups(model: PeftModel, config: TrainingConfig) -> list[dict[str, Any]]:
     """One AdamW group of all adapters."""
     return [
-        {"params": [p for p in model.parameters() if p.requires_grad], "lr": config.learning_rate, "weight_decay": config.weight_decay, "name": "lora/decay"}
+        {
+            "params": [p for p in model.parameters() if p.requires_grad],
+            "lr": config.learning_rate,
+            "weight_decay": config.weight_decay,
+            "name": "lora/decay",
+        }
     ]
 
 

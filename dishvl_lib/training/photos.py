@@ -27,7 +27,10 @@ from dishvl_lib.vlm.qwen import Qwen
 
 CACHE = "resized_photos"
 VERSION = 1
-CHECKSUM, SIZE = struct.Struct("<I"), struct.Struct("<II")  # an entry: CRC-32 of all that follows, width, height, RGB bytes
+CHECKSUM, SIZE = (
+    struct.Struct("<I"),
+    struct.Struct("<II"),
+)  # an entry: CRC-32 of all that follows, width, height, RGB bytes
 
 
 class Photos:
@@ -39,7 +42,11 @@ class Photos:
 
     def __init__(self, root: Path, qwen: Qwen, budget_mb: int = 0, decoding: str = "exact"):
         self.root, self.qwen, self.decoding = root, qwen, decoding
-        self.cache = shared_cache(paths.cache(CACHE) / cache_key(qwen, decoding), budget_mb * 2**20) if budget_mb else None
+        self.cache = (
+            shared_cache(paths.cache(CACHE) / cache_key(qwen, decoding), budget_mb * 2**20)
+            if budget_mb
+            else None
+        )
 
     def __getitem__(self, path: str) -> Image.Image:
         file = self.root / path
@@ -65,7 +72,9 @@ def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.I
     if decoding != "fast":
         raise ValueError(f"photo_decoding is {decoding!r}; give exact or fast")
     size = inputs.resized_size(qwen, *images.upright_size(source))
-    return images.load_rgb(source, draft_size=size).resize(size, Image.Resampling(int(qwen.image_processor.resample)))
+    return images.load_rgb(source, draft_size=size).resize(
+        size, Image.Resampling(int(qwen.image_processor.resample))
+    )
 
 
 def cache_bytes(sizes: Iterable[tuple[int, int]], qwen: Qwen) -> int:
@@ -78,7 +87,17 @@ def cache_key(qwen: Qwen, decoding: str) -> str:
     """One short word for everything but the photo that decides its pixels: pixel limits, filter, decoding, library versions."""
     processor = qwen.image_processor
     side = processor.patch_size * processor.merge_size
-    return records.fingerprint([VERSION, PIL.__version__, transformers.__version__, dict(processor.size), side, int(processor.resample), decoding])[:16]
+    return records.fingerprint(
+        [
+            VERSION,
+            PIL.__version__,
+            transformers.__version__,
+            dict(processor.size),
+            side,
+            int(processor.resample),
+            decoding,
+        ]
+    )[:16]
 
 
 class PhotoCache:
@@ -90,7 +109,9 @@ class PhotoCache:
 
     def __init__(self, folder: Path, budget: int):
         self.folder = folder
-        self.left = multiprocessing.Value("q", (budget - bytes_below(folder)) // int(os.environ.get("WORLD_SIZE", 1)))
+        self.left = multiprocessing.Value(
+            "q", (budget - bytes_below(folder)) // int(os.environ.get("WORLD_SIZE", 1))
+        )
 
     def get(self, key: str) -> Image.Image | None:
         """The photo, or None when it is not there or damaged."""
@@ -99,7 +120,9 @@ class PhotoCache:
         except OSError:
             return None
         start = CHECKSUM.size + SIZE.size
-        if len(entry) < start or CHECKSUM.unpack_from(entry)[0] != zlib.crc32(entry[CHECKSUM.size :]):
+        if len(entry) < start or CHECKSUM.unpack_from(entry)[0] != zlib.crc32(
+            entry[CHECKSUM.size :]
+        ):
             return None
         return Image.frombytes("RGB", SIZE.unpack_from(entry, CHECKSUM.size), entry[start:])
 
@@ -114,7 +137,10 @@ class PhotoCache:
             self._write(self._file(key), CHECKSUM.pack(zlib.crc32(body)) + body)
         except OSError as error:
             self.left.value = 0
-            warnings.warn(f"photos are no longer kept in {self.folder} ({error}); from here on they are decoded each time", stacklevel=2)
+            warnings.warn(
+                f"photos are no longer kept in {self.folder} ({error}); from here on they are decoded each time",
+                stacklevel=2,
+            )
 
     def _write(self, file: Path, entry: bytes) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -146,7 +172,13 @@ def shared_cache(folder: Path, budget: int) -> PhotoCache:
 
 def turned(image: Image.Image, way: int) -> Image.Image:
     """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom, along the diagonal (bits of `way`)."""
-    for bit, flip in enumerate((Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM, Image.Transpose.TRANSPOSE)):
+    for bit, flip in enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+        )
+    ):
         if way >> bit & 1:
             image = image.transpose(flip)
     return image
@@ -157,7 +189,11 @@ def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
     zoom, x, y, *light = chances
     width, height = (side * (1 - 0.3 * zoom) for side in image.size)
     left, top = x * (image.width - width), y * (image.height - height)
-    image = image.resize(image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height))
-    for enhance, chance in zip((ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True):
+    image = image.resize(
+        image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
+    )
+    for enhance, chance in zip(
+        (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True
+    ):
         image = enhance(image).enhance(0.8 + 0.4 * chance)
     return image

@@ -23,7 +23,10 @@ from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import lean
 
 GB = 1e9
-OVERHEAD_GB, SLACK = 0.8, 0.05  # CUDA context and libraries; share of the activations that the allocator cannot use
+OVERHEAD_GB, SLACK = (
+    0.8,
+    0.05,
+)  # CUDA context and libraries; share of the activations that the allocator cannot use
 WIDTH = {"float32": 4, "bfloat16": 2}
 MASTER_AND_MOMENTS = 12  # bytes a trained parameter: float32 weight and two AdamW moments
 
@@ -48,13 +51,23 @@ class Plan:
         """place, part, gb (10^9 bytes); each place's sum last."""
         rows = []
         for place in dict.fromkeys(where for where, _, _ in self.rows):
-            rows += [(where, part, round(size / GB, 3)) for where, part, size in self.rows if where == place]
+            rows += [
+                (where, part, round(size / GB, 3))
+                for where, part, size in self.rows
+                if where == place
+            ]
             rows.append((place, "in all", round(self.total(place) / GB, 3)))
         return pd.DataFrame(rows, columns=["place", "part", "gb"])
 
 
 def plan(
-    config: TrainingConfig, batch: Sequence[TreeShape], *, photos: int, official: bool = False, photos_per_second: float = 0.0, photo_cache_bytes: int = 0
+    config: TrainingConfig,
+    batch: Sequence[TreeShape],
+    *,
+    photos: int,
+    official: bool = False,
+    photos_per_second: float = 0.0,
+    photo_cache_bytes: int = 0,
 ) -> Plan:
     """The memory, disk and time of a training.
 
@@ -63,11 +76,22 @@ def plan(
     twice. `photos_per_second`: measured (0: the hours stay open).
     """
     if official:
-        batch, config = [shapes.longest_question(one) for one in batch], replace_config(config, gradient_checkpointing="none")
+        batch, config = (
+            [shapes.longest_question(one) for one in batch],
+            replace_config(config, gradient_checkpointing="none"),
+        )
     model, counts = _prepared(config, official)
-    rows = [*_static(config, counts, official), *_dynamic(config, model, batch, official), *_host(config, counts)]
-    rows += _disk(config, counts, official) + ([("disk", "cache of resized photos", photo_cache_bytes)] if photo_cache_bytes else [])
-    hours = photos * config.num_train_epochs / photos_per_second / 3600 if photos_per_second else None
+    rows = [
+        *_static(config, counts, official),
+        *_dynamic(config, model, batch, official),
+        *_host(config, counts),
+    ]
+    rows += _disk(config, counts, official) + (
+        [("disk", "cache of resized photos", photo_cache_bytes)] if photo_cache_bytes else []
+    )
+    hours = (
+        photos * config.num_train_epochs / photos_per_second / 3600 if photos_per_second else None
+    )
     return Plan(rows, hours)
 
 
@@ -79,7 +103,12 @@ def counts_of(config: TrainingConfig) -> tuple[int, int]:
 def _prepared(config: TrainingConfig, official: bool) -> tuple[torch.nn.Module, tuple[int, int]]:
     if official:
         config = replace_config(config, train_lm_head=True, lora_rank=0, deepspeed="official")
-    return _built(replace_config(config, per_device_train_batch_size=1, gradient_accumulation_steps=1).model_dump_json(), official)
+    return _built(
+        replace_config(
+            config, per_device_train_batch_size=1, gradient_accumulation_steps=1
+        ).model_dump_json(),
+        official,
+    )
 
 
 @functools.lru_cache(maxsize=8)
@@ -90,7 +119,10 @@ def _built(configuration: str, official: bool) -> tuple[torch.nn.Module, tuple[i
     model, report = prepare.trainable(base, config)
     if not official:
         lean.bind(base)
-    return base, (total + (report["trained_parameters"] if config.lora_rank else 0), report["trained_parameters"])
+    return base, (
+        total + (report["trained_parameters"] if config.lora_rank else 0),
+        report["trained_parameters"],
+    )
 
 
 def replace_config(config: TrainingConfig, **changed: Any) -> TrainingConfig:
@@ -112,10 +144,18 @@ def zero_of(config: TrainingConfig, official: bool = False) -> Zero:
     if official or not config.deepspeed:
         return Zero(3 if official else 0)
     given = records.read_json(config.deepspeed)["zero_optimization"]
-    return Zero(given["stage"], *(given.get(key, {}).get("device") == "cpu" for key in ("offload_optimizer", "offload_param")))
+    return Zero(
+        given["stage"],
+        *(
+            given.get(key, {}).get("device") == "cpu"
+            for key in ("offload_optimizer", "offload_param")
+        ),
+    )
 
 
-def _static(config: TrainingConfig, counts: tuple[int, int], official: bool) -> list[tuple[str, str, float]]:
+def _static(
+    config: TrainingConfig, counts: tuple[int, int], official: bool
+) -> list[tuple[str, str, float]]:
     (total, trained), width, zero = counts, WIDTH[config.dtype], zero_of(config, official)
     if not zero.stage:
         return [
@@ -126,24 +166,59 @@ def _static(config: TrainingConfig, counts: tuple[int, int], official: bool) -> 
         ]
     ranks = config.num_processes
     return [
-        ("host" if zero.weights_on_host else "device", "weights", total * width / (ranks if zero.stage == 3 else 1)),
+        (
+            "host" if zero.weights_on_host else "device",
+            "weights",
+            total * width / (ranks if zero.stage == 3 else 1),
+        ),
         ("device", "gradients", trained * width / ranks),
-        ("host" if zero.optimizer_on_host else "device", "optimizer (float32 weights, two moments)", trained * MASTER_AND_MOMENTS / ranks),
+        (
+            "host" if zero.optimizer_on_host else "device",
+            "optimizer (float32 weights, two moments)",
+            trained * MASTER_AND_MOMENTS / ranks,
+        ),
     ]
 
 
-def _dynamic(config: TrainingConfig, model: torch.nn.Module, batch: Sequence[TreeShape], official: bool) -> list[tuple[str, str, float]]:
+def _dynamic(
+    config: TrainingConfig, model: torch.nn.Module, batch: Sequence[TreeShape], official: bool
+) -> list[tuple[str, str, float]]:
     kept = saved(model, batch, autocast=_autocast(config, official), every_row=official)
-    rows = len(batch) * max(one.length for one in batch) if official else sum(one.labels for one in batch)
+    rows = (
+        len(batch) * max(one.length for one in batch)
+        if official
+        else sum(one.labels for one in batch)
+    )
     made = [("device", f"activations, {part}", float(size)) for part, size in kept.items()]
     if config.gradient_checkpointing != "none":
         plain = replace_config(config, gradient_checkpointing="none")
         whole = saved(_prepared(plain, official)[0], batch, autocast=_autocast(config, official))
-        depths = {"vision": model.config.vision_config.depth, "language": model.config.text_config.num_hidden_layers}
-        made.append(("device", "activations, one layer computed again", max(whole[part] / depth for part, depth in depths.items())))
-    made.append(("device", "gradient of the logits", rows * model.config.text_config.vocab_size * (4 + WIDTH[config.dtype])))
+        depths = {
+            "vision": model.config.vision_config.depth,
+            "language": model.config.text_config.num_hidden_layers,
+        }
+        made.append(
+            (
+                "device",
+                "activations, one layer computed again",
+                max(whole[part] / depth for part, depth in depths.items()),
+            )
+        )
+    made.append(
+        (
+            "device",
+            "gradient of the logits",
+            rows * model.config.text_config.vocab_size * (4 + WIDTH[config.dtype]),
+        )
+    )
     if not config.use_cpu:
-        made.append(("device", "context and allocator (rule of thumb)", OVERHEAD_GB * GB + SLACK * sum(kept.values())))
+        made.append(
+            (
+                "device",
+                "context and allocator (rule of thumb)",
+                OVERHEAD_GB * GB + SLACK * sum(kept.values()),
+            )
+        )
     return made
 
 
@@ -156,13 +231,23 @@ def _host(config: TrainingConfig, counts: tuple[int, int]) -> list[tuple[str, st
     loading = counts[0] * WIDTH[config.dtype]
     workers = config.num_processes * config.dataloader_num_workers * 0.4 * GB
     return [
-        ("host", "weights while loading and while best/ is written", loading * (1 if config.use_cpu else config.num_processes)),
-        ("host", "python and libraries, each process (rule of thumb)", config.num_processes * 1.5 * GB),
+        (
+            "host",
+            "weights while loading and while best/ is written",
+            loading * (1 if config.use_cpu else config.num_processes),
+        ),
+        (
+            "host",
+            "python and libraries, each process (rule of thumb)",
+            config.num_processes * 1.5 * GB,
+        ),
         ("host", "workers that decode photos (rule of thumb)", workers),
     ]
 
 
-def _disk(config: TrainingConfig, counts: tuple[int, int], official: bool) -> list[tuple[str, str, float]]:
+def _disk(
+    config: TrainingConfig, counts: tuple[int, int], official: bool
+) -> list[tuple[str, str, float]]:
     (total, trained), width = counts, WIDTH[config.dtype]
     if official:
         one = total * width + trained * MASTER_AND_MOMENTS + (total - trained) * width
@@ -171,7 +256,11 @@ def _disk(config: TrainingConfig, counts: tuple[int, int], official: bool) -> li
     return [
         ("disk", "one checkpoint, weights", weights),
         ("disk", "one checkpoint, resume state", resume),
-        ("disk", f"{config.keep_checkpoints - 1} more checkpoints and the best one's weights", (config.keep_checkpoints - 1) * (weights + resume) + weights),
+        (
+            "disk",
+            f"{config.keep_checkpoints - 1} more checkpoints and the best one's weights",
+            (config.keep_checkpoints - 1) * (weights + resume) + weights,
+        ),
         ("disk", "best/", total * width),
     ]
 

@@ -10,7 +10,9 @@ from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import freeze
 
 
-def trainable(base: Qwen2_5_VLForConditionalGeneration, config: TrainingConfig) -> tuple[torch.nn.Module, dict[str, Any]]:
+def trainable(
+    base: Qwen2_5_VLForConditionalGeneration, config: TrainingConfig
+) -> tuple[torch.nn.Module, dict[str, Any]]:
     """(`base`, or around it its adapters, ready to train; trainable.json's content). Works on the meta device too.
 
     In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in bfloat16): a step of

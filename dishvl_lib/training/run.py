@@ -13,7 +13,13 @@ from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, records
 from dishvl_lib.training import advice, best, checkpoints, launch, prepare
-from dishvl_lib.training.callbacks import Contract, LastValidation, Patience, StopFile, TrainingStopped
+from dishvl_lib.training.callbacks import (
+    Contract,
+    LastValidation,
+    Patience,
+    StopFile,
+    TrainingStopped,
+)
 from dishvl_lib.training.config import TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.heartbeat import Heartbeat
@@ -34,9 +40,20 @@ EXPECTED = (
     OSError,
 )
 FREE = {  # what may change between a checkpoint and its resume
-    "output_folder", "image_root", "train_file", "validation_file", "base_model", "photo_cache_mb", "dataloader_num_workers", "logging_steps",
-    "keep_checkpoints", "save_steps", "per_device_eval_batch_size", "hostfile", "num_processes",
-}  # fmt: skip
+    "output_folder",
+    "image_root",
+    "train_file",
+    "validation_file",
+    "base_model",
+    "photo_cache_mb",
+    "dataloader_num_workers",
+    "logging_steps",
+    "keep_checkpoints",
+    "save_steps",
+    "per_device_eval_batch_size",
+    "hostfile",
+    "num_processes",
+}
 
 
 def main(config_file: str) -> int:
@@ -67,13 +84,19 @@ def train(config: TrainingConfig) -> int:
         return STOPPED
     if not trainer.is_world_process_zero():
         return 0
-    step = trainer.state.best_global_step or records.read_json(last / checkpoints.STATE)["best_global_step"]
+    step = (
+        trainer.state.best_global_step
+        or records.read_json(last / checkpoints.STATE)["best_global_step"]
+    )
     checkpoint = trainer.folder / f"checkpoint-{step}"
     del trainer
     gc.collect()  # the trained model and its optimizer go before the base model is loaded a second time
     beat("writing best/")
     made = best.export(config, checkpoint)
-    print(f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}", flush=True)
+    print(
+        f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}",
+        flush=True,
+    )
     return 0
 
 
@@ -98,19 +121,37 @@ def begin(config: TrainingConfig) -> DishTrainer:
     if config.deepspeed:
         import deepspeed
 
-        deepspeed.init_distributed("gloo" if config.use_cpu else None)  # or it would count one process while partitioning
+        deepspeed.init_distributed(
+            "gloo" if config.use_cpu else None
+        )  # or it would count one process while partitioning
     return build(config, arguments)
 
 
 def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     """The trainer with its model, question trees, contract and validation."""
     folder = Path(config.output_folder)
-    loaded = qwen.load(config.base_model, min_pixels=config.min_pixels, max_pixels=config.max_pixels, dtype=config.dtype)
+    loaded = qwen.load(
+        config.base_model,
+        min_pixels=config.min_pixels,
+        max_pixels=config.max_pixels,
+        dtype=config.dtype,
+    )
     model, report = prepare.trainable(loaded.model, config)
     announce(report, folder)
     trees.bind(loaded.model, config.tree_attention)
-    rows = {"image_root": config.image_root, "qwen": loaded, "questions_per_photo": config.questions_per_photo, "photo_cache_mb": config.photo_cache_mb}
-    train_rows = QuestionTrees(config.train_file, augmentation=config.photo_augmentation, photo_decoding=config.photo_decoding, seed=config.seed, **rows)
+    rows = {
+        "image_root": config.image_root,
+        "qwen": loaded,
+        "questions_per_photo": config.questions_per_photo,
+        "photo_cache_mb": config.photo_cache_mb,
+    }
+    train_rows = QuestionTrees(
+        config.train_file,
+        augmentation=config.photo_augmentation,
+        photo_decoding=config.photo_decoding,
+        seed=config.seed,
+        **rows,
+    )
     validation_rows = QuestionTrees(config.validation_file, **rows)
     check_metric(config, validation_rows)
     validation = Validation(
@@ -123,20 +164,34 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         beat=Heartbeat(folder),
     )
     rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
-    watching = [Contract(model, report, rates, config.max_grad_norm), StopFile(folder), LastValidation(), board(folder)]
+    watching = [
+        Contract(model, report, rates, config.max_grad_norm),
+        StopFile(folder),
+        LastValidation(),
+        board(folder),
+    ]
     if config.early_stopping_patience:
         watching.append(Patience(config.early_stopping_patience))
     return DishTrainer(
-        model=model, args=arguments, train_dataset=train_rows, eval_dataset=validation_rows, data_collator=collator(loaded.tokenizer.pad_token_id),
-        callbacks=watching, config=config, belongs=belongs(config), validation=validation,
-    )  # fmt: skip
+        model=model,
+        args=arguments,
+        train_dataset=train_rows,
+        eval_dataset=validation_rows,
+        data_collator=collator(loaded.tokenizer.pad_token_id),
+        callbacks=watching,
+        config=config,
+        belongs=belongs(config),
+        validation=validation,
+    )
 
 
 def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
     """Raises `DataError` when no validation question could be measured by metric_for_best_model: better now than after an epoch."""
     kind = config.metric_for_best_model.removesuffix("_accuracy")
     if kind != "loss" and not any(row["kind"] == kind and row.get("image") for row in rows.rows):
-        raise DataError(f"{rows.file} holds no {kind} question, which metric_for_best_model: {config.metric_for_best_model} needs; set it to loss")
+        raise DataError(
+            f"{rows.file} holds no {kind} question, which metric_for_best_model: {config.metric_for_best_model} needs; set it to loss"
+        )
 
 
 def announce(report: dict[str, Any], folder: Path) -> None:
@@ -146,12 +201,17 @@ def announce(report: dict[str, Any], folder: Path) -> None:
         for name, group in report["groups"].items():
             state = f"trained at {group['learning_rate']:g}" if group["trained"] else "frozen"
             print(f"{name:<15}{group['parameters']:>15,} parameters  {state}", flush=True)
-        print(f"training {report['trained_parameters']:,} of {report['parameters']:,} parameters ({report['trained_share']:.2%})", flush=True)
+        print(
+            f"training {report['trained_parameters']:,} of {report['parameters']:,} parameters ({report['trained_share']:.2%})",
+            flush=True,
+        )
 
 
 def board(folder: Path) -> TensorBoardCallback:
     """TensorBoard's files, in `tensorboard/`, written by the first process only."""
-    return TensorBoardCallback(SummaryWriter(str(folder / "tensorboard")) if int(os.environ.get("RANK", 0)) == 0 else None)
+    return TensorBoardCallback(
+        SummaryWriter(str(folder / "tensorboard")) if int(os.environ.get("RANK", 0)) == 0 else None
+    )
 
 
 def training_arguments(config: TrainingConfig) -> TrainingArguments:
@@ -193,8 +253,16 @@ def belongs(config: TrainingConfig) -> dict[str, Any]:
     """What a checkpoint belongs to: data, base model, number of processes and every parameter that shapes the optimisation."""
     parts = {key: value for key, value in config.model_dump().items() if key not in FREE}
     parts["deepspeed"] = records.sha256_file(config.deepspeed) if config.deepspeed else ""
-    files = {name: records.sha256_file(getattr(config, name)) for name in ("train_file", "validation_file")}
-    return {**parts, **files, "base_model": qwen.identity(config.base_model), "processes": int(os.environ.get("WORLD_SIZE", 1))}
+    files = {
+        name: records.sha256_file(getattr(config, name))
+        for name in ("train_file", "validation_file")
+    }
+    return {
+        **parts,
+        **files,
+        "base_model": qwen.identity(config.base_model),
+        "processes": int(os.environ.get("WORLD_SIZE", 1)),
+    }
 
 
 def forget_after(file: Path, step: int) -> None:

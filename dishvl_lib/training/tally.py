@@ -18,7 +18,9 @@ class Tally:
         self.reset()
 
     def reset(self) -> None:
-        self.loss, self.tokens = (torch.zeros(len(self.names), dtype=torch.float64, device=self.device) for _ in range(2))
+        self.loss, self.tokens = (
+            torch.zeros(len(self.names), dtype=torch.float64, device=self.device) for _ in range(2)
+        )
         self.sizes = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.since, self.idle = time.perf_counter(), 0.0
 
@@ -44,11 +46,22 @@ class Tally:
         seconds = max(time.perf_counter() - self.since - self.idle, 1e-9)
         loss, tokens, sizes = sums[: len(self.names)], sums[len(self.names) : -3], sums[-3:]
         self.reset()
-        made = {f"loss_{name}": one / n for name, one, n in zip(self.names, loss, tokens, strict=True) if n}
-        return made | {f"{what}_per_second": round(one / seconds, 3) for what, one in zip(("photos", "questions", "tokens"), sizes, strict=True)}
+        made = {
+            f"loss_{name}": one / n
+            for name, one, n in zip(self.names, loss, tokens, strict=True)
+            if n
+        }
+        return made | {
+            f"{what}_per_second": round(one / seconds, 3)
+            for what, one in zip(("photos", "questions", "tokens"), sizes, strict=True)
+        }
 
 
 def memory_gb(device: torch.device) -> float:
     """The most that was allocated on the GPU so far, in GB; on a CPU the process' resident memory now."""
-    used = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+    used = (
+        torch.cuda.max_memory_allocated(device)
+        if device.type == "cuda"
+        else psutil.Process().memory_info().rss
+    )
     return round(used / 1e9, 3)

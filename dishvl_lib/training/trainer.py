@@ -28,9 +28,18 @@ from dishvl_lib.vlm import freeze
 class DishTrainer(Trainer):
     """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`: accuracies beside the loss."""
 
-    def __init__(self, *args: Any, config: TrainingConfig, belongs: dict[str, Any], validation: Validation, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        config: TrainingConfig,
+        belongs: dict[str, Any],
+        validation: Validation,
+        **kwargs: Any,
+    ):
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = True  # the class says no, but the forward of question trees divides by what it is given
+        self.model_accepts_loss_kwargs = (
+            True  # the class says no, but the forward of question trees divides by what it is given
+        )
         self.config, self.belongs, self.validation = config, belongs, validation
         self.folder = Path(self.args.output_dir)
         self.metrics_file = Path(config.output_folder) / METRICS
@@ -42,7 +51,11 @@ class DishTrainer(Trainer):
 
     def newest_checkpoint(self) -> Path | None:
         """What to resume from, as process 0 finds it. Raises `CheckpointError` as `checkpoints.newest`."""
-        found = [str(checkpoints.newest(self.folder, self.belongs) or "") if self.is_world_process_zero() else ""]
+        found = [
+            str(checkpoints.newest(self.folder, self.belongs) or "")
+            if self.is_world_process_zero()
+            else ""
+        ]
         broadcast_object_list(found)
         return Path(found[0]) if found[0] else None
 
@@ -51,7 +64,9 @@ class DishTrainer(Trainer):
             if self.config.lora_rank:
                 groups = lora.optimizer_groups(self.model, self.config)
             else:
-                groups = freeze.optimizer_groups(self.model, self.config.learning_rates, self.config.weight_decay)
+                groups = freeze.optimizer_groups(
+                    self.model, self.config.learning_rates, self.config.weight_decay
+                )
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, self.config.adam_beta2))
         return self.optimizer
 
@@ -65,27 +80,45 @@ class DishTrainer(Trainer):
             self.tally.reset()
         super()._run_epoch(*args, epoch=epoch, **kwargs)
 
-    def training_step(self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> torch.Tensor:
+    def training_step(
+        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
         if len(self.recent) == self.args.gradient_accumulation_steps:
             self.recent.clear()
         self.recent.append(inputs["rows"])
         if self.is_world_process_zero():
-            self.beat(f"step {self.state.global_step + 1} of {self.state.max_steps}, forward pass", len(self.recent), self.args.gradient_accumulation_steps)
+            self.beat(
+                f"step {self.state.global_step + 1} of {self.state.max_steps}, forward pass",
+                len(self.recent),
+                self.args.gradient_accumulation_steps,
+            )
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
         rows, sizes = inputs.pop("rows"), inputs.pop("sizes")
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        loss, outputs = super().compute_loss(
+            model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
+        )
         if not torch.isfinite(loss):
             broken = rows[~torch.isfinite(outputs["token_losses"])]
-            raise TrainingStopped(f"the loss is {loss.item()} at step {self.state.global_step + 1}, in {self._named(broken if len(broken) else rows)}")
+            raise TrainingStopped(
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, in {self._named(broken if len(broken) else rows)}"
+            )
         self.tally.add(outputs["token_losses"], rows, sizes)
         return (loss, outputs) if return_outputs else loss
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
-            raise TrainingStopped(f"the gradient norm is {float(norm)} at step {self.state.global_step + 1}, with {self._named(torch.cat(self.recent))}")
+            raise TrainingStopped(
+                f"the gradient norm is {float(norm)} at step {self.state.global_step + 1}, with {self._named(torch.cat(self.recent))}"
+            )
         return norm
 
     def _named(self, rows: torch.Tensor) -> str:
@@ -93,7 +126,14 @@ class DishTrainer(Trainer):
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
         return f"{len(ids)} questions of {self.train_dataset.file}: {shown}; look at them or lower the learning rate, the last checkpoint is whole"
 
-    def evaluation_loop(self, dataloader: Any, description: str, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> EvalLoopOutput:
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        *args: Any,
+        metric_key_prefix: str = "eval",
+        **kwargs: Any,
+    ) -> EvalLoopOutput:
         """The loss over every supervised token of the validation questions, each once, and the accuracies of `validation`.
 
         Independent of batch shape and number of processes: losses are kept by row, not by batch.
@@ -102,7 +142,12 @@ class DishTrainer(Trainer):
             measured = self._validation_losses(dataloader)
             with self.accelerator.autocast():
                 measured |= self.validation.measure(self.args.device)
-        return EvalLoopOutput(None, None, {f"{metric_key_prefix}_{key}": value for key, value in measured.items()}, len(dataloader.dataset.rows))
+        return EvalLoopOutput(
+            None,
+            None,
+            {f"{metric_key_prefix}_{key}": value for key, value in measured.items()},
+            len(dataloader.dataset.rows),
+        )
 
     @torch.no_grad()
     def _validation_losses(self, dataloader: Any) -> dict[str, float]:
@@ -115,8 +160,12 @@ class DishTrainer(Trainer):
             batch = self._prepare_inputs(batch)
             numbers, _ = batch.pop("rows"), batch.pop("sizes")
             losses = self.model_wrapped(**batch)["token_losses"].double()
-            part = torch.zeros_like(sums).index_add_(0, numbers, torch.stack([losses, torch.ones_like(losses)], dim=1))
-            sums = torch.where(part[:, 1:] > 0, part, sums)  # the last batch may be filled up with rows seen before
+            part = torch.zeros_like(sums).index_add_(
+                0, numbers, torch.stack([losses, torch.ones_like(losses)], dim=1)
+            )
+            sums = torch.where(
+                part[:, 1:] > 0, part, sums
+            )  # the last batch may be filled up with rows seen before
         if self.args.world_size > 1:
             dist.all_reduce(sums, op=dist.ReduceOp.MAX)
         made = {"loss": sums[:, 0].sum() / sums[:, 1].sum()}
@@ -135,7 +184,11 @@ class DishTrainer(Trainer):
         """Adds what was tallied since the last row, for metrics.jsonl and TensorBoard alike."""
         if "loss" in logs:
             logs |= self.tally.read(lambda sums: self.accelerator.reduce(sums, "sum"))
-            logs |= {f"learning_rate_{name.split('/')[0]}": group["lr"] for group in self.optimizer.param_groups if (name := group.get("name"))}
+            logs |= {
+                f"learning_rate_{name.split('/')[0]}": group["lr"]
+                for group in self.optimizer.param_groups
+                if (name := group.get("name"))
+            }
             logs["memory_gb"] = tally.memory_gb(self.args.device)
         super().log(logs, start_time)
         if self.is_world_process_zero():
@@ -143,35 +196,58 @@ class DishTrainer(Trainer):
 
     def _write(self, logs: dict[str, float]) -> None:
         done, elapsed = self.state.global_step - (self.first_step or 0), time.time() - self.started
-        left = elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
-        where = {"step": self.state.global_step, "max_steps": self.state.max_steps, "elapsed_s": round(elapsed, 1), "eta_s": left and round(left, 1)}
+        left = (
+            elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
+        )
+        where = {
+            "step": self.state.global_step,
+            "max_steps": self.state.max_steps,
+            "elapsed_s": round(elapsed, 1),
+            "eta_s": left and round(left, 1),
+        }
         with open(self.metrics_file, "a", encoding="utf-8") as file:
             file.write(json.dumps({**logs, **where}) + "\n")
 
-    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None) -> Any:
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
         """transformers' own, but for loading: what DeepSpeed leaves out of a checkpoint must not be asked of it."""
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
-        if self.is_deepspeed_enabled and self.deepspeed.gradient_clipping() != self.args.max_grad_norm:
-            raise TrainingStopped(f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, max_grad_norm is {self.args.max_grad_norm}")
+        if (
+            self.is_deepspeed_enabled
+            and self.deepspeed.gradient_clipping() != self.args.max_grad_norm
+        ):
+            raise TrainingStopped(
+                f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, max_grad_norm is {self.args.max_grad_norm}"
+            )
         if resume_from_checkpoint:
             if self.is_deepspeed_enabled:
-                self.deepspeed.load_checkpoint(str(Path(resume_from_checkpoint) / checkpoints.RESUME), load_module_strict=False)
+                self.deepspeed.load_checkpoint(
+                    str(Path(resume_from_checkpoint) / checkpoints.RESUME), load_module_strict=False
+                )
                 checkpoints.check_loaded(self.model, Path(resume_from_checkpoint))
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
         return prepared
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+    def _load_from_checkpoint(
+        self, resume_from_checkpoint: str, model: torch.nn.Module | None = None
+    ) -> None:
         checkpoints.load_trained(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
+        super()._load_optimizer_and_scheduler(
+            str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None
+        )
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
         super()._load_rng_state(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the older ones whole."""
-        target, part = self.folder / f"checkpoint-{self.state.global_step}", self.folder / checkpoints.PART
+        target, part = (
+            self.folder / f"checkpoint-{self.state.global_step}",
+            self.folder / checkpoints.PART,
+        )
         if target.exists():
             return
         with self.tally.paused():
@@ -193,7 +269,11 @@ class DishTrainer(Trainer):
             if self.is_world_process_zero():
                 checkpoints.seal(part, self.belongs)
                 part.rename(target)
-                checkpoints.prune(self.folder, self.config.keep_checkpoints, f"checkpoint-{self.state.best_global_step}")
+                checkpoints.prune(
+                    self.folder,
+                    self.config.keep_checkpoints,
+                    f"checkpoint-{self.state.best_global_step}",
+                )
             self.accelerator.wait_for_everyone()
 
     def _fill(self, part: Path) -> None:

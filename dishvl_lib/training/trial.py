@@ -25,15 +25,30 @@ def photos_per_second(config: TrainingConfig) -> float:
     """The rate of the last steps of a short trial, in a process of its own. Raises `TrialFailed`."""
     with tempfile.TemporaryDirectory() as folder:
         short = planner.replace_config(
-            config, output_folder=folder, max_steps=STEPS, logging_steps=WARM, num_processes=1, hostfile="", early_stopping_patience=0
+            config,
+            output_folder=folder,
+            max_steps=STEPS,
+            logging_steps=WARM,
+            num_processes=1,
+            hostfile="",
+            early_stopping_patience=0,
         )
         short.write(Path(folder) / launch.CONFIG)
-        done = subprocess.run(launch.command(short, "dishvl_lib.training.trial"), capture_output=True, text=True)
-        rates = [row["photos_per_second"] for row in launch.metrics(Path(folder)) if "photos_per_second" in row]
+        done = subprocess.run(
+            launch.command(short, "dishvl_lib.training.trial"), capture_output=True, text=True
+        )
+        rates = [
+            row["photos_per_second"]
+            for row in launch.metrics(Path(folder))
+            if "photos_per_second" in row
+        ]
     if done.returncode or not rates:
         said = (done.stdout + done.stderr).splitlines()
         own = [line for line in said if line.startswith(launch.CANNOT)]
-        raise TrialFailed("the trial ended without a result; " + (own[-1] if own else "its last lines:\n" + "\n".join(said[-8:])))
+        raise TrialFailed(
+            "the trial ended without a result; "
+            + (own[-1] if own else "its last lines:\n" + "\n".join(said[-8:]))
+        )
     return rates[-1]
 
 
@@ -41,7 +56,10 @@ def main(config_file: str) -> int:
     """Make the steps; 0, or 1 with one sentence on stderr."""
     try:
         trainer = run.begin(read(config_file))
-        trainer.args.eval_strategy, trainer.args.save_strategy = IntervalStrategy.NO, SaveStrategy.NO
+        trainer.args.eval_strategy, trainer.args.save_strategy = (
+            IntervalStrategy.NO,
+            SaveStrategy.NO,
+        )
         trainer.remove_callback(LastValidation)
         trainer.train()
         return 0

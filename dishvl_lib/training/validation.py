@@ -35,7 +35,12 @@ class Validation:
         self.root = image_root
         self.batch_size = batch_size
         self.beat = beat
-        self.samples = {kind: sample([row for row in rows if row["kind"] == kind and row.get("image")], most, seed) for kind in KINDS}
+        self.samples = {
+            kind: sample(
+                [row for row in rows if row["kind"] == kind and row.get("image")], most, seed
+            )
+            for kind in KINDS
+        }
 
     def measure(self, device: torch.device) -> dict[str, float]:
         """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson), KIND_n of every kind that has questions.
@@ -66,7 +71,9 @@ class Validation:
     def _naming(self, rows: list[dict[str, Any]]) -> list[bool]:
         asked = [(self._photo(row), _question(row)) for row in rows]
         answers = Recognizer(self.qwen, {}).answer(asked)
-        return [questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)]
+        return [
+            questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)
+        ]
 
     def _menu(self, rows: list[dict[str, Any]]) -> list[bool]:
         (row,) = rows
@@ -107,11 +114,20 @@ def own_forward(model: torch.nn.Module) -> Iterator[None]:
 
 def _accuracy(kind: str, right: int, n: int) -> dict[str, float]:
     low, high = intervals.wilson(right, n)
-    return {f"{kind}_accuracy": right / n, f"{kind}_ci_low": low, f"{kind}_ci_high": high, f"{kind}_n": n}
+    return {
+        f"{kind}_accuracy": right / n,
+        f"{kind}_ci_low": low,
+        f"{kind}_ci_high": high,
+        f"{kind}_n": n,
+    }
 
 
 def _place() -> tuple[int, int]:
-    return (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+    return (
+        (dist.get_rank(), dist.get_world_size())
+        if dist.is_available() and dist.is_initialized()
+        else (0, 1)
+    )
 
 
 def _question(row: dict[str, Any]) -> str:

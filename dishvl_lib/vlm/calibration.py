@@ -22,7 +22,14 @@ FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
 
 
-def calibrate(best: str | Path, rows: Sequence[dict[str, Any]], image_root: str | Path, *, most: int = 500, seed: int = 0) -> dict[str, Any]:
+def calibrate(
+    best: str | Path,
+    rows: Sequence[dict[str, Any]],
+    image_root: str | Path,
+    *,
+    most: int = 500,
+    seed: int = 0,
+) -> dict[str, Any]:
     """Fit on (at most `most` of) the validation menus and write temperature and threshold into the folder's dishvl.json.
 
     Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20 menus nothing is fitted:
@@ -37,17 +44,28 @@ def calibrate(best: str | Path, rows: Sequence[dict[str, Any]], image_root: str 
     return found
 
 
-def score(recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path) -> tuple[list[Scored], int]:
+def score(
+    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
+) -> tuple[list[Scored], int]:
     """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
     scored, skipped = [], 0
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
-            photo = inputs.photo_inputs(recognizer.qwen, images.load_rgb(Path(image_root) / row["image"]))
+            photo = inputs.photo_inputs(
+                recognizer.qwen, images.load_rgb(Path(image_root) / row["image"])
+            )
         except images.ImageError:
             skipped += 1
             continue
-        found = choose.log_probabilities(recognizer.qwen, photo, questions.question_of(row["conversations"][0]["value"]), row["menu"])
-        scored.append((found.numpy().astype(np.float64), row["menu"].index(row["conversations"][1]["value"])))
+        found = choose.log_probabilities(
+            recognizer.qwen,
+            photo,
+            questions.question_of(row["conversations"][0]["value"]),
+            row["menu"],
+        )
+        scored.append(
+            (found.numpy().astype(np.float64), row["menu"].index(row["conversations"][1]["value"]))
+        )
     return scored, skipped
 
 
@@ -61,17 +79,34 @@ def fit(scored: Sequence[Scored]) -> dict[str, Any]:
     expected calibration error over 15 bins. All on the menus that were fitted on.
     """
     if len(scored) < 20:
-        return {"temperature": 1.0, "off_menu_threshold": 0.0, "n": len(scored), "note": "fewer than 20 validation menus: nothing was fitted"}
-    temperature = float(np.exp(minimize_scalar(_loss, args=(scored,), bounds=(np.log(LEAST), np.log(MOST)), method="bounded").x))
+        return {
+            "temperature": 1.0,
+            "off_menu_threshold": 0.0,
+            "n": len(scored),
+            "note": "fewer than 20 validation menus: nothing was fitted",
+        }
+    temperature = float(
+        np.exp(
+            minimize_scalar(
+                _loss, args=(scored,), bounds=(np.log(LEAST), np.log(MOST)), method="bounded"
+            ).x
+        )
+    )
     before, right = _best(scored, 1.0)
     after, _ = _best(scored, temperature)
     absent, _ = _best([without_truth(one) for one in scored if len(one[0]) > 1], temperature)
     threshold, answered, refused = threshold_for(after, absent)
     return {
-        "temperature": round(temperature, 4), "off_menu_threshold": round(threshold, 4), "n": len(scored), "accuracy": round(float(right.mean()), 4),
-        "ece_before": round(calibration_error(before, right), 4), "ece_after": round(calibration_error(after, right), 4),
-        "auroc": round(auroc(after, absent), 4), "answered": round(answered, 4), "refused": round(refused, 4),
-    }  # fmt: skip
+        "temperature": round(temperature, 4),
+        "off_menu_threshold": round(threshold, 4),
+        "n": len(scored),
+        "accuracy": round(float(right.mean()), 4),
+        "ece_before": round(calibration_error(before, right), 4),
+        "ece_after": round(calibration_error(after, right), 4),
+        "auroc": round(auroc(after, absent), 4),
+        "answered": round(answered, 4),
+        "refused": round(refused, 4),
+    }
 
 
 def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
@@ -88,7 +123,10 @@ def without_truth(one: Scored) -> Scored:
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
     """Expected calibration error: mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
     place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(confidence[place == one].mean() - right[place == one].mean()) * (place == one).mean() for one in np.unique(place)]
+    gaps = [
+        abs(confidence[place == one].mean() - right[place == one].mean()) * (place == one).mean()
+        for one in np.unique(place)
+    ]
     return float(sum(gaps))
 
 
@@ -99,17 +137,25 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     return float(((below + upto) / 2 / max(1, len(absent))).mean())
 
 
-def threshold_for(present: np.ndarray, absent: np.ndarray, share: float = ANSWERED) -> tuple[float, float, float]:
+def threshold_for(
+    present: np.ndarray, absent: np.ndarray, share: float = ANSWERED
+) -> tuple[float, float, float]:
     """(threshold, share of `present` at or above it, share of `absent` below it): the highest that still answers `share` of `present`."""
     order = np.sort(present)
     threshold = float(order[int(np.floor((1 - share) * len(order) + 1e-9))])
-    return threshold, float((present >= threshold).mean()), float((absent < threshold).mean()) if len(absent) else 0.0
+    return (
+        threshold,
+        float((present >= threshold).mean()),
+        float((absent < threshold).mean()) if len(absent) else 0.0,
+    )
 
 
 def _best(scored: Sequence[Scored], temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """(confidence of the best entry, whether it is the truth) per menu."""
     shares = [probabilities(scores, temperature) for scores, _ in scored]
-    return np.array([one.max() for one in shares]), np.array([one.argmax() == truth for one, (_, truth) in zip(shares, scored, strict=True)])
+    return np.array([one.max() for one in shares]), np.array(
+        [one.argmax() == truth for one, (_, truth) in zip(shares, scored, strict=True)]
+    )
 
 
 def _loss(log_temperature: float, scored: Sequence[Scored]) -> float:

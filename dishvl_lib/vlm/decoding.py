@@ -48,16 +48,31 @@ class Passed:
     cache: Any
 
 
-def prefill(qwen: Qwen, photos: Sequence[inputs.Photo], image_starts: Sequence[int], grown: Sequence[Growth], keep: bool) -> Passed:
+def prefill(
+    qwen: Qwen,
+    photos: Sequence[inputs.Photo],
+    image_starts: Sequence[int],
+    grown: Sequence[Growth],
+    keep: bool,
+) -> Passed:
     """The pass itself, right padded; `keep`: whether keys and values are kept for what is still to come."""
     model, device = qwen.model, qwen.model.device
     n, length = len(grown), max(len(one.token) for one in grown)
     ids = torch.full((n, length), qwen.tokenizer.pad_token_id)
-    types, positions = torch.zeros(n, length, dtype=torch.int), torch.zeros(3, n, length, dtype=torch.long)
-    mask = torch.eye(length, dtype=torch.bool).repeat(n, 1, 1)  # padding sees itself, or its softmax would be NaN
+    types, positions = (
+        torch.zeros(n, length, dtype=torch.int),
+        torch.zeros(3, n, length, dtype=torch.long),
+    )
+    mask = torch.eye(length, dtype=torch.bool).repeat(
+        n, 1, 1
+    )  # padding sees itself, or its softmax would be NaN
     for row, (one, photo, start) in enumerate(zip(grown, photos, image_starts, strict=True)):
         own = len(one.token)
-        ids[row, :own], positions[:, row, :own], mask[row, :own, :own] = torch.tensor(one.token), one.positions, one.mask()[0, 0]
+        ids[row, :own], positions[:, row, :own], mask[row, :own, :own] = (
+            torch.tensor(one.token),
+            one.positions,
+            one.mask()[0, 0],
+        )
         types[row, start : start + photo.num_tokens] = 1
     mask, positions = mask.to(device), positions.to(device)
     made = model.model(
@@ -72,7 +87,12 @@ def prefill(qwen: Qwen, photos: Sequence[inputs.Photo], image_starts: Sequence[i
     return Passed(made.last_hidden_state, mask, positions, made.past_key_values if keep else None)
 
 
-def greedy(qwen: Qwen, passed: Passed, ends: Sequence[tuple[int, int]], max_new_tokens: int = MAX_NEW_TOKENS) -> list[str]:
+def greedy(
+    qwen: Qwen,
+    passed: Passed,
+    ends: Sequence[tuple[int, int]],
+    max_new_tokens: int = MAX_NEW_TOKENS,
+) -> list[str]:
     """The most probable token again and again, from each of `ends` (photo's number, place of its question's end) until its turn ends.
 
     A new token sees what its question's end saw, and the tokens since; all step together, those that have ended with
@@ -80,8 +100,14 @@ def greedy(qwen: Qwen, passed: Passed, ends: Sequence[tuple[int, int]], max_new_
     """
     if not ends:
         return []
-    rows, places = (torch.tensor(part, device=passed.hidden.device) for part in zip(*ends, strict=True))
-    seen, at, hidden = passed.mask[rows, places], passed.positions[:, rows, places], passed.hidden[rows, places]
+    rows, places = (
+        torch.tensor(part, device=passed.hidden.device) for part in zip(*ends, strict=True)
+    )
+    seen, at, hidden = (
+        passed.mask[rows, places],
+        passed.positions[:, rows, places],
+        passed.hidden[rows, places],
+    )
     passed.cache.batch_select_indices(rows)
     answers: list[list[int]] = [[] for _ in ends]
     open_rows = set(range(len(ends)))
@@ -97,7 +123,9 @@ def greedy(qwen: Qwen, passed: Passed, ends: Sequence[tuple[int, int]], max_new_
     return [qwen.tokenizer.decode(answer, skip_special_tokens=True).strip() for answer in answers]
 
 
-def _next(qwen: Qwen, tokens: torch.Tensor, at: torch.Tensor, seen: torch.Tensor, cache: Any) -> torch.Tensor:
+def _next(
+    qwen: Qwen, tokens: torch.Tensor, at: torch.Tensor, seen: torch.Tensor, cache: Any
+) -> torch.Tensor:
     """(rows, hidden) after one more token a row; `at` (3, rows), `seen` (rows, length so far)."""
     language = qwen.model.model.language_model
     made = language(

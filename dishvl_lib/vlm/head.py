@@ -29,15 +29,28 @@ def _one_pass(head: nn.Module, rows: torch.Tensor) -> bool:
     if type(head) is not nn.Linear or head.bias is not None or hasattr(head.weight, "ds_id"):
         return False
     weight = head.weight
-    return not weight.requires_grad and rows.device.type == "cpu" and rows.dtype == weight.dtype == torch.float32 and len(weight) >= LARGE and len(rows) > 0
+    return (
+        not weight.requires_grad
+        and rows.device.type == "cpu"
+        and rows.dtype == weight.dtype == torch.float32
+        and len(weight) >= LARGE
+        and len(rows) > 0
+    )
 
 
 class _Losses(Function):
     @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx: Any, rows: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
+    ) -> torch.Tensor:
         parts = _parts(len(weight))
-        query, vocabulary = rows[None, None].expand(1, parts, -1, -1), weight.view(1, parts, len(weight) // parts, -1)
-        means, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(query, vocabulary, vocabulary, scale=1.0)
+        query, vocabulary = (
+            rows[None, None].expand(1, parts, -1, -1),
+            weight.view(1, parts, len(weight) // parts, -1),
+        )
+        means, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            query, vocabulary, vocabulary, scale=1.0
+        )
         whole = sums.logsumexp(dim=1)
         mean = (means * (sums - whole[:, None]).exp()[..., None]).sum(dim=1)[0]
         chosen = weight[labels]

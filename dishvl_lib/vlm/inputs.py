@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil, smart_resize
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
+    Qwen2VLImageProcessorPil,
+    smart_resize,
+)
 
 from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm.qwen import Qwen
@@ -52,24 +55,32 @@ def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo
     processor = qwen.image_processor
     pixels = np.asarray(image if resized else resize(qwen, image))
     patches = _patches(pixels, processor.patch_size, processor.merge_size)
-    values = np.empty((len(patches), 3, processor.temporal_patch_size, processor.patch_size**2), np.float32)
+    values = np.empty(
+        (len(patches), 3, processor.temporal_patch_size, processor.patch_size**2), np.float32
+    )
     for colour, levels in enumerate(_levels(processor)):
         np.take(levels, patches[:, colour], out=values[:, colour, 0], mode="clip")
     values[:, :, 1:] = values[:, :, :1]  # one frame fills the temporal patch
-    grid = torch.tensor([1, pixels.shape[0] // processor.patch_size, pixels.shape[1] // processor.patch_size])
+    grid = torch.tensor(
+        [1, pixels.shape[0] // processor.patch_size, pixels.shape[1] // processor.patch_size]
+    )
     return Photo(torch.from_numpy(values.reshape(len(patches), -1)), grid, processor.merge_size)
 
 
 def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
     """The photo in RGB at the size, and by the filter, that `photo_inputs` gives it: what a cache of photos keeps."""
     rgb = image if image.mode == "RGB" else image.convert("RGB")
-    return rgb.resize(resized_size(qwen, *image.size), Image.Resampling(int(qwen.image_processor.resample)))
+    return rgb.resize(
+        resized_size(qwen, *image.size), Image.Resampling(int(qwen.image_processor.resample))
+    )
 
 
 def resized_size(qwen: Qwen, width: int, height: int) -> tuple[int, int]:
     """(width, height) in pixels of a photo of this size after resizing. Raises `ImageError` for an aspect ratio over 200."""
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
-        raise images.ImageError("too narrow", f"{width}x{height}, an aspect ratio over {MAX_ASPECT_RATIO}")
+        raise images.ImageError(
+            "too narrow", f"{width}x{height}, an aspect ratio over {MAX_ASPECT_RATIO}"
+        )
     processor = qwen.image_processor
     side, limits = processor.patch_size * processor.merge_size, processor.size
     return smart_resize(height, width, side, limits["shortest_edge"], limits["longest_edge"])[::-1]
@@ -86,7 +97,9 @@ def _levels(processor: Qwen2VLImageProcessorPil) -> np.ndarray:
     """(3, 256) float32: what the 256 values of a byte become in red, green and blue."""
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8), (3, 1, 256))
     scaled = processor.rescale(ramp, processor.rescale_factor)
-    return processor.normalize(scaled, processor.image_mean, processor.image_std)[:, 0].astype(np.float32)
+    return processor.normalize(scaled, processor.image_mean, processor.image_std)[:, 0].astype(
+        np.float32
+    )
 
 
 def prompt_text(question: str, num_image_tokens: int) -> str:
@@ -102,7 +115,9 @@ def build(qwen: Qwen, photo: Photo, question: str, answer: str | None = None) ->
     """
     prompt = _encode_prompt(qwen, question, photo.num_tokens)
     target = answer_tokens(qwen, answer) if answer is not None else []
-    return Sample(prompt + target, [IGNORE] * len(prompt) + target, photo, prompt.index(qwen.image_token_id))
+    return Sample(
+        prompt + target, [IGNORE] * len(prompt) + target, photo, prompt.index(qwen.image_token_id)
+    )
 
 
 def vision_block(sample: Sample) -> slice:
@@ -115,7 +130,9 @@ def answer_tokens(qwen: Qwen, answer: str) -> list[int]:
     return [*_encode_text(qwen, answer), qwen.end_token_id]
 
 
-def collate(samples: Sequence[Sample], pad_token_id: int, left: bool = False) -> dict[str, torch.Tensor]:
+def collate(
+    samples: Sequence[Sample], pad_token_id: int, left: bool = False
+) -> dict[str, torch.Tensor]:
     """A batch for the model's forward: right padded for training, left padded for generation.
 
     input_ids, attention_mask, labels, mm_token_type_ids (batch, length); pixel_values (patches, 1176);
@@ -128,7 +145,11 @@ def collate(samples: Sequence[Sample], pad_token_id: int, left: bool = False) ->
     for row, sample in enumerate(samples):
         first = length - len(sample.input_ids) if left else 0
         place = slice(first, first + len(sample.input_ids))
-        ids[row, place], labels[row, place], mask[row, place] = torch.tensor(sample.input_ids), torch.tensor(sample.labels), 1
+        ids[row, place], labels[row, place], mask[row, place] = (
+            torch.tensor(sample.input_ids),
+            torch.tensor(sample.labels),
+            1,
+        )
         image = first + sample.image_start
         types[row, image : image + sample.photo.num_tokens] = 1
     return {
@@ -159,7 +180,11 @@ def fingerprint(qwen: Qwen) -> str:
 def _encode_prompt(qwen: Qwen, question: str, num_image_tokens: int) -> list[int]:
     before, after = prompt_text("\0", num_image_tokens).split("\0")
     encode = qwen.tokenizer.encode
-    return encode(before, add_special_tokens=False) + _encode_text(qwen, question) + encode(after, add_special_tokens=False)
+    return (
+        encode(before, add_special_tokens=False)
+        + _encode_text(qwen, question)
+        + encode(after, add_special_tokens=False)
+    )
 
 
 def _encode_text(qwen: Qwen, text: str) -> list[int]:

@@ -33,7 +33,9 @@ def bind(model: nn.Module) -> None:
         nn.Linear: linear,
     }
     for module in model.modules():
-        if type(module) in forwards and (forwards[type(module)] is not mlp or isinstance(module.act_fn, SiLUActivation)):
+        if type(module) in forwards and (
+            forwards[type(module)] is not mlp or isinstance(module.act_fn, SiLUActivation)
+        ):
             module.forward = types.MethodType(forwards[type(module)], module)
 
 
@@ -65,20 +67,33 @@ def linear(module: nn.Linear, input: torch.Tensor) -> torch.Tensor:
 
 
 def vision_attention(
-    module: nn.Module, hidden_states: torch.Tensor, cu_seqlens: torch.Tensor, position_embeddings: tuple[torch.Tensor, torch.Tensor], **_: Any
+    module: nn.Module,
+    hidden_states: torch.Tensor,
+    cu_seqlens: torch.Tensor,
+    position_embeddings: tuple[torch.Tensor, torch.Tensor],
+    **_: Any,
 ) -> torch.Tensor:
     """(patches, width) -> (patches, width), each window for itself; neighbouring windows of one size are one batch."""
-    query, key, value = module.qkv(hidden_states).view(len(hidden_states), 3, module.num_heads, -1).unbind(1)
+    query, key, value = (
+        module.qkv(hidden_states).view(len(hidden_states), 3, module.num_heads, -1).unbind(1)
+    )
     query, key = qwen2_5_vl.apply_rotary_pos_emb_vision(query, key, *position_embeddings)
     value = value.clone()  # the view would keep all of `qkv` alive
-    parts = [_windows(query[where], key[where], value[where], size, module.scaling) for size, where in _runs(cu_seqlens)]
+    parts = [
+        _windows(query[where], key[where], value[where], size, module.scaling)
+        for size, where in _runs(cu_seqlens)
+    ]
     return module.proj(parts[0] if len(parts) == 1 else torch.cat(parts))
 
 
-def _windows(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, size: int, scale: float) -> torch.Tensor:
+def _windows(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, size: int, scale: float
+) -> torch.Tensor:
     """(patches, heads, head width) each -> (patches, width); attention within windows of `size` patches."""
     split = [rows.view(-1, size, *rows.shape[1:]).transpose(1, 2) for rows in (query, key, value)]
-    return F.scaled_dot_product_attention(*split, scale=scale).transpose(1, 2).reshape(len(query), -1)
+    return (
+        F.scaled_dot_product_attention(*split, scale=scale).transpose(1, 2).reshape(len(query), -1)
+    )
 
 
 def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
@@ -92,7 +107,9 @@ def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
     return cu_seqlens.runs
 
 
-def _made_by(remake: Callable[..., torch.Tensor], made: torch.Tensor, *sources: torch.Tensor) -> torch.Tensor:
+def _made_by(
+    remake: Callable[..., torch.Tensor], made: torch.Tensor, *sources: torch.Tensor
+) -> torch.Tensor:
     """`made`, with a note for the linears that read it: `remake(*sources)` gives the same values."""
     made.made_by = (remake, *(source.detach() for source in sources))
     return made
@@ -108,7 +125,9 @@ def _swiglu(gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
 
 class _RMSNorm(Function):
     @staticmethod
-    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def forward(
+        ctx: Any, rows: torch.Tensor, weight: torch.Tensor, epsilon: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         scale = torch.rsqrt(rows.float().pow(2).mean(-1, keepdim=True) + epsilon)
         ctx.save_for_backward(rows, weight, scale)
         ctx.mark_non_differentiable(scale)
@@ -123,7 +142,9 @@ class _RMSNorm(Function):
             grad_weight = (grad * normed.to(rows.dtype)).flatten(0, -2).sum(0).to(weight.dtype)
         if ctx.needs_input_grad[0]:
             grad_normed = (grad * weight).float()
-            grad_rows = (scale * (grad_normed - normed * (grad_normed * normed).mean(-1, keepdim=True))).to(rows.dtype)
+            grad_rows = (
+                scale * (grad_normed - normed * (grad_normed * normed).mean(-1, keepdim=True))
+            ).to(rows.dtype)
         return grad_rows, grad_weight, None
 
 
@@ -144,7 +165,12 @@ class _Linear(Function):
 
     @staticmethod
     def forward(
-        ctx: Any, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, remake: Callable[..., torch.Tensor], *sources: torch.Tensor
+        ctx: Any,
+        rows: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        remake: Callable[..., torch.Tensor],
+        *sources: torch.Tensor,
     ) -> torch.Tensor:
         ctx.save_for_backward(weight, *sources)
         ctx.remake, ctx.dtype = remake, rows.dtype
@@ -154,7 +180,9 @@ class _Linear(Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, *sources = ctx.saved_tensors
         flat = grad.flatten(0, -2)
-        grad_rows = (grad @ weight.to(grad.dtype)).to(ctx.dtype) if ctx.needs_input_grad[0] else None
+        grad_rows = (
+            (grad @ weight.to(grad.dtype)).to(ctx.dtype) if ctx.needs_input_grad[0] else None
+        )
         rows = ctx.remake(*sources).to(grad.dtype).flatten(0, -2)
         grad_bias = flat.sum(0).to(weight.dtype) if ctx.needs_input_grad[2] else None
         return grad_rows, (flat.T @ rows).to(weight.dtype), grad_bias, None, *[None] * len(sources)

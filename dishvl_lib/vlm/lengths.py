@@ -16,14 +16,22 @@ class TooLong(ValueError):
     """Questions over the limit: they are refused, for a cut question is another question."""
 
 
-def of_rows(qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0) -> list[int]:
+def of_rows(
+    qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0
+) -> list[int]:
     """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo.
 
     Raises `TooLong` naming the longest rows when any has more than `limit` tokens (0: no limit).
     """
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
-    found = [len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0]) for row in rows]
-    over = sorted(((n, row["id"]) for n, row in zip(found, rows, strict=True) if limit and n > limit), reverse=True)
+    found = [
+        len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0])
+        for row in rows
+    ]
+    over = sorted(
+        ((n, row["id"]) for n, row in zip(found, rows, strict=True) if limit and n > limit),
+        reverse=True,
+    )
     if over:
         shown = ", ".join(f"{row_id} ({n})" for n, row_id in over[:3])
         raise TooLong(
@@ -32,12 +40,18 @@ def of_rows(qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame,
     return found
 
 
-def tokens(qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None) -> tuple[list[int], list[int]]:
+def tokens(
+    qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None
+) -> tuple[list[int], list[int]]:
     """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer, without opening the photo.
 
     size: (height, width) of the photo in pixels before resizing; None for a row without a photo, which has no vision block.
     """
-    photo = inputs.Photo(torch.zeros(0), torch.tensor([1, *grid(qwen, *(size or (1, 1)))]), qwen.image_processor.merge_size)
+    photo = inputs.Photo(
+        torch.zeros(0),
+        torch.tensor([1, *grid(qwen, *(size or (1, 1)))]),
+        qwen.image_processor.merge_size,
+    )
     human, gpt = (turn["value"] for turn in row["conversations"])
     sample = inputs.build(qwen, photo, questions.question_of(human), gpt)
     if size is None:
@@ -49,5 +63,11 @@ def tokens(qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None) -> 
 def grid(qwen: Qwen, height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of 14-pixel patches of a photo of this size after resizing."""
     processor = qwen.image_processor
-    size = smart_resize(height, width, processor.patch_size * processor.merge_size, processor.size["shortest_edge"], processor.size["longest_edge"])
+    size = smart_resize(
+        height,
+        width,
+        processor.patch_size * processor.merge_size,
+        processor.size["shortest_edge"],
+        processor.size["longest_edge"],
+    )
     return size[0] // processor.patch_size, size[1] // processor.patch_size

@@ -8,7 +8,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import (
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+)
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dishvl_lib.core import paths, records
@@ -49,7 +54,9 @@ def locate(base_model: str) -> str:
     if folder.is_dir():
         return str(folder)
     if base_model.startswith((".", "/", "~", "outputs/")) or base_model.count("/") != 1:
-        raise ModelError(f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name")
+        raise ModelError(
+            f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name"
+        )
     return base_model
 
 
@@ -72,33 +79,71 @@ def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | No
         tokenizer = AutoTokenizer.from_pretrained(folder)
         processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
     except Exception as error:  # the tokenizers library raises as it likes
-        local = "tokenizer or image processor files are missing or damaged" if Path(folder).is_dir() else "it could not be fetched from Hugging Face"
-        raise ModelError(f"{folder}: {local} ({type(error).__name__}: {_one_line(error)})") from None
+        local = (
+            "tokenizer or image processor files are missing or damaged"
+            if Path(folder).is_dir()
+            else "it could not be fetched from Hugging Face"
+        )
+        raise ModelError(
+            f"{folder}: {local} ({type(error).__name__}: {_one_line(error)})"
+        ) from None
     _check_tokenizer(folder, tokenizer)
-    limits = {"shortest_edge": min_pixels or processor.size["shortest_edge"], "longest_edge": max_pixels or processor.size["longest_edge"]}
+    limits = {
+        "shortest_edge": min_pixels or processor.size["shortest_edge"],
+        "longest_edge": max_pixels or processor.size["longest_edge"],
+    }
     if not PATCH_PIXELS**2 <= limits["shortest_edge"] <= limits["longest_edge"]:
-        raise ModelError(f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got {limits['shortest_edge']} and {limits['longest_edge']}")
+        raise ModelError(
+            f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got {limits['shortest_edge']} and {limits['longest_edge']}"
+        )
     processor.size = limits
     return Qwen(None, tokenizer, processor, str(folder))
 
 
-def load(folder: str, *, min_pixels: int | None = None, max_pixels: int | None = None, dtype: str = "float32", device: str = "cpu") -> Qwen:
+def load(
+    folder: str,
+    *,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    dtype: str = "float32",
+    device: str = "cpu",
+) -> Qwen:
     """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises `ModelError`."""
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
     qwen = load_inputs(folder, min_pixels, max_pixels)
     _check_weights(folder)
     try:
-        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, TypeError, KeyError, AttributeError, SafetensorError) as error:  # transformers checks little of what it reads
-        raise ModelError(f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download the folder again") from None
-    lacking = [*report.get("missing_keys", ()), *report.get("unexpected_keys", ()), *map(str, report.get("mismatched_keys", ()))]
+        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+            folder, dtype=getattr(torch, dtype), output_loading_info=True
+        )
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        SafetensorError,
+    ) as error:  # transformers checks little of what it reads
+        raise ModelError(
+            f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download the folder again"
+        ) from None
+    lacking = [
+        *report.get("missing_keys", ()),
+        *report.get("unexpected_keys", ()),
+        *map(str, report.get("mismatched_keys", ())),
+    ]
     if lacking:
-        raise ModelError(f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is {lacking[0]}")
+        raise ModelError(
+            f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is {lacking[0]}"
+        )
     try:
         qwen.model = model.to(device).eval()
     except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
-        raise ModelError(f"{folder}: the model cannot be put on device {device!r} ({_one_line(error)})") from None
+        raise ModelError(
+            f"{folder}: the model cannot be put on device {device!r} ({_one_line(error)})"
+        ) from None
     return qwen
 
 
@@ -128,7 +173,9 @@ def _check_family(folder: str) -> None:
     config = records.read_json(file)
     family = config.get("model_type") if isinstance(config, dict) else None
     if family != Qwen2_5_VLConfig.model_type:
-        raise ModelError(f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)")
+        raise ModelError(
+            f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)"
+        )
 
 
 def _check_weights(folder: str) -> None:
@@ -136,9 +183,19 @@ def _check_weights(folder: str) -> None:
     place = Path(folder)
     if not place.is_dir() or any(place.glob("*.safetensors")):
         return
-    others = sorted(file.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt") for file in place.glob(pattern))
-    there = f"it has {others[0]}, which could run any code when it is opened and is not read" if others else "it has no weights"
-    raise ModelError(f"{folder}: no *.safetensors here ({there}); copy or download the folder again, with its weights as safetensors")
+    others = sorted(
+        file.name
+        for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")
+        for file in place.glob(pattern)
+    )
+    there = (
+        f"it has {others[0]}, which could run any code when it is opened and is not read"
+        if others
+        else "it has no weights"
+    )
+    raise ModelError(
+        f"{folder}: no *.safetensors here ({there}); copy or download the folder again, with its weights as safetensors"
+    )
 
 
 def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -147,8 +204,12 @@ def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
         raise ModelError(
             f"{folder}: the tokenizer does not give back what it is given: tokenizer.json is missing or damaged; copy or download the folder again"
         )
-    if lost := [token for token in SPECIAL if len(tokenizer.encode(token, add_special_tokens=False)) != 1]:
-        raise ModelError(f"{folder}: the tokenizer does not know {', '.join(lost)}; it is not Qwen2.5-VL's")
+    if lost := [
+        token for token in SPECIAL if len(tokenizer.encode(token, add_special_tokens=False)) != 1
+    ]:
+        raise ModelError(
+            f"{folder}: the tokenizer does not know {', '.join(lost)}; it is not Qwen2.5-VL's"
+        )
 
 
 def _one_line(error: Exception) -> str:
@@ -159,5 +220,7 @@ def _from_modelscope(model_id: str) -> str:
     try:
         from modelscope import snapshot_download
     except ImportError:
-        raise ModelError(f"base_model modelscope:{model_id} needs the package modelscope (pip install modelscope)") from None
+        raise ModelError(
+            f"base_model modelscope:{model_id} needs the package modelscope (pip install modelscope)"
+        ) from None
     return snapshot_download(model_id)

@@ -30,7 +30,11 @@ class Choice:
 
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
-        return shown if self.answer else f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
+        return (
+            shown
+            if self.answer
+            else f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,13 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, folder: str | Path, *, device: str | None = None, dtype: str | None = None, min_pixels: int | None = None, max_pixels: int | None = None
+        cls,
+        folder: str | Path,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
     ) -> "Recognizer":
         """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless given.
 
@@ -70,7 +80,10 @@ class Recognizer:
         metadata = checked_metadata(file) if file.exists() else {}
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = dtype or ("bfloat16" if device.startswith("cuda") else "float32")
-        limits = {"min_pixels": min_pixels or metadata.get("min_pixels"), "max_pixels": max_pixels or metadata.get("max_pixels")}
+        limits = {
+            "min_pixels": min_pixels or metadata.get("min_pixels"),
+            "max_pixels": max_pixels or metadata.get("max_pixels"),
+        }
         loaded = qwen.load(folder, dtype=dtype, device=device, **limits)
         wanted = metadata.get("input_fingerprint")
         if wanted and wanted != inputs.fingerprint(loaded):
@@ -79,32 +92,57 @@ class Recognizer:
             )
         return cls(loaded, metadata)
 
-    def name(self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16) -> str | list[str]:
+    def name(
+        self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16
+    ) -> str | list[str]:
         """The dish's name for a photo, or a list of names for a list of photos. Raises `ImageError` for an unusable one."""
         single = isinstance(photos, (str, Path, bytes, Image.Image))
         sources = [photos] if single else list(photos)
         answers = []
         for start in range(0, len(sources), batch_size):
-            answers += self.answer([(source, questions.ask(template)) for source in sources[start : start + batch_size]])
+            answers += self.answer(
+                [
+                    (source, questions.ask(template))
+                    for source in sources[start : start + batch_size]
+                ]
+            )
         return answers[0] if single else answers
 
     @torch.inference_mode()
     def answer(self, asked: Sequence[tuple[Source, str]]) -> list[str]:
         """Greedy answers to (photo, question) pairs, in one batch."""
-        samples = [inputs.build(self.qwen, self._photo(source), question) for source, question in asked]
+        samples = [
+            inputs.build(self.qwen, self._photo(source), question) for source, question in asked
+        ]
         batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
         batch.pop("labels")
         model = self.qwen.model
         batch = {key: value.to(model.device) for key, value in batch.items()}
         batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
         ids = model.generate(
-            **batch, max_new_tokens=MAX_NEW_TOKENS, do_sample=False, temperature=None, top_p=None, top_k=None, repetition_penalty=1.0,
-            eos_token_id=self.qwen.end_token_id, pad_token_id=self.qwen.tokenizer.pad_token_id,
-        )  # fmt: skip
-        return [self.qwen.tokenizer.decode(row, skip_special_tokens=True).strip() for row in ids[:, batch["input_ids"].shape[1] :]]
+            **batch,
+            max_new_tokens=MAX_NEW_TOKENS,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            repetition_penalty=1.0,
+            eos_token_id=self.qwen.end_token_id,
+            pad_token_id=self.qwen.tokenizer.pad_token_id,
+        )
+        return [
+            self.qwen.tokenizer.decode(row, skip_special_tokens=True).strip()
+            for row in ids[:, batch["input_ids"].shape[1] :]
+        ]
 
     def choose(
-        self, photo: Source | Sequence[Source], menu: Sequence[str], *, top_k: int = 3, template: str = "menu-1", batch_size: int = 8
+        self,
+        photo: Source | Sequence[Source],
+        menu: Sequence[str],
+        *,
+        top_k: int = 3,
+        template: str = "menu-1",
+        batch_size: int = 8,
     ) -> Choice | list[Choice]:
         """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu; a list for a list of photos.
 
@@ -112,10 +150,19 @@ class Recognizer:
         model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or
         an entry that cannot stand on one; `ImageError` for a photo that cannot be read.
         """
-        made = self.recognise(photo, [menu], naming="", top_k=top_k, template=template, batch_size=batch_size)
+        made = self.recognise(
+            photo, [menu], naming="", top_k=top_k, template=template, batch_size=batch_size
+        )
         return [one.choices[0] for one in made] if isinstance(made, list) else made.choices[0]
 
-    def choose_many(self, photo: Source, menus: Sequence[Sequence[str]], *, top_k: int = 3, template: str = "menu-1") -> list[Choice]:
+    def choose_many(
+        self,
+        photo: Source,
+        menus: Sequence[Sequence[str]],
+        *,
+        top_k: int = 3,
+        template: str = "menu-1",
+    ) -> list[Choice]:
         """One choice per menu for the same photo, in one forward pass: the photo is computed once."""
         return list(self.recognise(photo, menus, naming="", top_k=top_k, template=template).choices)
 
@@ -142,21 +189,42 @@ class Recognizer:
         made = [
             one
             for start in range(0, len(sources), batch_size)
-            for one in self.tell([(source, named, asked) for source in sources[start : start + batch_size]], top_k)
+            for one in self.tell(
+                [(source, named, asked) for source in sources[start : start + batch_size]], top_k
+            )
         ]
         return made[0] if single else made
 
-    def tell(self, asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]], top_k: int = 3) -> list[Recognition]:
+    def tell(
+        self,
+        asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
+        top_k: int = 3,
+    ) -> list[Recognition]:
         """Answers to (photo, naming questions, [(menu question, menu)]) each, in one forward pass for all of them."""
-        parts = [choose.Asked(self._photo(source), namings, [(question, check_menu(menu)) for question, menu in menus]) for source, namings, menus in asked]
+        parts = [
+            choose.Asked(
+                self._photo(source),
+                namings,
+                [(question, check_menu(menu)) for question, menu in menus],
+            )
+            for source, namings, menus in asked
+        ]
         return [
-            Recognition(tuple(told.names), tuple(self._choice(menu, scores, top_k) for (_, menu), scores in zip(menus, told.scores, strict=True)))
+            Recognition(
+                tuple(told.names),
+                tuple(
+                    self._choice(menu, scores, top_k)
+                    for (_, menu), scores in zip(menus, told.scores, strict=True)
+                ),
+            )
             for (_, _, menus), told in zip(asked, choose.together(self.qwen, parts), strict=True)
         ]
 
     def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
         if not torch.isfinite(scores).all():
-            raise qwen.ModelError(f"{self.qwen.folder}: the model's scores are not numbers; its weights are damaged")
+            raise qwen.ModelError(
+                f"{self.qwen.folder}: the model's scores are not numbers; its weights are damaged"
+            )
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
@@ -175,7 +243,9 @@ def checked_metadata(file: Path) -> dict:
     for key, least in LEAST.items():
         value = metadata.get(key, 1)
         if not isinstance(value, (int, float)) or not least <= value < math.inf:
-            raise qwen.ModelError(f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy the folder again")
+            raise qwen.ModelError(
+                f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy the folder again"
+            )
     return metadata
 
 
@@ -191,7 +261,9 @@ def check_menu(menu: Sequence[str]) -> list[str]:
         raise ValueError("the menu is empty; give at least one entry")
     for place, entry in enumerate(entries, start=1):
         if problem := names.problem_with(entry):
-            raise ValueError(f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change it on the menu")
+            raise ValueError(
+                f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change it on the menu"
+            )
         if entry in entries[: place - 1]:
             raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")
     return entries

@@ -16,14 +16,20 @@ from dishvl_lib.vlm import inputs, qwen, trees
 
 def grow(loaded: qwen.Qwen, asked: Sequence[tuple[str, str]]) -> trees.Tree:
     """One tree of (question, answer) pairs: the system prompt is the trunk, the blank photo the last branch."""
-    photo = inputs.photo_inputs(loaded, Image.new("RGB", (qwen.PATCH_PIXELS, qwen.PATCH_PIXELS)), resized=True)
+    photo = inputs.photo_inputs(
+        loaded, Image.new("RGB", (qwen.PATCH_PIXELS, qwen.PATCH_PIXELS)), resized=True
+    )
     samples = [inputs.build(loaded, photo, question, answer) for question, answer in asked]
     block = inputs.vision_block(samples[0])
     ids, end = list(samples[0].input_ids[: block.start]), block.start
     labels, branch, places = [inputs.IGNORE] * end, [trees.TRUNK] * end, list(range(end))
     parts = [(sample.input_ids[block.stop :], sample.labels[block.stop :]) for sample in samples]
     blank = samples[0].input_ids[block]
-    for number, (own, own_labels) in enumerate([*parts, (blank, [inputs.IGNORE] * len(blank))], start=1):
+    for number, (own, own_labels) in enumerate(
+        [*parts, (blank, [inputs.IGNORE] * len(blank))], start=1
+    ):
         ids, labels, branch = ids + own, labels + own_labels, branch + [number] * len(own)
         places += range(end, end + len(own))
-    return trees.Tree(ids, labels, branch, torch.tensor(places).expand(3, -1), photo, len(ids) - len(blank) + 1)
+    return trees.Tree(
+        ids, labels, branch, torch.tensor(places).expand(3, -1), photo, len(ids) - len(blank) + 1
+    )

@@ -53,7 +53,11 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
         if sample.input_ids[:end] != ids[:end]:
             raise ValueError("the questions of a tree must be about one photo at one size")
         own = len(sample.input_ids) - end
-        ids, labels, branch = ids + sample.input_ids[end:], labels + sample.labels[end:], branch + [number] * own
+        ids, labels, branch = (
+            ids + sample.input_ids[end:],
+            labels + sample.labels[end:],
+            branch + [number] * own,
+        )
         parts.append((following + torch.arange(own)).expand(3, -1))
     return Tree(ids, labels, branch, torch.cat(parts, dim=1), first.photo, first.image_start)
 
@@ -66,11 +70,19 @@ def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]
     """
     length = max(len(tree.input_ids) for tree in trees)
     ids = torch.full((len(trees), length), pad_token_id)
-    labels, types_, branch = torch.full_like(ids, inputs.IGNORE), torch.zeros_like(ids), torch.full_like(ids, PADDING)
+    labels, types_, branch = (
+        torch.full_like(ids, inputs.IGNORE),
+        torch.zeros_like(ids),
+        torch.full_like(ids, PADDING),
+    )
     positions = torch.zeros(3, len(trees), length, dtype=torch.long)
     for row, tree in enumerate(trees):
         n = len(tree.input_ids)
-        ids[row, :n], labels[row, :n], branch[row, :n] = torch.tensor(tree.input_ids), torch.tensor(tree.labels), torch.tensor(tree.branch)
+        ids[row, :n], labels[row, :n], branch[row, :n] = (
+            torch.tensor(tree.input_ids),
+            torch.tensor(tree.labels),
+            torch.tensor(tree.branch),
+        )
         positions[:, row, :n] = tree.positions
         types_[row, tree.image_start : tree.image_start + tree.photo.num_tokens] = 1
     return {
@@ -114,7 +126,11 @@ def bind(model: nn.Module, tree_attention: str = "auto") -> None:
 
 
 def forward(
-    model: nn.Module, branch: torch.Tensor, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None, **batch: Any
+    model: nn.Module,
+    branch: torch.Tensor,
+    labels: torch.Tensor,
+    num_items_in_batch: torch.Tensor | int | None = None,
+    **batch: Any,
 ) -> dict[str, torch.Tensor]:
     """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided by `num_items_in_batch`.
 
@@ -122,31 +138,53 @@ def forward(
     changes the gradient; None takes this batch's. The head is computed where there is a label and nowhere else.
     `token_losses` (supervised tokens,), detached: each one's own, in the order in which they stand in the batch.
     """
-    segmented = model.tree_attention == "segments" or (model.tree_attention == "auto" and branch.is_cuda)
+    segmented = model.tree_attention == "segments" or (
+        model.tree_attention == "auto" and branch.is_cuda
+    )
     layout = {"segments": segments_of(branch)} if segmented else {}
     mask = {"full_attention": None if segmented else mask_of(branch)}
     hidden = model.model(attention_mask=mask, use_cache=False, **layout, **batch).last_hidden_state
     wanted = labels[:, 1:]
     rows = wanted != inputs.IGNORE
     losses = head.label_losses(model.lm_head, hidden[:, :-1][rows], wanted[rows])
-    return {"loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch), "token_losses": losses.detach()}
+    return {
+        "loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch),
+        "token_losses": losses.detach(),
+    }
 
 
 def attention(
-    module: nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: torch.Tensor | None,
-    scaling: float, dropout: float = 0.0, segments: list[list[int]] | None = None, **options: Any,
-) -> tuple[torch.Tensor, None]:  # fmt: skip
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    segments: list[list[int]] | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, None]:
     """The language model's attention in transformers' interface: (batch, heads, length, head width) -> (batch, length, heads, head width).
 
     Without `segments` it is transformers' own, but that a CPU with a mask reads key and value heads where they are,
     and repeats none (on CUDA a mask and shared heads together would lose the fast kernels).
     """
-    attend = functools.partial(nn.functional.scaled_dot_product_attention, scale=scaling, dropout_p=dropout, enable_gqa=True)
+    attend = functools.partial(
+        nn.functional.scaled_dot_product_attention,
+        scale=scaling,
+        dropout_p=dropout,
+        enable_gqa=True,
+    )
     if segments is not None:
-        rows = [_by_segments(attend, *row, *lengths) for *row, lengths in zip(query, key, value, segments, strict=True)]
+        rows = [
+            _by_segments(attend, *row, *lengths)
+            for *row, lengths in zip(query, key, value, segments, strict=True)
+        ]
         return pad_sequence(rows, batch_first=True), None
     if attention_mask is None or query.device.type != "cpu":
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options)
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
+        )
     return attend(query, key, value, attn_mask=attention_mask).transpose(1, 2), None
 
 
@@ -154,17 +192,33 @@ AttentionInterface.register(ATTENTION, attention)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
-def _by_segments(attend: Callable[..., torch.Tensor], query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, trunk: int, *branches: int) -> torch.Tensor:
+def _by_segments(
+    attend: Callable[..., torch.Tensor],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    trunk: int,
+    *branches: int,
+) -> torch.Tensor:
     """One photo: (heads, length, head width) -> (its tokens, heads, head width).
 
     Branches are right-padded to one length: under a causal mask nothing real sees the padding.
     """
-    first = attend(query[None, :, :trunk], key[None, :, :trunk], value[None, :, :trunk], is_causal=True)
+    first = attend(
+        query[None, :, :trunk], key[None, :, :trunk], value[None, :, :trunk], is_causal=True
+    )
     own_query, *own = (_branches(rows[:, trunk:], branches) for rows in (query, key, value))
     shared = (rows[None, :, :trunk].expand(len(branches), -1, -1, -1) for rows in (key, value))
     key, value = (torch.cat(pair, dim=2) for pair in zip(shared, own, strict=True))
-    second = attend(own_query, key, value, attn_mask=causal_lower_right(own_query.shape[2], key.shape[2])).transpose(1, 2)
-    return torch.cat([first[0].transpose(0, 1), *(rows[:length] for rows, length in zip(second, branches, strict=True))])
+    second = attend(
+        own_query, key, value, attn_mask=causal_lower_right(own_query.shape[2], key.shape[2])
+    ).transpose(1, 2)
+    return torch.cat(
+        [
+            first[0].transpose(0, 1),
+            *(rows[:length] for rows, length in zip(second, branches, strict=True)),
+        ]
+    )
 
 
 def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -177,6 +231,19 @@ def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
     """(3, end): text counts up; the photo's tokens share one temporal place and take their row and column from there."""
     start, photo = sample.image_start, sample.photo
     rows, columns = (int(side) // photo.merge_size for side in photo.grid_thw[1:])
-    grid = torch.stack([torch.zeros(rows * columns, dtype=torch.long), torch.arange(rows).repeat_interleave(columns), torch.arange(columns).repeat(rows)])
+    grid = torch.stack(
+        [
+            torch.zeros(rows * columns, dtype=torch.long),
+            torch.arange(rows).repeat_interleave(columns),
+            torch.arange(columns).repeat(rows),
+        ]
+    )
     after = start + max(rows, columns)
-    return torch.cat([torch.arange(start).expand(3, -1), start + grid, (after + torch.arange(end - start - rows * columns)).expand(3, -1)], dim=1)
+    return torch.cat(
+        [
+            torch.arange(start).expand(3, -1),
+            start + grid,
+            (after + torch.arange(end - start - rows * columns)).expand(3, -1),
+        ],
+        dim=1,
+    )

@@ -16,7 +16,9 @@ def lab(tmp_path_factory, chromium):
 
 @pytest.fixture(scope="module")
 def chromium():
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make test-browser installs it")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed: make test-browser installs it"
+    )
     if not labs.CHROMIUM:
         pytest.skip("no Chromium on this machine: JupyterLab and the reports are NOT tested")
     with playwright.sync_playwright() as tool:

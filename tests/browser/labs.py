@@ -12,8 +12,18 @@ from pathlib import Path
 
 from dishvl_lib.core import paths
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+CHROMIUM = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 
 
@@ -23,10 +33,25 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {f"JUPYTER_{name}": str(folder / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", f"--port={port}", "--IdentityProvider.token=", "--allow-root", f"--ServerApp.root_dir={folder / 'notebooks'}"]  # fmt: skip
+    own = {
+        f"JUPYTER_{name}": str(folder / name.lower())
+        for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        f"--port={port}",
+        "--IdentityProvider.token=",
+        "--allow-root",
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
+    ]
     server = subprocess.Popen(
-        command, env={**os.environ, **own, "DISHVL_OUTPUTS": str(folder / "outputs")}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env={**os.environ, **own, "DISHVL_OUTPUTS": str(folder / "outputs")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
     wait(lambda: _sessions(address) is not None, 60)
@@ -34,8 +59,20 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
 
 
 def write_notebook(folder: Path, name: str, source: str) -> None:
-    cell = {"cell_type": "code", "id": "c", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
-    notebook = {"cells": [cell], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, "nbformat_minor": 5}
+    cell = {
+        "cell_type": "code",
+        "id": "c",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": source,
+    }
+    notebook = {
+        "cells": [cell],
+        "metadata": {"kernelspec": KERNEL},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
     (folder / "notebooks" / name).write_text(json.dumps(notebook), "utf-8")
 
 
@@ -67,4 +104,6 @@ def _sessions(address: str):
 
 def _ready(address: str, name: str) -> bool:
     kernels = [one["kernel"] for one in _sessions(address) or () if one["path"] == name]
-    return bool(kernels) and kernels[0]["connections"] > 0 and kernels[0]["execution_state"] == "idle"
+    return (
+        bool(kernels) and kernels[0]["connections"] > 0 and kernels[0]["execution_state"] == "idle"
+    )

@@ -39,7 +39,9 @@ def opened(chromium, address):
     return page
 
 
-def test_a_photo_is_marked_by_a_click_and_by_keys_and_the_marks_are_there_after_a_reload(lab, chromium):
+def test_a_photo_is_marked_by_a_click_and_by_keys_and_the_marks_are_there_after_a_reload(
+    lab, chromium
+):
     address, folder = lab
     labs.write_notebook(folder, "confusions.ipynb", BROWSER)
     page = opened(chromium, address)
@@ -57,13 +59,21 @@ def test_a_photo_is_marked_by_a_click_and_by_keys_and_the_marks_are_there_after_
     page.locator(".dishvl-pairs button").first.focus()
     page.keyboard.press("Enter")
     page.locator(".dishvl-marks").nth(1).wait_for()
-    assert [page.locator(".dishvl-marks .badge").nth(place).inner_text() for place in (0, 1)] == ["✓ marked: real confusion", "✓ marked: photo bad"]
-    assert [(row["image_id"], row["decision"]) for row in marks(folder)] == [("d1-0", "real confusion"), ("d1-1", "photo bad")]
+    assert [page.locator(".dishvl-marks .badge").nth(place).inner_text() for place in (0, 1)] == [
+        "✓ marked: real confusion",
+        "✓ marked: photo bad",
+    ]
+    assert [(row["image_id"], row["decision"]) for row in marks(folder)] == [
+        ("d1-0", "real confusion"),
+        ("d1-1", "photo bad"),
+    ]
     assert page.evaluate("window.hurt") is None
     page.close()
 
 
-def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_its_pairs(lab, chromium):
+def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_its_pairs(
+    lab, chromium
+):
     address, folder = lab
     labs.write_notebook(folder, "confusions.ipynb", BROWSER)
     page, before = opened(chromium, address), len(marks(folder))
@@ -73,10 +83,18 @@ def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_i
     page.locator(".dishvl-marks").first.wait_for()
     page.locator(".dishvl-marks input").first.click()
     page.keyboard.type("123")
-    assert page.locator(".dishvl-marks input").first.input_value() == "123" and len(marks(folder)) == before
+    assert (
+        page.locator(".dishvl-marks input").first.input_value() == "123"
+        and len(marks(folder)) == before
+    )
     page.locator(".jp-Collapse-header, .jupyter-widget-Collapse-header").first.click()
-    counts = [page.locator(f'button[title^="1: "][title*="→ {column}: "]').bounding_box() for column in (1, 2)]
-    assert counts[0]["y"] == counts[1]["y"] and counts[0]["x"] < counts[1]["x"], "the counts of one row do not stand in it"
+    counts = [
+        page.locator(f'button[title^="1: "][title*="→ {column}: "]').bounding_box()
+        for column in (1, 2)
+    ]
+    assert counts[0]["y"] == counts[1]["y"] and counts[0]["x"] < counts[1]["x"], (
+        "the counts of one row do not stand in it"
+    )
     page.locator('button[title^="1: "][title*="→ 2: "]').click()
     page.wait_for_selector('.dishvl:has-text("wrong: 1 / 4")', timeout=20_000)
     assert page.locator(".dishvl-pairs button").count() == 1
@@ -94,21 +112,45 @@ def report(tmp_path):
     from dishvl_lib.display import html
 
     names = {dish: name.replace("alert(1)", "window.hurt=1") for dish, name in NAMES.items()}
-    said = predictions().map(lambda value: value.replace("alert(", "window.hurt=(") if isinstance(value, str) else value)
-    said = said.assign(truth=said["dish_id"].map(names), site=said["image_id"].map(lambda photo: HURT if photo.endswith("0") else "south"))
-    clusters = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]})
-    return html.report(tmp_path / "r.html", title=HURT, predictions=said, photos=catalog(tmp_path), names=names, image_root=tmp_path, clusters=clusters,
-                       similar=SIMILAR)  # fmt: skip
+    said = predictions().map(
+        lambda value: value.replace("alert(", "window.hurt=(") if isinstance(value, str) else value
+    )
+    said = said.assign(
+        truth=said["dish_id"].map(names),
+        site=said["image_id"].map(lambda photo: HURT if photo.endswith("0") else "south"),
+    )
+    clusters = pd.DataFrame(
+        {"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]}
+    )
+    return html.report(
+        tmp_path / "r.html",
+        title=HURT,
+        predictions=said,
+        photos=catalog(tmp_path),
+        names=names,
+        image_root=tmp_path,
+        clusters=clusters,
+        similar=SIMILAR,
+    )
 
 
 def shown(page):
-    return [row.inner_text().split("\t")[-3:-1] for row in page.locator("#pairs tbody tr:visible").all()]
+    return [
+        row.inner_text().split("\t")[-3:-1] for row in page.locator("#pairs tbody tr:visible").all()
+    ]
 
 
 def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(report, chromium):
     page, complaints = chromium.new_page(viewport={"width": 1300, "height": 1000}), []
     page.on("console", lambda message: complaints.append(message.text))
-    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.on(
+        "request",
+        lambda request: (
+            complaints.append(request.url)
+            if not request.url.startswith(("file:", "data:"))
+            else None
+        ),
+    )
     page.goto(report.as_uri())
     assert shown(page)[0] == ["2 / 3", "66.7%"] and page.inner_text("#state") == "4 / 4"
     page.select_option("#site", label=HURT)
@@ -121,6 +163,8 @@ def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(
     assert shown(page) == [["2 / 3", "66.7%"]] and page.locator("#cluster").input_value() == "1"
     page.select_option("#predictor", label="base")
     assert len(shown(page)) == 1 and not complaints and page.evaluate("window.hurt") is None
-    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=window.hurt=1>')")
+    page.evaluate(
+        "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=window.hurt=1>')"
+    )
     page.wait_for_timeout(300)
     assert page.evaluate("window.hurt") is None, "the page's policy lets other scripts run"

@@ -24,7 +24,15 @@ def ask(catalogue, photos, base_url, journal, budget=1e9, dishes=None, run="r"):
         "timeout_s": TIMEOUT_S,
         "max_tokens": 300,
     }
-    return annotate.ask_dishes(table.head(dishes or len(table)), photos, client.connect([given]), journal, run_name=run, budget={"USD": budget}, pace=0.05)
+    return annotate.ask_dishes(
+        table.head(dishes or len(table)),
+        photos,
+        client.connect([given]),
+        journal,
+        run_name=run,
+        budget={"USD": budget},
+        pace=0.05,
+    )
 
 
 if __name__ == "__main__":

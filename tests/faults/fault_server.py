@@ -25,7 +25,13 @@ class FaultServer:
 
     def __init__(self, seed=0, share=0.3, timeout_s=2.0, latency_s=0.0):
         self.seed, self.share, self.timeout_s, self.latency_s = seed, share, timeout_s, latency_s
-        self.billed, self.attempts, self.requests, self.seen, self._lock = Counter(), Counter(), 0, Counter(), threading.Lock()
+        self.billed, self.attempts, self.requests, self.seen, self._lock = (
+            Counter(),
+            Counter(),
+            0,
+            Counter(),
+            threading.Lock(),
+        )
         self._server = _Listening(("127.0.0.1", 0), _Handler)
         self._server.faults = self
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -74,7 +80,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         faults = self.server.faults
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        digest = hashlib.sha256(json.dumps(request["messages"], ensure_ascii=False).encode()).hexdigest()
+        digest = hashlib.sha256(
+            json.dumps(request["messages"], ensure_ascii=False).encode()
+        ).hexdigest()
         kind = faults.fault(digest)
         getattr(self, f"_{kind.replace(' ', '_') or 'good'}")(faults, digest, request)
 
@@ -82,19 +90,29 @@ class _Handler(BaseHTTPRequestHandler):
         self._complete(faults, digest, json.dumps(_answer(request), ensure_ascii=False))
 
     def _fenced(self, faults, digest, request):
-        self._complete(faults, digest, f"```json\n{json.dumps(_answer(request), ensure_ascii=False)}\n```")
+        self._complete(
+            faults, digest, f"```json\n{json.dumps(_answer(request), ensure_ascii=False)}\n```"
+        )
 
     def _garbled(self, faults, digest, request):
         self._complete(faults, digest, json.dumps(_answer(request), ensure_ascii=False)[:-7])
 
     def _violation(self, faults, digest, request):
-        self._complete(faults, digest, json.dumps(_answer(request) | {"calories": 99999, "recipe": 1}, ensure_ascii=False))
+        self._complete(
+            faults,
+            digest,
+            json.dumps(_answer(request) | {"calories": 99999, "recipe": 1}, ensure_ascii=False),
+        )
 
     def _refusal(self, faults, digest, request):
         self._complete(faults, digest, None, refusal="我不能描述这张照片")
 
     def _too_fast(self, *_):
-        self._send(429, b'{"error": {"code": "rate_limit_exceeded", "message": "slow down"}}', {"Retry-After": "0.5"})
+        self._send(
+            429,
+            b'{"error": {"code": "rate_limit_exceeded", "message": "slow down"}}',
+            {"Retry-After": "0.5"},
+        )
 
     def _error(self, *_):
         self._send(500, b'{"error": {"message": "oops"}}')
@@ -133,7 +151,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status, data, headers=None):
         self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(data)), **(headers or {})}.items():
+        for name, value in {
+            "Content-Type": "application/json",
+            "Content-Length": str(len(data)),
+            **(headers or {}),
+        }.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
@@ -148,4 +170,8 @@ def _answer(request):
     if isinstance(first, str):
         name = json.loads(first.rpartition(CARD_LINE)[2])["name"]
         return {"introduction": f"介绍{name}", "recipe": f"1. 做{name}"}
-    return {"name": "菜" + first[0]["text"].rpartition(FOLDER_LINE)[2], "cuisine": "家常菜", "calories": 100.0}
+    return {
+        "name": "菜" + first[0]["text"].rpartition(FOLDER_LINE)[2],
+        "cuisine": "家常菜",
+        "calories": 100.0,
+    }

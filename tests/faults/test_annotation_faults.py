@@ -35,7 +35,18 @@ def catalogue_of(folder, dishes):
         path = folder / "photos" / f"{number:04d}.png"
         Image.new("RGB", (8, 8), (number % 256, number // 256, 99)).save(path)
         name, digest = f"d{number:04d}", hashlib.sha256(path.read_bytes()).hexdigest()
-        rows.append({"image_id": name, "path": path.name, "dish_id": name, "folder": name, "split": "train", "typical": 0, "sha256": digest, "group_id": name})
+        rows.append(
+            {
+                "image_id": name,
+                "path": path.name,
+                "dish_id": name,
+                "folder": name,
+                "split": "train",
+                "typical": 0,
+                "sha256": digest,
+                "group_id": name,
+            }
+        )
     records.write_table(folder / "catalog.csv", pd.DataFrame(rows))
     return folder / "catalog.csv", folder / "photos"
 
@@ -49,7 +60,12 @@ def start(world, server, folder):
         str(folder / "journal.sqlite"),
         str(folder / "answers.jsonl"),
     ]
-    return subprocess.Popen(command, cwd=paths.PROJECT_ROOT, env={"PYTHONPATH": str(paths.PROJECT_ROOT), "PATH": ""}, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command,
+        cwd=paths.PROJECT_ROOT,
+        env={"PYTHONPATH": str(paths.PROJECT_ROOT), "PATH": ""},
+        stderr=subprocess.PIPE,
+    )
 
 
 def finish(process):
@@ -76,13 +92,26 @@ def dishes_file(world, answers, file):
     """dishes.jsonl that follows from these answers, without cost, tokens and time."""
     dishes, _, _ = audit.settle(records.read_table(world[0]), records.read_jsonl(answers))
     records.write_jsonl(
-        file, [{**dish, "source": [{name: value for name, value in one.items() if name not in COSTS} for one in dish["source"]]} for dish in dishes]
+        file,
+        [
+            {
+                **dish,
+                "source": [
+                    {name: value for name, value in one.items() if name not in COSTS}
+                    for one in dish["source"]
+                ],
+            }
+            for dish in dishes
+        ],
     )
     return file.read_bytes()
 
 
 def without_costs(file):
-    return [{name: value for name, value in row.items() if name not in COSTS} for row in records.iter_jsonl(file)]
+    return [
+        {name: value for name, value in row.items() if name not in COSTS}
+        for row in records.iter_jsonl(file)
+    ]
 
 
 def test_2000_dishes_with_faults_killed_five_times(world, tmp_path):
@@ -90,31 +119,57 @@ def test_2000_dishes_with_faults_killed_five_times(world, tmp_path):
     with FaultServer() as server:
         finish(start(world, server, whole))
         undisturbed = bills(server)
-    assert set(server.billed.values()) == {1} and all(server.seen[kind] > 20 for kind in TRANSIENT) and 1 - server.seen[""] / server.requests > 0.25
+    assert (
+        set(server.billed.values()) == {1}
+        and all(server.seen[kind] > 20 for kind in TRANSIENT)
+        and 1 - server.seen[""] / server.requests > 0.25
+    )
     with FaultServer() as server:
         for number in range(1, KILLS + 1):
             kill_when(start(world, server, killed), server, undisturbed * number // (KILLS + 1))
         finish(start(world, server, killed))
         twice = bills(server) - len(server.billed)
-    assert 0 <= twice <= KILLS * annotate_all.CONCURRENCY and max(server.billed.values()) <= 1 + KILLS
+    assert (
+        0 <= twice <= KILLS * annotate_all.CONCURRENCY and max(server.billed.values()) <= 1 + KILLS
+    )
     rows = without_costs(killed / "answers.jsonl")
-    assert rows == without_costs(whole / "answers.jsonl") and [row["dish_id"] for row in rows] == [f"d{number:04d}" for number in range(DISHES)]
-    whole_dishes, killed_dishes = (dishes_file(world, folder / "answers.jsonl", folder / "dishes.jsonl") for folder in (whole, killed))
+    assert rows == without_costs(whole / "answers.jsonl") and [row["dish_id"] for row in rows] == [
+        f"d{number:04d}" for number in range(DISHES)
+    ]
+    whole_dishes, killed_dishes = (
+        dishes_file(world, folder / "answers.jsonl", folder / "dishes.jsonl")
+        for folder in (whole, killed)
+    )
     assert whole_dishes == killed_dishes and whole_dishes.count(b"\n") == DISHES
     check_rows(rows)
     check_journal(killed / "journal.sqlite", server)
-    print(f"{DISHES} dishes, {server.requests} requests, {undisturbed} billed without kills, {twice} billed twice in {KILLS} kills")
+    print(
+        f"{DISHES} dishes, {server.requests} requests, {undisturbed} billed without kills, {twice} billed twice in {KILLS} kills"
+    )
 
 
 def check_rows(rows):
     """Valid, or put aside with a reason and the raw text."""
     valid = [row for row in rows if row["card"]]
     aside = [row for row in rows if not row["card"]]
-    assert len(valid) + len(aside) == DISHES and all(row["name"] == f"菜{row['dish_id']}" for row in valid) and len(valid) > 0.9 * DISHES
-    assert all(row["problems"] and row["quarantined"][0]["text"] for row in aside) and 0 < len(aside) < 0.1 * DISHES
-    assert {row["quarantined"][0]["status"] for row in aside} == {"refusal", "malformed", "schema_violation"}
+    assert (
+        len(valid) + len(aside) == DISHES
+        and all(row["name"] == f"菜{row['dish_id']}" for row in valid)
+        and len(valid) > 0.9 * DISHES
+    )
+    assert (
+        all(row["problems"] and row["quarantined"][0]["text"] for row in aside)
+        and 0 < len(aside) < 0.1 * DISHES
+    )
+    assert {row["quarantined"][0]["status"] for row in aside} == {
+        "refusal",
+        "malformed",
+        "schema_violation",
+    }
     told = [row for row in valid if row["introduction"]]
-    assert all(row["introduction"] == f"介绍{row['name']}" for row in told) and all(row["problems"] for row in valid if not row["introduction"])
+    assert all(row["introduction"] == f"介绍{row['name']}" for row in told) and all(
+        row["problems"] for row in valid if not row["introduction"]
+    )
 
 
 def check_journal(file, server):
@@ -122,10 +177,14 @@ def check_journal(file, server):
     with sqlite3.connect(file) as db:
         kept = db.execute("SELECT COUNT(DISTINCT key) FROM attempts WHERE final = 1").fetchone()[0]
         stored = db.execute("SELECT COUNT(*) FROM attempts WHERE usage LIKE '%300%'").fetchone()[0]
-    assert kept == len(server.billed) and bills(server) - KILLS * annotate_all.CONCURRENCY <= stored <= bills(server)
+    assert kept == len(server.billed) and bills(
+        server
+    ) - KILLS * annotate_all.CONCURRENCY <= stored <= bills(server)
 
 
-def test_a_budget_of_40_percent_of_the_need_is_not_exceeded_and_the_rest_costs_the_rest(world, tmp_path):
+def test_a_budget_of_40_percent_of_the_need_is_not_exceeded_and_the_rest_costs_the_rest(
+    world, tmp_path
+):
     dishes = 300
     with FaultServer() as server:
         annotate_all.ask(*world, server.base_url, tmp_path / "all.sqlite", dishes=dishes)
@@ -133,10 +192,20 @@ def test_a_budget_of_40_percent_of_the_need_is_not_exceeded_and_the_rest_costs_t
     with FaultServer() as server:
         for _ in range(2):
             with pytest.raises(BudgetError, match="budget: .* of .* USD are paid"):
-                annotate_all.ask(*world, server.base_url, tmp_path / "part.sqlite", budget=0.4 * need, dishes=dishes)
+                annotate_all.ask(
+                    *world,
+                    server.base_url,
+                    tmp_path / "part.sqlite",
+                    budget=0.4 * need,
+                    dishes=dishes,
+                )
         assert 0.15 * need < bills(server) * PRICE <= 0.4 * need
-        annotate_all.ask(*world, server.base_url, tmp_path / "part.sqlite", budget=10 * need, dishes=dishes)
-        assert bills(server) * PRICE == pytest.approx(need), "nothing that was paid for is bought again"
+        annotate_all.ask(
+            *world, server.base_url, tmp_path / "part.sqlite", budget=10 * need, dishes=dishes
+        )
+        assert bills(server) * PRICE == pytest.approx(need), (
+            "nothing that was paid for is bought again"
+        )
 
 
 def test_an_exhausted_quota_stops_at_once(world, tmp_path):
@@ -146,10 +215,20 @@ def test_an_exhausted_quota_stops_at_once(world, tmp_path):
             return "broke" if bills(self) >= 50 else ""
 
     def broke(handler, *_):
-        handler._send(429, b'{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}')
+        handler._send(
+            429,
+            b'{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}',
+        )
 
     with Broke(latency_s=0.02) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(server._server.RequestHandlerClass, "_broke", broke, raising=False)
-        with pytest.raises(EndpointError, match="the account's quota is used up .HTTP 429 insufficient_quota.*top it up and run again"):
+        with pytest.raises(
+            EndpointError,
+            match="the account's quota is used up .HTTP 429 insufficient_quota.*top it up and run again",
+        ):
             annotate_all.ask(*world, server.base_url, tmp_path / "j.sqlite")
-        assert server.requests <= bills(server) + annotate_all.CONCURRENCY <= 50 + 2 * annotate_all.CONCURRENCY
+        assert (
+            server.requests
+            <= bills(server) + annotate_all.CONCURRENCY
+            <= 50 + 2 * annotate_all.CONCURRENCY
+        )

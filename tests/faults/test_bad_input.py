@@ -11,7 +11,9 @@ import chain
 import tiny
 
 KEYED = 'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, api_key_env: DISHVL_NO_SUCH_KEY}]'
-PRICED = 'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, price_input: 2000.0}]'
+PRICED = (
+    'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, price_input: 2000.0}]'
+)
 DEAD = 'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m}]'
 
 
@@ -35,7 +37,15 @@ def fill(root, dishes, per_dish=6):
         (3, ["names_csv=no/such.csv"], "no/such.csv"),
         (3, ["test_share=0.95"], "test_share 0.95"),
     ],
-    ids=["no photos", "one dish", "no key", "over budget", "dead server", "no names file", "shares"],
+    ids=[
+        "no photos",
+        "one dish",
+        "no key",
+        "over budget",
+        "dead server",
+        "no names file",
+        "shares",
+    ],
 )
 def test_stage_01(tmp_path, dishes, overrides, words):
     profile = chain.profile(tmp_path / "profile", fill(tmp_path / "photos", dishes))
@@ -48,7 +58,9 @@ def test_stage_01(tmp_path, dishes, overrides, words):
 
 def test_no_such_folder_is_refused_by_demo_and_new(tmp_path):
     for command in (["demo"], ["new", "x"]):
-        done = chain.dishvl(*command, "--image-root", tmp_path / "nowhere", outputs=tmp_path / "outputs")
+        done = chain.dishvl(
+            *command, "--image-root", tmp_path / "nowhere", outputs=tmp_path / "outputs"
+        )
         assert done.returncode == 1 and "no folder" in done.stderr
 
 
@@ -60,14 +72,21 @@ def test_unusable_photos_and_a_dish_of_one_photo_do_not_stop_the_rest(tmp_path):
     (root / "菜0" / "empty.jpg").write_bytes(b"")
     (root / "孤独").mkdir()
     tiny.photo(999).save(root / "孤独" / "1.jpg")
-    done = chain.dishvl("run", chain.profile(tmp_path / "profile", root), "--to", "03", outputs=tmp_path / "outputs")
+    done = chain.dishvl(
+        "run", chain.profile(tmp_path / "profile", root), "--to", "03", outputs=tmp_path / "outputs"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     run = tmp_path / "outputs" / "toy"
-    assert dict(records.read_table(run / "01_annotation" / "rejected.csv")[["path", "reason"]].values) == {
+    assert dict(
+        records.read_table(run / "01_annotation" / "rejected.csv")[["path", "reason"]].values
+    ) == {
         "菜0/page.jpg": "not an image",
         "菜0/empty.jpg": "empty",
     }
-    asked = {split: {row["dish_id"] for row in records.iter_jsonl(run / "03_dataset" / f"{split}.jsonl")} for split in ("train", "test")}
+    asked = {
+        split: {row["dish_id"] for row in records.iter_jsonl(run / "03_dataset" / f"{split}.jsonl")}
+        for split in ("train", "test")
+    }
     assert "孤独" in asked["train"] and "孤独" not in asked["test"]
 
 
@@ -78,12 +97,20 @@ def test_new_writes_a_profile_that_passes_and_keeps_its_comments(tmp_path):
 
     name = f"pytest_{tmp_path.name}"
     try:
-        done = chain.dishvl("new", name, "--image-root", fill(tmp_path / "photos", 2), outputs=tmp_path / "outputs")
+        done = chain.dishvl(
+            "new", name, "--image-root", fill(tmp_path / "photos", 2), outputs=tmp_path / "outputs"
+        )
         assert done.returncode == 0, done.stderr
         values = settings.load_profile(name)
-        assert values["01_annotation"]["run_name"] == name and values["04_training"]["image_root"] == str(tmp_path / "photos")
-        assert "# " in (paths.PROJECT_ROOT / "params" / name / "04_training.yaml").read_text("utf-8")
-        again = chain.dishvl("new", name, "--image-root", tmp_path / "photos", outputs=tmp_path / "outputs")
+        assert values["01_annotation"]["run_name"] == name and values["04_training"][
+            "image_root"
+        ] == str(tmp_path / "photos")
+        assert "# " in (paths.PROJECT_ROOT / "params" / name / "04_training.yaml").read_text(
+            "utf-8"
+        )
+        again = chain.dishvl(
+            "new", name, "--image-root", tmp_path / "photos", outputs=tmp_path / "outputs"
+        )
         assert again.returncode == 1 and "exists already" in again.stderr
     finally:
         shutil.rmtree(paths.PROJECT_ROOT / "params" / name, ignore_errors=True)

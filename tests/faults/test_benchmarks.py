@@ -12,14 +12,26 @@ BENCHMARKS = paths.PROJECT_ROOT / "benchmarks"
 def run(script, *arguments, outputs):
     environment = {**os.environ, "DISHVL_OUTPUTS": str(outputs)}
     command = [sys.executable, str(BENCHMARKS / script), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=paths.PROJECT_ROOT, env=environment)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        cwd=paths.PROJECT_ROOT,
+        env=environment,
+    )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return done.stdout
 
 
 def test_real_size_goes_through_every_phase(tmp_path):
     printed = run("real_size.py", "--size", "tiny", outputs=tmp_path)
-    for phase in ("train, checkpoint, kill", "resume, one step more, best/", "name, score menus of 20", "LoRA: train"):
+    for phase in (
+        "train, checkpoint, kill",
+        "resume, one step more, best/",
+        "name, score menus of 20",
+        "LoRA: train",
+    ):
         assert phase in printed
     assert "2 photos named and scored on a menu of 20" in printed
     assert "299,008 of 1,202,176 parameters trained" in printed
@@ -28,7 +40,18 @@ def test_real_size_goes_through_every_phase(tmp_path):
 
 
 def test_the_gpu_table_has_a_row_for_every_goal_and_its_two_ways_agree(tmp_path):
-    run("bench_gpu.py", "--size", "tiny", "--device", "cpu", "--photos", "2", "--repeats", "1", outputs=tmp_path)
+    run(
+        "bench_gpu.py",
+        "--size",
+        "tiny",
+        "--device",
+        "cpu",
+        "--photos",
+        "2",
+        "--repeats",
+        "1",
+        outputs=tmp_path,
+    )
     table = records.read_table(tmp_path / "bench_gpu.csv").set_index("what")
     goals = table.goal[table.goal != ""]
     assert goals.to_dict() == {

@@ -35,10 +35,16 @@ class Echo(Server):
         header, text = self.keys[-1], json.dumps(request["messages"])
         if self.status == 401 or text not in self.tried:
             self.tried.add(text)
-            return self.status, {"error": {"message": f"you sent {header}", "type": header, "code": f"x {header}"}}, {"X-Echo": header}
+            return (
+                self.status,
+                {"error": {"message": f"you sent {header}", "type": header, "code": f"x {header}"}},
+                {"X-Echo": header},
+            )
         if request["response_format"]["json_schema"]["name"] == "dish_texts":
             return 200, completion({"introduction": f"用了 {header}", "recipe": f"1. {header}"})
-        return 200, completion({"name": f"菜{zlib.crc32(text.encode())}", "cuisine": header, "flavor": [KEY]})
+        return 200, completion(
+            {"name": f"菜{zlib.crc32(text.encode())}", "cuisine": header, "flavor": [KEY]}
+        )
 
 
 @pytest.fixture(scope="module")
@@ -56,26 +62,48 @@ def run(folder, photos, base_url, monkeypatch, *arguments):
 def leaks(outputs):
     """Every file below `outputs` that holds the key in some form; a Parquet file is looked at unpacked too."""
     files = [path for path in outputs.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".ipynb" for path in files) and any(path.name == "journal.sqlite" for path in files)
-    unpacked = {path: pd.read_parquet(path).to_csv().encode() for path in files if path.suffix == ".parquet"}
-    return [path for path in files if any(form in path.read_bytes() + unpacked.get(path, b"") for form in FORMS)]
+    assert any(path.suffix == ".ipynb" for path in files) and any(
+        path.name == "journal.sqlite" for path in files
+    )
+    unpacked = {
+        path: pd.read_parquet(path).to_csv().encode() for path in files if path.suffix == ".parquet"
+    }
+    return [
+        path
+        for path in files
+        if any(form in path.read_bytes() + unpacked.get(path, b"") for form in FORMS)
+    ]
 
 
-def test_a_server_that_repeats_the_key_in_errors_and_in_replies_through_all_stages(photos, tmp_path, monkeypatch):
+def test_a_server_that_repeats_the_key_in_errors_and_in_replies_through_all_stages(
+    photos, tmp_path, monkeypatch
+):
     with Echo() as server:
         done = run(tmp_path, photos, server.base_url, monkeypatch)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert set(server.keys) == {f"Bearer {KEY}"} and len(server.requests) == 4 * len([*chain.DISHES, chain.NEW])
+    assert set(server.keys) == {f"Bearer {KEY}"} and len(server.requests) == 4 * len(
+        [*chain.DISHES, chain.NEW]
+    )
     assert leaks(tmp_path / "outputs") == [] and KEY not in done.stdout + done.stderr
     answers = records.read_jsonl(tmp_path / "outputs" / "toy" / "01_annotation" / "answers.jsonl")
-    assert all("[key]" in json.dumps(row, ensure_ascii=False) for row in answers), "the replies did hold it"
+    assert all("[key]" in json.dumps(row, ensure_ascii=False) for row in answers), (
+        "the replies did hold it"
+    )
 
 
 def test_a_server_that_repeats_the_key_when_it_refuses_it(photos, tmp_path, monkeypatch):
     with Echo(status=401) as server:
         done = run(tmp_path, photos, server.base_url, monkeypatch, "--to", "01")
-    assert done.returncode != 0 and "CANARY_KEY" in done.stdout + done.stderr and "was refused" in done.stdout + done.stderr
+    assert (
+        done.returncode != 0
+        and "CANARY_KEY" in done.stdout + done.stderr
+        and "was refused" in done.stdout + done.stderr
+    )
     assert leaks(tmp_path / "outputs") == [] and KEY not in done.stdout + done.stderr
-    executed = Path(tmp_path / "outputs" / "toy" / "notebooks" / "01_annotation.ipynb").read_text("utf-8")
-    assert "EndpointError" in executed and "[key]" in executed, "the traceback is there, without the key"
+    executed = Path(tmp_path / "outputs" / "toy" / "notebooks" / "01_annotation.ipynb").read_text(
+        "utf-8"
+    )
+    assert "EndpointError" in executed and "[key]" in executed, (
+        "the traceback is there, without the key"
+    )
     assert os.environ["CANARY_KEY"] == KEY

@@ -30,9 +30,23 @@ def world(tmp_path_factory):
 
 
 def start(world, *arguments):
-    command = [sys.executable, "-m", "dishvl_lib.cli", "run", str(world[1]), "--set", "num_train_epochs=4.0", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "dishvl_lib.cli",
+        "run",
+        str(world[1]),
+        "--set",
+        "num_train_epochs=4.0",
+        *arguments,
+    ]
     return subprocess.Popen(
-        command, env=chain.environment(world[0]), cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        command,
+        env=chain.environment(world[0]),
+        cwd=paths.PROJECT_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
 
 
@@ -62,14 +76,33 @@ def weights(outputs, run):
 
 def test_a_training_killed_in_the_middle_of_an_epoch_ends_bit_equal(world):
     outputs, _ = world
-    process = start(world, "--from", "04", "--to", "04", "--set", "run_name=cut", "--set", "upstream_run=toy")
+    process = start(
+        world, "--from", "04", "--to", "04", "--set", "run_name=cut", "--set", "upstream_run=toy"
+    )
     folder = outputs / "cut" / TRAINING
-    wait_for(lambda: any(folder.glob("checkpoints/checkpoint-*/MANIFEST.json")) and (folder / "metrics.jsonl").exists())
+    wait_for(
+        lambda: (
+            any(folder.glob("checkpoints/checkpoint-*/MANIFEST.json"))
+            and (folder / "metrics.jsonl").exists()
+        )
+    )
     time.sleep(0.3)
     kill_everything(process, outputs / "cut")
     assert not (folder / "best").exists() and not (folder / "_SUCCESS.json").exists()
     done = chain.dishvl(
-        "run", world[1], "--from", "04", "--to", "04", "--set", "run_name=cut", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs
+        "run",
+        world[1],
+        "--from",
+        "04",
+        "--to",
+        "04",
+        "--set",
+        "run_name=cut",
+        "--set",
+        "upstream_run=toy",
+        "--set",
+        "num_train_epochs=4.0",
+        outputs=outputs,
     )
     assert done.returncode == 0, done.stderr
     assert "resuming from checkpoint-" in (folder / "training.log").read_text()
@@ -78,16 +111,33 @@ def test_a_training_killed_in_the_middle_of_an_epoch_ends_bit_equal(world):
 
 def test_training_outlives_its_notebook_and_is_attached_to(world):
     outputs, _ = world
-    process = start(world, "--from", "04", "--to", "04", "--set", "run_name=alone", "--set", "upstream_run=toy")
+    process = start(
+        world, "--from", "04", "--to", "04", "--set", "run_name=alone", "--set", "upstream_run=toy"
+    )
     folder = outputs / "alone" / TRAINING
     wait_for(lambda: (folder / "metrics.jsonl").exists())
     os.killpg(process.pid, signal.SIGKILL)
     for child in psutil.process_iter(["cmdline"]):
-        if "ipykernel_launcher" in " ".join(child.info["cmdline"] or []) and child.ppid() == process.pid:
+        if (
+            "ipykernel_launcher" in " ".join(child.info["cmdline"] or [])
+            and child.ppid() == process.pid
+        ):
             child.kill()
     process.wait(30)
     done = chain.dishvl(
-        "run", world[1], "--from", "04", "--to", "04", "--set", "run_name=alone", "--set", "upstream_run=toy", "--set", "num_train_epochs=4.0", outputs=outputs
+        "run",
+        world[1],
+        "--from",
+        "04",
+        "--to",
+        "04",
+        "--set",
+        "run_name=alone",
+        "--set",
+        "upstream_run=toy",
+        "--set",
+        "num_train_epochs=4.0",
+        outputs=outputs,
     )
     assert done.returncode == 0, done.stderr
     assert (folder / "training.log").read_text().count("starting from the base model") == 1
@@ -96,7 +146,13 @@ def test_training_outlives_its_notebook_and_is_attached_to(world):
 
 def without_costs(dish):
     """The second run takes the replies from the first one's journal: it pays nothing, and not a second later."""
-    return {**dish, "source": [{key: value for key, value in one.items() if key not in ("cost", "tokens", "seconds")} for one in dish["source"]]}
+    return {
+        **dish,
+        "source": [
+            {key: value for key, value in one.items() if key not in ("cost", "tokens", "seconds")}
+            for one in dish["source"]
+        ],
+    }
 
 
 def test_a_chain_killed_again_and_again_ends_with_the_same_answers(world):
@@ -106,16 +162,37 @@ def test_a_chain_killed_again_and_again_ends_with_the_same_answers(world):
         process = start(world, "--set", "run_name=battered")
         time.sleep(seconds)
         kill_everything(process, outputs / "battered")
-    done = chain.dishvl("run", world[1], "--set", "num_train_epochs=4.0", "--set", "run_name=battered", outputs=outputs)
+    done = chain.dishvl(
+        "run",
+        world[1],
+        "--set",
+        "num_train_epochs=4.0",
+        "--set",
+        "run_name=battered",
+        outputs=outputs,
+    )
     assert done.returncode == 0, done.stderr
     first, second = (
-        [{**row, "seconds": 0} for row in records.iter_jsonl(outputs / run / "05_evaluation" / "predictions.jsonl")] for run in ("toy", "battered")
+        [
+            {**row, "seconds": 0}
+            for row in records.iter_jsonl(outputs / run / "05_evaluation" / "predictions.jsonl")
+        ]
+        for run in ("toy", "battered")
     )
     assert first == second
-    dishes = [[without_costs(dish) for dish in records.iter_jsonl(outputs / run / "01_annotation" / "dishes.jsonl")] for run in ("toy", "battered")]
+    dishes = [
+        [
+            without_costs(dish)
+            for dish in records.iter_jsonl(outputs / run / "01_annotation" / "dishes.jsonl")
+        ]
+        for run in ("toy", "battered")
+    ]
     assert dishes[0] == dishes[1]
     for stage, file in (("03_dataset", "train.jsonl"), ("03_dataset", "test.jsonl")):
-        assert chain.contents(outputs / "battered" / stage)[file] == chain.contents(outputs / "toy" / stage)[file]
+        assert (
+            chain.contents(outputs / "battered" / stage)[file]
+            == chain.contents(outputs / "toy" / stage)[file]
+        )
 
 
 def test_answers_are_kept_one_by_one(world, tmp_path):

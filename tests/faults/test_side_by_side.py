@@ -24,16 +24,28 @@ def world(tmp_path_factory):
 
 def start(world, server, folder, name, run="r", budget=1e9):
     program = [sys.executable, str(Path(annotate_all.__file__))]
-    files = [*map(str, world), server.base_url, str(folder / "journal.sqlite"), str(folder / f"{name}.jsonl")]
+    files = [
+        *map(str, world),
+        server.base_url,
+        str(folder / "journal.sqlite"),
+        str(folder / f"{name}.jsonl"),
+    ]
     environment = {"PYTHONPATH": str(paths.PROJECT_ROOT), "PATH": ""}
     return subprocess.Popen(
-        [*program, *files, run, str(budget), str(DISHES)], cwd=paths.PROJECT_ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*program, *files, run, str(budget), str(DISHES)],
+        cwd=paths.PROJECT_ROOT,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
 def spent(folder):
     with sqlite3.connect(folder / "journal.sqlite") as db:
-        return dict(db.execute("SELECT run, SUM(cost + reserved) FROM attempts GROUP BY run").fetchall())
+        return dict(
+            db.execute("SELECT run, SUM(cost + reserved) FROM attempts GROUP BY run").fetchall()
+        )
 
 
 def twice(server):
@@ -43,13 +55,18 @@ def twice(server):
 @pytest.mark.parametrize("runs", [("r", "r"), ("a", "b")])
 def test_the_same_photos_in_two_processes_are_paid_for_once(world, tmp_path, runs):
     with FaultServer(latency_s=0.02) as server:
-        processes = [start(world, server, tmp_path, f"answers{number}", run) for number, run in enumerate(runs)]
+        processes = [
+            start(world, server, tmp_path, f"answers{number}", run)
+            for number, run in enumerate(runs)
+        ]
         said = [process.communicate(timeout=200)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     first, second = (without_costs(tmp_path / f"answers{number}.jsonl") for number in range(2))
     assert first == second
     assert len(first) == DISHES
-    print(f"two processes, runs {runs}: {server.requests} requests, {len(server.billed)} replies, {twice(server)} billed twice, paid {spent(tmp_path)}")
+    print(
+        f"two processes, runs {runs}: {server.requests} requests, {len(server.billed)} replies, {twice(server)} billed twice, paid {spent(tmp_path)}"
+    )
     assert twice(server) == 0
     assert sum(spent(tmp_path).values()) >= bills(server) * PRICE
 
@@ -60,10 +77,14 @@ def test_a_budget_holds_for_all_processes_of_a_run(world, tmp_path):
         need = bills(server) * PRICE
     budget = 0.6 * need
     with FaultServer(share=0.0, latency_s=0.02) as server:
-        processes = [start(world, server, tmp_path, f"answers{number}", budget=budget) for number in range(2)]
+        processes = [
+            start(world, server, tmp_path, f"answers{number}", budget=budget) for number in range(2)
+        ]
         said = [process.communicate(timeout=200)[1] for process in processes]
         paid = bills(server) * PRICE
-    print(f"budget {budget:.6f}, needed {need:.6f}, paid {paid:.6f} by two processes, {server.requests} requests, {twice(server)} billed twice")
+    print(
+        f"budget {budget:.6f}, needed {need:.6f}, paid {paid:.6f} by two processes, {server.requests} requests, {twice(server)} billed twice"
+    )
     assert all(process.returncode == 1 for process in processes)
     assert all("are paid or may have been" in text for text in said), said
     assert 0.5 * budget < paid <= budget
@@ -84,5 +105,7 @@ def test_when_one_of_two_is_killed_the_other_sends_what_was_under_way(world, tmp
         said = other.communicate(timeout=200)[1]
     assert other.returncode == 0, said
     assert len(without_costs(tmp_path / "other.jsonl")) == DISHES
-    print(f"one of two killed: {server.requests} requests, {twice(server)} billed twice (at most {annotate_all.CONCURRENCY} were in flight)")
+    print(
+        f"one of two killed: {server.requests} requests, {twice(server)} billed twice (at most {annotate_all.CONCURRENCY} were in flight)"
+    )
     assert twice(server) <= annotate_all.CONCURRENCY

@@ -32,7 +32,11 @@ def keep_only_declared(source, target, stage):
     """A copy of a run that holds, of the stages before `stage`, the markers and the files that it declares to read."""
     for earlier, patterns in dependencies.READS[stage].items():
         marker = markers.read(source / earlier)
-        kept = {name: written for name, written in marker["outputs"].items() if markers.matches(name, patterns)}
+        kept = {
+            name: written
+            for name, written in marker["outputs"].items()
+            if markers.matches(name, patterns)
+        }
         for name in kept:
             (target / earlier / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source / earlier / name, target / earlier / name)
@@ -58,9 +62,16 @@ def test_exports_are_added_to_a_finished_run_without_making_anything_again(world
     before = {stage: markers.read(world[0] / "toy" / stage) for stage in STAGES}
     done = run(world, "toy", "--set", "exports=[qwen]")
     assert done.returncode == 0, done.stderr
-    added = [name for name in markers.read(world[0] / "toy" / "03_dataset")["outputs"] if name.startswith("exports/")]
+    added = [
+        name
+        for name in markers.read(world[0] / "toy" / "03_dataset")["outputs"]
+        if name.startswith("exports/")
+    ]
     assert added
-    assert all(markers.read(world[0] / "toy" / stage)["finished_at"] == before[stage]["finished_at"] for stage in STAGES)
+    assert all(
+        markers.read(world[0] / "toy" / stage)["finished_at"] == before[stage]["finished_at"]
+        for stage in STAGES
+    )
     assert chain.dishvl("verify", "toy", outputs=world[0]).returncode == 0
 
 
@@ -85,34 +96,73 @@ def test_photos_that_go_between_stages_are_left_out_and_listed(world, tmp_path):
 
     def lose(split):
         """Delete a photo of this split that is still there; its path."""
-        there = [path for path in catalogue[catalogue.split == split].path if (photos / path).exists()]
+        there = [
+            path for path in catalogue[catalogue.split == split].path if (photos / path).exists()
+        ]
         (photos / there[-1]).unlink()
         return there[-1]
 
     before_02 = lose("train")
     done = run(world, "gone", *place, "--from", "02", "--to", "03")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert records.read_table(folder / "02_similar_dishes" / "skipped.csv").path.tolist() == [before_02]
-    assert before_02 not in {row["image"] for row in records.iter_jsonl(folder / "03_dataset" / "train.jsonl")}
+    assert records.read_table(folder / "02_similar_dishes" / "skipped.csv").path.tolist() == [
+        before_02
+    ]
+    assert before_02 not in {
+        row["image"] for row in records.iter_jsonl(folder / "03_dataset" / "train.jsonl")
+    }
     before_04 = lose("train")
     done = run(world, "gone", *place, "--from", "04", "--to", "04")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert records.read_table(folder / "04_training" / "missing_photos.csv").path.tolist() == [before_04]
+    assert records.read_table(folder / "04_training" / "missing_photos.csv").path.tolist() == [
+        before_04
+    ]
     before_05 = lose("test")
     done = run(world, "gone", *place, "--from", "05")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert records.read_table(folder / "05_evaluation" / "missing_photos.csv").path.tolist() == [before_05]
-    judged = {row["image_id"] for row in records.iter_jsonl(folder / "05_evaluation" / "predictions.jsonl")}
+    assert records.read_table(folder / "05_evaluation" / "missing_photos.csv").path.tolist() == [
+        before_05
+    ]
+    judged = {
+        row["image_id"]
+        for row in records.iter_jsonl(folder / "05_evaluation" / "predictions.jsonl")
+    }
     assert catalogue.set_index("path").image_id[before_05] not in judged
-    refused = run(world, "refused", "--set", "upstream_run=gone", "--set", f"image_root={photos}", "--set", "max_missing_share=0.001", "--from", "05")
+    refused = run(
+        world,
+        "refused",
+        "--set",
+        "upstream_run=gone",
+        "--set",
+        f"image_root={photos}",
+        "--set",
+        "max_missing_share=0.001",
+        "--from",
+        "05",
+    )
     assert refused.returncode == 1
     assert "raise max_missing_share (now 0.001)" in refused.stderr
 
 
 def test_two_runs_in_one_folder_are_told_apart(world):
     """B with another seed begins at many moments of A's chain: it is refused each time, and A ends as if it were alone."""
-    command = [sys.executable, "-m", "dishvl_lib.cli", "run", str(world[1]), "--set", "run_name=shared"]
-    first = subprocess.Popen(command, env=chain.environment(world[0]), cwd=paths.PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "dishvl_lib.cli",
+        "run",
+        str(world[1]),
+        "--set",
+        "run_name=shared",
+    ]
+    first = subprocess.Popen(
+        command,
+        env=chain.environment(world[0]),
+        cwd=paths.PROJECT_ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     refusals = []
     while first.poll() is None:
         if not (world[0] / "shared" / "01_annotation").exists():
@@ -124,12 +174,19 @@ def test_two_runs_in_one_folder_are_told_apart(world):
     assert first.returncode == 0, first.stderr.read()
     first.stderr.close()
     busy = [said for said in refusals if "is being made by process" in said]
-    print(f"{len(refusals)} starts beside a running chain: {len(busy)} refused as busy, {len(refusals) - len(busy)} for other parameters")
+    print(
+        f"{len(refusals)} starts beside a running chain: {len(busy)} refused as busy, {len(refusals) - len(busy)} for other parameters"
+    )
     assert busy
-    assert {markers.read(world[0] / "shared" / stage)["parameters"]["seed"] for stage in STAGES} == {0}
+    assert {
+        markers.read(world[0] / "shared" / stage)["parameters"]["seed"] for stage in STAGES
+    } == {0}
     assert not list((world[0] / "shared").glob("*.old-*"))
     assert chain.dishvl("verify", "shared", outputs=world[0]).returncode == 0
-    tables = [records.read_table(world[0] / run_name / "01_annotation" / "catalog.parquet") for run_name in ("shared", "toy")]
+    tables = [
+        records.read_table(world[0] / run_name / "01_annotation" / "catalog.parquet")
+        for run_name in ("shared", "toy")
+    ]
     assert tables[0].equals(tables[1])
 
 
@@ -140,7 +197,11 @@ def test_a_kernel_holds_its_stage_until_it_ends(world):
     client.start_channels()
     client.wait_for_ready(timeout=60)
     try:
-        cells = [cell for cell in json.loads(paths.notebook("01").read_text("utf-8"))["cells"] if cell["cell_type"] == "code"]
+        cells = [
+            cell
+            for cell in json.loads(paths.notebook("01").read_text("utf-8"))["cells"]
+            if cell["cell_type"] == "code"
+        ]
         declared = "".join(cells[0]["source"])
         given = f"run_name = 'kernel'; image_root = {str(world[2])!r}; sites = []"
         for code in (

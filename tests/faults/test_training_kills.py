@@ -29,15 +29,32 @@ def light(monkeypatch):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
-    return {"base_model": tiny.base_folder(folder / "base"), **tiny.data_set(folder / "data", per_dish=4)}
+    return {
+        "base_model": tiny.base_folder(folder / "base"),
+        **tiny.data_set(folder / "data", per_dish=4),
+    }
 
 
 def configured(world, folder, **changed):
     """Eight steps an epoch, a checkpoint every three: most of them lie inside an epoch."""
     folder.mkdir(parents=True, exist_ok=True)
-    given = dict(learning_rate=2e-3, merger_learning_rate=0.0, vision_learning_rate=0.0, num_train_epochs=STEPS / 8, min_pixels=3136, max_pixels=3136,
-                 questions_per_photo=1, per_device_train_batch_size=5, logging_steps=1, use_cpu=True, save_steps=3, eval_steps=50, validation_questions=5,
-                 photo_augmentation="views", dataloader_num_workers=1)  # fmt: skip
+    given = dict(
+        learning_rate=2e-3,
+        merger_learning_rate=0.0,
+        vision_learning_rate=0.0,
+        num_train_epochs=STEPS / 8,
+        min_pixels=3136,
+        max_pixels=3136,
+        questions_per_photo=1,
+        per_device_train_batch_size=5,
+        logging_steps=1,
+        use_cpu=True,
+        save_steps=3,
+        eval_steps=50,
+        validation_questions=5,
+        photo_augmentation="views",
+        dataloader_num_workers=1,
+    )
     made = config.from_parameters({**given, **changed}, output_folder=folder, **world)
     made.write(folder / launch.CONFIG)
     return made
@@ -46,15 +63,25 @@ def configured(world, folder, **changed):
 @pytest.fixture(scope="module")
 def undisturbed(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "04_training"
-    done = subprocess.run(launch.command(configured(world, folder)), capture_output=True, text=True, timeout=550)
+    done = subprocess.run(
+        launch.command(configured(world, folder)), capture_output=True, text=True, timeout=550
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
 
 def assert_bit_equal(folder, undisturbed):
-    mine, theirs = (load_file(place / "checkpoints" / f"checkpoint-{STEPS}" / checkpoints.WEIGHTS) for place in (folder, undisturbed))
-    assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in theirs)
-    rows, wanted = ({row["step"]: row["loss"] for row in launch.metrics(place) if "loss" in row} for place in (folder, undisturbed))
+    mine, theirs = (
+        load_file(place / "checkpoints" / f"checkpoint-{STEPS}" / checkpoints.WEIGHTS)
+        for place in (folder, undisturbed)
+    )
+    assert mine.keys() == theirs.keys() and all(
+        torch.equal(mine[name], theirs[name]) for name in theirs
+    )
+    rows, wanted = (
+        {row["step"]: row["loss"] for row in launch.metrics(place) if "loss" in row}
+        for place in (folder, undisturbed)
+    )
     assert rows == wanted and len(wanted) == STEPS
 
 
@@ -66,8 +93,11 @@ def kill(process):
 def begin(folder):
     return subprocess.Popen(
         [sys.executable, "-m", "dishvl_lib.training", str(folder / launch.CONFIG)],
-        stdout=open(folder / "out.txt", "a"), stderr=subprocess.STDOUT, cwd=paths.PROJECT_ROOT, start_new_session=True,
-    )  # fmt: skip
+        stdout=open(folder / "out.txt", "a"),
+        stderr=subprocess.STDOUT,
+        cwd=paths.PROJECT_ROOT,
+        start_new_session=True,
+    )
 
 
 def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
@@ -75,15 +105,24 @@ def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
     made = configured(world, folder)
     resumed = 0
     for number in range(5):
-        process, step = begin(folder), max([row["step"] for row in launch.metrics(folder)], default=0)
+        process, step = (
+            begin(folder),
+            max([row["step"] for row in launch.metrics(folder)], default=0),
+        )
         wanted = step + moments.randint(1, STEPS // 7)
-        while process.poll() is None and max([row["step"] for row in launch.metrics(folder)], default=0) < wanted:
+        while (
+            process.poll() is None
+            and max([row["step"] for row in launch.metrics(folder)], default=0) < wanted
+        ):
             time.sleep(0.02)
         time.sleep(moments.random() / 10)
         assert process.poll() is None, (folder / "out.txt").read_text()
         kill(process)
         resumed += number > 0
-    assert subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode == 0
+    assert (
+        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        == 0
+    )
     assert (folder / "out.txt").read_text().count("resuming from checkpoint-") == resumed
     assert_bit_equal(folder, undisturbed)
 
@@ -92,13 +131,19 @@ def test_a_kill_while_a_checkpoint_is_written(world, undisturbed, tmp_path):
     folder = tmp_path / "04_training"
     made = configured(world, folder)
     process = begin(folder)
-    while not ((folder / "checkpoints" / checkpoints.PART).is_dir() and len(checkpoints.numbered(folder / "checkpoints")) >= 2):
+    while not (
+        (folder / "checkpoints" / checkpoints.PART).is_dir()
+        and len(checkpoints.numbered(folder / "checkpoints")) >= 2
+    ):
         assert process.poll() is None, (folder / "out.txt").read_text()
     kill(process)
     half = folder / "checkpoints" / checkpoints.PART
     half.mkdir(exist_ok=True)
     (half / checkpoints.WEIGHTS).write_bytes(b"half a tensor")
-    assert subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode == 0
+    assert (
+        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        == 0
+    )
     assert not half.exists()
     assert_bit_equal(folder, undisturbed)
 
@@ -113,14 +158,31 @@ def test_a_full_disk_loses_no_older_checkpoint(world, undisturbed, tmp_path):
         time.sleep(0.01)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit(folder), limit(folder)))
     assert process.wait(120) == 1
-    said = [line for line in (folder / "out.txt").read_text().splitlines() if line.startswith(launch.CANNOT)]
-    assert len(said) == 1 and "could not be written" in said[0] and "the older checkpoints are whole" in said[0]
+    said = [
+        line
+        for line in (folder / "out.txt").read_text().splitlines()
+        if line.startswith(launch.CANNOT)
+    ]
+    assert (
+        len(said) == 1
+        and "could not be written" in said[0]
+        and "the older checkpoints are whole" in said[0]
+    )
     kept = checkpoints.numbered(folder / "checkpoints")
     assert kept and not any(checkpoints.damage(one) for one in kept)
-    assert subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode == 0
+    assert (
+        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        == 0
+    )
     assert_bit_equal(folder, undisturbed)
 
 
 def limit(folder):
     newest = checkpoints.numbered(folder / "checkpoints")[0]
-    return int(0.6 * max((newest / name).stat().st_size for name in records.read_json(newest / checkpoints.MANIFEST)["files"]))
+    return int(
+        0.6
+        * max(
+            (newest / name).stat().st_size
+            for name in records.read_json(newest / checkpoints.MANIFEST)["files"]
+        )
+    )
