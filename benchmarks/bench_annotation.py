@@ -19,8 +19,13 @@ from PIL import Image
 from dishvl_lib.annotation import annotate
 from dishvl_lib.endpoints import client
 
-LATENCY_S, RPM, ERRORS = 0.3, 3000, 0.05
-ONE_AT_A_TIME, AT_ONCE, LIMITED = 30, 1000, 1200  # dishes; two requests each
+LATENCY_S = 0.3
+RPM = 3000
+ERRORS = 0.05
+# dishes; two requests each
+ONE_AT_A_TIME = 30
+AT_ONCE = 1000
+LIMITED = 1200
 CARD = {"name": "红烧鱼", "cuisine": "家常菜", "ingredients": ["鱼", "酱油"], "calories": 150.0}
 TEXTS = {"introduction": "一道家常菜。", "recipe": "1. 煎鱼。\n2. 加酱油烧。"}
 
@@ -49,10 +54,8 @@ def main() -> None:
             concurrency=64,
             requests_per_minute=RPM,
         )
-        sent, good = (
-            60 * limited["sent"] / limited["seconds"],
-            60 * limited["answered"] / limited["seconds"],
-        )
+        sent = 60 * limited["sent"] / limited["seconds"]
+        good = 60 * limited["answered"] / limited["seconds"]
         print(
             f"limit {RPM}/min, {ERRORS:.0%} errors: {sent:.0f} requests/min sent = {sent / RPM:.1%} of the limit (goal 95%), of them {good:.0f} good answers"
         )
@@ -63,7 +66,8 @@ def main() -> None:
 
 def draw(folder: Path, n: int) -> pd.DataFrame:
     """n different small photos and their catalogue."""
-    rows, noise = [], np.random.default_rng(0)
+    rows = []
+    noise = np.random.default_rng(0)
     for number in range(n):
         path = folder / f"{number}.jpg"
         Image.fromarray(noise.integers(0, 256, (12, 16, 3), np.uint8)).resize((320, 240)).save(
@@ -108,8 +112,11 @@ class Server:
     """A bare HTTP/1.1 server that costs little: the client is what is measured."""
 
     def __init__(self, errors: float, rpm: int):
-        self.errors, self.rpm, self.seen = errors, rpm, set()
-        self.credit, self.counted_at = rpm / 60, time.monotonic()
+        self.errors = errors
+        self.rpm = rpm
+        self.seen = set()
+        self.credit = rpm / 60
+        self.counted_at = time.monotonic()
         self.counts = {"sent": 0, "answered": 0, "failed": 0, "over": 0}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,10 +144,8 @@ class Server:
     def allowed(self) -> bool:
         """A bucket that holds one second's worth and fills evenly."""
         now = time.monotonic()
-        self.credit, self.counted_at = (
-            min(self.rpm / 60, self.credit + (now - self.counted_at) * self.rpm / 60),
-            now,
-        )
+        self.credit = min(self.rpm / 60, self.credit + (now - self.counted_at) * self.rpm / 60)
+        self.counted_at = now
         enough = self.credit >= 1
         self.credit -= enough
         return enough

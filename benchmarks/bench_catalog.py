@@ -20,7 +20,10 @@ from PIL import Image, ImageFilter
 
 from dishvl_lib.annotation import layout, scan
 
-WORKERS, ROUNDS, DIFFERENT, LINKS = 2, 3, 400, 100_000
+WORKERS = 2
+ROUNDS = 3
+DIFFERENT = 400
+LINKS = 100_000
 
 
 def bare(file: Path) -> tuple[int, int]:

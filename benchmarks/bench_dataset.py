@@ -14,8 +14,11 @@ import pandas as pd
 
 from dishvl_lib.dataset import conversations, leaks, menus, shortcuts
 
-PHOTOS, DISHES, TEST_MENUS = 100_000, 3600, 10_000
-PARTS, WAYS = "鱼肉鸡鸭虾蟹豆笋瓜菇芹藕茄椒蛋牛羊猪鹅蛤", "红烧清蒸爆炒凉拌油焖干煸水煮"
+PHOTOS = 100_000
+DISHES = 3600
+TEST_MENUS = 10_000
+PARTS = "鱼肉鸡鸭虾蟹豆笋瓜菇芹藕茄椒蛋牛羊猪鹅蛤"
+WAYS = "红烧清蒸爆炒凉拌油焖干煸水煮"
 
 
 def catalogue(rng: np.random.Generator) -> pd.DataFrame:
@@ -58,7 +61,8 @@ def main() -> None:
         split: conversations.rows(photos, split, names, similar, menu_size=size)
         for split, size in (("train", 10), ("validation", 20), ("test", 20))
     }
-    seconds, count = time.perf_counter() - started, sum(map(len, made.values()))
+    seconds = time.perf_counter() - started
+    count = sum(map(len, made.values()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{count:,} questions from {PHOTOS:,} photos of {len(names):,} dishes: {seconds:.1f} s (goal 60), peak {peak:,.0f} MB (goal 2,000); {len(left_out)} dishes left out"

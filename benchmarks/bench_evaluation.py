@@ -17,7 +17,10 @@ from dishvl_lib.core import questions
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import choose, inputs
 
-PHOTOS, ENTRIES, REPEATS, TOKENS = 4, 20, 7, 5
+PHOTOS = 4
+ENTRIES = 20
+REPEATS = 7
+TOKENS = 5
 
 
 def main() -> None:
@@ -41,7 +44,8 @@ def main() -> None:
         )
         for _ in range(PHOTOS)
     ]
-    naming, asked = questions.ask("naming-1"), (questions.ask("menu-1", menu), menu)
+    naming = questions.ask("naming-1")
+    asked = (questions.ask("menu-1", menu), menu)
     sides = {
         "one pass": lambda: choose.together(
             ours, [choose.Asked(photo, [naming], [asked]) for photo in photos], TOKENS
@@ -68,7 +72,8 @@ def main() -> None:
     print(
         f"one pass against two of ours: {two / one:.2f}x (goal 1.35); against two greedy generates: {greedy / one:.2f}x (goal 1.5)"
     )
-    (named, scored), (words, _) = results["two passes of ours"], results["two greedy generates"]
+    (named, scored) = results["two passes of ours"]
+    (words, _) = results["two greedy generates"]
     apart = max(
         float((a.scores[0] - b.scores[0]).abs().max())
         for a, b in zip(results["one pass"], scored, strict=True)

@@ -17,7 +17,10 @@ from transformers.loss.loss_utils import ForCausalLMLoss
 
 from dishvl_lib.vlm.head import label_losses
 
-ROWS, LABELS, VOCABULARY, REPEATS = 316, 8, 152064, 7
+ROWS = 316
+LABELS = 8
+VOCABULARY = 152064
+REPEATS = 7
 GOAL = 30
 
 
@@ -71,7 +74,8 @@ def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> li
     for _ in range(REPEATS + 1):
         for side, times in zip(sides, taken, strict=True):
             hidden.grad = None
-            started, used = time.perf_counter(), time.process_time()
+            started = time.perf_counter()
+            used = time.process_time()
             side().backward()
             times.append((time.perf_counter() - started, time.process_time() - used))
     return [[statistics.median(kind) for kind in zip(*times[1:], strict=True)] for times in taken]

@@ -17,7 +17,8 @@ from dishvl_lib.core import questions
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import choose, inputs
 
-ENTRIES, ROUNDS = 20, 11
+ENTRIES = 20
+ROUNDS = 11
 
 
 def main() -> None:

@@ -20,8 +20,11 @@ import pandas as pd
 from dishvl_lib.annotation import alike, audit
 from dishvl_lib.core import intervals, records
 
-PLANTED, SEED, DROPPED = 100, 0, 0.3
-DISHES, PHOTOS = 3600, 28
+PLANTED = 100
+SEED = 0
+DROPPED = 0.3
+DISHES = 3600
+PHOTOS = 28
 REPLACED = {
     "synonym": [
         ("西红柿", "番茄"),
@@ -113,7 +116,8 @@ def plant(dishes: list[dict], rng: np.random.Generator) -> list[dict]:
     for place in rng.permutation(len(dishes)):
         for kind, name in renamings(dishes[place]["name"], rng):
             choices[kind].append((int(place), name))
-    taken, planted = {one["name"] for one in dishes}, []
+    taken = {one["name"] for one in dishes}
+    planted = []
     used: set[int] = set()
     while len(planted) < PLANTED and any(choices.values()):
         for kind, options in choices.items():
@@ -164,10 +168,8 @@ def report(
 ) -> None:
     found = alike.pairs(dishes)
     places = {(one.i, one.j) for one in found}
-    hits, total = (
-        Counter(kind for pair, kind in wanted.items() if pair in places),
-        Counter(wanted.values()),
-    )
+    hits = Counter(kind for pair, kind in wanted.items() if pair in places)
+    total = Counter(wanted.values())
     low, high = intervals.wilson(hits.total(), total.total())
     print(
         f"{title}: {hits.total()} of {total.total()} planted pairs found, 95% interval [{low:.1%}, {high:.1%}]"

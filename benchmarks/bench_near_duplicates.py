@@ -21,18 +21,20 @@ from dishvl_lib.annotation import catalog, duplicates
 from dishvl_lib.core import images, intervals
 from dishvl_lib.similarity import classifier, features
 
-PLANTED, SEED, EPOCHS, SHOWN = 200, 0, 12, 40
+PLANTED = 200
+SEED = 0
+EPOCHS = 12
+SHOWN = 40
 SHARES = {"test_share": 0.2, "validation_share": 0.1, "seed": SEED}
 
 
 def crop(image, rng, kept):
     """A window of `kept` of the area."""
     side = kept**0.5
-    width, height = int(image.width * side), int(image.height * side)
-    left, top = (
-        int(rng.integers(0, image.width - width + 1)),
-        int(rng.integers(0, image.height - height + 1)),
-    )
+    width = int(image.width * side)
+    height = int(image.height * side)
+    left = int(rng.integers(0, image.width - width + 1))
+    top = int(rng.integers(0, image.height - height + 1))
     return image.crop((left, top, left + width, top + height))
 
 
@@ -42,7 +44,8 @@ def shifted(image, rng, share):
     pixels = np.pad(
         np.asarray(image), ((abs(dy), abs(dy)), (abs(dx), abs(dx)), (0, 0)), mode="edge"
     )
-    top, left = abs(dy) + dy, abs(dx) + dx
+    top = abs(dy) + dy
+    left = abs(dx) + dx
     return Image.fromarray(pixels[top : top + image.height, left : left + image.width])
 
 
@@ -68,7 +71,8 @@ COPIES = tuple(KINDS)[:4]
 
 def plant(source: Path, root: Path, count: int, kinds: tuple[str, ...]) -> pd.DataFrame:
     """Copies the photos to `root` and adds `count` changed ones beside their originals; rows kind, a, b (paths)."""
-    rng, rows = np.random.default_rng(SEED), []
+    rng = np.random.default_rng(SEED)
+    rows = []
     files = sorted(path for path in source.glob("*/*") if path.is_file())
     for file in files:
         (root / file.parent.name).mkdir(parents=True, exist_ok=True)
@@ -76,7 +80,8 @@ def plant(source: Path, root: Path, count: int, kinds: tuple[str, ...]) -> pd.Da
             root
         ).st_dev else (root / file.relative_to(source)).write_bytes(file.read_bytes())
     for number, place in enumerate(rng.choice(len(files), count, replace=False)):
-        kind, file = kinds[number % len(kinds)], files[place]
+        kind = kinds[number % len(kinds)]
+        file = files[place]
         changed, quality = KINDS[kind](images.load_rgb(file), rng)
         copy = root / file.parent.name / f"planted_{number:03d}.jpg"
         changed.save(copy, quality=quality)
@@ -88,7 +93,8 @@ def net(root: Path, photos: pd.DataFrame, given: str) -> dict[str, np.ndarray]:
     """{image_id: vector} by the given weights, or by a net trained on the training photos."""
     weights = Path(given) if given else root.parent / "pplcnet.pdparams"
     if not given:
-        train, validation = photos[photos.split == "train"], photos[photos.split == "validation"]
+        train = photos[photos.split == "train"]
+        validation = photos[photos.split == "validation"]
         classifier.train(
             train,
             validation,
@@ -111,7 +117,8 @@ def joined(photos: pd.DataFrame, planted: pd.DataFrame, title: str, **limits) ->
     group = dict(zip(photos.path, duplicates.assign_groups(photos, **limits), strict=True))
     print(f"\n{title}")
     for kind, rows in planted.groupby("kind", sort=False):
-        found, n = sum(group[row.a] == group[row.b] for row in rows.itertuples()), len(rows)
+        found = sum(group[row.a] == group[row.b] for row in rows.itertuples())
+        n = len(rows)
         low, high = intervals.wilson(found, n)
         print(f"  {kind:<22} recall {found / n:.3f} [{low:.3f}, {high:.3f}]  {found} of {n}")
     table = photos.assign(group_id=photos.path.map(group))
@@ -141,7 +148,8 @@ def unplanted(pairs: pd.DataFrame, planted: pd.DataFrame, known: set[frozenset[s
 def main(given: str = "") -> None:
     data = os.environ.get("DISHVL_TEST_DATA", "")
     with tempfile.TemporaryDirectory() as scratch:
-        source, known = Path(data) / "zh_dishes10", set()
+        source = Path(data) / "zh_dishes10"
+        known = set()
         if data:
             table = pd.read_csv(Path(data) / "zh_dishes10_near_duplicates.csv")
             known = {frozenset(pair) for pair in zip(table.a, table.b, strict=True)}

@@ -25,7 +25,9 @@ from dishvl_lib.training.photos import Photos
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import Qwen
 
-PHOTOS, ROUNDS, EPOCHS = 12, 7, 5
+PHOTOS = 12
+ROUNDS = 7
+EPOCHS = 5
 GOALS = {
     (1280, 960): {"exact": 1.2, "fast": 1.9, "from the cache": 7.0},
     (4000, 3000): {"exact": 1.2, "fast": 5.0, "from the cache": 7.0},
@@ -129,7 +131,8 @@ class Pixels(Dataset):
     """pixel_values as a data loader's worker makes them."""
 
     def __init__(self, photos: Photos):
-        self.photos, self.names = photos, sorted(file.name for file in photos.root.iterdir()) * 8
+        self.photos = photos
+        self.names = sorted(file.name for file in photos.root.iterdir()) * 8
 
     def __len__(self) -> int:
         return len(self.names)

@@ -19,7 +19,10 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-CORES, SIDE, SCALES, SIZES = 2, 224, (1.0, 2.5), ((640, 480), (1280, 960))
+CORES = 2
+SIDE = 224
+SCALES = (1.0, 2.5)
+SIZES = ((640, 480), (1280, 960))
 os.sched_setaffinity(
     0, sorted(os.sched_getaffinity(0))[:CORES]
 )  # before numpy and Paddle count the cores
@@ -30,13 +33,18 @@ from PIL import Image, ImageFilter  # noqa: E402
 
 from dishvl_lib.similarity import engine, features, neighbours, pplcnet, preprocess, workers  # noqa: E402
 
-READY_BATCH, BATCH, DIFFERENT, FEW, STAGE_PHOTOS = 32, 16, 32, 64, 100_000
+READY_BATCH = 32
+BATCH = 16
+DIFFERENT = 32
+FEW = 64
+STAGE_PHOTOS = 100_000
 PLAN = preprocess.Preprocess.for_size(SIDE)
 
 
 def photos(root: Path, size: tuple[int, int], count: int) -> pd.DataFrame:
     """Smooth shapes under grain, a few different pictures; bytes after the end make each file a photo of its own."""
-    rng, rows = np.random.default_rng(0), []
+    rng = np.random.default_rng(0)
+    rows = []
     for number in range(count):
         if number < DIFFERENT:
             smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), np.uint8)).resize(
@@ -56,7 +64,8 @@ def photos(root: Path, size: tuple[int, int], count: int) -> pd.DataFrame:
 
 def took(function: Callable, *arguments) -> tuple[float, float]:
     """(seconds, core-seconds of this process and of those that it started and that have ended)."""
-    started, used = time.perf_counter(), processor_time()
+    started = time.perf_counter()
+    used = processor_time()
     function(*arguments)
     return time.perf_counter() - started, processor_time() - used
 
@@ -140,10 +149,8 @@ def sides(table: pd.DataFrame, root: Path, scale: float) -> dict[str, Callable]:
     few = table[:FEW]
     extract(few[:1], root, scale)
     (graph,) = (root / f"cache_x{scale}").glob("engine-*")
-    alone, plain = (
-        engine.Engine(graph, 1),
-        engine.plain(pplcnet.seeded(0, scale=scale, class_num=0)),
-    )
+    alone = engine.Engine(graph, 1)
+    plain = engine.plain(pplcnet.seeded(0, scale=scale, class_num=0))
     batch = np.zeros((BATCH, 3, SIDE, SIDE), np.float32)
     alone(batch)
     return {
@@ -157,12 +164,11 @@ def sides(table: pd.DataFrame, root: Path, scale: float) -> dict[str, Callable]:
 
 def end_to_end(table: pd.DataFrame, root: Path, scale: float, rounds: int) -> float:
     """Prints both ratios; returns the photos per second, start left out."""
-    taken, n = best(sides(table, root, scale), rounds), len(table)
-    loop, inference, decoding = (
-        taken["serial"][0] / FEW,
-        taken["engine"][1] / FEW,
-        taken["decode"][1] / FEW,
-    )
+    taken = best(sides(table, root, scale), rounds)
+    n = len(table)
+    loop = taken["serial"][0] / FEW
+    inference = taken["engine"][1] / FEW
+    decoding = taken["decode"][1] / FEW
     wall, core = ((taken["whole"][i] - taken["start"][i]) / (n - FEW) for i in (0, 1))
     ideal = (inference + decoding) / CORES
     print(

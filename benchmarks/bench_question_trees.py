@@ -44,7 +44,8 @@ def main() -> None:
 
 def compare(model: torch.nn.Module, samples: list[inputs.Sample], goal: float) -> None:
     """`separate` is transformers' own model; the two ways of attention of a tree are measured beside it, in turns."""
-    separate, tree = inputs.collate(samples, 0), trees.collate([trees.grow(samples)], 0)
+    separate = inputs.collate(samples, 0)
+    tree = trees.collate([trees.grow(samples)], 0)
     batches = {"separate": separate, "dense": tree, "segments": tree}
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in batches}
     results = {}
@@ -88,7 +89,8 @@ def step(
 ) -> tuple[tuple[float, float], float, list[torch.Tensor]]:
     """((seconds, core-seconds) of a forward and backward pass, loss, gradients). Other work on the machine disturbs core-seconds less."""
     model.zero_grad()
-    started, used = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
+    used = time.process_time()
     loss = model(**batch)["loss"]
     loss.backward()
     taken = time.perf_counter() - started, time.process_time() - used

@@ -17,7 +17,10 @@ from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from dishvl_lib.vlm import freeze, inputs, trees
 
-TEXT_TOKENS, LABELS, IMAGE_TOKEN, REPEATS = 60, 8, 151655, 5
+TEXT_TOKENS = 60
+LABELS = 8
+IMAGE_TOKEN = 151655
+REPEATS = 5
 GOALS = {"bytes": 0.58, "seconds": 1.05}
 Sides = dict[str, Callable[[], torch.Tensor]]
 
@@ -104,7 +107,8 @@ def unbind(model: torch.nn.Module) -> None:
 
 
 def report_bytes(model: torch.nn.Module, sides: Sides) -> None:
-    visual, language = model.model.visual, model.model.language_model
+    visual = model.model.visual
+    language = model.model.language_model
     whole = {}
     for name, side in sides.items():
         both = saved_bytes(model, side)
@@ -155,7 +159,8 @@ def report_seconds(model: torch.nn.Module, sides: Sides) -> None:
     for _ in range(REPEATS + 1):
         for name, side in sides.items():
             model.zero_grad()
-            started, used = time.perf_counter(), time.process_time()
+            started = time.perf_counter()
+            used = time.process_time()
             side().backward()
             wall[name].append(time.perf_counter() - started)
             cores[name].append(time.process_time() - used)

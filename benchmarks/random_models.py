@@ -190,7 +190,8 @@ def _write_shards(folder: Path, tensors: Iterator[tuple[str, torch.Tensor]]) -> 
         bytes_ = value.numel() * value.element_size()
         if shard and size + bytes_ > SHARD_BYTES:
             shards.append(_save_shard(folder, len(shards), shard))
-            shard, size = {}, 0
+            shard = {}
+            size = 0
         shard[name] = value
         size += bytes_
         total += bytes_

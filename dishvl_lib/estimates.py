@@ -120,10 +120,8 @@ def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
     places = dict.fromkeys(
         ("image_root", "train_file", "validation_file", "output_folder"), UNKNOWN
     )
-    catalog, rows = (
-        _finished(values, "01_annotation", "catalog.parquet"),
-        _finished(values, "03_dataset", "train.jsonl"),
-    )
+    catalog = _finished(values, "01_annotation", "catalog.parquet")
+    rows = _finished(values, "03_dataset", "train.jsonl")
     if rows is not None:
         folder = stages.find_stage(given, "03_dataset")
         root = markers.read(stages.find_stage(given, "01_annotation"))["image_root"]

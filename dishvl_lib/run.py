@@ -76,7 +76,8 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
 
 def new_profile(name: str, image_root: str, like: str) -> Path:
     """Copy profile `like` with its comments to params/<name>, with this run_name and image_root. Raises `SettingsError`."""
-    target, source = paths.PROJECT_ROOT / "params" / name, settings.profile_folder(like)
+    target = paths.PROJECT_ROOT / "params" / name
+    source = settings.profile_folder(like)
     if target.exists():
         raise settings.SettingsError(f"{target} exists already; choose another name or edit it")
     if Path(name).name != name or name.startswith("."):

@@ -48,7 +48,8 @@ class Saying:
     """Says what `say(row)` returns: a text, None, or an Answer; `asked` holds the rows it got, batch by batch."""
 
     def __init__(self, say):
-        self.say, self.asked = say, []
+        self.say = say
+        self.asked = []
 
     def answer(self, rows):
         self.asked.append(list(rows))

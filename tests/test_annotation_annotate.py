@@ -126,7 +126,8 @@ def without_costs(rows):
 def test_a_known_dish_gets_its_card_texts_and_name_and_another_nothing(photos, tmp_path):
     with Server(knows) as server:
         known, unknown = run(photos, tmp_path, server)
-    assert list(known) == FIELDS and (
+    assert list(known) == FIELDS
+    assert (
         known["dish_id"],
         known["annotator"],
         known["model"],
@@ -136,15 +137,13 @@ def test_a_known_dish_gets_its_card_texts_and_name_and_another_nothing(photos, t
         "红烧鱼",
         {"红烧鱼": 1},
         ["GX4_6-2"],
-    ) and known["card"]["ingredients"] == ["鱼"]
-    assert (
-        (known["introduction"], known["recipe"]) == tuple(TEXTS.values())
-        and known["card"]["difficulty"] == ""
-        and known["problems"] == known["quarantined"] == []
     )
-    assert (known["cost"], known["currency"], known["tokens"]) == (0.0022, "USD", 2200) and known[
-        "seconds"
-    ] > 0
+    assert known["card"]["ingredients"] == ["鱼"]
+    assert (known["introduction"], known["recipe"]) == tuple(TEXTS.values())
+    assert known["card"]["difficulty"] == ""
+    assert known["problems"] == known["quarantined"] == []
+    assert (known["cost"], known["currency"], known["tokens"]) == (0.0022, "USD", 2200)
+    assert known["seconds"] > 0
     assert (
         unknown["name"],
         unknown["card"],
@@ -153,11 +152,9 @@ def test_a_known_dish_gets_its_card_texts_and_name_and_another_nothing(photos, t
         unknown["problems"],
     ) == ("", None, {}, "", [])
     assert len(server.requests) == 3, "no texts are asked for when nothing is known of the dish"
-    assert (
-        annotate.total_cost([known, unknown]) == {"USD": 0.0033}
-        and not annotate.no_annotator([known, unknown])
-        and annotate.no_annotator([unknown])
-    )
+    assert annotate.total_cost([known, unknown]) == {"USD": 0.0033}
+    assert not annotate.no_annotator([known, unknown])
+    assert annotate.no_annotator([unknown])
     json.dumps([known, unknown])
 
 
@@ -172,7 +169,8 @@ def test_the_most_typical_photo_is_sent_small_with_its_own_folder(photos, tmp_pa
         for request in server.requests
         if wanted(request) == "dish_card"
     }
-    assert set(cards) == {"GX4_6", "土豆丝2@XX_20220101"} and cards["GX4_6"].size == (768, 384)
+    assert set(cards) == {"GX4_6", "土豆丝2@XX_20220101"}
+    assert cards["GX4_6"].size == (768, 384)
 
 
 def test_another_split_sends_the_same_photos(photos, tmp_path):
@@ -180,9 +178,8 @@ def test_another_split_sends_the_same_photos(photos, tmp_path):
         first = run(photos, tmp_path, server)
         sent = len(server.requests)
         again = run(photos.assign(split="held_out"), tmp_path, server)
-    assert [row["image_ids"] for row in again] == [row["image_ids"] for row in first] and len(
-        server.requests
-    ) == sent
+    assert [row["image_ids"] for row in again] == [row["image_ids"] for row in first]
+    assert len(server.requests) == sent
 
 
 def brightness(request):
@@ -217,14 +214,11 @@ def test_three_photos_vote_and_the_card_is_of_the_first_that_won(
 
     with Server(answer) as server:
         (row,) = run(with_hashes(only, tmp_path), tmp_path, server, photos_per_dish=3)
-    assert (
-        row["image_ids"] == ["GX4_6-0", "GX4_6-1", "GX4_6-2"]
-        and row["name"] == winner
-        and row["card"]["calories"] == card_of
-    )
-    assert sum(row["votes"].values()) == sum(bool(name) for name in said) and row["votes"].get(
-        "清蒸鱼", 0
-    ) == (2 if winner == "清蒸鱼" else said.count("清蒸鱼"))
+    assert row["image_ids"] == ["GX4_6-0", "GX4_6-1", "GX4_6-2"]
+    assert row["name"] == winner
+    assert row["card"]["calories"] == card_of
+    assert sum(row["votes"].values()) == sum(bool(name) for name in said)
+    assert row["votes"].get("清蒸鱼", 0) == (2 if winner == "清蒸鱼" else said.count("清蒸鱼"))
     assert [wanted(request) for request in server.requests].count("dish_texts") == 1
 
 
@@ -262,12 +256,11 @@ def test_an_annotator_that_cannot_go_on_stops_the_other(photos, tmp_path):
 
 
 def test_nobody_to_ask_costs_nothing_and_outside_sites_are_not_asked_about(photos, tmp_path):
-    assert run(photos, tmp_path) == [] and not (tmp_path / "journal.sqlite").exists()
-    assert (
-        annotate.no_annotator([])
-        and annotate.total_cost([]) == {}
-        and annotate.quarantined([]).columns.tolist() == annotate.QUARANTINE_COLUMNS
-    )
+    assert run(photos, tmp_path) == []
+    assert not (tmp_path / "journal.sqlite").exists()
+    assert annotate.no_annotator([])
+    assert annotate.total_cost([]) == {}
+    assert annotate.quarantined([]).columns.tolist() == annotate.QUARANTINE_COLUMNS
     outside = photos.iloc[:1].assign(dish_id="b/x", split="site:b", image_id="b")
     with Server(knows) as server:
         assert {row["dish_id"] for row in run(pd.concat([photos, outside]), tmp_path, server)} == {
@@ -278,16 +271,14 @@ def test_nobody_to_ask_costs_nothing_and_outside_sites_are_not_asked_about(photo
 
 def test_a_second_run_sends_nothing_and_opens_no_photo(photos, tmp_path):
     with Server(knows) as server:
-        first, sent = run(photos, tmp_path, server), len(server.requests)
+        first = run(photos, tmp_path, server)
+        sent = len(server.requests)
         for path in photos.path:
             (tmp_path / path).unlink()
-        again, other = (
-            run(photos, tmp_path, server),
-            run(photos, tmp_path, server, run_name="other"),
-        )
-    assert len(server.requests) == sent and without_costs(first) == without_costs(
-        again
-    ) == without_costs(other)
+        again = run(photos, tmp_path, server)
+        other = run(photos, tmp_path, server, run_name="other")
+    assert len(server.requests) == sent
+    assert without_costs(first) == without_costs(again) == without_costs(other)
     assert annotate.total_cost(again) == annotate.total_cost(first), (
         "what this run paid before it was stopped is its cost"
     )
@@ -315,11 +306,9 @@ def test_a_photo_that_changed_or_went_is_put_aside_and_never_sent(photos, tmp_pa
     (tmp_path / "土豆丝1@HGD_20211221" / "1.jpg").unlink()
     with Server(knows) as server:
         rows = run(photos, tmp_path, server)
-    assert (
-        server.requests == []
-        and "changed: " in rows[0]["problems"][0]
-        and "missing: " in rows[1]["problems"][0]
-    )
+    assert server.requests == []
+    assert "changed: " in rows[0]["problems"][0]
+    assert "missing: " in rows[1]["problems"][0]
 
 
 @pytest.mark.parametrize(
@@ -337,23 +326,17 @@ def test_a_bad_answer_is_put_aside_with_its_text(photos, tmp_path, answer, statu
         rows = run(photos, tmp_path, server)
         sent = len(server.requests)
         again = run(photos, tmp_path, server)
-    assert all(row["card"] is None and row["name"] == "" for row in rows) and rows[0]["problems"][
-        0
-    ].startswith(f"dish_card: {status}: ")
+    assert all(row["card"] is None and row["name"] == "" for row in rows)
+    assert rows[0]["problems"][0].startswith(f"dish_card: {status}: ")
     table = annotate.quarantined(rows)
-    assert (
-        table.columns.tolist() == annotate.QUARANTINE_COLUMNS
-        and table.dish_id.tolist() == ["GX4_6", "土豆丝"]
-        and table.status.tolist() == [status] * 2
-    )
-    assert (
-        table.kind.tolist() == ["dish_card"] * 2
-        and table.image_id[0] == "GX4_6-2"
-        and answer in table.text[0]
-    )
-    assert len(server.requests) == sent and without_costs(again) == without_costs(rows), (
-        "it is not asked for again"
-    )
+    assert table.columns.tolist() == annotate.QUARANTINE_COLUMNS
+    assert table.dish_id.tolist() == ["GX4_6", "土豆丝"]
+    assert table.status.tolist() == [status] * 2
+    assert table.kind.tolist() == ["dish_card"] * 2
+    assert table.image_id[0] == "GX4_6-2"
+    assert answer in table.text[0]
+    assert len(server.requests) == sent, "it is not asked for again"
+    assert without_costs(again) == without_costs(rows), "it is not asked for again"
 
 
 def test_bad_texts_leave_the_card(photos, tmp_path):
@@ -361,11 +344,9 @@ def test_bad_texts_leave_the_card(photos, tmp_path):
         lambda request: (200, completion(CARD if wanted(request) == "dish_card" else "没有 JSON"))
     ) as server:
         rows = run(photos, tmp_path, server)
-    assert (
-        rows[0]["card"]["name"] == "红烧鱼"
-        and rows[0]["introduction"] == ""
-        and rows[0]["problems"][0].startswith("dish_texts: malformed: ")
-    )
+    assert rows[0]["card"]["name"] == "红烧鱼"
+    assert rows[0]["introduction"] == ""
+    assert rows[0]["problems"][0].startswith("dish_texts: malformed: ")
     assert annotate.quarantined(rows).kind.tolist() == ["dish_texts"] * 2
 
 
@@ -375,11 +356,9 @@ def test_the_builtin_annotator_knows_nothing_of_photos_it_did_not_draw(photos, t
         batch = run(
             photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={}, batch=True
         )
-    assert (
-        [(row["name"], row["card"]) for row in rows] == [("", None)] * 2
-        and annotate.no_annotator(rows)
-        and without_costs(batch) == without_costs(rows)
-    )
+    assert [(row["name"], row["card"]) for row in rows] == [("", None)] * 2
+    assert annotate.no_annotator(rows)
+    assert without_costs(batch) == without_costs(rows)
 
 
 def test_a_whole_annotation_by_batch_costs_half(photos, tmp_path):
@@ -389,11 +368,9 @@ def test_a_whole_annotation_by_batch_costs_half(photos, tmp_path):
 
     with Knowing() as server:
         rows = run(photos, tmp_path, server, batch=True)
-    assert (
-        rows[0]["introduction"] == TEXTS["introduction"]
-        and rows[0]["cost"] == 0.0011
-        and len(server.desk.batches) == 2
-    )
+    assert rows[0]["introduction"] == TEXTS["introduction"]
+    assert rows[0]["cost"] == 0.0011
+    assert len(server.desk.batches) == 2
 
 
 def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
@@ -405,12 +382,10 @@ def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
         )
         run(photos, tmp_path, server)
     row = priced.iloc[0]
-    assert (
-        row.requests == 400
-        and row.low < row.likely < row.high
-        and row.currency == "USD"
-        and row.minutes == 40.0
-    )
+    assert row.requests == 400
+    assert row.low < row.likely < row.high
+    assert row.currency == "USD"
+    assert row.minutes == 40.0
     card, texts = (
         next(one for one in server.requests if wanted(one) == kind)
         for kind in ("dish_card", "dish_texts")
@@ -437,7 +412,8 @@ def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
     halved = annotate.estimate(
         endpoints(server, price_input=2.0, price_output=8.0, batch=True), 100, photos_per_dish=3
     ).iloc[0]
-    assert halved.likely == pytest.approx(row.likely / 2) and halved.minutes == 24 * 60
+    assert halved.likely == pytest.approx(row.likely / 2)
+    assert halved.minutes == 24 * 60
 
 
 def test_the_published_rough_cost_of_3600_dishes(photos):
@@ -493,7 +469,8 @@ def test_no_money_no_request_and_each_currency_for_itself(photos, tmp_path):
 
 def test_what_was_paid_stands_beside_the_estimate(photos, tmp_path):
     with Server(knows) as server:
-        priced, rows = annotate.estimate(endpoints(server), 2), run(photos, tmp_path, server)
+        priced = annotate.estimate(endpoints(server), 2)
+        rows = run(photos, tmp_path, server)
     (row,) = annotate.compare(priced, rows).itertuples()
     assert (row.annotator, row.paid, row.tokens, row.cards, row.quarantined, row.currency) == (
         "a0",
@@ -547,12 +524,10 @@ def test_real_photos_are_sent_whole_and_small(tmp_path):
             photos_per_dish=3,
         )
     sent = [photo_in(request) for request in server.requests if wanted(request) == "dish_card"]
-    assert (
-        len(answers) == 10
-        and len(sent) == 30
-        and all(max(one.size) <= 768 for one in sent)
-        and not any(row["problems"] for row in answers)
-    )
+    assert len(answers) == 10
+    assert len(sent) == 30
+    assert all(max(one.size) <= 768 for one in sent)
+    assert not any(row["problems"] for row in answers)
     originals = {path.relative_to(root).as_posix(): images.load_rgb(path) for path in files}
     assert sorted(one.size for one in sent) == sorted(
         images.load_rgb(images.jpeg_bytes(one, 768)).size for one in originals.values()

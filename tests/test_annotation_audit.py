@@ -10,7 +10,8 @@ from toys import photo_rows
 from dishvl_lib.annotation import alike, audit, given_names, merging
 from dishvl_lib.core import records
 
-FISH, POTATO = ["鱼", "姜", "酱油"], ["土豆", "醋"]
+FISH = ["鱼", "姜", "酱油"]
+POTATO = ["土豆", "醋"]
 
 
 def photos_of(*dishes, **folders):
@@ -79,9 +80,8 @@ def test_the_order_of_trust(tmp_path):
         ("戊鱼", "folder"),
         ("烤鱼", "decision"),
     ]
-    assert dishes["甲鱼"]["aliases"] == ["甲鱼", "红烧鱼", "蒸鱼"] and [
-        row["name"] for row in dishes["甲鱼"]["source"]
-    ] == ["红烧鱼", "红烧鱼"]
+    assert dishes["甲鱼"]["aliases"] == ["甲鱼", "红烧鱼", "蒸鱼"]
+    assert [row["name"] for row in dishes["甲鱼"]["source"]] == ["红烧鱼", "红烧鱼"]
 
 
 def test_one_annotator_alone_is_not_agreement_and_silence_is_not_disagreement():
@@ -92,7 +92,8 @@ def test_one_annotator_alone_is_not_agreement_and_silence_is_not_disagreement():
     assert [dish["name_source"] for dish in dishes.values()] == [
         "annotator",
         "annotator",
-    ] and review.empty
+    ]
+    assert review.empty
 
 
 def test_nobody_asked_gives_folder_names_null_cards_and_no_questions():
@@ -104,7 +105,8 @@ def test_nobody_asked_gives_folder_names_null_cards_and_no_questions():
         ("土豆丝", "folder", None, [], ""),
         ("红烧鱼", "folder", None, [], ""),
     ]
-    assert review.empty and review.columns.tolist() == [
+    assert review.empty
+    assert review.columns.tolist() == [
         "dish_id",
         "name",
         "suspicion",
@@ -112,17 +114,17 @@ def test_nobody_asked_gives_folder_names_null_cards_and_no_questions():
         "evidence",
         "n_images",
     ]
-    assert "typical" not in catalogue and "phash" in catalogue and len(catalogue) == 6
+    assert "typical" not in catalogue
+    assert "phash" in catalogue
+    assert len(catalogue) == 6
 
 
 def test_a_record_holds_what_was_answered():
     (dish,) = audit.settle(photos_of("GX4_6"), [answer("GX4_6", "红烧鱼", card=FISH)])[0]
-    assert (
-        dish["card"]["ingredients"] == FISH
-        and dish["introduction"] == "about 红烧鱼"
-        and dish["n_images"] == 3
-        and dish["folders"] == ["GX4_6"]
-    )
+    assert dish["card"]["ingredients"] == FISH
+    assert dish["introduction"] == "about 红烧鱼"
+    assert dish["n_images"] == 3
+    assert dish["folders"] == ["GX4_6"]
     assert dish["source"] == [
         {
             "annotator": "a",
@@ -144,11 +146,9 @@ def test_card_and_texts_come_from_the_annotator_whose_name_was_taken(tmp_path):
     dishes, _, _ = settled(
         photos_of("鱼"), answers, decisions=decided(tmp_path, "鱼,红烧鱼(大份),,")
     )
-    assert (
-        dishes["鱼"]["card"]["ingredients"] == POTATO
-        and dishes["鱼"]["introduction"] == "about 红烧鱼"
-        and dishes["鱼"]["card"]["name"] == "红烧鱼"
-    )
+    assert dishes["鱼"]["card"]["ingredients"] == POTATO
+    assert dishes["鱼"]["introduction"] == "about 红烧鱼"
+    assert dishes["鱼"]["card"]["name"] == "红烧鱼"
 
 
 def test_an_answer_that_is_no_name_never_outranks_the_folder():
@@ -160,11 +160,9 @@ def test_an_answer_that_is_no_name_never_outranks_the_folder():
         ("红烧鱼", "folder"),
     ]
     assert suspicions(review) == [("not_a_name", "GX4_6", ""), ("not_a_name", "红烧鱼", "")]
-    assert (
-        "folder: it is a code" in review.evidence[0]
-        and "a answered '鱼、肉'" in review.evidence[0]
-        and "a answered '无法识别'" in review.evidence[1]
-    )
+    assert "folder: it is a code" in review.evidence[0]
+    assert "a answered '鱼、肉'" in review.evidence[0]
+    assert "a answered '无法识别'" in review.evidence[1]
 
 
 def test_dishes_with_one_name_stay_apart_and_lead_the_review():
@@ -181,10 +179,8 @@ def test_dishes_with_one_name_stay_apart_and_lead_the_review():
         ("not_a_name", "GX4", ""),
     ]
     assert "decisions/names.csv" in review.evidence[0]
-    assert (
-        dishes["GX1"]["review"] == "same_name: GX2, GX3"
-        and dishes["GX2"]["review"] == "same_name: GX1, GX3"
-    )
+    assert dishes["GX1"]["review"] == "same_name: GX2, GX3"
+    assert dishes["GX2"]["review"] == "same_name: GX1, GX3"
     assert sorted(catalogue.dish_id.unique()) == ["GX1", "GX2", "GX3", "GX4"]
 
 
@@ -197,41 +193,31 @@ def test_merge_makes_them_one_dish_under_the_id_with_the_most_photos():
     dishes, catalogue, review = settled(
         photos_of("GX1", "GX2", "GX2", "GX3", "土豆丝"), answers, same_name="merge"
     )
-    assert (
-        list(dishes) == ["GX2", "土豆丝"]
-        and dishes["GX2"]["folders"] == ["GX1", "GX2", "GX3"]
-        and dishes["GX2"]["n_images"] == 11
-    )
-    assert (
-        dishes["GX2"]["card"]["ingredients"] == FISH
-        and len(dishes["GX2"]["source"]) == 3
-        and {"GX1", "GX3", "红烧鱼"} <= set(dishes["GX2"]["aliases"])
-    )
-    assert (catalogue.dish_id == "GX2").sum() == 11 and review.empty
+    assert list(dishes) == ["GX2", "土豆丝"]
+    assert dishes["GX2"]["folders"] == ["GX1", "GX2", "GX3"]
+    assert dishes["GX2"]["n_images"] == 11
+    assert dishes["GX2"]["card"]["ingredients"] == FISH
+    assert len(dishes["GX2"]["source"]) == 3
+    assert {"GX1", "GX3", "红烧鱼"} <= set(dishes["GX2"]["aliases"])
+    assert (catalogue.dish_id == "GX2").sum() == 11
+    assert review.empty
     before = photos_of("GX1", "GX2", "GX2", "GX3", "土豆丝")
-    assert (
-        catalogue.split.tolist() == before.split.tolist()
-        and catalogue.group_id.tolist() == before.group_id.tolist()
-    )
+    assert catalogue.split.tolist() == before.split.tolist()
+    assert catalogue.group_id.tolist() == before.group_id.tolist()
 
 
 def test_keep_apart_is_obeyed_in_every_mode(tmp_path):
-    photos, answers = (
-        photos_of("GX1", "GX2", "GX3"),
-        [answer(dish, "红烧鱼") for dish in ("GX1", "GX2", "GX3")],
-    )
+    photos = photos_of("GX1", "GX2", "GX3")
+    answers = [answer(dish, "红烧鱼") for dish in ("GX1", "GX2", "GX3")]
     dishes, _, review = settled(photos, answers, same_name="keep_apart")
-    assert len(dishes) == 3 and all(
-        "kept apart" in said and "another name" in said for said in review.evidence
-    )
+    assert len(dishes) == 3
+    assert all("kept apart" in said and "another name" in said for said in review.evidence)
     dishes, _, review = settled(
         photos, answers, same_name="merge", decisions=decided(tmp_path, "GX3,红烧鱼,keep_apart,")
     )
-    assert (
-        list(dishes) == ["GX1", "GX3"]
-        and suspicions(review) == [("same_name", "GX1", "GX3")]
-        and "kept apart" in review.evidence[0]
-    )
+    assert list(dishes) == ["GX1", "GX3"]
+    assert suspicions(review) == [("same_name", "GX1", "GX3")]
+    assert "kept apart" in review.evidence[0]
     with pytest.raises(ValueError, match="ask, merge, keep_apart"):
         settled(photos, answers, same_name="join")
 
@@ -269,12 +255,11 @@ def test_one_name_by_decision_merges_whatever_same_name_says(tmp_path):
     )
     for same_name in audit.SAME_NAME:
         dishes, catalogue, review = settled(photos, decisions=file, same_name=same_name)
-        assert (
-            list(dishes) == ["炒蛋", "番茄炒蛋"]
-            and dishes["番茄炒蛋"]["name_source"] == "decision"
-            and dishes["番茄炒蛋"]["aliases"] == ["西红柿炒鸡蛋"]
-        )
-        assert dishes["炒蛋"]["name"] == "炒鸡蛋" and review.empty
+        assert list(dishes) == ["炒蛋", "番茄炒蛋"]
+        assert dishes["番茄炒蛋"]["name_source"] == "decision"
+        assert dishes["番茄炒蛋"]["aliases"] == ["西红柿炒鸡蛋"]
+        assert dishes["炒蛋"]["name"] == "炒鸡蛋"
+        assert review.empty
 
 
 def test_folders_that_decisions_call_differently_become_two_dishes(tmp_path):
@@ -287,21 +272,15 @@ def test_folders_that_decisions_call_differently_become_two_dishes(tmp_path):
         decisions=decided(tmp_path, "红烧鱼1@A_20220101,红烧鱼,,", "红烧鱼2@A_20220101,糖醋鱼,,"),
     )
     assert catalogue.dish_id.tolist() == ["红烧鱼", "红烧鱼2@A_20220101", "红烧鱼"]
-    assert (
-        dishes["红烧鱼"]["folders"] == ["红烧鱼1@A_20220101", "红烧鱼3@A_20220101"]
-        and dishes["红烧鱼"]["card"] is None
-    )
-    assert (
-        dishes["红烧鱼2@A_20220101"]["name"] == "糖醋鱼"
-        and dishes["红烧鱼2@A_20220101"]["card"]["ingredients"] == FISH
-    )
+    assert dishes["红烧鱼"]["folders"] == ["红烧鱼1@A_20220101", "红烧鱼3@A_20220101"]
+    assert dishes["红烧鱼"]["card"] is None
+    assert dishes["红烧鱼2@A_20220101"]["name"] == "糖醋鱼"
+    assert dishes["红烧鱼2@A_20220101"]["card"]["ingredients"] == FISH
 
 
 def test_a_merged_dish_takes_the_most_trusted_name(tmp_path):
-    photos, listed = (
-        photos_of("红烧鱼", "红烧鱼", "GX1"),
-        write(tmp_path / "list.csv", "folder,name", "GX1,红烧-鱼"),
-    )
+    photos = photos_of("红烧鱼", "红烧鱼", "GX1")
+    listed = write(tmp_path / "list.csv", "folder,name", "GX1,红烧-鱼")
     dishes, _, _ = settled(photos, names_csv=listed, same_name="merge")
     assert [(dish["name"], dish["name_source"], dish["aliases"]) for dish in dishes.values()] == [
         ("红烧-鱼", "names_csv", ["GX1", "红烧鱼"])
@@ -316,7 +295,8 @@ def test_outside_sites_are_no_dishes_of_ours_and_stay_as_they_are(tmp_path):
         [answer("GX1", "红烧鱼"), answer("GX2", "红烧鱼", image_ids=["GX2-test-0"])],
         same_name="merge",
     )
-    assert list(dishes) == ["GX1"] and dishes["GX1"]["n_images"] == 6
+    assert list(dishes) == ["GX1"]
+    assert dishes["GX1"]["n_images"] == 6
     assert catalogue.dish_id.tolist() == ["GX1"] * 6 + ["GX2"] * 3
 
 
@@ -343,13 +323,16 @@ def test_annotators_that_disagree_are_listed_and_the_first_is_taken():
         ("annotators_disagree", "GX1", ""),
         ("annotators_disagree", "GX2", ""),
     ]
-    assert review.evidence[0] == "a: 糖醋鱼, b: 红烧鱼" and dishes["GX1"]["name"] == "糖醋鱼"
+    assert review.evidence[0] == "a: 糖醋鱼, b: 红烧鱼"
+    assert dishes["GX1"]["name"] == "糖醋鱼"
     table = audit.disagreements(answers)
-    assert (
-        table.to_dict("records")[0]
-        == {"dish_id": "GX1", "a": "糖醋鱼", "b": "红烧鱼", "image_ids": ["GX1-train-0"]}
-        and len(table) == 2
-    )
+    assert table.to_dict("records")[0] == {
+        "dish_id": "GX1",
+        "a": "糖醋鱼",
+        "b": "红烧鱼",
+        "image_ids": ["GX1-train-0"],
+    }
+    assert len(table) == 2
     assert audit.disagreements([]).empty
 
 
@@ -365,10 +348,8 @@ def test_a_split_vote_and_a_hint_that_disagrees_are_listed():
         ("votes_split", "红烧鱼", ""),
         ("hint_disagrees", "红烧肉", ""),
     ]
-    assert (
-        review.evidence[0] == "folder 红烧鱼: 红烧鱼; annotator: 糖醋鱼"
-        and review.evidence[1] == "a: 糖醋鱼 2, 炸鱼 1"
-    )
+    assert review.evidence[0] == "folder 红烧鱼: 红烧鱼; annotator: 糖醋鱼"
+    assert review.evidence[1] == "a: 糖醋鱼 2, 炸鱼 1"
 
 
 def test_what_people_named_is_not_questioned_again(tmp_path):
@@ -388,10 +369,8 @@ def test_what_people_named_is_not_questioned_again(tmp_path):
         answers,
         decisions=decided(tmp_path, "红烧鱼,鱼、肉,,", "100,豆腐,,"),
     )
-    assert (
-        suspicions(review) == [("not_a_name", "红烧鱼", "")]
-        and "separate menu entries" in review.evidence[0]
-    )
+    assert suspicions(review) == [("not_a_name", "红烧鱼", "")]
+    assert "separate menu entries" in review.evidence[0]
 
 
 def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_path):
@@ -400,7 +379,8 @@ def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_pa
     assert [row[0] for row in suspicions(review)] == [
         "hint_disagrees",
         "problem",
-    ] and review.evidence[1] == "a: dish_card: refusal: no; a: dish_texts: empty"
+    ]
+    assert review.evidence[1] == "a: dish_card: refusal: no; a: dish_texts: empty"
     assert settled(
         photos_of("红烧鱼"), answers, decisions=decided(tmp_path, "红烧鱼,红烧鱼,name,problem")
     )[2].empty
@@ -418,9 +398,8 @@ def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_pa
 )
 def test_two_names_of_one_meaning_are_suspected_without_any_card(one, other):
     _, _, review = settled(photos_of(one, one, other))
-    assert suspicions(review) == [("two_names", one, other)] and review.evidence[0].startswith(
-        f"{one} / {other}: the names mean the same"
-    )
+    assert suspicions(review) == [("two_names", one, other)]
+    assert review.evidence[0].startswith(f"{one} / {other}: the names mean the same")
 
 
 @pytest.mark.parametrize(
@@ -448,11 +427,9 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
         answer("青椒土豆丝", "青椒土豆丝", card=[*POTATO, "青椒"]),
     ]
     _, _, review = settled(photos, fish + potato)
-    assert (
-        suspicions(review) == [("two_names", "红烧鱼", "红烧鱼块")]
-        and "one name has all the other's characters" in review.evidence[0]
-        and "ingredients are" in review.evidence[0]
-    )
+    assert suspicions(review) == [("two_names", "红烧鱼", "红烧鱼块")]
+    assert "one name has all the other's characters" in review.evidence[0]
+    assert "ingredients are" in review.evidence[0]
     fish[1] = answer("红烧鱼块", "红烧鱼块", card=["草鱼", "辣椒", "花生"])
     assert settled(photos, fish + potato)[2].empty
 
@@ -480,7 +457,9 @@ def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():
     ) == {"土豆", "葱", "姜", "番茄", "鱼块"}
     assert alike.ingredient_words(None) == set()
     terms = alike.Terms([{"盐", "鱼"}, {"盐", "鱼"}, {"盐", "虾"}, {"盐", "油"}])
-    every, two, one = np.log1p(1), np.log1p(2), np.log1p(4)
+    every = np.log1p(1)
+    two = np.log1p(2)
+    one = np.log1p(4)
     np.testing.assert_allclose(
         terms.jaccard(slice(0, 1))[0],
         [1, 1, every / (every + two + one), every / (every + two + one)],
@@ -491,7 +470,8 @@ def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():
 
 def features_of(photos, directions, spread=0.3, seed=0):
     """Unit features around each dish's direction, dimension 16."""
-    rng, axes = np.random.default_rng(seed), np.eye(16)
+    rng = np.random.default_rng(seed)
+    axes = np.eye(16)
     vectors = np.array(
         [axes[directions[dish]] + spread * rng.normal(size=16) / 4 for dish in photos.dish_id]
     )
@@ -509,10 +489,8 @@ def test_photos_that_do_not_tell_two_dishes_apart_are_a_witness():
         photos, {"红烧鱼": 0, "红烧鱼块": 0, "红烧鱼丸": 1, "凉面": 2, "酸奶": 3}, spread=1.5
     )
     _, _, review = settled(photos, features=same)
-    assert (
-        suspicions(review) == [("two_names", "红烧鱼", "红烧鱼块")]
-        and "photos do not tell them apart (cosine 0.9" in review.evidence[0]
-    )
+    assert suspicions(review) == [("two_names", "红烧鱼", "红烧鱼块")]
+    assert "photos do not tell them apart (cosine 0.9" in review.evidence[0]
     other = features_of(
         photos, {"红烧鱼": 0, "红烧鱼块": 4, "红烧鱼丸": 1, "凉面": 2, "酸奶": 3}, spread=1.5
     )
@@ -626,14 +604,13 @@ def test_twins_that_a_merge_puts_into_two_splits_are_listed(tmp_path):
         pairs=pairs,
         decisions=decided(tmp_path, "GX1,红烧鱼,,", "GX2,红烧鱼,,"),
     )
-    assert (
-        suspicions(review) == [("same_photo", "GX1", "")]
-        and "GX1/train0.jpg = GX2/test0.jpg" in review.evidence[0]
-    )
+    assert suspicions(review) == [("same_photo", "GX1", "")]
+    assert "GX1/train0.jpg = GX2/test0.jpg" in review.evidence[0]
 
 
 def test_files_of_given_names(tmp_path):
-    assert audit.read_names("") == {} and given_names.read("", tmp_path / "none.csv").decided == {}
+    assert audit.read_names("") == {}
+    assert given_names.read("", tmp_path / "none.csv").decided == {}
     listed = write(tmp_path / "list.csv", "name,folder", "红烧鱼,A", "　糖醋鱼。,B", ",C", "蒸鱼,A")
     assert audit.read_names(listed) == {"A": "蒸鱼", "B": "糖醋鱼"}
     with pytest.raises(records.RecordError, match="missing"):
@@ -643,9 +620,11 @@ def test_files_of_given_names(tmp_path):
     ):
         given_names.read("", decided(tmp_path, "A,x,,", "B,y,merge,"))
     given = given_names.read("", write(tmp_path / "hand.csv", "folder,name", "A,x", "A,"))
-    assert given.decided == {} and given.apart == {}
+    assert given.decided == {}
+    assert given.apart == {}
     left = given_names.read("", decided(tmp_path, "A,x,leave_out,", "B,,keep_apart,why"))
-    assert left.decided == {} and left.apart == {"B": "why"}
+    assert left.decided == {}
+    assert left.apart == {"B": "why"}
     assert audit.unknown_folders(photos_of("A"), listed, decided(tmp_path, "A,x,,", "Z,y,,")) == [
         "B",
         "Z",
@@ -660,11 +639,9 @@ def test_two_names_of_names_csv_for_one_dish_are_a_question(tmp_path):
             tmp_path / "l.csv", "folder,name", "鱼2@A_20220101,蒸鱼", "鱼1@A_20220101,烤鱼"
         ),
     )
-    assert (
-        dishes["鱼"]["name"] == "烤鱼"
-        and suspicions(review) == [("two_names", "鱼", "")]
-        and "鱼2@A_20220101 = 蒸鱼" in review.evidence[0]
-    )
+    assert dishes["鱼"]["name"] == "烤鱼"
+    assert suspicions(review) == [("two_names", "鱼", "")]
+    assert "鱼2@A_20220101 = 蒸鱼" in review.evidence[0]
 
 
 def test_tables_for_the_look():
@@ -682,17 +659,17 @@ def test_tables_for_the_look():
         "folders": "GX1",
         "card": True,
     }
-    assert (
-        audit.card_table(dishes, 5).to_dict("records")
-        == [{"dish": "红烧鱼", "ingredients": "鱼、姜、酱油"}]
-        and audit.card_table([]).empty
-    )
+    assert audit.card_table(dishes, 5).to_dict("records") == [
+        {"dish": "红烧鱼", "ingredients": "鱼、姜、酱油"}
+    ]
+    assert audit.card_table([]).empty
     shares = audit.share_parsed(answers)
     assert shares[["annotator", "parsed", "n"]].to_dict("records") == [
         {"annotator": "a", "parsed": 1, "n": 2},
         {"annotator": "b", "parsed": 1, "n": 1},
     ]
-    assert shares.ci_low[0] < 0.5 < shares.ci_high[0] and audit.share_parsed([]).empty
+    assert shares.ci_low[0] < 0.5 < shares.ci_high[0]
+    assert audit.share_parsed([]).empty
 
 
 def test_what_it_makes_survives_its_files(tmp_path):
@@ -725,11 +702,13 @@ def test_blocks_find_the_same_pairs_as_one(monkeypatch):
     ]
     whole = alike.pairs(dishes)
     monkeypatch.setattr(alike, "BLOCK_ROWS", 2)
-    assert alike.pairs(dishes) == whole and {(one.i, one.j) for one in whole} == {(0, 3), (2, 5)}
+    assert alike.pairs(dishes) == whole
+    assert {(one.i, one.j) for one in whole} == {(0, 3), (2, 5)}
 
 
 def test_thousands_of_dishes_are_settled_in_seconds():
-    rng, words = np.random.default_rng(0), list("鱼肉豆腐丝片鸡鸭虾蟹葱姜蒜椒茄瓜笋菇芹韭藕")
+    rng = np.random.default_rng(0)
+    words = list("鱼肉豆腐丝片鸡鸭虾蟹葱姜蒜椒茄瓜笋菇芹韭藕")
     dishes = list(dict.fromkeys("红烧" + "".join(rng.choice(words, 5)) for _ in range(3700)))[:3600]
     photos = photo_rows({dish: {"train": 2, "test": 1} for dish in dishes})
     answers = [
@@ -737,4 +716,5 @@ def test_thousands_of_dishes_are_settled_in_seconds():
     ]
     started = time.perf_counter()
     made, _, _ = audit.settle(photos, answers)
-    assert len(made) == 3600 and time.perf_counter() - started < 20
+    assert len(made) == 3600
+    assert time.perf_counter() - started < 20

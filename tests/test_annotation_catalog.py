@@ -51,26 +51,19 @@ def test_what_a_row_says(root):
     (root / "红烧鱼1@HGD_20211221" / name).write_bytes(rotated(50, 6))
     photos, rejected = scan(root)
     row = photos[photos.path.str.endswith(name)].iloc[0]
-    assert (
-        row.path == f"红烧鱼1@HGD_20211221/{name}"
-        and row.dish_id == "红烧鱼"
-        and row.folder == "红烧鱼1@HGD_20211221"
-        and row.site == "HGD"
-    )
-    assert row.frame == "8190820012282_00044bdebaf5" and row.taken_on == "2021-03-01", (
-        "the photo's date, not the folder's"
-    )
-    assert (
-        (row.width, row.height) == (72, 96)
-        and row.sha256 == records.sha256_file(root / row.path)
-        and row.split == ""
-    )
-    assert (
-        len(photos) == 7
-        and rejected.empty
-        and photos.image_id.is_unique
-        and photos.image_id.str.fullmatch("[0-9a-f]{16}").all()
-    )
+    assert row.path == f"红烧鱼1@HGD_20211221/{name}"
+    assert row.dish_id == "红烧鱼"
+    assert row.folder == "红烧鱼1@HGD_20211221"
+    assert row.site == "HGD"
+    assert row.frame == "8190820012282_00044bdebaf5", "the photo's date, not the folder's"
+    assert row.taken_on == "2021-03-01", "the photo's date, not the folder's"
+    assert (row.width, row.height) == (72, 96)
+    assert row.sha256 == records.sha256_file(root / row.path)
+    assert row.split == ""
+    assert len(photos) == 7
+    assert rejected.empty
+    assert photos.image_id.is_unique
+    assert photos.image_id.str.fullmatch("[0-9a-f]{16}").all()
     assert photos[photos.dish_id == "土豆丝"].taken_on.tolist() == [""] * 3
 
 
@@ -102,11 +95,9 @@ def test_every_file_left_out_has_its_reason(root, tmp_path):
         "again": "link out of image_root",
         "土豆丝/pipe.jpg": "not a photo file",
     }
-    assert (
-        len(photos) == 6
-        and files_below(root) == len(photos) + len(rejected)
-        and (rejected.detail != "").all()
-    )
+    assert len(photos) == 6
+    assert files_below(root) == len(photos) + len(rejected)
+    assert (rejected.detail != "").all()
 
 
 def test_odd_photos_that_are_good_are_kept(root):
@@ -120,7 +111,8 @@ def test_odd_photos_that_are_good_are_kept(root):
     for name, content in good.items():
         (dish / name).write_bytes(content)
     photos, rejected = scan(root)
-    assert {Path(path).name for path in photos.path} >= set(good) and rejected.empty
+    assert {Path(path).name for path in photos.path} >= set(good)
+    assert rejected.empty
 
 
 def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
@@ -135,16 +127,17 @@ def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
         os.makedirs(os.path.join(os.fsencode(root), folder), exist_ok=True)
         Path(os.fsdecode(os.path.join(os.fsencode(root), folder, name))).write_bytes(jpeg(90))
     photos, rejected = scan(root)
-    assert {Path(path).name for path in photos.path} >= set(odd) and len(photos) == 6 + len(odd)
+    assert {Path(path).name for path in photos.path} >= set(odd)
+    assert len(photos) == 6 + len(odd)
     assert sorted(rejected.reason) == [
         "not a photo file",
         "unreadable name",
         "unreadable name",
-    ] and "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
+    ]
+    assert "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
     back_photos, back_rejected = written_and_read(tmp_path, photos, rejected)
-    assert back_photos.path.tolist() == photos.path.tolist() and back_rejected.to_dict(
-        "list"
-    ) == rejected.to_dict("list")
+    assert back_photos.path.tolist() == photos.path.tolist()
+    assert back_rejected.to_dict("list") == rejected.to_dict("list")
 
 
 def test_a_photo_behind_a_link_out_of_the_folder_is_read_only_where_that_is_allowed(root, tmp_path):
@@ -156,7 +149,8 @@ def test_a_photo_behind_a_link_out_of_the_folder_is_read_only_where_that_is_allo
     assert rejected.detail[0] == f"it leads to {tmp_path / 'far.jpg'}; follow_links: true reads it"
     assert len(photos) == 6
     followed, rejected = scan(tmp_path / "link", follow_links=True)
-    assert set(followed.path) == {*photos.path, "土豆丝/far.jpg"} and rejected.empty
+    assert set(followed.path) == {*photos.path, "土豆丝/far.jpg"}
+    assert rejected.empty
 
 
 def test_a_site_is_not_left_through_links_either(root, tmp_path):
@@ -186,7 +180,8 @@ def deny(monkeypatch, file, folder):
         file.chmod(0)
         folder.chmod(0)
         return
-    reading, listing = Path.read_bytes, os.scandir
+    reading = Path.read_bytes
+    listing = os.scandir
 
     def refused(path, wanted, really):
         if Path(os.fsdecode(path)) == wanted:
@@ -204,10 +199,8 @@ def test_what_may_not_be_read(root, monkeypatch):
         photos, rejected = scan(root)
     finally:
         (root / "closed").chmod(0o755)
-    assert (
-        reasons(rejected) == {"土豆丝/0.jpg": "unreadable", "closed": "unreadable"}
-        and len(photos) == 5
-    )
+    assert reasons(rejected) == {"土豆丝/0.jpg": "unreadable", "closed": "unreadable"}
+    assert len(photos) == 5
 
 
 def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
@@ -222,11 +215,10 @@ def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
     fill(root, {"third": 1}, 100)
     monkeypatch.setattr(os, "scandir", scandir)
     photos, rejected = scan(root)
-    assert (
-        rejected.to_dict("records")
-        == [{"path": "土豆丝", "reason": "unreadable", "detail": "folder: Permission denied"}]
-        and len(photos) == 4
-    )
+    assert rejected.to_dict("records") == [
+        {"path": "土豆丝", "reason": "unreadable", "detail": "folder: Permission denied"}
+    ]
+    assert len(photos) == 4
 
 
 def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
@@ -239,11 +231,9 @@ def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
         "红烧鱼1@HGD_20211221/t.jpg": "two labels",
         "土豆丝/t.jpg": "two labels",
     }
-    assert (
-        "土豆丝" in rejected.detail[0]
-        and "红烧鱼" in rejected.detail[0]
-        and "土豆丝/copy.jpg" in set(photos.path)
-    )
+    assert "土豆丝" in rejected.detail[0]
+    assert "红烧鱼" in rejected.detail[0]
+    assert "土豆丝/copy.jpg" in set(photos.path)
 
 
 def test_folders_with_one_cleaned_name_are_one_dish_and_numbers_stay_apart(root):
@@ -257,12 +247,11 @@ def test_outside_sites_are_marked_and_stay_dishes_of_their_own(root, tmp_path):
     (tmp_path / "b" / "GX4_6" / "known.jpg").write_bytes((root / "土豆丝" / "1.jpg").read_bytes())
     photos, rejected = scan(root, [{"name": "b", "image_root": str(tmp_path / "b")}])
     site = photos[photos.split == "site:b"]
-    assert (
-        Counter(site.dish_id) == {"b/红烧鱼": 2, "b/GX4_6": 1}
-        and set(site.site) == {"b"}
-        and site.path.str.startswith("../b/").all()
-    )
-    assert all((root / path).is_file() for path in site.path) and (photos.split == "").sum() == 6
+    assert Counter(site.dish_id) == {"b/红烧鱼": 2, "b/GX4_6": 1}
+    assert set(site.site) == {"b"}
+    assert site.path.str.startswith("../b/").all()
+    assert all((root / path).is_file() for path in site.path)
+    assert (photos.split == "").sum() == 6
     assert rejected.to_dict("records") == [
         {
             "path": "../b/GX4_6/known.jpg",
@@ -340,9 +329,8 @@ def test_a_dish_with_one_photo_trains_only(root):
 def test_a_rehearsal_takes_the_first_dishes_and_photos_and_reports_the_rest(root):
     fill(root, {"z": 3}, 300)
     photos, rejected = scan(root, max_dishes=2, max_photos_per_dish=2)
-    assert Counter(photos.dish_id) == {"z": 2, "土豆丝": 2} and Counter(rejected.reason) == {
-        "rehearsal": 5
-    }
+    assert Counter(photos.dish_id) == {"z": 2, "土豆丝": 2}
+    assert Counter(rejected.reason) == {"rehearsal": 5}
     assert Counter(rejected.detail) == {"max_dishes is 2": 3, "max_photos_per_dish is 2": 2}
 
 
@@ -361,12 +349,11 @@ def test_built_scanned_again_and_read_back_it_is_the_same(root, tmp_path):
 def test_summary_and_sample(root):
     photos, *_ = catalog.build(root, [], **SHARES)
     table = catalog.summary(photos)
-    assert table.photos.sum() == 6 and table.loc["train", "dishes"] == 2
+    assert table.photos.sum() == 6
+    assert table.loc["train", "dishes"] == 2
     sampled = catalog.sample(photos, 5, seed=1)
-    assert (
-        sorted(sampled.dish_id) == sorted(set(photos.dish_id))
-        and sampled.path.tolist() == catalog.sample(photos, 5, seed=1).path.tolist()
-    )
+    assert sorted(sampled.dish_id) == sorted(set(photos.dish_id))
+    assert sampled.path.tolist() == catalog.sample(photos, 5, seed=1).path.tolist()
 
 
 @pytest.fixture(scope="module")
@@ -385,16 +372,14 @@ def real():
 
 def test_real_photos_are_all_accounted_for(real):
     photos, rejected, _, folder = real
-    assert (
-        len(photos) + len(rejected) == files_below(folder) == 481 and photos.dish_id.nunique() == 10
-    )
-    assert (
-        photos.groupby("group_id").split.nunique().max() == 1
-        and photos.groupby("sha256").group_id.nunique().max() == 1
-    )
+    assert len(photos) + len(rejected) == files_below(folder) == 481
+    assert photos.dish_id.nunique() == 10
+    assert photos.groupby("group_id").split.nunique().max() == 1
+    assert photos.groupby("sha256").group_id.nunique().max() == 1
     assert set(photos.split) == {"train", "validation", "test"}
     shares = photos.split.value_counts(normalize=True)
-    assert 0.17 < shares["test"] < 0.25 and 0.08 < shares["validation"] < 0.14
+    assert 0.17 < shares["test"] < 0.25
+    assert 0.08 < shares["validation"] < 0.14
 
 
 def test_real_near_duplicates_lie_in_one_group(real):
@@ -405,9 +390,8 @@ def test_real_near_duplicates_lie_in_one_group(real):
         for a, b in zip(pairs.a, pairs.b, strict=True)
         if (folder / a).read_bytes() == (folder / b).read_bytes()
     ]
-    assert len(same_bytes) == 6 and all(
-        known.group_id[a] == known.group_id[b] for a, b in same_bytes
-    )
+    assert len(same_bytes) == 6
+    assert all(known.group_id[a] == known.group_id[b] for a, b in same_bytes)
     torn = [
         (a, b) for a, b in zip(pairs.a, pairs.b, strict=True) if known.split[a] != known.split[b]
     ]
@@ -445,9 +429,8 @@ def test_given_splits_are_kept_and_checked(tmp_path):
     (tmp_path / "test/土豆丝/twin.jpg").write_bytes((tmp_path / "train/土豆丝/0.jpg").read_bytes())
     (tmp_path / "test/土豆丝/smaller.jpg").write_bytes(encoded(picture(4).resize((48, 36)), "JPEG"))
     photos, rejected, _ = build(tmp_path)
-    assert seed == 14 and photos.groupby(photos.path.str.split("/").str[0]).split.agg(
-        set
-    ).to_dict() == {
+    assert seed == 14
+    assert photos.groupby(photos.path.str.split("/").str[0]).split.agg(set).to_dict() == {
         "train": {"train"},
         "val": {"validation"},
         "test": {"test"},
@@ -455,7 +438,8 @@ def test_given_splits_are_kept_and_checked(tmp_path):
     assert reasons(rejected) == {
         "test/土豆丝/twin.jpg": "in two splits",
         "test/土豆丝/smaller.jpg": "in two splits",
-    } and set(photos.dish_id) == {
+    }
+    assert set(photos.dish_id) == {
         "红烧鱼",
         "土豆丝",
     }
@@ -471,11 +455,9 @@ def test_a_list_takes_the_place_of_folders(root, tmp_path):
         "utf-8",
     )
     photos, rejected, _ = build(root, photos_csv=listed)
-    assert (
-        Counter(photos.dish_id) == {"甲": 3, "乙": 3}
-        and set(photos.site) == {"", "XX"}
-        and rejected.empty
-    )
+    assert Counter(photos.dish_id) == {"甲": 3, "乙": 3}
+    assert set(photos.site) == {"", "XX"}
+    assert rejected.empty
 
 
 def test_excluded_small_and_left_out_dishes_have_reasons(root, tmp_path):
@@ -491,10 +473,10 @@ def test_excluded_small_and_left_out_dishes_have_reasons(root, tmp_path):
         "excluded": 5,
         "too few photos": 1,
         "not a dish": 2,
-    } and set(photos.dish_id) == {"红烧鱼", "土豆丝"}
-    assert "the dish has 1, min_photos_per_dish is 2" in set(rejected.detail) and len(photos) + len(
-        rejected
-    ) == files_below(root)
+    }
+    assert set(photos.dish_id) == {"红烧鱼", "土豆丝"}
+    assert "the dish has 1, min_photos_per_dish is 2" in set(rejected.detail)
+    assert len(photos) + len(rejected) == files_below(root)
 
 
 def test_one_picture_under_two_dishes_trains_only_and_is_told(root):
@@ -522,11 +504,9 @@ def test_crops_are_found_with_features_of_an_earlier_run(root, tmp_path):
     vectors[crop] = vectors[crop][0]
     np.savez(tmp_path / "features.npz", image_id=photos.image_id.to_numpy(str), feature=vectors)
     joined, *_ = build(root, near_features=tmp_path / "features.npz")
-    assert (
-        photos.group_id.is_unique
-        and joined[crop].group_id.nunique() == 1
-        and joined.group_id.nunique() == len(photos) - 1
-    )
+    assert photos.group_id.is_unique
+    assert joined[crop].group_id.nunique() == 1
+    assert joined.group_id.nunique() == len(photos) - 1
     with pytest.raises(
         records.RecordError, match="near_features: .*none.npz is not a features.npz"
     ):
@@ -543,13 +523,16 @@ def test_own_patterns_for_folders_and_files(tmp_path):
         file_patterns=[r"(?P<device>cam\d+)_(?P<frame>\d+)_\w"],
     )
     rows = photos.set_index("path")
-    assert Counter(photos.site) == {"north": 4, "south": 2} and set(photos.dish_id) == {
+    assert Counter(photos.site) == {"north": 4, "south": 2}
+    assert set(photos.dish_id) == {
         "红烧鱼",
         "土豆丝",
     }
-    assert rows.group_id["north-红烧鱼/cam7_0001_a.jpg"] == rows.group_id[
-        "north-红烧鱼/cam7_0001_b.jpg"
-    ] and set(rows.frame) == {"", "cam7_0001"}
+    assert (
+        rows.group_id["north-红烧鱼/cam7_0001_a.jpg"]
+        == rows.group_id["north-红烧鱼/cam7_0001_b.jpg"]
+    )
+    assert set(rows.frame) == {"", "cam7_0001"}
 
 
 @pytest.mark.parametrize(
@@ -568,10 +551,8 @@ def test_patterns_that_cannot_be(root, options, message):
 def test_held_out_dishes_are_catalogued_and_kept_apart(root):
     fill(root, {"新菜": 5}, 400)
     photos, *_ = build(root, hold_out={"dishes": ["新菜"]})
-    assert (
-        set(photos[photos.dish_id == "新菜"].split) == {"held_out"}
-        and catalog.summary(photos).loc["held_out", "photos"] == 5
-    )
+    assert set(photos[photos.dish_id == "新菜"].split) == {"held_out"}
+    assert catalog.summary(photos).loc["held_out", "photos"] == 5
 
 
 def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
@@ -582,10 +563,8 @@ def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
     other = photos[(photos.dish_id == "土豆丝") & (photos.typical == 3)].image_id.item()
     (tmp_path / "photos.csv").write_text(f"image_id,decision\n{other},photo bad\n", "utf-8")
     fewer, *_ = build(root, photo_decisions=tmp_path / "photos.csv")
-    assert (
-        len(fewer) == len(photos) - 1
-        and fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
-    )
+    assert len(fewer) == len(photos) - 1
+    assert fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
 
 
 def test_what_natural_near_duplicates_are_found(real):

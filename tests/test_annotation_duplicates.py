@@ -79,7 +79,8 @@ def test_a_long_chain_does_not_become_one_group():
     chain = {f"{i:03d}": sum(2**bit for bit in range(2 * i)) for i in range(30)}
     found = groups(table([(name, "", name, value) for name, value in reversed(chain.items())]))
     members = pd.Series(found).groupby(pd.Series(found)).groups.values()
-    assert 2 < len(members) and all(
+    assert 2 < len(members)
+    assert all(
         (chain[a] ^ chain[b]).bit_count() <= 8 for group in members for a in group for b in group
     )
 
@@ -159,11 +160,13 @@ def test_features_that_are_all_alike_do_not_fuse_a_dish():
         features=dict(zip(photos.image_id, vectors, strict=True)),
         min_cosine=0.98,
     )
-    assert (vectors @ vectors.T).min() > 0.98 and pd.Series(found).value_counts().iloc[0] <= 8
+    assert (vectors @ vectors.T).min() > 0.98
+    assert pd.Series(found).value_counts().iloc[0] <= 8
 
 
 def test_dishes_and_sites_never_join():
-    one, other = table([("a", "f", "1", 0)], "d1"), table([("b", "f", "1", 0)], "d2")
+    one = table([("a", "f", "1", 0)], "d1")
+    other = table([("b", "f", "1", 0)], "d2")
     site = table([("c", "f", "1", 0)], "d1").assign(split="site:x")
     assert groups(pd.concat([one, other, site], ignore_index=True)) == {
         "a": "a",
@@ -207,16 +210,12 @@ def test_pairs_say_why_they_are_joined_and_the_closest_others_are_listed():
         (row.image_id_a, row.image_id_b): (row.by, row.distance, row.joined)
         for row in found.itertuples()
     }
-    assert (
-        rows["a", "b"] == ("bytes", 0, True)
-        and rows["a", "c"] == ("hash", 3, True)
-        and rows["d", "e"][0::2] == ("frame", True)
-    )
-    assert (
-        rows["a", "g"] == ("hash", 6, False)
-        and rows["c", "g"] == ("hash", 3, False)
-        and len(found) == 7
-    )
+    assert rows["a", "b"] == ("bytes", 0, True)
+    assert rows["a", "c"] == ("hash", 3, True)
+    assert rows["d", "e"][0::2] == ("frame", True)
+    assert rows["a", "g"] == ("hash", 6, False)
+    assert rows["c", "g"] == ("hash", 3, False)
+    assert len(found) == 7
     assert found.joined.tolist() == sorted(found.joined, reverse=True)
     assert pairs_of(photos.iloc[[0]]).columns.tolist() == list(duplicates.PAIR_COLUMNS)
 
@@ -232,18 +231,14 @@ def test_pairs_at_the_limit():
         ]
     )
     shown, titles = duplicates.at_the_limit(pairs_of(photos, max_hamming=4), n=1)
-    assert (
-        shown.path.tolist() == ["c.jpg", "d.jpg", "a.jpg", "c.jpg"]
-        and titles[0] == "joined, hash 3"
-        and titles[2] == "apart, hash 7"
-    )
+    assert shown.path.tolist() == ["c.jpg", "d.jpg", "a.jpg", "c.jpg"]
+    assert titles[0] == "joined, hash 3"
+    assert titles[2] == "apart, hash 7"
 
 
 def test_pairs_across_dishes_and_sites_by_hash_and_by_mirror():
-    one, other = (
-        table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1"),
-        table([("c", "", "3", 3), ("e", "", "5", FAR[2], FAR[1] ^ 1)], "d2"),
-    )
+    one = table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1")
+    other = table([("c", "", "3", 3), ("e", "", "5", FAR[2], FAR[1] ^ 1)], "d2")
     site = table([("f", "", "6", FAR[1])], "x/d1").assign(split="site:x")
     found = duplicates.across_dishes(pd.concat([one, other, site], ignore_index=True), 4)
     rows = {

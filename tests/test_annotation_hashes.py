@@ -38,7 +38,8 @@ def test_the_mirrored_hash_is_the_mirror_images_hash(seed):
 def test_the_hash_keeps_different_pictures_apart():
     values = pd.Series([hashes.perceptual_hashes(picture(seed))[0] for seed in range(40)])
     away = hashes.hamming(values, values)
-    assert (away.diagonal() == 0).all() and (away == away.T).all()
+    assert (away.diagonal() == 0).all()
+    assert (away == away.T).all()
     assert min(away[i, j] for i in range(40) for j in range(i)) > 8
 
 
@@ -47,7 +48,8 @@ def test_sharpness_falls_with_blur():
     values = [
         scan.sharpness(photo.filter(ImageFilter.GaussianBlur(radius))) for radius in (0, 1, 3, 9)
     ]
-    assert values == sorted(values, reverse=True) and values[0] > 10 * values[-1]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 10 * values[-1]
 
 
 def test_typical_photos_come_first_the_sharpest_of_them_and_every_group_once():

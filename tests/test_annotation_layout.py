@@ -95,9 +95,8 @@ def test_a_list_names_photos_anywhere(tmp_path):
         tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n"
     )
     found, left_out = layout.list_photos(tmp_path / "root", listed)
-    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"] and left_out[0][
-        1
-    ] == "listed twice"
+    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"]
+    assert left_out[0][1] == "listed twice"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +124,8 @@ def test_no_folder_is_said(tmp_path):
 @pytest.fixture
 def linked(tmp_path):
     """(image_root, outside): links to a file and a folder outside, also by way of other links, and to places inside."""
-    root, outside = tmp_path / "root", tmp_path / "outside"
+    root = tmp_path / "root"
+    outside = tmp_path / "outside"
     fill(root, {"红烧鱼": 1})
     fill(outside, {"土豆丝": 2}, first_seed=5)
     (root / "红烧鱼" / "inside.jpg").symlink_to("0.jpg")

@@ -13,7 +13,8 @@ from dishvl_lib.annotation import layout, scan
 @pytest.fixture
 def looks(monkeypatch):
     """The files that were really looked at."""
-    seen, really = [], scan.look
+    seen = []
+    really = scan.look
     monkeypatch.setattr(scan, "look", lambda file: seen.append(file.name) or really(file))
     return seen
 
@@ -32,11 +33,9 @@ def test_what_is_seen(root):
     (root / "a" / "0.jpg").write_bytes(rotated(50, 6))
     whole, left_out = run(root, None)
     looked = {layout.relative_path(one.file, root): seen for one, seen in whole}["a/0.jpg"]
-    assert (
-        (looked["width"], looked["height"]) == (72, 96)
-        and looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest()
-        and left_out == []
-    )
+    assert (looked["width"], looked["height"]) == (72, 96)
+    assert looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest()
+    assert left_out == []
     assert set(looked) == {
         "width",
         "height",
@@ -44,7 +43,8 @@ def test_what_is_seen(root):
         "phash",
         "phash_mirrored",
         "sharpness",
-    } and [one.file.name for one, _ in whole] == [
+    }
+    assert [one.file.name for one, _ in whole] == [
         "0.jpg",
         "1.jpg",
         "2.jpg",
@@ -58,11 +58,14 @@ def test_a_second_scan_looks_at_new_and_changed_files_only(root, tmp_path, looks
     first = run(root, tmp_path / "cache")
     assert len(looks) == 6
     looks.clear()
-    assert run(root, tmp_path / "cache") == first and looks == []
+    assert run(root, tmp_path / "cache") == first
+    assert looks == []
     (root / "a" / "1.jpg").write_bytes(jpeg(99))
     (root / "b" / "new.jpg").write_bytes(jpeg(98))
     again = run(root, tmp_path / "cache")
-    assert sorted(looks) == ["1.jpg", "new.jpg"] and len(again[0]) == 6 and again != first
+    assert sorted(looks) == ["1.jpg", "new.jpg"]
+    assert len(again[0]) == 6
+    assert again != first
 
 
 def test_a_killed_scan_goes_on_after_the_line_that_was_cut(root, tmp_path, looks):
@@ -72,11 +75,12 @@ def test_a_killed_scan_goes_on_after_the_line_that_was_cut(root, tmp_path, looks
     kept.write_bytes(whole[: len(whole) * 2 // 3])
     complete = kept.read_bytes().count(b"\n")
     looks.clear()
-    assert (
-        run(root, tmp_path / "cache") == first and len(looks) == 5 - complete and 0 < complete < 5
-    )
+    assert run(root, tmp_path / "cache") == first
+    assert len(looks) == 5 - complete
+    assert 0 < complete < 5
     looks.clear()
-    assert run(root, tmp_path / "cache") == first and looks == []
+    assert run(root, tmp_path / "cache") == first
+    assert looks == []
 
 
 def test_what_another_look_may_cure_is_not_kept(root, tmp_path, looks):
@@ -90,7 +94,8 @@ def test_names_with_odd_line_breaks_survive_the_cache(root, tmp_path, looks):
     (root / "a" / "x\u2028y\n.jpg").write_bytes(jpeg(96))
     first = run(root, tmp_path / "cache")
     looks.clear()
-    assert run(root, tmp_path / "cache") == first and looks == []
+    assert run(root, tmp_path / "cache") == first
+    assert looks == []
 
 
 def test_many_chunks_and_workers_change_nothing(root, tmp_path, monkeypatch):
@@ -112,16 +117,15 @@ def test_many_chunks_and_workers_change_nothing(root, tmp_path, monkeypatch):
 def test_what_cannot_be_used(tmp_path, content, reason):
     (tmp_path / "x.jpg").write_bytes(content)
     looked = scan.look(tmp_path / "x.jpg")
-    assert looked["reason"] == reason and looked["detail"]
+    assert looked["reason"] == reason
+    assert looked["detail"]
 
 
 def test_a_bomb_is_refused_from_its_header(tmp_path):
     """17 kB that would unfold to 144 megapixels: refused without decoding."""
     (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (12000, 12000)), "PNG"))
-    assert (
-        os.path.getsize(tmp_path / "bomb.png") < 40_000
-        and scan.look(tmp_path / "bomb.png")["reason"] == "too large"
-    )
+    assert os.path.getsize(tmp_path / "bomb.png") < 40_000
+    assert scan.look(tmp_path / "bomb.png")["reason"] == "too large"
 
 
 def test_damaged_lines_of_the_cache_are_said_and_their_photos_looked_at_again(

@@ -47,11 +47,9 @@ def test_shares_and_the_rule_for_small_dishes(sizes, expected, seed):
 
 
 def test_a_split_with_share_0_gets_nothing():
-    assert (
-        counts([1] * 10, test=0.0) == (9, 1, 0)
-        and counts([1] * 10, validation=0.0) == (8, 0, 2)
-        and counts([1] * 5, test=0.0, validation=0.0) == (5, 0, 0)
-    )
+    assert counts([1] * 10, test=0.0) == (9, 1, 0)
+    assert counts([1] * 10, validation=0.0) == (8, 0, 2)
+    assert counts([1] * 5, test=0.0, validation=0.0) == (5, 0, 0)
 
 
 @pytest.mark.parametrize("test, validation", [(0.6, 0.2), (0.5, 0.1), (0.3, 0.5)])
@@ -61,7 +59,8 @@ def test_three_groups_serve_all_three_splits_whatever_the_shares(test, validatio
 
 @pytest.mark.parametrize("seed", range(8))
 def test_one_frame_with_many_crops_never_takes_the_training_away(seed):
-    assert counts([50, 1, 1, 1], seed=seed)[0] >= 50 and counts([30, 5], seed=seed) == (30, 0, 5)
+    assert counts([50, 1, 1, 1], seed=seed)[0] >= 50
+    assert counts([30, 5], seed=seed) == (30, 0, 5)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -70,9 +69,8 @@ def test_groups_stay_whole_and_shares_hold_about(seed):
     table = dealt(sizes, seed=seed)
     assert table.groupby("group_id").split.nunique().max() == 1
     share = table.split.value_counts(normalize=True)
-    assert share["test"] == pytest.approx(0.2, abs=0.03) and share["validation"] == pytest.approx(
-        0.1, abs=0.03
-    )
+    assert share["test"] == pytest.approx(0.2, abs=0.03)
+    assert share["validation"] == pytest.approx(0.1, abs=0.03)
 
 
 def test_groups_are_dealt_by_the_seed_not_by_their_size():
@@ -104,7 +102,8 @@ def test_the_seed_decides_and_the_order_of_rows_does_not():
 
 
 def test_another_dish_changes_nothing_for_this_one():
-    alone, beside = photos({"a": [1] * 9}), photos({"0": [1] * 5, "a": [1] * 9})
+    alone = photos({"a": [1] * 9})
+    beside = photos({"0": [1] * 5, "a": [1] * 9})
     made = split.assign(beside, test_share=0.2, validation_share=0.1, seed=0)
     assert (
         made[beside.dish_id == "a"].tolist()
@@ -116,9 +115,8 @@ def test_outside_sites_keep_their_split():
     table = photos({"a": [1] * 5, "x/a": [1] * 5})
     table.loc[table.dish_id == "x/a", "split"] = "site:x"
     made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
-    assert set(made[table.dish_id == "x/a"]) == {"site:x"} and (table.split != made).sum() == 5, (
-        "the table itself stays as it was"
-    )
+    assert set(made[table.dish_id == "x/a"]) == {"site:x"}, "the table itself stays as it was"
+    assert (table.split != made).sum() == 5, "the table itself stays as it was"
 
 
 @pytest.mark.parametrize("test, validation", [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.4), (1.0, 0.0)])
@@ -157,10 +155,8 @@ def test_sites_dates_and_dishes_are_held_out_by_whole_groups():
         "a group with one photo of the site goes whole"
     )
     by_date = held(table, dates=["2022-02"])
-    assert (
-        by_date[by_date.taken_on.str.startswith("2022-02")].split.eq("held_out").all()
-        and by_date.split.eq("").any()
-    )
+    assert by_date[by_date.taken_on.str.startswith("2022-02")].split.eq("held_out").all()
+    assert by_date.split.eq("").any()
     by_dish = held(table, dishes=["红烧*"])
     assert by_dish.groupby("dish_id").split.agg(set).to_dict() == {
         "红烧鱼": {"held_out"},
@@ -168,9 +164,8 @@ def test_sites_dates_and_dishes_are_held_out_by_whole_groups():
         "土豆丝": {""},
     }
     made = split.assign(by_dish, test_share=0.2, validation_share=0.1, seed=0)
-    assert made[by_dish.dish_id != "土豆丝"].eq("held_out").all() and set(
-        made[by_dish.dish_id == "土豆丝"]
-    ) == {"train", "validation", "test"}
+    assert made[by_dish.dish_id != "土豆丝"].eq("held_out").all()
+    assert set(made[by_dish.dish_id == "土豆丝"]) == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize(
@@ -192,7 +187,8 @@ def test_photos_in_doubt_train_with_their_whole_group():
         made = split.assign(
             table, test_share=0.4, validation_share=0.2, seed=seed, train_only=["a-1-0", "a-5-0"]
         )
-        assert set(made[table.group_id.isin(["a-1", "a-5"])]) == {"train"} and {
+        assert set(made[table.group_id.isin(["a-1", "a-5"])]) == {"train"}
+        assert {
             "validation",
             "test",
         } <= set(made)
@@ -201,7 +197,8 @@ def test_photos_in_doubt_train_with_their_whole_group():
 def test_in_doubt_and_two_more_groups_still_serve_all_three_splits():
     table = photos({"a": [1, 1, 1]})
     made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0, train_only=["a-0-0"])
-    assert made.iloc[0] == "train" and set(made) == {"train", "validation", "test"}
+    assert made.iloc[0] == "train"
+    assert set(made) == {"train", "validation", "test"}
 
 
 def given(dishes):
@@ -234,10 +231,8 @@ def test_given_splits_are_kept_and_twins_across_them_are_left_out():
         ("a/1.jpg", "in two splits"),
         ("a/4.jpg", "in two splits"),
     ]
-    assert (
-        "a/0.jpg, which is given as train" in rejected.detail[0]
-        and "a/2.jpg, which is given as test" in rejected.detail[1]
-    )
+    assert "a/0.jpg, which is given as train" in rejected.detail[0]
+    assert "a/2.jpg, which is given as test" in rejected.detail[1]
     assert (
         split.assign(kept, test_share=0.2, validation_share=0.1, seed=0).tolist()
         == kept.split.tolist()
@@ -247,9 +242,8 @@ def test_given_splits_are_kept_and_twins_across_them_are_left_out():
 def test_a_split_that_was_not_given_is_dealt_from_training():
     table = given({"a": [(i, "train") for i in range(20)] + [(i, "test") for i in range(20, 24)]})
     made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
-    assert made[table.split == "test"].eq("test").all() and made[
-        table.split == "train"
-    ].value_counts().to_dict() == {"train": 18, "validation": 2}
+    assert made[table.split == "test"].eq("test").all()
+    assert made[table.split == "train"].value_counts().to_dict() == {"train": 18, "validation": 2}
 
 
 def test_photos_without_a_split_go_where_others_of_their_group_were_given():

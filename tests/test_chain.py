@@ -28,7 +28,8 @@ def test_the_table_the_files_and_the_report_are_printed(world):
     outputs, _, printed = world
     for predictor in PREDICTORS:
         assert f"\n{predictor} " in printed
-    assert "95% interval" in printed and "note: names from folders, no annotator" in printed
+    assert "95% interval" in printed
+    assert "note: names from folders, no annotator" in printed
     assert f"report: {outputs / 'toy' / '05_evaluation' / 'report.html'}" in printed
 
 
@@ -83,17 +84,18 @@ def test_every_artefact_of_the_contract_is_there(world):
     for stage, files in wanted.items():
         marker = records.read_json(run / stage / "_SUCCESS.json")
         assert set(files) <= set(marker["outputs"]), stage
-        assert marker["parameters"] and marker["versions"]["torch"] and marker["seconds"] >= 0
+        assert marker["parameters"]
+        assert marker["versions"]["torch"]
+        assert marker["seconds"] >= 0
         assert (run / "notebooks" / f"{stage}.ipynb").exists()
 
 
 def test_the_fitted_temperature_and_threshold_are_in_best(world):
     stage = world[0] / "toy" / "04_training"
-    fitted, stored = (
-        records.read_json(stage / "calibration.json"),
-        records.read_json(stage / "best" / "dishvl.json"),
-    )
-    assert fitted["n"] + fitted["skipped"] > 0 and stored["input_fingerprint"]
+    fitted = records.read_json(stage / "calibration.json")
+    stored = records.read_json(stage / "best" / "dishvl.json")
+    assert fitted["n"] + fitted["skipped"] > 0
+    assert stored["input_fingerprint"]
     assert (stored["temperature"], stored["off_menu_threshold"]) == (
         fitted["temperature"],
         fitted["off_menu_threshold"],
@@ -131,27 +133,20 @@ def expected_questions(run):
 
 
 def test_metrics_have_n_interval_and_chance(world):
-    metrics, n = (
-        records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json"),
-        expected_questions(world[0] / "toy"),
-    )
-    assert set(metrics) == PREDICTORS and all(n.values())
+    metrics = records.read_json(world[0] / "toy" / "05_evaluation" / "metrics.json")
+    n = expected_questions(world[0] / "toy")
+    assert set(metrics) == PREDICTORS
+    assert all(n.values())
     for protocols in metrics.values():
         assert set(protocols) == set(n)
         for kind, one in protocols.items():
-            assert (
-                one["n"] == n[kind]
-                and one["ci95"][0] <= one["accuracy"] <= one["ci95"][1]
-                and one["correct"] <= one["n"]
-            )
-        assert (
-            protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES))
-            and protocols["menu_absent"]["chance"] == 0
-        )
-        assert (
-            protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE)
-            and protocols["menu"]["menu_size"] == chain.MENU_SIZE
-        )
+            assert one["n"] == n[kind]
+            assert one["ci95"][0] <= one["accuracy"] <= one["ci95"][1]
+            assert one["correct"] <= one["n"]
+        assert protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES))
+        assert protocols["menu_absent"]["chance"] == 0
+        assert protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE)
+        assert protocols["menu"]["menu_size"] == chain.MENU_SIZE
     assert (
         metrics["pplcnet"]["menu_absent"]["correct"]
         == metrics["base"]["menu_absent"]["correct"]
@@ -167,9 +162,8 @@ def test_new_dishes_and_the_sites_own_menu_are_judged_by_their_true_names(world)
         if row["predictor"] == "tuned"
     ]
     new = [row for row in rows if row["protocol"] == "new_dishes"]
-    assert {row["truth"] for row in new} == {chain.NEW} and all(
-        chain.NEW in row["menu"] and len(row["menu"]) == chain.MENU_SIZE for row in new
-    )
+    assert {row["truth"] for row in new} == {chain.NEW}
+    assert all(chain.NEW in row["menu"] and len(row["menu"]) == chain.MENU_SIZE for row in new)
     truths = dict(
         records.read_table(world[1].parent / "drawn" / "site_b_truth.csv")[
             ["folder", "name"]
@@ -179,22 +173,17 @@ def test_new_dishes_and_the_sites_own_menu_are_judged_by_their_true_names(world)
     assert {(row["dish_id"], row["truth"]) for row in own} == {
         (f"site_b/{folder}", name) for folder, name in truths.items()
     }
-    assert not any(row["framed"] or row["lost"] for row in own) and all(
-        row["framed"] for row in rows if row["protocol"] == "site:site_b"
-    )
+    assert not any(row["framed"] or row["lost"] for row in own)
+    assert all(row["framed"] for row in rows if row["protocol"] == "site:site_b")
 
 
 def test_the_report_says_what_was_trained_what_is_calibrated_and_how_to_do_it_again(world):
     stage = world[0] / "toy" / "05_evaluation"
-    page, worth = (
-        (stage / "report.html").read_text("utf-8"),
-        records.read_json(stage / "calibration.json"),
-    )
-    assert (
-        worth["n"] == expected_questions(world[0] / "toy")["menu"]
-        and worth["ece_before"] >= 0
-        and 0 <= worth["auroc"] <= 1
-    )
+    page = (stage / "report.html").read_text("utf-8")
+    worth = records.read_json(stage / "calibration.json")
+    assert worth["n"] == expected_questions(world[0] / "toy")["menu"]
+    assert worth["ece_before"] >= 0
+    assert 0 <= worth["auroc"] <= 1
     for part in (
         "visual and merger",
         "checkpoint-",
@@ -208,7 +197,8 @@ def test_the_report_says_what_was_trained_what_is_calibrated_and_how_to_do_it_ag
     ):
         assert part in page, part
     done = chain.dishvl("run", stage / "profile", outputs=world[0])
-    assert done.returncode == 0 and done.stdout.count("nothing to do") == 5
+    assert done.returncode == 0
+    assert done.stdout.count("nothing to do") == 5
 
 
 def test_online_models_answer_a_sample_within_their_budget(world):
@@ -233,22 +223,16 @@ def test_online_models_answer_a_sample_within_their_budget(world):
 
     with toys.Server(lambda _: (200, toys.completion(chain.DISHES[0], usage))) as server:
         refused = run(server)
-        assert (
-            refused.returncode == 1
-            and "the endpoints are likely to cost" in refused.stderr
-            and not server.requests
-        )
+        assert refused.returncode == 1
+        assert "the endpoints are likely to cost" in refused.stderr
+        assert not server.requests
         done = run(server, "--set", "budget={USD: 1.0}")
         assert done.returncode == 0, done.stderr[-2000:]
         asked = len(server.requests)
-    metrics, spent = (
-        records.read_json(outputs / "rivals" / "05_evaluation" / "metrics.json"),
-        records.read_json(outputs / "rivals" / "05_evaluation" / "_SUCCESS.json"),
-    )
-    assert (
-        metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5
-        and metrics["tuned"]["naming"]["n"] > 5
-    )
+    metrics = records.read_json(outputs / "rivals" / "05_evaluation" / "metrics.json")
+    spent = records.read_json(outputs / "rivals" / "05_evaluation" / "_SUCCESS.json")
+    assert metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5
+    assert metrics["tuned"]["naming"]["n"] > 5
     assert spent["cost"] == {"USD": pytest.approx(asked * (800 * 2e-6 + 5 * 8e-6), rel=1e-3)}
     same = [
         {**row, "seconds": 0}
@@ -277,30 +261,27 @@ def test_a_site_menu_that_cannot_be_used_stops_the_stage_with_file_and_line(worl
         listed,
         outputs=world[0],
     )
-    assert (
-        done.returncode == 1
-        and f"{tmp_path}/menu.csv, line 3" in done.stderr
-        and "500 characters" in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    assert done.returncode == 1
+    assert f"{tmp_path}/menu.csv, line 3" in done.stderr
+    assert "500 characters" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_rows_are_as_qwens_scripts_read_them(world):
     for row in records.iter_jsonl(world[0] / "toy" / "03_dataset" / "train.jsonl"):
         human, gpt = row["conversations"]
-        assert (human["from"], gpt["from"]) == ("human", "gpt") and human["value"].startswith(
-            "<image>\n"
-        )
-        assert human["value"].count("<image>") == 1 and (
-            gpt["value"] in row["menu"] or row["kind"] != "menu"
-        )
+        assert (human["from"], gpt["from"]) == ("human", "gpt")
+        assert human["value"].startswith("<image>\n")
+        assert human["value"].count("<image>") == 1
+        assert gpt["value"] in row["menu"] or row["kind"] != "menu"
 
 
 def test_asked_again_it_does_nothing(world):
     outputs, profile, _ = world
     before = chain.contents(outputs / "toy")
     done = chain.dishvl("run", profile, outputs=outputs)
-    assert done.returncode == 0 and done.stdout.count("nothing to do") == 5
+    assert done.returncode == 0
+    assert done.stdout.count("nothing to do") == 5
     assert chain.contents(outputs / "toy") == before
 
 
@@ -308,9 +289,9 @@ def test_changed_parameters_are_refused_before_anything_runs(world):
     outputs, profile, _ = world
     before = chain.contents(outputs / "toy")
     done = chain.dishvl("run", profile, "--set", "menu_size=3", outputs=outputs)
-    assert (
-        done.returncode == 1 and "menu_size: 10 -> 3" in done.stderr and "--redo 03" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "menu_size: 10 -> 3" in done.stderr
+    assert "--redo 03" in done.stderr
     assert chain.contents(outputs / "toy") == before
 
 
@@ -318,10 +299,8 @@ def test_a_misspelt_key_is_refused_with_a_suggestion(world):
     done = chain.dishvl(
         "run", world[1], "--set", "menu_sise=3", "--set", "run_name=never", outputs=world[0]
     )
-    assert (
-        done.returncode == 1
-        and "unknown parameter 'menu_sise'; did you mean menu_size?" in done.stderr
-    )
+    assert done.returncode == 1
+    assert "unknown parameter 'menu_sise'; did you mean menu_size?" in done.stderr
     assert not (world[0] / "never").exists()
 
 
@@ -387,14 +366,16 @@ def test_papermill_with_an_unknown_parameter_fails(world, tmp_path):
         env=chain.environment(world[0]),
         timeout=200,
     )
-    assert done.returncode == 1 and "did you mean menu_size?" in done.stderr
+    assert done.returncode == 1
+    assert "did you mean menu_size?" in done.stderr
 
 
 def test_a_notebook_before_its_predecessor_says_which(world):
     done = chain.dishvl(
         "run", world[1], "--from", "02", "--set", "run_name=early", outputs=world[0]
     )
-    assert done.returncode == 1 and "run notebooks/01_annotation.ipynb first" in done.stderr
+    assert done.returncode == 1
+    assert "run notebooks/01_annotation.ipynb first" in done.stderr
     assert not (world[0] / "early" / "02_similar_dishes").exists()
 
 
@@ -435,7 +416,8 @@ def test_open_fills_in_the_profile_and_keeps_older_copies(world):
         for cell in cells
         if "parameters" in cell["metadata"].get("tags", [])
     )
-    assert "run_name: str = 'toy'" in filled and "max_pixels: int = 3136" in filled
+    assert "run_name: str = 'toy'" in filled
+    assert "max_pixels: int = 3136" in filled
     assert len(list((outputs / "toy" / "notebooks").glob("03_dataset_interactive*.ipynb"))) == 2
 
 
@@ -444,7 +426,9 @@ def test_predict_names_and_chooses(world):
     photo = next((profile.parent / "drawn" / "photos").glob("番茄炒蛋*/*.jpg"))
     (outputs / "menu.txt").write_text("番茄炒蛋\n红烧鱼\n", "utf-8")
     done = chain.dishvl("predict", photo, "--menu", outputs / "menu.txt", outputs=outputs)
-    assert done.returncode == 0 and "%" in done.stdout and "番茄炒蛋" in done.stdout
+    assert done.returncode == 0
+    assert "%" in done.stdout
+    assert "番茄炒蛋" in done.stdout
 
 
 def test_decisions_make_stage_01_run_again_and_nothing_is_asked_twice(world):
@@ -458,7 +442,8 @@ def test_decisions_make_stage_01_run_again_and_nothing_is_asked_twice(world):
         with sqlite3.connect(outputs / "cache" / "annotation" / "journal.sqlite") as journal:
             return journal.execute("SELECT COUNT(*) FROM attempts").fetchone()[0]
 
-    asked, folder = run(), outputs / "decided" / "01_annotation"
+    asked = run()
+    folder = outputs / "decided" / "01_annotation"
     photos = records.read_table(folder / "photos.parquet")
     bad = photos[photos.typical == 2].iloc[0]
     (outputs / "decided" / "decisions").mkdir()
@@ -489,14 +474,16 @@ def test_redo_moves_the_old_folder_aside(world):
         for folder in (outputs / "toy").iterdir()
         if folder.name.startswith("05_evaluation.old-")
     ]
-    assert len(aside) == 1 and chain.contents(aside[0]) == before
+    assert len(aside) == 1
+    assert chain.contents(aside[0]) == before
     assert records.read_json(
         outputs / "toy" / "05_evaluation" / "metrics.json"
     ) == records.read_json(aside[0] / "metrics.json")
 
 
 def test_estimate_counts_the_runs_own_questions_and_measures_this_machine(world):
-    outputs, profile = world[0], world[1]
+    outputs = world[0]
+    profile = world[1]
     done = chain.dishvl(
         "estimate", profile, "--trial", "--as-official", "--gpu-gb", "24", outputs=outputs
     )

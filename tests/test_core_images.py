@@ -67,7 +67,8 @@ def test_no_interpreter_is_started_for_a_file_that_only_claims_to_be_a_photo(tmp
 def test_a_suffix_is_not_believed(tmp_path, kind):
     (tmp_path / "photo.jpg").write_bytes(encoded(picture(3), kind))
     made = images.load_rgb(tmp_path / "photo.jpg")
-    assert made.mode == "RGB" and made.size == (96, 72)
+    assert made.mode == "RGB"
+    assert made.size == (96, 72)
     if kind in ("PNG", "BMP", "TIFF"):
         assert made.tobytes() == picture(3).tobytes()
 
@@ -105,10 +106,8 @@ def test_exif_orientation_is_applied(tmp_path, orientation, size, corner):
         == images.upright_size((tmp_path / "p.jpg").read_bytes())
         == size
     )
-    assert (
-        min(made.getpixel(corner)) > 200
-        and sum(np.asarray(made)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
-    )
+    assert min(made.getpixel(corner)) > 200
+    assert sum(np.asarray(made)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
 
 
 def test_a_broken_exif_block_spoils_no_pixel():
@@ -122,12 +121,14 @@ def test_transparency_becomes_white():
     rgba = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     rgba.putpixel((1, 1), (0, 0, 255, 255))
     made = images.load_rgb(encoded(rgba, "PNG"))
-    assert made.getpixel((0, 0)) == (255, 255, 255) and made.getpixel((1, 1)) == (0, 0, 255)
+    assert made.getpixel((0, 0)) == (255, 255, 255)
+    assert made.getpixel((1, 1)) == (0, 0, 255)
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([255, 0, 0, 0, 255, 0])
     palette.putpixel((1, 1), 1)
     made = images.load_rgb(encoded(palette, "PNG", transparency=0))
-    assert made.getpixel((0, 0)) == (255, 255, 255) and made.getpixel((1, 1)) == (0, 255, 0)
+    assert made.getpixel((0, 0)) == (255, 255, 255)
+    assert made.getpixel((1, 1)) == (0, 255, 0)
     assert images.load_rgb(encoded(Image.new("LA", (2, 2), (0, 0)), "PNG")).getpixel((0, 0)) == (
         255,
         255,
@@ -138,7 +139,8 @@ def test_transparency_becomes_white():
 def test_sixteen_bits_are_scaled_not_clipped():
     values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
     made = np.asarray(images.load_rgb(encoded(Image.fromarray(values), "PNG")), dtype=float)
-    assert made.shape == (64, 64, 3) and np.abs(made[..., 0] - values / 257).max() <= 1
+    assert made.shape == (64, 64, 3)
+    assert np.abs(made[..., 0] - values / 257).max() <= 1
 
 
 def test_the_first_frame_of_an_animation():
@@ -150,7 +152,8 @@ def test_the_first_frame_of_an_animation():
 def test_a_reduced_decode_is_at_least_as_large_as_asked():
     whole = encoded(picture(5, (800, 600)), "JPEG")
     made = images.load_rgb(whole, draft_size=(64, 64))
-    assert 64 <= made.size[0] < 800 and 64 <= made.size[1]
+    assert 64 <= made.size[0] < 800
+    assert 64 <= made.size[1]
     assert images.load_rgb(whole).size == (800, 600)
 
 
@@ -160,7 +163,8 @@ def test_an_image_in_memory_is_turned_too():
 
 def test_jpeg_bytes_scales_down_never_up():
     small = Image.open(io.BytesIO(images.jpeg_bytes(picture(6), 48)))
-    assert small.format == "JPEG" and small.size == (48, 36)
+    assert small.format == "JPEG"
+    assert small.size == (48, 36)
     photo = picture(6)
     assert Image.open(io.BytesIO(images.jpeg_bytes(photo, 500))).size == photo.size == (96, 72)
 

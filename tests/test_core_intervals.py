@@ -65,9 +65,7 @@ def test_bootstrap_of_the_mean():
     low, high = intervals.bootstrap_mean(values)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
-    assert intervals.bootstrap_mean(values) == (low, high) and intervals.bootstrap_mean(
-        values, seed=1
-    ) != (low, high)
-    assert intervals.bootstrap_mean(np.ones(5)) == (1.0, 1.0) and all(
-        map(math.isnan, intervals.bootstrap_mean([]))
-    )
+    assert intervals.bootstrap_mean(values) == (low, high)
+    assert intervals.bootstrap_mean(values, seed=1) != (low, high)
+    assert intervals.bootstrap_mean(np.ones(5)) == (1.0, 1.0)
+    assert all(map(math.isnan, intervals.bootstrap_mean([])))

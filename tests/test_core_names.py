@@ -103,7 +103,8 @@ def test_normalise(one, other, same):
     ],
 )
 def test_what_cannot_stand_on_a_menu_says_why_and_what_to_do(name, clause):
-    assert clause in names.problem_with(name) and "names_csv" in names.problem_with(name)
+    assert clause in names.problem_with(name)
+    assert "names_csv" in names.problem_with(name)
 
 
 @pytest.mark.parametrize("name", ["鱼" * 60, "素鸡(豆制品)", "A&W <b> 鱼", "100"])
@@ -136,11 +137,9 @@ def test_canonical_names_are_equal_for_true_synonyms_only(one, other, same):
 
 
 def test_a_word_inside_another_is_not_taken_for_a_synonym():
-    assert (
-        names.canonical("芹菜花生米") == "芹菜花生"
-        and names.canonical("韩式拌饭") == "韩式拌饭"
-        and names.canonical("松花蛋") == "皮蛋"
-    )
+    assert names.canonical("芹菜花生米") == "芹菜花生"
+    assert names.canonical("韩式拌饭") == "韩式拌饭"
+    assert names.canonical("松花蛋") == "皮蛋"
 
 
 def test_a_name_that_is_only_a_remark_keeps_it():
@@ -149,7 +148,8 @@ def test_a_name_that_is_only_a_remark_keeps_it():
 
 def test_no_word_has_two_meanings():
     words = [word for group in names.SYNONYMS for word in group]
-    assert len(words) == len(set(words)) and all(names.normalise(word) == word for word in words)
+    assert len(words) == len(set(words))
+    assert all(names.normalise(word) == word for word in words)
 
 
 @pytest.mark.parametrize(
@@ -215,6 +215,5 @@ def test_a_cook_book_holds_nothing_but_names():
     if not folder:
         pytest.skip("DISHVL_TEST_DATA is not set: no cook book")
     dishes = records.read_jsonl(Path(folder) / "howtocook" / "dishes.jsonl")
-    assert len(dishes) > 300 and not [
-        dish["name"] for dish in dishes if names.not_a_dish(dish["name"])
-    ]
+    assert len(dishes) > 300
+    assert not [dish["name"] for dish in dishes if names.not_a_dish(dish["name"])]

@@ -35,10 +35,8 @@ def test_where_things_lie(own_outputs):
     assert paths.outputs() == own_outputs
     assert paths.stage_folder("r", "02") == own_outputs / "r" / "02_similar_dishes"
     assert paths.decisions_file("r", "names") == own_outputs / "r" / "decisions" / "names.csv"
-    assert (
-        paths.cache("features") == own_outputs / "cache" / "features"
-        and (own_outputs / "cache" / "features").is_dir()
-    )
+    assert paths.cache("features") == own_outputs / "cache" / "features"
+    assert (own_outputs / "cache" / "features").is_dir()
     assert not (own_outputs / "r").exists(), "asking where something is must not make it"
 
 

@@ -7,8 +7,11 @@ from dishvl_lib.core import questions
 
 @pytest.mark.parametrize("kind", questions.KINDS)
 def test_several_wordings_of_each_kind_and_two_kept_for_testing(kind):
-    trained, unseen = questions.templates(kind), questions.templates(kind, trained=False)
-    assert len(trained) >= 8 and len(unseen) == 2 and {t.kind for t in trained + unseen} == {kind}
+    trained = questions.templates(kind)
+    unseen = questions.templates(kind, trained=False)
+    assert len(trained) >= 8
+    assert len(unseen) == 2
+    assert {t.kind for t in trained + unseen} == {kind}
     assert (
         len({t.text for t in questions.TEMPLATES})
         == len({t.id for t in questions.TEMPLATES})
@@ -21,7 +24,9 @@ def test_every_wording_shows_its_menu_in_the_reference_form(template):
     menu = ["红烧鱼", "素鸡(豆制品)", "{0}%s"]
     text = questions.ask(template.id, menu)
     assert ("（红烧鱼、素鸡(豆制品)、{0}%s）" in text) is template.kind.startswith("menu")
-    assert "{menu}" not in text and "{dish}" not in text and questions.IMAGE_MARK not in text
+    assert "{menu}" not in text
+    assert "{dish}" not in text
+    assert questions.IMAGE_MARK not in text
 
 
 def test_a_menu_question_without_a_menu_is_refused():
@@ -37,16 +42,12 @@ def test_the_file_form_and_what_the_model_reads():
 
 
 def test_marking_is_strict_and_the_lenient_mark_stands_beside_it():
-    assert (
-        questions.mark("红烧鱼", "红烧鱼")
-        and not questions.mark("红烧鱼 ", "红烧鱼")
-        and not questions.mark(None, "红烧鱼")
-    )
-    assert (
-        questions.mark_normalised("红烧鱼。", "红烧鱼")
-        and not questions.mark_normalised("红烧鱼块", "红烧鱼")
-        and not questions.mark_normalised(None, "红烧鱼")
-    )
+    assert questions.mark("红烧鱼", "红烧鱼")
+    assert not questions.mark("红烧鱼 ", "红烧鱼")
+    assert not questions.mark(None, "红烧鱼")
+    assert questions.mark_normalised("红烧鱼。", "红烧鱼")
+    assert not questions.mark_normalised("红烧鱼块", "红烧鱼")
+    assert not questions.mark_normalised(None, "红烧鱼")
 
 
 def test_a_dish_called_like_a_placeholder_stays_as_it_is():
@@ -54,14 +55,10 @@ def test_a_dish_called_like_a_placeholder_stays_as_it_is():
 
 
 def test_knowledge_is_asked_of_the_photo_or_of_the_name():
-    assert (
-        questions.human_turn("knowledge-3") == "<image>\n图中的菜主要用了哪些食材？"
-        and questions.field_of("knowledge-3") == "ingredients"
-    )
-    assert (
-        questions.human_turn("knowledge-3", dish="凉拌鸡胗") == "“凉拌鸡胗”主要用了哪些食材？"
-        and questions.field_of("menu-1") == ""
-    )
+    assert questions.human_turn("knowledge-3") == "<image>\n图中的菜主要用了哪些食材？"
+    assert questions.field_of("knowledge-3") == "ingredients"
+    assert questions.human_turn("knowledge-3", dish="凉拌鸡胗") == "“凉拌鸡胗”主要用了哪些食材？"
+    assert questions.field_of("menu-1") == ""
 
 
 @pytest.mark.parametrize(

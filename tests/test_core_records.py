@@ -34,13 +34,12 @@ def test_the_file_appears_only_at_the_end_under_a_temporary_name_beside_it(tmp_p
     file = tmp_path / "deep" / "x.parquet"
     with records.atomic_path(file) as temporary:
         temporary.write_text("half")
-        assert (
-            not file.exists()
-            and temporary.parent == file.parent
-            and temporary.suffix == ".parquet"
-            and temporary.name.startswith(".")
-        )
-    assert file.read_text() == "half" and [p.name for p in file.parent.iterdir()] == ["x.parquet"]
+        assert not file.exists()
+        assert temporary.parent == file.parent
+        assert temporary.suffix == ".parquet"
+        assert temporary.name.startswith(".")
+    assert file.read_text() == "half"
+    assert [p.name for p in file.parent.iterdir()] == ["x.parquet"]
 
 
 def test_a_name_as_long_as_a_file_system_allows_can_be_written(tmp_path):
@@ -50,13 +49,12 @@ def test_a_name_as_long_as_a_file_system_allows_can_be_written(tmp_path):
 
 
 def test_json_lines_come_back_and_a_bad_line_is_named(tmp_path):
-    file, rows = tmp_path / "rows.jsonl", [{"名": "鱼\u2028\n"}, {"n": 1.5, "none": None}]
+    file = tmp_path / "rows.jsonl"
+    rows = [{"名": "鱼\u2028\n"}, {"n": 1.5, "none": None}]
     records.write_jsonl(file, rows)
-    assert (
-        records.read_jsonl(file) == rows
-        and "鱼".encode() in file.read_bytes()
-        and file.read_bytes().count(b"\n") == 2
-    )
+    assert records.read_jsonl(file) == rows
+    assert "鱼".encode() in file.read_bytes()
+    assert file.read_bytes().count(b"\n") == 2
     with open(file, "a") as more:
         more.write('{"half": ')
     with pytest.raises(records.RecordError, match="rows.jsonl, line 3 is not valid JSON"):

@@ -63,7 +63,8 @@ def test_defaults_profile_and_set_in_this_order(project):
     assert isinstance(values["01_annotation"]["learning_rate"], float), (
         "an int is a float where a float is asked for"
     )
-    assert values["03_dataset"]["menu_size"] == 12 and values["03_dataset"]["browse"] is False
+    assert values["03_dataset"]["menu_size"] == 12
+    assert values["03_dataset"]["browse"] is False
     assert settings.load_profile("p", {"menu_size": 5, "run_name": "other"})["03_dataset"] | {
         "browse": 0
     } == {
@@ -245,7 +246,8 @@ def test_parameters_are_read_with_type_default_and_help():
         'a: float = 1.0e-3  # rate, in 1\nb: list[str] = ["x"]\n', "nb"
     )
     assert (found["a"].type, found["a"].default, found["a"].help) == ("float", 0.001, "rate, in 1")
-    assert found["b"].default == ["x"] and found["b"].help == ""
+    assert found["b"].default == ["x"]
+    assert found["b"].help == ""
 
 
 @pytest.mark.parametrize(

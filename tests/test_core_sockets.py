@@ -33,7 +33,8 @@ def test_a_short_tmpdir_is_used(monkeypatch):
 
 
 def test_what_a_killed_command_left_behind_is_removed_and_a_live_ones_stays(base):
-    dead, live = base / "dishvl-dead", base / "dishvl-live"
+    dead = base / "dishvl-dead"
+    live = base / "dishvl-live"
     for folder in (dead, live):
         folder.mkdir()
         (folder / sockets.LOCK).touch()

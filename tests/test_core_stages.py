@@ -74,37 +74,32 @@ def test_the_marker_is_written_last_and_holds_everything(own_outputs):
     for hidden in (".part", ".ipynb_checkpoints/c.txt"):
         stage.path(hidden).parent.mkdir(exist_ok=True)
         stage.path(hidden).write_text("no result")
-    assert not stage.path("_SUCCESS.json").exists() and stage.path("_STARTED.json").exists()
+    assert not stage.path("_SUCCESS.json").exists()
+    assert stage.path("_STARTED.json").exists()
     stage.finish({"files": 3, "ok": 2}, {"USD": 0.5}, image_root="/photos")
     marker = records.read_json(stage.path("_SUCCESS.json"))
     assert set(marker["outputs"]) == {"a.csv", "deep/b.txt"}
-    assert (
-        marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv"))
-        and marker["outputs"]["a.csv"]["bytes"] == 4
-    )
-    assert (
-        marker["parameters"] == params()
-        and marker["counts"] == {"files": 3, "ok": 2}
-        and marker["cost"] == {"USD": 0.5}
-        and marker["image_root"] == "/photos"
-    )
-    assert (
-        marker["inputs"] == {}
-        and marker["versions"]["pandas"]
-        and marker["seconds"] >= 0
-        and marker["stage"] == "01_annotation"
-    )
+    assert marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv"))
+    assert marker["outputs"]["a.csv"]["bytes"] == 4
+    assert marker["parameters"] == params()
+    assert marker["counts"] == {"files": 3, "ok": 2}
+    assert marker["cost"] == {"USD": 0.5}
+    assert marker["image_root"] == "/photos"
+    assert marker["inputs"] == {}
+    assert marker["versions"]["pandas"]
+    assert marker["seconds"] >= 0
+    assert marker["stage"] == "01_annotation"
 
 
 def test_a_finished_stage_asked_again_does_nothing(capsys):
     folder = make("01").folder
     before = tree(folder)
     again = stages.start("01", params())
-    assert again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [
-        {"content": "one"}
-    ]
+    assert again.done
+    assert again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "one"}]
     again.finish({"ok": 7})
-    assert tree(folder) == before and "nothing was changed" in capsys.readouterr().out
+    assert tree(folder) == before
+    assert "nothing was changed" in capsys.readouterr().out
 
 
 def test_how_it_is_shown_is_no_reason_to_make_it_again():
@@ -116,25 +111,22 @@ def test_a_changed_parameter_is_refused_with_the_key_and_changes_nothing():
     folder = make("01").folder
     before = tree(folder)
     message = refusal(stages.start, "01", params(size=4))
-    assert (
-        "size: 3 -> 4" in message
-        and "run_name" in message
-        and "upstream_run" in message
-        and "--redo 01" in message
-        and "names_csv" not in message
-    )
-    assert tree(folder) == before and old() == []
+    assert "size: 3 -> 4" in message
+    assert "run_name" in message
+    assert "upstream_run" in message
+    assert "--redo 01" in message
+    assert "names_csv" not in message
+    assert tree(folder) == before
+    assert old() == []
     assert refusal(stages.refuse_changed, "01_annotation", params(size=4)) == message
     assert stages.state(params(size=4), "01_annotation") == "changed parameters"
 
 
 def test_the_predecessor_must_have_finished():
     message = refusal(stages.start, "02", params())
-    assert (
-        "01_annotation has not finished" in message
-        and "notebooks/01_annotation.ipynb" in message
-        and "upstream_run" in message
-    )
+    assert "01_annotation has not finished" in message
+    assert "notebooks/01_annotation.ipynb" in message
+    assert "upstream_run" in message
     stages.start("01", params())
     assert "01_annotation has not finished" in refusal(stages.start, "02", params()), (
         "a started stage is not a finished one"
@@ -149,16 +141,12 @@ def test_a_changed_predecessor_moves_the_old_result_aside(capsys):
     make("01", "two")
     assert stages.state(params(), "02_similar_dishes") == "changed inputs"
     again = stages.start("02", params())
-    assert (
-        not again.done
-        and not again.path("dishes.jsonl").exists()
-        and "01_annotation/dishes.jsonl" in capsys.readouterr().out
-    )
+    assert not again.done
+    assert not again.path("dishes.jsonl").exists()
+    assert "01_annotation/dishes.jsonl" in capsys.readouterr().out
     (aside,) = old(stage=second.name)
-    assert (
-        records.read_jsonl(aside / "dishes.jsonl") == [{"content": "from one"}]
-        and (aside / "_SUCCESS.json").exists()
-    )
+    assert records.read_jsonl(aside / "dishes.jsonl") == [{"content": "from one"}]
+    assert (aside / "_SUCCESS.json").exists()
 
 
 def test_the_same_result_made_again_leaves_what_follows_alone():
@@ -182,7 +170,9 @@ def test_a_deleted_or_edited_output_is_noticed(harm, word):
     harm(file)
     for name in ("01", "02"):
         message = refusal(stages.start, name, params())
-        assert word in message and str(file) in message and "--redo 01" in message
+        assert word in message
+        assert str(file) in message
+        assert "--redo 01" in message
     assert stages.state(params(), "01_annotation") == "changed inputs"
 
 
@@ -200,12 +190,12 @@ def test_a_touched_output_is_the_same_and_a_disguised_edit_is_found_by_verify():
 def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(capsys):
     stages.start("01", params()).make("dishes.jsonl", lambda: [{"content": "half"}])
     again = stages.start("01", params())
-    assert not again.done and again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [
-        {"content": "half"}
-    ]
+    assert not again.done
+    assert again.make("dishes.jsonl", lambda: pytest.fail("made again")) == [{"content": "half"}]
     assert stages.state(params(), "01_annotation") == "unfinished"
     other = stages.start("01", params(size=4))
-    assert not other.path("dishes.jsonl").exists() and (old()[0] / "dishes.jsonl").exists()
+    assert not other.path("dishes.jsonl").exists()
+    assert (old()[0] / "dishes.jsonl").exists()
     assert "other parameters or inputs" in capsys.readouterr().out
 
 
@@ -383,7 +373,8 @@ def test_two_moves_in_one_second_keep_both():
     for _ in range(3):
         make("01")
         stages.move_aside(paths.stage_folder("r", "01"))
-    assert len(old()) == 3 and stages.move_aside(paths.stage_folder("r", "01")) is None
+    assert len(old()) == 3
+    assert stages.move_aside(paths.stage_folder("r", "01")) is None
     assert stages.state(params(), "01_annotation") == "missing"
 
 
@@ -392,7 +383,8 @@ def test_upstream_run_lends_the_stages_that_a_run_does_not_make():
     stage = stages.start("02", params(upstream_run="first"))
     assert records.read_jsonl(stage.input("01_annotation", "dishes.jsonl")) == [
         {"content": "theirs"}
-    ] and stage.folder == paths.stage_folder("r", "02")
+    ]
+    assert stage.folder == paths.stage_folder("r", "02")
     make("01", "mine")
     assert stages.find_stage(params(upstream_run="first"), "01_annotation") == paths.stage_folder(
         "r", "01"
@@ -408,7 +400,8 @@ def test_new_decisions_and_an_edited_names_csv_make_the_stage_run_again(tmp_path
     assert stages.state(params(names_csv=str(given)), "01_annotation") == "changed inputs"
     given.write_text("folder,name\na,鱼\n")
     records.write_text(paths.decisions_file("r", "names"), "folder,name\na,虾\n")
-    assert not stages.start("01", params(names_csv=str(given))).done and len(old()) == 1
+    assert not stages.start("01", params(names_csv=str(given))).done
+    assert len(old()) == 1
 
 
 def test_an_edited_menu_of_a_site_makes_the_evaluation_run_again(tmp_path):
@@ -419,20 +412,16 @@ def test_an_edited_menu_of_a_site_makes_the_evaluation_run_again(tmp_path):
         {"name": "c", "image_root": "y", "menu_csv": "builtin"},
     ]
     before = dependencies.inputs_of("05_evaluation", {"sites": sites}, {})
-    assert (
-        list(before) == [f"menu_csv: {menu}"]
-        and dependencies.inputs_of("04_training", {"sites": sites}, {}) == {}
-    )
+    assert list(before) == [f"menu_csv: {menu}"]
+    assert dependencies.inputs_of("04_training", {"sites": sites}, {}) == {}
     menu.write_text("name\n虾\n")
     assert dependencies.inputs_of("05_evaluation", {"sites": sites}, {}) != before
 
 
 def test_a_misspelt_injected_parameter_stops_before_anything_is_written():
     message = refusal(stages.start, "01", params(In=["", "# Parameters\nsise = 5"], sise=5))
-    assert (
-        "unknown parameter 'sise'; did you mean size?" in message
-        and not paths.run_folder("r").exists()
-    )
+    assert "unknown parameter 'sise'; did you mean size?" in message
+    assert not paths.run_folder("r").exists()
 
 
 def test_make_keeps_each_form_and_several_files_together():
@@ -440,7 +429,8 @@ def test_make_keeps_each_form_and_several_files_together():
     table, rejected = stage.make(
         ("t.parquet", "r.csv"), lambda: (pd.DataFrame({"n": [1, 2]}), pd.DataFrame({"n": ["x"]}))
     )
-    assert table.n.tolist() == [1, 2] and rejected.n.tolist() == ["x"]
+    assert table.n.tolist() == [1, 2]
+    assert rejected.n.tolist() == ["x"]
     assert stage.make("v.json", dict, a=1) == {"a": 1}
     assert not list(stage.folder.glob(".*"))
     stage.path("r.csv").unlink()
@@ -467,11 +457,9 @@ def test_a_failing_function_leaves_no_file():
         stage.make("x.jsonl", lambda: [{"a": 1 / 0}])
     with pytest.raises(ValueError):
         stage.make(("a.json", "b.json"), lambda: ({"a": 1}, {"b": float("nan")}))
-    assert (
-        not stage.path("x.jsonl").exists()
-        and not stage.path("b.json").exists()
-        and not list(stage.folder.glob(".*"))
-    )
+    assert not stage.path("x.jsonl").exists()
+    assert not stage.path("b.json").exists()
+    assert not list(stage.folder.glob(".*"))
 
 
 def test_make_file_is_made_once():
@@ -484,7 +472,8 @@ def test_make_file_is_made_once():
 
 
 def test_photos_are_where_stage_01_found_them_or_where_they_moved(tmp_path):
-    first, moved = tmp_path / "first", tmp_path / "moved"
+    first = tmp_path / "first"
+    moved = tmp_path / "moved"
     first.mkdir()
     make("01", root=str(first))
     assert stages.start("02", params(image_root=str(moved))).image_root() == first

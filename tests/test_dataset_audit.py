@@ -49,9 +49,11 @@ def test_the_p_value_is_a_p_value():
                 for _ in range(200)
             ]
         )
-        assert abs((p < 0.1).mean() - 0.1) < 0.07 and abs((p < 0.5).mean() - 0.5) < 0.12
+        assert abs((p < 0.1).mean() - 0.1) < 0.07
+        assert abs((p < 0.5).mean() - 0.5) < 0.12
     found = audit.positions([question(i, 2) for i in [0] * 60 + [1] * 40])
-    assert found["chi2"] == 4.0 and found["p"] == pytest.approx(math.erfc(math.sqrt(2)))
+    assert found["chi2"] == 4.0
+    assert found["p"] == pytest.approx(math.erfc(math.sqrt(2)))
     assert audit.positions([question(0, 1)])["p"] == 1.0
 
 
@@ -83,42 +85,38 @@ def test_the_whole_report():
     left_out = [{"dish_id": "x", "name": "", "reason": "it is empty"}]
     questions = {split: made(split) for split in ("train", "validation", "test")}
     report = audit.audit(PHOTOS, questions, left_out, {"train": [10, 20, 30], "test": []})
-    assert (
-        report["leaks"] == []
-        and report["dishes_left_out"] == left_out
-        and set(report["answer_positions"]) == {"train", "validation", "test"}
-    )
+    assert report["leaks"] == []
+    assert report["dishes_left_out"] == left_out
+    assert set(report["answer_positions"]) == {"train", "validation", "test"}
     counts = report["counts"]["test"]
     assert (counts["naming"], counts["menu"], counts["photos"], counts["dishes"]) == (
         36,
         36,
         36,
         12,
-    ) and (counts["menu_size"], counts["menu_chance"]) == (
+    )
+    assert (counts["menu_size"], counts["menu_chance"]) == (
         10,
         0.1,
     )
-    assert sum(counts["by_dish"].values()) == 72 and set(counts["by_dish"]) == set(NAMES)
+    assert sum(counts["by_dish"].values()) == 72
+    assert set(counts["by_dish"]) == set(NAMES)
     assert report["token_lengths"] == {
         "train": {"n": 3, "median": 20, "p99": 29, "max": 30},
         "test": {"n": 0},
     }
     table = audit.count_table(report)
-    assert (
-        table.index.tolist() == ["train", "validation", "test"]
-        and table.loc["train", "menu_size"] == 10
-        and "by_dish" not in table
-    )
+    assert table.index.tolist() == ["train", "validation", "test"]
+    assert table.loc["train", "menu_size"] == 10
+    assert "by_dish" not in table
 
 
 def test_chance_is_the_mean_over_the_true_sizes():
     report = audit.audit(
         PHOTOS, {"test": [question(0, 2), question(0, 4), question(0, 4, kind="naming")]}, []
     )
-    assert (
-        report["counts"]["test"]["menu_size"] == 3
-        and report["counts"]["test"]["menu_chance"] == 0.375
-    )
+    assert report["counts"]["test"]["menu_size"] == 3
+    assert report["counts"]["test"]["menu_chance"] == 0.375
 
 
 def test_repeated_questions_are_counted():
@@ -136,13 +134,12 @@ def test_the_table_of_dishes_left_out_has_its_columns_even_when_empty():
 def test_the_share_of_entries_with_a_look_alike_beside_them():
     ranks = {("菜0", "菜1"): 1, ("菜1", "菜0"): 1, ("菜2", "菜9"): 1}
     rows = [question(0, 4), question(0, 2)]
-    assert (
-        audit.look_alike_share(rows, ranks) == round(4 / 6, 4)
-        and audit.look_alike_share(rows, {}) == 0
-        and audit.look_alike_share([], ranks) == 0
-    )
+    assert audit.look_alike_share(rows, ranks) == round(4 / 6, 4)
+    assert audit.look_alike_share(rows, {}) == 0
+    assert audit.look_alike_share([], ranks) == 0
     report = audit.audit(PHOTOS, {"test": made("test")}, [], ranks=ranks, shortcut={"n": 1})
-    assert report["shortcut_test"] == {"n": 1} and 0 < report["look_alike_share"]["test"] < 1
+    assert report["shortcut_test"] == {"n": 1}
+    assert 0 < report["look_alike_share"]["test"] < 1
 
 
 NOTHING_TORN = pd.DataFrame(columns=["path_a", "path_b"])

@@ -86,7 +86,8 @@ def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
                 text=True,
             ).stdout.strip()
         )
-    assert len(made) == 1 and len(made.pop()) == 64
+    assert len(made) == 1
+    assert len(made.pop()) == 64
 
 
 DISHES = [f"d{i}" for i in range(6)]
@@ -118,11 +119,9 @@ def rows(**options):
 @pytest.mark.parametrize("ratio, expected", [(0.0, 0), (0.25, 12), (1.0, 48)])
 def test_knowledge_is_mixed_in_by_ratio(ratio, expected):
     made = rows(knowledge_ratio=ratio)
-    assert (
-        sum(row["kind"] == "knowledge" for row in made) == expected
-        and len(made) == 48 + expected
-        and len({row["id"] for row in made}) == len(made)
-    )
+    assert sum(row["kind"] == "knowledge" for row in made) == expected
+    assert len(made) == 48 + expected
+    assert len({row["id"] for row in made}) == len(made)
 
 
 def test_aliases_of_the_dishes_reach_the_menus():

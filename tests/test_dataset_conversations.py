@@ -43,10 +43,8 @@ def menu_rows(made):
 
 
 def test_a_row_is_exactly_what_qwens_scripts_read():
-    photos, names = (
-        photo_rows({"a": {"test": 1}, "b": {"test": 1}}),
-        {"a": "红烧鱼", "b": "素鸡(豆制品)"},
-    )
+    photos = photo_rows({"a": {"test": 1}, "b": {"test": 1}})
+    names = {"a": "红烧鱼", "b": "素鸡(豆制品)"}
     for row in rows("test", photos, names, neighbours({"a": ["b"]}), seed=3):
         menu = row["kind"] == "menu"
         assert list(row) == [
@@ -59,24 +57,22 @@ def test_a_row_is_exactly_what_qwens_scripts_read():
             "menu",
             "template",
         ]
-        assert (
-            row["image"] == f"{row['dish_id']}/test0.jpg"
-            and row["image_id"] == f"{row['dish_id']}-test-0"
-        )
+        assert row["image"] == f"{row['dish_id']}/test0.jpg"
+        assert row["image_id"] == f"{row['dish_id']}-test-0"
         assert row["conversations"] == [
             {"from": "human", "value": "<image>\n" + questions.ask(row["template"], row["menu"])},
             {"from": "gpt", "value": names[row["dish_id"]]},
         ]
-        assert sorted(row["menu"]) == (sorted(names.values()) if menu else []) and row[
-            "template"
-        ].startswith("menu-" if menu else "naming-")
+        assert sorted(row["menu"]) == (sorted(names.values()) if menu else [])
+        assert row["template"].startswith("menu-" if menu else "naming-")
         assert not menu or "（" + "、".join(row["menu"]) + "）" in row["conversations"][0]["value"]
         assert json.loads(json.dumps(row)) == row
 
 
 def test_ids_are_unique_and_say_split_and_kind():
     ids = [row["id"] for row in rows()] + [row["id"] for row in rows("test")]
-    assert len(set(ids)) == len(ids) and ids[0] == "train-naming-000000"
+    assert len(set(ids)) == len(ids)
+    assert ids[0] == "train-naming-000000"
     site = rows(
         "site:b", photo_rows({"a": {"site:b": 1}, "b": {"site:b": 1}}), {"a": "1鱼", "b": "2鱼"}
     )
@@ -111,10 +107,8 @@ def test_menus_hold_only_dishes_with_photos_in_this_split():
 @pytest.mark.parametrize("size, true_size", [(10, 10), (20, 20), (50, 24), (2, 2)])
 def test_menus_have_different_entries_one_of_them_the_answer(size, true_size):
     for row in menu_rows(rows(menu_size=size)):
-        assert (
-            len(row["menu"]) == len(set(row["menu"])) == true_size
-            and row["conversations"][1]["value"] in row["menu"]
-        )
+        assert len(row["menu"]) == len(set(row["menu"])) == true_size
+        assert row["conversations"][1]["value"] in row["menu"]
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +123,8 @@ def test_a_guesser_who_counts_look_alikes_is_at_chance(many):
         NAMES[dish]: {NAMES[other] for other in group.similar_id}
         for dish, group in SIMILAR.groupby("dish_id")
     }
-    rng, right = np.random.default_rng(0), {"most": 0, "fewest": 0}
+    rng = np.random.default_rng(0)
+    right = {"most": 0, "fewest": 0}
     for row in many:
         counts = np.array([len(alike[entry] & set(row["menu"])) for entry in row["menu"]])
         for way, best in (("most", counts.max()), ("fewest", counts.min())):
@@ -138,9 +133,8 @@ def test_a_guesser_who_counts_look_alikes_is_at_chance(many):
                 == row["conversations"][1]["value"]
             )
     n = len(many)
-    assert n >= 1500 and all(
-        abs(count / n - 0.1) < 4 * (0.09 / n) ** 0.5 for count in right.values()
-    ), right
+    assert n >= 1500, right
+    assert all(abs(count / n - 0.1) < 4 * (0.09 / n) ** 0.5 for count in right.values()), right
 
 
 def test_answers_stand_anywhere_and_every_dish_is_asked_for_about_as_often(many):
@@ -150,7 +144,8 @@ def test_answers_stand_anywhere_and_every_dish_is_asked_for_about_as_often(many)
         sum((places[place] - expected) ** 2 / expected for place in range(10)) < 27.9
     )  # chi-square, 9 degrees of freedom, p = 0.001
     asked = Counter(answers(many))
-    assert set(asked) == set(NAMES.values()) and max(asked.values()) < 2 * min(asked.values())
+    assert set(asked) == set(NAMES.values())
+    assert max(asked.values()) < 2 * min(asked.values())
 
 
 def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn():
@@ -164,18 +159,18 @@ def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn(
         )
     )
     asked = Counter(answers(made))
-    assert len(made) == 600 and min(asked.values()) > 150
+    assert len(made) == 600
+    assert min(asked.values()) > 150
     for dish in ("rare", "common"):
         used = Counter(row["image_id"] for row in made if row["dish_id"] == dish)
-        assert (
-            max(used.values()) - min(used.values()) <= 1
-            and len(used) == {"rare": 2, "common": 60}[dish]
-        )
+        assert max(used.values()) - min(used.values()) <= 1
+        assert len(used) == {"rare": 2, "common": 60}[dish]
 
 
 def test_entries_stand_in_no_order(many):
     first = Counter(row["menu"].index(min(row["menu"])) for row in many)
-    assert set(first) == set(range(10)) and max(first.values()) < 1.5 * len(many) / 10
+    assert set(first) == set(range(10))
+    assert max(first.values()) < 1.5 * len(many) / 10
 
 
 def test_only_wordings_for_training_are_used_and_all_of_them(many):
@@ -210,7 +205,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
         ).stdout
         for seed in ("1", "2")
     ]
-    assert made[0] == made[1] and json.loads(made[0]) == rows("test")[::7]
+    assert made[0] == made[1]
+    assert json.loads(made[0]) == rows("test")[::7]
 
 
 @pytest.mark.parametrize("names", [{}, {"d00": "菜0"}, {"d00": "菜0", "only_train": "只训练"}])
@@ -230,14 +226,16 @@ def test_a_menu_of_one_is_refused(size):
 
 def test_without_look_alikes_menus_are_random():
     made = menu_rows(rows(similar=pd.DataFrame(columns=["dish_id", "similar_id", "rank"])))
-    assert len(made) > 0 and all(len(row["menu"]) == 10 for row in made)
+    assert len(made) > 0
+    assert all(len(row["menu"]) == 10 for row in made)
 
 
 def test_sizes_in_a_range():
     sizes = Counter(
         len(row["menu"]) for row in menu_rows(rows(menu_size=3, menu_size_to=6, menus_per_photo=4))
     )
-    assert set(sizes) == {3, 4, 5, 6} and max(sizes.values()) < 2 * min(sizes.values())
+    assert set(sizes) == {3, 4, 5, 6}
+    assert max(sizes.values()) < 2 * min(sizes.values())
     with pytest.raises(conversations.DatasetError, match="menu_size_to 2"):
         rows(menu_size=3, menu_size_to=2)
 
@@ -247,21 +245,20 @@ def test_wordings_kept_for_testing_make_a_file_of_their_own():
     assert {row["template"] for row in made} == {
         one.id for kind in ("naming", "menu") for one in questions.templates(kind, trained=False)
     }
-    assert made[0]["id"] == "test_unseen-naming-000000" and len(made) == len(rows("test"))
+    assert made[0]["id"] == "test_unseen-naming-000000"
+    assert len(made) == len(rows("test"))
 
 
 def test_questions_whose_dish_is_not_on_the_menu():
     made = [row for row in rows(absent_share=0.5) if row["kind"] == "menu_absent"]
-    assert len(made) == round(0.5 * len(menu_rows(rows()))) and all(
-        NAMES[row["dish_id"]] not in row["menu"] for row in made
-    )
-    assert set(answers(made)) == {questions.NOT_ON_MENU} and {row["template"] for row in made} == {
+    assert len(made) == round(0.5 * len(menu_rows(rows())))
+    assert all(NAMES[row["dish_id"]] not in row["menu"] for row in made)
+    assert set(answers(made)) == {questions.NOT_ON_MENU}
+    assert {row["template"] for row in made} == {
         one.id for one in questions.templates("menu_absent")
     }
-    assert (
-        all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made)
-        and len({row["dish_id"] for row in made}) > 15
-    )
+    assert all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made)
+    assert len({row["dish_id"] for row in made}) > 15
     assert not [
         row for row in rows(absent_share=1.0, menu_size=24) if row["kind"] == "menu_absent"
     ], "every dish is on every menu"
@@ -289,7 +286,8 @@ def test_a_cap_on_photos_takes_different_groups_first():
         photos_per_dish=3,
     )
     used = {row["image_id"] for row in made if row["dish_id"] == "a"}
-    assert len(used) == 3 and photos[photos.image_id.isin(used)].group_id.nunique() == 3
+    assert len(used) == 3
+    assert photos[photos.image_id.isin(used)].group_id.nunique() == 3
     assert used == {
         row["image_id"]
         for row in rows(
@@ -316,10 +314,8 @@ def test_balance_names_every_dish_equally_often():
         )
         if row["kind"] == "naming"
     ]
-    assert (
-        Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15}
-        and len({row["image_id"] for row in made}) == 17
-    )
+    assert Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15}
+    assert len({row["image_id"] for row in made}) == 17
 
 
 def test_a_sites_photos_are_registered_or_asked_about():
@@ -333,7 +329,8 @@ def test_a_sites_photos_are_registered_or_asked_about():
     assert {row["dish_id"]: row["conversations"][1]["value"] for row in made} == {
         "b/x": "红烧鱼",
         "b/GX4": "",
-    } and made[0]["id"] == "site_b-naming-000000"
+    }
+    assert made[0]["id"] == "site_b-naming-000000"
     assert made == conversations.site_rows(
         photos.sample(frac=1, random_state=1), "b", {"b/x": "红烧鱼"}, 2
     )

@@ -12,7 +12,8 @@ from dishvl_lib.core import images, questions
 from dishvl_lib.dataset import conversations, export
 from dishvl_lib.vlm import inputs, lengths, qwen
 
-IGNORE, ALL = inputs.IGNORE, list(export.CANNOT_CARRY)
+IGNORE = inputs.IGNORE
+ALL = list(export.CANNOT_CARRY)
 
 
 def row(number, image, template, answer, menu=(), dish="", kind="naming"):
@@ -142,10 +143,8 @@ def test_qwen_data_qwen_adds_the_line_break_after_the_photo_and_the_one_at_the_e
         expected, expected_labels = with_end(case, one)
         if path:
             after = expected.index(end_of_photo) + 1
-            expected, expected_labels = (
-                [*expected[:after], expected[-1], *expected[after:]],
-                [*expected_labels[:after], IGNORE, *expected_labels[after:]],
-            )
+            expected = [*expected[:after], expected[-1], *expected[after:]]
+            expected_labels = [*expected_labels[:after], IGNORE, *expected_labels[after:]]
         assert (ids, labels) == (expected, expected_labels)
         assert_photo(case, one, path)
 
@@ -208,10 +207,8 @@ def test_the_table_lists_every_file_with_its_rows_and_what_it_cannot_carry(toy_r
         == rows["ms_swift/run_train.jsonl"]
         == 5
     )
-    assert (
-        rows["llama_factory/run_site_食堂_2.json"] == 1
-        and rows["llama_factory/dataset_info.json"] == rows["qwen/dataset_entry.py"] == 6
-    )
+    assert rows["llama_factory/run_site_食堂_2.json"] == 1
+    assert rows["llama_factory/dataset_info.json"] == rows["qwen/dataset_entry.py"] == 6
     assert all("question trees" in text and "line break" in text for text in table.cannot_carry)
 
 
@@ -225,17 +222,16 @@ def test_tables_keep_one_type_per_column_and_no_key_that_a_trainer_gives_a_meani
         ("ms_swift/run_train.jsonl", "messages"),
     ):
         for one in readers.open_list(tmp_path / file):
-            assert list(one) == ["id", turns, "images"] and isinstance(one["images"], list)
+            assert list(one) == ["id", turns, "images"]
+            assert isinstance(one["images"], list)
 
 
 def test_only_the_formats_asked_for_are_written(toy_rows, tmp_path):
     assert list(
         export.write(tmp_path, {"train": toy_rows}, ["ms_swift", "ms_swift"], tmp_path, "run").file
     ) == ["ms_swift/run_train.jsonl"]
-    assert (
-        export.write(tmp_path / "none", {"train": toy_rows}, [], tmp_path, "run").empty
-        and not (tmp_path / "none").exists()
-    )
+    assert export.write(tmp_path / "none", {"train": toy_rows}, [], tmp_path, "run").empty
+    assert not (tmp_path / "none").exists()
     export.write(tmp_path, {"empty": []}, ["qwen"], tmp_path, "run")
     assert (
         readers.open_list(tmp_path / "qwen" / "run_empty.json")
@@ -261,9 +257,10 @@ def test_names_hold_nothing_that_trainers_read_in_them(toy_rows, tmp_path):
         "run, 50%5 #3",
     )
     (name,) = readers.qwen_entries(tmp_path / "qwen")
-    assert name == "run_50_5_3_train" and readers.qwen_entries(tmp_path / "qwen")[name][
-        "data_path"
-    ] == str(tmp_path / 'it\'s \\ "x"')
+    assert name == "run_50_5_3_train"
+    assert readers.qwen_entries(tmp_path / "qwen")[name]["data_path"] == str(
+        tmp_path / 'it\'s \\ "x"'
+    )
     assert list(
         json.loads((tmp_path / "llama_factory" / "dataset_info.json").read_text("utf-8"))
     ) == [name]
@@ -314,7 +311,8 @@ def test_a_write_that_fails_leaves_the_old_file(toy_rows, tmp_path, monkeypatch)
     monkeypatch.setitem(toy_rows[4], "id", float("nan"))
     with pytest.raises(ValueError):
         export.write(tmp_path, {"train": toy_rows}, ["llama_factory"], tmp_path, "run")
-    assert file.read_bytes() == before and {path.name for path in file.parent.iterdir()} == {
+    assert file.read_bytes() == before
+    assert {path.name for path in file.parent.iterdir()} == {
         "run_train.json",
         "dataset_info.json",
     }

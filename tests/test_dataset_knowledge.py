@@ -74,21 +74,17 @@ def test_the_answers_are_the_cards():
 def test_none_is_asked_twice_while_others_are_left():
     for n in (1, 5, 11, 25):
         counts = Counter((row["dish_id"], row["template"]) for row in rows(n))
-        assert (
-            sum(counts.values()) == n
-            and len(counts) == min(n, 11)
-            and max(counts.values()) == -(-n // 11)
-        )
+        assert sum(counts.values()) == n
+        assert len(counts) == min(n, 11)
+        assert max(counts.values()) == -(-n // 11)
     assert len({row["id"] for row in rows(25)}) == 25
 
 
 def test_without_a_photo_the_dish_is_named():
     for row in rows(with_photo=False):
-        assert (
-            "image" not in row
-            and row["image_id"] == ""
-            and f"“{NAMES[row['dish_id']]}”" in row["conversations"][0]["value"]
-        )
+        assert "image" not in row
+        assert row["image_id"] == ""
+        assert f"“{NAMES[row['dish_id']]}”" in row["conversations"][0]["value"]
         assert "<image>" not in row["conversations"][0]["value"]
 
 
@@ -97,7 +93,8 @@ def test_unseen_wordings_and_dishes_without_cards():
         "knowledge-unseen-1",
         "knowledge-unseen-2",
     }
-    assert knowledge.rows(PHOTOS, "train", {"c": "红烧鱼"}, DISHES, 5) == [] and rows(0) == []
+    assert knowledge.rows(PHOTOS, "train", {"c": "红烧鱼"}, DISHES, 5) == []
+    assert rows(0) == []
 
 
 @pytest.mark.parametrize("with_photo", [True, False])

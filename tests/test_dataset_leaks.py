@@ -18,10 +18,8 @@ def test_no_leak_in_a_clean_catalogue():
 @pytest.mark.parametrize("column", ["group_id", "sha256"])
 def test_two_hundred_planted_leaks_are_two_hundred_found(column):
     photos = photo_rows({f"d{i}": {"train": 10, "validation": 10, "test": 10} for i in range(50)})
-    rng, rows = (
-        np.random.default_rng(0),
-        {split: photos.index[photos.split == split].to_numpy() for split in leaks.SPLITS},
-    )
+    rng = np.random.default_rng(0)
+    rows = {split: photos.index[photos.split == split].to_numpy() for split in leaks.SPLITS}
     pairs = [rng.permutation(3)[:2] for _ in range(200)]
     chosen = {split: iter(rng.permutation(where)) for split, where in rows.items()}
     for number, sides in enumerate(pairs):
@@ -29,9 +27,8 @@ def test_two_hundred_planted_leaks_are_two_hundred_found(column):
             f"planted {number}"
         )
     found = leaks.find(photos)
-    assert {one["value"] for one in found} == {
-        f"planted {number}" for number in range(200)
-    } and all(one["by"] == column for one in found)
+    assert {one["value"] for one in found} == {f"planted {number}" for number in range(200)}
+    assert all(one["by"] == column for one in found)
 
 
 def test_what_stays_in_one_split_or_outside_is_no_leak():
@@ -77,23 +74,20 @@ def test_the_photo_outside_training_goes_and_of_validation_and_test_validations(
         "test",
         0.001,
     ]
-    assert (photos.split == "test").sum() == (PHOTOS.split == "test").sum() - 1 and set(
-        photos[photos.split == "test"].image_id
-    ) < set(PHOTOS[PHOTOS.split == "test"].image_id)
-    assert (
-        moved.columns.tolist() == list(leaks.MOVED_COLUMNS)
-        and leaks.without_twins(PHOTOS, torn.iloc[:0])[1].empty
+    assert (photos.split == "test").sum() == (PHOTOS.split == "test").sum() - 1
+    assert set(photos[photos.split == "test"].image_id) < set(
+        PHOTOS[PHOTOS.split == "test"].image_id
     )
+    assert moved.columns.tolist() == list(leaks.MOVED_COLUMNS)
+    assert leaks.without_twins(PHOTOS, torn.iloc[:0])[1].empty
 
 
 def test_torn_pairs_are_found_by_hash_and_by_features():
     photos = PHOTOS.copy()
     rng = np.random.default_rng(0)
     photos["phash"] = [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))]
-    photos["phash_mirrored"], photos["frame"] = (
-        [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))],
-        "",
-    )
+    photos["phash_mirrored"] = [f"{int(rng.integers(0, 2**63)):016x}" for _ in range(len(photos))]
+    photos["frame"] = ""
     rows = photos.set_index("image_id")
     rows.loc["d0-test-0", "phash"] = f"{int(rows.phash['d0-train-1'], 16) ^ 0b111:016x}"
     rows.loc["d3-validation-0", "phash"] = f"{int(rows.phash['d3-train-0'], 16) ^ 0x7FFF:016x}"
@@ -121,10 +115,13 @@ def test_torn_pairs_are_found_by_hash_and_by_features():
 
 def random_photos(rng, dishes):
     """(photos, features) of so many dishes, each of them as alike as it comes: from photos of one plate to strangers."""
-    rows, vectors = [], {}
+    rows = []
+    vectors = {}
     for dish in range(dishes):
-        plate, direction = rng.integers(0, 2, 64), rng.normal(size=16)
-        flipped, noise = rng.choice([0, 0.02, 0.05, 0.1, 0.3]), rng.choice([0, 0.05, 0.1, 0.2, 1.0])
+        plate = rng.integers(0, 2, 64)
+        direction = rng.normal(size=16)
+        flipped = rng.choice([0, 0.02, 0.05, 0.1, 0.3])
+        noise = rng.choice([0, 0.05, 0.1, 0.2, 1.0])
         for number in range(rng.integers(2, 31)):
             image_id = f"d{dish}-{number:02d}"
             split = str(rng.choice(["train", "train", "validation", "test", "held_out"]))

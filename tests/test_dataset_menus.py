@@ -24,11 +24,13 @@ def draw(seed, size=10, dishes=DISHES, similar=FAMILIES, per_seed=3):
 def test_entries_are_different_and_as_many_as_there_can_be(size, dishes, expected, per_seed):
     for seed in range(20):
         menu = draw(seed, size, DISHES[:dishes], per_seed=per_seed)
-        assert len(menu) == len(set(menu)) == expected and set(menu) <= set(DISHES[:dishes])
+        assert len(menu) == len(set(menu)) == expected
+        assert set(menu) <= set(DISHES[:dishes])
 
 
 def test_the_seed_decides():
-    assert draw(1) == draw(1) != draw(2) and all(type(dish) is str for dish in draw(1))
+    assert draw(1) == draw(1) != draw(2)
+    assert all(type(dish) is str for dish in draw(1))
 
 
 def test_half_of_a_menu_is_families_of_look_alikes():
@@ -37,7 +39,9 @@ def test_half_of_a_menu_is_families_of_look_alikes():
 
     with_them = np.mean([families(draw(seed, 8)) for seed in range(200)])
     without = np.mean([families(draw(seed, 8, per_seed=0)) for seed in range(200)])
-    assert with_them >= 4 and without < 4.5 and with_them > without + 1
+    assert with_them >= 4
+    assert without < 4.5
+    assert with_them > without + 1
 
 
 def test_the_closest_look_alike_comes_first():
@@ -86,24 +90,19 @@ def test_who_may_stand_on_a_menu_and_why_not():
     good, out = menus.askable(names)
     assert good == {"b": "土豆丝", "f": "素鸡(豆制品)", "g": "素鸡"}
     reasons = {one["dish_id"]: one["reason"] for one in out}
-    assert set(reasons) == set("acdeh") and [one["name"] for one in out] == [
-        names[one["dish_id"]] for one in out
-    ]
-    assert reasons["a"] == "same name as c; decide in decisions/names.csv" and reasons[
-        "c"
-    ].startswith("same name as a;")
-    assert (
-        "empty" in reasons["d"]
-        and "separate menu entries" in reasons["e"]
-        and "61 characters" in reasons["h"]
-    )
+    assert set(reasons) == set("acdeh")
+    assert [one["name"] for one in out] == [names[one["dish_id"]] for one in out]
+    assert reasons["a"] == "same name as c; decide in decisions/names.csv"
+    assert reasons["c"].startswith("same name as a;")
+    assert "empty" in reasons["d"]
+    assert "separate menu entries" in reasons["e"]
+    assert "61 characters" in reasons["h"]
 
 
 def test_the_order_of_dishes_does_not_matter():
     names = {"a": "红烧鱼", "b": "土豆丝", "c": "红烧鱼"}
-    assert menus.askable(names) == menus.askable(dict(reversed(names.items()))) and menus.askable(
-        {}
-    ) == ({}, [])
+    assert menus.askable(names) == menus.askable(dict(reversed(names.items())))
+    assert menus.askable({}) == ({}, [])
 
 
 def test_nobody_stands_beside_an_alias_a_synonym_or_a_namesake():
@@ -125,9 +124,8 @@ def test_nobody_stands_beside_an_alias_a_synonym_or_a_namesake():
     pool = menus.pool(dishes, {}, plain | other, aliases)
     assert sum(map(len, pool.conflicts)) == 400
     seen = [set(menus.draw_menu(pool, 20, 3, np.random.default_rng(seed))) for seed in range(2000)]
-    assert not [
-        dish for menu in seen for dish in menu if dish[0] == "a" and "b" + dish[1:] in menu
-    ] and {len(menu) for menu in seen} == {20}
+    assert not [dish for menu in seen for dish in menu if dish[0] == "a" and "b" + dish[1:] in menu]
+    assert {len(menu) for menu in seen} == {20}
     assert set().union(*seen) == set(dishes), "each of the two is drawn, on different menus"
 
 
@@ -155,11 +153,13 @@ def test_part_of_the_rest_comes_from_the_first_seeds_sites():
 @pytest.mark.parametrize("n", [3, 256, 257, 3600])
 def test_numbers_at_random_are_all_there(n):
     drawn = list(menus.at_random(n, np.random.default_rng(0)))
-    assert set(drawn) == set(range(n)) and drawn[-n:] != sorted(drawn[-n:])
+    assert set(drawn) == set(range(n))
+    assert drawn[-n:] != sorted(drawn[-n:])
 
 
 def test_menus_of_many_dishes_are_as_good_as_of_few():
     dishes = [f"{i:04d}" for i in range(3000)]
     pool = menus.pool(dishes, {})
     drawn = [menus.draw_menu(pool, 20, 3, np.random.default_rng(seed)) for seed in range(300)]
-    assert all(len(set(menu)) == 20 for menu in drawn) and len(set().union(*drawn)) > 2400
+    assert all(len(set(menu)) == 20 for menu in drawn)
+    assert len(set().union(*drawn)) > 2400

@@ -25,33 +25,31 @@ def rows(photos=PHOTOS, names=NAMES, **changed):
 
 def test_only_new_dishes_are_asked_for_on_menus_that_hold_them_among_known_ones():
     made = rows()
-    assert (
-        len(made) == 180
-        and {row["dish_id"] for row in made} == set(NEW)
-        and {row["kind"] for row in made} == {"menu"}
-    )
+    assert len(made) == 180
+    assert {row["dish_id"] for row in made} == set(NEW)
+    assert {row["kind"] for row in made} == {"menu"}
     assert all(
         row["conversations"][1]["value"] == NAMES[row["dish_id"]] in row["menu"]
         and len(set(row["menu"])) == 10
         for row in made
     )
     assert {entry for row in made for entry in row["menu"]} == set(NAMES.values())
-    assert (
-        all(row["image"].startswith(row["dish_id"]) for row in made)
-        and len({row["id"] for row in made}) == 180
-    )
+    assert all(row["image"].startswith(row["dish_id"]) for row in made)
+    assert len({row["id"] for row in made}) == 180
 
 
 def test_a_new_dish_has_no_place_of_its_own_and_every_photo_its_turn():
     made = rows()
     places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in made)
-    assert len(places) == 10 and max(places.values()) < 40
+    assert len(places) == 10
+    assert max(places.values()) < 40
     turns = Counter(row["image_id"] for row in made if row["dish_id"] == "d03")
     assert max(turns.values()) - min(turns.values()) <= 1
 
 
 def test_the_seed_decides():
-    assert rows() == rows(photos=PHOTOS.sample(frac=1, random_state=3)) and rows() != rows(seed=2)
+    assert rows() == rows(photos=PHOTOS.sample(frac=1, random_state=3))
+    assert rows() != rows(seed=2)
 
 
 def test_dishes_of_which_some_photos_were_trained_on_are_not_new():

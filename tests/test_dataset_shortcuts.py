@@ -33,7 +33,8 @@ def rows(split, n, size):
 
 def planted(choose, n=1500, size=10, seed=0):
     """Menus whose answer `choose(menu, rng)` picks."""
-    rng, made = np.random.default_rng(seed), rows("test", n, size)
+    rng = np.random.default_rng(seed)
+    made = rows("test", n, size)
     return [
         {
             "menu": row["menu"],
@@ -63,24 +64,26 @@ PLANTED = {
 def test_a_planted_shortcut_is_found(kind):
     guesser = shortcuts.fit(planted(PLANTED[kind], seed=0)[:1000], RANKS)
     found = shortcuts.measure(guesser, planted(PLANTED[kind], seed=1)[1000:])
-    assert found["n"] == 500 and found["excess"] > 0.1 and found["ci95"][0] > found["chance"], found
+    assert found["n"] == 500, found
+    assert found["excess"] > 0.1, found
+    assert found["ci95"][0] > found["chance"], found
 
 
 def test_our_menus_give_nothing_away():
     guesser = shortcuts.fit(rows("train", 3000, 10), RANKS)
     found = shortcuts.measure(guesser, rows("test", 10_000, 20))
-    assert (
-        found["n"] == 10_000 and found["chance"] == 0.05 and found["excess"] <= shortcuts.POINT
-    ), found
-    assert found["correct"] == round(found["accuracy"] * 10_000) and set(found["weights"]) == set(
-        shortcuts.FEATURES
-    )
+    assert found["n"] == 10_000, found
+    assert found["chance"] == 0.05, found
+    assert found["excess"] <= shortcuts.POINT, found
+    assert found["correct"] == round(found["accuracy"] * 10_000)
+    assert set(found["weights"]) == set(shortcuts.FEATURES)
 
 
 def test_the_gradient_is_the_losss():
     rng = np.random.default_rng(0)
     parts = [rng.normal(size=(size, len(shortcuts.FEATURES))) for size in (3, 5, 4)]
-    places, weights = np.array([2, 0, 3]), rng.normal(size=len(shortcuts.FEATURES))
+    places = np.array([2, 0, 3])
+    weights = rng.normal(size=len(shortcuts.FEATURES))
     data = shortcuts._padded(parts)
     loss, gradient = shortcuts._loss(weights, data, places)
     for k in range(len(weights)):
@@ -112,7 +115,8 @@ def test_as_many_menus_are_tried_as_are_asked_for():
         )
 
     found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 9000)
-    assert found["n"] == 9000 and found["excess"] <= shortcuts.POINT
+    assert found["n"] == 9000
+    assert found["excess"] <= shortcuts.POINT
 
 
 def test_small_menus_are_tried_until_a_point_means_something():
@@ -131,4 +135,5 @@ def test_small_menus_are_tried_until_a_point_means_something():
         )
 
     found = shortcuts.try_out([], RANKS, more, 100)
-    assert found["n"] == 40_000 and abs(found["accuracy"] - 0.5) <= shortcuts.POINT
+    assert found["n"] == 40_000
+    assert abs(found["accuracy"] - 0.5) <= shortcuts.POINT

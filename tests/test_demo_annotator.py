@@ -78,7 +78,8 @@ def test_it_knows_every_drawn_photo_downscaled_and_recompressed_whatever_the_fol
                 jpeg(load_rgb(drawn / path)),
             )
             status, reply = send(annotator, body)
-            assert status == 200 and answer(reply) == DISHES[name].card, path
+            assert status == 200, path
+            assert answer(reply) == DISHES[name].card, path
 
 
 def test_a_photo_it_did_not_draw_gets_the_cleaned_folder_name_and_nothing_else(annotator):
@@ -87,7 +88,8 @@ def test_a_photo_it_did_not_draw_gets_the_cleaned_folder_name_and_nothing_else(a
         annotator, request("dish_card", "文件夹名（可能有误）：红烧鱼1@HGD_20211221", jpeg(noise))
     )
     assert clean_folder_name("红烧鱼1@HGD_20211221") == "红烧鱼" in DISHES
-    assert status == 200 and answer(reply) == empty_card("红烧鱼")
+    assert status == 200
+    assert answer(reply) == empty_card("红烧鱼")
     assert empty_card("红烧鱼").keys() == dish_card("红烧鱼").keys()
 
 
@@ -103,7 +105,8 @@ def test_without_photos_it_knows_none():
     with BuiltinAnnotator() as server:
         grey = jpeg(Image.new("RGB", (40, 40), "grey"))
         _, reply = send(server, request("dish_card", "文件夹名（可能有误）：GX4_6", grey))
-    assert answer(reply)["name"] == "GX4_6" and answer(reply)["ingredients"] == []
+    assert answer(reply)["name"] == "GX4_6"
+    assert answer(reply)["ingredients"] == []
 
 
 def test_texts_come_for_known_dishes_with_a_full_card_only(annotator):
@@ -123,17 +126,19 @@ def test_texts_come_for_known_dishes_with_a_full_card_only(annotator):
 
 def test_a_reply_has_the_protocols_form_and_its_counts_add_up(annotator):
     status, reply = send(annotator, request("dish_texts", "菜品卡片：{}"))
-    assert (
-        status == 200
-        and reply["object"] == "chat.completion"
-        and reply["id"].startswith("chatcmpl-")
-    )
-    assert reply["model"] == "some-model" and reply["choices"][0]["finish_reason"] == "stop"
+    assert status == 200
+    assert reply["object"] == "chat.completion"
+    assert reply["id"].startswith("chatcmpl-")
+    assert reply["model"] == "some-model"
+    assert reply["choices"][0]["finish_reason"] == "stop"
     usage = reply["usage"]
-    assert usage["prompt_tokens"] > 0 and usage["completion_tokens"] > 0
+    assert usage["prompt_tokens"] > 0
+    assert usage["completion_tokens"] > 0
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     status, models = send(annotator, b"", path="/v1/models", method="GET")
-    assert status == 200 and models["object"] == "list" and models["data"][0]["object"] == "model"
+    assert status == 200
+    assert models["object"] == "list"
+    assert models["data"][0]["object"] == "model"
 
 
 GOOD = request("dish_texts", "菜品卡片：{}")
@@ -166,7 +171,8 @@ GOOD = request("dish_texts", "菜品卡片：{}")
 )
 def test_a_malformed_request_is_a_400_that_says_what_is_wrong(annotator, body, message):
     status, reply = send(annotator, body)
-    assert status == 400 and message in reply["error"]["message"]
+    assert status == 400
+    assert message in reply["error"]["message"]
     assert reply["error"]["type"] == "invalid_request_error"
 
 

@@ -47,29 +47,26 @@ def lines(*contents):
 def test_a_file_comes_back_as_it_was_sent(api):
     content = lines("菜品卡片：{}", "第二行\r\n--还有") + bytes(range(256))
     made = api.files.create(file=("in.jsonl", content), purpose="batch")
-    assert api.files.content(made.id).content == content and made.bytes == len(content)
+    assert api.files.content(made.id).content == content
+    assert made.bytes == len(content)
 
 
 def test_a_batch_takes_its_time_and_answers_line_by_line(api, server):
     file = api.files.create(file=("in.jsonl", lines("菜品卡片：{}", "no card")), purpose="batch")
     batch = api.batches.create(input_file_id=file.id, metadata={"mark": "1"}, **ORDER)
-    assert batch.status == "in_progress" == api.batches.retrieve(
-        batch.id
-    ).status and batch.metadata == {"mark": "1"}
+    assert batch.status == "in_progress" == api.batches.retrieve(batch.id).status
+    assert batch.metadata == {"mark": "1"}
     server.desk.batches[batch.id]["ready_at"] = 0
     done = api.batches.retrieve(batch.id)
     (good,), (bad,) = (
         [json.loads(line) for line in api.files.content(one).text.splitlines()]
         for one in (done.output_file_id, done.error_file_id)
     )
-    assert (
-        done.status == "completed"
-        and (good["custom_id"], good["response"]["status_code"]) == ("c0", 200)
-        and good["response"]["body"]["choices"]
-    )
-    assert (bad["custom_id"], bad["response"]["status_code"]) == ("c1", 400) and "菜品卡片" in bad[
-        "response"
-    ]["body"]["error"]["message"]
+    assert done.status == "completed"
+    assert (good["custom_id"], good["response"]["status_code"]) == ("c0", 200)
+    assert good["response"]["body"]["choices"]
+    assert (bad["custom_id"], bad["response"]["status_code"]) == ("c1", 400)
+    assert "菜品卡片" in bad["response"]["body"]["error"]["message"]
     assert api.batches.retrieve(batch.id).output_file_id == done.output_file_id, (
         "it is answered once"
     )

@@ -70,7 +70,8 @@ def test_every_dish_has_its_photos_in_folders_that_clean_to_its_name(drawn):
         name = clean_folder_name(path.parent.name)
         counts[name] = counts.get(name, 0) + 1
     assert sum(counts.values()) == 6 * len(SOME) + 1, "one byte-identical duplicate is added"
-    assert set(counts) == set(SOME) and set(counts.values()) == {6, 7}
+    assert set(counts) == set(SOME)
+    assert set(counts.values()) == {6, 7}
     assert len([folder for folder in (drawn / "photos").iterdir() if "红烧肉" in folder.name]) == 2
 
 
@@ -105,14 +106,16 @@ def test_planted_dirt_is_what_the_list_says(drawn):
         for path, digest in digests(drawn / "photos").items()
         if digest == hashlib.sha256((drawn / planted["duplicate"]).read_bytes()).hexdigest()
     ]
-    assert len(same) == 2 and len({Path(path).parent for path in same}) == 1
+    assert len(same) == 2
+    assert len({Path(path).parent for path in same}) == 1
 
 
 def test_thumbnails_match_every_readable_photo_upright(drawn):
     planted = json.loads((drawn / "planted.json").read_text(encoding="utf-8"))
     stored = np.load(drawn / "thumbnails.npz")
     on_disk = {path.relative_to(drawn).as_posix() for path in drawn.glob("*/*/*.jpg")}
-    assert set(stored["paths"]) == on_disk and len(stored["paths"]) == len(on_disk)
+    assert set(stored["paths"]) == on_disk
+    assert len(stored["paths"]) == len(on_disk)
     for path, seen in zip(stored["paths"], stored["thumbnails"], strict=True):
         if path != planted["truncated"]:
             away = np.abs(thumbnail(load_rgb(drawn / path)).astype(int) - seen).mean()
@@ -140,7 +143,8 @@ def test_an_unfinished_set_is_not_left_and_a_finished_one_not_overwritten(
     assert not (tmp_path / "set").exists()
     monkeypatch.undo()
     draw_demo_photos(tmp_path / "set", photos_per_dish=1, processes=1, dishes=("米饭",))
-    assert (tmp_path / "set" / "thumbnails.npz").exists() and not (tmp_path / "set.tmp").exists()
+    assert (tmp_path / "set" / "thumbnails.npz").exists()
+    assert not (tmp_path / "set.tmp").exists()
 
 
 def test_an_unknown_dish_is_refused_by_name(tmp_path):
@@ -149,20 +153,20 @@ def test_an_unknown_dish_is_refused_by_name(tmp_path):
 
 
 def test_cards_are_complete_and_in_the_agreed_fields():
-    assert len(DISHES) >= 24 and set(DISHES) == set(PLATINGS)
+    assert len(DISHES) >= 24
+    assert set(DISHES) == set(PLATINGS)
     for name, dish in DISHES.items():
-        assert list(dish.card) == CARD_FIELDS and dish.card["name"] == name
-        assert isinstance(dish.card["calories"], float) and 10 < dish.card["calories"] < 500
-        assert (
-            dish.card["is_vegetarian"] in ("是", "否")
-            and dish.card["ingredients"]
-            and dish.card["color"]
-        )
+        assert list(dish.card) == CARD_FIELDS
+        assert dish.card["name"] == name
+        assert isinstance(dish.card["calories"], float)
+        assert 10 < dish.card["calories"] < 500
+        assert dish.card["is_vegetarian"] in ("是", "否")
+        assert dish.card["ingredients"]
+        assert dish.card["color"]
         assert 2 <= dish.introduction.count("。") <= 3, name
         numbers = re.findall(r"^(\d+)\. .+。$", dish.recipe, re.M)
-        assert len(numbers) >= 4 and numbers == [
-            str(n + 1) for n in range(dish.recipe.count("\n") + 1)
-        ]
+        assert len(numbers) >= 4
+        assert numbers == [str(n + 1) for n in range(dish.recipe.count("\n") + 1)]
     empty = {field: type(value)() for field, value in DISHES["米饭"].card.items()}
     assert empty_card("没有的菜") == empty | {"calories": None, "name": "没有的菜"}
     dish_card("米饭")["flavor"].append("辣")

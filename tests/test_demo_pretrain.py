@@ -128,7 +128,8 @@ def test_views_differ_and_stay_photos():
     again = pretrain.augment(photos, 112, torch.Generator().manual_seed(1))
     other = pretrain.augment(photos, 112, torch.Generator().manual_seed(2))
     assert first.shape == (4, 3, 112, 112)
-    assert first.min() >= 0 and first.max() <= 1
+    assert first.min() >= 0
+    assert first.max() <= 1
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -163,4 +164,5 @@ def test_training_learns():
     model, built = pretrain.new_classifier(settings)
     pretrain.train(model, photos, built.image_processor, settings)
     correct, n = pretrain.accuracy(model, photos, built.image_processor)
-    assert n == 15 and correct >= 12
+    assert n == 15
+    assert correct >= 12

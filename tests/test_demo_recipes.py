@@ -61,7 +61,8 @@ def test_scenes_are_drawn_in_random_dining_rooms_only(monkeypatch):
     monkeypatch.setattr(recipes, "draw_plating", remember)
     recipes.draw_recipe(3, 2, 56)
     assert len(places) == 2
-    assert OUTSIDE not in places and CANTEEN not in places
+    assert OUTSIDE not in places
+    assert CANTEEN not in places
 
 
 def test_random_numbers_are_none_of_the_demos():
@@ -75,7 +76,8 @@ def test_random_numbers_are_none_of_the_demos():
 def test_photos_are_the_same_in_one_or_two_processes():
     alone = recipes.draw_recipes(2, 2, 56, processes=1)
     together = recipes.draw_recipes(2, 2, 56, processes=2)
-    assert alone.shape == (2, 2, 56, 56, 3) and alone.dtype == np.uint8
+    assert alone.shape == (2, 2, 56, 56, 3)
+    assert alone.dtype == np.uint8
     assert np.array_equal(alone, together)
     assert not np.array_equal(alone[0, 0], alone[0, 1])
 

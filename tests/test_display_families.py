@@ -65,16 +65,15 @@ def test_every_wrong_answer_is_in_its_cell():
         (2, SILENT): 1,
         (1, OTHERS): 1,
     }
-    assert (
-        found.columns[:3] == found.rows
-        and found.pairs[found.rows.index(1), found.columns.index(1)] == 2
-    )
+    assert found.columns[:3] == found.rows
+    assert found.pairs[found.rows.index(1), found.columns.index(1)] == 2
     assert (found.wrong, found.within, found.clusters) == (17, 6, 3)
 
 
 def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_to():
     own = Families(CLUSTERS, NAMES)
-    first, second = matrix(TABLE, own, most=1), matrix(TABLE, own, most=1, skip=1)
+    first = matrix(TABLE, own, most=1)
+    second = matrix(TABLE, own, most=1, skip=1)
     assert (first.rows, first.columns, first.counts.tolist()) == (
         [1],
         [1, OTHERS, ELSEWHERE],
@@ -94,11 +93,9 @@ def test_dishes_without_a_cluster_are_a_row_of_their_own():
         pd.DataFrame([("far away", "a", 2)], columns=["truth", "answer", "n"]),
         Families(CLUSTERS, NAMES),
     )
-    assert (
-        found.rows == [1, OTHERS]
-        and found.counts.tolist() == [[0, 0], [2, 0]]
-        and found.clusters == 1
-    )
+    assert found.rows == [1, OTHERS]
+    assert found.counts.tolist() == [[0, 0], [2, 0]]
+    assert found.clusters == 1
 
 
 def test_a_missing_column_is_named():
@@ -114,9 +111,11 @@ def texts(figure):
 
 def test_the_picture_has_every_count_and_over_most_clusters_a_dot_for_each_of_all():
     whole = figures.cluster_matrix(TABLE.replace("a", EVIL), CLUSTERS, NAMES | {"d0": EVIL})
-    assert len(whole.axes) == 1 and sorted(texts(whole)) == ["1", "1", "2", "3", "4", "6"]
+    assert len(whole.axes) == 1
+    assert sorted(texts(whole)) == ["1", "1", "2", "3", "4", "6"]
     part = figures.cluster_matrix(TABLE, CLUSTERS, NAMES, most=1, language="zh")
-    assert len(part.axes) == 2 and len(part.axes[1].collections[0].get_offsets()) == 3
+    assert len(part.axes) == 2
+    assert len(part.axes[1].collections[0].get_offsets()) == 3
     part.savefig(buffer := io.BytesIO(), format="png", dpi=40)
     assert buffer.getvalue()
 

@@ -41,7 +41,8 @@ def test_the_shipped_font_draws_the_demos_dishes_without_any_other_font(monkeypa
     assert fonts.find_chinese_font() == font_subset.FAMILY
     labels = fonts.Labels()
     names = [*dishes.DISHES, "芝士焗饭", "饸饹面", "干锅土豆片、1份"]
-    assert [labels(name) for name in names] == names and labels.legend() == ""
+    assert [labels(name) for name in names] == names
+    assert labels.legend() == ""
     different = {pixels(name).tobytes() for name in names}
     assert len(different) == len(names), "no two names look the same, as boxes would"
 
@@ -59,9 +60,9 @@ def test_a_name_with_a_character_that_no_font_holds_is_numbered_and_the_others_a
     ]
     labels.print_legend()
     printed = capsys.readouterr().out
-    assert (
-        f"#1 {RARE}{RARE}面" in printed and "apt-get install" in printed and "红烧鱼" not in printed
-    )
+    assert f"#1 {RARE}{RARE}面" in printed
+    assert "apt-get install" in printed
+    assert "红烧鱼" not in printed
 
 
 def test_a_font_of_the_machine_helps_out_after_the_shipped_one(monkeypatch, tmp_path, fresh):
@@ -80,13 +81,17 @@ def test_a_font_of_the_machine_helps_out_after_the_shipped_one(monkeypatch, tmp_
     ]
     assert fonts.Labels()("麻婆豆腐") == "麻婆豆腐"
     with_fonts(monkeypatch, tmp_path / "few.otf")
-    assert fonts.Labels()("麻婆豆腐") == "#1" and fonts.Labels()("红烧鱼") == "红烧鱼"
+    assert fonts.Labels()("麻婆豆腐") == "#1"
+    assert fonts.Labels()("红烧鱼") == "红烧鱼"
 
 
 def test_without_any_font_every_chinese_name_is_numbered(without_font):  # noqa: F811
     labels = fonts.Labels()
-    assert labels("rice") == "rice" and labels.legend() == ""
-    assert labels("米饭") == "#1" and labels("面") == "#2" and labels("米饭") == "#1"
+    assert labels("rice") == "rice"
+    assert labels.legend() == ""
+    assert labels("米饭") == "#1"
+    assert labels("面") == "#2"
+    assert labels("米饭") == "#1"
     assert fonts.use_chinese_font() is None
 
 
@@ -100,14 +105,14 @@ def test_the_shipped_font_is_small_and_keeps_to_its_licence():
     """OFL-1.1: the copyright and the licence go with it, and a changed font has no reserved name ('Source')."""
     assert fonts.SHIPPED.stat().st_size <= 5_000_000
     names = {record.nameID: record.toUnicode() for record in TTFont(fonts.SHIPPED)["name"].names}
-    assert "Adobe" in names[0] and "SIL Open Font License, Version 1.1" in names[13]
+    assert "Adobe" in names[0]
+    assert "SIL Open Font License, Version 1.1" in names[13]
     for number in (1, 3, 4, 6):
-        assert "source" not in names[number].lower() and "noto" not in names[number].lower()
+        assert "source" not in names[number].lower()
+        assert "noto" not in names[number].lower()
     licence = Path(fonts.SHIPPED).with_name("OFL.txt").read_text("utf-8")
-    assert (
-        names[0].split("Adobe")[0].strip("© ") in licence
-        and "Reserved Font Name 'Source'" in licence
-    )
+    assert names[0].split("Adobe")[0].strip("© ") in licence
+    assert "Reserved Font Name 'Source'" in licence
     assert "SIL OPEN FONT LICENSE Version 1.1" in licence
 
 

@@ -21,7 +21,8 @@ class Elements(HTMLParser):
 
     def __init__(self, page):
         super().__init__()
-        self.tags, self.words = [], []
+        self.tags = []
+        self.words = []
         self.feed(page)
 
     def handle_starttag(self, tag, attrs):
@@ -112,7 +113,8 @@ def full(tmp_path):
 
 def test_nothing_from_data_becomes_markup(full):
     page = Elements(full)
-    assert full.count("<script>") == 1 and full.split("<script>")[1].startswith(FILTERS)
+    assert full.count("<script>") == 1
+    assert full.split("<script>")[1].startswith(FILTERS)
     assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert all(attrs["src"].startswith("data:image/") for attrs in page.named("img"))
     assert EVIL in "".join(page.words)
@@ -121,12 +123,10 @@ def test_nothing_from_data_becomes_markup(full):
 def test_the_page_asks_for_nothing_outside(full):
     page = Elements(full)
     assert {tag for tag, _ in page.tags}.isdisjoint({"link", "iframe", "object", "base", "form"})
-    assert (
-        "http:" not in full
-        and "https:" not in full
-        and "@import" not in full
-        and "url(" not in full
-    )
+    assert "http:" not in full
+    assert "https:" not in full
+    assert "@import" not in full
+    assert "url(" not in full
     digest = base64.b64encode(hashlib.sha256(FILTERS.encode()).digest()).decode()
     assert any(
         attrs.get("content", "").endswith(
@@ -157,8 +157,10 @@ def test_every_part_is_there(full):
 
 def test_best_answers_are_right_and_worst_are_the_surest_wrong_ones(full):
     best, worst = full.split("best answers")[1].split("worst answers")
-    assert "menu-2" in best and "menu-0" not in best
-    assert worst.index("menu-0") < worst.index("menu-3") and "menu-4" not in worst
+    assert "menu-2" in best
+    assert "menu-0" not in best
+    assert worst.index("menu-0") < worst.index("menu-3")
+    assert "menu-4" not in worst
     assert len(Elements("<h2>" + worst).named("img")) == 3
 
 
@@ -177,7 +179,8 @@ def test_thumbnails_are_small_jpegs(full):
 
 def test_parts_without_data_are_left_out(tmp_path):
     page = html.report(tmp_path / "empty.html", title="空", language="zh").read_text("utf-8")
-    assert 'lang="zh-CN"' in page and "<h2>" not in page
+    assert 'lang="zh-CN"' in page
+    assert "<h2>" not in page
     assert [path.name for path in tmp_path.iterdir()] == ["empty.html"]
 
 
@@ -195,16 +198,16 @@ def test_every_predictors_pairs_are_listed_and_the_page_opens_on_its_own(full):
         )
     )
     shown = [row for row in rows if "hidden" not in row]
-    assert {(row["data-predictor"], row["data-protocol"]) for row in shown} == {("0", "0")} and [
-        row["data-n"] for row in shown
-    ] == ["2", "1", "1", "1"]
+    assert {(row["data-predictor"], row["data-protocol"]) for row in shown} == {("0", "0")}
+    assert [row["data-n"] for row in shown] == ["2", "1", "1", "1"]
 
 
 def test_a_pair_carries_its_counts_by_site_its_clusters_and_its_rank(full):
     first = rows_of(full)[0]
     assert (first["data-of"], first["data-cluster"], first["data-answered"]) == ("3", "1", "1")
     assert json.loads(first["data-sites"]) == [[0, 1, 1], [1, 1, 2]]
-    assert "<td>2 / 3</td><td>66.7%</td><td>1</td>" in full and "<td>not a look-alike</td>" in full
+    assert "<td>2 / 3</td><td>66.7%</td><td>1</td>" in full
+    assert "<td>not a look-alike</td>" in full
 
 
 def test_the_matrix_counts_by_cluster_and_its_buttons_name_both(full):
@@ -241,7 +244,8 @@ def test_over_most_clusters_all_of_them_are_in_a_picture_below(tmp_path, monkeyp
 
 
 def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch):
-    photos, names = catalog(tmp_path), NAMES | {f"x{number}": f"菜{number}" for number in range(60)}
+    photos = catalog(tmp_path)
+    names = NAMES | {f"x{number}": f"菜{number}" for number in range(60)}
     many = pd.concat(
         [
             predictions().iloc[:1].assign(id=f"q{number}", answer=f"菜{number}")
@@ -259,7 +263,8 @@ def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch
         image_root=tmp_path,
         top=2,
     ).read_text("utf-8")
-    assert len(rows_of(page)) == 50 and "50 of 60 listed" in page
+    assert len(rows_of(page)) == 50
+    assert "50 of 60 listed" in page
     body = page.split("<tbody>")[1].split("</tbody>")[0]
     assert body.count("data:image/jpeg") == 2 * 3 + 3
 
@@ -269,9 +274,8 @@ def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(m
     table, found = listing.listed(pairs.countable(predictions(), NAMES), ("tuned", "naming"))
     others = table[~table["main"]]
     assert (len(table), found, table["main"].sum()) == (7, 16, 4)
-    assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3 and others[
-        "n"
-    ].tolist() == [2, 2, 2]
+    assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3
+    assert others["n"].tolist() == [2, 2, 2]
 
 
 def test_no_confusion_is_said_with_its_n(tmp_path):
@@ -315,23 +319,19 @@ def test_words_are_there_in_both_languages():
         Words("en")(word) == word and Words("zh")(word) == chinese
         for word, chinese in _ENGLISH_CHINESE.items()
     )
-    assert (
-        Words("zh").answer(None) == "没有回答"
-        and Words("zh").answer("not a dish") == "不是菜名"
-        and Words("zh").answer("米饭") == "米饭"
-    )
+    assert Words("zh").answer(None) == "没有回答"
+    assert Words("zh").answer("not a dish") == "不是菜名"
+    assert Words("zh").answer("米饭") == "米饭"
 
 
 def test_texts_are_cut_by_their_width():
     assert shorten("红烧鱼块", 8) == "红烧鱼块"
     assert shorten("红烧鱼块", 7) == "红烧鱼…"
-    assert (
-        missing(None)
-        and missing(float("nan"))
-        and missing(pd.NA)
-        and not missing([])
-        and not missing("")
-    )
+    assert missing(None)
+    assert missing(float("nan"))
+    assert missing(pd.NA)
+    assert not missing([])
+    assert not missing("")
 
 
 def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path):
@@ -353,7 +353,8 @@ def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path)
         tables={"accuracy by group": rows, "costs": rows.head(0)},
     ).read_text("utf-8")
     text = " ".join(Elements(page).words)
-    assert not Elements(page).named("img") and all(
+    assert not Elements(page).named("img")
+    assert all(
         part in text
         for part in (
             f"merger {EVIL}",
@@ -364,12 +365,12 @@ def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path)
             "[10.0%, 20.0%]",
         )
     )
-    assert "costs" not in text and "nan" not in text.lower()
+    assert "costs" not in text
+    assert "nan" not in text.lower()
 
 
 def test_what_could_not_be_answered_is_in_the_table(tmp_path):
     table = TABLE.assign(failed=[3, 0], lost=[12, 0], near_training=[5, 0])
     page = html.report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
-    assert all(f"<td>{count}</td>" in page for count in (3, 12, 5)) and all(
-        f"<th>{head}</th>" in page for head in ("failed", "lost", "near training")
-    )
+    assert all(f"<td>{count}</td>" in page for count in (3, 12, 5))
+    assert all(f"<th>{head}</th>" in page for head in ("failed", "lost", "near training"))

@@ -31,7 +31,8 @@ def test_the_second_drawing_takes_the_place_of_the_first(shown):
     curves(ROWS)
     assert [what for what, _ in shown] == ["display", "update"]
     first, second = (figure for _, figure in shown)
-    assert first.get_suptitle() == "10 / 40, about 30 s left" and second.get_suptitle() == "20 / 40"
+    assert first.get_suptitle() == "10 / 40, about 30 s left"
+    assert second.get_suptitle() == "20 / 40"
     assert len(second.axes) > len(first.axes)
 
 

@@ -53,7 +53,8 @@ def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
     figure = figures.look_alike_graph(
         links, clusters(["d1", "d2"]), catalog(tmp_path), NAMES, tmp_path
     )
-    assert len(photos_in(figure)) == 2 and len(lines(figure)) == 1
+    assert len(photos_in(figure)) == 2
+    assert len(lines(figure)) == 1
     assert {
         "0.950",
         "红烧鱼",
@@ -61,7 +62,8 @@ def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
         "group 0: 2 of 2 dishes",
         "groups of look-alikes: 1 of 1;  2 of 2 dishes",
     } <= set(said(figure))
-    (left, right), line = boxes(figure), lines(figure)[0]
+    (left, right) = boxes(figure)
+    line = lines(figure)[0]
     ends = np.array(line.get_xydata()) * figure.get_size_inches()
     np.testing.assert_allclose(
         ends, [(left[:2] + left[2:]) / 2, (right[:2] + right[2:]) / 2], atol=1e-6
@@ -80,7 +82,8 @@ def test_tables_may_be_read_from_csv_files_as_strings(tmp_path):
         )
         for one, other in [(links, groups)] * 2
     ]
-    assert "0.950" in figures_said[0] and "0.900" not in figures_said[0]
+    assert "0.950" in figures_said[0]
+    assert "0.900" not in figures_said[0]
 
 
 def test_only_look_alikes_of_each_other_are_joined_and_closer_ones_by_thicker_lines():
@@ -123,7 +126,10 @@ def test_photos_never_overlap_and_stay_on_the_sheet(count):
     width, height = figure.get_size_inches()
     assert len(boxes(figure)) == 2 * count + 2
     for box in boxes(figure):
-        assert box[0] > 0 and box[1] > 0 and box[2] < width and box[3] < height
+        assert box[0] > 0
+        assert box[1] > 0
+        assert box[2] < width
+        assert box[3] < height
     for one, other in itertools.combinations(boxes(figure), 2):
         assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
     scores = [
@@ -144,7 +150,8 @@ def test_hostile_and_long_names_are_drawn_and_a_missing_photo_is_said():
     figure = figures.look_alike_graph(
         similar(("a", "b", 0.5), ("b", "c", 0.4)), clusters("abc"), NO_PHOTOS, names, ""
     )
-    assert NAMES["d4"] in said(figure) and "红烧红烧红烧红烧\n红烧红烧红烧红…" in said(figure)
+    assert NAMES["d4"] in said(figure)
+    assert "红烧红烧红烧红烧\n红烧红烧红烧红…" in said(figure)
     assert said(figure).count("no photo") == 3
     png(figure)
 
@@ -192,7 +199,8 @@ def test_the_histogram_shows_densities_n_and_the_share_above_the_median():
 
 def test_one_kind_alone_has_no_share_and_none_is_refused():
     figure = figures.score_histogram(cosines().query("kind == 'other dish'").astype(str))
-    assert figure.axes[0].get_title(loc="left") == "" and len(figure.axes[0].containers) == 1
+    assert figure.axes[0].get_title(loc="left") == ""
+    assert len(figure.axes[0].containers) == 1
     with pytest.raises(ValueError, match="no pair"):
         figures.score_histogram(cosines().iloc[:0])
     with pytest.raises(ValueError, match="hold third"):

@@ -54,7 +54,8 @@ def made(tmp_path):
 
 def spans(page, style):
     """The texts in spans whose style holds `style`."""
-    found, inside = [], False
+    found = []
+    inside = False
 
     class Reader(Elements):
         def handle_starttag(self, tag, attrs):
@@ -83,11 +84,9 @@ def test_nothing_from_data_becomes_markup_or_leaves_the_page(made, how):
     )
     assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert all(attrs["src"].startswith("data:image/jpeg;base64,") for attrs in page.named("img"))
-    assert (
-        "http" not in text.replace("http-equiv", "")
-        and "url(" not in text
-        and "@import" not in text
-    )
+    assert "http" not in text.replace("http-equiv", "")
+    assert "url(" not in text
+    assert "@import" not in text
     assert "".join(page.words).count(EVIL) == 3
 
 
@@ -96,7 +95,8 @@ def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(made):
         "default-src 'none'" in attrs.get("content", "")
         for attrs in Elements(made.html).named("meta")
     )
-    assert "<body" not in made._repr_html_() and "body{" not in made._repr_html_()
+    assert "<body" not in made._repr_html_()
+    assert "body{" not in made._repr_html_()
 
 
 def test_supervised_pieces_are_coloured_and_special_ones_grey(made):
@@ -115,7 +115,8 @@ def test_neighbouring_tokens_have_different_greens(made):
     first, second = (
         spans(preview.tokens_html(PIECES[0]), style) for style in preview.SUPERVISED_STYLES
     )
-    assert first == ["红烧", "<|im_end|>"] and second == ["鱼"]
+    assert first == ["红烧", "<|im_end|>"]
+    assert second == ["鱼"]
 
 
 def test_a_token_is_special_only_as_a_piece_of_its_own():
@@ -126,9 +127,12 @@ def test_a_token_is_special_only_as_a_piece_of_its_own():
 
 def test_each_card_says_photo_id_kind_split_and_answer(made):
     parts = made.html.split("<div class=card>")[1:]
-    assert [part.count("<img") for part in parts] == [1, 1, 0] and "nophoto" not in parts[2]
-    assert "train-d1-1 · naming · train" in parts[0] and "train-d3-0 · menu · test" in parts[1]
-    assert "train-text · knowledge</p>" in parts[2] and "<b>川菜</b>" in parts[2]
+    assert [part.count("<img") for part in parts] == [1, 1, 0]
+    assert "nophoto" not in parts[2]
+    assert "train-d1-1 · naming · train" in parts[0]
+    assert "train-d3-0 · menu · test" in parts[1]
+    assert "train-text · knowledge</p>" in parts[2]
+    assert "<b>川菜</b>" in parts[2]
     assert "user↵\n" in parts[0]
 
 

@@ -62,12 +62,14 @@ REVIEW = pd.DataFrame(
 
 @pytest.fixture
 def make(tmp_path):
-    photos, file = catalog(tmp_path), tmp_path / "decisions" / "names.csv"
+    photos = catalog(tmp_path)
+    file = tmp_path / "decisions" / "names.csv"
 
     def review(rows=REVIEW, **changes):
         return NameReview(rows, changes.pop("dishes", DISHES), photos, tmp_path, file, **changes)
 
-    review.file, review.photos = file, photos
+    review.file = file
+    review.photos = photos
     return review
 
 
@@ -85,33 +87,26 @@ def press(review, word, side=None):
 def test_it_opens_on_the_first_question_with_both_dishes_side_by_side(make):
     review = make()
     page = html_of(review.show())
-    assert (
-        isinstance(review.show(), ipywidgets.Widget)
-        and review.index == 0
-        and not make.file.exists()
-    )
-    assert (
-        "0 of 4" in review.progress.value
-        and "both are called" in review.head.value
-        and Words().question("same_name") in review.head.value
-    )
-    assert page.count("data:image/jpeg") == 6 and [field.value for field in review.fields] == [
+    assert isinstance(review.show(), ipywidgets.Widget)
+    assert review.index == 0
+    assert not make.file.exists()
+    assert "0 of 4" in review.progress.value
+    assert "both are called" in review.head.value
+    assert Words().question("same_name") in review.head.value
+    assert page.count("data:image/jpeg") == 6
+    assert [field.value for field in review.fields] == [
         "红烧鱼",
         "红烧鱼",
     ]
-    assert (
-        "鱼1@A, 鱼2@A" in review.pages[0].value
-        and "红烧鱼 2, 炸鱼 1" in review.pages[0].value
-        and "又名" in review.pages[1].value
-    )
+    assert "鱼1@A, 鱼2@A" in review.pages[0].value
+    assert "红烧鱼 2, 炸鱼 1" in review.pages[0].value
+    assert "又名" in review.pages[1].value
 
 
 def test_only_differing_fields_of_the_cards_are_marked(make):
     page = make().pages[0].value
-    assert (
-        page.count("class=differs") == 1
-        and "<tr class=differs><td>ingredients</td><td>鱼</td></tr>" in page
-    )
+    assert page.count("class=differs") == 1
+    assert "<tr class=differs><td>ingredients</td><td>鱼</td></tr>" in page
 
 
 def test_this_name_is_written_for_every_folder_of_the_dish_and_the_next_question_comes(make):
@@ -122,20 +117,20 @@ def test_this_name_is_written_for_every_folder_of_the_dish_and_the_next_question
         ("鱼1@A", "清蒸鱼", "name", "same_name: d2"),
         ("鱼2@A", "清蒸鱼", "name", "same_name: d2"),
     ]
-    assert (
-        review.index == 1
-        and "1 of 4" in review.progress.value
-        and review.choice.options[0][0].startswith("✓ 1.")
-        and "清蒸鱼" in review.status.value
-    )
+    assert review.index == 1
+    assert "1 of 4" in review.progress.value
+    assert review.choice.options[0][0].startswith("✓ 1.")
+    assert "清蒸鱼" in review.status.value
     assert review.fields[0].value == "清蒸鱼"
 
 
 def test_a_decision_is_on_the_disk_when_the_handler_returns(make, monkeypatch):
-    review, synced = make(), []
+    review = make()
+    synced = []
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(make.file.read_text("utf-8")))
     press(review, "the same dish")
-    assert len(synced) == 1 and synced[0].count("same_name: d2") == 3
+    assert len(synced) == 1
+    assert synced[0].count("same_name: d2") == 3
 
 
 def test_the_same_dish_gives_all_folders_one_name(make):
@@ -162,7 +157,8 @@ def test_of_two_names_neither_is_written_when_one_cannot_stand(make):
         review = make()
         review.fields[side].value = "鱼、肉"
         press(review, "keep apart")
-        assert "separate menu entries" in review.status.value and not make.file.exists()
+        assert "separate menu entries" in review.status.value
+        assert not make.file.exists()
 
 
 def test_leave_out_and_the_other_side(make):
@@ -184,17 +180,17 @@ def test_a_name_that_cannot_stand_on_a_menu_is_refused_with_the_reason(make):
     for text, reason in (("", "it is empty"), ("鱼、肉", "separate menu entries")):
         review.fields[0].value = text
         press(review, "this name", 0)
-        assert reason in review.status.value and review.index == 0 and not make.file.exists()
+        assert reason in review.status.value
+        assert review.index == 0
+        assert not make.file.exists()
 
 
 def test_a_dish_alone_has_no_buttons_for_two(make):
     review = make()
     review.choice.value = 2
-    assert (
-        review.index == 2
-        and review.columns[1].layout.display == "none"
-        and review.buttons["keep apart", None].layout.display == "none"
-    )
+    assert review.index == 2
+    assert review.columns[1].layout.display == "none"
+    assert review.buttons["keep apart", None].layout.display == "none"
     review.choice.value = 0
     assert review.columns[1].layout.display is None
 
@@ -215,11 +211,14 @@ def test_it_resumes_where_it_was_left(make):
     first.go(3)
     press(first, "this name", 0)
     again = make(language="zh")
-    assert again.open == [1, 2] and again.index == 1 and "2 / 4" in again.progress.value
+    assert again.open == [1, 2]
+    assert again.index == 1
+    assert "2 / 4" in again.progress.value
     again.go(0)
     assert "已决定" in again.head.value
     press(again, "this name", 0)
-    assert len(written(make.file)) == 5 and again.index == 1
+    assert len(written(make.file)) == 5
+    assert again.index == 1
 
 
 def test_rows_written_by_hand_count_and_those_the_review_was_made_with_do_not(make):
@@ -238,7 +237,8 @@ def test_rows_written_by_hand_count_and_those_the_review_was_made_with_do_not(ma
         "红烧鱼",
         "name",
         "same_photo: d4",
-    ) and review.open == [2, 3]
+    )
+    assert review.open == [2, 3]
 
 
 def test_a_dish_left_out_by_hand_leaves_none_of_its_questions_open(make):
@@ -258,24 +258,26 @@ def test_nothing_that_comes_from_data_becomes_markup(make):
     for place in range(4):
         review.go(place)
         page = html_of(review.show())
-        assert "<img src=x" not in page and "&lt;img src=x onerror=alert(1)&gt;" in page
+        assert "<img src=x" not in page
+        assert "&lt;img src=x onerror=alert(1)&gt;" in page
     review.go(2)
     press(review, "this name", 0)
-    assert "<img src=x" not in html_of(review.show()) and "&lt;img src=x" in review.status.value
+    assert "<img src=x" not in html_of(review.show())
+    assert "&lt;img src=x" in review.status.value
 
 
 def test_the_annotators_answers_are_not_touched(make):
     review = make()
     review.fields[0].value = "别的"
     press(review, "this name", 0)
-    assert DISHES[0]["name"] == "红烧鱼" and DISHES[0]["source"][0]["name"] == "红烧鱼"
+    assert DISHES[0]["name"] == "红烧鱼"
+    assert DISHES[0]["source"][0]["name"] == "红烧鱼"
 
 
 def test_an_empty_review_says_so(make):
     review = make(REVIEW.iloc[:0])
-    assert (
-        "nothing to review" in review.status.value and review.question_box.layout.display == "none"
-    )
+    assert "nothing to review" in review.status.value
+    assert review.question_box.layout.display == "none"
 
 
 def test_bad_input_is_named(make):
@@ -298,18 +300,18 @@ def test_name_decisions_need_an_action_and_a_name(tmp_path):
     assert not file.path.exists()
     file.add("name", {"a": 'x "y",\nz'})
     assert file.path.read_text("utf-8").splitlines()[0] == ",".join(NAME_COLUMNS)
-    assert NameFile(file.path).latest("a")["name"] == 'x "y",\nz' and file.latest("b") is None
+    assert NameFile(file.path).latest("a")["name"] == 'x "y",\nz'
+    assert file.latest("b") is None
 
 
 def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(make, tmp_path):
     figure = figures.review_sheet(REVIEW, DISHES, make.photos, tmp_path, limit=3)
-    assert (
-        len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
-        and "suspicion: 3 of 4" in said(figure)
-        and png(figure).std() > 0
-    )
+    assert len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
+    assert "suspicion: 3 of 4" in said(figure)
+    assert png(figure).std() > 0
     framed = [axes for axes in figure.axes if axes.spines["left"].get_visible()]
-    assert len(framed) == 2 and {axes.get_images()[0].get_array()[0, 0, 1] for axes in framed} == {
+    assert len(framed) == 2
+    assert {axes.get_images()[0].get_array()[0, 0, 1] for axes in framed} == {
         160,
         80,
     }
@@ -325,24 +327,19 @@ def test_the_picture_of_an_empty_review_says_so(make, tmp_path):
 
 def test_evidence_is_wrapped_by_width():
     lines = words.wrapped("鱼" * 50 + " and words that follow, one after another", 20)
-    assert (
-        all(words.width(line) <= 20 for line in lines)
-        and "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
-    )
+    assert all(words.width(line) <= 20 for line in lines)
+    assert "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
 
 
 def test_every_suspicion_has_a_question_in_both_languages():
     for kind in QUESTIONS:
-        assert (
-            Words("zh").known(kind) != kind
-            and Words("zh").question(kind) != Words("en").question(kind) != ""
-        )
+        assert Words("zh").known(kind) != kind
+        assert Words("zh").question(kind) != Words("en").question(kind) != ""
 
 
 def test_without_a_card_or_another_dish_nothing_is_marked(tmp_path):
     photos = catalog(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "d3" / "0.png")
     book = review_sheet.PhotoBook(photos, tmp_path)
-    assert "no card" in dish_html(
-        DISHES[2], DISHES[0], book, Words()
-    ) and "differs" not in dish_html(DISHES[0], None, book, Words())
+    assert "no card" in dish_html(DISHES[2], DISHES[0], book, Words())
+    assert "differs" not in dish_html(DISHES[0], None, book, Words())

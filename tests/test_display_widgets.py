@@ -67,7 +67,9 @@ def test_a_click_on_a_pair_shows_its_questions_in_full(make):
     browser.pair_buttons["红烧鱼", "红烧鱼块"].click()
     assert list(browser.cards) == ["menu-0", "menu-1"]
     page = html_of(browser.show())
-    assert "question 0" in page and "0.900" in page and "look-alike rank 1" in page
+    assert "question 0" in page
+    assert "0.900" in page
+    assert "look-alike rank 1" in page
     assert page.count("data:image/jpeg") >= 2 + 6
 
 
@@ -75,7 +77,8 @@ def test_filters_narrow_the_grid_and_close_the_pair(make):
     browser = make()
     browser.select("红烧鱼", "红烧鱼块")
     browser.filters.dish.value = "红烧鱼块"
-    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and browser.chosen is None
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
+    assert browser.chosen is None
     browser.filters.dish.value = "红烧鱼块"
     with pytest.raises(KeyError, match="under these filters"):
         browser.select("红烧鱼", "红烧鱼块")
@@ -99,10 +102,8 @@ def test_the_site_narrows_the_questions_and_their_totals(make):
         )
     )
     browser.filters.site.value = "north"
-    assert (
-        browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("1/1")
-        and len(browser.filters.rows()) == 3
-    )
+    assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("1/1")
+    assert len(browser.filters.rows()) == 3
     browser.filters.clear()
     assert browser.pair_buttons["红烧鱼", "红烧鱼块"].description.endswith("2/3")
 
@@ -110,12 +111,11 @@ def test_the_site_narrows_the_questions_and_their_totals(make):
 def test_the_cluster_of_the_truth_narrows_questions_and_that_of_the_answer_pairs(make):
     browser = make()
     browser.filters.cluster.value = 1
-    assert (
-        set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)}
-        and "3 / 4" in browser.summary.value
-    )
+    assert set(browser.pair_buttons) == {("红烧鱼", "红烧鱼块"), ("红烧鱼块", EVIL)}
+    assert "3 / 4" in browser.summary.value
     browser.filters.answered.value = 2
-    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and "1 / 4" in browser.summary.value
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
+    assert "1 / 4" in browser.summary.value
     browser.filters.set_clusters("", families.NO_DISH)
     assert list(browser.pair_buttons) == [(EVIL, "not a dish")]
 
@@ -125,10 +125,8 @@ def test_a_press_on_a_count_of_the_matrix_chooses_its_pairs(make):
     assert not browser.matrix.children[0].children
     browser.matrix.selected_index = 0
     said, grid = browser.matrix.children[0].children
-    assert (
-        "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value
-        and "<img src=x" not in html_of(grid)
-    )
+    assert "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value
+    assert "<img src=x" not in html_of(grid)
     counts = {
         button.tooltip: button for button in grid.children if isinstance(button, ipywidgets.Button)
     }
@@ -137,9 +135,11 @@ def test_a_press_on_a_count_of_the_matrix_chooses_its_pairs(make):
         for tooltip, button in counts.items()
         if tooltip.startswith("1: ") and "→ 2: " in tooltip
     )
-    assert one.description == "1" and len(counts) == 4
+    assert one.description == "1"
+    assert len(counts) == 4
     one.click()
-    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)] and (
+    assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
+    assert (
         browser.filters.cluster.value,
         browser.filters.answered.value,
     ) == (1, 2)
@@ -169,15 +169,14 @@ def test_cards_show_the_nearest_training_photos_with_their_dish_and_cosine(make)
     assert [shown.index(text) for text in ("红烧鱼块", "1.000", "0.600", "0.000")] == sorted(
         shown.index(text) for text in ("红烧鱼块", "1.000", "0.600", "0.000")
     )
-    assert shown.count("data:image/jpeg") == 3 and "<img src=x" not in shown
+    assert shown.count("data:image/jpeg") == 3
+    assert "<img src=x" not in shown
 
 
 def test_answers_that_are_no_dish_are_listed_in_full(make):
     browser = make()
-    assert (
-        "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value
-        and "1 / 1" in browser.strangers.value
-    )
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value
+    assert "1 / 1" in browser.strangers.value
     browser.filters.dish.value = "红烧鱼"
     assert browser.strangers.value == ""
 
@@ -186,12 +185,14 @@ def test_a_right_refusal_and_a_lost_question_confuse_nothing(make):
     rows = (
         predictions().query("predictor == 'tuned' and protocol == 'naming'").reset_index(drop=True)
     )
-    rows.loc[6, "correct"], rows["lost"] = True, ["2 dishes share it", *[""] * 6]
+    rows.loc[6, "correct"] = True
+    rows["lost"] = ["2 dishes share it", *[""] * 6]
     browser = make(predictions=rows)
     assert (
         NAMES["d4"],
         "no answer",
-    ) not in browser.pair_buttons and "3 / 6" in browser.summary.value
+    ) not in browser.pair_buttons
+    assert "3 / 6" in browser.summary.value
 
 
 def test_another_predictor_keeps_the_protocol_it_has_and_leaves_one_it_has_not(make):
@@ -201,9 +202,11 @@ def test_another_predictor_keeps_the_protocol_it_has_and_leaves_one_it_has_not(m
     )
     browser.filters.protocol.value = "menu"
     browser.filters.predictor.value = "base"
-    assert browser.filters.protocol.value == "naming" and len(browser.filters.rows()) == 7
+    assert browser.filters.protocol.value == "naming"
+    assert len(browser.filters.rows()) == 7
     browser.filters.predictor.value = "tuned"
-    assert browser.filters.protocol.value == "naming" and browser.pair_buttons
+    assert browser.filters.protocol.value == "naming"
+    assert browser.pair_buttons
 
 
 def test_a_mark_is_written_at_once_with_its_note(make):
@@ -223,18 +226,18 @@ def test_a_mark_is_written_at_once_with_its_note(make):
         "note": 'plate "two", cut\noff',
     }
     assert row["time"].endswith("+00:00")
-    assert (
-        "photo bad" in browser.cards["naming-1"].badge.value
-        and browser.cards["naming-0"].badge.value == ""
-    )
+    assert "photo bad" in browser.cards["naming-1"].badge.value
+    assert browser.cards["naming-0"].badge.value == ""
 
 
 def test_a_mark_is_on_the_disk_when_the_handler_returns(make, monkeypatch):
-    browser, synced = make(), []
+    browser = make()
+    synced = []
     browser.select("红烧鱼", "红烧鱼块")
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(make.file.read_text("utf-8")))
     browser.mark("naming-0", "photo bad")
-    assert len(synced) == 1 and "photo bad" in synced[0]
+    assert len(synced) == 1
+    assert "photo bad" in synced[0]
 
 
 def test_marks_are_there_again_and_the_last_one_counts(make):
@@ -261,11 +264,11 @@ def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(
         browser.mark(question, decision)
     photos = catalog(tmp_path)
     kept, out = left_out.without_decided(photos, make.file)
-    assert (
-        dict(zip(out["path"], out["reason"], strict=True))
-        == {"d1/0.png": "label wrong", "d2/0.png": "photo bad"}
-        and len(kept) == len(photos) - 2
-    )
+    assert dict(zip(out["path"], out["reason"], strict=True)) == {
+        "d1/0.png": "label wrong",
+        "d2/0.png": "photo bad",
+    }
+    assert len(kept) == len(photos) - 2
     monkeypatch.setattr(
         paths, "decisions_file", lambda run, kind: tmp_path / "decisions" / f"{kind}.csv"
     )
@@ -292,13 +295,15 @@ def test_no_name_answer_or_note_becomes_markup(make):
         question = next(iter(browser.cards))
         browser.mark(question, "photo bad", note=EVIL)
         page = html_of(browser.show())
-        assert "<img src=x" not in page and "<script" not in page
+        assert "<img src=x" not in page
+        assert "<script" not in page
         assert "&lt;img src=x onerror=alert(1)&gt;" in page
 
 
 def test_missing_and_foreign_answers_are_pairs_of_their_own(make):
     browser = make()
-    assert (NAMES["d4"], "no answer") in browser.pair_buttons and (
+    assert (NAMES["d4"], "no answer") in browser.pair_buttons
+    assert (
         EVIL,
         "not a dish",
     ) in browser.pair_buttons
@@ -333,7 +338,8 @@ def test_more_questions_come_on_demand(make):
 def test_no_confusion_is_said(make):
     rows = predictions()
     browser = make(predictions=rows[rows["correct"]])
-    assert "no confusions among 2 questions" in browser.summary.value and not browser.pair_buttons
+    assert "no confusions among 2 questions" in browser.summary.value
+    assert not browser.pair_buttons
 
 
 def test_bad_input_is_named(make):
@@ -349,7 +355,8 @@ def test_rows_go_under_an_existing_header_after_a_torn_line(tmp_path):
         "extra," + ",".join(COLUMNS) + "\nx,2026-01-01T00:00:00+00:00,i1,p,d1,photo bad", "utf-8"
     )
     decisions = DecisionFile(path)
-    assert decisions.latest("i1")["decision"] == "photo bad" and decisions.latest("i2") is None
+    assert decisions.latest("i1")["decision"] == "photo bad"
+    assert decisions.latest("i2") is None
     decisions.add("label wrong", image_id="i2")
     rows = read(path)
     assert [(row["image_id"], row["decision"]) for row in rows] == [

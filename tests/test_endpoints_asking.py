@@ -27,7 +27,8 @@ class Dish(BaseModel):
 
 
 SMALL = {"prompt_tokens": 40, "completion_tokens": 100}
-GOOD, BAD = {"name": "鱼", "calories": 5.0}, {"name": "鱼", "calories": 5000.0}
+GOOD = {"name": "鱼", "calories": 5.0}
+BAD = {"name": "鱼", "calories": 5000.0}
 
 
 @pytest.fixture(autouse=True)
@@ -106,20 +107,16 @@ def test_an_answer_its_price_and_its_row(journal):
         "",
         False,
     )
-    assert (
-        answer.cost == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
-        and answer.usage == {"prompt_tokens": 1000, "completion_tokens": 100}
-        and answer.currency == "USD"
-    )
+    assert answer.cost == pytest.approx((1000 * 2 + 100 * 8) / 1e6)
+    assert answer.usage == {"prompt_tokens": 1000, "completion_tokens": 100}
+    assert answer.currency == "USD"
     (sent,) = server.requests
     form = sent["response_format"]["json_schema"]
-    assert (
-        form["name"] == "dish"
-        and form["strict"]
-        and form["schema"]["required"] == ["name", "calories"]
-        and sent["temperature"] == 0
-        and sent["max_tokens"] == 100
-    )
+    assert form["name"] == "dish"
+    assert form["strict"]
+    assert form["schema"]["required"] == ["name", "calories"]
+    assert sent["temperature"] == 0
+    assert sent["max_tokens"] == 100
     settled(journal)
     assert stored(journal, "status, run, currency, cost, reserved, final") == [
         ("ok", "r", "USD", pytest.approx(0.0028), 0.0, 1)
@@ -129,23 +126,30 @@ def test_an_answer_its_price_and_its_row(journal):
 def test_plain_text_needs_no_schema(journal):
     with Server(lambda _: (200, completion("一条鱼"))) as server:
         (answer,) = ask(server, journal, schema=None)
-    assert answer.value == "一条鱼" and "response_format" not in server.requests[0]
+    assert answer.value == "一条鱼"
+    assert "response_format" not in server.requests[0]
 
 
 def test_what_was_paid_for_is_never_asked_again_and_costs_another_run_nothing(journal):
     with Server(lambda _: (200, completion(GOOD))) as server:
         first = ask(server, journal)[0]
-        same, other = ask(server, journal)[0], ask(server, journal, run="other")[0]
-        assert len(server.requests) == 1 and (same.value, other.value) == (first.value, first.value)
-        assert same.from_journal and same.cost == first.cost and other.cost == 0.0
+        same = ask(server, journal)[0]
+        other = ask(server, journal, run="other")[0]
+        assert len(server.requests) == 1
+        assert (same.value, other.value) == (first.value, first.value)
+        assert same.from_journal
+        assert same.cost == first.cost
+        assert other.cost == 0.0
         ask(server, journal, "别的")
         ask(server, journal, model="m-2")
         ask(server, journal, parameters={"temperature": 1})
-        assert len(server.requests) == 4 and server.requests[3]["temperature"] == 1
+        assert len(server.requests) == 4
+        assert server.requests[3]["temperature"] == 1
     with Server(lambda _: (200, completion(BAD))) as moved:
-        assert ask(moved, journal)[0].value == first.value and moved.requests == [], (
+        assert ask(moved, journal)[0].value == first.value, (
             "the port of a local server does not count"
         )
+        assert moved.requests == [], "the port of a local server does not count"
 
 
 PASSING = [
@@ -170,7 +174,8 @@ def test_failures_that_may_pass_are_tried_again(journal, failure):
     with Server(replies(failure, failure, (200, completion(GOOD)))) as server:
         assert ask(server, journal)[0].value == Dish(**GOOD)
     assert len(server.requests) == 3
-    assert settled(journal)[2] == "ok" and set(settled(journal)[:2]) <= {
+    assert settled(journal)[2] == "ok"
+    assert set(settled(journal)[:2]) <= {
         "failed",
         "malformed",
         "empty",
@@ -190,7 +195,8 @@ def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
             "ok",
             "failed",
             None,
-        ) and "HTTP 503" in bad.problem
+        )
+        assert "HTTP 503" in bad.problem
         assert len(server.requests) == 1 + attempts.MAX_ATTEMPTS
         ask(server, journal, "bad")
         assert len(server.requests) == 1 + 2 * attempts.MAX_ATTEMPTS, (
@@ -200,12 +206,11 @@ def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
 
 def test_a_useless_reply_that_was_paid_for_again_and_again_is_not_bought_once_more(journal):
     with Server(lambda _: (200, completion("  "))) as server:
-        first, second = ask(server, journal)[0], ask(server, journal)[0]
-    assert (
-        first.status == second.status == "empty"
-        and len(server.requests) == attempts.MAX_ATTEMPTS
-        and first.cost == pytest.approx(5 * 0.0028) == second.cost
-    )
+        first = ask(server, journal)[0]
+        second = ask(server, journal)[0]
+    assert first.status == second.status == "empty"
+    assert len(server.requests) == attempts.MAX_ATTEMPTS
+    assert first.cost == pytest.approx(5 * 0.0028) == second.cost
     assert second.from_journal
 
 
@@ -265,10 +270,8 @@ def test_failures_that_stay_stop_at_once_with_the_remedy_and_without_the_key(
 ):
     with Server(lambda _: failure) as server, pytest.raises(EndpointError) as caught:
         ask(server, journal, *map(str, range(40)), concurrency=2)
-    assert (
-        all(word in str(caught.value) for word in [*words, "toy", server.base_url])
-        and len(server.requests) <= 2
-    )
+    assert all(word in str(caught.value) for word in [*words, "toy", server.base_url])
+    assert len(server.requests) <= 2
     assert KEY not in "".join(traceback.format_exception(caught.value))
     assert all(
         KEY.encode() not in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()
@@ -285,12 +288,10 @@ def test_a_bad_request_is_put_aside_but_when_all_are_bad_it_stops(journal):
 
     with Server(answer) as server:
         fine, bad = ask(server, journal, "fine", "x", concurrency=1)
-        assert (
-            fine.status == "ok"
-            and bad.status == "failed"
-            and "HTTP 400 bad_thing: unsupported value [key]" in bad.problem
-            and len(server.requests) == 2
-        )
+        assert fine.status == "ok"
+        assert bad.status == "failed"
+        assert "HTTP 400 bad_thing: unsupported value [key]" in bad.problem
+        assert len(server.requests) == 2
         with pytest.raises(
             EndpointError,
             match="the first 10 requests were all refused; check parameters and model.*unsupported value",
@@ -331,14 +332,14 @@ def test_answers_that_cannot_get_better_have_a_status_of_their_own_and_are_paid_
     journal, reply, status
 ):
     with Server(lambda _: (200, reply)) as server:
-        first, second = ask(server, journal)[0], ask(server, journal)[0]
-    assert (
-        first.status == second.status == status
-        and first.value is None
-        and first.problem.startswith(f"{status}: ")
-        and len(server.requests) == 1
-    )
-    assert settled(journal) == [status] and first.cost > 0
+        first = ask(server, journal)[0]
+        second = ask(server, journal)[0]
+    assert first.status == second.status == status
+    assert first.value is None
+    assert first.problem.startswith(f"{status}: ")
+    assert len(server.requests) == 1
+    assert settled(journal) == [status]
+    assert first.cost > 0
 
 
 def test_a_content_filter_by_status_400_is_one_too(journal):
@@ -357,26 +358,21 @@ def test_one_repair_turn_then_the_raw_text_is_put_aside(journal, broken, status)
     ) as server:
         (mended,) = ask(server, journal)
     first, second, third = server.requests[1]["messages"]
-    assert (
-        mended.value == Dish(**GOOD)
-        and mended.cost == pytest.approx(2 * 0.0028)
-        and len(server.requests) == 2
-    )
-    assert (
-        second == {"role": "assistant", "content": broken}
-        and third["role"] == "user"
-        and "不能使用" in third["content"]
-        and first["content"] == "什么菜？"
-    )
+    assert mended.value == Dish(**GOOD)
+    assert mended.cost == pytest.approx(2 * 0.0028)
+    assert len(server.requests) == 2
+    assert second == {"role": "assistant", "content": broken}
+    assert third["role"] == "user"
+    assert "不能使用" in third["content"]
+    assert first["content"] == "什么菜？"
     with Server(lambda _: (200, completion(broken))) as server:
-        given_up, again = ask(server, journal, "另一道")[0], ask(server, journal, "另一道")[0]
-    assert (
-        given_up.status == status
-        and given_up.value is None
-        and given_up.text == broken
-        and len(server.requests) == 2
-        and again.from_journal
-    )
+        given_up = ask(server, journal, "另一道")[0]
+        again = ask(server, journal, "另一道")[0]
+    assert given_up.status == status
+    assert given_up.value is None
+    assert given_up.text == broken
+    assert len(server.requests) == 2
+    assert again.from_journal
     assert settled(journal) == [status, "ok", status, status]
 
 
@@ -403,15 +399,11 @@ def test_the_ladder_is_climbed_down_once_per_model_and_remembered(journal):
     with Server(only_prompt) as server:
         answers = ask(server, journal, *map(str, range(20)), concurrency=4)
         told = [request.get("response_format", {}).get("type", "") for request in server.requests]
-        assert (
-            all(one.value == Dish(**GOOD) for one in answers)
-            and 1 <= told.count("json_schema") <= 4
-            and 1 <= told.count("json_object") <= 4
-        )
-        assert (
-            "JSON Schema" in server.requests[-1]["messages"][0]["content"]
-            and journal.mode("toy", "m-1") == "prompt"
-        )
+        assert all(one.value == Dish(**GOOD) for one in answers)
+        assert 1 <= told.count("json_schema") <= 4
+        assert 1 <= told.count("json_object") <= 4
+        assert "JSON Schema" in server.requests[-1]["messages"][0]["content"]
+        assert journal.mode("toy", "m-1") == "prompt"
         before = len(server.requests)
         ask(server, journal, "new")
         assert len(server.requests) == before + 1, "a later run begins where the ladder ended"
@@ -435,16 +427,15 @@ def test_a_budget_is_never_exceeded_and_what_is_paid_stays(journal):
         ):
             ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
         paid = len(server.requests) * 0.00088
-        assert 0.025 < paid <= 0.03 and journal.spent("r")["USD"] == pytest.approx(paid)
+        assert 0.025 < paid <= 0.03
+        assert journal.spent("r")["USD"] == pytest.approx(paid)
         with pytest.raises(BudgetError):
             ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 0.03}))
         assert len(server.requests) * 0.00088 == pytest.approx(paid), (
             "what an earlier part of the run paid counts"
         )
-        assert (
-            len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}))) == 100
-            and len(server.requests) == 100
-        )
+        assert len(ask(server, journal, *map(str, range(100)), budget=Budget({"USD": 1.0}))) == 100
+        assert len(server.requests) == 100
 
 
 def test_a_server_that_counts_more_than_the_upper_bound_costs_the_budget_one_surprise(journal):
@@ -475,7 +466,9 @@ def test_what_is_free_needs_no_budget_and_what_may_have_been_paid_counts(journal
 
 
 def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
-    out, most, lock = 0, 0, threading.Lock()
+    out = 0
+    most = 0
+    lock = threading.Lock()
 
     def answer(request):
         nonlocal out, most
@@ -488,9 +481,12 @@ def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
 
     with Server(answer) as server:
         answers = ask(server, journal, *map(str, range(40)), concurrency=6)
-    assert [one.value.name for one in answers] == list(map(str, range(40))) == [
-        one.id for one in answers
-    ] and 3 <= most <= 6
+    assert (
+        [one.value.name for one in answers]
+        == list(map(str, range(40)))
+        == [one.id for one in answers]
+    )
+    assert 3 <= most <= 6
 
 
 def test_of_equal_requests_one_is_sent_and_paid_for(journal):
@@ -505,11 +501,9 @@ def test_of_equal_requests_one_is_sent_and_paid_for(journal):
             for number in range(8)
         ]
         answers = ask_all(one, asked, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
-    assert (
-        len(server.requests) == 1
-        and [one.id for one in answers] == list(map(str, range(8)))
-        and all(one.value == Dish(**GOOD) for one in answers)
-    )
+    assert len(server.requests) == 1
+    assert [one.id for one in answers] == list(map(str, range(8)))
+    assert all(one.value == Dish(**GOOD) for one in answers)
     assert sum(one.cost for one in answers) == pytest.approx(0.0028)
 
 
@@ -533,12 +527,10 @@ def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_
     with Server(lambda _: (200, completion(GOOD))) as server:
         good, broken = run("good", "broken")
         run("good")
-    assert (
-        made.count("good") == 1
-        and good.status == "ok"
-        and (broken.status, broken.value) == ("failed", None)
-        and "the photo is damaged" in broken.problem
-    )
+    assert made.count("good") == 1
+    assert good.status == "ok"
+    assert (broken.status, broken.value) == ("failed", None)
+    assert "the photo is damaged" in broken.problem
 
 
 def test_nobody_listening_is_said_soon(journal):
@@ -569,9 +561,8 @@ def test_a_server_that_comes_back_is_waited_for_and_nothing_is_put_aside(journal
             budget=Budget({"USD": 100.0}),
             pace=0.01,
         )
-    assert [a.status for a in answers].count("ok") >= 58 and [a.status for a in answers[30:]] == [
-        "ok"
-    ] * 30
+    assert [a.status for a in answers].count("ok") >= 58
+    assert [a.status for a in answers[30:]] == ["ok"] * 30
 
 
 def test_an_unjudged_reply_of_a_killed_run_is_judged_and_not_bought_again(journal):
@@ -580,9 +571,11 @@ def test_an_unjudged_reply_of_a_killed_run_is_judged_and_not_bought_again(journa
         journal.set_mode("any", "any", "prompt")
         with sqlite3.connect(journal.path) as db:
             db.execute("UPDATE attempts SET status = 'received', final = 0")
-        assert ask(server, journal)[0].value == Dish(**GOOD) and len(server.requests) == 1
+        assert ask(server, journal)[0].value == Dish(**GOOD)
+        assert len(server.requests) == 1
         with sqlite3.connect(journal.path) as db:
             db.execute("UPDATE attempts SET status = 'received', final = 0, body = '<html>'")
-        assert ask(server, journal)[0].value == Dish(**GOOD) and len(server.requests) == 2, (
+        assert ask(server, journal)[0].value == Dish(**GOOD), (
             "an unjudged reply that is of no use is asked for again"
         )
+        assert len(server.requests) == 2, "an unjudged reply that is of no use is asked for again"

@@ -40,7 +40,9 @@ class Provider(BuiltinAnnotator):
 
     def __init__(self, answer=lambda text: {"name": text}, desk=BatchDesk):
         super().__init__()
-        self.answer, self.live, self.desk = answer, [], desk(self.in_batch)
+        self.answer = answer
+        self.live = []
+        self.desk = desk(self.in_batch)
         self.batched = []
 
     def complete(self, body):
@@ -97,26 +99,19 @@ def test_everything_comes_by_batch_at_half_the_price(journal):
     with Provider() as server:
         answers = ask(server, journal, "鱼", "肉", "菜")
         again = ask(server, journal, "鱼", "肉", "菜")
-    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"] and [
-        one.cost for one in answers
-    ] == pytest.approx([PRICE] * 3)
-    assert (
-        server.live == []
-        and server.batched == ["鱼", "肉", "菜"]
-        and len(server.desk.batches) == 1
-        and all(one.from_journal for one in again)
-    )
-    assert (
-        journal.spent("r") == {"USD": pytest.approx(3 * PRICE)}
-        and journal.open_batches("toy", "m") == []
-    )
+    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"]
+    assert [one.cost for one in answers] == pytest.approx([PRICE] * 3)
+    assert server.live == []
+    assert server.batched == ["鱼", "肉", "菜"]
+    assert len(server.desk.batches) == 1
+    assert all(one.from_journal for one in again)
+    assert journal.spent("r") == {"USD": pytest.approx(3 * PRICE)}
+    assert journal.open_batches("toy", "m") == []
     (batch,) = server.desk.batches.values()
     line = json.loads(server.desk.files[batch["input_file_id"]].splitlines()[0])
-    assert (
-        line["url"] == "/v1/chat/completions"
-        and line["body"]["response_format"]["type"] == "json_schema"
-        and len(batch["metadata"][batches.MARK]) == 32
-    )
+    assert line["url"] == "/v1/chat/completions"
+    assert line["body"]["response_format"]["type"] == "json_schema"
+    assert len(batch["metadata"][batches.MARK]) == 32
 
 
 def test_repairs_run_live_at_the_full_price(journal):
@@ -124,12 +119,10 @@ def test_repairs_run_live_at_the_full_price(journal):
         lambda text: {"name": text, "calories": 5000} if text == "bad" else {"name": text}
     ) as server:
         good, mended = ask(server, journal, "good", "bad")
-    assert (
-        good.value.name == "good"
-        and mended.value.name == "mended"
-        and len(server.live) == 1
-        and mended.cost == pytest.approx(3 * PRICE)
-    )
+    assert good.value.name == "good"
+    assert mended.value.name == "mended"
+    assert len(server.live) == 1
+    assert mended.cost == pytest.approx(3 * PRICE)
 
 
 def test_a_line_that_failed_is_asked_again_and_put_aside_with_its_reason(journal):
@@ -137,12 +130,10 @@ def test_a_line_that_failed_is_asked_again_and_put_aside_with_its_reason(journal
         lambda text: BadRequest("no such photo") if text == "bad" else {"name": text}
     ) as server:
         good, bad = ask(server, journal, "good", "bad")
-    assert (
-        good.status == "ok"
-        and bad.status == "failed"
-        and "no such photo" in bad.problem
-        and server.batched.count("good") == 1
-    )
+    assert good.status == "ok"
+    assert bad.status == "failed"
+    assert "no such photo" in bad.problem
+    assert server.batched.count("good") == 1
 
 
 def test_files_are_cut_by_number_and_size(journal, monkeypatch):
@@ -153,7 +144,8 @@ def test_files_are_cut_by_number_and_size(journal, monkeypatch):
     monkeypatch.setattr(batches, "MOST_BYTES", 1500)
     with Provider() as server:
         ask(server, journal, *map(str, range(7)), model="other")
-        assert len(_inputs(server)) > 3 and all(len(content) <= 1500 for content in _inputs(server))
+        assert len(_inputs(server)) > 3
+        assert all(len(content) <= 1500 for content in _inputs(server))
 
 
 def _inputs(server):
@@ -177,12 +169,11 @@ class Expiring(BatchDesk):
 def test_what_an_expired_batch_left_is_submitted_again_and_nothing_twice(journal):
     with Provider(desk=Expiring) as server:
         answers = ask(server, journal, *"abcd")
-    assert (
-        [one.value.name for one in answers] == list("abcd")
-        and server.batched == list("abcd")
-        and server.live == []
-    )
-    assert journal.spent("r") == {"USD": pytest.approx(4 * PRICE)} and len(server.desk.batches) == 2
+    assert [one.value.name for one in answers] == list("abcd")
+    assert server.batched == list("abcd")
+    assert server.live == []
+    assert journal.spent("r") == {"USD": pytest.approx(4 * PRICE)}
+    assert len(server.desk.batches) == 2
 
 
 def test_batches_that_never_finish_do_not_end_at_the_full_price(journal):
@@ -197,7 +188,8 @@ def test_batches_that_never_finish_do_not_end_at_the_full_price(journal):
         ),
     ):
         ask(server, journal, *"abcdefgh")
-    assert server.live == [] and len(server.desk.batches) == batches.ROUNDS
+    assert server.live == []
+    assert len(server.desk.batches) == batches.ROUNDS
 
 
 def test_a_provider_without_batches_is_refused_by_name_before_anything_is_sent(journal):
@@ -208,7 +200,8 @@ def test_a_provider_without_batches_is_refused_by_name_before_anything_is_sent(j
         ),
     ):
         ask(server, journal, "a")
-    assert server.requests == [] and journal.spent("r") == {}
+    assert server.requests == []
+    assert journal.spent("r") == {}
 
 
 def test_a_budget_that_holds_a_part_sends_part_after_part(journal):
@@ -216,7 +209,8 @@ def test_a_budget_that_holds_a_part_sends_part_after_part(journal):
         answers = ask(
             server, journal, *map(str, range(8)), budget=Budget({"USD": 8 * PRICE + 0.0007})
         )
-        assert all(one.status == "ok" for one in answers) and len(server.desk.batches) > 1
+        assert all(one.status == "ok" for one in answers)
+        assert len(server.desk.batches) > 1
         with pytest.raises(BudgetError):
             ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 0.0001}), model="other")
         assert server.live == []
@@ -231,11 +225,9 @@ def test_the_ladder_is_climbed_down_once_for_a_whole_batch(journal):
 
     with Choosy() as server:
         answers = ask(server, journal, *"abc")
-    assert (
-        all(one.status == "ok" for one in answers)
-        and server.live == []
-        and journal.mode("toy", "m") == "json_object"
-    )
+    assert all(one.status == "ok" for one in answers)
+    assert server.live == []
+    assert journal.mode("toy", "m") == "json_object"
 
 
 KILLED = """
@@ -272,17 +264,15 @@ def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, mome
             cwd=paths.PROJECT_ROOT,
             timeout=60,
         )
-        assert done.returncode == -9 and len(server.desk.batches) == created
+        assert done.returncode == -9
+        assert len(server.desk.batches) == created
         journal = Journal(tmp_path / "j.sqlite")
         answers = ask(server, journal, *"abcde")
-        assert (
-            [one.value.name for one in answers] == list("abcde")
-            and sorted(server.batched) == list("abcde")
-            and len(server.desk.batches) == 1
-        )
-        assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)} and [
-            one.cost for one in answers
-        ] == pytest.approx([PRICE] * 5)
+        assert [one.value.name for one in answers] == list("abcde")
+        assert sorted(server.batched) == list("abcde")
+        assert len(server.desk.batches) == 1
+        assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)}
+        assert [one.cost for one in answers] == pytest.approx([PRICE] * 5)
         journal.close()
 
 
@@ -305,19 +295,17 @@ def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_ha
         server.desk.batches.clear()
         journal = Journal(tmp_path / "j.sqlite")
         before = journal.spent("r")["USD"]
-        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde") and len(
-            server.desk.batches
-        ) == 1
-        assert (
-            journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE)
-            and journal.open_batches("toy", "m") == []
-        )
+        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde")
+        assert len(server.desk.batches) == 1
+        assert journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE)
+        assert journal.open_batches("toy", "m") == []
         journal.close()
 
 
 def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monkeypatch):
     with Provider() as server:
-        create, lost = server.desk.create, []
+        create = server.desk.create
+        lost = []
 
         def create_and_break(order):
             made = create(order)
@@ -327,11 +315,9 @@ def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monke
         server.desk.create = create_and_break
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
         answers = ask(server, journal, *"ab")
-    assert (
-        len(lost) == 1
-        and [one.value.name for one in answers] == list("ab")
-        and server.batched == list("ab")
-    )
+    assert len(lost) == 1
+    assert [one.value.name for one in answers] == list("ab")
+    assert server.batched == list("ab")
 
 
 def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
@@ -346,11 +332,9 @@ def test_a_broken_line_while_waiting_is_sat_out(journal, monkeypatch):
 
     with Provider(desk=Flaky) as server:
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
-        assert (
-            ask(server, journal, "a")[0].value.name == "a"
-            and server.desk.broken == 4
-            and server.batched == ["a"]
-        )
+        assert ask(server, journal, "a")[0].value.name == "a"
+        assert server.desk.broken == 4
+        assert server.batched == ["a"]
 
 
 def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journal):
@@ -368,11 +352,9 @@ def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journa
 
     with Provider(desk=Broke) as server, pytest.raises(EndpointError, match="quota is used up"):
         ask(server, journal, *"abc")
-    assert (
-        server.live == []
-        and journal.spent("r") == {"USD": pytest.approx(PRICE)}
-        and journal.open_batches("toy", "m") == []
-    )
+    assert server.live == []
+    assert journal.spent("r") == {"USD": pytest.approx(PRICE)}
+    assert journal.open_batches("toy", "m") == []
     with sqlite3.connect(journal.path) as db:
         assert db.execute(
             "SELECT COUNT(*) FROM attempts WHERE body LIKE '%choices%'"
@@ -381,7 +363,8 @@ def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journa
 
 def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, monkeypatch, capsys):
     """Two journals on one file are what two processes have."""
-    ordered, create = threading.Event(), batches._Desk._order
+    ordered = threading.Event()
+    create = batches._Desk._order
 
     def slowly(desk, *given):
         ordered.set()
@@ -389,7 +372,8 @@ def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, mon
         return create(desk, *given)
 
     monkeypatch.setattr(batches._Desk, "_order", slowly)
-    first, second = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    first = Journal(tmp_path / "j.sqlite")
+    second = Journal(tmp_path / "j.sqlite")
     with Provider() as server, ThreadPoolExecutor(1) as pool:
         under_way = pool.submit(ask, server, first, *"abc")
         assert ordered.wait(10)

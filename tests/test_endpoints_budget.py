@@ -39,7 +39,8 @@ def settle(journal, key, cost, attempt=1):
 
 
 def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
-    budget, halt = Budget({"USD": 1.0}), Halt()
+    budget = Budget({"USD": 1.0})
+    halt = Halt()
     assert journal.claim(intent("a", 0.25), 1.0).attempt == 1
     settle(journal, "a", 0.25)
     assert journal.claim(intent("b", 0.5), 1.0).attempt == 1
@@ -55,7 +56,8 @@ def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
 
 
 def test_currencies_and_runs_are_apart_and_what_is_free_is_free(journal):
-    budget, halt = Budget({"USD": 1.0}), Halt()
+    budget = Budget({"USD": 1.0})
+    halt = Halt()
     assert budget.await_turn(journal, intent("a", 0.0, "CNY"), halt).attempt
     assert journal.claim(intent("b", 1.0), 1.0).attempt
     assert journal.claim(intent("c", 1.0, run="other"), 1.0).attempt, "two runs have two budgets"
@@ -86,10 +88,12 @@ def test_a_waiting_request_ends_with_the_others(journal):
 def test_many_threads_on_two_journals_never_pay_more_than_there_is(tmp_path):
     """Two journals on one file are what two processes have."""
     journals = [Journal(tmp_path / "j.sqlite") for _ in range(2)]
-    budget, paid = Budget({"USD": 1.0}), []
+    budget = Budget({"USD": 1.0})
+    paid = []
 
     def pay(number):
-        journal, asked = journals[number % 2], intent(str(number), 0.03)
+        journal = journals[number % 2]
+        asked = intent(str(number), 0.03)
         try:
             while not (claim := journal.claim(asked, 1.0)).attempt:
                 budget.await_turn(journal, asked, Halt())

@@ -44,7 +44,8 @@ def test_one_request_as_the_server_sees_it():
         json.loads(raw.body)["usage"]["prompt_tokens"],
         raw.retry_after,
         raw.problem,
-    ) == (200, 1000, 0.0, "") and raw.seconds > 0
+    ) == (200, 1000, 0.0, "")
+    assert raw.seconds > 0
     (sent,) = server.requests
     assert sent == {
         "model": "m-1",
@@ -66,30 +67,28 @@ def test_an_error_comes_back_as_it_is_and_is_sent_once(status, billed):
         status,
         7.0,
         billed,
-    ) and json.loads(raw.body)["error"]["code"] == "x"
+    )
+    assert json.loads(raw.body)["error"]["code"] == "x"
     assert len(server.requests) == 1
 
 
 def test_a_cut_connection_may_have_been_billed_and_a_refused_one_was_not():
     cut, server = send(lambda _: None)
-    assert (
-        cut.http_status is None
-        and cut.may_be_billed
-        and "no answer (APIConnectionError" in cut.problem
-        and len(server.requests) == 1
-    )
+    assert cut.http_status is None
+    assert cut.may_be_billed
+    assert "no answer (APIConnectionError" in cut.problem
+    assert len(server.requests) == 1
     nobody = client.send(endpoint(), {"model": "m", "messages": []})
-    assert nobody.http_status is None and not nobody.may_be_billed
+    assert nobody.http_status is None
+    assert not nobody.may_be_billed
 
 
 def test_a_timeout_is_no_answer():
     raw, _ = send(lambda _: time.sleep(0.5), timeout_s=0.1)
-    assert (
-        raw.http_status is None
-        and raw.may_be_billed
-        and "Timeout" in raw.problem
-        and raw.seconds < 0.5
-    )
+    assert raw.http_status is None
+    assert raw.may_be_billed
+    assert "Timeout" in raw.problem
+    assert raw.seconds < 0.5
 
 
 def test_a_cut_body_is_no_answer():
@@ -97,7 +96,8 @@ def test_a_cut_body_is_no_answer():
         lambda _: (200, b'{"choices": [{"mess', {"Content-Length": "500", "Connection": "close"}),
         timeout_s=2,
     )
-    assert raw.http_status is None and raw.may_be_billed
+    assert raw.http_status is None
+    assert raw.may_be_billed
 
 
 @pytest.mark.parametrize(
@@ -128,16 +128,15 @@ def test_the_key_is_hidden_however_json_writes_it():
     one = endpoint()
     for form in (KEY, KEY.replace("/", "\\/")):
         assert one.hide(f'{{"message": "Bearer {form}!"}}') == '{"message": "Bearer [key]!"}'
-    assert KEY not in repr(one) and KEY not in str(one)
+    assert KEY not in repr(one)
+    assert KEY not in str(one)
     for status in (200, 401):
         raw, _ = send(
             lambda _, status=status: (status, completion(f"your header was Bearer {KEY}"))
         )
-        assert (
-            KEY not in raw.body
-            and "your header was Bearer [key]" in raw.body
-            and json.loads(raw.body)
-        )
+        assert KEY not in raw.body
+        assert "your header was Bearer [key]" in raw.body
+        assert json.loads(raw.body)
 
 
 def test_a_missing_key_names_its_variable(monkeypatch):
@@ -250,7 +249,5 @@ def test_a_server_on_this_machine_is_reached_past_a_proxy(monkeypatch):
 
 def test_prices_are_per_million_tokens():
     one = endpoint(price_input=2.0, price_output=8.0)
-    assert (
-        one.cost({"prompt_tokens": 1000, "completion_tokens": 100}) == pytest.approx(0.0028)
-        and one.cost({}) == 0.0
-    )
+    assert one.cost({"prompt_tokens": 1000, "completion_tokens": 100}) == pytest.approx(0.0028)
+    assert one.cost({}) == 0.0

@@ -55,8 +55,10 @@ def settle(
 
 
 def test_the_intent_is_on_the_disk_before_and_the_reply_after(journal):
-    assert journal.history("k").body is None and intend(journal) == 1
-    assert rows(journal) == [("k", 1, "sent", None, None)] and journal.history("k").body is None
+    assert journal.history("k").body is None
+    assert intend(journal) == 1
+    assert rows(journal) == [("k", 1, "sent", None, None)]
+    assert journal.history("k").body is None
     settle(journal, body='{"名": 1}', usage={"prompt_tokens": 5})
     found = journal.history("k", "r")
     assert (
@@ -77,12 +79,10 @@ def test_a_final_reply_is_found_again_after_reopening_and_by_another_run(tmp_pat
     journal.close()
     again = Journal(tmp_path / "j.sqlite")
     found = again.history("k", "other")
-    assert (
-        found.body == "good"
-        and found.final
-        and found.cost == 0.0
-        and again.history("unknown").body is None
-    )
+    assert found.body == "good"
+    assert found.final
+    assert found.cost == 0.0
+    assert again.history("unknown").body is None
     again.close()
 
 
@@ -92,11 +92,9 @@ def test_a_reply_that_does_not_count_is_kept_and_paid_for(journal):
     second = intend(journal)
     settle(journal, second, body="good", cost=0.2)
     journal.label("k", second, "ok", True)
-    assert (
-        second == 2
-        and journal.history("k", "r").body == "good"
-        and journal.history("k", "r").cost == 0.2
-    )
+    assert second == 2
+    assert journal.history("k", "r").body == "good"
+    assert journal.history("k", "r").cost == 0.2
     assert journal.spent("r") == {"USD": pytest.approx(0.7)}, (
         "what may have been paid is counted too"
     )
@@ -107,20 +105,23 @@ def test_what_a_killed_run_may_have_paid_is_counted_by_currency(journal):
     intend(journal, "b", currency="CNY", reserved=2.0)
     intend(journal, "c", run="other", reserved=9.0)
     settle(journal, intend(journal, "d"), key="d", cost=0.25)
-    assert journal.spent("r") == {"USD": 0.75, "CNY": 2.0} and journal.spent("new") == {}
+    assert journal.spent("r") == {"USD": 0.75, "CNY": 2.0}
+    assert journal.spent("new") == {}
 
 
 def test_threads_and_two_journals_at_once_number_their_attempts_apart(tmp_path):
     journals = [Journal(tmp_path / "j.sqlite") for _ in range(2)]
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda i: intend(journals[i % 2]), range(40)))
-    assert sorted(numbers) == list(range(1, 41)) and len(rows(journals[0])) == 40
+    assert sorted(numbers) == list(range(1, 41))
+    assert len(rows(journals[0])) == 40
     for journal in journals:
         journal.close()
 
 
 def test_many_callers_share_a_commit_and_each_waits_for_its_own(journal, monkeypatch):
-    commits, commit = [], journal._commit
+    commits = []
+    commit = journal._commit
 
     def slow(db, jobs):
         time.sleep(0.05)
@@ -137,13 +138,13 @@ def test_many_callers_share_a_commit_and_each_waits_for_its_own(journal, monkeyp
 
     with ThreadPoolExecutor(32) as pool:
         assert list(pool.map(write, range(32))) == [1] * 32
-    assert sum(commits) == 32 and len(commits) <= 4
+    assert sum(commits) == 32
+    assert len(commits) <= 4
 
 
 def test_the_disk_is_waited_for(journal):
-    assert journal._reader.execute("PRAGMA synchronous").fetchone() == (
-        2,
-    ) and journal._reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert journal._reader.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert journal._reader.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_killed_process_loses_nothing_that_was_let_go_on(tmp_path):
@@ -160,9 +161,10 @@ os.kill(os.getpid(), 9)
         [sys.executable, "-c", code, str(tmp_path / "j.sqlite")], cwd=paths.PROJECT_ROOT, timeout=60
     )
     journal = Journal(tmp_path / "j.sqlite")
-    assert done.returncode == -9 and [
-        journal.history(f"k{number:02d}").body for number in range(20)
-    ] == [str(number) for number in range(20)]
+    assert done.returncode == -9
+    assert [journal.history(f"k{number:02d}").body for number in range(20)] == [
+        str(number) for number in range(20)
+    ]
     journal.close()
 
 
@@ -178,11 +180,9 @@ def test_a_file_of_the_first_version_keeps_what_was_paid(tmp_path):
     db.close()
     for _ in range(2):
         journal = Journal(tmp_path / "j.sqlite")
-        assert (
-            journal.history("k").body == "paid"
-            and journal.history("k").final
-            and journal.history("l").body is None
-        )
+        assert journal.history("k").body == "paid"
+        assert journal.history("k").final
+        assert journal.history("l").body is None
         journal.close()
 
 
@@ -190,7 +190,8 @@ def test_how_a_model_takes_a_schema_is_kept(journal):
     assert journal.mode("host", "m") == ""
     journal.set_mode("host", "m", "json_object")
     journal.set_mode("host", "m", "prompt")
-    assert journal.mode("host", "m") == "prompt" and journal.mode("host", "n") == ""
+    assert journal.mode("host", "m") == "prompt"
+    assert journal.mode("host", "n") == ""
 
 
 def test_batches_are_noted_with_their_requests_and_found_until_collected(journal):
@@ -215,13 +216,13 @@ def test_batches_are_noted_with_their_requests_and_found_until_collected(journal
         "requests": {"a": 2, "b": 1},
         "waiting": "",
     }
-    assert (
-        journal.open_batches("host", "m") == [expected] and journal.open_batches("host", "n") == []
-    )
+    assert journal.open_batches("host", "m") == [expected]
+    assert journal.open_batches("host", "n") == []
     journal.update_batch("mark", "submitted", "batch_1")
     assert journal.open_batches("host", "m") == [expected | {"batch_id": "batch_1"}]
     journal.update_batch("mark", "collected")
-    assert journal.open_batches("host", "m") == [] and [row[:3] for row in rows(journal)] == [
+    assert journal.open_batches("host", "m") == []
+    assert [row[:3] for row in rows(journal)] == [
         ("a", 1, "failed"),
         ("a", 2, "sent"),
         ("b", 1, "sent"),
@@ -293,7 +294,8 @@ def test_a_table_that_vanishes_while_it_is_used_is_said(journal):
 
 def test_a_locked_journal_is_waited_for_and_who_holds_it_is_said(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(journals, "_PATIENCE_S", 0.05)
-    journal, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    journal = Journal(tmp_path / "j.sqlite")
+    other = Journal(tmp_path / "j.sqlite")
     viewer = sqlite3.connect(journal.path, isolation_level=None, check_same_thread=False)
     viewer.execute("BEGIN IMMEDIATE")
     threading.Timer(0.5, viewer.close).start()
@@ -304,7 +306,8 @@ def test_a_locked_journal_is_waited_for_and_who_holds_it_is_said(tmp_path, monke
 
 
 def test_a_request_under_way_elsewhere_is_not_sent_until_its_process_is_gone(tmp_path):
-    mine, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    mine = Journal(tmp_path / "j.sqlite")
+    other = Journal(tmp_path / "j.sqlite")
     asked = Intent("k", "r", "s", "m", "USD", 0.5)
     assert other.claim(asked, 9.0).attempt == 1
     assert mine.claim(asked, 9.0).under_way.startswith("process ")
@@ -319,7 +322,8 @@ def test_a_request_under_way_elsewhere_is_not_sent_until_its_process_is_gone(tmp
 
 
 def test_a_request_in_a_batch_is_named_by_its_batch(tmp_path):
-    mine, other = Journal(tmp_path / "j.sqlite"), Journal(tmp_path / "j.sqlite")
+    mine = Journal(tmp_path / "j.sqlite")
+    other = Journal(tmp_path / "j.sqlite")
     asked = Intent("k", "r", "s", "m", "USD", 0.5)
     assert other.begin_batch("mark", "host", "m", "prompt", [asked], 1.0) == []
     other.update_batch("mark", "submitted", "batch_7")

@@ -27,17 +27,16 @@ def test_a_rate_spaces_requests_evenly_after_a_short_burst():
     rate = Rate(600)
     waits = [rate.book(1, now=100.0) for _ in range(30)]
     free = round(BURST_S * 10)
-    assert waits[: free + 1] == [0.0] * (free + 1) and waits[free + 1 :] == pytest.approx(
-        [0.1 * i for i in range(1, 30 - free)]
-    )
-    assert rate.book(1, now=200.0) == 0.0 and Rate(0).book(1e9, now=0.0) == 0.0
+    assert waits[: free + 1] == [0.0] * (free + 1)
+    assert waits[free + 1 :] == pytest.approx([0.1 * i for i in range(1, 30 - free)])
+    assert rate.book(1, now=200.0) == 0.0
+    assert Rate(0).book(1e9, now=0.0) == 0.0
 
 
 def test_a_rate_gives_back_what_was_booked_too_much():
     rate = Rate(60_000)
-    assert rate.book(6000, now=10.0) == 0.0 and rate.book(1000, now=10.0) == pytest.approx(
-        6.0 - BURST_S
-    )
+    assert rate.book(6000, now=10.0) == 0.0
+    assert rate.book(1000, now=10.0) == pytest.approx(6.0 - BURST_S)
     rate.correct(5000)
     assert rate.book(1000, now=10.0) == pytest.approx(7.0 - 5.0 - BURST_S)
 
@@ -63,21 +62,19 @@ def test_a_crowd_halves_when_many_are_too_fast_ignores_a_few_and_grows_again():
 
 def test_a_breaker_opens_probes_one_at_a_time_and_closes():
     breaker = Breaker(3)
-    assert not any(breaker.note(DOWN, False, now=0.0) for _ in range(3)) and not breaker.may_pass(
-        FIRST_PAUSE_S - 0.1
-    )
-    assert (
-        breaker.may_pass(FIRST_PAUSE_S)
-        and breaker.passing()
-        and not breaker.may_pass(FIRST_PAUSE_S)
-    ), "one probe"
+    assert not any(breaker.note(DOWN, False, now=0.0) for _ in range(3))
+    assert not breaker.may_pass(FIRST_PAUSE_S - 0.1)
+    assert breaker.may_pass(FIRST_PAUSE_S), "one probe"
+    assert breaker.passing(), "one probe"
+    assert not breaker.may_pass(FIRST_PAUSE_S), "one probe"
     breaker.note(DOWN, True, now=10.0)
-    assert not breaker.may_pass(10 + 2 * FIRST_PAUSE_S - 0.1) and breaker.may_pass(
-        10 + 2 * FIRST_PAUSE_S
-    ), "the pause doubles"
+    assert not breaker.may_pass(10 + 2 * FIRST_PAUSE_S - 0.1), "the pause doubles"
+    assert breaker.may_pass(10 + 2 * FIRST_PAUSE_S), "the pause doubles"
     assert breaker.passing()
     breaker.note(FINE, True, now=30.0)
-    assert breaker.may_pass(30.0) and not breaker.passing() and breaker.in_a_row == 0
+    assert breaker.may_pass(30.0)
+    assert not breaker.passing()
+    assert breaker.in_a_row == 0
 
 
 def test_a_breaker_is_not_opened_by_failures_among_successes_or_by_too_fast():
@@ -99,7 +96,8 @@ def test_a_breaker_gives_up_sooner_on_a_server_that_never_answered(answered, pro
 
 
 def test_a_gate_lets_as_many_in_as_it_may_and_the_next_when_one_leaves():
-    gate, inside = Gate("toy", 2, threshold=4), []
+    gate = Gate("toy", 2, threshold=4)
+    inside = []
 
     def visit():
         gate.enter(10)
@@ -154,7 +152,8 @@ def test_a_gate_says_that_the_server_is_down():
 
 
 def test_a_halt_wakes_sleepers_keeps_the_first_error_and_frees_the_gate():
-    halt, ended = Halt(), []
+    halt = Halt()
+    ended = []
     gate = Gate("toy", 1, threshold=4, requests_per_minute=1, halt=halt)
     gate.enter(1)
     gate.leave(False, 0, FINE)
@@ -172,6 +171,8 @@ def test_a_halt_wakes_sleepers_keeps_the_first_error_and_frees_the_gate():
     halt.fail(ValueError("first"))
     halt.fail(ValueError("second"))
     thread.join(2)
-    assert len(ended) == 1 and str(halt.failure) == "first" and gate.out == 0
+    assert len(ended) == 1
+    assert str(halt.failure) == "first"
+    assert gate.out == 0
     with pytest.raises(Stopped):
         halt.check()

@@ -17,7 +17,9 @@ class Dish(BaseModel):
 
 
 ENDPOINT = client.connect([{"name": "toy", "base_url": "http://x/v1", "model": "m-1"}])[0]
-FINE, FAST, DOWN = outcomes.FINE, outcomes.TOO_FAST, outcomes.DOWN
+FINE = outcomes.FINE
+FAST = outcomes.TOO_FAST
+DOWN = outcomes.DOWN
 
 
 def judge(status, body, schema=Dish):
@@ -75,11 +77,9 @@ def failure(code, message="no"):
 )
 def test_every_reply_has_its_status_and_what_comes_next(status, body, expected):
     found = judge(status, body)
-    assert (
-        (found.status, found.next, found.pressure) == expected
-        and bool(found.problem) == (found.status != "ok")
-        and (found.value is not None) == (found.status == "ok")
-    )
+    assert (found.status, found.next, found.pressure) == expected
+    assert bool(found.problem) == (found.status != "ok")
+    assert (found.value is not None) == (found.status == "ok")
 
 
 def test_without_a_schema_any_text_is_an_answer():
@@ -104,7 +104,8 @@ def test_nothing_makes_the_judge_raise():
         for _ in range(chance.randint(0, 4)):
             text[chance.randrange(len(text))] = chance.choice('{}[]",:0nx\\')
         found = judge(chance.choice([None, 200, 400, 404, 429, 500]), "".join(text))
-        assert found.status and found.next, number
+        assert found.status, number
+        assert found.next, number
 
 
 def test_half_characters_never_reach_a_file():
@@ -116,10 +117,8 @@ def test_half_characters_never_reach_a_file():
 
 
 def test_the_fields_that_do_not_fit_are_named():
-    assert (
-        "calories" in judge(200, reply({"name": "鱼", "calories": 5000})).problem
-        and "name" in judge(200, reply({})).problem
-    )
+    assert "calories" in judge(200, reply({"name": "鱼", "calories": 5000})).problem
+    assert "name" in judge(200, reply({})).problem
 
 
 def test_a_long_message_is_cut_short():

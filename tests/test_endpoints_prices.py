@@ -16,10 +16,8 @@ PHOTO = [
 
 
 def test_the_bound_counts_bytes_photos_and_the_longest_answer_but_not_the_photos_bytes():
-    most, likely = (
-        prices.most_usage(PHOTO, {"a": 1}, 500),
-        prices.likely_usage(PHOTO, {"a": 1}, 200),
-    )
+    most = prices.most_usage(PHOTO, {"a": 1}, 500)
+    likely = prices.likely_usage(PHOTO, {"a": 1}, 200)
     assert most == {
         "prompt_tokens": 300 + 8 + prices.MESSAGE_TOKENS + prices.MOST_IMAGE_TOKENS,
         "completion_tokens": 500,
@@ -81,15 +79,12 @@ def test_an_estimate_by_hand():
         ],
     )
     likely = (100 * (1000 * 2 + 100 * 8) + 50 * 200 * 8) / 1e6
-    assert (
-        table.columns.tolist() == prices.COLUMNS
-        and table.requests.tolist() == [150] * 3
-        and table.tokens.tolist() == [120_000] * 3
-    )
-    assert (
-        table.likely.tolist() == pytest.approx([likely, 0.4 * likely, likely])
-        and (table.low < table.likely).all()
-        and (table.likely < table.high).all()
-    )
-    assert table.minutes.tolist() == [12.0, 24 * 60, 75.0] and set(table.currency) == {"CNY"}
+    assert table.columns.tolist() == prices.COLUMNS
+    assert table.requests.tolist() == [150] * 3
+    assert table.tokens.tolist() == [120_000] * 3
+    assert table.likely.tolist() == pytest.approx([likely, 0.4 * likely, likely])
+    assert (table.low < table.likely).all()
+    assert (table.likely < table.high).all()
+    assert table.minutes.tolist() == [12.0, 24 * 60, 75.0]
+    assert set(table.currency) == {"CNY"}
     assert prices.estimate([], []).empty

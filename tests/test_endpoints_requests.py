@@ -53,30 +53,33 @@ def test_the_key_is_of_what_is_asked_of_whom():
         requests.key(endpoint(), request("other")),
         requests.key(endpoint(), request(schema=None)),
     }
-    assert len(keys) == len(others) + 2 and same not in keys
+    assert len(keys) == len(others) + 2
+    assert same not in keys
 
 
 def test_the_body_in_each_mode():
-    one, messages = endpoint(parameters={"temperature": None, "seed": 3}), request().messages()
+    one = endpoint(parameters={"temperature": None, "seed": 3})
+    messages = request().messages()
     schema, json_object, prompt = (
         requests.body(one, messages, request(), mode) for mode in requests.MODES
     )
+    assert schema["response_format"]["json_schema"] == {
+        "name": "dish",
+        "strict": True,
+        "schema": requests.sent_schema(Dish),
+    }
+    assert schema["messages"] == messages
+    assert json_object["response_format"] == {"type": "json_object"}
+    assert "response_format" not in prompt
+    assert json_object["messages"] == prompt["messages"]
+    assert prompt["messages"][1:] == messages
     assert (
-        schema["response_format"]["json_schema"]
-        == {"name": "dish", "strict": True, "schema": requests.sent_schema(Dish)}
-        and schema["messages"] == messages
-    )
-    assert (
-        json_object["response_format"] == {"type": "json_object"}
-        and "response_format" not in prompt
-        and json_object["messages"] == prompt["messages"]
-    )
-    assert (
-        prompt["messages"][1:] == messages
-        and json.dumps(requests.sent_schema(Dish), ensure_ascii=False)
+        json.dumps(requests.sent_schema(Dish), ensure_ascii=False)
         in prompt["messages"][0]["content"]
     )
-    assert schema["max_tokens"] == 2048 and schema["seed"] == 3 and "temperature" not in schema
+    assert schema["max_tokens"] == 2048
+    assert schema["seed"] == 3
+    assert "temperature" not in schema
     assert requests.body(endpoint(), messages, Request("i", {}, list), "json_schema") == {
         "model": "m",
         "messages": messages,
@@ -90,28 +93,21 @@ def test_a_requests_own_fields_are_sent_and_counted():
     assert requests.body(endpoint(), [], bound, "prompt")["structured_outputs"] == {
         "choice": ["鱼"]
     }
-    assert (
-        requests.binding(bound) == bound.extra
-        and requests.binding(request()) == requests.sent_schema(Dish)
-        and requests.binding(request(schema=None)) is None
-    )
+    assert requests.binding(bound) == bound.extra
+    assert requests.binding(request()) == requests.sent_schema(Dish)
+    assert requests.binding(request(schema=None)) is None
 
 
 def test_the_schema_is_strict_at_every_depth_and_keeps_fields_with_odd_names():
     sent = requests.sent_schema(Dish)
-    assert (
-        sent["required"] == ["name", "default", "parts"] and sent["additionalProperties"] is False
-    )
+    assert sent["required"] == ["name", "default", "parts"]
+    assert sent["additionalProperties"] is False
     part = sent["$defs"]["Part"]
-    assert (
-        part["required"] == ["title"]
-        and part["additionalProperties"] is False
-        and part["properties"] == {"title": {"type": "string"}}
-    )
-    assert (
-        "maximum" in json.dumps(requests.sent_schema(DishCard))
-        and len(requests.sent_schema(DishCard)["required"]) == 14
-    )
+    assert part["required"] == ["title"]
+    assert part["additionalProperties"] is False
+    assert part["properties"] == {"title": {"type": "string"}}
+    assert "maximum" in json.dumps(requests.sent_schema(DishCard))
+    assert len(requests.sent_schema(DishCard)["required"]) == 14
 
 
 def test_a_repair_shows_the_answer_and_has_a_key_of_its_own():
@@ -120,15 +116,14 @@ def test_a_repair_shows_the_answer_and_has_a_key_of_its_own():
     assert (user["role"], assistant) == (
         "user",
         {"role": "assistant", "content": '{"nam'},
-    ) and "it is cut" in told["content"]
+    )
+    assert "it is cut" in told["content"]
     keys = {
         requests.key(endpoint(), one)
         for one in (request(), again, requests.repair(request(), "{}", "it is cut"))
     }
-    assert (
-        len(keys) == 3
-        and requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
-    )
+    assert len(keys) == 3
+    assert requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
 
 
 @pytest.mark.parametrize(
@@ -141,19 +136,13 @@ def test_schema_names(name, expected):
 def test_the_ladder_goes_down_once_however_many_complain(tmp_path):
     journal = Journal(tmp_path / "j.sqlite")
     ladder = Ladder(endpoint(), journal)
-    assert (
-        ladder.mode == "json_schema"
-        and ladder.step_down("json_schema")
-        and ladder.step_down("json_schema")
-        and ladder.mode == "json_object"
-    )
-    assert (
-        ladder.step_down("json_object")
-        and not ladder.step_down("prompt")
-        and ladder.mode == "prompt"
-    )
-    assert (
-        Ladder(endpoint(), journal).mode == "prompt"
-        and Ladder(endpoint(model="n"), journal).mode == "json_schema"
-    )
+    assert ladder.mode == "json_schema"
+    assert ladder.step_down("json_schema")
+    assert ladder.step_down("json_schema")
+    assert ladder.mode == "json_object"
+    assert ladder.step_down("json_object")
+    assert not ladder.step_down("prompt")
+    assert ladder.mode == "prompt"
+    assert Ladder(endpoint(), journal).mode == "prompt"
+    assert Ladder(endpoint(model="n"), journal).mode == "json_schema"
     journal.close()

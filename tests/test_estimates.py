@@ -42,7 +42,9 @@ def test_photos_dishes_memory_disk_and_advice(values):
         "ZeRO-3 over 2 hosts at 1 Gbit/s",
     ):
         assert part in text, part
-    assert text.count("in all") == 6 and "the official script's way" in text and "0.0 hours" in text
+    assert text.count("in all") == 6
+    assert "the official script's way" in text
+    assert "0.0 hours" in text
 
 
 def test_photos_behind_links_out_of_the_folder_count_where_they_are_followed(values, tmp_path):
@@ -56,7 +58,9 @@ def test_photos_behind_links_out_of_the_folder_count_where_they_are_followed(val
 def test_annotation_is_priced_without_a_key(values):
     values["01_annotation"]["annotators"] = [GPT]
     shown = estimates.annotation(values, dishes=3600)
-    assert "gpt" in shown and "7200" in shown and "USD" in shown
+    assert "gpt" in shown
+    assert "7200" in shown
+    assert "USD" in shown
 
 
 def test_a_trial_needs_the_questions(values):

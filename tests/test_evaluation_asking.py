@@ -44,9 +44,10 @@ def test_strict_and_normalised_marks(tmp_path):
 def test_a_menu_that_cannot_be_one_is_a_recorded_failure_and_nobody_is_asked(tmp_path, menu, words):
     said = Saying(lambda _: "红烧鱼")
     made = asking.predict("x", said, [row(0, menu=menu, kind="menu")], tmp_path / "a.jsonl")[0]
-    assert (
-        words in made["error"] and not made["correct"] and made["answer"] is None and said.ids == []
-    )
+    assert words in made["error"]
+    assert not made["correct"]
+    assert made["answer"] is None
+    assert said.ids == []
 
 
 def test_a_menu_of_one_entry_is_asked(tmp_path):
@@ -61,7 +62,8 @@ def test_a_photo_that_cannot_be_read_is_wrong_and_the_others_of_its_batch_are_an
 
     made = asking.predict("x", Saying(say), [row(i) for i in range(3)], tmp_path / "a.jsonl")
     assert [one["correct"] for one in made] == [True, False, True]
-    assert made[1]["error"] == "damaged: cut off" and made[1]["answer"] is None
+    assert made[1]["error"] == "damaged: cut off"
+    assert made[1]["answer"] is None
 
 
 def test_no_answer_is_right_where_the_dish_is_not_on_the_menu(tmp_path):
@@ -80,7 +82,8 @@ def test_no_answer_is_wrong_where_the_dish_is_on_the_menu(tmp_path):
 def test_scores_are_cut_and_log_probabilities_are_whole(tmp_path):
     said = Answer("红烧鱼", [(f"菜{i}", 0.1) for i in range(8)], log_probabilities=[-1.0] * 8)
     made = one(tmp_path, row(0), lambda _: said)
-    assert len(made["scores"]) == asking.TOP_K and len(made["log_probabilities"]) == 8
+    assert len(made["scores"]) == asking.TOP_K
+    assert len(made["log_probabilities"]) == 8
 
 
 def test_kinds_are_not_mixed_in_a_batch(tmp_path):
@@ -125,11 +128,13 @@ def test_a_plan_cut_anywhere_ends_as_an_undisturbed_one_and_asks_only_what_is_mi
     whole = asking.follow("x", Saying(say), plan, tmp_path / "whole.jsonl", batch_size=2)
     text = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "cut.jsonl").write_bytes(text[: int(cut * len(text))])
-    kept, again = (tmp_path / "cut.jsonl").read_bytes().count(b"\n"), Saying(say)
+    kept = (tmp_path / "cut.jsonl").read_bytes().count(b"\n")
+    again = Saying(say)
     assert without_seconds(
         asking.follow("x", again, plan, tmp_path / "cut.jsonl", batch_size=2)
     ) == without_seconds(whole)
-    assert 0 < kept and len(again.ids) == text.count(b"\n") - kept
+    assert 0 < kept
+    assert len(again.ids) == text.count(b"\n") - kept
     assert len(whole) == plan.questions == 5 + 3 * 2
 
 
@@ -144,7 +149,8 @@ def test_every_predictor_follows_its_own_plan_and_is_opened_at_its_turn(tmp_path
         ("a", "q0"),
         ("a", "q1"),
         ("b", "q0"),
-    ] and opened == ["a", "b"]
+    ]
+    assert opened == ["a", "b"]
     assert "a: 2 questions" in capsys.readouterr().out
 
 
@@ -168,8 +174,6 @@ def test_questions_without_an_answer_are_counted_with_what_to_do():
     answered = pd.DataFrame({"predictor": ["tuned"] * 3 + ["base"] * 3 + ["gpt"] * 3})
     assert asking.unanswered(answered, plans) == ""
     sentence = asking.unanswered(answered.iloc[:4], plans)
-    assert (
-        "base 1 of 3, gpt 0 of 3" in sentence
-        and "tuned" not in sentence
-        and "--redo 05" in sentence
-    )
+    assert "base 1 of 3, gpt 0 of 3" in sentence
+    assert "tuned" not in sentence
+    assert "--redo 05" in sentence

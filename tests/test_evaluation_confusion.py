@@ -48,9 +48,11 @@ def test_pairs_are_counted_and_sorted_with_share_and_rank():
         ["红烧鱼", "米饭", 1, 4],
     ]
     assert table["share"].tolist() == [0.5, 1.0, 0.25]
-    assert table["look_alike_rank"].tolist()[0] == 1 and table["look_alike_rank"].tolist()[2] == 2
+    assert table["look_alike_rank"].tolist()[0] == 1
+    assert table["look_alike_rank"].tolist()[2] == 2
     assert table["look_alike_rank"].isna().tolist() == [False, True, False]
-    assert table.loc[0, "answer_id"] == "d2" and table.loc[0, "image_ids"] == ["i0", "i1"]
+    assert table.loc[0, "answer_id"] == "d2"
+    assert table.loc[0, "image_ids"] == ["i0", "i1"]
     assert tuple(table.columns) == confusion.COLUMNS
 
 
@@ -62,13 +64,15 @@ def test_the_diagonal_comes_only_when_asked_for():
 
 def test_no_confusion_is_an_empty_table_with_its_columns():
     table = confusion.confusions(asked(("d1", "红烧鱼")), NAMES, SIMILAR)
-    assert table.empty and tuple(table.columns) == confusion.COLUMNS
+    assert table.empty
+    assert tuple(table.columns) == confusion.COLUMNS
 
 
 def test_answers_that_are_no_dish_are_one_column_and_listed_raw():
     rows = asked(("d1", "鱼"), ("d1", "红烧鱼。"), ("d1", None), ("d1", "鱼"))
     table = confusion.confusions(rows, NAMES, SIMILAR).set_index("answer")
-    assert table.loc[confusion.NOT_A_DISH, "n"] == 3 and table.loc[confusion.NO_ANSWER, "n"] == 1
+    assert table.loc[confusion.NOT_A_DISH, "n"] == 3
+    assert table.loc[confusion.NO_ANSWER, "n"] == 1
     assert table.loc[confusion.NOT_A_DISH, "answer_id"] == ""
     raw = confusion.not_dishes(rows, NAMES)
     assert raw[["answer", "n", "equal_normalised"]].to_numpy().tolist() == [
@@ -95,7 +99,8 @@ def test_dishes_of_one_name_share_the_better_rank():
         ]
     )
     table = confusion.confusions(asked(("d1", "红烧鱼块")), names, similar)
-    assert table["look_alike_rank"].tolist() == [2] and table["answer_id"].tolist() == ["d2"]
+    assert table["look_alike_rank"].tolist() == [2]
+    assert table["answer_id"].tolist() == ["d2"]
 
 
 def test_without_similar_dishes_the_rank_is_empty():

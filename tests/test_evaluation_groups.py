@@ -36,7 +36,8 @@ def test_every_question_is_in_one_group_of_each_kind_with_its_interval():
         ("look-alikes", "no look-alikes"): (2, 1),
     }
     assert made.groupby("kind").n.sum().eq(3).all()
-    assert (made.ci_low[0], made.ci_high[0]) == intervals.wilson(1, 2) and made.group[0] == "HGD"
+    assert (made.ci_low[0], made.ci_high[0]) == intervals.wilson(1, 2)
+    assert made.group[0] == "HGD"
 
 
 @pytest.mark.parametrize(

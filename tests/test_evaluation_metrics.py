@@ -157,7 +157,8 @@ def test_how_long_it_took_does_not_change_the_metrics():
 
 
 def test_compare_uses_the_questions_that_both_answered():
-    first, second = naming("aaaa", "aaaa"), naming("abb", "aaa", "base")
+    first = naming("aaaa", "aaaa")
+    second = naming("abb", "aaa", "base")
     row = metrics.compare(pd.concat([first, second])).iloc[0]
     assert (row["n"], row["only_reference"], row["only_predictor"]) == (3, 2, 0)
     assert row["difference"] == pytest.approx(2 / 3)
@@ -244,6 +245,5 @@ def test_the_rival_is_the_best_of_its_family_in_each_protocol():
         ["naming", "pplcnet_classifier", 0.75],
         ["menu", "pplcnet", 0.5],
     ]
-    assert found["difference"].tolist() == [0.25, 0.5] and found["p"].tolist() == pytest.approx(
-        [1.0, 0.5]
-    )
+    assert found["difference"].tolist() == [0.25, 0.5]
+    assert found["p"].tolist() == pytest.approx([1.0, 0.5])

@@ -35,10 +35,8 @@ def test_failures_sites_and_absent_predictors_are_said():
         "2 of 3 questions are wrong in any case (1 share a name, 1 have none)" in note
         for note in said
     )
-    assert (
-        "site:b:own_menu: 0 of 1 photos resemble a training photo" in said
-        and sum("not by its true name" in note for note in said) == 1
-    )
+    assert "site:b:own_menu: 0 of 1 photos resemble a training photo" in said
+    assert sum("not by its true name" in note for note in said) == 1
 
 
 def test_a_plain_run_has_nothing_to_confess():
@@ -89,14 +87,10 @@ def test_facts_say_what_was_trained_on_what():
     training = {"parameters": given, "best": best, "counts": {"steps": 90}, "validation_loss": 0.25}
     dataset = {"counts": {"ok": 26, "questions": {"train": 1586, "validation": 208, "test": 462}}}
     made = notes.facts(dataset, training, {"trained_parameters": 1000, "parameters": 4000})
-    assert (
-        made["trained"] == "visual and merger: 1,000 of 4,000 parameters"
-        and "1,586 questions about 26 dishes" in made["on"]
-    )
-    assert (
-        made["how"] == "2 epochs, 90 steps, learning rate 1e-05"
-        and made["menu choice"] == "temperature 1.5, off-menu threshold 0"
-    )
+    assert made["trained"] == "visual and merger: 1,000 of 4,000 parameters"
+    assert "1,586 questions about 26 dishes" in made["on"]
+    assert made["how"] == "2 epochs, 90 steps, learning rate 1e-05"
+    assert made["menu choice"] == "temperature 1.5, off-menu threshold 0"
     lora = {**training, "parameters": {**given, "lora_rank": 64}}
     assert notes.facts(dataset, lora, {"trained_parameters": 1, "parameters": 2})[
         "trained"

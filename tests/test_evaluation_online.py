@@ -61,13 +61,13 @@ def test_the_photo_comes_first_the_question_after_it_and_the_answer_is_marked_st
     with Server(says(" 红烧鱼\n")) as server:
         made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")[0]
     system, user = server.requests[0]["messages"]
-    assert system == {"role": "system", "content": online.SYSTEM} and [
-        part["type"] for part in user["content"]
-    ] == ["image_url", "text"]
-    assert user["content"][0]["image_url"]["url"].startswith(
-        "data:image/jpeg;base64,"
-    ) and last_text(server.requests[0]) == questions.ask("naming-1")
-    assert made["correct"] and made["answer"] == "红烧鱼" and made["seconds"] > 0
+    assert system == {"role": "system", "content": online.SYSTEM}
+    assert [part["type"] for part in user["content"]] == ["image_url", "text"]
+    assert user["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    assert last_text(server.requests[0]) == questions.ask("naming-1")
+    assert made["correct"]
+    assert made["answer"] == "红烧鱼"
+    assert made["seconds"] > 0
     assert (made["cost"], made["currency"], made["tokens"]) == (
         pytest.approx(1000 * 2e-6 + 100 * 8e-6),
         "USD",
@@ -92,7 +92,8 @@ def test_our_own_model_is_asked_as_it_was_trained(world):
 def test_the_answer_to_a_menu_is_bound_as_the_server_can(world, structured, content, sent):
     with Server(says(content)) as server:
         said = opened(rival(server, structured=structured), world).answer([row(0, menu=MENU)])[0]
-    assert said.text == "米饭" and said.error == ""
+    assert said.text == "米饭"
+    assert said.error == ""
     if sent == "response_format":
         assert (
             server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["answer"][
@@ -123,7 +124,9 @@ def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
             [row(0, menu=MENU)],
             asking.answer_file(world, "gpt"),
         )
-    assert made[0]["answer"] == "素鸡" and not made[0]["correct"] and made[0]["error"] == ""
+    assert made[0]["answer"] == "素鸡"
+    assert not made[0]["correct"]
+    assert made[0]["error"] == ""
     assert online.costs(world, ["gpt"]).off_menu.tolist() == [1.0]
 
 
@@ -173,7 +176,9 @@ def test_an_answer_that_cannot_be_used_is_a_recorded_failure(world, reply, words
             [row(0, menu=MENU)],
             world / "a.jsonl",
         )[0]
-    assert words in made["error"] and not made["correct"] and made["answer"] is None
+    assert words in made["error"]
+    assert not made["correct"]
+    assert made["answer"] is None
 
 
 def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
@@ -182,16 +187,15 @@ def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
         made = asking.predict(
             "gpt", opened(rival(server), world), [row(0), row(1)], world / "a.jsonl"
         )
-    assert (
-        "missing" in made[0]["error"]
-        and made[0]["cost"] == 0
-        and made[1]["correct"]
-        and len(server.requests) == 1
-    )
+    assert "missing" in made[0]["error"]
+    assert made[0]["cost"] == 0
+    assert made[1]["correct"]
+    assert len(server.requests) == 1
 
 
 def test_an_endpoint_that_dies_half_way_says_so_and_what_it_answered_is_not_paid_for_again(world):
-    alive, rows = {"left": 10}, [row(number) for number in range(20)]
+    alive = {"left": 10}
+    rows = [row(number) for number in range(20)]
 
     def dying(_):
         alive["left"] -= 1
@@ -267,11 +271,9 @@ def test_sites_are_named_and_judged_online_too(world):
             "gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt")
         )
         assert online.costs(world, ["gpt"]).questions.tolist() == [8]
-    assert (
-        len(server.requests) == 8
-        and all(one["correct"] for one in made)
-        and {one["truth"] for one in made} == {"鱼", "肉"}
-    )
+    assert len(server.requests) == 8
+    assert all(one["correct"] for one in made)
+    assert {one["truth"] for one in made} == {"鱼", "肉"}
 
 
 def jpeg_of(world, number):
@@ -306,11 +308,10 @@ def test_the_estimate_counts_what_will_be_asked_and_the_budget_is_checked_before
         rival("http://127.0.0.1:1/v1", name="free", price_input=0.0, price_output=0.0),
     ]
     estimated = online.estimate(two, plan)
-    assert (
-        estimated.endpoint.tolist() == ["gpt", "free"]
-        and estimated.requests.tolist() == [10 + 8] * 2
-    )
-    assert 0 < estimated.likely[0] < estimated.high[0] and estimated.likely[1] == 0
+    assert estimated.endpoint.tolist() == ["gpt", "free"]
+    assert estimated.requests.tolist() == [10 + 8] * 2
+    assert 0 < estimated.likely[0] < estimated.high[0]
+    assert estimated.likely[1] == 0
     online.check_budget(estimated, {"USD": 1.0})
     with pytest.raises(BudgetError, match="lower endpoint_questions. Nothing was sent"):
         online.check_budget(estimated, {})
@@ -337,7 +338,5 @@ def test_costs_are_summed_per_endpoint_and_currency_with_what_the_naming_of_site
         ["gpt", 2, 1, 10, 0.5, 2.0],
         ["dou", 1, 0, 0, 0.25, 0.5],
     ]
-    assert (
-        online.totals(spent) == {"USD": 0.5, "CNY": 0.25}
-        and online.totals(online.costs(tmp_path, [])) == {}
-    )
+    assert online.totals(spent) == {"USD": 0.5, "CNY": 0.25}
+    assert online.totals(online.costs(tmp_path, [])) == {}

@@ -40,9 +40,8 @@ def nearest(gallery=GALLERY):
 def test_the_nearest_photo_of_any_dish_with_a_name_counts():
     first, second = nearest().answer([row(0), row(1)])
     assert (first.text, second.text) == ("红烧鱼", "米饭")
-    assert [name for name, _ in first.scores] == ["红烧鱼", "米饭"] and first.scores[0][
-        1
-    ] == pytest.approx(0.96)
+    assert [name for name, _ in first.scores] == ["红烧鱼", "米饭"]
+    assert first.scores[0][1] == pytest.approx(0.96)
 
 
 def test_on_a_menu_only_its_entries_count():
@@ -77,10 +76,8 @@ def test_registered_photos_are_of_different_groups_and_the_same_for_a_seed():
         }
     )
     chosen = predictors.register(photos, 2, seed=0)
-    assert (
-        sorted(chosen[chosen.dish_id == "d1"].group_id) == ["x", "y"]
-        and chosen.split.eq("train").all()
-    )
+    assert sorted(chosen[chosen.dish_id == "d1"].group_id) == ["x", "y"]
+    assert chosen.split.eq("train").all()
     assert predictors.register(photos, 2, seed=0).equals(chosen)
 
 
@@ -106,11 +103,13 @@ def test_naming_is_what_the_recognizer_answers(asked, tmp_path):
 
 def test_below_the_threshold_the_best_entry_is_answered_only_where_the_dish_is_on_the_menu(asked):
     menu = list(tiny.NAMES)
-    sure, unsure = asked(0.0), asked(1.0)
+    sure = asked(0.0)
+    unsure = asked(1.0)
     best = sure.answer([row(0, menu=menu)])[0]
     assert best.text == best.scores[0][0] == unsure.answer([row(0, menu=menu)])[0].text
     absent = row(0, questions.NOT_ON_MENU, menu, "menu_absent")
-    assert sure.answer([absent])[0].text in menu and unsure.answer([absent])[0].text is None
+    assert sure.answer([absent])[0].text in menu
+    assert unsure.answer([absent])[0].text is None
 
 
 def test_log_probabilities_are_of_all_entries_in_the_menus_order(asked):
@@ -161,10 +160,10 @@ def test_all_questions_about_a_photo_are_answered_as_one_by_one(tmp_path):
             {**row(number, id=f"b{number}"), "template": "naming-2"},
         ]
     random.Random(0).shuffle(asked)
-    together, alone = predictor.answer(asked), [predictor.answer([one])[0] for one in asked]
-    assert [one.text for one in together] == [one.text for one in alone] and len(
-        {one.text for one in together}
-    ) > 2
+    together = predictor.answer(asked)
+    alone = [predictor.answer([one])[0] for one in asked]
+    assert [one.text for one in together] == [one.text for one in alone]
+    assert len({one.text for one in together}) > 2
     for one, other in zip(together, alone, strict=True):
         assert [entry for entry, _ in one.scores] == [entry for entry, _ in other.scores]
         assert list(one.log_probabilities) == pytest.approx(list(other.log_probabilities), abs=1e-3)

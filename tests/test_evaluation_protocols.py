@@ -18,10 +18,8 @@ PHOTOS = pd.DataFrame(
 
 
 def test_rows_get_their_protocol_and_knowledge_is_not_asked_here():
-    absent, knowledge = (
-        row(2, questions.NOT_ON_MENU, MENU, "menu_absent"),
-        {**row(3), "kind": "knowledge"},
-    )
+    absent = row(2, questions.NOT_ON_MENU, MENU, "menu_absent")
+    knowledge = {**row(3), "kind": "knowledge"}
     made = protocols.stored(
         [row(0), row(1, menu=MENU), absent, knowledge],
         [row(4), row(5, menu=MENU)],
@@ -44,10 +42,13 @@ def test_a_sample_is_of_each_protocol_the_same_for_a_seed_and_names_every_site_d
     )
     plan = protocols.Plan(rows, sites.protocols("b", site_rows(["甲", "乙"], 9)))
     sampled = plan.sampled(5, seed=1)
-    assert sampled.counts() == {"naming": 5, "menu": 4, "site:b": 5} and sampled.questions == 14
-    assert sampled == plan.sampled(5, seed=1) and sampled.rows != plan.sampled(5, seed=2).rows
+    assert sampled.counts() == {"naming": 5, "menu": 4, "site:b": 5}
+    assert sampled.questions == 14
+    assert sampled == plan.sampled(5, seed=1)
+    assert sampled.rows != plan.sampled(5, seed=2).rows
     assert sampled.sites[0].register == plan.sites[0].register
-    assert plan.sampled(0, seed=1) == plan and plan.counts() == {
+    assert plan.sampled(0, seed=1) == plan
+    assert plan.counts() == {
         "naming": 30,
         "menu": 4,
         "site:b": 14,

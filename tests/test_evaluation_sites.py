@@ -27,7 +27,8 @@ def menu_file(tmp_path, text):
 
 def test_photos_that_name_a_dish_are_not_judged():
     site = sites.protocols("b", site_rows(["甲", "乙"], 5), register_per_dish=2)[0]
-    assert len(site.register) == 4 and len(site.queries) == 6
+    assert len(site.register) == 4
+    assert len(site.queries) == 6
     assert not {row["id"] for row in site.register} & {
         row["id"] for row in site.to_judge({"b/甲": "鱼", "b/乙": "肉"})
     }
@@ -35,7 +36,8 @@ def test_photos_that_name_a_dish_are_not_judged():
 
 def test_a_steady_namer_is_right_everywhere(tmp_path):
     made = answered(tmp_path, sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0], by_dish)
-    assert all(one["correct"] for one in made) and {one["protocol"] for one in made} == {"site:b"}
+    assert all(one["correct"] for one in made)
+    assert {one["protocol"] for one in made} == {"site:b"}
     assert all(sorted(one["menu"]) == ["菜丙", "菜乙", "菜甲"] and one["framed"] for one in made)
 
 
@@ -80,30 +82,29 @@ def test_menus_of_twenty_hold_the_name_at_any_place_and_do_not_depend_on_the_sam
     site = sites.protocols("b", site_rows(folders, 10))[0]
     named = {f"b/{folder}": f"菜{folder}" for folder in folders}
     rows = site.to_judge(named)
-    assert {len(row["menu"]) for row in rows} == {20} and all(
-        len(set(row["menu"])) == 20 for row in rows
-    )
+    assert {len(row["menu"]) for row in rows} == {20}
+    assert all(len(set(row["menu"])) == 20 for row in rows)
     places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in rows)
-    assert len(places) == 20 and max(places.values()) < 45  # 400 questions: 20 a place
+    # 400 questions: 20 a place
+    assert len(places) == 20
+    assert max(places.values()) < 45
     others = Counter(
         entry for row in rows for entry in row["menu"] if entry != row["conversations"][1]["value"]
     )
     assert len(others) == 50
     sampled = Plan([], [site]).sampled(30, seed=1).sites[0]
-    assert (
-        len(sampled.queries) == 30
-        and {row["id"]: row["menu"] for row in sampled.to_judge(named)}.items()
-        <= {row["id"]: row["menu"] for row in rows}.items()
-    )
+    assert len(sampled.queries) == 30
+    assert {row["id"]: row["menu"] for row in sampled.to_judge(named)}.items() <= {
+        row["id"]: row["menu"] for row in rows
+    }.items()
 
 
 def test_the_own_menu_without_truths_is_chosen_from_by_the_predictor(tmp_path):
     own = sites.protocols(
         "b", site_rows(["甲", "乙"]), menu_file(tmp_path, "name\n菜甲\n菜乙\n菜丁\n")
     )[1]
-    assert own.protocol == "site:b:own_menu" and {tuple(row["menu"]) for row in own.to_name()} == {
-        ("菜甲", "菜乙", "菜丁")
-    }
+    assert own.protocol == "site:b:own_menu"
+    assert {tuple(row["menu"]) for row in own.to_name()} == {("菜甲", "菜乙", "菜丁")}
     made = answered(tmp_path, own, by_dish)
     assert all(
         one["correct"] and one["framed"] and sorted(one["menu"]) == ["菜丁", "菜乙", "菜甲"]
@@ -116,7 +117,8 @@ def test_the_own_menu_with_folders_judges_by_true_names(tmp_path):
     path = menu_file(tmp_path, "folder,name\n甲,菜甲\n乙,菜甲\n丁,菜丁\n")
     own = sites.protocols("b", site_rows(["甲", "乙", "丙"]), path)[1]
     made = answered(tmp_path, own, lambda row: "菜甲" if row["dish_id"] == "b/甲" else "菜丁")
-    assert own.to_name() == [] and {one["dish_id"] for one in made} == {"b/甲", "b/乙"}
+    assert own.to_name() == []
+    assert {one["dish_id"] for one in made} == {"b/甲", "b/乙"}
     assert {one["dish_id"]: (one["correct"], one["framed"], one["lost"]) for one in made} == {
         "b/甲": (True, False, ""),
         "b/乙": (False, False, ""),

@@ -31,7 +31,8 @@ def test_the_scores_before_the_temperature_come_back():
     scores = np.array([3.0, 1.0, -2.0])
     after = calibration.probabilities(scores, 1.7)
     ((found, place),) = trust.scored(menus(("米饭", after)), 1.7)
-    assert place == 1 and calibration.probabilities(found, 1.0) == pytest.approx(
+    assert place == 1
+    assert calibration.probabilities(found, 1.0) == pytest.approx(
         calibration.probabilities(scores, 1.0)
     )
 
@@ -46,17 +47,16 @@ def test_a_sure_and_right_model_is_perfect():
         1,
         1,
     )
-    assert (
-        made["ece_before"] == pytest.approx(0, abs=1e-6)
-        and made["accuracy_ci95"][1] == 1
-        and made["accuracy_ci95"][0] < 0.9
-    )
+    assert made["ece_before"] == pytest.approx(0, abs=1e-6)
+    assert made["accuracy_ci95"][1] == 1
+    assert made["accuracy_ci95"][0] < 0.9
 
 
 def test_a_model_that_is_half_as_often_right_as_it_says_shows_it():
     found = trust.scored(menus(*[("红烧鱼", [0.8, 0.1, 0.1]), ("米饭", [0.8, 0.1, 0.1])] * 10), 1.0)
     made = trust.summary(found, 1.0, 0.9)
-    assert made["ece_after"] == pytest.approx(0.3) and made["accuracy"] == 0.5
+    assert made["ece_after"] == pytest.approx(0.3)
+    assert made["accuracy"] == 0.5
     assert (made["answered"], made["accuracy_answered"], made["accuracy_answered_n"]) == (
         0,
         None,
@@ -91,7 +91,8 @@ def test_reliability_bins_hold_every_menu_once():
     assert before[["n", "correct"]].values.tolist() == [
         [1, 0],
         [2, 2],
-    ] and before.confidence.tolist() == pytest.approx([0.5, 0.905])
+    ]
+    assert before.confidence.tolist() == pytest.approx([0.5, 0.905])
     assert made[made.when == "after"].n.sum() == 3
 
 
@@ -112,26 +113,24 @@ def test_coverage_answers_the_surest_first():
         0.5,
         0.75,
         1.0,
-    ] and made.least.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    ]
+    assert made.least.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
 
 
 def test_failures_are_left_out_and_no_menu_at_all_is_said():
     assert trust.scored(menus(("红烧鱼", [0.9, 0.05, 0.05])), 1.0, protocol="menu_unseen") == []
     failed = table(prediction(9, None, protocol="menu", menu=MENU, error="damaged"))
-    assert trust.scored(failed, 1.0) == [] and trust.summary([], 1.0, 0.5) == {"n": 0}
-    assert (
-        trust.reliability([], 1.0).empty
-        and trust.coverage([], 1.0).empty
-        and trust.shown({"n": 0}).empty
-    )
+    assert trust.scored(failed, 1.0) == []
+    assert trust.summary([], 1.0, 0.5) == {"n": 0}
+    assert trust.reliability([], 1.0).empty
+    assert trust.coverage([], 1.0).empty
+    assert trust.shown({"n": 0}).empty
 
 
 def test_the_shown_table_has_interval_and_n_of_every_share():
     made = trust.shown(
         trust.summary(trust.scored(menus(*[("红烧鱼", [0.8, 0.1, 0.1])] * 4), 1.0), 1.0, 0.5)
     ).set_index("measure")
-    assert (
-        made.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4]
-        and made.loc["auroc", "interval"] == ""
-        and made.loc["temperature", "n"] == ""
-    )
+    assert made.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4]
+    assert made.loc["auroc", "interval"] == ""
+    assert made.loc["temperature", "n"] == ""

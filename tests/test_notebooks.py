@@ -36,7 +36,8 @@ def test_budget(stage):
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_nothing_is_stored_and_nothing_is_defined(stage):
     for cell in cells(stage, "code"):
-        assert not cell["outputs"] and cell["execution_count"] is None
+        assert not cell["outputs"]
+        assert cell["execution_count"] is None
         assert not any(
             isinstance(node, ast.FunctionDef | ast.ClassDef)
             for node in ast.walk(ast.parse("".join(cell["source"])))
@@ -45,12 +46,12 @@ def test_nothing_is_stored_and_nothing_is_defined(stage):
 
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_shape(stage):
-    code, text = cells(stage, "code"), cells(stage, "markdown")
+    code = cells(stage, "code")
+    text = cells(stage, "markdown")
     assert [is_parameters(cell) for cell in code] == [True] + [False] * (len(code) - 1)
     opening = "".join(text[0]["source"])
-    assert all(word in opening for word in ("Reads", "Writes", "Needs")) and re.search(
-        "[\u4e00-\u9fff]", opening
-    )
+    assert all(word in opening for word in ("Reads", "Writes", "Needs"))
+    assert re.search("[\u4e00-\u9fff]", opening)
     assert any("What to look at" in "".join(cell["source"]) for cell in text)
     assert f'stages.start("{stage}", globals())' in "".join(code[1]["source"])
     assert "stage.finish(" in "".join(code[-1]["source"])
@@ -67,4 +68,5 @@ def test_every_check_says_what_failed(stage):
         for node in ast.walk(ast.parse("".join(cell["source"])))
         if isinstance(node, ast.Assert)
     ]
-    assert checks and all(check.msg is not None for check in checks)
+    assert checks
+    assert all(check.msg is not None for check in checks)

@@ -44,9 +44,9 @@ def test_parameters_are_typed_and_explained(stage):
     found = settings.notebook_parameters(stage)
     assert tuple(found)[: len(COMMON)] == COMMON
     for name, parameter in found.items():
-        assert (
-            re.fullmatch(r"[a-z][a-z0-9_]*", name) and parameter.help and "=" not in parameter.help
-        )
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        assert parameter.help
+        assert "=" not in parameter.help
         assert parameter.check(parameter.default, stage) == parameter.default
 
 
@@ -67,9 +67,7 @@ def test_the_lora_profile_holds_only_what_differs():
         settings.load_profile(name)["04_training"]
         for name in ("qwen2_5_vl_7b_lora", "qwen2_5_vl_7b")
     )
-    assert (
-        lora["lora_rank"] == 64
-        and lora["lora_vision"]
-        and lora["max_pixels"] == full["max_pixels"]
-        and full["lora_rank"] == 0
-    )
+    assert lora["lora_rank"] == 64
+    assert lora["lora_vision"]
+    assert lora["max_pixels"] == full["max_pixels"]
+    assert full["lora_rank"] == 0

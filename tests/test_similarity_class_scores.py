@@ -9,13 +9,16 @@ from PIL import Image
 
 from dishvl_lib.similarity import class_scores, classifier
 
-SIZE, SCALE = 32, 0.25
+SIZE = 32
+SCALE = 0.25
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """(root, photos, weights, the last epoch's metrics): three dishes of three colours, 40 photos each."""
-    root, rng, rows = tmp_path_factory.mktemp("classes"), np.random.default_rng(0), []
+    root = tmp_path_factory.mktemp("classes")
+    rng = np.random.default_rng(0)
+    rows = []
     for dish, colour in {"c": (200, 40, 40), "a": (40, 200, 40), "b": (40, 40, 200)}.items():
         for number in range(40):
             pixels = np.clip(np.array(colour) + rng.normal(0, 25, (36, 36, 3)), 0, 255).astype(
@@ -33,7 +36,8 @@ def trained(tmp_path_factory):
                 }
             )
     photos = pd.DataFrame(rows)
-    train, validation = photos[~photos.validation], photos[photos.validation]
+    train = photos[~photos.validation]
+    validation = photos[photos.validation]
     history = classifier.train(
         train,
         validation,
@@ -56,14 +60,11 @@ def test_the_accuracy_is_the_one_that_training_measured(trained):
     root, photos, weights, history = trained
     validation = photos[photos.validation]
     made = scores(root, validation, weights)
-    assert made["image_id"].tolist() == validation.image_id.tolist() and made[
-        "dish_id"
-    ].tolist() == ["a", "b", "c"]
+    assert made["image_id"].tolist() == validation.image_id.tolist()
+    assert made["dish_id"].tolist() == ["a", "b", "c"]
     right = made["dish_id"][made["log_probability"].argmax(axis=1)] == validation.dish_id.to_numpy()
-    assert (
-        right.mean() == pytest.approx(max(row["validation_accuracy"] for row in history))
-        and right.mean() > 0.9
-    )
+    assert right.mean() == pytest.approx(max(row["validation_accuracy"] for row in history))
+    assert right.mean() > 0.9
     assert np.exp(made["log_probability"].astype(float)).sum(axis=1) == pytest.approx(
         np.ones(len(validation)), abs=5e-3
     )

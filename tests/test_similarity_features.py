@@ -37,7 +37,9 @@ TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16,
 @pytest.fixture
 def toy(tmp_path) -> tuple[pd.DataFrame, object]:
     """24 photos of three dishes (red, green, blue over noise), of odd sizes, in tmp_path/photos."""
-    root, rows, rng = tmp_path / "photos", [], np.random.default_rng(0)
+    root = tmp_path / "photos"
+    rows = []
+    rng = np.random.default_rng(0)
     root.mkdir()
     for index in range(24):
         pixels = rng.integers(0, 90, (40 + index, 52, 3), dtype=np.uint8)
@@ -66,10 +68,8 @@ def test_training_learns_and_is_not_repeated(toy, tmp_path, monkeypatch):
     history = classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING)
     assert [row["epoch"] for row in history] == list(range(1, 26))
     assert history[-1]["loss"] < history[0]["loss"]
-    assert (
-        max(row["validation_accuracy"] for row in history) == 1.0
-        and history[0]["validation_n"] == 6
-    )
+    assert max(row["validation_accuracy"] for row in history) == 1.0
+    assert history[0]["validation_n"] == 6
     assert not weights_path.with_suffix(".state.npz").exists()
     monkeypatch.setattr(classifier, "_Training", None)
     assert classifier.train(*halves(table), root, weights_path, epochs=25, **TRAINING) == history
@@ -125,8 +125,10 @@ def test_without_validation_the_last_weights_are_kept(toy, tmp_path):
 def test_photos_in_memory_and_on_the_fly_are_the_same(toy):
     table, root = toy
     paths = photos.full_paths(table, root)
-    kept, fly = photos.PhotoStore(paths, 40), photos.PhotoStore(paths, 40, memory_bytes=0)
-    assert kept.in_memory and not fly.in_memory
+    kept = photos.PhotoStore(paths, 40)
+    fly = photos.PhotoStore(paths, 40, memory_bytes=0)
+    assert kept.in_memory
+    assert not fly.in_memory
     assert all(
         np.array_equal(np.asarray(kept.get(i)), np.asarray(fly.get(i))) for i in range(len(paths))
     )
@@ -135,7 +137,8 @@ def test_photos_in_memory_and_on_the_fly_are_the_same(toy):
 def test_small_classes_are_seen_more_often():
     order = photos.balanced_order(np.array([0] * 20 + [1] * 20 + [2] * 3), np.random.default_rng(0))
     counts = np.bincount(np.array([0] * 20 + [1] * 20 + [2] * 3)[order])
-    assert counts.tolist() == [20, 20, 10] and set(order) == set(range(43))
+    assert counts.tolist() == [20, 20, 10]
+    assert set(order) == set(range(43))
 
 
 def test_folding_the_normalisation_keeps_the_function():
@@ -157,8 +160,10 @@ def test_folding_the_normalisation_keeps_the_function():
 def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
     build = functools.partial(start.new_learner, scale=0.25, class_num=3, embedding_size=8, seed=0)
     rng = np.random.default_rng(0)
-    x, labels = rng.standard_normal((8, 3, 32, 32)).astype(np.float32), rng.integers(0, 3, 8)
-    pair, alone = replicas.Replicas(build, 2), [replicas.Replicas(build, 1) for _ in range(2)]
+    x = rng.standard_normal((8, 3, 32, 32)).astype(np.float32)
+    labels = rng.integers(0, 3, 8)
+    pair = replicas.Replicas(build, 2)
+    alone = [replicas.Replicas(build, 1) for _ in range(2)]
     try:
         pair.copy_out()
         loss = pair.backward(x, labels)
@@ -192,8 +197,10 @@ def extract(table, root, tmp_path, **options):
 def test_features_are_aligned_unit_length_and_the_engine_agrees(toy, tmp_path):
     table, root = toy
     ids, matrix, skipped = extract(table, root, tmp_path)
-    assert ids.tolist() == table["image_id"].tolist() and len(skipped) == 0
-    assert matrix.shape == (24, 1280) and matrix.dtype == np.float32
+    assert ids.tolist() == table["image_id"].tolist()
+    assert len(skipped) == 0
+    assert matrix.shape == (24, 1280)
+    assert matrix.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(matrix, axis=1), 1, rtol=1e-5)
     _, plain, _ = features.extract(table, root, None, tmp_path / "other", use_engine=False, **TINY)
     np.testing.assert_allclose(matrix, plain, atol=1e-4)
@@ -257,7 +264,8 @@ def test_a_process_that_dies_is_a_clear_error_after_what_was_done(toy):
     done = workers.run(job, list(zip(table["path"], table["sha256"], strict=True)), 5, processes=2)
     batch, found, faults = next(done)
     assert [path for path, _ in batch] == [f"{index}.png" for index in range(5)]
-    assert found.shape == (5, 3) and faults == [None] * 5
+    assert found.shape == (5, 3)
+    assert faults == [None] * 5
     with pytest.raises(RuntimeError, match="What was computed is kept"):
         list(done)
 
@@ -315,7 +323,8 @@ def test_a_second_run_computes_nothing_and_new_photos_alone_are_computed(
 
     monkeypatch.setattr(engine, "fast", counting)
     ids, again, _ = extract(table, root, tmp_path)
-    assert sum(seen) == 4 and np.array_equal(again[:20], first)
+    assert sum(seen) == 4
+    assert np.array_equal(again[:20], first)
     shutil.rmtree(root)
     monkeypatch.setattr(engine, "fast", None)
     assert np.array_equal(extract(table, root, tmp_path)[1], again)
@@ -331,7 +340,8 @@ def test_other_weights_and_preprocessing_have_other_features(toy, tmp_path):
         pplcnet.seeded(5, scale=0.25, class_num=4).state_dict(), tmp_path / "w.pdparams"
     )
     _, three, _ = extract(table, root, tmp_path, weights=tmp_path / "w.pdparams")
-    assert not np.allclose(one, two) and not np.allclose(one, three)
+    assert not np.allclose(one, two)
+    assert not np.allclose(one, three)
 
 
 def test_photos_lost_since_the_catalogue_are_listed(toy, tmp_path):
@@ -349,7 +359,8 @@ def test_photos_lost_since_the_catalogue_are_listed(toy, tmp_path):
         ["4.png", "changed"],
         ["5.png", "damaged"],
     ]
-    assert len(ids) == len(matrix) == 20 and "i1" not in ids
+    assert len(ids) == len(matrix) == 20
+    assert "i1" not in ids
 
 
 def test_nan_weights_are_a_clear_error_and_nothing_is_cached(toy, tmp_path):

@@ -54,10 +54,8 @@ def test_clusters_are_of_mutual_close_look_alikes_the_largest_first():
 
 
 def test_a_weak_bridge_does_not_fuse_two_families():
-    strong, weak = (
-        listed({"a": "bc", "b": "ac", "c": "ab", "d": "ef", "e": "df", "f": "de"}),
-        listed({"c": "xxd", "d": "xxc"}, score=0.05),
-    )
+    strong = listed({"a": "bc", "b": "ac", "c": "ab", "d": "ef", "e": "df", "f": "de"})
+    weak = listed({"c": "xxd", "d": "xxc"}, score=0.05)
     both = pd.concat([strong, weak[weak.similar_id != "x"]], ignore_index=True)
     assert look_alikes.clusters(both).groupby("cluster").dish_id.agg("".join).tolist() == [
         "abc",
@@ -82,9 +80,8 @@ def test_mutual_and_card_scores_stand_beside():
         ("c", "b"): False,
     }
     scores = found.card_score
-    assert scores["a", "b"] == scores["b", "a"] > scores["a", "c"] > 0 and np.isnan(
-        scores["a", "d"]
-    )
+    assert scores["a", "b"] == scores["b", "a"] > scores["a", "c"] > 0
+    assert np.isnan(scores["a", "d"])
     weight = {1: np.log1p(3 / 1), 2: np.log1p(3 / 2), 3: np.log1p(3 / 3)}
     assert scores["a", "b"] == pytest.approx(
         (2 * weight[2] + weight[3]) / (2 * weight[2] + weight[3] + 2 * weight[1]), abs=1e-4
@@ -119,7 +116,8 @@ def test_photos_among_strangers_are_suspect():
 
 
 def test_two_dishes_that_mix_look_like_one_and_look_alikes_do_not():
-    photos, names = table("ababababcccc"), {"a": "西红柿炒蛋", "b": "番茄炒鸡蛋", "c": "红烧鱼"}
+    photos = table("ababababcccc")
+    names = {"a": "西红柿炒蛋", "b": "番茄炒鸡蛋", "c": "红烧鱼"}
     near = look_alikes.neighbourhood(at(0, 1, 10, 11, 20, 21, 30, 31, 60, 61, 62, 63), photos, k=1)
     found = look_alikes.twins(near, names)
     assert found[["dish_id", "other_dish", "suspicion", "n_images"]].values.tolist() == [
@@ -158,12 +156,10 @@ def test_stability_is_one_for_lists_that_cannot_change_and_less_for_noise():
     loose = quality.stability(
         noise, table("".join(dish * 6 for dish in "abcdefghij")), seeds=3, k=2
     )
-    assert (
-        (loose.overlap < 0.8).all()
-        and (loose.lo <= loose.overlap).all()
-        and (loose.overlap <= loose.hi).all()
-        and loose.dishes.tolist() == [10, 10]
-    )
+    assert (loose.overlap < 0.8).all()
+    assert (loose.lo <= loose.overlap).all()
+    assert (loose.overlap <= loose.hi).all()
+    assert loose.dishes.tolist() == [10, 10]
 
 
 def test_coverage_counts_the_confusions_that_a_list_names():
@@ -174,7 +170,8 @@ def test_coverage_counts_the_confusions_that_a_list_names():
         "bad": listed({"a": "cb", "b": "ca", "c": "ab"}),
     }
     found = quality.coverage(lists, features, photos, ks=(1, 2)).set_index(["list", "k"])
-    assert found.n.eq(2).all() and found.hits.to_dict() == {
+    assert found.n.eq(2).all()
+    assert found.hits.to_dict() == {
         ("good", 1): 2,
         ("good", 2): 2,
         ("bad", 1): 0,
@@ -187,7 +184,8 @@ def test_coverage_counts_the_confusions_that_a_list_names():
         ("bad", 2): 1.0,
     }
     right = quality.coverage(lists, at(0, 1, 20, 21, 80, 81, 0, 20, 80), photos)
-    assert right.n.eq(0).all() and right.share.isna().all()
+    assert right.n.eq(0).all()
+    assert right.share.isna().all()
 
 
 def test_both_rules_give_what_the_rest_reads():
@@ -195,9 +193,8 @@ def test_both_rules_give_what_the_rest_reads():
     photos = table("".join(dish * 5 for dish in "abcdef"))
     for rule in quality.RULES:
         similar = neighbours.mine(features, photos, rule=rule, margin=0.5)
-        assert look_alikes.clusters(similar).dish_id.is_unique and set(similar.dish_id) == set(
-            "abcdef"
-        )
+        assert look_alikes.clusters(similar).dish_id.is_unique
+        assert set(similar.dish_id) == set("abcdef")
 
 
 def test_look_alikes_that_cannot_be_are_said_with_what_to_do():
@@ -205,6 +202,8 @@ def test_look_alikes_that_cannot_be_are_said_with_what_to_do():
     found = pd.DataFrame({"dish_id": ["a", "b"], "similar_id": ["b", "c"]})
     assert look_alikes.problems(found, train, {"a": "鱼", "b": "肉", "c": "汤"}) == []
     (sentence,) = look_alikes.problems(found, train, {"a": "鱼", "b": "鱼", "c": "汤"})
-    assert "a and b have one name" in sentence and "--redo 02" in sentence
+    assert "a and b have one name" in sentence
+    assert "--redo 02" in sentence
     (sentence,) = look_alikes.problems(found, train.iloc[1:], {"a": "鱼", "b": "肉", "c": "汤"})
-    assert "a has look-alikes but no training photos" in sentence and "exclude_dishes" in sentence
+    assert "a has look-alikes but no training photos" in sentence
+    assert "exclude_dishes" in sentence

@@ -31,7 +31,8 @@ def table(dishes: str, groups=None, split=None) -> pd.DataFrame:
 def test_nearest_equals_a_full_sort_across_blocks(monkeypatch):
     monkeypatch.setattr(neighbours, "BLOCK_ROWS", 7)
     rng = np.random.default_rng(0)
-    queries, gallery = unit(rng.normal(size=(30, 5))), unit(rng.normal(size=(40, 5)))
+    queries = unit(rng.normal(size=(30, 5)))
+    gallery = unit(rng.normal(size=(40, 5)))
     indices, scores = neighbours.nearest(queries, gallery, 4)
     full = queries @ gallery.T
     assert np.array_equal(indices, np.argsort(-full, axis=1, kind="stable")[:, :4])
@@ -74,12 +75,11 @@ def test_reference_rule_keeps_only_dishes_within_the_margin():
 
 
 def test_score_of_the_reference_rule_is_the_best_registered_photo():
-    features, photos = at(0, 10, 30, 90, 100), table("aabbb")
+    features = at(0, 10, 30, 90, 100)
+    photos = table("aabbb")
     found = neighbours.mine(features, photos, margin=2.0, rule="reference")
-    query, other = (
-        found.attrs["queried"][0],
-        [row for row in found.attrs["registered"] if photos["dish_id"][row] == "b"],
-    )
+    query = found.attrs["queried"][0]
+    other = [row for row in found.attrs["registered"] if photos["dish_id"][row] == "b"]
     assert found["score"][0] == pytest.approx(
         float((features[query] @ features[other].T).max()), abs=1e-6
     )
@@ -106,7 +106,8 @@ def test_dishes_whose_names_hold_nothing_to_compare_are_never_each_others_look_a
 
 
 def test_other_splits_have_no_influence():
-    features, photos = at(0, 2, 40, 42, 80, 82), table("aabbcc")
+    features = at(0, 2, 40, 42, 80, 82)
+    photos = table("aabbcc")
     found = neighbours.mine(features, photos)
     more = pd.concat(
         [photos, table("abc", [90, 91, 92], ["test", "validation", "site:x"])], ignore_index=True
@@ -130,7 +131,8 @@ def test_query_comes_from_another_group_when_there_is_one(seed):
     registered, queried = neighbours.draw(photos, 2, 1, seed)
     groups = photos["group_id"]
     assert not set(groups[registered["a"]]) & set(groups[queried["a"]])
-    assert len(registered["b"]) == len(queried["b"]) == 1 and registered["b"] != queried["b"]
+    assert len(registered["b"]) == len(queried["b"]) == 1
+    assert registered["b"] != queried["b"]
 
 
 def test_drawing_depends_on_the_seed_only():
@@ -140,7 +142,8 @@ def test_drawing_depends_on_the_seed_only():
 
 
 def test_recall_leaves_the_own_group_out():
-    features, photos = at(0, 0, 50, 52, 51), table("aabbc", [0, 0, 1, 2, 3])
+    features = at(0, 0, 50, 52, 51)
+    photos = table("aabbc", [0, 0, 1, 2, 3])
     recall = neighbours.recall_at_k(features, photos, ks=(1, 2))
     assert recall[["k", "n", "hits", "no_partner"]].values.tolist() == [[1, 2, 0, 3], [2, 2, 2, 3]]
     assert recall["chance"][0] == pytest.approx(1 / 4)
@@ -154,7 +157,8 @@ def test_recall_of_validation_photos_searches_training_photos_only():
 
 
 def test_nan_features_and_lost_alignment_are_clear_errors():
-    features, photos = at(0, 1, 2, 3), table("aabb")
+    features = at(0, 1, 2, 3)
+    photos = table("aabb")
     features[2] = np.nan
     with pytest.raises(ValueError, match="1 of 4 features are not finite, first in row 2"):
         neighbours.mine(features, photos)

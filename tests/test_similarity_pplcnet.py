@@ -66,7 +66,8 @@ def test_recognition_model_keys_fit(tmp_path):
     foreign["head.weight"] = np.zeros((8, 9), np.float32)
     pplcnet.save_weights(foreign, tmp_path / "rec.pdparams")
     messages = pplcnet.load_weights(net, tmp_path / "rec.pdparams")
-    assert len(messages) == 1 and "fc." in messages[0]
+    assert len(messages) == 1
+    assert "fc." in messages[0]
     assert np.array_equal(net.embedding.weight.numpy(), state["embedding.weight"])
 
 
@@ -75,7 +76,9 @@ def test_class_head_of_another_count_is_left_out_with_a_message(tmp_path):
         pplcnet.PPLCNet(0.25, class_num=7).state_dict(), tmp_path / "seven.pdparams"
     )
     messages = pplcnet.load_weights(pplcnet.PPLCNet(0.25, class_num=3), tmp_path / "seven.pdparams")
-    assert len(messages) == 1 and "(1280, 7)" in messages[0] and "(1280, 3)" in messages[0]
+    assert len(messages) == 1
+    assert "(1280, 7)" in messages[0]
+    assert "(1280, 3)" in messages[0]
 
 
 def test_weights_of_another_scale_are_named(tmp_path):

@@ -33,11 +33,9 @@ def test_the_backbone_is_taken_over_and_the_heads_start_fresh(toy, tmp_path, cap
     for name in ("conv1.conv.weight", "blocks6.1.pw_conv.conv.weight", "last_conv.weight"):
         np.testing.assert_allclose(made[name], mine[name], atol=1e-6)
     said = capsys.readouterr().out
-    assert (
-        made["fc.weight"].shape == (16, 3)
-        and "fc.* left out" in said
-        and "embedding.* left out" in said
-    )
+    assert made["fc.weight"].shape == (16, 3)
+    assert "fc.* left out" in said
+    assert "embedding.* left out" in said
 
 
 def test_weights_of_another_scale_do_not_start_a_training(toy, tmp_path):  # noqa: F811

@@ -33,9 +33,8 @@ def test_the_newest_are_kept_whole_the_best_as_weights_and_no_other(folder):
         "checkpoint-6",
         "checkpoint-2",
     ]
-    assert not (folder / "checkpoint-2" / checkpoints.RESUME).exists() and not checkpoints.damage(
-        folder / "checkpoint-2"
-    )
+    assert not (folder / "checkpoint-2" / checkpoints.RESUME).exists()
+    assert not checkpoints.damage(folder / "checkpoint-2")
     assert load_file(folder / "checkpoint-2" / checkpoints.WEIGHTS)["a"].tolist() == [2.0, 2.0, 2.0]
     assert checkpoints.newest(folder, BELONGS).name == "checkpoint-10"
 

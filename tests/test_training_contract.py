@@ -97,11 +97,14 @@ def test_a_frozen_tensor_that_moves_is_named_after_the_step_and_at_the_end(begun
 
 def test_the_last_step_is_validated_once():
     control = types.SimpleNamespace(should_evaluate=False, should_save=False)
-    last, state = LastValidation(), types.SimpleNamespace(global_step=8, max_steps=8)
+    last = LastValidation()
+    state = types.SimpleNamespace(global_step=8, max_steps=8)
     last.on_step_end(None, state, control)
-    assert control.should_evaluate and control.should_save
+    assert control.should_evaluate
+    assert control.should_save
     last.on_epoch_end(None, state, control)
-    assert not control.should_evaluate and not control.should_save
+    assert not control.should_evaluate
+    assert not control.should_save
 
 
 def test_a_resume_goes_on_counting_the_validations_without_a_better_one(tmp_path):
@@ -109,11 +112,9 @@ def test_a_resume_goes_on_counting_the_validations_without_a_better_one(tmp_path
     begun = Patience(3)
     begun.early_stopping_patience_counter = 2
     stored = {"Patience": begun.state()}
-    state, args = (
-        types.SimpleNamespace(stateful_callbacks=stored),
-        types.SimpleNamespace(
-            load_best_model_at_end=False, metric_for_best_model="loss", eval_strategy="epoch"
-        ),
+    state = types.SimpleNamespace(stateful_callbacks=stored)
+    args = types.SimpleNamespace(
+        load_best_model_at_end=False, metric_for_best_model="loss", eval_strategy="epoch"
     )
     resumed = Patience(3)
     resumed.on_train_begin(args, state, None)

@@ -24,9 +24,12 @@ def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
         for mb in (0, 10)
     ]
     for index in range(len(made[0])):
-        first, cold, warm = made[0][index][0], made[1][index][0], made[1][index][0]
-        assert (first.photo.pixel_values == cold.photo.pixel_values).all() and (
-            first.photo.pixel_values == warm.photo.pixel_values
-        ).all()
-        assert first.input_ids == warm.input_ids and len(set(first.branch)) == 3
-    assert made[0].photos.cache is None and made[1].photos.cache is not None
+        first = made[0][index][0]
+        cold = made[1][index][0]
+        warm = made[1][index][0]
+        assert (first.photo.pixel_values == cold.photo.pixel_values).all()
+        assert (first.photo.pixel_values == warm.photo.pixel_values).all()
+        assert first.input_ids == warm.input_ids
+        assert len(set(first.branch)) == 3
+    assert made[0].photos.cache is None
+    assert made[1].photos.cache is not None

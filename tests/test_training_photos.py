@@ -45,9 +45,11 @@ def pixels(made, root):
 
 
 def test_pixels_are_the_same_without_cache_when_written_and_when_read(root, loaded, monkeypatch):
-    plain, made = Photos(root, loaded), Photos(root, loaded, 10)
+    plain = Photos(root, loaded)
+    made = Photos(root, loaded, 10)
     wanted = pixels(plain, root)
-    assert pixels(made, root) == wanted and len(entries()) == 5
+    assert pixels(made, root) == wanted
+    assert len(entries()) == 5
     monkeypatch.setattr(photos, "decode", lambda *_: pytest.fail("decoded again"))
     assert pixels(made, root) == wanted
     assert pixels(Photos(root, loaded, 10), root) == wanted
@@ -55,8 +57,11 @@ def test_pixels_are_the_same_without_cache_when_written_and_when_read(root, load
 
 def test_a_changed_photo_never_gives_its_old_pixels(root, loaded):
     """Not even with the name, the size and the times of the old file."""
-    made, file = Photos(root, loaded, 10), root / "0.jpg"
-    before, old, times = made["0.jpg"].tobytes(), file.read_bytes(), file.stat()
+    made = Photos(root, loaded, 10)
+    file = root / "0.jpg"
+    before = made["0.jpg"].tobytes()
+    old = file.read_bytes()
+    times = file.stat()
     new = toys.encoded(toys.picture(99, (200, 150)))
     file.write_bytes(new[:-2].ljust(len(old) - 2, b"\0") + new[-2:] if len(new) < len(old) else new)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -80,7 +85,8 @@ def test_a_damaged_entry_is_made_again(root, loaded, spoil):
     (entry,) = entries()
     whole = entry.read_bytes()
     entry.write_bytes(spoil(whole))
-    assert made["0.jpg"].tobytes() == wanted and entry.read_bytes() == whole
+    assert made["0.jpg"].tobytes() == wanted
+    assert entry.read_bytes() == whole
 
 
 def test_what_a_killed_writer_leaves_is_never_read(root, loaded):
@@ -88,7 +94,8 @@ def test_what_a_killed_writer_leaves_is_never_read(root, loaded):
     wanted = made["0.jpg"].tobytes()
     (entry,) = entries()
     os.rename(entry, entry.with_name("half.part"))
-    assert made.cache.get(entry.name) is None and made["0.jpg"].tobytes() == wanted
+    assert made.cache.get(entry.name) is None
+    assert made["0.jpg"].tobytes() == wanted
 
 
 def in_processes(number, run, *arguments):
@@ -103,7 +110,8 @@ def in_processes(number, run, *arguments):
 
 
 def test_many_processes_may_write_the_same_entries_at_once(root, loaded):
-    made, wanted = Photos(root, loaded, 10), pixels(Photos(root, loaded), root)
+    made = Photos(root, loaded, 10)
+    wanted = pixels(Photos(root, loaded), root)
 
     def read(worker):
         for _ in range(5):
@@ -125,7 +133,8 @@ def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(
             cache.put(f"{worker:02x}{number:02x}", photo)
 
     assert in_processes(4, fill) == [0] * 4
-    assert len(entries()) == 3 and sum(file.stat().st_size for file in entries()) == 3 * one
+    assert len(entries()) == 3
+    assert sum(file.stat().st_size for file in entries()) == 3 * one
     assert cache.left.value == one // 2
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert photos.PhotoCache(cache.folder, 5 * one).left.value == one
@@ -133,7 +142,8 @@ def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(
 
 
 def test_a_full_disk_is_said_once_and_training_goes_on(root, loaded, monkeypatch):
-    made, wanted = Photos(root, loaded, 11), pixels(Photos(root, loaded), root)
+    made = Photos(root, loaded, 11)
+    wanted = pixels(Photos(root, loaded), root)
 
     def refuse(self, entry):
         raise OSError(28, "No space left on device")
@@ -141,7 +151,8 @@ def test_a_full_disk_is_said_once_and_training_goes_on(root, loaded, monkeypatch
     monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.warns(UserWarning, match="No space left on device.*decoded each time") as said:
         assert pixels(made, root) == wanted
-    assert len(said) == 1 and not entries()
+    assert len(said) == 1
+    assert not entries()
 
 
 def test_other_pixel_limits_and_other_decoding_do_not_share_entries(root, loaded):
@@ -152,7 +163,8 @@ def test_other_pixel_limits_and_other_decoding_do_not_share_entries(root, loaded
         photos.cache_key(loaded, "fast"),
         photos.cache_key(other, "exact"),
     }
-    assert len(keys) == 3 and photos.cache_key(tiny.model(), "exact") in keys
+    assert len(keys) == 3
+    assert photos.cache_key(tiny.model(), "exact") in keys
 
 
 def test_the_caches_size_is_known_before_it_is_made(root, loaded):
@@ -180,7 +192,8 @@ def test_fast_decoding_gives_the_same_size_and_nearly_the_same_pixels(loaded, si
     exact, fast = (photos.decode(loaded, content, decoding) for decoding in ("exact", "fast"))
     assert exact.size == fast.size
     apart = np.abs(np.asarray(exact, dtype=int) - np.asarray(fast, dtype=int))
-    assert apart.mean() < 2 and (apart.max() > 0) == (min(size) > 100)
+    assert apart.mean() < 2
+    assert (apart.max() > 0) == (min(size) > 100)
 
 
 def test_fast_decoding_of_what_is_no_jpeg_is_exact_and_other_words_are_refused(loaded):
@@ -196,7 +209,8 @@ class Pixels(Dataset):
     """Photos as a data loader's worker reads them."""
 
     def __init__(self, made, root):
-        self.made, self.names = made, names(root)
+        self.made = made
+        self.names = names(root)
 
     def __len__(self):
         return len(self.names)
@@ -221,7 +235,8 @@ def own_memory(pid) -> int:
 @pytest.mark.parametrize("budget", [0, 100])
 def test_memory_stays_flat_over_epochs(tmp_path, budget):
     """Forty photos of 0.6 MB each: keeping them would add 24 MB to the worker with every epoch."""
-    folder, large = tmp_path / "photos", tiny.model()
+    folder = tmp_path / "photos"
+    large = tiny.model()
     folder.mkdir()
     for seed in range(40):
         (folder / f"{seed}.jpg").write_bytes(toys.encoded(toys.picture(seed, (448, 448))))
@@ -255,4 +270,5 @@ def test_another_view_keeps_the_size_and_the_plain_view_is_the_photo_itself():
     same = np.asarray(another_view(photo, [0, 0.3, 0.7, 0.5, 0.5, 0.5]))
     assert np.array_equal(same, np.asarray(photo))
     other = another_view(photo, [0.9, 0.5, 0.5, 0.9, 0.1, 0.9])
-    assert other.size == photo.size and not np.array_equal(np.asarray(other), same)
+    assert other.size == photo.size
+    assert not np.array_equal(np.asarray(other), same)

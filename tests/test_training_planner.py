@@ -140,10 +140,8 @@ def test_the_reference_runs_figures(the_7b):
     ours = planner.plan(config, [PHOTO_448] * 8, photos=100_000, photos_per_second=8.0)
     assert official.total("device") / 1e9 == pytest.approx(70, rel=0.05)
     assert official.part("one checkpoint") / 1e9 == pytest.approx(44, rel=0.05)
-    assert (
-        ours.total("device") < official.total("device")
-        and ours.part("one checkpoint, ") < official.part("one checkpoint") / 4
-    )
+    assert ours.total("device") < official.total("device")
+    assert ours.part("one checkpoint, ") < official.part("one checkpoint") / 4
     assert ours.hours == pytest.approx(100_000 * 10 / 8 / 3600)
 
 
@@ -157,9 +155,8 @@ def test_advice_goes_down_until_it_fits(the_7b):
     )
     assert advice.advise(config, [PHOTO_448] * 8, 140)[0].startswith("fits: ")
     fewer, less, tiny_gpu = (advice.advise(config, [PHOTO_448] * 8, gb) for gb in (44, 24, 4))
-    assert fewer[0].startswith("does not fit") and fewer[1].startswith(
-        "set per_device_train_batch_size: "
-    )
+    assert fewer[0].startswith("does not fit")
+    assert fewer[1].startswith("set per_device_train_batch_size: ")
     assert less[1].startswith("set gradient_checkpointing: ")
     assert "no setting" in tiny_gpu[1]
 
@@ -195,16 +192,13 @@ def test_a_slow_network_says_do_not(the_7b):
     counts = planner.counts_of(config)
     assert counts == (8_292_166_656, 676_550_144)
     seconds = advice.network_seconds(config, counts, hosts=2, network_gbit=1)
-    assert (
-        seconds["ZeRO-2"] == pytest.approx(2 * 676_550_144 * 2 * 8 / 2e9)
-        and seconds["ZeRO-3"] > 100
-    )
+    assert seconds["ZeRO-2"] == pytest.approx(2 * 676_550_144 * 2 * 8 / 2e9)
+    assert seconds["ZeRO-3"] > 100
     slow, fast = (
         advice.network_advice(config, counts, 2, gbit, photos_per_second=8.0) for gbit in (1, 400)
     )
-    assert all(line.endswith("do not") for line in slow) and all(
-        line.endswith("worth trying") for line in fast
-    )
+    assert all(line.endswith("do not") for line in slow)
+    assert all(line.endswith("worth trying") for line in fast)
 
 
 def test_without_a_gpu_one_sentence_says_how_large_it_must_be(the_7b):
@@ -226,7 +220,8 @@ def test_without_a_gpu_one_sentence_says_how_large_it_must_be(the_7b):
 
 
 def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
-    loaded, world = tiny.model(), tiny.data_set(tmp_path)
+    loaded = tiny.model()
+    world = tiny.data_set(tmp_path)
     from dishvl_lib.training.data import QuestionTrees
 
     made = QuestionTrees(world["train_file"], world["image_root"], loaded, questions_per_photo=2)
@@ -235,7 +230,8 @@ def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
     wanted = sorted(
         (shape_of(made[number][0]) for number in range(len(made))), key=lambda shape: -shape.length
     )[:3]
-    assert n == len(made) == 15 and [one.length for one in found] == [one.length for one in wanted]
+    assert n == len(made) == 15
+    assert [one.length for one in found] == [one.length for one in wanted]
     assert {(one.grid, one.trunk, one.branches) for one in found} <= {
         (one.grid, one.trunk, one.branches) for one in wanted
     }

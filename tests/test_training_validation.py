@@ -37,7 +37,8 @@ def test_accuracies_are_those_of_the_recogniser(world):
         torch.device("cpu")
     )
     for kind, right in (("naming", named), ("menu", chosen)):
-        assert found[f"{kind}_accuracy"] == sum(right) / 15 and found[f"{kind}_n"] == 15
+        assert found[f"{kind}_accuracy"] == sum(right) / 15
+        assert found[f"{kind}_n"] == 15
         assert (found[f"{kind}_ci_low"], found[f"{kind}_ci_high"]) == intervals.wilson(
             sum(right), 15
         )
@@ -50,7 +51,8 @@ def test_a_sample_is_fixed_and_no_larger_than_asked(world):
         Validation(tiny.model(), rows, root, most=4, batch_size=2, seed=seed).samples
         for seed in (0, 0, 1)
     )
-    assert first == again != other and {len(one) for one in first.values()} == {4}
+    assert first == again != other
+    assert {len(one) for one in first.values()} == {4}
     assert sample(rows, 0, 0) == []
 
 
@@ -71,8 +73,10 @@ def test_the_trees_forward_and_training_mode_come_back():
     trees.bind(model)
     bound = model.forward
     with own_forward(model):
-        assert "forward" not in model.__dict__ and not model.training
-    assert model.forward is bound and model.training
+        assert "forward" not in model.__dict__
+        assert not model.training
+    assert model.forward is bound
+    assert model.training
 
 
 def test_questions_without_a_photo_are_not_asked(world):

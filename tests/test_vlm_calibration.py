@@ -21,11 +21,9 @@ def drawn(n, temperature, size=10, seed=0):
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found_again_and_mends_the_error(temperature):
     found = calibration.fit(drawn(4000, temperature))
-    assert (
-        found["temperature"] == pytest.approx(temperature, rel=0.1)
-        and found["ece_after"] < 0.03
-        and found["n"] == 4000
-    )
+    assert found["temperature"] == pytest.approx(temperature, rel=0.1)
+    assert found["ece_after"] < 0.03
+    assert found["n"] == 4000
     assert temperature == 1.0 or found["ece_before"] > 2 * found["ece_after"]
 
 
@@ -40,20 +38,19 @@ def test_the_calibration_error_is_the_mean_gap():
 
 
 def test_the_area_under_the_curve():
-    assert (
-        calibration.auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == 1.0
-        and calibration.auroc(np.array([0.1]), np.array([0.9])) == 0.0
-    )
-    assert (
-        calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5
-        and calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
-    )
+    assert calibration.auroc(np.array([0.9, 0.8]), np.array([0.1, 0.2])) == 1.0
+    assert calibration.auroc(np.array([0.1]), np.array([0.9])) == 0.0
+    assert calibration.auroc(np.array([0.5, 0.5]), np.array([0.5])) == 0.5
+    assert calibration.auroc(np.array([0.3, 0.7]), np.array([0.5, 0.1])) == 0.75
 
 
 def test_the_threshold_still_answers_most_menus_with_the_dish():
-    present, absent = np.linspace(0.01, 1, 100), np.array([0.01, 0.04, 0.5, 0.9])
+    present = np.linspace(0.01, 1, 100)
+    absent = np.array([0.01, 0.04, 0.5, 0.9])
     threshold, answered, refused = calibration.threshold_for(present, absent)
-    assert threshold == pytest.approx(0.06) and answered == 0.95 and refused == 0.5
+    assert threshold == pytest.approx(0.06)
+    assert answered == 0.95
+    assert refused == 0.5
     assert calibration.threshold_for(np.array([0.9, 0.2]), np.array([0.5]))[:2] == (0.2, 1.0), (
         "of two menus none may be refused"
     )
@@ -65,20 +62,16 @@ def test_the_threshold_still_answers_most_menus_with_the_dish():
 def test_without_its_true_entry_a_menu_is_less_sure():
     sure = [(np.array([10.0, 0, 0, 0]), 0)] * 30
     found = calibration.fit(sure)
-    assert (
-        found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0
-        and 0 < found["off_menu_threshold"] <= 1
-    )
+    assert found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0
+    assert 0 < found["off_menu_threshold"] <= 1
     assert calibration.without_truth((np.array([1.0, 2.0, 3.0]), 1))[0].tolist() == [1.0, 3.0]
 
 
 def test_few_menus_fit_nothing():
     found = calibration.fit(drawn(19, 1.0))
-    assert (
-        found["temperature"] == 1.0
-        and found["off_menu_threshold"] == 0.0
-        and "fewer than 20" in found["note"]
-    )
+    assert found["temperature"] == 1.0
+    assert found["off_menu_threshold"] == 0.0
+    assert "fewer than 20" in found["note"]
 
 
 def test_a_model_that_is_never_wrong_is_not_trusted_without_limit():

@@ -34,10 +34,8 @@ def plain_score(loaded, photo, question, entry):
 @pytest.mark.parametrize("menu", MENUS, ids=len)
 @pytest.mark.parametrize("size", [(64, 48), (90, 40)])
 def test_every_entry_scores_as_in_a_forward_of_its_own(loaded, menu, size):
-    photo, question = (
-        inputs.photo_inputs(loaded, tiny.photo(7, size)),
-        questions.ask("menu-1", menu),
-    )
+    photo = inputs.photo_inputs(loaded, tiny.photo(7, size))
+    question = questions.ask("menu-1", menu)
     scores = choose.log_probabilities(loaded, photo, question, menu)
     plain = torch.stack([plain_score(loaded, photo, question, entry) for entry in menu])
     torch.testing.assert_close(scores, plain, atol=1e-4, rtol=0)
@@ -60,7 +58,8 @@ def test_several_menus_on_one_photo_score_as_each_alone(loaded, size):
 
 
 def test_a_long_menu_in_parts_scores_as_in_one(loaded, monkeypatch):
-    photo, question = inputs.photo_inputs(loaded, tiny.photo(7)), questions.ask("menu-1", MENUS[3])
+    photo = inputs.photo_inputs(loaded, tiny.photo(7))
+    question = questions.ask("menu-1", MENUS[3])
     whole = choose.log_probabilities(loaded, photo, question, MENUS[3])
     monkeypatch.setattr(choose, "ROWS", 3)
     torch.testing.assert_close(
@@ -79,7 +78,8 @@ def test_places_see_their_own_way_only(loaded):
         ],
     )
     mask = grown.mask()[0, 0]
-    assert mask.diagonal().all() and not torch.triu(mask, 1).any()
+    assert mask.diagonal().all()
+    assert not torch.triu(mask, 1).any()
     second = range(grown.ends[0] + 1 + len(grown.nodes[0]), len(grown.token))
     assert not mask[second.start :, grown.first : second.start].any(), (
         "the second question sees nothing of the first"
@@ -109,11 +109,16 @@ def test_the_trie_shares_prefixes_and_keeps_every_entry():
         [1, 2, 3, 9],
     ]
     inner, place = trie.inner()
-    assert [trie.token[node] for node in sorted(place)] == inner.token == [
-        1,
-        2,
-        3,
-    ] and inner.parent == [-1, 0, 1]
+    assert (
+        [trie.token[node] for node in sorted(place)]
+        == inner.token
+        == [
+            1,
+            2,
+            3,
+        ]
+    )
+    assert inner.parent == [-1, 0, 1]
 
 
 def test_bad_tries_are_refused():
@@ -127,22 +132,19 @@ def test_choose_ranks_the_menu_and_answers_only_from_it(loaded):
     recognizer = Recognizer(loaded, {})
     choice = recognizer.choose(tiny.photo(), tiny.NAMES, top_k=5)
     shares = [share for _, share in choice.entries]
-    assert choice.answer == choice.entries[0][0] and {entry for entry, _ in choice.entries} == set(
-        tiny.NAMES
-    )
-    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1)
+    assert choice.answer == choice.entries[0][0]
+    assert {entry for entry, _ in choice.entries} == set(tiny.NAMES)
+    assert shares == sorted(shares, reverse=True)
+    assert sum(shares) == pytest.approx(1)
 
 
 def test_choose_many_equals_single_menus(loaded):
     recognizer = Recognizer(loaded, {})
-    together, alone = (
-        recognizer.choose_many(tiny.photo(), MENUS[:2]),
-        [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]],
-    )
+    together = recognizer.choose_many(tiny.photo(), MENUS[:2])
+    alone = [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]]
     for one, other in zip(together, alone, strict=True):
-        assert one.answer == other.answer and [entry for entry, _ in one.entries] == [
-            entry for entry, _ in other.entries
-        ]
+        assert one.answer == other.answer
+        assert [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
         assert [share for _, share in one.entries] == pytest.approx(
             [share for _, share in other.entries], abs=1e-4
         )
@@ -204,12 +206,11 @@ def test_below_the_threshold_the_answer_is_that_it_is_not_on_the_menu(loaded):
         Recognizer(loaded, {"off_menu_threshold": limit}).choose(tiny.photo(), menu)
         for limit in (0.0, 0.9999)
     )
-    assert (
-        sure.answer == sure.entries[0][0]
-        and unsure.answer is None
-        and unsure.entries == sure.entries
-    )
-    assert "not on the menu" in str(unsure) and "99" in str(unsure)
+    assert sure.answer == sure.entries[0][0]
+    assert unsure.answer is None
+    assert unsure.entries == sure.entries
+    assert "not on the menu" in str(unsure)
+    assert "99" in str(unsure)
     assert (
         Recognizer(loaded, {"off_menu_threshold": 0.9999}).choose(tiny.photo(), menu[:1]).answer
         == menu[0]
@@ -222,6 +223,5 @@ def test_the_temperature_changes_probabilities_and_not_their_order(loaded):
         Recognizer(loaded, {"temperature": value}).choose(tiny.photo(), menu, top_k=len(menu))
         for value in (1.0, 3.0)
     )
-    assert [entry for entry, _ in plain.entries] == [
-        entry for entry, _ in warm.entries
-    ] and warm.entries[0][1] < plain.entries[0][1]
+    assert [entry for entry, _ in plain.entries] == [entry for entry, _ in warm.entries]
+    assert warm.entries[0][1] < plain.entries[0][1]

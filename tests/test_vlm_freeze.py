@@ -32,9 +32,8 @@ def test_only_the_wanted_groups_train_at_their_rates():
         "merger/no_decay": (1e-5, 0.0),
     }
     placed = [id(p) for group in groups for p in group["params"]]
-    assert len(placed) == len(set(placed)) and set(placed) == {
-        id(p) for p in model.parameters() if p.requires_grad
-    }
+    assert len(placed) == len(set(placed))
+    assert set(placed) == {id(p) for p in model.parameters() if p.requires_grad}
     assert all(p.dim() > 1 for group in groups if group["weight_decay"] for p in group["params"])
 
 
@@ -75,4 +74,5 @@ def test_the_counts_of_the_7b():
         "language_model": 7_070_619_136,
         "lm_head": 544_997_376,
     }
-    assert report["parameters"] == 8_292_166_656 and report["trained_parameters"] == 676_550_144
+    assert report["parameters"] == 8_292_166_656
+    assert report["trained_parameters"] == 676_550_144

@@ -33,7 +33,9 @@ def both(made, rows, labels, weights):
     ("entries", "n"), [(head.LARGE, 1), (40_000, 8), (32_771, 5), (2 * head.LARGE, 300)]
 )
 def test_losses_and_gradients_are_those_of_the_logits(entries, n):
-    made, rows, labels = frozen(entries, 24), 3 * torch.randn(n, 24), torch.randint(entries, (n,))
+    made = frozen(entries, 24)
+    rows = 3 * torch.randn(n, 24)
+    labels = torch.randint(entries, (n,))
     assert head._one_pass(made, rows)
     (losses, gradient), (wanted, wanted_gradient) = both(made, rows, labels, torch.rand(n))
     torch.testing.assert_close(losses, wanted, atol=1e-4, rtol=1e-5)
@@ -41,7 +43,8 @@ def test_losses_and_gradients_are_those_of_the_logits(entries, n):
 
 
 def test_a_row_that_is_not_a_number_spoils_no_other():
-    made, rows = frozen(head.LARGE, 8), torch.randn(3, 8)
+    made = frozen(head.LARGE, 8)
+    rows = torch.randn(3, 8)
     rows[1] = float("nan")
     assert torch.isfinite(head.label_losses(made, rows, torch.tensor([1, 2, 3]))).tolist() == [
         True,

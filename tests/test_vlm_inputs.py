@@ -77,18 +77,16 @@ def _last_logits(loaded, samples, left):
 
 def test_resizing_beforehand_gives_the_same_pixels(loaded):
     photo = tiny.photo(3, (333, 211))
-    direct, ahead = (
-        inputs.photo_inputs(loaded, photo),
-        inputs.photo_inputs(loaded, inputs.resize(loaded, photo), resized=True),
-    )
-    assert torch.equal(direct.pixel_values, ahead.pixel_values) and torch.equal(
-        direct.grid_thw, ahead.grid_thw
-    )
+    direct = inputs.photo_inputs(loaded, photo)
+    ahead = inputs.photo_inputs(loaded, inputs.resize(loaded, photo), resized=True)
+    assert torch.equal(direct.pixel_values, ahead.pixel_values)
+    assert torch.equal(direct.grid_thw, ahead.grid_thw)
 
 
 def test_the_fingerprint_follows_pixel_limits(loaded, tmp_path):
     folder = tiny.base_folder(tmp_path / "base")
-    same, other = qwen.load_inputs(folder), qwen.load_inputs(folder, 784, 784 * 9)
+    same = qwen.load_inputs(folder)
+    other = qwen.load_inputs(folder, 784, 784 * 9)
     assert inputs.fingerprint(same) == inputs.fingerprint(loaded) != inputs.fingerprint(other)
 
 
@@ -120,7 +118,8 @@ def test_the_real_tokenizer_and_template():
     sample = inputs.build(
         real, photo, questions.ask("menu-1", ["红烧鱼", "素鸡(豆制品)"]), "红烧鱼"
     )
-    assert photo.num_tokens == 256 and photo.pixel_values.shape == (1024, 1176)
+    assert photo.num_tokens == 256
+    assert photo.pixel_values.shape == (1024, 1176)
     text = real.tokenizer.decode(sample.input_ids)
     assert (
         text

@@ -59,13 +59,12 @@ def test_loss_and_every_gradient_stay_the_same(kind, checkpointing):
     loss, gradients = loss_and_gradients(model, batch)
     if checkpointing:
         loaded.model.activation_checkpointing_enable({"use_reentrant": False})
-        assert (
-            loaded.model.model.visual.blocks[0].gradient_checkpointing
-            and loaded.model.model.language_model.layers[0].gradient_checkpointing
-        )
+        assert loaded.model.model.visual.blocks[0].gradient_checkpointing
+        assert loaded.model.model.language_model.layers[0].gradient_checkpointing
     lean.bind(model)
     ours, ours_gradients = loss_and_gradients(model, batch)
-    assert ours == pytest.approx(loss, abs=1e-5) and ours_gradients.keys() == gradients.keys()
+    assert ours == pytest.approx(loss, abs=1e-5)
+    assert ours_gradients.keys() == gradients.keys()
     assert len(gradients) >= {"vision": 20, "everything": 40, "lora": 40}[kind]
     for name, wanted in gradients.items():
         assert (ours_gradients[name] - wanted).norm() <= 1e-5 * wanted.norm() + 1e-9, name
@@ -73,10 +72,8 @@ def test_loss_and_every_gradient_stay_the_same(kind, checkpointing):
 
 def kept_bytes(module, run) -> int:
     """Bytes of the distinct storages that autograd keeps, the module's parameters not counted."""
-    seen, weights = (
-        {},
-        {parameter.untyped_storage().data_ptr() for parameter in module.parameters()},
-    )
+    seen = {}
+    weights = {parameter.untyped_storage().data_ptr() for parameter in module.parameters()}
 
     def keep(tensor):
         seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
@@ -91,7 +88,10 @@ def kept_bytes(module, run) -> int:
 def test_a_trained_vision_block_keeps_six_rows_of_its_width_and_two_of_its_inner_width():
     """Both norms' inputs, query, key, value and what attention gives; gate and up. Nothing else, to the byte."""
     model = tiny.model().model.train()
-    block, width, inner, patches = model.model.visual.blocks[0], 32, 96, 64
+    block = model.model.visual.blocks[0]
+    width = 32
+    inner = 96
+    patches = 64
     hidden = torch.randn(patches, width, requires_grad=True)
     where = {
         "cu_seqlens": torch.tensor([0, 16, 32, 48, 64]),
@@ -134,10 +134,8 @@ def test_generation_is_the_same_to_the_bit():
     lean.bind(loaded.model)
     loaded.model.config.text_config._attn_implementation = trees.ATTENTION
     ours = loaded.model.generate(**batch, **options)
-    assert (
-        torch.equal(plain.sequences, ours.sequences)
-        and plain.sequences.shape[1] > batch["input_ids"].shape[1]
-    )
+    assert torch.equal(plain.sequences, ours.sequences)
+    assert plain.sequences.shape[1] > batch["input_ids"].shape[1]
     assert all(
         torch.equal(one, other) for one, other in zip(plain.logits, ours.logits, strict=True)
     )
@@ -185,10 +183,8 @@ def test_windows_in_one_call_are_windows_one_by_one():
         inputs.photo_inputs(loaded, tiny.photo(seed, size))
         for seed, size in enumerate([(64, 48), (150, 40), (120, 120), (56, 56)])
     ]
-    pixels, grid = (
-        torch.cat([photo.pixel_values for photo in photos]),
-        torch.stack([photo.grid_thw for photo in photos]),
-    )
+    pixels = torch.cat([photo.pixel_values for photo in photos])
+    grid = torch.stack([photo.grid_thw for photo in photos])
     with torch.no_grad():
         plain = loaded.model.model.visual(pixels, grid).pooler_output
         lean.batch_windows(loaded.model)

@@ -28,10 +28,8 @@ SIZES = [
 def check_equal(loaded, photo):
     wanted = loaded.image_processor(images=[photo], return_tensors="pt")
     ours = inputs.photo_inputs(loaded, photo)
-    assert (
-        torch.equal(ours.pixel_values, wanted["pixel_values"])
-        and ours.pixel_values.dtype == torch.float32
-    )
+    assert torch.equal(ours.pixel_values, wanted["pixel_values"])
+    assert ours.pixel_values.dtype == torch.float32
     assert torch.equal(ours.grid_thw, wanted["image_grid_thw"][0])
     assert tuple(ours.grid_thw[1:].tolist()) == lengths.grid(loaded, photo.height, photo.width)
 
@@ -51,7 +49,8 @@ def test_every_value_of_a_byte_in_every_colour():
 
 @pytest.mark.parametrize("mode", ["L", "CMYK", "P"])
 def test_other_modes_become_rgb_first(mode):
-    loaded, photo = tiny.model(), tiny.photo(1, (100, 80)).convert(mode)
+    loaded = tiny.model()
+    photo = tiny.photo(1, (100, 80)).convert(mode)
     assert torch.equal(
         inputs.photo_inputs(loaded, photo).pixel_values,
         inputs.photo_inputs(loaded, photo.convert("RGB")).pixel_values,

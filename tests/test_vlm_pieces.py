@@ -32,7 +32,8 @@ def test_the_pieces_are_the_training_tokens(loaded, answer):
     )
     (made,) = pieces.of_rows(loaded, [one], photos)
     place = f"<|image_pad|> x {sample.photo.num_tokens}"
-    assert [text for text, _ in made].count(place) == 1 and sample.photo.num_tokens > 1
+    assert [text for text, _ in made].count(place) == 1
+    assert sample.photo.num_tokens > 1
     whole = "".join(
         text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made
     )
@@ -46,12 +47,11 @@ def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loa
         loaded, row(questions.human_turn("knowledge-1", dish="鱼"), "<|im_end|>"), None
     )
     texts = [text for text, _ in made]
-    assert (
-        texts.count("<|im_end|>") == 3
-        and "".join(texts).count("<|im_end|>") == 4
-        and "vision" not in "".join(texts)
-    )
-    assert texts[0] == "<|im_start|>" and made[-1] == ("<|im_end|>", True)
+    assert texts.count("<|im_end|>") == 3
+    assert "".join(texts).count("<|im_end|>") == 4
+    assert "vision" not in "".join(texts)
+    assert texts[0] == "<|im_start|>"
+    assert made[-1] == ("<|im_end|>", True)
 
 
 def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):

@@ -22,9 +22,8 @@ def recognizer(request):
 
 
 def close(one, other):
-    assert one.answer == other.answer and [entry for entry, _ in one.entries] == [
-        entry for entry, _ in other.entries
-    ]
+    assert one.answer == other.answer
+    assert [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
     assert [share for _, share in one.entries] == pytest.approx(
         [share for _, share in other.entries], abs=1e-4
     )
@@ -32,9 +31,8 @@ def close(one, other):
 
 def test_one_pass_says_what_separate_passes_say(recognizer):
     made = recognizer.recognise(PHOTOS, MENUS)
-    assert [one.name for one in made] == recognizer.name(PHOTOS) and len(
-        {one.name for one in made}
-    ) > 1
+    assert [one.name for one in made] == recognizer.name(PHOTOS)
+    assert len({one.name for one in made}) > 1
     for one, photo in zip(made, PHOTOS, strict=True):
         for choice, menu in zip(one.choices, MENUS, strict=True):
             close(choice, recognizer.choose(photo, menu))
@@ -51,7 +49,8 @@ def test_batch_size_and_company_change_nothing(recognizer, batch_size):
 
 
 def test_questions_may_differ_from_photo_to_photo(recognizer):
-    first, second = questions.ask("naming-1"), questions.ask("naming-2")
+    first = questions.ask("naming-1")
+    second = questions.ask("naming-2")
     asked = [
         (PHOTOS[0], [second], []),
         (PHOTOS[1], [], [(questions.ask("menu-2", MENUS[0]), MENUS[0])]),
@@ -70,10 +69,12 @@ def test_questions_may_differ_from_photo_to_photo(recognizer):
         (),
         (alone[3, "naming-1"], alone[3, "naming-2"]),
     ]
-    assert made[0].name == alone[0, "naming-2"] and made[1].name is None
+    assert made[0].name == alone[0, "naming-2"]
+    assert made[1].name is None
     assert [len(one.choices) for one in made] == [0, 1, 0, 3]
     close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
-    assert recognizer.tell([]) == [] and recognizer.recognise([], MENUS) == []
+    assert recognizer.tell([]) == []
+    assert recognizer.recognise([], MENUS) == []
 
 
 def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):
@@ -89,7 +90,9 @@ def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):
 
 def test_results_print_well(recognizer):
     shown = str(recognizer.recognise(PHOTOS[0], MENUS[:2]))
-    assert shown.count(" | ") == 2 and "%" in shown and shown.startswith(recognizer.name(PHOTOS[0]))
+    assert shown.count(" | ") == 2
+    assert "%" in shown
+    assert shown.startswith(recognizer.name(PHOTOS[0]))
 
 
 def test_a_name_ends_at_its_end_token_or_the_limit():
@@ -119,7 +122,8 @@ def random_menu(rng):
 
 def walk(trie, scores):
     """The entry that is reached by the most probable child at every node."""
-    at, path = -1, []
+    at = -1
+    path = []
     while children := [node for node, parent in enumerate(trie.parent) if parent == at]:
         at = max(children, key=lambda node: float(scores[node]))
         path.append(at)
@@ -153,10 +157,12 @@ def constrained(loaded, photo, question, trie):
 
 
 def test_the_greedy_walk_is_constrained_generation_on_200_menus():
-    loaded, rng = tiny.model(3), random.Random(0)
+    loaded = tiny.model(3)
+    rng = random.Random(0)
     answers = []
     for number in range(200):
-        menu, photo = random_menu(rng), inputs.photo_inputs(loaded, tiny.photo(number, (56, 56)))
+        menu = random_menu(rng)
+        photo = inputs.photo_inputs(loaded, tiny.photo(number, (56, 56)))
         question = questions.ask("menu-1", menu[:20])
         trie = choose.build_trie([inputs.answer_tokens(loaded, entry) for entry in menu])
         grown = choose.grow([inputs.build(loaded, photo, question)], [trie])
@@ -173,4 +179,5 @@ def test_the_greedy_walk_is_constrained_generation_on_200_menus():
                 loaded, menu[chosen]
             ), (number, menu)
         answers.append((len(menu), chosen))
-    assert {1, 200} <= {n for n, _ in answers} and len({place for _, place in answers}) > 10
+    assert {1, 200} <= {n for n, _ in answers}
+    assert len({place for _, place in answers}) > 10

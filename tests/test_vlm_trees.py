@@ -137,14 +137,18 @@ def official(loaded, photo, question, answer):
         ).replace("<|image_pad|>", "<|image_pad|>" * photo.num_tokens)
         for turns, only in ((told, False), ([asked], True))
     )
-    assert whole.startswith(prompt) and whole.endswith("<|im_end|>\n")
-    ids, start = loaded.tokenizer.encode(whole), len(loaded.tokenizer.encode(prompt))
+    assert whole.startswith(prompt)
+    assert whole.endswith("<|im_end|>\n")
+    ids = loaded.tokenizer.encode(whole)
+    start = len(loaded.tokenizer.encode(prompt))
     return ids, [inputs.IGNORE] * start + ids[start:-1] + [inputs.IGNORE]
 
 
 def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient(real):
     """Ours end at `<|im_end|>`; the template's own line break after it is predicted by nothing and sees no label."""
-    groups, total, loss = [], 0, 0.0
+    groups = []
+    total = 0
+    loss = 0.0
     menus = [(), ("红烧鱼", "素鸡(豆制品)"), ("鱼香肉丝", "GX4_6", "凉拌鸡胗")]
     real.model.zero_grad()
     for seed, size in enumerate([(90, 60), (60, 120)]):
@@ -159,7 +163,8 @@ def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient
         groups.append([inputs.build(real, photo, question, answer) for question, answer in asked])
         for sample, (question, answer) in zip(groups[-1], asked, strict=True):
             ids, labels = official(real, photo, question, answer)
-            assert sample.input_ids == ids[:-1] and sample.labels == labels[:-1]
+            assert sample.input_ids == ids[:-1]
+            assert sample.labels == labels[:-1]
             assert (
                 real.tokenizer.decode([label for label in labels if label != inputs.IGNORE])
                 == f"{answer}<|im_end|>"
@@ -170,7 +175,8 @@ def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient
             count = sum(label != inputs.IGNORE for label in labels)
             part = real.model(**batch).loss * count
             part.backward()
-            loss, total = loss + part.item(), total + count
+            loss = loss + part.item()
+            total = total + count
     gradients = {name: p.grad / total for name, p in real.model.named_parameters()}
     for way in ("dense", "segments"):
         trees.bind(real.model, way)
@@ -249,7 +255,8 @@ def test_the_mask_is_back_only_trunk_and_own_branch():
 
 def test_questions_about_different_photos_are_refused():
     loaded = tiny.model()
-    (first,), (second,) = samples_of(loaded, 0, 1, SIZES[1]), samples_of(loaded, 1, 1, SIZES[3])
+    (first,) = samples_of(loaded, 0, 1, SIZES[1])
+    (second,) = samples_of(loaded, 1, 1, SIZES[3])
     with pytest.raises(ValueError, match="one photo at one size"):
         trees.grow([first, second])
 
@@ -266,11 +273,10 @@ def test_a_bound_model_still_saves_and_loads_as_transformers_own(tmp_path):
     again, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
         tmp_path, output_loading_info=True
     )
-    assert (
-        trees.ATTENTION not in (tmp_path / "config.json").read_text()
-        and again.config.text_config._attn_implementation == "sdpa"
-    )
-    assert not report["missing_keys"] and not report["unexpected_keys"]
+    assert trees.ATTENTION not in (tmp_path / "config.json").read_text()
+    assert again.config.text_config._attn_implementation == "sdpa"
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
     assert all(
         torch.equal(a, b)
         for a, b in zip(loaded.model.parameters(), again.parameters(), strict=True)

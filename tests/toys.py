@@ -100,7 +100,9 @@ class Server:
     """
 
     def __init__(self, answer):
-        self.answer, self.requests, self.keys = answer, [], []
+        self.answer = answer
+        self.requests = []
+        self.keys = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):

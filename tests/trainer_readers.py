@@ -36,7 +36,8 @@ def data_qwen(row, data_path, tokenizer, places):
     ids = _encode(tokenizer, SYSTEM)
     labels = [IGNORE] * len(ids)
     for turn in row["conversations"]:
-        role, content = {"human": "user", "gpt": "assistant"}[turn["from"]], turn["value"]
+        role = {"human": "user", "gpt": "assistant"}[turn["from"]]
+        content = turn["value"]
         if role == "user":
             assert content.count("<image>") == (path is not None)
             content = content.replace("<image>", _vision(places, path))
@@ -48,7 +49,8 @@ def data_qwen(row, data_path, tokenizer, places):
 
 def data_processor(row, data_path, tokenizer, places):
     waiting = [str((Path(data_path) / row["image"]).resolve())] if row.get("image") else []
-    path, messages = (waiting or [None])[0], []
+    path = (waiting or [None])[0]
+    messages = []
     for turn in row["conversations"]:
         if turn["from"] != "human":
             messages.append(
@@ -79,7 +81,8 @@ def data_processor(row, data_path, tokenizer, places):
 
 
 def llama_factory(row, attributes, media_dir, tokenizer, places):
-    columns, tags = attributes["columns"], attributes["tags"]
+    columns = attributes["columns"]
+    tags = attributes["tags"]
     user, assistant = row[columns["messages"]]
     assert (user[tags["role_tag"]], assistant[tags["role_tag"]]) == (
         tags["user_tag"],
@@ -113,10 +116,8 @@ def _vision(places, path):
 
 
 def _first_of_answer(ids, tokenizer):
-    start, role = (
-        tokenizer.convert_tokens_to_ids("<|im_start|>"),
-        _encode(tokenizer, "assistant")[0],
-    )
+    start = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    role = _encode(tokenizer, "assistant")[0]
     return (
         next(
             place for place in range(1, len(ids)) if ids[place - 1] == start and ids[place] == role

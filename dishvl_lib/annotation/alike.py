@@ -17,10 +17,9 @@ import pandas as pd
 from dishvl_lib.core import names
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
-NAME_LIKENESS, INGREDIENT_LIKENESS = (
-    0.6,
-    0.4,
-)  # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
+# weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
+NAME_LIKENESS = 0.6
+INGREDIENT_LIKENESS = 0.4
 BLOCK_ROWS = 512
 # Ways of cooking: names of which each says one, and not the same, are two dishes.
 _METHODS = {
@@ -99,21 +98,22 @@ class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
     def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
-        self.plain, self.normal = (
-            [names.canonical(dish["name"]) for dish in dishes],
-            [names.normalise(dish["name"]) for dish in dishes],
-        )
+        self.plain = [names.canonical(dish["name"]) for dish in dishes]
+        self.normal = [names.normalise(dish["name"]) for dish in dishes]
         _, self.meaning = np.unique(
             ["".join(sorted(names.undecorated(name))) for name in self.plain], return_inverse=True
         )
         self.words = [ingredient_words(dish["card"]) for dish in dishes]
-        self.chars, self.ingredients = Terms([set(name) for name in self.plain]), Terms(self.words)
+        self.chars = Terms([set(name) for name in self.plain])
+        self.ingredients = Terms(self.words)
         self.photos = photos
 
     def block(self, start: int) -> list[Likeness]:
         """The suspected pairs whose first dish is among BLOCK_ROWS from `start`."""
         rows = slice(start, start + BLOCK_ROWS)
-        named, eaten, seen = self._named(rows), self.ingredients.jaccard(rows), self._seen(rows)
+        named = self._named(rows)
+        eaten = self.ingredients.jaccard(rows)
+        seen = self._seen(rows)
         same = self.meaning[rows, None] == self.meaning[None]
         asked = np.triu(
             same | ((named >= NAME_LIKENESS) & ((eaten >= INGREDIENT_LIKENESS) | (seen > 0))),
@@ -192,7 +192,8 @@ def photo_means(
     np.add.at(
         sums, (half, rows), features["feature"][[place[image_id] for image_id in train.image_id]]
     )
-    likeness, halved = (_unit(sums[0]) * _unit(sums[1])).sum(axis=1), sums.any(axis=2).all(axis=0)
+    likeness = (_unit(sums[0]) * _unit(sums[1])).sum(axis=1)
+    halved = sums.any(axis=2).all(axis=0)
     likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
     means = _unit(sums.sum(axis=0))
     return Photos(means, np.maximum(likeness, _closest(means)))
@@ -200,7 +201,8 @@ def photo_means(
 
 def _closest(means: np.ndarray) -> np.ndarray:
     """(N,) cosine of each row's CLOSEST-th neighbour."""
-    found, k = np.zeros(len(means), np.float32), min(CLOSEST + 1, len(means))
+    found = np.zeros(len(means), np.float32)
+    k = min(CLOSEST + 1, len(means))
     for start in range(0, len(means), BLOCK_ROWS):
         found[start : start + BLOCK_ROWS] = np.partition(
             means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1

@@ -26,7 +26,9 @@ from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.requests import Request
 
 # Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a recipe eight steps.
-CARD_TOKENS, TEXTS_TOKENS, CARD_IN_PROMPT = 320, 720, "菜" * 320
+CARD_TOKENS = 320
+TEXTS_TOKENS = 720
+CARD_IN_PROMPT = "菜" * 320
 NO_ANNOTATOR_NOTE = "names from folders, no annotator"
 QUARANTINE_COLUMNS = ["dish_id", "annotator", "kind", "image_id", "status", "problem", "text"]
 
@@ -119,7 +121,8 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
     rows = []
     for one in estimated.itertuples():
         own = [row for row in answers if row["annotator"] == one.annotator]
-        paid, tokens = round(sum(row["cost"] for row in own), 6), sum(row["tokens"] for row in own)
+        paid = round(sum(row["cost"] for row in own), 6)
+        tokens = sum(row["tokens"] for row in own)
         rows.append(
             {
                 "annotator": one.annotator,

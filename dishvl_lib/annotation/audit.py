@@ -117,7 +117,8 @@ def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame
 
 def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The dishes that annotators name differently: dish_id, a column of names per annotator, image_ids (all photos sent)."""
-    rows, annotators = [], list(dict.fromkeys(answer["annotator"] for answer in answers))
+    rows = []
+    annotators = list(dict.fromkeys(answer["annotator"] for answer in answers))
     for dish_id, asked in _by_dish(answers).items():
         if len({names.normalise(answer["name"]) for answer in asked if answer["name"]}) > 1:
             said = {answer["annotator"]: answer["name"] for answer in asked}
@@ -182,7 +183,8 @@ def _by_dish(
 
 def _members(own: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given) -> list[Member]:
     asked = _by_dish(answers, dict(zip(own.image_id, own.dish_id, strict=True)))
-    folders, counts = own.groupby("dish_id").folder.unique().map(sorted), own.dish_id.value_counts()
+    folders = own.groupby("dish_id").folder.unique().map(sorted)
+    counts = own.dish_id.value_counts()
     made = [
         (_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named)
         for dish_id, named in folders.items()

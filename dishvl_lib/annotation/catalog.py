@@ -116,14 +116,11 @@ def scan_folders(
     for site in sites:
         folder = Path(site["image_root"])
         more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
-        found, refused = (
-            found + more,
-            refused
-            + [
-                (layout.printable(layout.relative_path(folder / path, image_root)), *why)
-                for path, *why in out
-            ],
-        )
+        found = found + more
+        refused = refused + [
+            (layout.printable(layout.relative_path(folder / path, image_root)), *why)
+            for path, *why in out
+        ]
     found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
@@ -239,10 +236,8 @@ def _row(
     folder_pattern: str,
     file_patterns: Sequence[str],
 ) -> dict[str, Any]:
-    path, parsed = (
-        layout.relative_path(one.file, image_root),
-        names.parse_folder(one.folder, folder_pattern),
-    )
+    path = layout.relative_path(one.file, image_root)
+    parsed = names.parse_folder(one.folder, folder_pattern)
     frame, taken = names.frame_of(one.file.stem, tuple(file_patterns))
     return {
         **looked,

@@ -12,18 +12,20 @@ from scipy.spatial.distance import squareform
 
 from dishvl_lib.annotation.hashes import hamming, numbers
 
-MAX_HAMMING, MIN_COSINE = 8, 0.98
+MAX_HAMMING = 8
+MIN_COSINE = 0.98
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes apart. There, two
 # photos are near-duplicates only when both find the other at most this share of the way that the dish's photos usually
 # are apart. Hashes within CERTAIN bits are near-duplicates whatever the camera; dishes of under FEW photos have no usual.
-ALIKE_SHARE, CERTAIN, FEW = 0.5, 2, 8
+ALIKE_SHARE = 0.5
+CERTAIN = 2
+FEW = 8
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one dish as the same. On 481
 # real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the limit in bits a dozen.
 LOOSE = 2
-OUTSIDE_PER_DISH, OUTSIDE = (
-    20,
-    2.0,
-)  # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
+# pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
+OUTSIDE_PER_DISH = 20
+OUTSIDE = 2.0
 BLOCK = 128  # rows of the comparison across dishes that are in memory at once
 PAIR_COLUMNS = (
     "image_id_a",
@@ -118,11 +120,9 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     All N x N hashes are compared, BLOCK rows at a time.
     """
     ordered = photos.reset_index(drop=True)
-    plain, mirrored, dish = (
-        numbers(ordered.phash),
-        numbers(ordered.phash_mirrored),
-        ordered.dish_id.factorize()[0],
-    )
+    plain = numbers(ordered.phash)
+    mirrored = numbers(ordered.phash_mirrored)
+    dish = ordered.dish_id.factorize()[0]
     found = [np.zeros((0, 4), int)]
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -130,7 +130,8 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         turned = np.bitwise_count(mirrored[rows, None] ^ plain[None, start:])
         a, b = np.nonzero(np.minimum(bits, turned) <= max_hamming)
         kept = (a < b) & (dish[start + a] != dish[start + b])
-        a, b = a[kept], b[kept]
+        a = a[kept]
+        b = b[kept]
         found.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
     return _rows(ordered, *np.concatenate(found).T).sort_values(
         ["distance", "path_a", "path_b"], ignore_index=True
@@ -149,7 +150,8 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
         .head(n)
     )
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
-    shown, titles = [], []
+    shown = []
+    titles = []
     for row in pd.concat([inside, outside]).itertuples():
         shown += [(row.path_a, row.dish_a), (row.path_b, row.dish_b)]
         titles += [f"{'joined' if row.joined else 'apart'}, {row.by} {row.distance:g}", row.dish_a]
@@ -190,10 +192,8 @@ class _Distances:
     """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`, `features` 1 - cosine or None."""
 
     def __init__(self, part: pd.DataFrame, features: Features | None):
-        self.plain, turned = (
-            hamming(part.phash, part.phash),
-            hamming(part.phash, part.phash_mirrored),
-        )
+        self.plain = hamming(part.phash, part.phash)
+        turned = hamming(part.phash, part.phash_mirrored)
         self.turned = np.minimum(turned, turned.T)
         self.bits = np.minimum(self.plain, self.turned)
         self.features = None
@@ -249,7 +249,9 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
         pd.factorize(part.sha256)[0],
         pd.factorize(part.frame.where(part.frame != ""))[0],
     ]
-    photos, marks, offset = [], [], n
+    photos = []
+    marks = []
+    offset = n
     for column in columns:
         known = np.flatnonzero(column >= 0)
         photos.append(known)
@@ -276,9 +278,11 @@ def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: flo
 def _pairs_of(
     part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float
 ) -> pd.DataFrame:
-    group, frame = part.group_id.to_numpy(), part.frame.to_numpy()
+    group = part.group_id.to_numpy()
+    frame = part.frame.to_numpy()
     a, b = np.triu_indices(len(part), 1)
-    together, units = group[a] == group[b], _in_limits(far, max_hamming, min_cosine)[a, b]
+    together = group[a] == group[b]
+    units = _in_limits(far, max_hamming, min_cosine)[a, b]
     apart = np.flatnonzero(~together & (units <= OUTSIDE))
     chosen = np.concatenate(
         [
@@ -286,7 +290,10 @@ def _pairs_of(
             apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]],
         ]
     )
-    a, b, together, units = a[chosen], b[chosen], together[chosen], units[chosen]
+    a = a[chosen]
+    b = b[chosen]
+    together = together[chosen]
+    units = units[chosen]
     made = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
     made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
@@ -307,10 +314,8 @@ def _named_by(
     made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
     if far.features is not None:
         close = (made.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
-        made.loc[close, "by"], made.loc[close, "distance"] = (
-            "features",
-            far.features[a, b][close].round(4),
-        )
+        made.loc[close, "by"] = "features"
+        made.loc[close, "distance"] = far.features[a, b][close].round(4)
     return made
 
 

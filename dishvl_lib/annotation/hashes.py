@@ -5,7 +5,8 @@ import pandas as pd
 from PIL import Image
 from scipy.fft import dct
 
-_DCT, _MIRROR = dct(np.eye(32), axis=0, norm="ortho")[:8], np.where(np.arange(8) % 2, -1, 1)
+_DCT = dct(np.eye(32), axis=0, norm="ortho")[:8]
+_MIRROR = np.where(np.arange(8) % 2, -1, 1)
 TYPICAL_SAMPLE = 512  # photos of a dish that the others are compared with to find the typical ones
 
 

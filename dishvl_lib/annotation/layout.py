@@ -56,7 +56,9 @@ def list_photos(
         return _listed(image_root, Path(photos_csv))
     splits = {} if source else given_splits(image_root)
     links = _Links(image_root, follow_links)
-    found, left_out, closed = [], [], []
+    found = []
+    left_out = []
+    closed = []
     walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
     for directory, folders, files in walked:
         folders.sort()
@@ -78,7 +80,8 @@ class _Links:
     """Which links below a photo folder are read: those that stay inside it; all with `follow`."""
 
     def __init__(self, image_root: Path, follow: bool):
-        self.root, self.follow = os.path.realpath(image_root), follow
+        self.root = os.path.realpath(image_root)
+        self.follow = follow
         # Of each folder that is walked: the targets of the links that lead to it, so that a
         # circle of links ends.
         self.passed: dict[str, tuple[str, ...]] = {os.fspath(image_root): ()}
@@ -165,7 +168,9 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         if "split" in table
         else [""] * len(table)
     )
-    found, left_out, seen = [], [], {}
+    found = []
+    left_out = []
+    seen = {}
     for path, label, split in zip(table["path"], table["label"], splits, strict=True):
         file = Path(os.path.normpath(image_root / path))
         labels = seen.setdefault(str(file), [])

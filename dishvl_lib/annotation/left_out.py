@@ -65,7 +65,8 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
 def without_excluded(
     found: list[Found], exclude: Sequence[str], folder_pattern: str
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
-    kept, out = [], []
+    kept = []
+    out = []
     for one in found:
         called = (one.folder, dish_id(one, folder_pattern))
         hit = next(
@@ -83,7 +84,10 @@ def rehearsal(
     found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same number of folders."""
-    kept, cut, seen, dishes = [], [], {}, {}
+    kept = []
+    cut = []
+    seen = {}
+    dishes = {}
     for one in found:
         dish = (one.source, dish_id(one, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(one.source, 0) >= max_dishes:

@@ -48,10 +48,8 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
     """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one with the most photos comes first."""
     found: dict[tuple[str, str], list[Member]] = {}
     for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
-        name, decided = (
-            names.normalise(member.record["name"]),
-            member.record["name_source"] == "decision",
-        )
+        name = names.normalise(member.record["name"])
+        decided = member.record["name_source"] == "decision"
         joins = name and not member.apart and (decided or merge_all)
         found.setdefault(
             ("name", name) if joins else ("dish", member.record["dish_id"]), []
@@ -62,10 +60,8 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
 def joined(group: Sequence[Member]) -> dict[str, Any]:
     """One record of a group: the first's dish_id, the most trusted name, the facts of the first that has a card."""
     all_ = [member.record for member in group]
-    named, carded = (
-        min(all_, key=lambda one: TRUST.index(one["name_source"])),
-        next((one for one in all_ if one["card"]), all_[0]),
-    )
+    named = min(all_, key=lambda one: TRUST.index(one["name_source"]))
+    carded = next((one for one in all_ if one["card"]), all_[0])
     other_names = {alias for one in all_ for alias in (*one["aliases"], one["name"])}
     return {
         **all_[0],

@@ -40,7 +40,8 @@ def examine(
     keeps nothing. Shows progress with ETA for more than a few thousand photos.
     """
     seen = _Seen(cache, image_root)
-    whole, left_out = [], []
+    whole = []
+    left_out = []
     try:
         for one, looked in tqdm(
             _look_at_all(found, seen, workers),
@@ -93,7 +94,8 @@ def look(file: Path) -> dict[str, Any]:
 def sharpness(grey: Image.Image) -> float:
     """Mean squared difference of pixels two apart, in both directions, at 120 x 120 (Brenner et al. 1976): small out of focus."""
     pixels = np.asarray(grey.resize(DRAFT, Image.Resampling.BOX), dtype=np.float32)
-    across, down = (pixels[:, 2:] - pixels[:, :-2]).ravel(), (pixels[2:] - pixels[:-2]).ravel()
+    across = (pixels[:, 2:] - pixels[:, :-2]).ravel()
+    down = (pixels[2:] - pixels[:-2]).ravel()
     return round(float(across @ across / across.size + down @ down / down.size), 1)
 
 
@@ -113,7 +115,8 @@ class _Seen:
     """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last line of a path counts."""
 
     def __init__(self, folder: Path | None, image_root: Path):
-        self.root, self.kept = Path(image_root), {}
+        self.root = Path(image_root)
+        self.kept = {}
         self.file: TextIO | None = None
         if folder:
             name = hashlib.sha256(
@@ -123,7 +126,8 @@ class _Seen:
 
     def look(self, one: Found) -> tuple[dict[str, Any], list | None]:
         """(what is known of the photo, the line to keep when it is new)."""
-        path, stamp = relative_path(one.file, self.root), _stamp(one.file)
+        path = relative_path(one.file, self.root)
+        stamp = _stamp(one.file)
         kept = self.kept.get(path)
         if kept and kept[0] == stamp:
             return kept[1], None

@@ -139,8 +139,10 @@ def _deal(
     sizes: list[int], test_share: float, validation_share: float, training: int = 0
 ) -> list[str]:
     """A split per group, in order; `training` photos of the dish train already."""
-    total, dealt = sum(sizes) + training, []
-    counts, groups = dict.fromkeys(SPLITS, 0), len(sizes) + (training > 0)
+    total = sum(sizes) + training
+    dealt = []
+    counts = dict.fromkeys(SPLITS, 0)
+    groups = len(sizes) + (training > 0)
     kept_back = (2 if validation_share and groups > 2 else 1) - (training > 0)
     for place, size in enumerate(sizes):
         left = len(sizes) - place

@@ -262,9 +262,11 @@ def _same_photos(
     if pairs is None or pairs.empty:
         return
     records.require_columns(pairs, PAIR_COLUMNS, "the pairs of near-duplicate photos")
-    photos, by_id = own.set_index("image_id"), {dish["dish_id"]: dish for dish in dishes}
+    photos = own.set_index("image_id")
+    by_id = {dish["dish_id"]: dish for dish in dishes}
     known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
-    a, b = photos.loc[known.image_id_a], photos.loc[known.image_id_b]
+    a = photos.loc[known.image_id_a]
+    b = photos.loc[known.image_id_b]
     sides = pd.DataFrame(
         {
             "a": a.path.tolist(),

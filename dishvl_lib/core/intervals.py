@@ -38,13 +38,16 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     `first`, `second`: bool arrays (n,). The questions on which they differ are fair coin flips under the null
     hypothesis (McNemar 1947, exact binomial form).
     """
-    first, second = np.asarray(first, bool), np.asarray(second, bool)
+    first = np.asarray(first, bool)
+    second = np.asarray(second, bool)
     if first.shape != second.shape:
         raise ValueError(
             f"the two predictors must answer the same questions, got {first.shape} and {second.shape}"
         )
-    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    n, fewer = only_first + only_second, min(only_first, only_second)
+    only_first = int((first & ~second).sum())
+    only_second = int((~first & second).sum())
+    n = only_first + only_second
+    fewer = min(only_first, only_second)
     log_tail = [
         math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2)
         for i in range(fewer + 1)

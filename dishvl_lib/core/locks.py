@@ -21,7 +21,8 @@ from pathlib import Path
 
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 # Whoever looks at a lock holds it for a moment: a refusal counts when it lasts.
-_TRIES, _PAUSE_S = 10, 0.05
+_TRIES = 10
+_PAUSE_S = 0.05
 _held: dict[Path, int] = {}  # lock file -> open file descriptor, of this process
 _told: set[Path] = set()  # folders of which was said that locks do not work there
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dishvl_lib.core import records
 
-SUCCESS, STARTED = "_SUCCESS.json", "_STARTED.json"
+SUCCESS = "_SUCCESS.json"
+STARTED = "_STARTED.json"
 # What the stages after it take from a marker besides the fields that every marker has.
 _OWN_FIELDS = {"01_annotation": {"image_root": str}, "04_training": {"best": dict}}
 

@@ -102,7 +102,8 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
             raise SettingsError(
                 f"{where}: line {node.lineno} of the parameters cell must read 'name: type = value  # help'"
             )
-        name, kind = node.target.id, ast.unparse(node.annotation)
+        name = node.target.id
+        kind = ast.unparse(node.annotation)
         if kind not in TYPES:
             raise SettingsError(f"{where}: {name} has type {kind}; known are {', '.join(TYPES)}")
         found[name] = Parameter(name, kind, ast.literal_eval(node.value), helps.get(name, ""))

@@ -66,7 +66,8 @@ def problems(
         said = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
         found.append(f"{said}; give its dish another name in decisions/names.csv {again}")
     if guesser["excess"] > shortcuts.POINT:
-        right, chance = f"{guesser['accuracy']:.1%}", f"{guesser['chance']:.1%}"
+        right = f"{guesser['accuracy']:.1%}"
+        chance = f"{guesser['chance']:.1%}"
         found.append(
             f"menus give their answers away: a guesser without eyes is right in {right}, "
             f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "

@@ -96,7 +96,8 @@ def site_rows(
     the others, which are judged. The answer is the name that `folder_names` ({dish_id: name}) has, '' where a poor folder name says nothing.
     """
     part = photos[photos.split == f"site:{site}"].sort_values("image_id")
-    rng, made = seeded(seed, f"site:{site}"), []
+    rng = seeded(seed, f"site:{site}")
+    made = []
     for dish, rows_ in part.groupby("dish_id", sort=True):
         mixed = rows_.iloc[rng.permutation(len(rows_))]
         first = mixed.drop_duplicates("group_id")
@@ -132,7 +133,8 @@ class Asked:
         self.used = dict.fromkeys(self.by_dish, 0)
 
     def next(self, dish: str) -> Any:
-        own, self.used[dish] = self.by_dish[dish], self.used[dish] + 1
+        own = self.by_dish[dish]
+        self.used[dish] = self.used[dish] + 1
         return own[(self.used[dish] - 1) % len(own)]
 
 
@@ -169,13 +171,11 @@ class _Maker:
         trained: bool,
         rng: np.random.Generator,
     ):
-        self.part, self.pool, self.names, self.trained, self.rng = (
-            part,
-            pool,
-            dish_names,
-            trained,
-            rng,
-        )
+        self.part = part
+        self.pool = pool
+        self.names = dish_names
+        self.trained = trained
+        self.rng = rng
         self.asked = Asked(part, rng)
 
     def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
@@ -197,10 +197,8 @@ class _Maker:
         """A question about a dish that neither stands on the menu nor is called like an entry; None when every dish is."""
         menu = self._draw(**drawing)
         for place in menus.at_random(len(self.pool.dishes), self.rng):
-            dish, near = (
-                self.pool.dishes[place],
-                {self.pool.dishes[other] for other in self.pool.conflicts[place]},
-            )
+            dish = self.pool.dishes[place]
+            near = {self.pool.dishes[other] for other in self.pool.conflicts[place]}
             if not {dish, *near} & set(menu):
                 return self._row(dish, "menu_absent", menu, questions.NOT_ON_MENU)
         return None

@@ -84,7 +84,8 @@ def write(
     an index lists. Raises ValueError for an unknown format, `DatasetError` for a row that a trainer would read otherwise
     than it is meant. Every file is written whole or not at all, and nothing before all rows are checked.
     """
-    formats, root = list(dict.fromkeys(formats)), os.path.abspath(image_root)
+    formats = list(dict.fromkeys(formats))
+    root = os.path.abspath(image_root)
     _check_formats(formats)
     for split, rows in rows_by_split.items():
         _check_rows(split, rows)
@@ -99,7 +100,8 @@ def write(
 def _write_qwen(
     folder: Path, named: Mapping[str, Sequence[Row]], root: str
 ) -> list[tuple[Path, int]]:
-    made, entries = [], {}
+    made = []
+    entries = {}
     for name, rows in named.items():
         made += [
             (_write_list(folder / f"{name}.json", rows), len(rows)),

@@ -30,7 +30,8 @@ def rows(
         "image_id"
     )
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
-    asked, own = conversations.Asked(part, rng), set(part.dish_id)
+    asked = conversations.Asked(part, rng)
+    own = set(part.dish_id)
     told = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in own}
     known = [
         (dish, one.id, told[dish][one.field])

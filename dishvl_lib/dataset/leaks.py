@@ -35,10 +35,8 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     torn: image_id_a, image_id_b, split_a, split_b, by, distance. Of validation and test the validation photo goes:
     nothing ever moves into test. moved: MOVED_COLUMNS, a photo a row with its closest twin.
     """
-    order, path = (
-        {"train": 0, "test": 1, "validation": 2},
-        dict(zip(photos.image_id, photos.path, strict=True)),
-    )
+    order = {"train": 0, "test": 1, "validation": 2}
+    path = dict(zip(photos.image_id, photos.path, strict=True))
     rows = []
     for pair in torn.itertuples():
         sides = sorted(

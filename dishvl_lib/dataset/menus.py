@@ -60,7 +60,8 @@ def draw_menu(
     menu is filled this way. Of the rest, `same_site_share` are dishes of the first seed's sites as far as there are
     any, and the others are drawn at random: all before anyone knows which entry will be asked for.
     """
-    size, taken = min(size, len(of.dishes)), _Taken(of)
+    size = min(size, len(of.dishes))
+    taken = _Taken(of)
     drawn = at_random(len(of.dishes), rng)
     for seed in drawn:
         if len(taken.menu) >= size / 2:
@@ -91,7 +92,8 @@ def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[st
     by_name: dict[str, list[str]] = {}
     for dish, name in dish_names.items():
         by_name.setdefault(names.normalise(name), []).append(dish)
-    good, out = {}, []
+    good = {}
+    out = []
     for dish, name in sorted(dish_names.items()):
         twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
         reason = names.problem_with(name) or (
@@ -114,7 +116,9 @@ class _Taken:
     """A menu while it is filled: no dish twice, none beside one that it may not stand beside."""
 
     def __init__(self, of: Pool):
-        self.of, self.menu, self.closed = of, [], set()
+        self.of = of
+        self.menu = []
+        self.closed = set()
 
     def add(self, dish: int) -> bool:
         if dish in self.closed:

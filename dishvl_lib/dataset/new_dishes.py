@@ -44,8 +44,10 @@ def rows(
         aliases,
         menus.sites_of(both) if "site" in both else {},
     )
-    rng, new = conversations.seeded(seed, "new_dishes"), set(part.dish_id)
-    asked, made = conversations.Asked(part, rng), []
+    rng = conversations.seeded(seed, "new_dishes")
+    new = set(part.dish_id)
+    asked = conversations.Asked(part, rng)
+    made = []
     while len(made) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:

@@ -30,7 +30,10 @@ FEATURES = (
     "was_answer",
     "was_entry",
 )
-RIDGE, POINT, FITTED, SCATTER = 1e-3, 0.01, 20_000, 0.0025
+RIDGE = 1e-3
+POINT = 0.01
+FITTED = 20_000
+SCATTER = 0.0025
 
 
 @dataclass
@@ -57,18 +60,18 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by heart.
     """
     asked = [(row["menu"], row["menu"].index(row["conversations"][1]["value"])) for row in rows]
-    answers, entries = (
-        Counter(menu[place] for menu, place in asked),
-        Counter(name for menu, _ in asked for name in menu),
-    )
+    answers = Counter(menu[place] for menu, place in asked)
+    entries = Counter(name for menu, _ in asked for name in menu)
     described = []
     for menu, place in asked:
         answers[menu[place]] -= 1
         described.append(describe(menu, ranks, answers, entries))
         answers[menu[place]] += 1
     everything = np.concatenate(described)
-    mean, spread = everything.mean(axis=0), np.maximum(everything.std(axis=0), 1e-9)
-    scaled, places = [(part - mean) / spread for part in described], [place for _, place in asked]
+    mean = everything.mean(axis=0)
+    spread = np.maximum(everything.std(axis=0), 1e-9)
+    scaled = [(part - mean) / spread for part in described]
+    places = [place for _, place in asked]
     found = minimize(
         _loss,
         np.zeros(len(FEATURES)),
@@ -84,7 +87,8 @@ def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
     right = sum(
         row["menu"][guesser.guess(row["menu"])] == row["conversations"][1]["value"] for row in rows
     )
-    n, chance = len(rows), float(np.mean([1 / len(row["menu"]) for row in rows])) if rows else 0.0
+    n = len(rows)
+    chance = float(np.mean([1 / len(row["menu"]) for row in rows])) if rows else 0.0
     accuracy = right / n if n else 0.0
     weights = {
         name: round(float(weight), 4)
@@ -179,12 +183,11 @@ def ranks_by_name(
 def _padded(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """((menus, longest, features), bool (menus, longest): which places are entries)."""
     longest = max(map(len, parts))
-    values, there = (
-        np.zeros((len(parts), longest, parts[0].shape[1])),
-        np.zeros((len(parts), longest), bool),
-    )
+    values = np.zeros((len(parts), longest, parts[0].shape[1]))
+    there = np.zeros((len(parts), longest), bool)
     for row, part in enumerate(parts):
-        values[row, : len(part)], there[row, : len(part)] = part, True
+        values[row, : len(part)] = part
+        there[row, : len(part)] = True
     return values, there
 
 

@@ -43,7 +43,8 @@ class BuiltinAnnotator:
         batch_s: float = 0.0,
         port: int = 0,
     ) -> None:
-        self.latency_s, self.desk = latency_s, BatchDesk(self.complete, batch_s)
+        self.latency_s = latency_s
+        self.desk = BatchDesk(self.complete, batch_s)
         self._thumbnails, self._names = _load_thumbnails(photos)
         self._server = listen(port)
         self._server.answering = self

@@ -226,7 +226,8 @@ def train_language(
     learning_rate: float = 2e-3,
 ) -> None:
     """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
-    model, rng = built.model, np.random.default_rng(seed)
+    model = built.model
+    rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model.requires_grad_(False)
     weights = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
@@ -262,7 +263,9 @@ class NameTexts:
     def __init__(
         self, built: qwen.Qwen, names: Sequence[str], image_size: int, rng: np.random.Generator
     ):
-        self.built, self.names, self.rng = built, list(names), rng
+        self.built = built
+        self.names = list(names)
+        self.rng = rng
         self.characters = [inputs.answer_tokens(built, name)[:-1] for name in self.names]
         side = max(1, round(image_size / qwen.PATCH_PIXELS))
         self.grids = [(side, side), (max(1, side - 1), side + 1), (side + 1, max(1, side - 1))]
@@ -270,7 +273,8 @@ class NameTexts:
 
     def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
         """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens would stand."""
-        samples, blends = [], []
+        samples = []
+        blends = []
         entries = 2 + int(19 * self.rng.random())  # one size for the batch: nothing is padded
         for _ in range(size):
             index = int(self.rng.integers(len(self.names)))

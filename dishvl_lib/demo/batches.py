@@ -18,7 +18,8 @@ class BatchDesk:
     """The part of the protocol that batch mode uses. `complete`: answers one request's JSON or raises BadRequest; `seconds`: how long a batch takes."""
 
     def __init__(self, complete: Callable[[Any], dict], seconds: float = 0.0) -> None:
-        self.complete, self.seconds = complete, seconds
+        self.complete = complete
+        self.seconds = seconds
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -106,19 +107,18 @@ class BatchDesk:
 
     def _line(self, line: dict[str, Any]) -> dict[str, Any]:
         try:
-            status, body = 200, self.complete(line["body"])
+            status = 200
+            body = self.complete(line["body"])
         except BadRequest as error:
-            status, body = (
-                400,
-                {
-                    "error": {
-                        "message": str(error),
-                        "type": "invalid_request_error",
-                        "param": None,
-                        "code": "invalid_request_error",
-                    }
-                },
-            )
+            status = 400
+            body = {
+                "error": {
+                    "message": str(error),
+                    "type": "invalid_request_error",
+                    "param": None,
+                    "code": "invalid_request_error",
+                }
+            }
         return {
             "id": f"batch_req_{uuid.uuid4().hex[:16]}",
             "custom_id": line["custom_id"],

@@ -9,7 +9,8 @@ from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
-PHOTOS_VERSION, PHOTOS_PER_DISH = 2, 60
+PHOTOS_VERSION = 2
+PHOTOS_PER_DISH = 60
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:

@@ -175,7 +175,8 @@ def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bo
         return lambda crop, box: f"{counter + 1:03d}.jpg"
     day = f"202{rng.integers(1, 3)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
     time = f"{day}{rng.integers(10, 20)}{rng.integers(60):02d}{rng.integers(60):02d}"
-    device, frame_id = 8190820012282 + int(rng.integers(6)), rng.bytes(6).hex()
+    device = 8190820012282 + int(rng.integers(6))
+    frame_id = rng.bytes(6).hex()
     if frame % 2:
         return lambda crop, box: f"{time}-{crop + 1}#{counter + crop + 1}.jpg"
     return lambda crop, box: (
@@ -190,7 +191,8 @@ def _in_frame(box: tuple[float, ...]) -> list[int]:
 
 def _crop_box(rng: np.random.Generator) -> tuple[float, float, float, float]:
     side = SIZE * rng.uniform(0.54, 0.66)
-    width, height = side * rng.uniform(0.94, 1.06), side * rng.uniform(0.94, 1.06)
+    width = side * rng.uniform(0.94, 1.06)
+    height = side * rng.uniform(0.94, 1.06)
     x, y = SIZE / 2 + rng.normal(0, 0.02, 2) * SIZE
     return _inside(x - width / 2, y - height / 2, width, height)
 
@@ -199,14 +201,18 @@ def _nudge(
     rng: np.random.Generator, box: tuple[float, float, float, float]
 ) -> tuple[float, float, float, float]:
     """Nearly the same crop: another detector pass over the same frame."""
-    grow, shift = rng.uniform(0.92, 1.05, 2), rng.normal(0, 0.02, 2) * SIZE
-    width, height = (box[2] - box[0]) * grow[0], (box[3] - box[1]) * grow[1]
+    grow = rng.uniform(0.92, 1.05, 2)
+    shift = rng.normal(0, 0.02, 2) * SIZE
+    width = (box[2] - box[0]) * grow[0]
+    height = (box[3] - box[1]) * grow[1]
     return _inside(box[0] + shift[0], box[1] + shift[1], width, height)
 
 
 def _inside(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
-    width, height = min(width, SIZE), min(height, SIZE)
-    x, y = min(max(0.0, x), SIZE - width), min(max(0.0, y), SIZE - height)
+    width = min(width, SIZE)
+    height = min(height, SIZE)
+    x = min(max(0.0, x), SIZE - width)
+    y = min(max(0.0, y), SIZE - height)
     return x, y, x + width, y + height
 
 
@@ -237,7 +243,8 @@ def _plant_dirt(
     """
     inside = [row for row in drawn if row[0].startswith("photos/")]
     names = list(dict.fromkeys(row[1] for row in inside))
-    planted, taken = {}, set()
+    planted = {}
+    taken = set()
     for index, (kind, spoil) in enumerate(_DIRT.items()):
         name = names[(3 * index) % len(names)]
         row = next((row for row in inside if row[1] == name and row[0] not in taken), None)

@@ -72,20 +72,20 @@ def lay(canvas: Canvas, mask: np.ndarray, colour: np.ndarray, gloss: float) -> N
 def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) -> None:
     """Puts a piece on what lies at (x, y) (px); tint (3,) multiplies its colour."""
     height, width = sprite.cover.shape
-    left, top = round(x - width / 2), round(y - height / 2)
-    x0, y0, x1, y1 = max(0, left), max(0, top), min(SIZE, left + width), min(SIZE, top + height)
+    left = round(x - width / 2)
+    top = round(y - height / 2)
+    x0 = max(0, left)
+    y0 = max(0, top)
+    x1 = min(SIZE, left + width)
+    y1 = min(SIZE, top + height)
     if x0 >= x1 or y0 >= y1:
         return
-    at, cut = (
-        (slice(y0, y1), slice(x0, x1)),
-        (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)),
-    )
-    cover, below, colour, gloss = (
-        sprite.cover[cut],
-        canvas.height[at],
-        canvas.colour[at],
-        canvas.gloss[at],
-    )
+    at = (slice(y0, y1), slice(x0, x1))
+    cut = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    cover = sprite.cover[cut]
+    below = canvas.height[at]
+    colour = canvas.colour[at]
+    gloss = canvas.gloss[at]
     # A piece rests partly on the pile's mean and partly follows it: piles stay flat enough to read.
     rest = 0.55 * float(np.vdot(below, cover)) / max(1e-3, float(cover.sum()))
     below += cover * (sprite.relief[cut] + rest - 0.65 * below)

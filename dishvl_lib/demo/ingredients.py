@@ -34,13 +34,11 @@ from dishvl_lib.demo.shapes import (
 VARIANTS = 6  # different drawings of each ingredient
 TURNS = 16  # angles each is kept at
 
-RED, GREEN, DARK_GREEN, PALE, RED_ROOT = (
-    (196, 34, 20),
-    (70, 128, 40),
-    (38, 90, 34),
-    (192, 214, 136),
-    (190, 70, 84),
-)
+RED = (196, 34, 20)
+GREEN = (70, 128, 40)
+DARK_GREEN = (38, 90, 34)
+PALE = (192, 214, 136)
+RED_ROOT = (190, 70, 84)
 BUILDERS: dict[str, tuple[Callable[[np.random.Generator], Piece], float]] = {
     "fish": (lambda r: fish(r), 0.75),
     "fish_chunk": (lambda r: fish_chunk(r, r.uniform(64, 84), r.uniform(46, 58)), 0.75),

@@ -41,7 +41,8 @@ class Plating:
     dyes: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
-BROWN, RED_OIL = (92, 40, 16), (158, 44, 14)
+BROWN = (92, 40, 16)
+RED_OIL = (158, 44, 14)
 PLATINGS: dict[str, Plating] = {
     "红烧鱼": Plating(
         {"fish": 1}, {"scallion_shred": 26, "chilli_bit": 9}, BROWN, 0.68, reach=0.03, mound=0
@@ -237,7 +238,8 @@ def _vessel(
     rim, band = place.plates[rng.integers(len(place.plates))]
     shift = rng.normal(0, 0.03, 2).tolist()
     x, y = plane()
-    x, y = x - shift[0], y - shift[1]
+    x = x - shift[0]
+    y = y - shift[1]
     rho = np.hypot(x, y)
     body = np.clip(0.5 - (rho - 1) * RADIUS, 0, 1).astype(np.float32)
     well = 0.84 if plating.soup else rng.uniform(0.7, 0.8)
@@ -249,7 +251,8 @@ def _vessel(
     canvas.height[:] = canvas.height * (1 - body) + body * (profile + edge)
     lay(canvas, body, np.array(rim, np.float32) / 255 * rng.uniform(0.94, 1.02), 0.55)
     if band is not None:
-        at, wide = rng.uniform(0.88, 0.95), rng.uniform(0.012, 0.04)
+        at = rng.uniform(0.88, 0.95)
+        wide = rng.uniform(0.012, 0.04)
         stripe = np.clip(0.5 - (np.abs(rho - at) - wide) * RADIUS, 0, 1).astype(np.float32)
         lay(canvas, stripe, np.array(band, np.float32) / 255, 0.5)
     return (SIZE - 1) / 2 + shift[0] * RADIUS, (SIZE - 1) / 2 + shift[1] * RADIUS
@@ -261,7 +264,8 @@ def _fill(
     tint = np.clip(rng.normal(1, 0.04) + rng.normal(0, 0.02, 3), 0.8, 1.2).astype(np.float32)
     spread = plating.reach * rng.uniform(1.2, 1.4)
     offset = [0.0, 0.0] if plating.soup else rng.normal(0, 5, 2).tolist()
-    x0, y0 = centre[0] + offset[0], centre[1] + offset[1]
+    x0 = centre[0] + offset[0]
+    y0 = centre[1] + offset[1]
     if plating.sauce is not None:
         _sauce(canvas, rng, plating, (x0, y0), tint)
     if plating.mound:
@@ -290,7 +294,8 @@ def _sauce(
     canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tuple[float, float], tint
 ) -> None:
     x, y = plane()
-    x, y = x - (centre[0] - SIZE / 2) / RADIUS, y - (centre[1] - SIZE / 2) / RADIUS
+    x = x - (centre[0] - SIZE / 2) / RADIUS
+    y = y - (centre[1] - SIZE / 2) / RADIUS
     radius = 0.8 if plating.soup else plating.pool * rng.uniform(1.05, 1.18)
     rough = 0 if plating.soup else 0.05
     edge = radius * (1 + rough * smooth_noise(rng, (SIZE, SIZE), (6, 6)))
@@ -313,14 +318,13 @@ def _oil(
 ) -> None:
     x, y = plane()
     for _ in range(int(60 * plating.oil)):
-        turn, far, size = (
-            rng.uniform(0, 2 * np.pi),
-            0.76 * np.sqrt(rng.random()),
-            rng.uniform(0.008, 0.03),
-        )
+        turn = rng.uniform(0, 2 * np.pi)
+        far = 0.76 * np.sqrt(rng.random())
+        size = rng.uniform(0.008, 0.03)
         cx = (centre[0] - SIZE / 2) / RADIUS + far * np.cos(turn)
         cy = (centre[1] - SIZE / 2) / RADIUS + far * np.sin(turn)
-        column, row = int((cx * RADIUS) + SIZE / 2), int((cy * RADIUS) + SIZE / 2)
+        column = int((cx * RADIUS) + SIZE / 2)
+        row = int((cy * RADIUS) + SIZE / 2)
         w = (slice(max(0, row - 8), row + 9), slice(max(0, column - 8), column + 9))
         drop = np.clip(0.5 - (np.hypot(x[w] - cx, y[w] - cy) - size) * RADIUS, 0, 1)
         canvas.colour[w] += (
@@ -336,7 +340,8 @@ def _scatter(
     names = [name for name, count in pieces.items() for _ in range(max(1, round(count * amount)))]
     main = int(rng.integers(TURNS))
     for index in rng.permutation(len(names)):
-        angle, far = rng.uniform(0, 2 * np.pi), spread * RADIUS * rng.random() ** 0.55
+        angle = rng.uniform(0, 2 * np.pi)
+        far = spread * RADIUS * rng.random() ** 0.55
         turn = (
             main + round(rng.normal(0, TURNS / 16)) + TURNS // 2 * rng.integers(2)
             if along

@@ -107,7 +107,8 @@ def pixel_values(photos: torch.Tensor, processor) -> tuple[torch.Tensor, torch.T
     std = torch.tensor(processor.image_std).view(1, 3, 1, 1)
     count, _, height, width = photos.shape
     side = processor.patch_size
-    rows, columns = height // side, width // side
+    rows = height // side
+    columns = width // side
     vertical = (rows // MERGED, MERGED, side)
     horizontal = (columns // MERGED, MERGED, side)
     split = ((photos - mean) / std).view(count, 3, *vertical, *horizontal)
@@ -155,7 +156,8 @@ def _another_viewpoint(photos: torch.Tensor, side: int, generator: torch.Generat
     shear = 0.1 * _normal(generator, count)
     mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     shift = 0.12 * _normal(generator, count, 2)
-    cosine, sine = zoom * angle.cos(), zoom * angle.sin()
+    cosine = zoom * angle.cos()
+    sine = zoom * angle.sin()
     first = torch.stack([mirror * cosine * stretch, -sine + shear, shift[:, 0]], dim=1)
     second = torch.stack([mirror * sine * stretch, cosine + shear, shift[:, 1]], dim=1)
     transform = torch.stack([first, second], dim=1)
@@ -294,12 +296,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, value in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
     options = vars(parser.parse_args(arguments))
-    output, processes = options.pop("output"), options.pop("processes")
+    output = options.pop("output")
+    processes = options.pop("processes")
     metadata = make_tower(Settings(**options), output, processes)
     for key, value in metadata.items():
         print(f"{key}: {value}")
-    correct, n = int(metadata["held_out_correct"]), int(metadata["held_out_n"])
-    share, chance = correct / n, 1 / n
+    correct = int(metadata["held_out_correct"])
+    n = int(metadata["held_out_n"])
+    share = correct / n
+    chance = 1 / n
     print(
         f"held-out photos of the same recipes: {correct} of {n} = {share:.3f}, chance {chance:.4f}"
     )

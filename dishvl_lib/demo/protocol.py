@@ -49,7 +49,8 @@ def read_messages(request: object) -> tuple[str, list[bytes]]:
         or not all(isinstance(message, dict) for message in messages)
     ):
         raise BadRequest("messages must be a list of objects with at least one entry")
-    texts, photos = [], []
+    texts = []
+    photos = []
     for message in messages:
         content = message.get("content")
         if not isinstance(content, (str, list)):
@@ -74,7 +75,8 @@ def _read_part(part: object, texts: list[str], photos: list[bytes]) -> None:
 
 def completion(model: str, text: str, n_photos: int, content: str) -> dict:
     """The body of a chat completion, with token counts that add up."""
-    prompt, answer = len(text) + IMAGE_TOKENS * n_photos, len(content)
+    prompt = len(text) + IMAGE_TOKENS * n_photos
+    answer = len(content)
     usage = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
     digest = hashlib.sha256(f"{text}\n{content}".encode()).hexdigest()[:24]
     choice = {

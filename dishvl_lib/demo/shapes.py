@@ -15,7 +15,8 @@ Piece = tuple[
 
 
 def _grid(width: float, height: float) -> tuple[np.ndarray, np.ndarray]:
-    w, h = int(width) + 4, int(height) + 4
+    w = int(width) + 4
+    h = int(height) + 4
     x, y = np.meshgrid(np.arange(w) - (w - 1) / 2, np.arange(h) - (h - 1) / 2)
     return x.astype(np.float32), y.astype(np.float32)
 
@@ -52,7 +53,8 @@ def block(rng, width, height, rgb, thick=8.0, corner=4.0, grain=0.06, skew=0.12)
     """A cut block with a flat top and bevelled edges: dice, tofu, squares of pepper."""
     x, y = _grid(width * 1.25, height * 1.25)
     x, y = x + rng.normal(0, skew) * y, y + rng.normal(0, skew) * x
-    dx, dy = np.abs(x) - width / 2 + corner, np.abs(y) - height / 2 + corner
+    dx = np.abs(x) - width / 2 + corner
+    dy = np.abs(y) - height / 2 + corner
     far = (
         np.hypot(np.clip(dx, 0, None), np.clip(dy, 0, None))
         + np.minimum(np.maximum(dx, dy), 0)
@@ -82,10 +84,12 @@ def strip(rng, length, width, rgb, thick=4.0, bend=0.25, taper=0.0, grain=0.06) 
 def grains(rng, count, rgb) -> Piece:
     """A pinch of rice: many grains in one piece, which stamps faster than single ones."""
     x, y = _grid(46, 46)
-    nearest, relief = np.full_like(x, 99), np.zeros_like(x)
+    nearest = np.full_like(x, 99)
+    relief = np.zeros_like(x)
     paint = _paint(rng, x, rgb, 0.02)
     for _ in range(count):
-        (cx, cy), turn = rng.normal(0, 9, 2).tolist(), rng.uniform(0, np.pi)
+        (cx, cy) = rng.normal(0, 9, 2).tolist()
+        turn = rng.uniform(0, np.pi)
         u = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)
         v = (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
         far = (np.hypot(u / 7, v / 2.9) - 1) * 2.9
@@ -204,8 +208,10 @@ def fish_chunk(rng, length, width) -> Piece:
 def prawn(rng, size, shell, stripe, peeled=False) -> Piece:
     """A curled prawn with its segments; peeled ones have no legs."""
     x, y = _grid(size * 1.35, size * 1.35)
-    rho, theta = np.hypot(x, y), (np.arctan2(y, x) + np.pi) / (2 * np.pi)
-    mid, half = size * 0.4, size * (0.2 - 0.14 * theta)
+    rho = np.hypot(x, y)
+    theta = (np.arctan2(y, x) + np.pi) / (2 * np.pi)
+    mid = size * 0.4
+    half = size * (0.2 - 0.14 * theta)
     body = np.where(theta < 0.78, np.abs(rho - mid) - half, 9)
     fan = np.hypot(x - size * 0.1, y - size * 0.46) - size * 0.13
     legs = (
@@ -227,16 +233,16 @@ def prawn(rng, size, shell, stripe, peeled=False) -> Piece:
 def floret(rng, size) -> Piece:
     """A broccoli floret: a pale stalk under a crown of small buds."""
     x, y = _grid(size * 1.3, size * 1.3)
-    crown, relief = np.full_like(x, 99), np.zeros_like(x)
+    crown = np.full_like(x, 99)
+    relief = np.zeros_like(x)
     for _ in range(11):
-        cx, cy, r = (
-            rng.normal(0, size * 0.17),
-            rng.normal(-size * 0.08, size * 0.14),
-            size * rng.uniform(0.13, 0.21),
-        )
+        cx = rng.normal(0, size * 0.17)
+        cy = rng.normal(-size * 0.08, size * 0.14)
+        r = size * rng.uniform(0.13, 0.21)
         far = np.hypot(x - cx, y - cy) - r
         bump = 6 + 1.4 * np.sqrt(np.clip(r * r - (far + r) ** 2, 0, None))
-        crown, relief = np.minimum(crown, far), np.maximum(relief, bump)
+        crown = np.minimum(crown, far)
+        relief = np.maximum(relief, bump)
     stalk = np.maximum(np.abs(x) - size * 0.1, np.abs(y - size * 0.33) - size * 0.24)
     buds = smooth_noise(rng, x.shape, (x.shape[0] // 3, x.shape[1] // 3))
     paint = _mix(_paint(rng, x, (52, 112, 40)), (104, 160, 62), buds * 0.35 + 0.15)

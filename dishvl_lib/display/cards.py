@@ -12,7 +12,8 @@ from dishvl_lib.core import images
 from dishvl_lib.display.sheet import PhotoBook, thumbnail
 from dishvl_lib.display.words import Words, missing
 
-THUMBNAIL, LARGE = 150, 300
+THUMBNAIL = 150
+LARGE = 300
 
 
 def escape(value: object) -> str:

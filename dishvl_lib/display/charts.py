@@ -31,11 +31,10 @@ def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
     )
     if table.empty:
         raise ValueError("the accuracy table has no row to draw")
-    labels, protocols = fonts.Labels(), list(dict.fromkeys(table["protocol"]))
-    words, rows = (
-        Words(language if labels.font else "en"),
-        [int((table["protocol"] == name).sum()) for name in protocols],
-    )
+    labels = fonts.Labels()
+    protocols = list(dict.fromkeys(table["protocol"]))
+    words = Words(language if labels.font else "en")
+    rows = [int((table["protocol"] == name).sum()) for name in protocols]
     figure = Picture(
         figsize=(9, 0.7 + sum(0.75 + 0.36 * count for count in rows)), layout="constrained"
     )
@@ -104,11 +103,10 @@ def score_histogram(table: pd.DataFrame, *, language: str = "en") -> Picture:
         kind: pd.to_numeric(rows["cosine"]).dropna().to_numpy()
         for kind, rows in table.groupby("kind")
     }
-    words, figure = (
-        Words(language if fonts.find_chinese_font() else "en"),
-        Picture(figsize=(7, 3.4), layout="constrained"),
-    )
-    axes, edges = figure.add_subplot(), np.histogram_bin_edges(_any_pair(cosines), 50)
+    words = Words(language if fonts.find_chinese_font() else "en")
+    figure = Picture(figsize=(7, 3.4), layout="constrained")
+    axes = figure.add_subplot()
+    edges = np.histogram_bin_edges(_any_pair(cosines), 50)
     for kind, (text, color) in PAIR_KINDS.items():
         if len(values := cosines.get(kind, ())):
             axes.hist(

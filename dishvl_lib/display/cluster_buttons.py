@@ -10,7 +10,8 @@ from dishvl_lib.display.families import ELSEWHERE, Families, Matrix
 from dishvl_lib.display.words import Words
 
 MOST = 15  # clusters: a button is three objects in the page, and more do not fit beside each other
-LIGHT, DARK = (226, 236, 245), (60, 120, 170)
+LIGHT = (226, 236, 245)
+DARK = (60, 120, 170)
 
 
 def cluster_buttons(

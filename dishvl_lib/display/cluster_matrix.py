@@ -32,8 +32,10 @@ def cluster_matrix(
     second panel has a dot for every count of all clusters, by their numbers.
     """
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
-    labels, families = fonts.Labels(), Families(clusters, names)
-    words, found = Words(language if labels.font else "en"), matrix(confusions, families, most)
+    labels = fonts.Labels()
+    families = Families(clusters, names)
+    words = Words(language if labels.font else "en")
+    found = matrix(confusions, families, most)
     if found.wrong == 0:
         return _nothing(int(confusions["n"].sum()), words)
     whole = found.clusters > most
@@ -62,10 +64,8 @@ def cluster_dots(
     confusions: pd.DataFrame, families: Families, found: Matrix, *, language: str = "en"
 ) -> Picture:
     """A dot for every count of all clusters, by their numbers, as `cluster_matrix` shows beside the busiest ones."""
-    words, figure = (
-        Words(language if fonts.find_chinese_font() else "en"),
-        Picture(figsize=(7, 7), layout="constrained"),
-    )
+    words = Words(language if fonts.find_chinese_font() else "en")
+    figure = Picture(figsize=(7, 7), layout="constrained")
     _dots(figure.add_subplot(), by_cluster(confusions, families), found, words)
     return figure
 

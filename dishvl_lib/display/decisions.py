@@ -25,7 +25,8 @@ class AppendedFile:
     def __init__(
         self, path: str | Path, columns: Sequence[str], needed: Sequence[str] | None = None
     ):
-        self.path, self.columns = Path(path), tuple(columns)
+        self.path = Path(path)
+        self.columns = tuple(columns)
         filled = self.path.exists() and self.path.stat().st_size > 0
         table = (
             records.read_table(self.path, columns if needed is None else needed).fillna("")

@@ -12,7 +12,10 @@ from dishvl_lib.display.words import Words, shorten
 
 # Columns after the clusters: dishes that are in none, such as a site's own names; clusters that are not shown; answers that
 # are no dish's name; no answer.
-OTHERS, ELSEWHERE, NO_DISH, SILENT = 0, -1, -2, -3
+OTHERS = 0
+ELSEWHERE = -1
+NO_DISH = -2
+SILENT = -3
 LAST = {OTHERS: "others", ELSEWHERE: "other clusters", NO_DISH: NOT_A_DISH, SILENT: NO_ANSWER}
 _NO_NAMES = {NOT_A_DISH: NO_DISH, NO_ANSWER: SILENT}
 

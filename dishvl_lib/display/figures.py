@@ -32,7 +32,10 @@ __all__ = [
     "trust_curves",
 ]
 
-SIDE, GAP, MARGIN, HEAD = 1.15, 0.06, 0.2, 0.5
+SIDE = 1.15
+GAP = 0.06
+MARGIN = 0.2
+HEAD = 0.5
 
 
 @drawn
@@ -55,8 +58,10 @@ def photo_grid(
         raise ValueError(f"{len(photos)} photos need as many titles, got {len(titles)}")
     if len(photos) == 0:
         return message(title or "0 photos")
-    side, shown = 1.5, list(zip(photos["path"], titles, strict=True))[:limit]
-    rows, across = -(-len(shown) // columns), min(columns, len(shown))
+    side = 1.5
+    shown = list(zip(photos["path"], titles, strict=True))[:limit]
+    rows = -(-len(shown) // columns)
+    across = min(columns, len(shown))
     sheet = Sheet(max(2 * MARGIN + across * (side + 0.1), 4), HEAD + rows * (side + 0.35))
     sheet.text(
         MARGIN,
@@ -65,7 +70,8 @@ def photo_grid(
         size=11,
     )
     for index, (path, name) in enumerate(shown):
-        x, y = MARGIN + index % columns * (side + 0.1), HEAD + index // columns * (side + 0.35)
+        x = MARGIN + index % columns * (side + 0.1)
+        y = HEAD + index // columns * (side + 0.35)
         sheet.photo(Path(image_root) / path, x, y, side)
         sheet.text(x, y + side + 0.04, shorten(sheet.labels(name), 21), size=9)
     return sheet.done()
@@ -93,10 +99,8 @@ def confusion_grid(
         "n", ascending=False, kind="stable"
     )
     right = confusions[confusions["truth"] == confusions["answer"]]
-    book, ids = (
-        PhotoBook(photos, image_root),
-        {name: dish_id for dish_id, name in reversed(list(names.items()))},
-    )
+    book = PhotoBook(photos, image_root)
+    ids = {name: dish_id for dish_id, name in reversed(list(names.items()))}
     if pairs.empty:
         return _right_answers(right, book, ids, language, title)
     sheet = Sheet(
@@ -200,7 +204,8 @@ def _pair(sheet: Sheet, y: float, row: dict, book: PhotoBook, ids: dict, words: 
     sheet.text(
         second, y, shorten(sheet.labels(words.answer(row["answer"])), 46), size=10, color=WRONG
     )
-    confused, truth_id = _cell_photos(row), row.get("truth_id") or ids.get(row["truth"], "")
+    confused = _cell_photos(row)
+    truth_id = row.get("truth_id") or ids.get(row["truth"], "")
     for index, path in enumerate(book.examples(truth_id, 3, confused)):
         sheet.photo(
             path,
@@ -256,9 +261,9 @@ def _right_answers(
         MARGIN, 0.13, sheet.labels(title) + ("  " if title else "") + said, size=12, color=RIGHT
     )
     for index, row in enumerate(right.head(6).to_dict("records")):
-        x, paths = (
-            MARGIN + index * (SIDE + 0.2),
-            book.examples(row.get("truth_id") or ids.get(row["truth"], ""), 1, _cell_photos(row)),
+        x = MARGIN + index * (SIDE + 0.2)
+        paths = book.examples(
+            row.get("truth_id") or ids.get(row["truth"], ""), 1, _cell_photos(row)
         )
         sheet.photo(paths[0] if paths else None, x, 0.6, SIDE, RIGHT)
         sheet.text(
@@ -283,7 +288,8 @@ def _neighbours(
         *nearest[["similar_id", "score"]].itertuples(index=False, name=None),
     ]
     for index, (other, score) in enumerate(entries):
-        x, paths = MARGIN + index * (SIDE + 0.15) + (0.3 if index else 0), book.examples(other, 1)
+        x = MARGIN + index * (SIDE + 0.15) + (0.3 if index else 0)
+        paths = book.examples(other, 1)
         sheet.photo(paths[0] if paths else None, x, y, SIDE)
         sheet.text(x, y + SIDE + 0.04, shorten(sheet.labels(names.get(other, other)), 18), size=9)
         if score is not None:

@@ -10,7 +10,8 @@ from dishvl_lib.display.families import LAST, Families
 from dishvl_lib.display.words import Words, shorten
 
 ALL = ""
-NARROW, WIDE = "260px", "400px"
+NARROW = "260px"
+WIDE = "400px"
 LABEL = {"description_width": "initial"}
 
 
@@ -24,12 +25,10 @@ class Filters:
     def __init__(
         self, questions: pd.DataFrame, families: Families, words: Words, changed: Callable[[], None]
     ):
-        self.questions, self.families, self.words, self.changed = (
-            questions,
-            families,
-            words,
-            changed,
-        )
+        self.questions = questions
+        self.families = families
+        self.words = words
+        self.changed = changed
         self.cluster_of = questions["truth"].map(families.of)
         self.predictor = self._dropdown(
             "predictor", [(str(name), name) for name in questions["predictor"].unique()]
@@ -121,7 +120,8 @@ class Filters:
 
     def _other_predictor(self, _change: object) -> None:
         """Setting options alone would fall back to the first protocol."""
-        options, kept = self._protocols(), self.protocol.value
+        options = self._protocols()
+        kept = self.protocol.value
         self.protocol.unobserve(self._changed, "value")
         self.protocol.options = options
         self.protocol.value = kept if kept in dict(options).values() else options[0][1]

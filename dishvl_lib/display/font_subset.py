@@ -25,7 +25,11 @@ BEYOND_GB2312 = (
     "丼焗砵粿㸆炰煀熇煗燉粄粩粬羴蒟蒻藠蚵飥餸饦饸饹馃髈鮟鮰鱇鱻鲀鲃鲌鲙鲹鲿鳀鳚鳠鳡滷冧埗滘"
 )
 PUNCTUATION = "–—‘’“”…‰′″※℃℉№①②③④⑤⑥⑦⑧⑨⑩½¼¾－"
-FAMILY_NAME, STYLE_NAME, UNIQUE_ID, FULL_NAME, POSTSCRIPT_NAME = 1, 2, 3, 4, 6
+FAMILY_NAME = 1
+STYLE_NAME = 2
+UNIQUE_ID = 3
+FULL_NAME = 4
+POSTSCRIPT_NAME = 6
 KEPT_NAMES = {0: "copyright", 5: "version", 7: "trademark", 13: "licence", 14: "licence URL"}
 
 

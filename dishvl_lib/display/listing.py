@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-MOST_MAIN, MOST_OTHERS, MOST_ROWS = (
-    1000,
-    150,
-    3000,
-)  # pairs of the main predictor and protocol, of each other one, in all
+# pairs of the main predictor and protocol, of each other one, in all
+MOST_MAIN = 1000
+MOST_OTHERS = 150
+MOST_ROWS = 3000
 EXAMPLES = 3
-GROUP, PAIR = ["predictor", "protocol"], ["predictor", "protocol", "truth", "shown"]
+GROUP = ["predictor", "protocol"]
+PAIR = ["predictor", "protocol", "truth", "shown"]
 
 
 def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame, int]:

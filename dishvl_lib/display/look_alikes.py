@@ -13,15 +13,19 @@ from dishvl_lib.display.pairs import side_by_side
 from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
 
-MOST_DISHES, NAME_COLUMNS = 8, 16
-SIDE, NAME, CELL, HEAD, MARGIN = (
-    0.85,
-    0.4,
-    1.55,
-    0.5,
-    0.2,
-)  # inches: photo, name below it, between neighbours, headline, border
-SHEET_WIDTH, LEAST_WIDTH, THIN, THICK = 13.0, 6.0, 0.8, 5.0  # inches, inches, points, points
+MOST_DISHES = 8
+NAME_COLUMNS = 16
+# inches: photo, name below it, between neighbours, headline, border
+SIDE = 0.85
+NAME = 0.4
+CELL = 1.55
+HEAD = 0.5
+MARGIN = 0.2
+# inches, inches, points, points
+SHEET_WIDTH = 13.0
+LEAST_WIDTH = 6.0
+THIN = 0.8
+THICK = 5.0
 PLATE = {"facecolor": "#ffffffcc", "edgecolor": "none", "pad": 0.5}
 Scores = dict[tuple[str, str], float]
 
@@ -77,7 +81,8 @@ def look_alike_graph(
     shown = groups[:top]
     corners, width, height = _flow(shown)
     sheet = Sheet(max(LEAST_WIDTH, width), height)
-    words, book = Words(language), PhotoBook(photos, image_root)
+    words = Words(language)
+    book = PhotoBook(photos, image_root)
     words = words if sheet.labels.font else Words("en")
     sheet.text(MARGIN, 0.13, _headline(shown, groups, words), size=11)
     scores = [score for group in shown for score in group.scores.values()]
@@ -160,12 +165,19 @@ def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
 
 def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
     """(upper left corner of each group, width and height of the sheet), in inches: rows like those of a text."""
-    corners, x, y, row, widest = [], MARGIN, HEAD, 0.0, 0.0
+    corners = []
+    x = MARGIN
+    y = HEAD
+    row = 0.0
+    widest = 0.0
     for width, height in (group.extent() for group in groups):
         if x > MARGIN and x + width > SHEET_WIDTH:
-            x, y, row = MARGIN, y + row + MARGIN, 0.0
+            x = MARGIN
+            y = y + row + MARGIN
+            row = 0.0
         corners.append(np.array([x, y]))
-        x, row = x + width, max(row, height)
+        x = x + width
+        row = max(row, height)
         widest = max(widest, x + MARGIN)
     return corners, widest, y + row + MARGIN
 
@@ -173,10 +185,8 @@ def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
 def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
     if not groups:
         return words("no groups of look-alikes")
-    drawn_dishes, dishes = (
-        sum(len(group.dishes) for group in shown),
-        sum(group.size for group in groups),
-    )
+    drawn_dishes = sum(len(group.dishes) for group in shown)
+    dishes = sum(group.size for group in groups)
     counts = f"{len(shown)} {words('of')} {len(groups)};  {drawn_dishes} {words('of')} {dishes} {words('dishes')}"
     return f"{words('groups of look-alikes')}: {counts}"
 
@@ -224,11 +234,10 @@ def _line(
 ) -> None:
     low, high = limits
     width = THIN + (THICK - THIN) * (score - low) / max(high - low, 1e-9)
-    (x0, y0), (x1, y1) = start, end
-    across, up = (
-        (x0 / sheet.width, x1 / sheet.width),
-        (1 - y0 / sheet.height, 1 - y1 / sheet.height),
-    )
+    (x0, y0) = start
+    (x1, y1) = end
+    across = (x0 / sheet.width, x1 / sheet.width)
+    up = (1 - y0 / sheet.height, 1 - y1 / sheet.height)
     sheet.figure.add_artist(
         Line2D(
             across,

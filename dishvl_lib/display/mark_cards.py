@@ -25,7 +25,9 @@ class MarkCard:
         words: Words,
         pressed: Callable[[str, str, str], object],
     ):
-        self.image_id, self.decisions, self.words = row["image_id"], decisions, words
+        self.image_id = row["image_id"]
+        self.decisions = decisions
+        self.words = words
         self.note = widgets.Text(placeholder=words("note"), layout=widgets.Layout(width="auto"))
         self.badge = html(badge(self.image_id, decisions, words))
         self.buttons = [

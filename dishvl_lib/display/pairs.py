@@ -7,7 +7,8 @@ import pandas as pd
 
 from dishvl_lib.display.words import missing
 
-NOT_A_DISH, NO_ANSWER = "not a dish", "no answer"
+NOT_A_DISH = "not a dish"
+NO_ANSWER = "no answer"
 
 
 def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -44,7 +45,8 @@ def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[s
 
 def count(rows: pd.DataFrame) -> pd.DataFrame:
     """Wrong pairs, most frequent first: truth, answer, n, n_truth (the truth's questions), image_ids. `rows`: truth, shown, image_id."""
-    totals, wrong = rows["truth"].value_counts(), rows[rows["truth"] != rows["shown"]]
+    totals = rows["truth"].value_counts()
+    wrong = rows[rows["truth"] != rows["shown"]]
     table = (
         wrong.groupby(["truth", "shown"], sort=True)["image_id"]
         .agg(n="size", image_ids=list)
@@ -89,7 +91,8 @@ def side_by_side(counts: np.ndarray) -> list[int]:
     """(dishes, dishes) counts or scores -> an order in which each dish is followed by the one closest to it, of those not placed yet."""
     both = counts + counts.T
     np.fill_diagonal(both, 0)
-    left, order = set(range(len(both))), []
+    left = set(range(len(both)))
+    order = []
     while left:
         follows = (
             max(left, key=lambda i: (both[order[-1], i], both[i].sum(), -i))

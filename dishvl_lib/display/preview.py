@@ -15,10 +15,8 @@ from dishvl_lib.display.words import Words
 Pieces = Sequence[tuple[str, bool]]
 SPECIAL = re.compile(r"<\|\w+\|>( x \d+)?")
 # In the spans themselves: JupyterLab takes style sheets out of notebooks that somebody else ran. Two greens tell tokens apart.
-SPECIAL_STYLE, SUPERVISED_STYLES = (
-    "color:#999999",
-    ("background-color:#bfe5c8", "background-color:#e0f3e4"),
-)
+SPECIAL_STYLE = "color:#999999"
+SUPERVISED_STYLES = ("background-color:#bfe5c8", "background-color:#e0f3e4")
 PREVIEW_CSS = """
 .dishvl .preview{display:grid;gap:12px}.dishvl .preview .card{display:flex;gap:14px;align-items:flex-start}
 .dishvl .preview .card>img,.dishvl .preview .card>.nophoto{width:200px;flex:none}.dishvl .preview .card>div{min-width:0}
@@ -59,7 +57,8 @@ def preview_html(
         raise ValueError(
             f"{len(rows)} rows need as many lists of pieces, got {len(pieces)}; make both from the same rows"
         )
-    words, splits = Words(language), dict(zip(photos["image_id"], photos["split"], strict=True))
+    words = Words(language)
+    splits = dict(zip(photos["image_id"], photos["split"], strict=True))
     made = [
         _card(row, part, splits.get(row["image_id"], ""), Path(image_root), words)
         for row, part in zip(rows, pieces, strict=True)
@@ -78,7 +77,8 @@ def _card(
 
 def tokens_html(pieces: Pieces) -> str:
     """The pieces in a row; line breaks are shown as ↵ and made."""
-    shown, supervised_before = [], 0
+    shown = []
+    supervised_before = 0
     for text, supervised in pieces:
         styles = [SPECIAL_STYLE] if SPECIAL.fullmatch(text) else []
         if supervised:

@@ -17,10 +17,9 @@ from dishvl_lib.display.listing import listed
 from dishvl_lib.display.sheet import PhotoBook
 from dishvl_lib.display.words import NOT_ANSWERS, Words, percent, shorten
 
-MOST_PHOTOS, SMALL = (
-    300,
-    96,
-)  # small photos beside the rows after the first ones, and their longer side in pixels
+# small photos beside the rows after the first ones, and their longer side in pixels
+MOST_PHOTOS = 300
+SMALL = 96
 MOST_CLUSTERS = 30
 HEADS = ("truth", "answer", "count", "share", "look-alike rank")
 
@@ -43,21 +42,19 @@ class PairsPage:
         words: Words,
         top: int = 12,
     ):
-        self.families, self.book, self.words, self.top, self.left = (
-            families,
-            book,
-            words,
-            top,
-            MOST_PHOTOS,
-        )
-        self.ids, self.ranks = pairs.ids_by_name(names), pairs.ranks(similar, names)
-        self.questions, self.main, (self.table, self.found) = (
-            questions,
-            main,
-            listed(questions, main),
-        )
+        self.families = families
+        self.book = book
+        self.words = words
+        self.top = top
+        self.left = MOST_PHOTOS
+        self.ids = pairs.ids_by_name(names)
+        self.ranks = pairs.ranks(similar, names)
+        self.questions = questions
+        self.main = main
+        (self.table, self.found) = listed(questions, main)
         own = (questions["predictor"] == main[0]) & (questions["protocol"] == main[1])
-        self.own, self.asked = pairs.count(questions[own]), int(own.sum())
+        self.own = pairs.count(questions[own])
+        self.asked = int(own.sum())
         self.matrix = matrix(self.own, families, MOST_CLUSTERS)
         self.numbers = {key: _numbered(questions[key]) for key in ("predictor", "protocol", "site")}
 
@@ -217,12 +214,11 @@ class PairsPage:
         return f'<img class=figure alt="" src="{cards.picture_source(dots)}">'
 
     def _counts(self, place: int) -> str:
-        cells, top = [], self.matrix.counts.max()
+        cells = []
+        top = self.matrix.counts.max()
         for column, cluster in enumerate(self.matrix.columns):
-            count, pairs_behind = (
-                self.matrix.counts[place, column],
-                self.matrix.pairs[place, column],
-            )
+            count = self.matrix.counts[place, column]
+            pairs_behind = self.matrix.pairs[place, column]
             if count == 0:
                 cells.append("<td class=own></td>" if column == place else "<td></td>")
                 continue

@@ -45,11 +45,9 @@ class NameReview:
         language: str = "en",
     ):
         records.require_columns(review, COLUMNS, "the review")
-        self.words, self.book, self.dishes = (
-            Words(language),
-            PhotoBook(photos, image_root),
-            {dish["dish_id"]: dish for dish in dishes},
-        )
+        self.words = Words(language)
+        self.book = PhotoBook(photos, image_root)
+        self.dishes = {dish["dish_id"]: dish for dish in dishes}
         self.rows = review.fillna("").to_dict("records")
         if (
             strangers := {
@@ -161,16 +159,16 @@ class NameReview:
         return False
 
     def _build(self) -> None:
-        self.progress, self.head, self.status = self._html(), self._html(), self._html()
+        self.progress = self._html()
+        self.head = self._html()
+        self.status = self._html()
         self.choice = widgets.Dropdown(
             description=self.words("suspicion"),
             layout=widgets.Layout(width="100%", max_width="900px"),
         )
         self.choice.observe(self._chosen, "value")
-        self.pages, self.fields = (
-            [self._html() for _ in range(2)],
-            [widgets.Text(description=self.words("name")) for _ in range(2)],
-        )
+        self.pages = [self._html() for _ in range(2)]
+        self.fields = [widgets.Text(description=self.words("name")) for _ in range(2)]
         self.buttons = {
             (word, side): self._button(word, action, side)
             for side in range(2)

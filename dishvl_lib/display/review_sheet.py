@@ -12,9 +12,15 @@ from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, d
 from dishvl_lib.display.words import Words, shorten, wrapped
 
 COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
-SIDE, GAP, MARGIN, HEAD, PHOTOS = 1.15, 0.06, 0.2, 0.5, 3
+SIDE = 1.15
+GAP = 0.06
+MARGIN = 0.2
+HEAD = 0.5
+PHOTOS = 3
 STRIP = PHOTOS * (SIDE + GAP)
-ROW, SHEET_WIDTH, TEXT_COLUMNS = SIDE + 0.85, 2 * MARGIN + 2 * STRIP + 3.6, 44
+ROW = SIDE + 0.85
+SHEET_WIDTH = 2 * MARGIN + 2 * STRIP + 3.6
+TEXT_COLUMNS = 44
 
 
 @drawn
@@ -33,8 +39,10 @@ def review_sheet(
     names comes first, framed.
     """
     records.require_columns(review, COLUMNS, "the review")
-    shown, by_id = review.fillna("").head(limit), {dish["dish_id"]: dish for dish in dishes}
-    sheet, book = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW), PhotoBook(photos, image_root)
+    shown = review.fillna("").head(limit)
+    by_id = {dish["dish_id"]: dish for dish in dishes}
+    sheet = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW)
+    book = PhotoBook(photos, image_root)
     words = Words(language if sheet.labels.font else "en")
     said = (
         f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"

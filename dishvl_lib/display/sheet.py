@@ -12,7 +12,11 @@ from matplotlib.figure import Figure
 from dishvl_lib.core import images, records
 from dishvl_lib.display import fonts
 
-INK, FAINT, RIGHT, WRONG, ACCENT = "#222222", "#777777", "#2f7d4f", "#b3362b", "#2c5f8a"
+INK = "#222222"
+FAINT = "#777777"
+RIGHT = "#2f7d4f"
+WRONG = "#b3362b"
+ACCENT = "#2c5f8a"
 PHOTO_PIXELS = 240
 
 
@@ -40,7 +44,8 @@ class Sheet:
     """A white Picture of `width` x `height` inches to which photos and lines of text are pinned."""
 
     def __init__(self, width: float, height: float):
-        self.width, self.height = width, height
+        self.width = width
+        self.height = height
         self.figure = Picture(figsize=(width, height), facecolor="white")
         self.labels = fonts.Labels()
 

@@ -31,7 +31,8 @@ from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, short
 COLUMNS = ("id", "predictor", "protocol", "image_id", "dish_id", "truth", "answer", "correct")
 PAGE = 6
 KEYS_HINT = "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too"
-STRANGERS, MOST_STRANGERS = "answers that are no dish's name", 2000
+STRANGERS = "answers that are no dish's name"
+MOST_STRANGERS = 2000
 
 
 class ConfusionBrowser:
@@ -61,9 +62,13 @@ class ConfusionBrowser:
         records.require_columns(predictions, COLUMNS, "the predictions")
         if predictions.empty:
             raise ValueError("there are no predictions to browse")
-        self.words, self.book, self.top = Words(language), PhotoBook(photos, image_root), top
-        self.ranks, self.ids = pairs.ranks(similar, names), pairs.ids_by_name(names)
-        self.families, self.gallery = Families(clusters, names), Gallery(features, photos, names)
+        self.words = Words(language)
+        self.book = PhotoBook(photos, image_root)
+        self.top = top
+        self.ranks = pairs.ranks(similar, names)
+        self.ids = pairs.ids_by_name(names)
+        self.families = Families(clusters, names)
+        self.gallery = Gallery(features, photos, names)
         self.decisions = DecisionFile(decisions_file)
         self.chosen: tuple[str, str] | None = None
         self.cards: dict[str, MarkCard] = {}
@@ -80,10 +85,13 @@ class ConfusionBrowser:
 
     def refresh(self) -> None:
         """Counts the pairs that the filters leave and draws the grid; the chosen pair is closed."""
-        self.chosen, self.pair_buttons, self.cards = None, {}, {}
+        self.chosen = None
+        self.pair_buttons = {}
+        self.cards = {}
         rows = self.filters.rows()
         table = self.filters.pairs(rows)
-        shown, wrong = table.head(self.top), int(table["n"].sum())
+        shown = table.head(self.top)
+        wrong = int(table["n"].sum())
         self.summary.value = self._summary(wrong, len(rows), len(shown), len(table))
         self.grid.children = [self._cell(row) for row in shown.to_dict("records")]
         self.strangers.value = self._strangers(pairs.strangers(rows))
@@ -136,7 +144,9 @@ class ConfusionBrowser:
         return written
 
     def _build(self) -> None:
-        self.summary, self.strangers, self.detail = html(), html(), widgets.VBox([])
+        self.summary = html()
+        self.strangers = html()
+        self.detail = widgets.VBox([])
         self.grid = widgets.GridBox(
             [], layout=_grid("repeat(auto-fill, minmax(230px, 1fr))", "12px 0 0")
         ).add_class("dishvl-pairs")

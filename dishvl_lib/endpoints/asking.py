@@ -57,7 +57,8 @@ def ask_all(
     answer first, and only what they could not is sent one by one. Raises `EndpointError` (also `BudgetError`) when
     going on is of no use; everything received until then is in the journal.
     """
-    asker, todo = _Asker(endpoint, journal, run, budget, pace, halt or Halt()), list(asked)
+    asker = _Asker(endpoint, journal, run, budget, pace, halt or Halt())
+    todo = list(asked)
     if endpoint.batch and todo:
         batches.collect(
             endpoint,
@@ -106,13 +107,14 @@ class _Asker:
         pace: float,
         halt: Halt,
     ):
-        self.endpoint, self.journal, self.run, self.halt = endpoint, journal, run, halt
+        self.endpoint = endpoint
+        self.journal = journal
+        self.run = run
+        self.halt = halt
         self.sender = Sender(endpoint, journal, run, budget, pace, halt)
-        self._lock, self._locks, self._charged = (
-            threading.Lock(),
-            defaultdict(threading.Lock),
-            set(),
-        )
+        self._lock = threading.Lock()
+        self._locks = defaultdict(threading.Lock)
+        self._charged = set()
 
     def ask(self, request: Request) -> Answer:
         """The answer, after one repair turn where it can help. Any error that stops the endpoint stops all threads."""
@@ -140,10 +142,8 @@ class _Asker:
             return self._settle(request, key)
 
     def _answer(self, request: Request, settled: list[_Settled]) -> Answer:
-        last, taken = (
-            settled[-1].outcome,
-            [self.journal.history(one.key, self.run) for one in settled],
-        )
+        last = settled[-1].outcome
+        taken = [self.journal.history(one.key, self.run) for one in settled]
         with self._lock:
             cost = sum(
                 one.cost

@@ -19,13 +19,15 @@ from dishvl_lib.endpoints.requests import Ladder, Request
 MAX_ATTEMPTS = 5
 # Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting dishes aside would hide.
 MAX_TOO_FAST = 30
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
 # So many refusals before any answer: the parameters are wrong, not the requests.
 REFUSED_WITHOUT_ANSWER = 10
 
 
 # How often it is looked whether a reply that another process waits for has come, and when that is said.
-ELSEWHERE_S, BATCH_ELSEWHERE_S = 0.2, 10.0
+ELSEWHERE_S = 0.2
+BATCH_ELSEWHERE_S = 10.0
 
 
 @dataclass
@@ -48,14 +50,12 @@ class Sender:
         pace: float,
         halt: Halt,
     ):
-        self.endpoint, self.journal, self.run, self.budget, self.pace, self.halt = (
-            endpoint,
-            journal,
-            run,
-            budget,
-            pace,
-            halt,
-        )
+        self.endpoint = endpoint
+        self.journal = journal
+        self.run = run
+        self.budget = budget
+        self.pace = pace
+        self.halt = halt
         limits = {
             "requests_per_minute": endpoint.requests_per_minute,
             "tokens_per_minute": endpoint.tokens_per_minute,
@@ -69,7 +69,9 @@ class Sender:
             **limits,
         )
         self.ladder = Ladder(endpoint, journal)
-        self._lock, self._answered, self._refused = threading.Lock(), False, 0
+        self._lock = threading.Lock()
+        self._answered = False
+        self._refused = 0
         self._dearer = 1.0  # by how much this server counts more than our upper bound
         self._told: set[str] = set()
 

@@ -23,9 +23,11 @@ from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Ladder, Request
 
-MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
+MOST_REQUESTS = 50_000
+MOST_BYTES = 100_000_000
 ROUNDS = 4
-POLL_S, UPLOAD_S = 30.0, 900.0
+POLL_S = 30.0
+UPLOAD_S = 900.0
 MARK = "dishvl"
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -46,7 +48,8 @@ def collect(
     Batches that an earlier, killed run left behind are collected first. What expired or failed is submitted again, at
     most ROUNDS times in all. Raises `EndpointError` before anything is sent when the provider has no batches.
     """
-    halt, by_key = halt or Halt(), {requests.key(endpoint, one): one for one in asked}
+    halt = halt or Halt()
+    by_key = {requests.key(endpoint, one): one for one in asked}
     desk = _Desk(
         endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt)
     )
@@ -300,11 +303,10 @@ class _Desk:
     def _store_reply(
         self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]
     ) -> None:
-        usage, request = prices.usage_of(raw.body), self.asked.get(key)
-        cost, status = (
-            self.endpoint.cost(usage) * self.endpoint.batch_discount,
-            "received" if raw.http_status == 200 else "failed",
-        )
+        usage = prices.usage_of(raw.body)
+        request = self.asked.get(key)
+        cost = self.endpoint.cost(usage) * self.endpoint.batch_discount
+        status = "received" if raw.http_status == 200 else "failed"
         self.journal.settle(
             key,
             attempt,

@@ -156,10 +156,8 @@ class Journal:
             name: sum(one.get(name, 0) for one in usages)
             for name in ("prompt_tokens", "completion_tokens")
         }
-        cost, seconds = (
-            sum(row[6] for row in rows if row[5] == run),
-            sum(row[8] or 0.0 for row in rows),
-        )
+        cost = sum(row[6] for row in rows if row[5] == run)
+        seconds = sum(row[8] or 0.0 for row in rows)
         return History(attempt, bool(final), http_status, body, cost, usage, seconds)
 
     def claim(self, intent: Intent, limit: float) -> Claim:

@@ -14,15 +14,21 @@ from dishvl_lib.endpoints.outcomes import DOWN, FINE, TOO_FAST
 # Credit that an idle second leaves behind, so that a short lull does not lower the rate of a minute.
 BURST_S = 1.0
 # Replies by which the number of requests at once is judged anew, and the share of "too fast" that halves or raises it.
-JUDGED_REPLIES, HALVE_AT, RAISE_BELOW = 8, 0.3, 0.15
-FIRST_PAUSE_S, PROBES, PROBES_OF_A_STRANGER = 5.0, 6, 2
+JUDGED_REPLIES = 8
+HALVE_AT = 0.3
+RAISE_BELOW = 0.15
+FIRST_PAUSE_S = 5.0
+PROBES = 6
+PROBES_OF_A_STRANGER = 2
 
 
 class Halt:
     """One stop for all threads of a stage; it remembers the first error."""
 
     def __init__(self) -> None:
-        self._event, self._lock, self.failure = threading.Event(), threading.Lock(), None
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self.failure = None
 
     def fail(self, error: BaseException) -> None:
         with self._lock:
@@ -75,7 +81,8 @@ class Crowd:
         self.limit = self.most
 
     def note(self, pressure: str) -> None:
-        self.seen, self.slow = self.seen + 1, self.slow + (pressure != FINE)
+        self.seen = self.seen + 1
+        self.slow = self.slow + (pressure != FINE)
         if self.seen < max(JUDGED_REPLIES, self.limit):
             return
         share = self.slow / self.seen
@@ -114,9 +121,13 @@ class Breaker:
         if probe:
             self.probing = False
         if pressure != DOWN:
-            self.in_a_row, self.failed_probes, self.answered, self.open_until = 0, 0, True, None
+            self.in_a_row = 0
+            self.failed_probes = 0
+            self.answered = True
+            self.open_until = None
             return False
-        self.in_a_row, self.failed_probes = self.in_a_row + 1, self.failed_probes + probe
+        self.in_a_row = self.in_a_row + 1
+        self.failed_probes = self.failed_probes + probe
         if probe or (self.open_until is None and self.in_a_row >= self.threshold):
             self.open_until = now + self.pace * FIRST_PAUSE_S * 2**self.failed_probes
         return self.failed_probes >= (PROBES if self.answered else PROBES_OF_A_STRANGER)
@@ -136,12 +147,12 @@ class Gate:
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.requests, self.tokens = Rate(self.requests_per_minute), Rate(self.tokens_per_minute)
-        self.crowd, self.breaker = (
-            Crowd(self.concurrency),
-            Breaker(max(self.threshold, self.concurrency), self.pace),
-        )
-        self.out, self._turn = 0, threading.Condition()
+        self.requests = Rate(self.requests_per_minute)
+        self.tokens = Rate(self.tokens_per_minute)
+        self.crowd = Crowd(self.concurrency)
+        self.breaker = Breaker(max(self.threshold, self.concurrency), self.pace)
+        self.out = 0
+        self._turn = threading.Condition()
 
     def enter(self, tokens: int) -> bool:
         """Wait until a request of about `tokens` may be sent; True when it probes a server that seems down. Raises `Stopped`."""
@@ -149,7 +160,9 @@ class Gate:
             while self.out >= self.crowd.limit or not self.breaker.may_pass(self.clock()):
                 self.halt.check()
                 self._turn.wait(0.05)
-            probe, self.out, now = self.breaker.passing(), self.out + 1, self.clock()
+            probe = self.breaker.passing()
+            self.out = self.out + 1
+            now = self.clock()
             delay = max(self.requests.book(1, now), self.tokens.book(tokens, now))
         try:
             self.halt.wait(delay)

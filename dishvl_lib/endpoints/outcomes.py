@@ -8,9 +8,15 @@ from pydantic import BaseModel, ValidationError
 
 from dishvl_lib.endpoints.client import Endpoint, Raw
 
-DONE, RETRY, REPAIR, STEP_DOWN, STOP = "done", "retry", "repair", "step down", "stop"
+DONE = "done"
+RETRY = "retry"
+REPAIR = "repair"
+STEP_DOWN = "step down"
+STOP = "stop"
 # What a failure says of the server: nothing, that it is asked too fast, or that it may be down.
-FINE, TOO_FAST, DOWN = "fine", "too fast", "down"
+FINE = "fine"
+TOO_FAST = "too fast"
+DOWN = "down"
 _SHOWN = 300
 _FILTERED = ("content_filter", "content_policy", "sensitive", "safety")
 _ABOUT_FORMAT = ("response_format", "json_schema", "json_object", "structured output", "json mode")
@@ -42,8 +48,10 @@ def read(body: str, schema: type[BaseModel] | None) -> Outcome:
     """The outcome of a reply with status 200: a chat completion, or what a broken server or proxy sent in its place."""
     try:
         choice = json.loads(body)["choices"][0]
-        message, reason = choice["message"], choice.get("finish_reason")
-        text, refusal = _writable(message.get("content")), _writable(message.get("refusal"))
+        message = choice["message"]
+        reason = choice.get("finish_reason")
+        text = _writable(message.get("content"))
+        refusal = _writable(message.get("refusal"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return Outcome("malformed", RETRY, text=body, problem="the reply is not a chat completion")
     if refusal:
@@ -109,7 +117,8 @@ def without_fence(text: str) -> str:
 def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
     code, message = _error_of(body)
     said = f"HTTP {status}{f' {code}' if code else ''}{f': {_short(message)}' if message else ''}"
-    about, code = f"{code} {message}".casefold(), code.casefold()
+    about = f"{code} {message}".casefold()
+    code = code.casefold()
     if status == 402 or any(word in code for word in _NO_MONEY):
         return _stop(
             endpoint,

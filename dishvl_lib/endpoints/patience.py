@@ -12,7 +12,9 @@ from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.limits import Halt
 
 # About three minutes in all: a batch that takes a day should survive a short break of the line.
-CALL_TRIES, FIRST_WAIT_S, LONGEST_WAIT_S = 8, 2.0, 60.0
+CALL_TRIES = 8
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 60.0
 _NO_BATCHES = (404, 405, 501)
 PASSING = (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError)
 

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from dishvl_lib.endpoints.client import Endpoint
 
 # A photo of 768 px: 765 tokens by OpenAI's tile rule (85 + 4 x 170), 752 by 28-pixel patches, up to 1,452 by the mini models' patches.
-IMAGE_TOKENS, MOST_IMAGE_TOKENS = 765, 1600
+IMAGE_TOKENS = 765
+MOST_IMAGE_TOKENS = 1600
 # Chinese is three UTF-8 bytes a character and about a token; a byte-level tokenizer can never make more tokens than bytes.
 BYTES_PER_TOKEN = 3.0
 MESSAGE_TOKENS = 50
 # Rough on purpose: answers of half and twice the length are normal.
-LOW, HIGH = 0.6, 2.0
+LOW = 0.6
+HIGH = 2.0
 SECONDS_PER_REQUEST = 8.0
 BATCH_MINUTES = 24 * 60
 COLUMNS = [
@@ -89,11 +91,9 @@ def check_budget(
     `what` is to be paid for; `instead`: what else could be done.
     """
     for currency, part in estimated.groupby("currency", sort=True):
-        likely, high, allowed = (
-            float(part.likely.sum()),
-            float(part.high.sum()),
-            float(budget.get(currency, 0.0)),
-        )
+        likely = float(part.likely.sum())
+        high = float(part.high.sum())
+        allowed = float(budget.get(currency, 0.0))
         if likely > allowed:
             raise BudgetError(
                 f"{what} likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} requests, over the "
@@ -102,7 +102,8 @@ def check_budget(
 
 
 def _estimate_one(one: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> dict[str, Any]:
-    requests, tokens = sum(n for n, _ in kinds), sum(n * sum(usage.values()) for n, usage in kinds)
+    requests = sum(n for n, _ in kinds)
+    tokens = sum(n * sum(usage.values()) for n, usage in kinds)
     likely = sum(n * one.cost(usage) for n, usage in kinds) * (
         one.batch_discount if one.batch else 1.0
     )

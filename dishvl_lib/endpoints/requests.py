@@ -60,10 +60,8 @@ def body(
     endpoint: Endpoint, messages: list[dict[str, Any]], request: Request, mode: str
 ) -> dict[str, Any]:
     """The JSON that is sent. `messages`: what `request.messages` built."""
-    schema, made = (
-        request.schema,
-        {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra},
-    )
+    schema = request.schema
+    made = {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra}
     if schema is None:
         return made
     if mode == "json_schema":
@@ -127,11 +125,9 @@ class Ladder:
     """json_schema, then json_object, then the prompt alone: found out once per server and model, kept in the journal."""
 
     def __init__(self, endpoint: Endpoint, journal: Journal):
-        self._place, self._journal, self._lock = (
-            (endpoint.server, endpoint.model),
-            journal,
-            threading.Lock(),
-        )
+        self._place = (endpoint.server, endpoint.model)
+        self._journal = journal
+        self._lock = threading.Lock()
         self._recorded = journal.mode(*self._place)
         self.mode = self._recorded or MODES[0]
 

@@ -175,7 +175,8 @@ def _fault(row: Mapping[str, Any]) -> str | None:
 
 
 def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -> dict[str, Any]:
-    truth, lost = row["conversations"][1]["value"], row.get("lost", "")
+    truth = row["conversations"][1]["value"]
+    lost = row.get("lost", "")
     sound = not answer.error and not lost
     refused = row["kind"] == "menu_absent" and answer.text is None
     return {

@@ -158,7 +158,8 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
     counts = rows.groupby(column, sort=True)["correct"].agg(n="size", correct="sum").reset_index()
     counts["accuracy"] = counts["correct"] / counts["n"]
     bounds = [intervals.wilson(int(row.correct), int(row.n)) for row in counts.itertuples()]
-    counts["ci_low"], counts["ci_high"] = [low for low, _ in bounds], [high for _, high in bounds]
+    counts["ci_low"] = [low for low, _ in bounds]
+    counts["ci_high"] = [high for _, high in bounds]
     return counts.sort_values(
         ["accuracy", "n"], ascending=[True, False], kind="stable"
     ).reset_index(drop=True)
@@ -204,7 +205,8 @@ def has_menu(value: object) -> bool:
 
 
 def _measures(rows: pd.DataFrame) -> dict:
-    n, correct = len(rows), int(rows["correct"].sum())
+    n = len(rows)
+    correct = int(rows["correct"].sum())
     low, high = intervals.wilson(correct, n)
     normalised = (
         float(rows["correct_normalised"].mean()) if "correct_normalised" in rows else math.nan
@@ -307,7 +309,8 @@ def _macro(rows: pd.DataFrame) -> dict:
 
 
 def _difference(pair: pd.DataFrame) -> dict:
-    first, second = pair["correct_reference"].to_numpy(bool), pair["correct"].to_numpy(bool)
+    first = pair["correct_reference"].to_numpy(bool)
+    second = pair["correct"].to_numpy(bool)
     return {
         "n": len(pair),
         "accuracy_reference": first.mean(),

@@ -43,7 +43,9 @@ def facts(
     dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> dict[str, str]:
     """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04, and trainable.json."""
-    given, asked, best = training["parameters"], dataset["counts"]["questions"], training["best"]
+    given = training["parameters"]
+    asked = dataset["counts"]["questions"]
+    best = training["best"]
     how = (
         f"LoRA of rank {given['lora_rank']}"
         if given["lora_rank"]
@@ -114,7 +116,8 @@ def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
         f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training photo{f' ({kinds})' if kinds else ''}"
     ]
     if rows["framed"].any():
-        lost, unnamed = rows["lost"].ne(""), rows["lost"].eq(sites.NO_NAME)
+        lost = rows["lost"].ne("")
+        unnamed = rows["lost"].eq(sites.NO_NAME)
         made.append(
             f"{protocol}: judged by whether a dish's other photos get the name that its first photos got, not by its true name; "
             f"{lost.sum()} of {len(rows)} questions are wrong in any case ({lost.sum() - unnamed.sum()} share a name, {unnamed.sum()} have none)"

@@ -68,19 +68,15 @@ class EndpointPredictor:
 
         version: what a free server's answers belong to: under one name and address it may serve another model tomorrow.
         """
-        self.rival, self.image_root, self.sha256, self.journal_file, self.run, self.pace = (
-            rival,
-            Path(image_root),
-            sha256,
-            journal_file,
-            run,
-            pace,
-        )
-        self.budget, self.version, self.answered = (
-            budget,
-            "" if rival.endpoint.price_input or rival.endpoint.price_output else version,
-            False,
-        )
+        self.rival = rival
+        self.image_root = Path(image_root)
+        self.sha256 = sha256
+        self.journal_file = journal_file
+        self.run = run
+        self.pace = pace
+        self.budget = budget
+        self.version = "" if rival.endpoint.price_input or rival.endpoint.price_output else version
+        self.answered = False
         self.batch_size = (
             ALL if rival.endpoint.batch else max(TOGETHER, 8 * rival.endpoint.concurrency)
         )

@@ -49,7 +49,8 @@ class RecognizerPredictor:
     by_photo = True
 
     def __init__(self, recognizer: Recognizer, image_root: Path):
-        self.recognizer, self.image_root = recognizer, Path(image_root)
+        self.recognizer = recognizer
+        self.image_root = Path(image_root)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
         photos: dict[str, tuple[list[int], list[int]]] = {}
@@ -104,10 +105,8 @@ class NearestPredictor:
             raise ValueError("the gallery holds no photo with features and a usable name")
         named = known.dish_id.map(dish_names).to_numpy(dtype=object)
         order = np.argsort(named, kind="stable")
-        self.features, self.matrix = (
-            features,
-            np.stack([features[known.image_id.iloc[place]] for place in order]),
-        )
+        self.features = features
+        self.matrix = np.stack([features[known.image_id.iloc[place]] for place in order])
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:

@@ -93,11 +93,10 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
     """
     records.require_columns(photos, ("image_id", "frame", "split"), "the catalogue")
     records.require_columns(pairs, ("image_id_a", "image_id_b"), "the near-duplicates")
-    train, outside = (
-        photos[photos.split == "train"],
-        photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")],
-    )
-    trained, judged = set(train.image_id), set(outside.image_id)
+    train = photos[photos.split == "train"]
+    outside = photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")]
+    trained = set(train.image_id)
+    judged = set(outside.image_id)
     both_ways = [
         *zip(pairs.image_id_a, pairs.image_id_b, strict=True),
         *zip(pairs.image_id_b, pairs.image_id_a, strict=True),

@@ -90,7 +90,8 @@ class Site:
 
     def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
         """`menu_size` entries in random order, the dish's name among them and the others drawn blindly."""
-        rng, others = self._rng(row), [entry for entry in entries if entry != name]
+        rng = self._rng(row)
+        others = [entry for entry in entries if entry != name]
         own = [name] if name else []
         menu = own + [
             others[place] for place in rng.permutation(len(others))[: self.menu_size - len(own)]
@@ -188,7 +189,8 @@ def _shared_out(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(register, queries): stage 03 put each dish's photos in a random order of different groups."""
     seen: Counter = Counter()
-    register, queries = [], []
+    register = []
+    queries = []
     for row in rows:
         seen[row["dish_id"]] += 1
         (register if seen[row["dish_id"]] <= register_per_dish else queries).append(row)

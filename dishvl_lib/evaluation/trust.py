@@ -147,7 +147,8 @@ def _share(name: str, marks: np.ndarray) -> dict[str, Any]:
 
 
 def _line(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
-    value, interval = measures[name], measures.get(f"{name}_ci95")
+    value = measures[name]
+    interval = measures.get(f"{name}_ci95")
     limits = "[{:.3f}, {:.3f}]".format(*interval) if interval else ""
     return {
         "measure": name.replace("_", " "),

@@ -79,12 +79,11 @@ def _head(
 
 
 def _run(photos: pd.DataFrame, job: workers.Job) -> tuple[list[str], np.ndarray]:
-    rows, ids, found = (
-        list(photos[["path", "sha256"]].itertuples(index=False, name=None)),
-        iter(photos["image_id"]),
-        [],
-    )
-    progress, kept = Progress("PP-LCNet's classes", len(rows)), []
+    rows = list(photos[["path", "sha256"]].itertuples(index=False, name=None))
+    ids = iter(photos["image_id"])
+    found = []
+    progress = Progress("PP-LCNet's classes", len(rows))
+    kept = []
     for batch, scores, faults in workers.run(job, rows, BATCH):
         kept += [image_id for fault, image_id in zip(faults, ids, strict=False) if fault is None]
         if any(fault is None for fault in faults):

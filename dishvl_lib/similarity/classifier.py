@@ -100,12 +100,11 @@ class _Loaders:
 
     def __init__(self, photos, validation, dishes, image_root, settings, num_workers, memory_bytes):
         label = {dish: index for index, dish in enumerate(dishes)}
-        self.size, self.batch, self.seed = (
-            settings["image_size"],
-            settings["batch_size"],
-            settings["seed"],
-        )
-        self.num_workers, self.preprocess = num_workers, Preprocess.for_size(self.size)
+        self.size = settings["image_size"]
+        self.batch = settings["batch_size"]
+        self.seed = settings["seed"]
+        self.num_workers = num_workers
+        self.preprocess = Preprocess.for_size(self.size)
         share = len(photos) / max(1, len(photos) + len(validation))
         self.train, self.validation = (
             LabelledPhotos(
@@ -163,7 +162,10 @@ class _Training:
         loaders: _Loaders,
         state: TrainingState,
     ):
-        self.settings, self.dishes, self.loaders, self.state = settings, dishes, loaders, state
+        self.settings = settings
+        self.dishes = dishes
+        self.loaders = loaders
+        self.state = state
         sizes = {name: settings[name] for name in ("scale", "embedding_size", "seed")}
         self.replicas = Replicas(
             functools.partial(new_learner, class_num=len(dishes), **sizes), settings["replicas"]
@@ -208,7 +210,9 @@ class _Training:
         return self.state.history
 
     def _epoch(self, epoch: int, progress: Progress) -> dict:
-        start, losses, n = time.perf_counter(), 0.0, 0
+        start = time.perf_counter()
+        losses = 0.0
+        n = 0
         for images, labels in self.loaders.training_batches(epoch):
             if len(labels):
                 losses += self._step(images.numpy(), labels.numpy()) * len(labels)

@@ -28,7 +28,8 @@ class Engine:
     """
 
     def __init__(self, folder: Path, threads: int):
-        self.folder, self.on_gpu = folder, paddle.device.is_compiled_with_cuda()
+        self.folder = folder
+        self.on_gpu = paddle.device.is_compiled_with_cuda()
         predictor = paddle.inference.create_predictor(self._config(threads))
         self.source = predictor.get_input_handle(predictor.get_input_names()[0])
         self.target = predictor.get_output_handle(predictor.get_output_names()[0])

@@ -146,7 +146,8 @@ def _compute(
     todo: pd.DataFrame, job: workers.Job, cache: FeatureCache, batch_size: int, processes: int
 ) -> pd.DataFrame:
     """Fills the cache; returns the photos that could not be read."""
-    skipped, progress = [], Progress("features by PP-LCNet", len(todo))
+    skipped = []
+    progress = Progress("features by PP-LCNet", len(todo))
     rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
     for batch, found, faults in workers.run(job, rows, batch_size, processes):
         whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]

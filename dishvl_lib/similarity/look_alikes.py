@@ -106,7 +106,8 @@ def neighbourhood(
     train = photos[photos.split == "train"]
     mixed = train.sample(frac=1, random_state=seed)
     gallery = mixed[mixed.groupby("dish_id").cumcount() < GALLERY_PER_DISH].sort_index()
-    groups, rows = pd.factorize(photos.group_id)[0], photos.index.get_indexer(train.index)
+    groups = pd.factorize(photos.group_id)[0]
+    rows = photos.index.get_indexer(train.index)
     there = photos.index.get_indexer(gallery.index)
     found, scores = neighbours.nearest(
         features[rows], features[there], k, query_groups=groups[rows], gallery_groups=groups[there]

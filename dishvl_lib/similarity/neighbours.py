@@ -24,7 +24,8 @@ def nearest(
     its own group; where fewer than k rows are left, index -1 and score -inf fill up. Equal scores keep gallery order.
     """
     k = min(k, len(gallery))
-    indices, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+    indices = np.empty((len(queries), k), np.int64)
+    scores = np.empty((len(queries), k), np.float32)
     for start in range(0, len(queries), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         block = queries[rows] @ gallery.T
@@ -107,7 +108,8 @@ def draw(
         raise ValueError("register_per_dish and query_per_dish must be at least 1")
     train = photos.reset_index(drop=True)
     train = train[train["split"] == "train"]
-    registered, queried = {}, {}
+    registered = {}
+    queried = {}
     for dish, rows in train.groupby("dish_id", sort=True):
         rng = np.random.default_rng([seed, *str(dish).encode()])
         groups = [
@@ -228,7 +230,8 @@ def recall_at_k(
 
 
 def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> dict:
-    n, hits = len(hit), int(hit[:, :k].any(axis=1).sum())
+    n = len(hit)
+    hits = int(hit[:, :k].any(axis=1).sum())
     low, high = intervals.wilson(hits, n)
     chance = float((1 - (1 - share) ** k).mean()) if n else 0.0
     recall = hits / n if n else float("nan")

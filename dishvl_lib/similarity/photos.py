@@ -27,7 +27,8 @@ class PhotoStore:
         memory_bytes: int = 2_000_000_000,
         threads: int = 2,
     ):
-        self.paths, self.short_side = paths, short_side
+        self.paths = paths
+        self.short_side = short_side
         self.failures: dict[int, images.ImageError] = {}
         self.kept: list[np.ndarray | None] = [None] * len(paths)
         self.in_memory = len(paths) * short_side**2 * 3 * TYPICAL_ASPECT <= memory_bytes
@@ -69,8 +70,12 @@ class LabelledPhotos:
     def __init__(
         self, store: PhotoStore, labels: np.ndarray, image_size: int, augment: bool, seed: int = 0
     ):
-        self.store, self.labels, self.image_size = store, labels, image_size
-        self.augment, self.seed, self.epoch = augment, seed, 0
+        self.store = store
+        self.labels = labels
+        self.image_size = image_size
+        self.augment = augment
+        self.seed = seed
+        self.epoch = 0
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -112,7 +117,8 @@ def random_box(
     ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
     wide = int(np.clip(round(np.sqrt(area * ratio)), 1, width))
     high = int(np.clip(round(np.sqrt(area / ratio)), 1, height))
-    left, top = int(rng.integers(0, width - wide + 1)), int(rng.integers(0, height - high + 1))
+    left = int(rng.integers(0, width - wide + 1))
+    top = int(rng.integers(0, height - high + 1))
     return left, top, left + wide, top + high
 
 

@@ -35,7 +35,8 @@ class Preprocess:
             name: options or {}
             for name, options in _steps(yaml.safe_load(Path(path).read_text("utf-8")))
         }
-        resize, normalise = steps.get("ResizeImage", {}), steps.get("NormalizeImage", {})
+        resize = steps.get("ResizeImage", {})
+        normalise = steps.get("NormalizeImage", {})
         size = resize.get("size")
         crop = steps.get("CropImage", {}).get(
             "size", size if isinstance(size, int) else (size or [None])[0]
@@ -59,7 +60,8 @@ class Preprocess:
     def normalise(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (N, H, W, 3) -> float32 (N, 3, H, W)."""
         std = np.asarray(self.std, np.float32)[:, None, None]
-        scale, shift = 1 / (255 * std), np.asarray(self.mean, np.float32)[:, None, None] / std
+        scale = 1 / (255 * std)
+        shift = np.asarray(self.mean, np.float32)[:, None, None] / std
         batch = np.empty((len(pixels), 3, *pixels.shape[1:3]), np.float32)
         for photo, target in zip(
             pixels, batch, strict=True
@@ -80,7 +82,8 @@ def shrink(photo: Image.Image, short_side: int) -> Image.Image:
 
 def centre_crop(photo: Image.Image, size: int) -> np.ndarray:
     """uint8 (size, size, 3) from the middle."""
-    left, top = (photo.width - size) // 2, (photo.height - size) // 2
+    left = (photo.width - size) // 2
+    top = (photo.height - size) // 2
     return np.asarray(photo.crop((left, top, left + size, top + size)))
 
 

@@ -8,10 +8,13 @@ class Progress:
     """`advance(n)` after each piece of work of `total`; prints count, rate and the time that is left."""
 
     def __init__(self, label: str, total: int, unit: str = "photos", every_seconds: float = 10.0):
-        self.label, self.total, self.unit = label, total, unit
+        self.label = label
+        self.total = total
+        self.unit = unit
         self.interactive = sys.stdout.isatty()
         self.every = 0.2 if self.interactive else every_seconds
-        self.done, self.start = 0, time.monotonic()
+        self.done = 0
+        self.start = time.monotonic()
         self.printed = self.start
 
     def advance(self, n: int, note: str = "") -> None:

@@ -91,7 +91,8 @@ def coverage(
     )
     dish = photos["dish_id"].to_numpy()
     found, _ = neighbours.nearest(features[asked], features[gallery], 1)
-    truth, answer = dish[asked], dish[gallery][found[:, 0]] if len(asked) else dish[:0]
+    truth = dish[asked]
+    answer = dish[gallery][found[:, 0]] if len(asked) else dish[:0]
     wrong = [(a, b) for a, b in zip(truth, answer, strict=True) if a != b]
     dishes = len(set(dish[gallery]))
     rows = []
@@ -118,7 +119,8 @@ def coverage(
 
 def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -> np.ndarray:
     """Pairs of rows within dishes, as many of each dish as its number of pairs allows up to an equal share of `most`."""
-    each, pairs = max(1, most // max(1, len(dishes))), [np.zeros((0, 2), int)]
+    each = max(1, most // max(1, len(dishes)))
+    pairs = [np.zeros((0, 2), int)]
     for rows in dishes:
         first, second = np.triu_indices(len(rows), 1)
         chosen = rng.permutation(len(first))[:each]

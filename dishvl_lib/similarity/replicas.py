@@ -90,7 +90,8 @@ class Replicas:
             process.join(5)
             if process.is_alive():
                 process.kill()
-        self.workers, self.processes = [], []
+        self.workers = []
+        self.processes = []
 
     def _shares(self, n: int, smallest: int) -> list[np.ndarray]:
         """The numbers 0..n-1, split among the replicas; fewer take part when shares would get too small."""

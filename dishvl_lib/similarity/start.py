@@ -9,7 +9,8 @@ import paddle
 
 from dishvl_lib.similarity.pplcnet import PPLCNet, seeded
 
-NORM_WEIGHT, NORM_BIAS = 0.5, 1.5
+NORM_WEIGHT = 0.5
+NORM_BIAS = 1.5
 KERNEL_NOISE = 0.3
 
 

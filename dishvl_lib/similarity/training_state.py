@@ -19,7 +19,9 @@ class TrainingState:
     """
 
     def __init__(self, weights_path: Path, settings: dict, save_every_seconds: float):
-        self.weights_path, self.settings, self.every = weights_path, settings, save_every_seconds
+        self.weights_path = weights_path
+        self.settings = settings
+        self.every = save_every_seconds
         self.report_path = weights_path.with_suffix(".json")
         self.path = weights_path.with_suffix(".state.npz")
         self.history: list[dict] = []
@@ -41,7 +43,8 @@ class TrainingState:
         self.history.append(metrics)
         accuracy = metrics["validation_accuracy"]
         if accuracy is None or self.best_accuracy is None or accuracy >= self.best_accuracy:
-            self.best_accuracy, self.best = accuracy, net.folded()
+            self.best_accuracy = accuracy
+            self.best = net.folded()
         if time.monotonic() - self.saved >= self.every:
             self._save(net, optimizer)
 
@@ -60,11 +63,9 @@ class TrainingState:
         net.set_state_dict(parts["net"])
         tensors = {name: paddle.to_tensor(value) for name, value in parts["optimizer"].items()}
         optimizer.set_state_dict(tensors | {"LR_Scheduler": meta["schedule"]})
-        self.history, self.best_accuracy, self.best = (
-            meta["history"],
-            meta["best_accuracy"],
-            parts["best"],
-        )
+        self.history = meta["history"]
+        self.best_accuracy = meta["best_accuracy"]
+        self.best = parts["best"]
 
     def finish(self, dishes: list[str]) -> None:
         """Writes the best weights and the report, and removes the resume file."""

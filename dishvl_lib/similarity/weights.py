@@ -85,7 +85,8 @@ def match(
     or of another shape (another class count), and a message says so. Everything else must agree; otherwise
     `WeightsError` lists missing, unexpected and misshapen names.
     """
-    state, messages = rename_recognition_keys(state), []
+    state = rename_recognition_keys(state)
+    messages = []
     for head in fresh:
         has = {name: value.shape for name, value in state.items() if name.startswith(head)}
         needs = {name: shape for name, shape in wanted.items() if name.startswith(head)}

@@ -26,7 +26,9 @@ from dishvl_lib.similarity.preprocess import Preprocess
 
 FEWEST_FOR_PROCESSES = 2000
 BATCHES_AHEAD_PER_WORKER = 2
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # as in glibc's malloc.h
+# as in glibc's malloc.h
+M_TRIM_THRESHOLD = -1
+M_MMAP_MAX = -4
 Row = tuple[str, str]  # path, sha256
 Fault = tuple[str, str] | None  # reason and detail of a photo that cannot be used
 
@@ -75,7 +77,8 @@ def run(
     )
     elsewhere = count > 1 and hasattr(job.engine, "on_gpu") and not job.engine.on_gpu
     remote = job if elsewhere else replace(job, engine=None)
-    pool, task = _pool(remote, count), _in_worker if count > 1 else remote
+    pool = _pool(remote, count)
+    task = _in_worker if count > 1 else remote
     try:
         for batch, (found, faults) in _ahead(
             pool, task, batches, BATCHES_AHEAD_PER_WORKER * max(count, cores())

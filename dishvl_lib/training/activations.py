@@ -54,7 +54,8 @@ def saved(
     as transformers computes them, instead of where there is a label.
     """
     dtype = model.model.language_model.embed_tokens.weight.dtype
-    length, width = max(one.length for one in batch), model.config.text_config.hidden_size
+    length = max(one.length for one in batch)
+    width = model.config.text_config.hidden_size
     seen = Seen(model)
     made: dict[str, int] = {}
     with seen.watching(), _Autocast() if autocast else contextlib.nullcontext():
@@ -132,10 +133,8 @@ class _Fused(torch.autograd.Function):
         value: torch.Tensor,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        out, sums = (
-            torch.empty_like(query),
-            torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device),
-        )
+        out = torch.empty_like(query)
+        sums = torch.empty(query.shape[:-1], dtype=torch.float32, device=query.device)
         ctx.save_for_backward(query, key, value, out, sums, mask)
         return out
 

@@ -85,7 +85,8 @@ def network_seconds(
     and backward, and reduces the gradients. Each takes bytes * (hosts - 1) / hosts over the slowest link.
     """
     total, trained = counts
-    width, share = WIDTH[config.dtype], (hosts - 1) / hosts
+    width = WIDTH[config.dtype]
+    share = (hosts - 1) / hosts
     seconds = {"ZeRO-2": 2 * trained, "ZeRO-3": 2 * total + trained}
     return {
         name: values * width * share * 8 / (network_gbit * 1e9) for name, values in seconds.items()

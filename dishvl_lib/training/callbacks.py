@@ -28,9 +28,13 @@ class Contract(TrainerCallback):
     def __init__(
         self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float
     ):
-        self.model, self.report, self.rates, self.norm = model, report, rates, norm
+        self.model = model
+        self.report = report
+        self.rates = rates
+        self.norm = norm
         self.before: dict[str, int] | None = None
-        self.frozen, self.done = "", False
+        self.frozen = ""
+        self.done = False
         self.reached: set[str] = set()
         self.hooks: list[Any] = []
 

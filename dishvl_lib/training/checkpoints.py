@@ -20,13 +20,11 @@ from torch import nn
 
 from dishvl_lib.core import records
 
-WEIGHTS, MANIFEST, RESUME, MASTER, PART = (
-    "trained.safetensors",
-    "MANIFEST.json",
-    "resume",
-    "master.safetensors",
-    ".checkpoint.part",
-)
+WEIGHTS = "trained.safetensors"
+MANIFEST = "MANIFEST.json"
+RESUME = "resume"
+MASTER = "master.safetensors"
+PART = ".checkpoint.part"
 STATE = "trainer_state.json"
 RESTORE = "put it back from a copy, or start again with --redo 04"
 GOING = ".resume.going"  # a resume state on its way out: what is left of a checkpoint is whole at every moment

@@ -40,7 +40,10 @@ class QuestionTrees(Dataset):
         augmentation: str = "none",
         seed: int = 0,
     ):
-        self.file, self.qwen, self.augmentation, self.seed = Path(file), qwen, augmentation, seed
+        self.file = Path(file)
+        self.qwen = qwen
+        self.augmentation = augmentation
+        self.seed = seed
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
@@ -100,7 +103,9 @@ class Shuffled(Sampler):
     """The trees of one epoch in an order that depends on seed and epoch only; epoch e deals numbers e * length ... (e + 1) * length - 1."""
 
     def __init__(self, length: int, seed: int):
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -45,12 +45,10 @@ def line(folder: Path) -> str:
     """What the training of a folder does now, in words; '' when it has not said."""
     try:
         beat = json.loads((Path(folder) / FILE).read_text("utf-8"))
-        doing, done, of, since = (
-            str(beat["doing"]),
-            int(beat["done"]),
-            int(beat["of"]),
-            float(beat["since"]),
-        )
+        doing = str(beat["doing"])
+        done = int(beat["done"])
+        of = int(beat["of"])
+        since = float(beat["since"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     count = f": {done} of {of}" if of else ""

@@ -14,12 +14,14 @@ from dishvl_lib.core import locks, paths, records, sockets, stages
 from dishvl_lib.training import heartbeat
 from dishvl_lib.training.config import TrainingConfig, read
 
-LOG, CONFIG, METRICS, STOP = "training.log", "config.json", "metrics.jsonl", "STOP"
-CANNOT, BEGUN, STOPPED = (
-    "training cannot go on:",
-    "training started at",
-    "stopped on request;",
-)  # how lines of the log begin
+LOG = "training.log"
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+STOP = "STOP"
+# how lines of the log begin
+CANNOT = "training cannot go on:"
+BEGUN = "training started at"
+STOPPED = "stopped on request;"
 EVERY_S = 10.0
 # A process takes its lock before it imports torch; several hosts are reached by ssh first.
 STARTING_S = 120.0
@@ -216,7 +218,8 @@ def _newest_row(folder: Path) -> str:
     rows = metrics(folder)
     if not rows:
         return ""
-    newest, latest = rows[-1], {key: value for row in rows for key, value in row.items()}
+    newest = rows[-1]
+    latest = {key: value for row in rows for key, value in row.items()}
     parts = [f"step {newest['step']} of {newest['max_steps']}"]
     parts += [
         f"{word} {latest[key]:{form}}" for key, word, form in SHOWN if latest.get(key) is not None

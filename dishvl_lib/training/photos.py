@@ -27,10 +27,9 @@ from dishvl_lib.vlm.qwen import Qwen
 
 CACHE = "resized_photos"
 VERSION = 1
-CHECKSUM, SIZE = (
-    struct.Struct("<I"),
-    struct.Struct("<II"),
-)  # an entry: CRC-32 of all that follows, width, height, RGB bytes
+# an entry: CRC-32 of all that follows, width, height, RGB bytes
+CHECKSUM = struct.Struct("<I")
+SIZE = struct.Struct("<II")
 
 
 class Photos:
@@ -41,7 +40,9 @@ class Photos:
     """
 
     def __init__(self, root: Path, qwen: Qwen, budget_mb: int = 0, decoding: str = "exact"):
-        self.root, self.qwen, self.decoding = root, qwen, decoding
+        self.root = root
+        self.qwen = qwen
+        self.decoding = decoding
         self.cache = (
             shared_cache(paths.cache(CACHE) / cache_key(qwen, decoding), budget_mb * 2**20)
             if budget_mb
@@ -188,7 +189,8 @@ def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
     """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers in [0, 1)."""
     zoom, x, y, *light = chances
     width, height = (side * (1 - 0.3 * zoom) for side in image.size)
-    left, top = x * (image.width - width), y * (image.height - height)
+    left = x * (image.width - width)
+    top = y * (image.height - height)
     image = image.resize(
         image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
     )

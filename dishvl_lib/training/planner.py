@@ -23,10 +23,9 @@ from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import lean
 
 GB = 1e9
-OVERHEAD_GB, SLACK = (
-    0.8,
-    0.05,
-)  # CUDA context and libraries; share of the activations that the allocator cannot use
+# CUDA context and libraries; share of the activations that the allocator cannot use
+OVERHEAD_GB = 0.8
+SLACK = 0.05
 WIDTH = {"float32": 4, "bfloat16": 2}
 MASTER_AND_MOMENTS = 12  # bytes a trained parameter: float32 weight and two AdamW moments
 
@@ -76,10 +75,8 @@ def plan(
     twice. `photos_per_second`: measured (0: the hours stay open).
     """
     if official:
-        batch, config = (
-            [shapes.longest_question(one) for one in batch],
-            replace_config(config, gradient_checkpointing="none"),
-        )
+        batch = [shapes.longest_question(one) for one in batch]
+        config = replace_config(config, gradient_checkpointing="none")
     model, counts = _prepared(config, official)
     rows = [
         *_static(config, counts, official),
@@ -156,7 +153,9 @@ def zero_of(config: TrainingConfig, official: bool = False) -> Zero:
 def _static(
     config: TrainingConfig, counts: tuple[int, int], official: bool
 ) -> list[tuple[str, str, float]]:
-    (total, trained), width, zero = counts, WIDTH[config.dtype], zero_of(config, official)
+    (total, trained) = counts
+    width = WIDTH[config.dtype]
+    zero = zero_of(config, official)
     if not zero.stage:
         return [
             ("device", "weights, frozen", (total - trained) * width),
@@ -248,11 +247,13 @@ def _host(config: TrainingConfig, counts: tuple[int, int]) -> list[tuple[str, st
 def _disk(
     config: TrainingConfig, counts: tuple[int, int], official: bool
 ) -> list[tuple[str, str, float]]:
-    (total, trained), width = counts, WIDTH[config.dtype]
+    (total, trained) = counts
+    width = WIDTH[config.dtype]
     if official:
         one = total * width + trained * MASTER_AND_MOMENTS + (total - trained) * width
         return [("disk", "one checkpoint (model, optimizer, frozen weights again)", one)]
-    weights, resume = trained * width, resume_bytes(config, trained)
+    weights = trained * width
+    resume = resume_bytes(config, trained)
     return [
         ("disk", "one checkpoint, weights", weights),
         ("disk", "one checkpoint, resume state", resume),

@@ -23,7 +23,8 @@ def trainable(
         report = lora.contract(model, config)
     else:
         freeze.apply(base, config.train_groups)
-        model, report = base, freeze.contract(base, config.learning_rates, config.weight_decay)
+        model = base
+        report = freeze.contract(base, config.learning_rates, config.weight_decay)
     if config.dtype == "bfloat16" and not config.deepspeed:
         for parameter in model.parameters():
             parameter.data = parameter.data.float() if parameter.requires_grad else parameter.data

@@ -22,7 +22,8 @@ class Tally:
             torch.zeros(len(self.names), dtype=torch.float64, device=self.device) for _ in range(2)
         )
         self.sizes = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.since, self.idle = time.perf_counter(), 0.0
+        self.since = time.perf_counter()
+        self.idle = 0.0
 
     def add(self, losses: torch.Tensor, rows: torch.Tensor, sizes: torch.Tensor) -> None:
         """`losses`, `rows` (supervised tokens,): each token's loss and the row it belongs to; `sizes` (3,): photos, questions, tokens."""
@@ -44,7 +45,9 @@ class Tally:
         """loss_KIND, photos_per_second, questions_per_second, tokens_per_second of all processes; then counts anew."""
         sums = sum_over_processes(torch.cat([self.loss, self.tokens, self.sizes])).tolist()
         seconds = max(time.perf_counter() - self.since - self.idle, 1e-9)
-        loss, tokens, sizes = sums[: len(self.names)], sums[len(self.names) : -3], sums[-3:]
+        loss = sums[: len(self.names)]
+        tokens = sums[len(self.names) : -3]
+        sizes = sums[-3:]
         self.reset()
         made = {
             f"loss_{name}": one / n

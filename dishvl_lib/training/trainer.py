@@ -40,14 +40,17 @@ class DishTrainer(Trainer):
         self.model_accepts_loss_kwargs = (
             True  # the class says no, but the forward of question trees divides by what it is given
         )
-        self.config, self.belongs, self.validation = config, belongs, validation
+        self.config = config
+        self.belongs = belongs
+        self.validation = validation
         self.folder = Path(self.args.output_dir)
         self.metrics_file = Path(config.output_folder) / METRICS
         self.sampler = Shuffled(len(self.train_dataset), config.seed)
         self.tally = tally.Tally([row["kind"] for row in self.train_dataset.rows], self.args.device)
         self.recent: list[torch.Tensor] = []
         self.beat = Heartbeat(Path(config.output_folder))
-        self.started, self.first_step = time.time(), None
+        self.started = time.time()
+        self.first_step = None
 
     def newest_checkpoint(self) -> Path | None:
         """What to resume from, as process 0 finds it. Raises `CheckpointError` as `checkpoints.newest`."""
@@ -76,7 +79,8 @@ class DishTrainer(Trainer):
     def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
         self.sampler.set_epoch(epoch)
         if self.first_step is None:
-            self.first_step, self.started = self.state.global_step, time.time()
+            self.first_step = self.state.global_step
+            self.started = time.time()
             self.tally.reset()
         super()._run_epoch(*args, epoch=epoch, **kwargs)
 
@@ -101,7 +105,8 @@ class DishTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        rows, sizes = inputs.pop("rows"), inputs.pop("sizes")
+        rows = inputs.pop("rows")
+        sizes = inputs.pop("sizes")
         loss, outputs = super().compute_loss(
             model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
         )
@@ -158,7 +163,8 @@ class DishTrainer(Trainer):
             if self.is_world_process_zero():
                 self.beat("validation loss, batch", done, len(dataloader))
             batch = self._prepare_inputs(batch)
-            numbers, _ = batch.pop("rows"), batch.pop("sizes")
+            numbers = batch.pop("rows")
+            _ = batch.pop("sizes")
             losses = self.model_wrapped(**batch)["token_losses"].double()
             part = torch.zeros_like(sums).index_add_(
                 0, numbers, torch.stack([losses, torch.ones_like(losses)], dim=1)
@@ -195,7 +201,8 @@ class DishTrainer(Trainer):
             self._write(logs)
 
     def _write(self, logs: dict[str, float]) -> None:
-        done, elapsed = self.state.global_step - (self.first_step or 0), time.time() - self.started
+        done = self.state.global_step - (self.first_step or 0)
+        elapsed = time.time() - self.started
         left = (
             elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
         )
@@ -244,10 +251,8 @@ class DishTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the older ones whole."""
-        target, part = (
-            self.folder / f"checkpoint-{self.state.global_step}",
-            self.folder / checkpoints.PART,
-        )
+        target = self.folder / f"checkpoint-{self.state.global_step}"
+        part = self.folder / checkpoints.PART
         if target.exists():
             return
         with self.tally.paused():

@@ -14,7 +14,9 @@ from dishvl_lib.training import launch, planner, run
 from dishvl_lib.training.callbacks import LastValidation
 from dishvl_lib.training.config import TrainingConfig, read
 
-STEPS, WARM = 6, 3  # steps made, and how many of them are left out of the rate
+# steps made, and how many of them are left out of the rate
+STEPS = 6
+WARM = 3
 
 
 class TrialFailed(RuntimeError):
@@ -56,10 +58,8 @@ def main(config_file: str) -> int:
     """Make the steps; 0, or 1 with one sentence on stderr."""
     try:
         trainer = run.begin(read(config_file))
-        trainer.args.eval_strategy, trainer.args.save_strategy = (
-            IntervalStrategy.NO,
-            SaveStrategy.NO,
-        )
+        trainer.args.eval_strategy = IntervalStrategy.NO
+        trainer.args.save_strategy = SaveStrategy.NO
         trainer.remove_callback(LastValidation)
         trainer.train()
         return 0

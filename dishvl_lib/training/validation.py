@@ -102,7 +102,8 @@ def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[i
 @contextlib.contextmanager
 def own_forward(model: torch.nn.Module) -> Iterator[None]:
     """transformers' own forward for a while, in place of the one of question trees, which needs labels; and no dropout."""
-    bound, training = model.__dict__.pop("forward", None), model.training
+    bound = model.__dict__.pop("forward", None)
+    training = model.training
     model.eval()
     try:
         yield

@@ -16,7 +16,10 @@ from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
-LEAST, MOST, BINS = 0.02, 50.0, 15  # of the temperature; bins of the calibration error
+# of the temperature; bins of the calibration error
+LEAST = 0.02
+MOST = 50.0
+BINS = 15
 ANSWERED = 0.95  # share of the menus with the dish on them that must get an answer
 FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
@@ -48,7 +51,8 @@ def score(
     recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
 ) -> tuple[list[Scored], int]:
     """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
-    scored, skipped = [], 0
+    scored = []
+    skipped = 0
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
             photo = inputs.photo_inputs(
@@ -133,7 +137,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     """Probability that a menu with the dish has the higher confidence (ties count half): the area under the ROC curve."""
     order = np.sort(absent)
-    below, upto = np.searchsorted(order, present, "left"), np.searchsorted(order, present, "right")
+    below = np.searchsorted(order, present, "left")
+    upto = np.searchsorted(order, present, "right")
     return float(((below + upto) / 2 / max(1, len(absent))).mean())
 
 

@@ -42,9 +42,11 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
     """The prefix tree of token sequences. Raises ValueError for two equal ones and for none."""
     if not sequences:
         raise ValueError("a menu needs at least one entry")
-    trie, place = Trie([], [], []), {}
+    trie = Trie([], [], [])
+    place = {}
     for sequence in sequences:
-        parent, path = -1, []
+        parent = -1
+        path = []
         for token in sequence:
             key = (parent, token)
             if key not in place:

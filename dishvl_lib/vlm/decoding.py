@@ -56,25 +56,24 @@ def prefill(
     keep: bool,
 ) -> Passed:
     """The pass itself, right padded; `keep`: whether keys and values are kept for what is still to come."""
-    model, device = qwen.model, qwen.model.device
-    n, length = len(grown), max(len(one.token) for one in grown)
+    model = qwen.model
+    device = qwen.model.device
+    n = len(grown)
+    length = max(len(one.token) for one in grown)
     ids = torch.full((n, length), qwen.tokenizer.pad_token_id)
-    types, positions = (
-        torch.zeros(n, length, dtype=torch.int),
-        torch.zeros(3, n, length, dtype=torch.long),
-    )
+    types = torch.zeros(n, length, dtype=torch.int)
+    positions = torch.zeros(3, n, length, dtype=torch.long)
     mask = torch.eye(length, dtype=torch.bool).repeat(
         n, 1, 1
     )  # padding sees itself, or its softmax would be NaN
     for row, (one, photo, start) in enumerate(zip(grown, photos, image_starts, strict=True)):
         own = len(one.token)
-        ids[row, :own], positions[:, row, :own], mask[row, :own, :own] = (
-            torch.tensor(one.token),
-            one.positions,
-            one.mask()[0, 0],
-        )
+        ids[row, :own] = torch.tensor(one.token)
+        positions[:, row, :own] = one.positions
+        mask[row, :own, :own] = one.mask()[0, 0]
         types[row, start : start + photo.num_tokens] = 1
-    mask, positions = mask.to(device), positions.to(device)
+    mask = mask.to(device)
+    positions = positions.to(device)
     made = model.model(
         input_ids=ids.to(device),
         mm_token_type_ids=types.to(device),
@@ -103,11 +102,9 @@ def greedy(
     rows, places = (
         torch.tensor(part, device=passed.hidden.device) for part in zip(*ends, strict=True)
     )
-    seen, at, hidden = (
-        passed.mask[rows, places],
-        passed.positions[:, rows, places],
-        passed.hidden[rows, places],
-    )
+    seen = passed.mask[rows, places]
+    at = passed.positions[:, rows, places]
+    hidden = passed.hidden[rows, places]
     passed.cache.batch_select_indices(rows)
     answers: list[list[int]] = [[] for _ in ends]
     open_rows = set(range(len(ends)))

@@ -85,10 +85,8 @@ def contract(
             "trained": bool(trained),
             "learning_rate": learning_rates[group] if trained else 0.0,
         }
-    total, seen = (
-        sum(one["parameters"] for one in table.values()),
-        sum(size(p) for p in model.parameters()),
-    )
+    total = sum(one["parameters"] for one in table.values())
+    seen = sum(size(p) for p in model.parameters())
     if total != seen:
         raise ContractError(f"the groups hold {total:,} parameters, the model {seen:,}")
     trained = sum(one["parameters"] for one in table.values() if one["trained"])

@@ -44,10 +44,8 @@ class _Losses(Function):
         ctx: Any, rows: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
     ) -> torch.Tensor:
         parts = _parts(len(weight))
-        query, vocabulary = (
-            rows[None, None].expand(1, parts, -1, -1),
-            weight.view(1, parts, len(weight) // parts, -1),
-        )
+        query = rows[None, None].expand(1, parts, -1, -1)
+        vocabulary = weight.view(1, parts, len(weight) // parts, -1)
         means, sums = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
             query, vocabulary, vocabulary, scale=1.0
         )

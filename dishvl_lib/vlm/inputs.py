@@ -82,13 +82,15 @@ def resized_size(qwen: Qwen, width: int, height: int) -> tuple[int, int]:
             "too narrow", f"{width}x{height}, an aspect ratio over {MAX_ASPECT_RATIO}"
         )
     processor = qwen.image_processor
-    side, limits = processor.patch_size * processor.merge_size, processor.size
+    side = processor.patch_size * processor.merge_size
+    limits = processor.size
     return smart_resize(height, width, side, limits["shortest_edge"], limits["longest_edge"])[::-1]
 
 
 def _patches(pixels: np.ndarray, side: int, merge: int) -> np.ndarray:
     """(height, width, 3) uint8 -> (patches, 3, side * side), in the order in which the merger joins merge x merge patches."""
-    rows, columns = pixels.shape[0] // side, pixels.shape[1] // side
+    rows = pixels.shape[0] // side
+    columns = pixels.shape[1] // side
     blocks = pixels.reshape(rows // merge, merge, side, columns // merge, merge, side, 3)
     return blocks.transpose(0, 3, 1, 4, 6, 2, 5).reshape(rows * columns, 3, side * side)
 
@@ -140,16 +142,15 @@ def collate(
     """
     length = max(len(sample.input_ids) for sample in samples)
     ids = torch.full((len(samples), length), pad_token_id)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, IGNORE)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, IGNORE)
     types = torch.zeros_like(ids)
     for row, sample in enumerate(samples):
         first = length - len(sample.input_ids) if left else 0
         place = slice(first, first + len(sample.input_ids))
-        ids[row, place], labels[row, place], mask[row, place] = (
-            torch.tensor(sample.input_ids),
-            torch.tensor(sample.labels),
-            1,
-        )
+        ids[row, place] = torch.tensor(sample.input_ids)
+        labels[row, place] = torch.tensor(sample.labels)
+        mask[row, place] = 1
         image = first + sample.image_start
         types[row, image : image + sample.photo.num_tokens] = 1
     return {

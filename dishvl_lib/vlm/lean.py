@@ -54,7 +54,8 @@ def rms_norm(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
 
 def mlp(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
     """`down(silu(gate(x)) * up(x))` (SwiGLU, Shazeer 2020)."""
-    gate, up = module.gate_proj(hidden_states), module.up_proj(hidden_states)
+    gate = module.gate_proj(hidden_states)
+    up = module.up_proj(hidden_states)
     return module.down_proj(_made_by(_swiglu, _SwiGLU.apply(gate, up), gate, up))
 
 
@@ -99,7 +100,8 @@ def _windows(
 def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
     """[(window size, its patches)] of neighbouring windows of one size. Read from the device once, not in each layer."""
     if not hasattr(cu_seqlens, "runs"):
-        cu_seqlens.runs, start = [], 0
+        cu_seqlens.runs = []
+        start = 0
         for size, windows in itertools.groupby(cu_seqlens.diff().tolist()):
             end = start + size * len(list(windows))
             cu_seqlens.runs.append((size, slice(start, end)))
@@ -173,7 +175,8 @@ class _Linear(Function):
         *sources: torch.Tensor,
     ) -> torch.Tensor:
         ctx.save_for_backward(weight, *sources)
-        ctx.remake, ctx.dtype = remake, rows.dtype
+        ctx.remake = remake
+        ctx.dtype = rows.dtype
         return F.linear(rows, weight, bias)
 
     @staticmethod

@@ -57,7 +57,8 @@ class Recognizer:
     """Names dishes and chooses from menus with a folder that stage 04 wrote (`best/`), or any Qwen2.5-VL folder."""
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
-        self.qwen, self.metadata = loaded, metadata
+        self.qwen = loaded
+        self.metadata = metadata
         lean.batch_windows(loaded.model)
 
     @classmethod

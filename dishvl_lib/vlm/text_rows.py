@@ -21,14 +21,19 @@ def grow(loaded: qwen.Qwen, asked: Sequence[tuple[str, str]]) -> trees.Tree:
     )
     samples = [inputs.build(loaded, photo, question, answer) for question, answer in asked]
     block = inputs.vision_block(samples[0])
-    ids, end = list(samples[0].input_ids[: block.start]), block.start
-    labels, branch, places = [inputs.IGNORE] * end, [trees.TRUNK] * end, list(range(end))
+    ids = list(samples[0].input_ids[: block.start])
+    end = block.start
+    labels = [inputs.IGNORE] * end
+    branch = [trees.TRUNK] * end
+    places = list(range(end))
     parts = [(sample.input_ids[block.stop :], sample.labels[block.stop :]) for sample in samples]
     blank = samples[0].input_ids[block]
     for number, (own, own_labels) in enumerate(
         [*parts, (blank, [inputs.IGNORE] * len(blank))], start=1
     ):
-        ids, labels, branch = ids + own, labels + own_labels, branch + [number] * len(own)
+        ids = ids + own
+        labels = labels + own_labels
+        branch = branch + [number] * len(own)
         places += range(end, end + len(own))
     return trees.Tree(
         ids, labels, branch, torch.tensor(places).expand(3, -1), photo, len(ids) - len(blank) + 1

@@ -25,7 +25,8 @@ from transformers.masking_utils import sdpa_mask
 
 from dishvl_lib.vlm import head, inputs, lean
 
-TRUNK, PADDING = 0, -1
+TRUNK = 0
+PADDING = -1
 ATTENTION = "question_tree"  # the name under which transformers finds `attention`
 WAYS = ("auto", "dense", "segments")
 
@@ -46,18 +47,18 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
     """Join samples that ask about one and the same photo. Raises ValueError when their trunks differ."""
     first = samples[0]
     end = first.image_start + first.photo.num_tokens + 1
-    ids, labels, branch = list(first.input_ids[:end]), list(first.labels[:end]), [TRUNK] * end
+    ids = list(first.input_ids[:end])
+    labels = list(first.labels[:end])
+    branch = [TRUNK] * end
     parts = [trunk_positions(first, end)]
     following = int(parts[0].max()) + 1
     for number, sample in enumerate(samples, start=1):
         if sample.input_ids[:end] != ids[:end]:
             raise ValueError("the questions of a tree must be about one photo at one size")
         own = len(sample.input_ids) - end
-        ids, labels, branch = (
-            ids + sample.input_ids[end:],
-            labels + sample.labels[end:],
-            branch + [number] * own,
-        )
+        ids = ids + sample.input_ids[end:]
+        labels = labels + sample.labels[end:]
+        branch = branch + [number] * own
         parts.append((following + torch.arange(own)).expand(3, -1))
     return Tree(ids, labels, branch, torch.cat(parts, dim=1), first.photo, first.image_start)
 
@@ -70,19 +71,15 @@ def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]
     """
     length = max(len(tree.input_ids) for tree in trees)
     ids = torch.full((len(trees), length), pad_token_id)
-    labels, types_, branch = (
-        torch.full_like(ids, inputs.IGNORE),
-        torch.zeros_like(ids),
-        torch.full_like(ids, PADDING),
-    )
+    labels = torch.full_like(ids, inputs.IGNORE)
+    types_ = torch.zeros_like(ids)
+    branch = torch.full_like(ids, PADDING)
     positions = torch.zeros(3, len(trees), length, dtype=torch.long)
     for row, tree in enumerate(trees):
         n = len(tree.input_ids)
-        ids[row, :n], labels[row, :n], branch[row, :n] = (
-            torch.tensor(tree.input_ids),
-            torch.tensor(tree.labels),
-            torch.tensor(tree.branch),
-        )
+        ids[row, :n] = torch.tensor(tree.input_ids)
+        labels[row, :n] = torch.tensor(tree.labels)
+        branch[row, :n] = torch.tensor(tree.branch)
         positions[:, row, :n] = tree.positions
         types_[row, tree.image_start : tree.image_start + tree.photo.num_tokens] = 1
     return {
@@ -101,7 +98,8 @@ def mask_of(branch: torch.Tensor) -> torch.Tensor:
 
     Back only, at the trunk and the own branch; padding sees itself, or its softmax would be NaN.
     """
-    length, device = branch.shape[1], branch.device
+    length = branch.shape[1]
+    device = branch.device
     back = torch.ones(length, length, dtype=torch.bool, device=device).tril()
     seen = (branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == TRUNK)
     return (back & seen | torch.eye(length, dtype=torch.bool, device=device))[:, None]
@@ -229,7 +227,8 @@ def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
     """(3, end): text counts up; the photo's tokens share one temporal place and take their row and column from there."""
-    start, photo = sample.image_start, sample.photo
+    start = sample.image_start
+    photo = sample.photo
     rows, columns = (int(side) // photo.merge_size for side in photo.grid_thw[1:])
     grid = torch.stack(
         [

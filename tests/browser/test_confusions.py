@@ -76,25 +76,23 @@ def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_i
 ):
     address, folder = lab
     labs.write_notebook(folder, "confusions.ipynb", BROWSER)
-    page, before = opened(chromium, address), len(marks(folder))
+    page = opened(chromium, address)
+    before = len(marks(folder))
     page.locator(".dishvl-pairs button").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     page.locator(".dishvl-marks").first.wait_for()
     page.locator(".dishvl-marks input").first.click()
     page.keyboard.type("123")
-    assert (
-        page.locator(".dishvl-marks input").first.input_value() == "123"
-        and len(marks(folder)) == before
-    )
+    assert page.locator(".dishvl-marks input").first.input_value() == "123"
+    assert len(marks(folder)) == before
     page.locator(".jp-Collapse-header, .jupyter-widget-Collapse-header").first.click()
     counts = [
         page.locator(f'button[title^="1: "][title*="→ {column}: "]').bounding_box()
         for column in (1, 2)
     ]
-    assert counts[0]["y"] == counts[1]["y"] and counts[0]["x"] < counts[1]["x"], (
-        "the counts of one row do not stand in it"
-    )
+    assert counts[0]["y"] == counts[1]["y"], "the counts of one row do not stand in it"
+    assert counts[0]["x"] < counts[1]["x"], "the counts of one row do not stand in it"
     page.locator('button[title^="1: "][title*="→ 2: "]').click()
     page.wait_for_selector('.dishvl:has-text("wrong: 1 / 4")', timeout=20_000)
     assert page.locator(".dishvl-pairs button").count() == 1
@@ -141,7 +139,8 @@ def shown(page):
 
 
 def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(report, chromium):
-    page, complaints = chromium.new_page(viewport={"width": 1300, "height": 1000}), []
+    page = chromium.new_page(viewport={"width": 1300, "height": 1000})
+    complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on(
         "request",
@@ -152,7 +151,8 @@ def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(
         ),
     )
     page.goto(report.as_uri())
-    assert shown(page)[0] == ["2 / 3", "66.7%"] and page.inner_text("#state") == "4 / 4"
+    assert shown(page)[0] == ["2 / 3", "66.7%"]
+    assert page.inner_text("#state") == "4 / 4"
     page.select_option("#site", label=HURT)
     assert shown(page)[0] == ["1 / 1", "100.0%"]
     page.click("#clear")
@@ -160,9 +160,12 @@ def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(
     assert len(shown(page)) == 1
     page.click("#clear")
     page.click(".matrix button >> nth=0")
-    assert shown(page) == [["2 / 3", "66.7%"]] and page.locator("#cluster").input_value() == "1"
+    assert shown(page) == [["2 / 3", "66.7%"]]
+    assert page.locator("#cluster").input_value() == "1"
     page.select_option("#predictor", label="base")
-    assert len(shown(page)) == 1 and not complaints and page.evaluate("window.hurt") is None
+    assert len(shown(page)) == 1
+    assert not complaints
+    assert page.evaluate("window.hurt") is None
     page.evaluate(
         "document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=window.hurt=1>')"
     )

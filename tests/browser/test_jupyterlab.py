@@ -62,4 +62,6 @@ def test_a_name_is_decided_with_the_keyboard_and_still_decided_after_a_reload(la
         page.screenshot(path=str(folder / f"review{visit}.png"))
         page.close()
     rows = decided.read_text("utf-8").splitlines()
-    assert len(rows) == 2 and "f-a" in rows[1] and "keep_apart" in rows[1]
+    assert len(rows) == 2
+    assert "f-a" in rows[1]
+    assert "keep_apart" in rows[1]

@@ -8,7 +8,8 @@ from dishvl_lib.core import records
 from dishvl_lib.endpoints import client
 from dishvl_lib.endpoints.errors import EndpointError
 
-CONCURRENCY, TIMEOUT_S = 16, 2.0
+CONCURRENCY = 16
+TIMEOUT_S = 2.0
 
 
 def ask(catalogue, photos, base_url, journal, budget=1e9, dishes=None, run="r"):

@@ -14,7 +14,8 @@ TRANSIENT = ("too fast", "error", "timeout", "reset", "cut", "null", "html")
 LASTING = ("fenced", "garbled", "violation", "refusal")
 WEIGHTS = {"timeout": 0.15}  # waiting for these takes real time
 USAGE = {"prompt_tokens": 300, "completion_tokens": 120}
-FOLDER_LINE, CARD_LINE = "文件夹名（可能有误）：", "菜品卡片："
+FOLDER_LINE = "文件夹名（可能有误）："
+CARD_LINE = "菜品卡片："
 
 
 class FaultServer:
@@ -24,14 +25,15 @@ class FaultServer:
     """
 
     def __init__(self, seed=0, share=0.3, timeout_s=2.0, latency_s=0.0):
-        self.seed, self.share, self.timeout_s, self.latency_s = seed, share, timeout_s, latency_s
-        self.billed, self.attempts, self.requests, self.seen, self._lock = (
-            Counter(),
-            Counter(),
-            0,
-            Counter(),
-            threading.Lock(),
-        )
+        self.seed = seed
+        self.share = share
+        self.timeout_s = timeout_s
+        self.latency_s = latency_s
+        self.billed = Counter()
+        self.attempts = Counter()
+        self.requests = 0
+        self.seen = Counter()
+        self._lock = threading.Lock()
         self._server = _Listening(("127.0.0.1", 0), _Handler)
         self._server.faults = self
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -68,14 +70,17 @@ class FaultServer:
 
 
 class _Listening(ThreadingHTTPServer):
-    daemon_threads, allow_reuse_address, request_queue_size = True, True, 256
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 256
 
     def handle_error(self, *_):
         """Clients that are killed break their connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version, disable_nagle_algorithm = "HTTP/1.1", True
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_POST(self):
         faults = self.server.faults

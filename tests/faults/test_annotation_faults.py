@@ -17,7 +17,8 @@ from dishvl_lib.annotation import audit
 from dishvl_lib.core import paths, records
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError
 
-DISHES, KILLS = 2000, 5
+DISHES = 2000
+KILLS = 5
 PRICE = sum(USAGE.values()) / 1e6
 COSTS = ("cost", "tokens", "seconds")
 
@@ -34,7 +35,8 @@ def catalogue_of(folder, dishes):
     for number in range(dishes):
         path = folder / "photos" / f"{number:04d}.png"
         Image.new("RGB", (8, 8), (number % 256, number // 256, 99)).save(path)
-        name, digest = f"d{number:04d}", hashlib.sha256(path.read_bytes()).hexdigest()
+        name = f"d{number:04d}"
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         rows.append(
             {
                 "image_id": name,
@@ -81,7 +83,8 @@ def kill_when(process, server, billed):
     """SIGKILL once the server has billed so many."""
     end = time.time() + 100
     while bills(server) < billed:
-        assert process.poll() is None and time.time() < end, "the moment to kill at never came"
+        assert process.poll() is None, "the moment to kill at never came"
+        assert time.time() < end, "the moment to kill at never came"
         time.sleep(0.005)
     process.kill()
     process.wait(30)
@@ -115,32 +118,30 @@ def without_costs(file):
 
 
 def test_2000_dishes_with_faults_killed_five_times(world, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole = tmp_path / "whole"
+    killed = tmp_path / "killed"
     with FaultServer() as server:
         finish(start(world, server, whole))
         undisturbed = bills(server)
-    assert (
-        set(server.billed.values()) == {1}
-        and all(server.seen[kind] > 20 for kind in TRANSIENT)
-        and 1 - server.seen[""] / server.requests > 0.25
-    )
+    assert set(server.billed.values()) == {1}
+    assert all(server.seen[kind] > 20 for kind in TRANSIENT)
+    assert 1 - server.seen[""] / server.requests > 0.25
     with FaultServer() as server:
         for number in range(1, KILLS + 1):
             kill_when(start(world, server, killed), server, undisturbed * number // (KILLS + 1))
         finish(start(world, server, killed))
         twice = bills(server) - len(server.billed)
-    assert (
-        0 <= twice <= KILLS * annotate_all.CONCURRENCY and max(server.billed.values()) <= 1 + KILLS
-    )
+    assert 0 <= twice <= KILLS * annotate_all.CONCURRENCY
+    assert max(server.billed.values()) <= 1 + KILLS
     rows = without_costs(killed / "answers.jsonl")
-    assert rows == without_costs(whole / "answers.jsonl") and [row["dish_id"] for row in rows] == [
-        f"d{number:04d}" for number in range(DISHES)
-    ]
+    assert rows == without_costs(whole / "answers.jsonl")
+    assert [row["dish_id"] for row in rows] == [f"d{number:04d}" for number in range(DISHES)]
     whole_dishes, killed_dishes = (
         dishes_file(world, folder / "answers.jsonl", folder / "dishes.jsonl")
         for folder in (whole, killed)
     )
-    assert whole_dishes == killed_dishes and whole_dishes.count(b"\n") == DISHES
+    assert whole_dishes == killed_dishes
+    assert whole_dishes.count(b"\n") == DISHES
     check_rows(rows)
     check_journal(killed / "journal.sqlite", server)
     print(
@@ -152,24 +153,19 @@ def check_rows(rows):
     """Valid, or put aside with a reason and the raw text."""
     valid = [row for row in rows if row["card"]]
     aside = [row for row in rows if not row["card"]]
-    assert (
-        len(valid) + len(aside) == DISHES
-        and all(row["name"] == f"菜{row['dish_id']}" for row in valid)
-        and len(valid) > 0.9 * DISHES
-    )
-    assert (
-        all(row["problems"] and row["quarantined"][0]["text"] for row in aside)
-        and 0 < len(aside) < 0.1 * DISHES
-    )
+    assert len(valid) + len(aside) == DISHES
+    assert all(row["name"] == f"菜{row['dish_id']}" for row in valid)
+    assert len(valid) > 0.9 * DISHES
+    assert all(row["problems"] and row["quarantined"][0]["text"] for row in aside)
+    assert 0 < len(aside) < 0.1 * DISHES
     assert {row["quarantined"][0]["status"] for row in aside} == {
         "refusal",
         "malformed",
         "schema_violation",
     }
     told = [row for row in valid if row["introduction"]]
-    assert all(row["introduction"] == f"介绍{row['name']}" for row in told) and all(
-        row["problems"] for row in valid if not row["introduction"]
-    )
+    assert all(row["introduction"] == f"介绍{row['name']}" for row in told)
+    assert all(row["problems"] for row in valid if not row["introduction"])
 
 
 def check_journal(file, server):
@@ -177,9 +173,8 @@ def check_journal(file, server):
     with sqlite3.connect(file) as db:
         kept = db.execute("SELECT COUNT(DISTINCT key) FROM attempts WHERE final = 1").fetchone()[0]
         stored = db.execute("SELECT COUNT(*) FROM attempts WHERE usage LIKE '%300%'").fetchone()[0]
-    assert kept == len(server.billed) and bills(
-        server
-    ) - KILLS * annotate_all.CONCURRENCY <= stored <= bills(server)
+    assert kept == len(server.billed)
+    assert bills(server) - KILLS * annotate_all.CONCURRENCY <= stored <= bills(server)
 
 
 def test_a_budget_of_40_percent_of_the_need_is_not_exceeded_and_the_rest_costs_the_rest(

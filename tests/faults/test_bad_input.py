@@ -52,7 +52,8 @@ def test_stage_01(tmp_path, dishes, overrides, words):
     arguments = [part for override in overrides for part in ("--set", override)]
     done = chain.dishvl("run", profile, "--to", "01", *arguments, outputs=tmp_path / "outputs")
     assert done.returncode == 1
-    assert words in done.stderr and "Traceback" not in done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "outputs" / "toy" / "01_annotation" / "_SUCCESS.json").exists()
 
 
@@ -61,7 +62,8 @@ def test_no_such_folder_is_refused_by_demo_and_new(tmp_path):
         done = chain.dishvl(
             *command, "--image-root", tmp_path / "nowhere", outputs=tmp_path / "outputs"
         )
-        assert done.returncode == 1 and "no folder" in done.stderr
+        assert done.returncode == 1
+        assert "no folder" in done.stderr
 
 
 def test_unusable_photos_and_a_dish_of_one_photo_do_not_stop_the_rest(tmp_path):
@@ -87,7 +89,8 @@ def test_unusable_photos_and_a_dish_of_one_photo_do_not_stop_the_rest(tmp_path):
         split: {row["dish_id"] for row in records.iter_jsonl(run / "03_dataset" / f"{split}.jsonl")}
         for split in ("train", "test")
     }
-    assert "孤独" in asked["train"] and "孤独" not in asked["test"]
+    assert "孤独" in asked["train"]
+    assert "孤独" not in asked["test"]
 
 
 def test_new_writes_a_profile_that_passes_and_keeps_its_comments(tmp_path):
@@ -102,15 +105,15 @@ def test_new_writes_a_profile_that_passes_and_keeps_its_comments(tmp_path):
         )
         assert done.returncode == 0, done.stderr
         values = settings.load_profile(name)
-        assert values["01_annotation"]["run_name"] == name and values["04_training"][
-            "image_root"
-        ] == str(tmp_path / "photos")
+        assert values["01_annotation"]["run_name"] == name
+        assert values["04_training"]["image_root"] == str(tmp_path / "photos")
         assert "# " in (paths.PROJECT_ROOT / "params" / name / "04_training.yaml").read_text(
             "utf-8"
         )
         again = chain.dishvl(
             "new", name, "--image-root", tmp_path / "photos", outputs=tmp_path / "outputs"
         )
-        assert again.returncode == 1 and "exists already" in again.stderr
+        assert again.returncode == 1
+        assert "exists already" in again.stderr
     finally:
         shutil.rmtree(paths.PROJECT_ROOT / "params" / name, ignore_errors=True)

@@ -29,10 +29,12 @@ class Echo(Server):
 
     def __init__(self, status=500):
         super().__init__(lambda request: self.echo(request))
-        self.status, self.tried = status, set()
+        self.status = status
+        self.tried = set()
 
     def echo(self, request):
-        header, text = self.keys[-1], json.dumps(request["messages"])
+        header = self.keys[-1]
+        text = json.dumps(request["messages"])
         if self.status == 401 or text not in self.tried:
             self.tried.add(text)
             return (
@@ -62,9 +64,8 @@ def run(folder, photos, base_url, monkeypatch, *arguments):
 def leaks(outputs):
     """Every file below `outputs` that holds the key in some form; a Parquet file is looked at unpacked too."""
     files = [path for path in outputs.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".ipynb" for path in files) and any(
-        path.name == "journal.sqlite" for path in files
-    )
+    assert any(path.suffix == ".ipynb" for path in files)
+    assert any(path.name == "journal.sqlite" for path in files)
     unpacked = {
         path: pd.read_parquet(path).to_csv().encode() for path in files if path.suffix == ".parquet"
     }
@@ -81,10 +82,10 @@ def test_a_server_that_repeats_the_key_in_errors_and_in_replies_through_all_stag
     with Echo() as server:
         done = run(tmp_path, photos, server.base_url, monkeypatch)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert set(server.keys) == {f"Bearer {KEY}"} and len(server.requests) == 4 * len(
-        [*chain.DISHES, chain.NEW]
-    )
-    assert leaks(tmp_path / "outputs") == [] and KEY not in done.stdout + done.stderr
+    assert set(server.keys) == {f"Bearer {KEY}"}
+    assert len(server.requests) == 4 * len([*chain.DISHES, chain.NEW])
+    assert leaks(tmp_path / "outputs") == []
+    assert KEY not in done.stdout + done.stderr
     answers = records.read_jsonl(tmp_path / "outputs" / "toy" / "01_annotation" / "answers.jsonl")
     assert all("[key]" in json.dumps(row, ensure_ascii=False) for row in answers), (
         "the replies did hold it"
@@ -94,16 +95,14 @@ def test_a_server_that_repeats_the_key_in_errors_and_in_replies_through_all_stag
 def test_a_server_that_repeats_the_key_when_it_refuses_it(photos, tmp_path, monkeypatch):
     with Echo(status=401) as server:
         done = run(tmp_path, photos, server.base_url, monkeypatch, "--to", "01")
-    assert (
-        done.returncode != 0
-        and "CANARY_KEY" in done.stdout + done.stderr
-        and "was refused" in done.stdout + done.stderr
-    )
-    assert leaks(tmp_path / "outputs") == [] and KEY not in done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "CANARY_KEY" in done.stdout + done.stderr
+    assert "was refused" in done.stdout + done.stderr
+    assert leaks(tmp_path / "outputs") == []
+    assert KEY not in done.stdout + done.stderr
     executed = Path(tmp_path / "outputs" / "toy" / "notebooks" / "01_annotation.ipynb").read_text(
         "utf-8"
     )
-    assert "EndpointError" in executed and "[key]" in executed, (
-        "the traceback is there, without the key"
-    )
+    assert "EndpointError" in executed, "the traceback is there, without the key"
+    assert "[key]" in executed, "the traceback is there, without the key"
     assert os.environ["CANARY_KEY"] == KEY

@@ -18,7 +18,8 @@ from dishvl_lib.vlm import qwen
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
 import tiny
 
-ZERO2, ZERO3 = "params/deepspeed/zero2.json", "params/deepspeed/zero3.json"
+ZERO2 = "params/deepspeed/zero2.json"
+ZERO3 = "params/deepspeed/zero3.json"
 HALVES = {"num_processes": 2, "per_device_train_batch_size": 2}
 EVALUATED = (
     "eval_loss",
@@ -97,7 +98,8 @@ def sharded(world, tmp_path_factory):
 
 
 def assert_equal_training(found, wanted):
-    assert losses(found) == pytest.approx(losses(wanted), abs=1e-4) and len(losses(found)) == 10
+    assert losses(found) == pytest.approx(losses(wanted), abs=1e-4)
+    assert len(losses(found)) == 10
     for mine, theirs in zip(
         *([row for row in rows if "eval_loss" in row] for rows in (found, wanted)), strict=True
     ):
@@ -158,17 +160,17 @@ def test_a_zero3_run_resumes_bit_equal_and_with_as_many_processes_only(sharded, 
         text=True,
         timeout=300,
     )
+    assert refused.returncode != 0
     assert (
-        refused.returncode != 0
-        and "with other per_device_train_batch_size (was 2, is 4), processes (was 2, is 1)"
+        "with other per_device_train_batch_size (was 2, is 4), processes (was 2, is 1)"
         in refused.stderr
     )
-    assert (folder / "checkpoints" / f"damaged-{last.name}").is_dir() and before.is_dir()
+    assert (folder / "checkpoints" / f"damaged-{last.name}").is_dir()
+    assert before.is_dir()
     train(world, folder, deepspeed=ZERO3, **HALVES)
     again = load_file(last / checkpoints.WEIGHTS)
-    assert again.keys() == wanted.keys() and all(
-        torch.equal(again[name], wanted[name]) for name in wanted
-    )
+    assert again.keys() == wanted.keys()
+    assert all(torch.equal(again[name], wanted[name]) for name in wanted)
 
 
 def test_a_killed_process_ends_the_run_with_its_last_lines_and_the_run_goes_on(world, tmp_path):
@@ -225,9 +227,8 @@ def test_rows_without_a_photo_never_leave_a_process_waiting(world, tmp_path):
         per_device_train_batch_size=1,
         num_train_epochs=1,
     )
-    assert any("loss_knowledge" in row and "loss_menu" not in row for row in rows) and any(
-        "loss_menu" in row for row in rows
-    )
+    assert any("loss_knowledge" in row and "loss_menu" not in row for row in rows)
+    assert any("loss_menu" in row for row in rows)
 
 
 def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch):

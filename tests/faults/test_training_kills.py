@@ -75,14 +75,14 @@ def assert_bit_equal(folder, undisturbed):
         load_file(place / "checkpoints" / f"checkpoint-{STEPS}" / checkpoints.WEIGHTS)
         for place in (folder, undisturbed)
     )
-    assert mine.keys() == theirs.keys() and all(
-        torch.equal(mine[name], theirs[name]) for name in theirs
-    )
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
     rows, wanted = (
         {row["step"]: row["loss"] for row in launch.metrics(place) if "loss" in row}
         for place in (folder, undisturbed)
     )
-    assert rows == wanted and len(wanted) == STEPS
+    assert rows == wanted
+    assert len(wanted) == STEPS
 
 
 def kill(process):
@@ -101,14 +101,13 @@ def begin(folder):
 
 
 def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
-    folder, moments = tmp_path / "04_training", random.Random(1)
+    folder = tmp_path / "04_training"
+    moments = random.Random(1)
     made = configured(world, folder)
     resumed = 0
     for number in range(5):
-        process, step = (
-            begin(folder),
-            max([row["step"] for row in launch.metrics(folder)], default=0),
-        )
+        process = begin(folder)
+        step = max([row["step"] for row in launch.metrics(folder)], default=0)
         wanted = step + moments.randint(1, STEPS // 7)
         while (
             process.poll() is None
@@ -163,13 +162,12 @@ def test_a_full_disk_loses_no_older_checkpoint(world, undisturbed, tmp_path):
         for line in (folder / "out.txt").read_text().splitlines()
         if line.startswith(launch.CANNOT)
     ]
-    assert (
-        len(said) == 1
-        and "could not be written" in said[0]
-        and "the older checkpoints are whole" in said[0]
-    )
+    assert len(said) == 1
+    assert "could not be written" in said[0]
+    assert "the older checkpoints are whole" in said[0]
     kept = checkpoints.numbered(folder / "checkpoints")
-    assert kept and not any(checkpoints.damage(one) for one in kept)
+    assert kept
+    assert not any(checkpoints.damage(one) for one in kept)
     assert (
         subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
         == 0
