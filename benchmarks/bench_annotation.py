@@ -1,6 +1,8 @@
-"""Goal 8: annotation against a local server with 0.3 s latency: at a rate limit with 5% errors, and 64 at once against one at a time.
+"""Goal 8: annotation against a local server with 0.3 s latency: at a rate limit with 5% errors, and
+64 at once against one at a time.
 
-python benchmarks/bench_annotation.py        (the server is a process of its own; journal on, on a real disk; about 2 minutes)
+python benchmarks/bench_annotation.py        (the server is a process of its own; journal on, on a
+real disk; about 2 minutes)
 """
 
 import asyncio
@@ -38,13 +40,16 @@ def main() -> None:
         slow = measure(folder, photos.head(ONE_AT_A_TIME), concurrency=1)
         fast = measure(folder, photos.head(AT_ONCE), concurrency=64)
         print(
-            f"one at a time      {slow['rate']:8.1f} requests/s   ({slow['answered']} requests in {slow['seconds']:.1f} s)"
+            f"one at a time      {slow['rate']:8.1f} requests/s   ({slow['answered']} "
+            f"requests in {slow['seconds']:.1f} s)"
         )
         print(
-            f"64 at once         {fast['rate']:8.1f} requests/s   ({fast['answered']} requests in {fast['seconds']:.1f} s)"
+            f"64 at once         {fast['rate']:8.1f} requests/s   ({fast['answered']} "
+            f"requests in {fast['seconds']:.1f} s)"
         )
         print(
-            f"64 at once against one at a time: {fast['rate'] / slow['rate']:.1f}x (goal 40); cards missing: {slow['lost']} and {fast['lost']}"
+            f"64 at once against one at a time: {fast['rate'] / slow['rate']:.1f}x (goal "
+            f"40); cards missing: {slow['lost']} and {fast['lost']}"
         )
         limited = measure(
             folder,
@@ -57,10 +62,12 @@ def main() -> None:
         sent = 60 * limited["sent"] / limited["seconds"]
         good = 60 * limited["answered"] / limited["seconds"]
         print(
-            f"limit {RPM}/min, {ERRORS:.0%} errors: {sent:.0f} requests/min sent = {sent / RPM:.1%} of the limit (goal 95%), of them {good:.0f} good answers"
+            f"limit {RPM}/min, {ERRORS:.0%} errors: {sent:.0f} requests/min sent = "
+            f"{sent / RPM:.1%} of the limit (goal 95%), of them {good:.0f} good answers"
         )
         print(
-            f"refused by the server for being over the limit: {limited['over']}; failed on purpose: {limited['failed']}; cards missing: {limited['lost']}"
+            f"refused by the server for being over the limit: {limited['over']}; failed on "
+            f"purpose: {limited['failed']}; cards missing: {limited['lost']}"
         )
 
 
@@ -129,7 +136,8 @@ class Server:
             status, body = self.reply(await reader.readexactly(length))
             await asyncio.sleep(LATENCY_S if status == 200 else 0.01)
             writer.write(
-                f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: "
+                f"{len(body)}\r\n\r\n".encode()
                 + body
             )
             await writer.drain()
@@ -151,7 +159,9 @@ class Server:
         return enough
 
     def reply(self, request: bytes) -> tuple[int, bytes]:
-        """Over the limit: 429. A share of the requests fails the first time they come, by their content."""
+        """Over the limit: 429. A share of the requests fails the first time they come, by their
+        content.
+        """
         self.counts["sent"] += 1
         if self.rpm and not self.allowed():
             self.counts["over"] += 1
@@ -162,7 +172,8 @@ class Server:
             self.counts["failed"] += 1
             return 503, b'{"error": {"message": "overloaded"}}'
         self.counts["answered"] += 1
-        # Dishes of their own, as real ones are: equal cards would ask for equal texts, which are bought once.
+        # Dishes of their own, as real ones are: equal cards would ask for equal texts, which are
+        # bought once.
         content = json.dumps(
             TEXTS if b'"dish_texts"' in request else CARD | {"cuisine": digest.hex()[:8]},
             ensure_ascii=False,

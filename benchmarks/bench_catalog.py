@@ -1,9 +1,11 @@
-"""Stage 01's scan against a bare decode, and its memory: validity, size, sha256, both perceptual hashes and sharpness of JPEG photos of 640x480.
+"""Stage 01's scan against a bare decode, and its memory: validity, size, sha256, both perceptual
+hashes and sharpness of JPEG photos of 640x480.
 
     python benchmarks/bench_catalog.py [photos]
 
-Goal: at least 1.0x the speed of a loop that does nothing but decode each photo fully with Pillow, with as many workers
-(the faster of threads and processes for the loop); memory that grows with the table of results only.
+Goal: at least 1.0x the speed of a loop that does nothing but decode each photo fully with Pillow,
+with as many workers (the faster of threads and processes for the loop); memory that grows with the
+table of results only.
 """
 
 import json
@@ -79,18 +81,21 @@ def speed(folder: Path, count: int) -> None:
     kilobytes = sum(file.stat().st_size for file in files) / count / 1000
     ratio = min(sides["bare decode, threads"], sides["bare decode, processes"]) / sides["scan"]
     print(
-        f"scan against the faster bare decode: {ratio:.2f}x ({count} photos of 640x480, {kilobytes:.0f} kB, {WORKERS} workers; goal 1.0x)"
+        f"scan against the faster bare decode: {ratio:.2f}x ({count} photos of 640x480, "
+        f"{kilobytes:.0f} kB, {WORKERS} workers; goal 1.0x)"
     )
 
 
 def peak_of_many(folder: Path, count: int) -> tuple[float, float]:
     """(peak MB, seconds) of a process that scans `count` hard links to small photos."""
     code = (
-        "import sys, json, resource, time; from pathlib import Path; from dishvl_lib.annotation import layout, scan\n"
+        "import sys, json, resource, time; from pathlib import Path; from "
+        "dishvl_lib.annotation import layout, scan\n"
         "root, n = Path(sys.argv[1]), int(sys.argv[2]); t = time.time()\n"
         "whole, out = scan.examine(layout.list_photos(root)[0][:n], root, 2, None)\n"
         "assert len(whole) == n and not out\n"
-        "print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.time() - t]))"
+        "print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "
+        "time.time() - t]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(folder), str(count)],

@@ -1,6 +1,8 @@
-"""Goal 7: bytes of a checkpoint per trained parameter, against what transformers and DeepSpeed save of the same training by default.
+"""Goal 7: bytes of a checkpoint per trained parameter, against what transformers and DeepSpeed save
+of the same training by default.
 
-python benchmarks/bench_checkpoint.py     (CPU, bfloat16, ZeRO-3 with one process and plain; a tiny model with the 7B's share of trained parameters)
+python benchmarks/bench_checkpoint.py     (CPU, bfloat16, ZeRO-3 with one process and plain; a tiny
+model with the 7B's share of trained parameters)
 """
 
 import os
@@ -115,9 +117,12 @@ def one_side(folder: Path, deepspeed: str) -> None:
         weigh(path) for path in (ours / checkpoints.WEIGHTS, ours / checkpoints.RESUME, theirs)
     )
     print(
-        f"{name}: weights {weights / trained:.3f} bytes a trained parameter (goal {1.02 * 2}), resume state {resume / trained:.3f} (goal {1.02 * 14:.2f}); "
-        f"the libraries' default {default / trained:.2f}: {default / (weights + resume):.1f}x ours, {default / weights:.1f}x the weights; "
-        f"{trained:,} parameters trained, {launch.metrics(Path(made.output_folder))[-1]['step']} steps",
+        f"{name}: weights {weights / trained:.3f} bytes a trained parameter (goal "
+        f"{1.02 * 2}), resume state {resume / trained:.3f} (goal {1.02 * 14:.2f}); "
+        f"the libraries' default {default / trained:.2f}: "
+        f"{default / (weights + resume):.1f}x ours, {default / weights:.1f}x the weights; "
+        f"{trained:,} parameters trained, "
+        f"{launch.metrics(Path(made.output_folder))[-1]['step']} steps",
         flush=True,
     )
 

@@ -1,9 +1,10 @@
-"""Stage 03 at full size: questions from 100,000 photos of 3,600 dishes, how long and with how much memory, and the guesser's luck.
+"""Stage 03 at full size: questions from 100,000 photos of 3,600 dishes, how long and with how much
+memory, and the guesser's luck.
 
     python benchmarks/bench_dataset.py
 
-Goals: 200,000 questions in under 60 s on 2 cores and under 2 GB; a guesser that never sees a photo at most one point
-above chance on 10,000 test menus of 20.
+Goals: 200,000 questions in under 60 s on 2 cores and under 2 GB; a guesser that never sees a photo
+at most one point above chance on 10,000 test menus of 20.
 """
 
 import resource
@@ -65,7 +66,8 @@ def main() -> None:
     count = sum(map(len, made.values()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"{count:,} questions from {PHOTOS:,} photos of {len(names):,} dishes: {seconds:.1f} s (goal 60), peak {peak:,.0f} MB (goal 2,000); {len(left_out)} dishes left out"
+        f"{count:,} questions from {PHOTOS:,} photos of {len(names):,} dishes: {seconds:.1f} "
+        f"s (goal 60), peak {peak:,.0f} MB (goal 2,000); {len(left_out)} dishes left out"
     )
     print(f"leaks: {len(leaks.find(photos))}")
     ranks = shortcuts.ranks_by_name(similar, names)
@@ -85,7 +87,9 @@ def main() -> None:
     )[:TEST_MENUS]
     found = shortcuts.measure(guesser, tried)
     print(
-        f"guesser without a photo: {found['correct']} of {found['n']} = {found['accuracy']:.4f} {found['ci95']}, chance {found['chance']:.4f}, above it {found['excess']:+.4f} (goal +0.01)"
+        f"guesser without a photo: {found['correct']} of {found['n']} = "
+        f"{found['accuracy']:.4f} {found['ci95']}, chance {found['chance']:.4f}, above it "
+        f"{found['excess']:+.4f} (goal +0.01)"
     )
 
 

@@ -1,6 +1,8 @@
-"""Naming and a menu of 20 for each of several photos: one pass from one trunk, against two passes, against two greedy generates.
+"""Naming and a menu of 20 for each of several photos: one pass from one trunk, against two passes,
+against two greedy generates.
 
-python benchmarks/bench_evaluation.py        (2 threads, fp32, hidden 256, 4 vision and 8 language layers, 1024 patches; names of 4 tokens and their end)
+python benchmarks/bench_evaluation.py        (2 threads, fp32, hidden 256, 4 vision and 8 language
+layers, 1024 patches; names of 4 tokens and their end)
 """
 
 import copy
@@ -24,7 +26,9 @@ TOKENS = 5
 
 
 def main() -> None:
-    """Print both ratios from the medians of interleaved runs, and whether all sides give the same answers."""
+    """Print both ratios from the medians of interleaved runs, and whether all sides give the same
+    answers.
+    """
     torch.set_num_threads(2)
     menu = [
         f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"
@@ -70,7 +74,8 @@ def main() -> None:
     for name, values in seconds.items():
         print(f"{name:<24}{statistics.median(values[1:]):8.3f} s for {PHOTOS} photos")
     print(
-        f"one pass against two of ours: {two / one:.2f}x (goal 1.35); against two greedy generates: {greedy / one:.2f}x (goal 1.5)"
+        f"one pass against two of ours: {two / one:.2f}x (goal 1.35); against two greedy "
+        f"generates: {greedy / one:.2f}x (goal 1.5)"
     )
     (named, scored) = results["two passes of ours"]
     (words, _) = results["two greedy generates"]
@@ -79,7 +84,9 @@ def main() -> None:
         for a, b in zip(results["one pass"], scored, strict=True)
     )
     print(
-        f"same names: {[a.names[0] for a in results['one pass']] == [b.names[0] for b in named] == words}; log-probabilities differ by {apart:.1e}"
+        "same names: "
+        f"{[a.names[0] for a in results['one pass']] == [b.names[0] for b in named] == words}; "
+        f"log-probabilities differ by {apart:.1e}"
     )
 
 

@@ -1,12 +1,13 @@
-"""Goals 9 to 12 on a GPU, at the 7B's shapes with random weights: one table that anybody with a GPU can fill in.
+"""Goals 9 to 12 on a GPU, at the 7B's shapes with random weights: one table that anybody with a GPU
+can fill in.
 
 python benchmarks/bench_gpu.py --size 7b --device cuda          (make bench-gpu)
 python benchmarks/bench_gpu.py --size tiny --device cpu --photos 2 --repeats 2
 
-Both sides of every ratio are measured in one run, in turns. The table goes to outputs/bench_gpu.csv too. `official` is
-the way of the official fine-tuning script: one question a photo, transformers' own layers, logits at every place, an
-output head that trains, and all in bfloat16. Ours keeps trained weights in float32 and computes in bfloat16, as stage
-04 does.
+Both sides of every ratio are measured in one run, in turns. The table goes to outputs/bench_gpu.csv
+too. `official` is the way of the official fine-tuning script: one question a photo, transformers'
+own layers, logits at every place, an output head that trains, and all in bfloat16. Ours keeps
+trained weights in float32 and computes in bfloat16, as stage 04 does.
 """
 
 import argparse
@@ -54,7 +55,8 @@ def main() -> int:
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SystemExit(
-            "there is no GPU that torch can use here; --size tiny --device cpu tries the script itself"
+            "there is no GPU that torch can use here; --size tiny --device cpu tries the "
+            "script itself"
         )
     loaded = _random_model(options.size, device)
     photos = [_photo(loaded, number) for number in range(options.photos)]
@@ -66,7 +68,8 @@ def main() -> int:
     report = pd.DataFrame(table, columns=["what", "measured", "unit", "goal", "memory_gb"])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(
-        f"{options.size} with random weights on {name}, bfloat16, {options.photos} photos of {PHOTO_SIDE}x{PHOTO_SIDE} a step"
+        f"{options.size} with random weights on {name}, bfloat16, {options.photos} photos of "
+        f"{PHOTO_SIDE}x{PHOTO_SIDE} a step"
     )
     print(report.to_string(index=False))
     records.write_table(paths.outputs() / "bench_gpu.csv", report)
@@ -129,7 +132,9 @@ def _samples(loaded: qwen.Qwen, photo: inputs.Photo, count: int) -> list[inputs.
 
 
 def _equality(loaded: qwen.Qwen, photo: inputs.Photo, device: torch.device) -> list[tuple]:
-    """How far the tree's losses lie from the plain model's, and its two ways of attention from each other, in bfloat16."""
+    """How far the tree's losses lie from the plain model's, and its two ways of attention from each
+    other, in bfloat16.
+    """
     samples = _samples(loaded, photo, 4)
     plain = torch.stack(
         [_plain_loss(loaded.model, _on(inputs.collate([sample], 0), device)) for sample in samples]

@@ -1,10 +1,11 @@
 """Goal 4: the head and the loss where there is a label, against every row, at the 7B's vocabulary.
 
-python benchmarks/bench_label_rows.py      (2 threads, fp32, vocabulary 152,064; hidden 256 as in the other goals, and the 7B's 3584)
+python benchmarks/bench_label_rows.py      (2 threads, fp32, vocabulary 152,064; hidden 256 as in
+the other goals, and the 7B's 3584)
 
-One question about a 448x448 photo is 316 rows, of which 8 are supervised. The head is frozen, as in training. The
-side with every row is transformers' own loss function. With 3584, the time of 8 rows is that of reading 2.2 GB of
-weights once, which no number of rows makes shorter.
+One question about a 448x448 photo is 316 rows, of which 8 are supervised. The head is frozen, as in
+training. The side with every row is transformers' own loss function. With 3584, the time of 8 rows
+is that of reading 2.2 GB of weights once, which no number of rows makes shorter.
 """
 
 import statistics
@@ -25,7 +26,9 @@ GOAL = 30
 
 
 def main() -> None:
-    """Print seconds and peak bytes of both sides, their ratios, and how far loss and gradient are apart, for both widths."""
+    """Print seconds and peak bytes of both sides, their ratios, and how far loss and gradient are
+    apart, for both widths.
+    """
     torch.set_num_threads(2)
     for width in (256, 3584):
         torch.manual_seed(0)
@@ -47,13 +50,16 @@ def compare(head: nn.Linear, hidden: torch.Tensor) -> None:
         (peak_bytes(side), *loss_and_gradient(side, hidden)) for side in sides.values()
     )
     print(
-        f"hidden {head.in_features}: every row {slow:.4f} s and {much / 2**20:.1f} MiB, label rows {fast:.4f} s and {little / 2**20:.1f} MiB"
+        f"hidden {head.in_features}: every row {slow:.4f} s and {much / 2**20:.1f} MiB, "
+        f"label rows {fast:.4f} s and {little / 2**20:.1f} MiB"
     )
     print(
-        f"    {slow / fast:.1f}x faster, {slow_cores / fast_cores:.1f}x fewer core-seconds, 1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})"
+        f"    {slow / fast:.1f}x faster, {slow_cores / fast_cores:.1f}x fewer core-seconds, "
+        f"1/{much / little:.1f} of the memory (goal {GOAL} and 1/{GOAL})"
     )
     print(
-        f"    loss differs by {abs(loss - our_loss):.1e}, the gradient by {float((gradient - our_gradient).norm() / gradient.norm()):.1e} of its norm"
+        f"    loss differs by {abs(loss - our_loss):.1e}, the gradient by "
+        f"{float((gradient - our_gradient).norm() / gradient.norm()):.1e} of its norm"
     )
 
 
@@ -69,7 +75,9 @@ def label_rows(head: nn.Module, hidden: torch.Tensor, labels: torch.Tensor) -> t
 
 
 def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> list[list[float]]:
-    """Median wall time and core-seconds of a forward and backward pass of each side; the sides take turns."""
+    """Median wall time and core-seconds of a forward and backward pass of each side; the sides take
+    turns.
+    """
     taken: list[list[tuple[float, float]]] = [[] for _ in sides]
     for _ in range(REPEATS + 1):
         for side, times in zip(sides, taken, strict=True):

@@ -1,6 +1,8 @@
-"""Goal 2: the log-probabilities of 20 menu entries in one forward, against one forward per entry and one greedy generate.
+"""Goal 2: the log-probabilities of 20 menu entries in one forward, against one forward per entry
+and one greedy generate.
 
-python benchmarks/bench_menu_choice.py        (2 threads, fp32, hidden 256, 4 vision and 8 language layers, 1024 patches)
+python benchmarks/bench_menu_choice.py        (2 threads, fp32, hidden 256, 4 vision and 8 language
+layers, 1024 patches)
 """
 
 import copy
@@ -22,7 +24,9 @@ ROUNDS = 11
 
 
 def main() -> None:
-    """Print both ratios, the medians of the sides, which take turns, in seconds, and the largest difference between the two ways of scoring."""
+    """Print both ratios, the medians of the sides, which take turns, in seconds, and the largest
+    difference between the two ways of scoring.
+    """
     torch.set_num_threads(2)
     menu = [
         f"{first}{second}{third}" for first in "红清蒜" for second in "烧炒蒸" for third in "鱼肉虾"
@@ -57,7 +61,8 @@ def main() -> None:
         print(f"{name:<28}{value:8.3f} s")
     trie, each, greedy, four, four_greedy = seconds.values()
     print(
-        f"trie against one forward per entry: {each / trie:.1f}x (goal 15); trie against generate: {trie / greedy:.2f} of its time (goal 0.9)"
+        f"trie against one forward per entry: {each / trie:.1f}x (goal 15); trie against "
+        f"generate: {trie / greedy:.2f} of its time (goal 0.9)"
     )
     print(f"four menus on one photo against four generates: {four_greedy / four:.2f}x (goal 2.4)")
     print(

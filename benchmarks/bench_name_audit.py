@@ -1,11 +1,14 @@
-"""How well the name audit finds one dish under two names, and how long it takes to settle 3600 dishes.
+"""How well the name audit finds one dish under two names, and how long it takes to settle 3600
+dishes.
 
-DISHVL_TEST_DATA=folder python benchmarks/bench_name_audit.py      (needs howtocook/dishes.jsonl in that folder)
+DISHVL_TEST_DATA=folder python benchmarks/bench_name_audit.py      (needs howtocook/dishes.jsonl in
+that folder)
 
-100 dishes of a cook book get a second name, as another canteen might write it, and a second card, as another photo might
-give it (30% of the ingredients missing, one of another dish added). The words of these second names are the benchmark's
-own; those that the library's table of synonyms does not know are marked with *. Every pair that is reported and was not
-planted is printed, to be judged by eye.
+100 dishes of a cook book get a second name, as another canteen might write it, and a second card,
+as another photo might give it (30% of the ingredients missing, one of another dish added). The
+words of these second names are the benchmark's own; those that the library's table of synonyms does
+not know are marked with *. Every pair that is reported and was not planted is printed, to be judged
+by eye.
 """
 
 import os
@@ -111,7 +114,9 @@ def cook_book(folder: Path) -> list[dict]:
 
 
 def plant(dishes: list[dict], rng: np.random.Generator) -> list[dict]:
-    """PLANTED dishes with another name and card, the kinds of renaming as evenly spread as the names allow."""
+    """PLANTED dishes with another name and card, the kinds of renaming as evenly spread as the
+    names allow.
+    """
     choices: dict[str, list[tuple[int, str]]] = {kind: [] for kind in (*REPLACED, *ADDED, "order")}
     for place in rng.permutation(len(dishes)):
         for kind, name in renamings(dishes[place]["name"], rng):
@@ -172,7 +177,8 @@ def report(
     total = Counter(wanted.values())
     low, high = intervals.wilson(hits.total(), total.total())
     print(
-        f"{title}: {hits.total()} of {total.total()} planted pairs found, 95% interval [{low:.1%}, {high:.1%}]"
+        f"{title}: {hits.total()} of {total.total()} planted pairs found, 95% interval "
+        f"[{low:.1%}, {high:.1%}]"
     )
     for kind, n in total.items():
         missed = [
@@ -187,16 +193,20 @@ def report(
     others = [one for one in found if (one.i, one.j) not in wanted]
     low, high = intervals.wilson(hits.total(), len(found))
     print(
-        f"  {len(others)} of {len(found)} reported pairs were not planted; at least {hits.total() / max(1, len(found)):.1%} [{low:.1%}, {high:.1%}] are right"
+        f"  {len(others)} of {len(found)} reported pairs were not planted; at least "
+        f"{hits.total() / max(1, len(found)):.1%} [{low:.1%}, {high:.1%}] are right"
     )
     for one in others if show else ():
         print(
-            f"    {one.strength:.2f}  {dishes[one.i]['name']} / {dishes[one.j]['name']}: {one.evidence}"
+            f"    {one.strength:.2f}  {dishes[one.i]['name']} / {dishes[one.j]['name']}: "
+            f"{one.evidence}"
         )
 
 
 def time_settling(rng: np.random.Generator) -> None:
-    """Settle DISHES made-up dishes with PHOTOS photos each, two annotators that disagree one time in ten, and features."""
+    """Settle DISHES made-up dishes with PHOTOS photos each, two annotators that disagree one time
+    in ten, and features.
+    """
     words = list("鱼肉豆腐丝片鸡鸭虾蟹葱姜蒜椒茄瓜笋菇芹韭藕")
     dish_ids = list(dict.fromkeys("".join(rng.choice(words, 6)) for _ in range(2 * DISHES)))[
         :DISHES
@@ -225,7 +235,8 @@ def time_settling(rng: np.random.Generator) -> None:
         started = time.perf_counter()
         _, _, review = audit.settle(photos, answers, features=given)
         print(
-            f"settling {DISHES} dishes, {len(photos)} photos, 2 annotators, {title}: {time.perf_counter() - started:.1f} s (goal 20), {len(review)} suspicions"
+            f"settling {DISHES} dishes, {len(photos)} photos, 2 annotators, {title}: "
+            f"{time.perf_counter() - started:.1f} s (goal 20), {len(review)} suspicions"
         )
 
 

@@ -1,11 +1,13 @@
-"""How well near-duplicates are found: planted copies, crops and shifts of photos, by hashes alone and with PP-LCNet's features.
+"""How well near-duplicates are found: planted copies, crops and shifts of photos, by hashes alone
+and with PP-LCNet's features.
 
     DISHVL_TEST_DATA=... python benchmarks/bench_near_duplicates.py [features.npz or .pdparams]
 
-Plants 200 copies among the photos of zh_dishes10 (a folder of photos per dish; without DISHVL_TEST_DATA: drawn dishes)
-and prints recall per kind of copy with n and interval, the known natural pairs that were found, and every reported pair
-that was neither planted nor known, to be looked at. Features come from a PP-LCNet trained here for a short time on the
-training photos, unless weights are given.
+Plants 200 copies among the photos of zh_dishes10 (a folder of photos per dish; without
+DISHVL_TEST_DATA: drawn dishes) and prints recall per kind of copy with n and interval, the known
+natural pairs that were found, and every reported pair that was neither planted nor known, to be
+looked at. Features come from a PP-LCNet trained here for a short time on the training photos,
+unless weights are given.
 """
 
 import os
@@ -70,7 +72,9 @@ COPIES = tuple(KINDS)[:4]
 
 
 def plant(source: Path, root: Path, count: int, kinds: tuple[str, ...]) -> pd.DataFrame:
-    """Copies the photos to `root` and adds `count` changed ones beside their originals; rows kind, a, b (paths)."""
+    """Copies the photos to `root` and adds `count` changed ones beside their originals; rows kind,
+    a, b (paths).
+    """
     rng = np.random.default_rng(SEED)
     rows = []
     files = sorted(path for path in source.glob("*/*") if path.is_file())
@@ -124,7 +128,8 @@ def joined(photos: pd.DataFrame, planted: pd.DataFrame, title: str, **limits) ->
     table = photos.assign(group_id=photos.path.map(group))
     report = duplicates.group_report(table)
     print(
-        f"  largest group: {report.largest.iloc[0]} of {report.photos.iloc[0]} photos of {report.index[0]}"
+        f"  largest group: {report.largest.iloc[0]} of {report.photos.iloc[0]} photos of "
+        f"{report.index[0]}"
     )
     pairs = duplicates.near_pairs(table, **limits)
     return pairs[pairs.joined]
@@ -139,7 +144,8 @@ def unplanted(pairs: pd.DataFrame, planted: pd.DataFrame, known: set[frozenset[s
     }
     others = {pair: row for pair, row in reported.items() if len(pair) == 2}
     print(
-        f"  known natural pairs found: {len(known & others.keys())} of {len(known)}; neither planted nor known: {len(others.keys() - known)}"
+        f"  known natural pairs found: {len(known & others.keys())} of {len(known)}; neither "
+        f"planted nor known: {len(others.keys() - known)}"
     )
     for pair in sorted(others.keys() - known, key=sorted)[:SHOWN]:
         print(f"    {' '.join(sorted(pair))}  ({others[pair].by} {others[pair].distance:g})")

@@ -1,9 +1,12 @@
-"""Goal 5: from a JPEG file to pixel_values, against `load_rgb` and transformers' own image processor.
+"""Goal 5: from a JPEG file to pixel_values, against `load_rgb` and transformers' own image
+processor.
 
-python benchmarks/bench_photo_pipeline.py      (one thread; a data loader runs one such thread per worker)
+python benchmarks/bench_photo_pipeline.py      (one thread; a data loader runs one such thread per
+worker)
 
-Drawn photos with grain, 1280x960 and 4000x3000, resized to 448x448 pixels in area. Sides take turns; times are medians
-per photo. The second part reads photos through a data loader with two workers for five epochs and prints their memory.
+Drawn photos with grain, 1280x960 and 4000x3000, resized to 448x448 pixels in area. Sides take
+turns; times are medians per photo. The second part reads photos through a data loader with two
+workers for five epochs and prints their memory.
 """
 
 import io
@@ -35,7 +38,9 @@ GOALS = {
 
 
 def main() -> None:
-    """Print milliseconds per photo and their ratios for both sizes, then the memory of an epoch after another."""
+    """Print milliseconds per photo and their ratios for both sizes, then the memory of an epoch
+    after another.
+    """
     torch.set_num_threads(1)
     qwen = Qwen(
         None,
@@ -53,7 +58,9 @@ def main() -> None:
 
 
 def draw(root: Path, size: tuple[int, int]) -> None:
-    """JPEGs at quality 90 of smooth shapes with a camera's grain, about a quarter of a byte per pixel."""
+    """JPEGs at quality 90 of smooth shapes with a camera's grain, about a quarter of a byte per
+    pixel.
+    """
     root.mkdir()
     rng = np.random.default_rng(0)
     for number in range(PHOTOS):
@@ -109,7 +116,9 @@ def compare(qwen: Qwen, root: Path, goals: dict[str, float]) -> None:
             for one, other in zip(made["load_rgb and transformers"], made[side], strict=True)
         )
         print(
-            f"    {side:<15}{seconds['load_rgb and transformers'] / seconds[side]:6.2f}x (goal {goal}); pixel_values differ by {float(apart.mean()):.4f} on average, {most:.4f} at most"
+            f"    {side:<15}{seconds['load_rgb and transformers'] / seconds[side]:6.2f}x "
+            f"(goal {goal}); pixel_values differ by {float(apart.mean()):.4f} on average, "
+            f"{most:.4f} at most"
         )
 
 
@@ -144,7 +153,9 @@ class Pixels(Dataset):
 
 
 def memory(photos: Photos) -> None:
-    """Print the memory (PSS: shared pages counted once) of this process and two workers after each epoch."""
+    """Print the memory (PSS: shared pages counted once) of this process and two workers after each
+    epoch.
+    """
     loader = DataLoader(Pixels(photos), batch_size=8, num_workers=2, persistent_workers=True)
     used = []
     for _ in range(EPOCHS):

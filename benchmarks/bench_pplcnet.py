@@ -2,11 +2,12 @@
 
     python benchmarks/bench_pplcnet.py [photos] [rounds]       (default 1024 photos, 3 rounds)
 
-Photos are made here, JPEG with the detail of photos; weights are random, which costs the same. Both sides of a ratio are
-measured in turn in each round, and the best round of each is taken. A core-second is processor time of one thread that
-works alone. Starting (import, graph, processes) is measured apart, by a few photos: it does not grow with their number.
-This process keeps freed memory as the workers of `features.extract` do, which speeds up the other side too. Cores got
-below 2 mean that something else was running: measure again.
+Photos are made here, JPEG with the detail of photos; weights are random, which costs the same. Both
+sides of a ratio are measured in turn in each round, and the best round of each is taken. A
+core-second is processor time of one thread that works alone. Starting (import, graph, processes) is
+measured apart, by a few photos: it does not grow with their number. This process keeps freed memory
+as the workers of `features.extract` do, which speeds up the other side too. Cores got below 2 mean
+that something else was running: measure again.
 """
 
 import hashlib
@@ -42,7 +43,9 @@ PLAN = preprocess.Preprocess.for_size(SIDE)
 
 
 def photos(root: Path, size: tuple[int, int], count: int) -> pd.DataFrame:
-    """Smooth shapes under grain, a few different pictures; bytes after the end make each file a photo of its own."""
+    """Smooth shapes under grain, a few different pictures; bytes after the end make each file a
+    photo of its own.
+    """
     rng = np.random.default_rng(0)
     rows = []
     for number in range(count):
@@ -105,7 +108,8 @@ def ready_tensors(folder: Path, rounds: int) -> None:
             f"{name} {READY_BATCH / wall:.0f} photos/s" for name, wall in taken.items()
         )
         print(
-            f"x{scale}, ready tensors, batch {READY_BATCH}: {rates}, {taken['dygraph'] / taken['engine']:.1f}x (goal 3x)"
+            f"x{scale}, ready tensors, batch {READY_BATCH}: {rates}, "
+            f"{taken['dygraph'] / taken['engine']:.1f}x (goal 3x)"
         )
 
 
@@ -134,7 +138,9 @@ def in_batches(run: Callable, batch: np.ndarray) -> None:
 
 
 def extract(table: pd.DataFrame, root: Path, scale: float) -> None:
-    """All of it, with an empty cache of features; the exported graph is kept from run to run, as a stage keeps it."""
+    """All of it, with an empty cache of features; the exported graph is kept from run to run, as a
+    stage keeps it.
+    """
     cache = root / f"cache_x{scale}"
     for file in cache.glob("*.sqlite"):
         file.unlink()
@@ -145,7 +151,9 @@ def extract(table: pd.DataFrame, root: Path, scale: float) -> None:
 
 
 def sides(table: pd.DataFrame, root: Path, scale: float) -> dict[str, Callable]:
-    """What is measured: FEW photos through the plain loop, the engine, the decoder and a start; all photos through `extract`."""
+    """What is measured: FEW photos through the plain loop, the engine, the decoder and a start; all
+    photos through `extract`.
+    """
     few = table[:FEW]
     extract(few[:1], root, scale)
     (graph,) = (root / f"cache_x{scale}").glob("engine-*")
@@ -172,17 +180,21 @@ def end_to_end(table: pd.DataFrame, root: Path, scale: float, rounds: int) -> fl
     wall, core = ((taken["whole"][i] - taken["start"][i]) / (n - FEW) for i in (0, 1))
     ideal = (inference + decoding) / CORES
     print(
-        f"  extract {1 / wall:.0f} photos/s ({n} photos in {taken['whole'][0]:.1f} s, of which start and {FEW} photos {taken['start'][0]:.1f} s)"
+        f"  extract {1 / wall:.0f} photos/s ({n} photos in {taken['whole'][0]:.1f} s, of "
+        f"which start and {FEW} photos {taken['start'][0]:.1f} s)"
     )
     print(
-        f"  serial loop {1 / loop:.1f} photos/s: {loop / wall:.1f}x (goal 3x), {loop * n / taken['whole'][0]:.1f}x with the start"
+        f"  serial loop {1 / loop:.1f} photos/s: {loop / wall:.1f}x (goal 3x), "
+        f"{loop * n / taken['whole'][0]:.1f}x with the start"
     )
     print(
-        f"  engine {1e3 * inference:.2f} + decode {1e3 * decoding:.2f} core-ms a photo, on {CORES} cores {1e3 * ideal:.2f} ms at best: "
+        f"  engine {1e3 * inference:.2f} + decode {1e3 * decoding:.2f} core-ms a photo, on "
+        f"{CORES} cores {1e3 * ideal:.2f} ms at best: "
         f"{1e3 * wall:.2f} ms taken, {wall / ideal:.2f}x (goal 1.3x)"
     )
     print(
-        f"  core-ms spent {1e3 * core:.2f}, {core / (inference + decoding):.2f}x; cores got {core / wall:.2f}"
+        f"  core-ms spent {1e3 * core:.2f}, {core / (inference + decoding):.2f}x; cores got "
+        f"{core / wall:.2f}"
     )
     return 1 / wall
 
@@ -195,7 +207,8 @@ def search(rates: dict[str, float], rounds: int) -> None:
     for name, rate in rates.items():
         stage = taken + STAGE_PHOTOS / rate
         print(
-            f"  {taken / stage:.2%} of a stage with {STAGE_PHOTOS:,} photos, {name}, {stage:.0f} s (goal 1%)"
+            f"  {taken / stage:.2%} of a stage with {STAGE_PHOTOS:,} photos, {name}, "
+            f"{stage:.0f} s (goal 1%)"
         )
 
 

@@ -1,6 +1,8 @@
-"""Goal 1: a training step on question trees, against the same questions as separate samples in one batch.
+"""Goal 1: a training step on question trees, against the same questions as separate samples in one
+batch.
 
-python benchmarks/bench_question_trees.py      (2 threads, fp32, hidden 256, 4 vision and 8 language layers, 1024 patches)
+python benchmarks/bench_question_trees.py      (2 threads, fp32, hidden 256, 4 vision and 8 language
+layers, 1024 patches)
 """
 
 import statistics
@@ -22,7 +24,9 @@ NAMES = [
 
 
 def main() -> None:
-    """Print the ratio, the loss difference and the largest relative gradient difference for k = 2, 4, 8."""
+    """Print the ratio, the loss difference and the largest relative gradient difference for k = 2,
+    4, 8.
+    """
     torch.set_num_threads(2)
     loaded = base_model.new_model(
         NAMES, hidden_size=256, layers=8, vision_layers=4, image_size=448, seed=0
@@ -43,7 +47,9 @@ def main() -> None:
 
 
 def compare(model: torch.nn.Module, samples: list[inputs.Sample], goal: float) -> None:
-    """`separate` is transformers' own model; the two ways of attention of a tree are measured beside it, in turns."""
+    """`separate` is transformers' own model; the two ways of attention of a tree are measured
+    beside it, in turns.
+    """
     separate = inputs.collate(samples, 0)
     tree = trees.collate([trees.grow(samples)], 0)
     batches = {"separate": separate, "dense": tree, "segments": tree}
@@ -72,7 +78,9 @@ def compare(model: torch.nn.Module, samples: list[inputs.Sample], goal: float) -
             slow / fast for slow, fast in zip(medians["separate"], medians[name], strict=True)
         )
         print(
-            f"k={len(samples)}: separate {medians['separate'][0]:.3f} s, tree ({name}) {medians[name][0]:.3f} s, {wall:.2f}x, in core-seconds {cores:.2f}x (goal {goal}); "
+            f"k={len(samples)}: separate {medians['separate'][0]:.3f} s, tree ({name}) "
+            f"{medians[name][0]:.3f} s, {wall:.2f}x, in core-seconds {cores:.2f}x (goal "
+            f"{goal}); "
             f"loss differs by {abs(loss - tree_loss):.1e}, gradients by {apart:.1e}"
         )
 
@@ -87,7 +95,9 @@ def unbind(model: torch.nn.Module) -> None:
 def step(
     model: torch.nn.Module, batch: dict[str, torch.Tensor]
 ) -> tuple[tuple[float, float], float, list[torch.Tensor]]:
-    """((seconds, core-seconds) of a forward and backward pass, loss, gradients). Other work on the machine disturbs core-seconds less."""
+    """((seconds, core-seconds) of a forward and backward pass, loss, gradients). Other work on the
+    machine disturbs core-seconds less.
+    """
     model.zero_grad()
     started = time.perf_counter()
     used = time.process_time()

@@ -1,10 +1,13 @@
-"""Goal 3: bytes saved for the backward pass per sample, and the time of a step, against transformers' own layers.
+"""Goal 3: bytes saved for the backward pass per sample, and the time of a step, against
+transformers' own layers.
 
-python benchmarks/bench_saved_activations.py [float32 | bfloat16]     (2 threads; 8 GB of memory in float32)
+python benchmarks/bench_saved_activations.py [float32 | bfloat16]     (2 threads; 8 GB of memory in
+float32)
 
-The 7B's real widths, two vision blocks (one of windows, one full) and two language layers; vision tower and merger
-train, the language model is frozen. A 448x448 photo and 60 text tokens. The bytes of one block are the difference
-between two and one of them; 32 blocks, 28 layers and the rest make the whole model.
+The 7B's real widths, two vision blocks (one of windows, one full) and two language layers; vision
+tower and merger train, the language model is frozen. A 448x448 photo and 60 text tokens. The bytes
+of one block are the difference between two and one of them; 32 blocks, 28 layers and the rest make
+the whole model.
 """
 
 import statistics
@@ -26,7 +29,9 @@ Sides = dict[str, Callable[[], torch.Tensor]]
 
 
 def main(dtype: str) -> None:
-    """Print bytes of a block, a layer and the whole model, the seconds of a step, and how far the gradients are apart."""
+    """Print bytes of a block, a layer and the whole model, the seconds of a step, and how far the
+    gradients are apart.
+    """
     torch.set_num_threads(2)
     torch.manual_seed(0)
     model = build(getattr(torch, dtype))
@@ -92,7 +97,9 @@ def plain(model: torch.nn.Module, tree: trees.Tree) -> torch.Tensor:
 
 
 def bound(model: torch.nn.Module, tree: trees.Tree, lean: bool = True) -> torch.Tensor:
-    """Our forward; without `lean`, on transformers' layers: the head at the label rows only is then the only difference."""
+    """Our forward; without `lean`, on transformers' layers: the head at the label rows only is then
+    the only difference.
+    """
     trees.bind(model)
     if not lean:
         unbind(model.model)
@@ -117,10 +124,13 @@ def report_bytes(model: torch.nn.Module, sides: Sides) -> None:
         rest = both - 2 * block - 2 * layer
         whole[name] = 32 * block + 28 * layer + rest
         print(
-            f"{name:<22} vision block {block / 2**20:7.1f} MiB, language layer {layer / 2**20:7.1f}, rest and head {rest / 2**20:7.1f}, whole model {whole[name] / 2**30:6.2f} GiB"
+            f"{name:<22} vision block {block / 2**20:7.1f} MiB, language layer "
+            f"{layer / 2**20:7.1f}, rest and head {rest / 2**20:7.1f}, whole model "
+            f"{whole[name] / 2**30:6.2f} GiB"
         )
     print(
-        f"saved bytes: {whole['lean'] / whole['transformers']:.3f} of transformers' (goal {GOALS['bytes']})"
+        f"saved bytes: {whole['lean'] / whole['transformers']:.3f} of transformers' (goal "
+        f"{GOALS['bytes']})"
     )
 
 
@@ -134,7 +144,9 @@ def with_one(owner: torch.nn.Module, name: str, measure: Callable[[], int]) -> i
 
 
 def saved_bytes(model: torch.nn.Module, side: Callable[[], torch.Tensor]) -> int:
-    """Bytes of the distinct storages that autograd keeps during one forward, parameters and their gradients not counted."""
+    """Bytes of the distinct storages that autograd keeps during one forward, parameters and their
+    gradients not counted.
+    """
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     seen: dict[int, torch.UntypedStorage] = {}
 
@@ -179,7 +191,8 @@ def report_seconds(model: torch.nn.Module, sides: Sides) -> None:
                 for ours, theirs in zip(seconds["lean"][1:], seconds[name][1:], strict=True)
             ]
             print(
-                f"    lean takes {statistics.median(ratios):.3f} of {name}, median of {REPEATS} rounds (goal {GOALS['seconds']})"
+                f"    lean takes {statistics.median(ratios):.3f} of {name}, median of "
+                f"{REPEATS} rounds (goal {GOALS['seconds']})"
             )
     apart = max(
         float((a - b).norm() / a.norm())

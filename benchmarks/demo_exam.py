@@ -2,9 +2,10 @@
 
     python benchmarks/demo_exam.py demo_seed0 demo_seed1     (runs that have finished stage 03)
 
-The demo once drew 44 photos of each dish, fewer than today. Here PP-LCNet, with the settings of the run,
-learns from as many of each dish's training and validation photos as it had then, and answers today's test questions. If the test is as hard as it was, it scores what it scored then: its
-figures of that time are printed below its figures of today.
+The demo once drew 44 photos of each dish, fewer than today. Here PP-LCNet, with the settings of the
+run, learns from as many of each dish's training and validation photos as it had then, and answers
+today's test questions. If the test is as hard as it was, it scores what it scored then: its figures
+of that time are printed below its figures of today.
 """
 
 import sys

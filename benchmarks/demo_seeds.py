@@ -4,9 +4,9 @@
     python benchmarks/demo_seeds.py --image-root DIR         # the same on your own folder of dishes
     python benchmarks/demo_seeds.py --seeds 0 1 --read-only  # only what has been run already
 
-A run that has finished is read, not made again. The seed chooses the split, the questions, the order
-of training and PP-LCNet's start; photos and base model are the same in all runs, so the runs are not
-independent and no p is pooled.
+A run that has finished is read, not made again. The seed chooses the split, the questions, the
+order of training and PP-LCNet's start; photos and base model are the same in all runs, so the runs
+are not independent and no p is pooled.
 """
 
 import argparse

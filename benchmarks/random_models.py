@@ -1,4 +1,6 @@
-"""Qwen2.5-VL folders with random weights in real shapes: what a machine without the weights can load, train and serve."""
+"""Qwen2.5-VL folders with random weights in real shapes: what a machine without the weights can
+load, train and serve.
+"""
 
 import json
 import shutil
@@ -13,7 +15,8 @@ from dishvl_lib.core import records
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import qwen
 
-# Layer widths and depths of the public configurations; `tiny` has the same code path at a thousandth of the size.
+# Layer widths and depths of the public configurations; `tiny` has the same code path at a
+# thousandth of the size.
 VISION = {
     "depth": 32,
     "hidden_size": 1280,
@@ -86,7 +89,9 @@ TOKENIZER_FILES = (
 
 
 def configuration(size: str, tokenizer_ids: dict[str, int]) -> Qwen2_5_VLConfig:
-    """The configuration of a size. `tokenizer_ids`: the ids of image_pad, video_pad, vision_start, vision_end, im_end, endoftext."""
+    """The configuration of a size. `tokenizer_ids`: the ids of image_pad, video_pad, vision_start,
+    vision_end, im_end, endoftext.
+    """
     shape = SIZES[size]
     ends = {
         "bos_token_id": tokenizer_ids["endoftext"],
@@ -114,9 +119,11 @@ def configuration(size: str, tokenizer_ids: dict[str, int]) -> Qwen2_5_VLConfig:
 def write(
     folder: Path, size: str, names: list[str], tokenizer_folder: Path | None = None, seed: int = 0
 ) -> int:
-    """Write a folder with random bfloat16 weights, a tensor at a time; returns the number of parameters.
+    """Write a folder with random bfloat16 weights, a tensor at a time; returns the number of
+    parameters.
 
-    `tokenizer_folder`: the real tokenizer's files; without it one is made for `names`, as for the demo.
+    `tokenizer_folder`: the real tokenizer's files; without it one is made for `names`, as for the
+    demo.
     """
     folder.mkdir(parents=True)
     loaded = _tokenizer_and_processor(folder, names, tokenizer_folder)
@@ -162,7 +169,9 @@ def _tokenizer_and_processor(
 def _random_tensors(
     model: Qwen2_5_VLForConditionalGeneration, seed: int
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """(public name, bfloat16 tensor) of every parameter: ones for norms, zeros for biases, normal numbers elsewhere."""
+    """(public name, bfloat16 tensor) of every parameter: ones for norms, zeros for biases, normal
+    numbers elsewhere.
+    """
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
         value = torch.empty(parameter.shape, dtype=torch.bfloat16)

@@ -1,12 +1,16 @@
-"""The whole of stage 04 and of use at the real shapes, with random weights: seconds and peak memory beside what the planner says.
+"""The whole of stage 04 and of use at the real shapes, with random weights: seconds and peak memory
+beside what the planner says.
 
-python benchmarks/real_size.py --size 3b                      (CPU: 24 GB of memory and 35 GB of disk, with nothing beside it)
-python benchmarks/real_size.py --size 7b --device cuda        (one GPU of 80 GB; also prints photos/s and questions/s)
+python benchmarks/real_size.py --size 3b                      (CPU: 24 GB of memory and 35 GB of
+disk, with nothing beside it)
+python benchmarks/real_size.py --size 7b --device cuda        (one GPU of 80 GB; also prints
+photos/s and questions/s)
 python benchmarks/real_size.py --size tiny                    (seconds, anywhere)
 
-Each phase runs in a process of its own: the folder is written as sharded safetensors; vision tower and merger train for
-a step with a checkpoint and are killed; a resume makes one more step and exports best/; best/ names photos and scores menus; LoRA trains a
-step. Memory and disk are checked before anything is written.
+Each phase runs in a process of its own: the folder is written as sharded safetensors; vision tower
+and merger train for a step with a checkpoint and are killed; a resume makes one more step and
+exports best/; best/ names photos and scores menus; LoRA trains a step. Memory and disk are checked
+before anything is written.
 """
 
 import argparse
@@ -42,7 +46,9 @@ SAY_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Measured:
-    """One phase. `peak_gb`: resident memory of its processes (CPU) or allocated on the GPU; `planned_gb` 0: not planned."""
+    """One phase. `peak_gb`: resident memory of its processes (CPU) or allocated on the GPU;
+    `planned_gb` 0: not planned.
+    """
 
     phase: str
     seconds: float
@@ -72,7 +78,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument(
         "--folder",
-        help="where the files go (default: the outputs folder); about 35 GB for the 3B, 75 GB for the 7B",
+        help="where the files go (default: the outputs folder); about 35 GB for the 3B, 75 GB for "
+        "the 7B",
     )
     parser.add_argument(
         "--photos", type=int, default=0, help="photos a step (default: 1 on a CPU, 8 on a GPU)"
@@ -145,7 +152,8 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
     shutil.rmtree(folder / "whole" / "best")
     measured.append(_training("LoRA: train, checkpoint, best/", lora, planned["lora"]))
     print(
-        f"\n{options.size}, {options.device}, {options.photos} photos = {options.photos * options.questions_per_photo} questions a step, bfloat16"
+        f"\n{options.size}, {options.device}, {options.photos} photos = "
+        f"{options.photos * options.questions_per_photo} questions a step, bfloat16"
     )
     for one in measured:
         print(one.line())
@@ -157,7 +165,8 @@ def _run(folder: Path, options: argparse.Namespace) -> int:
         if one.planned_gb and abs(one.peak_gb / one.planned_gb - 1) > ALLOWED
     ]
     print(
-        f"planner within {ALLOWED:.0%}: {'yes' if not off else 'no, ' + '; '.join(one.phase for one in off)}"
+        f"planner within {ALLOWED:.0%}: "
+        f"{'yes' if not off else 'no, ' + '; '.join(one.phase for one in off)}"
     )
     return 0
 
@@ -166,11 +175,13 @@ def _check_room(folder: Path, options: argparse.Namespace) -> None:
     """Refuse before anything is written when memory or disk cannot hold it."""
     parameters = random_models.SIZES[options.size]["parameters"]
     disk = shutil.disk_usage(folder).free
-    # base and one best/ at 2 bytes; two checkpoints of the vision tower's 14 bytes (at most a fifth of the parameters).
+    # base and one best/ at 2 bytes; two checkpoints of the vision tower's 14 bytes (at most a fifth
+    # of the parameters).
     wanted = parameters * (2 + 2) + 2 * 14 * min(parameters // 5, 700_000_000)
     if disk < wanted:
         raise SystemExit(
-            f"{folder}: {disk / GB:.0f} GB are free, {wanted / GB:.0f} GB are needed; give another --folder"
+            f"{folder}: {disk / GB:.0f} GB are free, {wanted / GB:.0f} GB are needed; give "
+            "another --folder"
         )
     memory = psutil.virtual_memory().available
     held = (
@@ -180,12 +191,15 @@ def _check_room(folder: Path, options: argparse.Namespace) -> None:
     )
     if memory < held:
         raise SystemExit(
-            f"{memory / GB:.0f} GB of memory are free, about {held / GB:.0f} GB are needed; end what runs beside it, or take a smaller --size"
+            f"{memory / GB:.0f} GB of memory are free, about {held / GB:.0f} GB are needed; "
+            "end what runs beside it, or take a smaller --size"
         )
 
 
 def _write_questions(folder: Path, options: argparse.Namespace) -> None:
-    """Photos of noise and, for each, a naming question and a menu of 20, in train.jsonl and validation.jsonl."""
+    """Photos of noise and, for each, a naming question and a menu of 20, in train.jsonl and
+    validation.jsonl.
+    """
     chance = np.random.default_rng(0)
     rows = []
     for number in range(options.photos * (options.steps + 1)):
@@ -249,7 +263,9 @@ def _config(
 
 
 def _planned(config: TrainingConfig, folder: Path) -> float:
-    """GB that the planner counts for the training process (on a CPU) or for the GPU; by a process of its own."""
+    """GB that the planner counts for the training process (on a CPU) or for the GPU; by a process
+    of its own.
+    """
     program = (
         "import sys\n"
         "from dishvl_lib.core import records\n"
@@ -260,7 +276,9 @@ def _planned(config: TrainingConfig, folder: Path) -> float:
         "loaded = qwen.load_inputs(config.base_model, config.min_pixels, config.max_pixels)\n"
         "rows = records.read_jsonl(config.train_file)\n"
         f"sizes = {{row['image_id']: ({PHOTO_SIDE}, {PHOTO_SIDE}) for row in rows}}\n"
-        "batch, trees = shapes.largest(loaded, rows, sizes, questions_per_photo=config.questions_per_photo, n=config.per_device_train_batch_size)\n"
+        "batch, trees = shapes.largest(loaded, rows, sizes, "
+        "questions_per_photo=config.questions_per_photo, "
+        "n=config.per_device_train_batch_size)\n"
         "print(planner.plan(config, batch, photos=trees).total('device'))\n"
     )
     file = folder / "planned.json"
@@ -297,7 +315,9 @@ def _watched(
     folder: Path | None = None,
     kill_at: Path | None = None,
 ) -> Measured:
-    """Run a command, say every few seconds what it does, and measure the largest memory of its processes together."""
+    """Run a command, say every few seconds what it does, and measure the largest memory of its
+    processes together.
+    """
     print(f"{phase} ...", flush=True)
     started = time.time()
     with open(log, "ab") as file:
@@ -321,13 +341,15 @@ def _watched(
         if time.time() - said > SAY_EVERY_S:
             said = time.time()
             print(
-                f"  {said - started:5.0f} s, {peak[0]:.1f} GB  {heartbeat.line(folder) if folder else ''}",
+                f"  {said - started:5.0f} s, {peak[0]:.1f} GB  "
+                f"{heartbeat.line(folder) if folder else ''}",
                 flush=True,
             )
     watcher.join()
     if process.returncode and not killed:
         raise SystemExit(
-            f"{phase} failed with status {process.returncode}:\n{log.read_text('utf-8', 'replace')[-3000:]}"
+            f"{phase} failed with status {process.returncode}:\n"
+            f"{log.read_text('utf-8', 'replace')[-3000:]}"
         )
     return Measured(phase, time.time() - started, peak[0])
 
@@ -362,7 +384,8 @@ def _use(folder: Path, device: str) -> int:
     given = recognizer.recognise(photos, [NAMES[:20]])
     seconds = time.time() - started
     print(
-        f"  {len(given)} photos named and scored on a menu of 20 in {seconds:.1f} s: {len(given) / seconds:.2f} photos/s"
+        f"  {len(given)} photos named and scored on a menu of 20 in {seconds:.1f} s: "
+        f"{len(given) / seconds:.2f} photos/s"
     )
     return 0
 
@@ -372,11 +395,14 @@ def _print_rates(folder: Path) -> None:
     if rows:
         last = rows[-1]
         print(
-            f"{folder.name}: {last['photos_per_second']:.3g} photos/s, {last['questions_per_second']:.3g} questions/s, {last['tokens_per_second']:.3g} tokens/s at the last step"
+            f"{folder.name}: {last['photos_per_second']:.3g} photos/s, "
+            f"{last['questions_per_second']:.3g} questions/s, "
+            f"{last['tokens_per_second']:.3g} tokens/s at the last step"
         )
     contract = json.loads((folder / "trainable.json").read_text("utf-8"))
     print(
-        f"{folder.name}: {contract['trained_parameters']:,} of {contract['parameters']:,} parameters trained"
+        f"{folder.name}: {contract['trained_parameters']:,} of {contract['parameters']:,} "
+        "parameters trained"
     )
 
 

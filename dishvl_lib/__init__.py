@@ -1,12 +1,14 @@
 """DishVL: from a folder of dish photos to a menu-aware Qwen2.5-VL dish recogniser.
 
-`from dishvl_lib import Recognizer` is the public face; importing the package alone loads no deep-learning library.
+`from dishvl_lib import Recognizer` is the public face; importing the package alone loads no
+deep-learning library.
 """
 
 import os
 from typing import Any
 
-# OpenMP threads that spin while they wait make two processes on the same cores ten times slower; it is read when torch
+# OpenMP threads that spin while they wait make two processes on the same cores ten times slower; it
+# is read when torch
 # is loaded, so it is set here, before anything can load it. Whoever set it otherwise keeps that.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

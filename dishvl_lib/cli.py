@@ -21,7 +21,9 @@ ON_OWN_PHOTOS = {"test_share": 0.2, "num_train_epochs": 12.0, "photo_augmentatio
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could not."""
+    """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could
+    not.
+    """
     options = _parser().parse_args(arguments)
     try:
         status = options.command(options) or 0
@@ -60,10 +62,12 @@ def _unforeseen(error: Exception) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "a", encoding="utf-8") as log:
             log.write(
-                f"{datetime.now().astimezone().isoformat(timespec='seconds')} dishvl {' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
+                f"{datetime.now().astimezone().isoformat(timespec='seconds')} dishvl "
+                f"{' '.join(sys.argv[1:])}\n{traceback.format_exc()}\n"
             )
     print(
-        f"dishvl: this was not foreseen: {type(error).__name__}: {' '.join(str(error).split())}. Nothing that was finished is lost; "
+        f"dishvl: this was not foreseen: {type(error).__name__}: "
+        f"{' '.join(str(error).split())}. Nothing that was finished is lost; "
         f"please report it with the last lines of {file}",
         file=sys.stderr,
     )
@@ -210,7 +214,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def demo_overrides(image_root: str | None = None, run_name: str | None = None) -> dict[str, Any]:
-    """What the demo's profile takes instead of its own values, for the drawn dishes or for a folder of photos.
+    """What the demo's profile takes instead of its own values, for the drawn dishes or for a folder
+    of photos.
 
     Raises `SettingsError` when `image_root` is no folder.
     """
@@ -242,7 +247,8 @@ def _new(options: argparse.Namespace) -> None:
 
     folder = run.new_profile(options.name, options.image_root, options.like)
     print(
-        f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run {options.name}"
+        f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run "
+        f"{options.name}"
     )
 
 
@@ -288,7 +294,10 @@ def _stage_status(folder: Path) -> str:
         return f"finished {made['finished_at']} in {made['seconds']:.0f} s  {made['counts'] or ''}"
     if not (folder / markers.STARTED).exists():
         return "not started"
-    return f"begun, not finished, and nobody works on it; run the stage again to go on  {launch.progress_line(folder)}"
+    return (
+        "begun, not finished, and nobody works on it; run the stage again to go on  "
+        f"{launch.progress_line(folder)}"
+    )
 
 
 def _stop(options: argparse.Namespace) -> None:
@@ -305,7 +314,8 @@ def _verify(options: argparse.Namespace) -> None:
     for stage in finished:
         markers.check_outputs(folder / stage, thorough=True)
         print(
-            f"{stage}: {len(markers.read(folder / stage)['outputs'])} files are as they were written"
+            f"{stage}: {len(markers.read(folder / stage)['outputs'])} files are as they were "
+            "written"
         )
     if not finished:
         raise RuntimeError(f"run {options.run} has no finished stage to verify")

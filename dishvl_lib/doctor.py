@@ -14,7 +14,8 @@ def report() -> str:
     disk = shutil.disk_usage(paths.outputs().parent)
     lines = [f"{name} {version}" for name, version in stages.versions().items()]
     lines += [
-        f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB ({psutil.virtual_memory().available / 2**30:.0f} free)"
+        f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB "
+        f"({psutil.virtual_memory().available / 2**30:.0f} free)"
     ]
     lines += [
         f"disk for outputs: {disk.free / 2**30:.0f} GiB free in {paths.outputs()}",

@@ -1,4 +1,6 @@
-"""`dishvl estimate PROFILE`: what the annotation would cost, and whether the training fits and how long it takes."""
+"""`dishvl estimate PROFILE`: what the annotation would cost, and whether the training fits and how
+long it takes.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +24,9 @@ def report(
     hosts: int = 2,
     photos_per_second: float = 0.0,
 ) -> str:
-    """Text for the terminal. `official`: the training as the official script does it, ours beside it. `trial`: measure the
-    rate by a few steps on this machine. `gpu_gb`: memory of the device to advise for (0: this machine's GPU, if any).
+    """Text for the terminal. `official`: the training as the official script does it, ours beside
+    it. `trial`: measure the rate by a few steps on this machine. `gpu_gb`: memory of the device to
+    advise for (0: this machine's GPU, if any).
     """
     photos, dishes = _photos(values)
     parts = [f"{photos:,} photos of {dishes:,} dishes", annotation(values, dishes)]
@@ -35,7 +38,8 @@ def report(
 
         if config.train_file == UNKNOWN:
             raise settings.SettingsError(
-                "--trial trains a few steps on the real questions: run stages 01 to 03 first (dishvl run PROFILE --to 03)"
+                "--trial trains a few steps on the real questions: run stages 01 to 03 first "
+                "(dishvl run PROFILE --to 03)"
             )
         photos_per_second = measure(config)
     parts.append(
@@ -88,13 +92,16 @@ def _plan_text(name: str, plan: Any) -> str:
     hours = (
         f"{plan.hours:.1f} hours"
         if plan.hours
-        else "hours: open; --trial measures this machine's speed, --photos-per-second N gives another's"
+        else "hours: open; --trial measures this machine's speed, --photos-per-second N gives "
+        "another's"
     )
     return f"training, {name}:\n{plan.table().to_string(index=False)}\n{hours}"
 
 
 def _photos(values: Values) -> tuple[int, int]:
-    """(photos, dishes) that would be annotated: of the catalogue when stage 01 has finished, otherwise of the folder as it is."""
+    """(photos, dishes) that would be annotated: of the catalogue when stage 01 has finished,
+    otherwise of the folder as it is.
+    """
     from dishvl_lib.annotation import layout
     from dishvl_lib.demo import builtin
 
@@ -111,7 +118,9 @@ def _photos(values: Values) -> tuple[int, int]:
 
 
 def _training(values: Values, photos: int) -> tuple[Any, list[Any], int, int]:
-    """(configuration, the largest batch, trees an epoch, bytes of the photo cache): from the questions when stage 03 has finished, otherwise as it would make them."""
+    """(configuration, the largest batch, trees an epoch, bytes of the photo cache): from the
+    questions when stage 03 has finished, otherwise as it would make them.
+    """
     from dishvl_lib.training import advice, config, shapes
     from dishvl_lib.vlm import qwen
 
@@ -161,7 +170,8 @@ def _base_model(value: str) -> str:
     )
     if not built:
         raise settings.SettingsError(
-            "base_model: builtin is not built before stage 03 has run; run dishvl demo, or give a folder"
+            "base_model: builtin is not built before stage 03 has run; run dishvl demo, or "
+            "give a folder"
         )
     return str(built[-1].parent)
 

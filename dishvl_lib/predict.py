@@ -8,7 +8,8 @@ from dishvl_lib.core import images, paths
 
 
 def answer(photos: Sequence[str], model: str | None = None, menu_file: str | None = None) -> int:
-    """Print a line per photo; 1 when one could not be read (the others are answered all the same), otherwise 0.
+    """Print a line per photo; 1 when one could not be read (the others are answered all the same),
+    otherwise 0.
 
     Raises ValueError or `ModelError` for a menu or a model that cannot be used.
     """
@@ -33,7 +34,9 @@ def answer(photos: Sequence[str], model: str | None = None, menu_file: str | Non
 
 
 def menu_lines(file: Path) -> list[str]:
-    """One entry a line; blank lines and a byte order mark are passed over. Raises ValueError for what is not UTF-8 text."""
+    """One entry a line; blank lines and a byte order mark are passed over. Raises ValueError for
+    what is not UTF-8 text.
+    """
     try:
         return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:

@@ -1,4 +1,6 @@
-"""The chain: the five notebooks by papermill for one profile, each only when it has something to do."""
+"""The chain: the five notebooks by papermill for one profile, each only when it has something to
+do.
+"""
 
 import json
 import sys
@@ -25,10 +27,12 @@ def run(
     last: str = "05",
     redo: Sequence[str] = (),
 ) -> Path:
-    """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the run's folder.
+    """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the
+    run's folder.
 
-    A finished stage with the same parameters and inputs is skipped, one with other parameters is refused
-    (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises `RunError` when a notebook fails.
+    A finished stage with the same parameters and inputs is skipped, one with other parameters is
+    refused (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises
+    `RunError` when a notebook fails.
     """
     chosen = paths.STAGES[
         paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(
@@ -38,7 +42,8 @@ def run(
     ]
     if not chosen:
         raise RunError(
-            f"--from {first} --to {last}: no stage lies between them; --from must not come after --to"
+            f"--from {first} --to {last}: no stage lies between them; --from must not come "
+            "after --to"
         )
     run_name = values[chosen[0]]["run_name"]
     _refuse_busy(run_name, chosen)
@@ -55,10 +60,11 @@ def run(
 
 
 def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
-    """Write a stage's notebook with these parameter values in its parameters cell, for stepping through it.
+    """Write a stage's notebook with these parameter values in its parameters cell, for stepping
+    through it.
 
-    It goes to outputs/<run>/notebooks/<stage>_interactive.ipynb; one that is there already with other content is kept
-    under a numbered name.
+    It goes to outputs/<run>/notebooks/<stage>_interactive.ipynb; one that is there already with
+    other content is kept under a numbered name.
     """
     stage = paths.full_stage_name(stage)
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
@@ -75,7 +81,9 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
 
 
 def new_profile(name: str, image_root: str, like: str) -> Path:
-    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root. Raises `SettingsError`."""
+    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root.
+    Raises `SettingsError`.
+    """
     target = paths.PROJECT_ROOT / "params" / name
     source = settings.profile_folder(like)
     if target.exists():
@@ -100,7 +108,8 @@ def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
     marker = markers.read(run_folder / "05_evaluation")
     rows = [
-        f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  {'95% interval':<16}{'chance':>7}{'menu size':>11}"
+        f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
+        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
     ]
     for predictor, protocols in records.read_json(
         run_folder / "05_evaluation" / "metrics.json"
@@ -109,7 +118,8 @@ def summary(run_folder: Path) -> str:
             low, high = one["ci95"]
             size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
             rows.append(
-                f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  [{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}"
+                f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  "
+                f"[{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}"
             )
     notes = [f"note: {note}" for note in marker.get("notes", [])]
     files = [
@@ -134,7 +144,8 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     print(f"== {stage} ==", flush=True)
     started = time.time()
     try:
-        # Sockets instead of ports, which another process could hold, in a folder of their own: runs begun together would share names.
+        # Sockets instead of ports, which another process could hold, in a folder of their own: runs
+        # begun together would share names.
         with sockets.folder() as place, records.naming_full_disk(output):
             papermill.execute_notebook(
                 str(paths.notebook(stage)),
@@ -152,7 +163,8 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
         ) from None
     if not markers.finished(paths.stage_folder(values["run_name"], stage)):
         raise RunError(
-            f"{stage} ended without its success marker (was its kernel killed, perhaps for memory?). The executed notebook is {output}"
+            f"{stage} ended without its success marker (was its kernel killed, perhaps for "
+            f"memory?). The executed notebook is {output}"
         )
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
 
@@ -161,7 +173,8 @@ def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> No
     for stage in map(paths.full_stage_name, redo):
         if stage not in chosen:
             raise RunError(
-                f"--redo {stage[:2]} is outside the stages that would run ({', '.join(s[:2] for s in chosen)})"
+                f"--redo {stage[:2]} is outside the stages that would run "
+                f"({', '.join(s[:2] for s in chosen)})"
             )
         old = stages.move_aside(paths.stage_folder(run_name, stage))
         print(
@@ -191,7 +204,8 @@ def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
         print(f"upstream_run {lender}: {', '.join(lent)} are taken from it")
     else:
         print(
-            f"note: upstream_run {lender} lends nothing here: {chosen[0]} and what follows are made by this run, and what comes before it is there. "
+            f"note: upstream_run {lender} lends nothing here: {chosen[0]} and what follows "
+            "are made by this run, and what comes before it is there. "
             f"To take 01 and 02 from it, for instance, add --from 03"
         )
 

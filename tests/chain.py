@@ -1,4 +1,6 @@
-"""A small world for whole-chain tests: a few drawn dishes and a profile that finishes in about a minute."""
+"""A small world for whole-chain tests: a few drawn dishes and a profile that finishes in about a
+minute.
+"""
 
 import os
 import subprocess
@@ -11,7 +13,8 @@ DISHES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "麻婆豆腐")
 NEW = "宫保鸡丁"  # drawn too, and held out of training
 MENU_SIZE = 3  # of test menus: with four dishes, one is missing from each
 SMALL = {
-    "common.yaml": "base: demo\nrun_name: toy\nimage_root: {photos}\nsites: []\nmin_pixels: 3136\nmax_pixels: 3136\n",
+    "common.yaml": "base: demo\nrun_name: toy\nimage_root: {photos}\nsites: []\nmin_pixels: 3136\n"
+    "max_pixels: 3136\n",
     "01_annotation.yaml": "test_share: 0.2\n",
     "02_similar_dishes.yaml": "epochs: 2\nimage_size: 48\n",
     "03_dataset.yaml": f"test_menu_size: {MENU_SIZE}\nabsent_share: 0.5\n",
@@ -20,14 +23,17 @@ SMALL = {
 DRAWN = {
     "common.yaml": SMALL["common.yaml"].replace(
         "sites: []",
-        "sites: [{{name: site_b, image_root: {photos}/../site_b, menu_csv: {photos}/../site_b_truth.csv}}]",
+        "sites: [{{name: site_b, image_root: {photos}/../site_b, menu_csv: "
+        "{photos}/../site_b_truth.csv}}]",
     ),
     "01_annotation.yaml": f"test_share: 0.2\nhold_out_dishes: [{NEW}]\n",
 }
 
 
 def draw(folder: Path) -> Path:
-    """The photos of DISHES and NEW, and of the outside site, under `folder`; returns the image root."""
+    """The photos of DISHES and NEW, and of the outside site, under `folder`; returns the image
+    root.
+    """
     from dishvl_lib.demo import dishes
 
     dishes.draw_demo_photos(folder, photos_per_dish=12, processes=1, dishes=[*DISHES, NEW])
@@ -35,7 +41,9 @@ def draw(folder: Path) -> Path:
 
 
 def profile(folder: Path, photos: Path) -> Path:
-    """A profile folder for these photos, based on the demo's; with the outside site and NEW held out where they were drawn."""
+    """A profile folder for these photos, based on the demo's; with the outside site and NEW held
+    out where they were drawn.
+    """
     drawn = DRAWN if (photos.parent / "site_b").is_dir() else {}
     for name, text in {**SMALL, **drawn}.items():
         records.write_text(folder / name, text.format(photos=photos))

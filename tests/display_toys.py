@@ -1,4 +1,6 @@
-"""A catalog of tiny photos and a table of predictions for the display tests. One dish has a hostile name."""
+"""A catalog of tiny photos and a table of predictions for the display tests. One dish has a hostile
+name.
+"""
 
 import pandas as pd
 from PIL import Image
@@ -38,7 +40,9 @@ def catalog(root):
 
 
 def predictions():
-    """Naming and menu questions by two predictors: 红烧鱼 is taken for 红烧鱼块 twice, the hostile name answered once."""
+    """Naming and menu questions by two predictors: 红烧鱼 is taken for 红烧鱼块 twice, the hostile name
+    answered once.
+    """
     said = [
         ("d1", "红烧鱼块"),
         ("d1", "红烧鱼块"),

@@ -31,7 +31,9 @@ def row(number, truth="红烧鱼", menu=(), kind=None, dish_id=None, **more):
 
 
 def site_rows(dishes, per_dish=4):
-    """site_NAME.jsonl of {folder: number}: naming questions without an answer, a dish's photos together."""
+    """site_NAME.jsonl of {folder: number}: naming questions without an answer, a dish's photos
+    together.
+    """
     return [
         row(
             f"s-{folder}-{place}",
@@ -45,7 +47,9 @@ def site_rows(dishes, per_dish=4):
 
 
 class Saying:
-    """Says what `say(row)` returns: a text, None, or an Answer; `asked` holds the rows it got, batch by batch."""
+    """Says what `say(row)` returns: a text, None, or an Answer; `asked` holds the rows it got,
+    batch by batch.
+    """
 
     def __init__(self, say):
         self.say = say

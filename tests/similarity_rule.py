@@ -1,4 +1,6 @@
-"""Weights and input for the golden vectors: a numpy rule from parameter names, so that no weights are stored."""
+"""Weights and input for the golden vectors: a numpy rule from parameter names, so that no weights
+are stored.
+"""
 
 import zlib
 
@@ -6,7 +8,9 @@ import numpy as np
 
 
 def rule_state(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Parameter name -> float32 array, seeded by the name: outputs are of order one and vary with the input."""
+    """Parameter name -> float32 array, seeded by the name: outputs are of order one and vary with
+    the input.
+    """
     return {name: _rule_array(name, shape) for name, shape in shapes.items()}
 
 

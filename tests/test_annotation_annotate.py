@@ -1,4 +1,6 @@
-"""Annotation against a local server: cards, votes, texts, the journal, the budget, and answers that are put aside."""
+"""Annotation against a local server: cards, votes, texts, the journal, the budget, and answers that
+are put aside.
+"""
 
 import base64
 import hashlib
@@ -44,7 +46,9 @@ FIELDS = [
 
 @pytest.fixture
 def photos(tmp_path):
-    """GX4_6 with 3 photos, 土豆丝 with 4 in two folders; the first of each folder is for testing. typical: the later the better."""
+    """GX4_6 with 3 photos, 土豆丝 with 4 in two folders; the first of each folder is for testing.
+    typical: the later the better.
+    """
     fill(tmp_path, FOLDERS)
     rows = [
         {

@@ -1,4 +1,6 @@
-"""Names from answers: the order of trust, merging and keeping apart, every suspicion once, and the files of given names."""
+"""Names from answers: the order of trust, merging and keeping apart, every suspicion once, and the
+files of given names.
+"""
 
 import time
 
@@ -15,7 +17,9 @@ POTATO = ["土豆", "醋"]
 
 
 def photos_of(*dishes, **folders):
-    """Two training photos and a test photo per dish, more for a dish that is named twice; `folders`: {dish: its folder}."""
+    """Two training photos and a test photo per dish, more for a dish that is named twice;
+    `folders`: {dish: its folder}.
+    """
     per_dish = {dish: {"train": 2 * dishes.count(dish), "test": 1} for dish in dishes}
     photos = photo_rows(per_dish).assign(typical=0, phash="0" * 16, site="")
     return photos.assign(folder=[folders.get(dish, dish) for dish in photos.dish_id])

@@ -1,4 +1,6 @@
-"""The dish card: the reference's fourteen fields, what they refuse, and the prompts that ask for them."""
+"""The dish card: the reference's fourteen fields, what they refuse, and the prompts that ask for
+them.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""The catalogue: every file found is a usable photo or a row with a reason, whatever its name or content."""
+"""The catalogue: every file found is a usable photo or a row with a reason, whatever its name or
+content.
+"""
 
 import os
 from collections import Counter
@@ -175,7 +177,9 @@ def test_a_folder_of_links_alone_names_the_parameter(root, tmp_path):
 
 
 def deny(monkeypatch, file, folder):
-    """No permission for a file and a folder; for root, whom permissions do not stop, the system's refusal is played."""
+    """No permission for a file and a folder; for root, whom permissions do not stop, the system's
+    refusal is played.
+    """
     if os.geteuid() != 0:
         file.chmod(0)
         folder.chmod(0)
@@ -556,7 +560,9 @@ def test_held_out_dishes_are_catalogued_and_kept_apart(root):
 
 
 def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
-    """What was asked about once is asked about again, from the journal, when a person has marked some other photo."""
+    """What was asked about once is asked about again, from the journal, when a person has marked
+    some other photo.
+    """
     fill(root, {"土豆丝": 9}, 500)
     photos, *_ = build(root)
     first = photos[(photos.dish_id == "土豆丝") & (photos.typical == 0)].image_id.item()
@@ -620,12 +626,14 @@ def test_a_sound_catalogue_has_no_problems():
         (
             "image_id",
             "a",
-            "3 photos became 3 when dishes were merged; take the latest lines out of decisions/names.csv",
+            "3 photos became 3 when dishes were merged; take the latest lines out of "
+            "decisions/names.csv",
         ),
         (
             "dish_id",
             "d3",
-            "2 dishes are recorded, photos show 3; take the latest lines out of decisions/names.csv",
+            "2 dishes are recorded, photos show 3; take the latest lines out of "
+            "decisions/names.csv",
         ),
     ],
 )

@@ -1,4 +1,6 @@
-"""Groups: one frame, equal bytes and near-duplicates belong together; different photos, also of a fixed camera, do not."""
+"""Groups: one frame, equal bytes and near-duplicates belong together; different photos, also of a
+fixed camera, do not.
+"""
 
 import io
 
@@ -75,7 +77,9 @@ def test_a_mirrored_copy_is_joined():
 
 
 def test_a_long_chain_does_not_become_one_group():
-    """Neighbours are 2 bits apart; in a group of complete linkage nobody is further than the limit from anybody."""
+    """Neighbours are 2 bits apart; in a group of complete linkage nobody is further than the limit
+    from anybody.
+    """
     chain = {f"{i:03d}": sum(2**bit for bit in range(2 * i)) for i in range(30)}
     found = groups(table([(name, "", name, value) for name, value in reversed(chain.items())]))
     members = pd.Series(found).groupby(pd.Series(found)).groups.values()

@@ -1,4 +1,6 @@
-"""The perceptual hash knows copies, of the mirror image too; the typical order shows sharp and usual photos first."""
+"""The perceptual hash knows copies, of the mirror image too; the typical order shows sharp and
+usual photos first.
+"""
 
 import io
 

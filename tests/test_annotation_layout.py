@@ -123,7 +123,9 @@ def test_no_folder_is_said(tmp_path):
 
 @pytest.fixture
 def linked(tmp_path):
-    """(image_root, outside): links to a file and a folder outside, also by way of other links, and to places inside."""
+    """(image_root, outside): links to a file and a folder outside, also by way of other links, and
+    to places inside.
+    """
     root = tmp_path / "root"
     outside = tmp_path / "outside"
     fill(root, {"红烧鱼": 1})

@@ -1,4 +1,6 @@
-"""A scan looks at every photo once: what it saw is kept, goes on after a kill, and is looked at again when the file changes."""
+"""A scan looks at every photo once: what it saw is kept, goes on after a kill, and is looked at
+again when the file changes.
+"""
 
 import hashlib
 import os

@@ -206,7 +206,10 @@ def test_online_models_answer_a_sample_within_their_budget(world):
     usage = {"prompt_tokens": 800, "completion_tokens": 5}
 
     def run(server, *more):
-        listed = f'endpoints=[{{name: gpt, base_url: "{server.base_url}", model: m, price_input: 2.0, price_output: 8.0, concurrency: 2, max_tokens: 32}}]'
+        listed = (
+            f'endpoints=[{{name: gpt, base_url: "{server.base_url}", model: m, price_input: '
+            f"2.0, price_output: 8.0, concurrency: 2, max_tokens: 32}}]"
+        )
         where = (
             "--from",
             "05",
@@ -247,7 +250,10 @@ def test_online_models_answer_a_sample_within_their_budget(world):
 
 def test_a_site_menu_that_cannot_be_used_stops_the_stage_with_file_and_line(world, tmp_path):
     (tmp_path / "menu.csv").write_text("name\n红烧鱼\n" + "菜" * 500 + "\n", "utf-8")
-    listed = f"sites=[{{name: site_b, image_root: {world[1].parent}/drawn/site_b, menu_csv: {tmp_path}/menu.csv}}]"
+    listed = (
+        f"sites=[{{name: site_b, image_root: {world[1].parent}/drawn/site_b, menu_csv: "
+        f"{tmp_path}/menu.csv}}]"
+    )
     done = chain.dishvl(
         "run",
         world[1],

@@ -1,4 +1,6 @@
-"""`dishvl demo` on drawn dishes or on a folder of photos: which of the profile's values are replaced."""
+"""`dishvl demo` on drawn dishes or on a folder of photos: which of the profile's values are
+replaced.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""load_rgb: what a photo's file may be, what its pixels become, and the fixed word for each way it can fail."""
+"""load_rgb: what a photo's file may be, what its pixels become, and the fixed word for each way it
+can fail.
+"""
 
 import io
 import struct
@@ -171,7 +173,9 @@ def test_jpeg_bytes_scales_down_never_up():
 
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_the_size_of_a_reduced_decode_is_asked_for_as_seen_upright(orientation):
-    """Stored 800x600; upright 600x800 when turned. Half of that is large enough in one direction only if they are not mixed up."""
+    """Stored 800x600; upright 600x800 when turned. Half of that is large enough in one direction
+    only if they are not mixed up.
+    """
     exif = Image.Exif()
     exif[0x0112] = orientation
     whole = encoded(picture(5, (800, 600)), "JPEG", exif=exif)

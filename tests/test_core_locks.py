@@ -1,4 +1,6 @@
-"""Locks: one process at a time, freed by whatever ends it, kept by no forked child, and missed out loud where there are none."""
+"""Locks: one process at a time, freed by whatever ends it, kept by no forked child, and missed out
+loud where there are none.
+"""
 
 import errno
 import fcntl

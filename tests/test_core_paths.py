@@ -1,4 +1,6 @@
-"""Paths: stages by number or name, runs that are plain folders, everything relative counts from the project root."""
+"""Paths: stages by number or name, runs that are plain folders, everything relative counts from the
+project root.
+"""
 
 import pytest
 

@@ -1,4 +1,6 @@
-"""Questions: what is asked, in the file's form and as the model reads it, and how an answer is marked."""
+"""Questions: what is asked, in the file's form and as the model reads it, and how an answer is
+marked.
+"""
 
 import pytest
 

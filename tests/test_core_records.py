@@ -1,4 +1,6 @@
-"""Files between stages: whole or not there, read back as written, and refused with file, line or column."""
+"""Files between stages: whole or not there, read back as written, and refused with file, line or
+column.
+"""
 
 import hashlib
 

@@ -1,4 +1,6 @@
-"""Profiles and parameters: unknown keys and wrong types are refused with the file, the key and a remedy."""
+"""Profiles and parameters: unknown keys and wrong types are refused with the file, the key and a
+remedy.
+"""
 
 import json
 
@@ -18,7 +20,9 @@ EXTRA = {
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of five notebooks; returns a function that writes a profile: project("name", common="...", dataset="...")."""
+    """A project of five notebooks; returns a function that writes a profile: project("name",
+    common="...", dataset="...").
+    """
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path)
     (tmp_path / "notebooks").mkdir()
     for stage in paths.STAGES:

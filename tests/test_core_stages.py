@@ -1,4 +1,6 @@
-"""Stages: done is done, changed is refused or moved aside, and nothing half-made is taken for a result."""
+"""Stages: done is done, changed is refused or moved aside, and nothing half-made is taken for a
+result.
+"""
 
 import json
 import os
@@ -14,7 +16,10 @@ from toys import another_process_holding
 
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings, stages
 
-SOURCE = 'run_name: str = "demo"  # x\nupstream_run: str = ""  # x\nimage_root: str = "builtin"  # x\nlanguage: str = "en"  # x\nsize: int = 3  # x\nnames_csv: str = ""  # x\n'
+SOURCE = (
+    'run_name: str = "demo"  # x\nupstream_run: str = ""  # x\nimage_root: str = "builtin"  '
+    '# x\nlanguage: str = "en"  # x\nsize: int = 3  # x\nnames_csv: str = ""  # x\n'
+)
 
 
 @pytest.fixture(autouse=True)
@@ -265,7 +270,9 @@ def test_a_finished_stage_lets_go_of_its_lock_and_a_failed_one_keeps_it():
 
 
 def test_two_processes_that_begin_at_once_make_one_stage_once(own_outputs, tmp_path):
-    """One of them makes it, the others are refused or find it finished; nothing is moved aside and nothing is mixed."""
+    """One of them makes it, the others are refused or find it finished; nothing is moved aside and
+    nothing is mixed.
+    """
     program = f"""
 import pathlib, sys, time
 from dishvl_lib.core import paths, stages

@@ -1,4 +1,6 @@
-"""Damaged files of a run: every command answers in one sentence that names the file and what mends it."""
+"""Damaged files of a run: every command answers in one sentence that names the file and what mends
+it.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""The audit: a planted leak is found, an answer that always stands last is noticed, and counts are counts."""
+"""The audit: a planted leak is found, an answer that always stands last is noticed, and counts are
+counts.
+"""
 
 import math
 

@@ -1,4 +1,6 @@
-"""The whole way from a folder to question files: the same bytes for one seed, whatever the hash seed, the workers, the folder's order."""
+"""The whole way from a folder to question files: the same bytes for one seed, whatever the hash
+seed, the workers, the folder's order.
+"""
 
 import hashlib
 import json
@@ -26,7 +28,9 @@ FOLDERS = {
 
 
 def digest(root: str, workers: int, shuffled: int) -> str:
-    """sha256 of everything that stages 01 to 03 write about a folder of photos (features are made up from the hashes)."""
+    """sha256 of everything that stages 01 to 03 write about a folder of photos (features are made
+    up from the hashes).
+    """
     if shuffled:
         shuffle_folders(shuffled)
     photos, rejected, pairs = catalog.build(
@@ -71,7 +75,10 @@ def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
     here = os.path.dirname(__file__)
     made = set()
     for run, workers in enumerate((1, 8, 1, 8, 3)):
-        code = f"import test_dataset_build as t; print(t.digest({str(tmp_path / 'photos')!r}, {workers}, {run}))"
+        code = (
+            f"import test_dataset_build as t; print(t.digest({str(tmp_path / 'photos')!r}, "
+            f"{workers}, {run}))"
+        )
         environment = os.environ | {
             "PYTHONHASHSEED": str(run),
             "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}",

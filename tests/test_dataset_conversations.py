@@ -1,4 +1,6 @@
-"""Conversations: the exact row, menus that do not give their answer away, and the same rows for the same seed everywhere."""
+"""Conversations: the exact row, menus that do not give their answer away, and the same rows for the
+same seed everywhere.
+"""
 
 import json
 import os
@@ -213,7 +215,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
 def test_fewer_than_two_dishes_in_a_split_is_one_clear_sentence(names):
     with pytest.raises(
         conversations.DatasetError,
-        match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more photos, change test_share",
+        match=f"split test has photos of {min(1, len(names))} dish.* at least two; give more "
+        "photos, change test_share",
     ):
         rows("test", names=names)
 

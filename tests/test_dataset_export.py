@@ -1,4 +1,6 @@
-"""Exports, read back as the other trainers read them, against the inputs that ours trains on: what differs, and nothing else."""
+"""Exports, read back as the other trainers read them, against the inputs that ours trains on: what
+differs, and nothing else.
+"""
 
 import json
 import os
@@ -35,7 +37,9 @@ def row(number, image, template, answer, menu=(), dish="", kind="naming"):
 
 
 def some_rows(first, second):
-    """A question of each kind about two photos, and one without a photo; an answer of several lines."""
+    """A question of each kind about two photos, and one without a photo; an answer of several
+    lines.
+    """
     menu = ["红烧鱼", "素鸡(豆制品)", '"香"辣\\虾', "番茄炒蛋"]
     return [
         row(0, first, "naming-1", "番茄炒蛋"),
@@ -48,7 +52,9 @@ def some_rows(first, second):
 
 @pytest.fixture(scope="module", params=["toy", "real"])
 def case(request, tmp_path_factory):
-    """(a tokenizer with its image processor, image_root, rows): toys, or the 7B's own files and real photos."""
+    """(a tokenizer with its image processor, image_root, rows): toys, or the 7B's own files and
+    real photos.
+    """
     if request.param == "toy":
         root = tmp_path_factory.mktemp("photos")
         (root / "炒蛋 1").mkdir()
@@ -89,7 +95,9 @@ def places(case):
 
 
 def ours(case, one):
-    """(input_ids, labels) that our training reads: `inputs.build` with the photo, the same tokens without one."""
+    """(input_ids, labels) that our training reads: `inputs.build` with the photo, the same tokens
+    without one.
+    """
     if "image" not in one:
         return lengths.tokens(case[0], one, None)
     human, gpt = (turn["value"] for turn in one["conversations"])
@@ -103,7 +111,9 @@ def ours(case, one):
 
 
 def with_end(case, one):
-    """Ours and the line break after the end token, supervised: the one thing that all four trainers add."""
+    """Ours and the line break after the end token, supervised: the one thing that all four trainers
+    add.
+    """
     ids, labels = ours(case, one)
     line_break = case[0].tokenizer.encode("\n", add_special_tokens=False)
     assert len(line_break) == 1

@@ -1,4 +1,6 @@
-"""Knowledge questions: true to the cards, with the photo or without, none twice while others are left."""
+"""Knowledge questions: true to the cards, with the photo or without, none twice while others are
+left.
+"""
 
 from collections import Counter
 

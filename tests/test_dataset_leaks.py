@@ -1,4 +1,6 @@
-"""Leaks: planted ones are all found, near-duplicates across splits lose the photo outside training, nothing moves into test."""
+"""Leaks: planted ones are all found, near-duplicates across splits lose the photo outside training,
+nothing moves into test.
+"""
 
 import numpy as np
 import pandas as pd
@@ -114,7 +116,9 @@ def test_torn_pairs_are_found_by_hash_and_by_features():
 
 
 def random_photos(rng, dishes):
-    """(photos, features) of so many dishes, each of them as alike as it comes: from photos of one plate to strangers."""
+    """(photos, features) of so many dishes, each of them as alike as it comes: from photos of one
+    plate to strangers.
+    """
     rows = []
     vectors = {}
     for dish in range(dishes):
@@ -162,7 +166,9 @@ def hash_of(bits):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_after_the_leaving_out_nothing_crosses_in_a_thousand_random_sets(seed):
-    """Five times two hundred dishes, each a set of its own: some hold one plate only, some strangers only."""
+    """Five times two hundred dishes, each a set of its own: some hold one plate only, some
+    strangers only.
+    """
     photos, vectors = random_photos(np.random.default_rng(seed), dishes=200)
     torn = duplicates.torn_pairs(photos, features=vectors)
     checked, moved = leaks.without_twins(photos, torn)
@@ -172,7 +178,9 @@ def test_after_the_leaving_out_nothing_crosses_in_a_thousand_random_sets(seed):
 
 
 def test_a_photo_left_out_changes_no_limit_of_the_others():
-    """Eight photos a few bits apart: with fewer than eight the whole limit would hold, and all of them would be near."""
+    """Eight photos a few bits apart: with fewer than eight the whole limit would hold, and all of
+    them would be near.
+    """
     photos = photo_rows({"d": {"train": 4, "validation": 2, "test": 2}}).assign(frame="")
     steps = [0, 0b11, 0xF << 8, 0xF << 16, 0xF << 24, 0xF << 32, 0xF << 40, 0xF << 48]
     photos["phash"] = [f"{value:016x}" for value in steps]

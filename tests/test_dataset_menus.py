@@ -51,7 +51,9 @@ def test_the_closest_look_alike_comes_first():
 
 
 def test_a_family_does_not_stand_together():
-    """In random order the pair of a seed and its look-alike fills the first two of four places once in six."""
+    """In random order the pair of a seed and its look-alike fills the first two of four places once
+    in six.
+    """
     together = sum(
         menu[1] in FAMILIES[menu[0]] for menu in (draw(seed, 4, per_seed=1) for seed in range(300))
     )

@@ -1,4 +1,6 @@
-"""Questions about dishes that the training never saw: their menus hold known dishes too, and give nothing away."""
+"""Questions about dishes that the training never saw: their menus hold known dishes too, and give
+nothing away.
+"""
 
 from collections import Counter
 

@@ -1,4 +1,6 @@
-"""The guesser without eyes finds shortcuts that are planted, each of its kind, and none in our menus."""
+"""The guesser without eyes finds shortcuts that are planted, each of its kind, and none in our
+menus.
+"""
 
 import numpy as np
 import pytest

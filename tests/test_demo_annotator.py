@@ -1,4 +1,6 @@
-"""The builtin annotator: it speaks the protocol, knows its drawn photos by sight and says nothing it cannot know."""
+"""The builtin annotator: it speaks the protocol, knows its drawn photos by sight and says nothing
+it cannot know.
+"""
 
 import base64
 import http.client

@@ -1,4 +1,6 @@
-"""The pretrained vision tower: shipped whole, checked, put in where it fits, made by a run that works."""
+"""The pretrained vision tower: shipped whole, checked, put in where it fits, made by a run that
+works.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Random recipes: no demo dish, no table or plate of the outside site, no random number of the demo."""
+"""Random recipes: no demo dish, no table or plate of the outside site, no random number of the
+demo.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""Confusions by cluster: every wrong answer is counted once or left out by name, and the picture says of how many."""
+"""Confusions by cluster: every wrong answer is counted once or left out by name, and the picture
+says of how many.
+"""
 
 import io
 

@@ -1,4 +1,6 @@
-"""Figures are drawn from toys: what they say, that every photo stands in its place, and that no name breaks them."""
+"""Figures are drawn from toys: what they say, that every photo stands in its place, and that no
+name breaks them.
+"""
 
 import io
 

@@ -1,4 +1,6 @@
-"""Fonts: the shipped one draws dish names everywhere, one of the machine helps out, what none can draw is numbered."""
+"""Fonts: the shipped one draws dish names everywhere, one of the machine helps out, what none can
+draw is numbered.
+"""
 
 import io
 import warnings
@@ -102,7 +104,9 @@ def test_a_broken_font_file_is_passed_over(monkeypatch, tmp_path, fresh):
 
 
 def test_the_shipped_font_is_small_and_keeps_to_its_licence():
-    """OFL-1.1: the copyright and the licence go with it, and a changed font has no reserved name ('Source')."""
+    """OFL-1.1: the copyright and the licence go with it, and a changed font has no reserved name
+    ('Source').
+    """
     assert fonts.SHIPPED.stat().st_size <= 5_000_000
     names = {record.nameID: record.toUnicode() for record in TTFont(fonts.SHIPPED)["name"].names}
     assert "Adobe" in names[0]

@@ -1,4 +1,6 @@
-"""The report is one page that asks the network for nothing and executes nothing that came from data."""
+"""The report is one page that asks the network for nothing and executes nothing that came from
+data.
+"""
 
 import base64
 import hashlib
@@ -60,7 +62,9 @@ CLUSTERS = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "s
 
 
 def questions():
-    """predictions() with the photos' sites: the first photo of each dish is from north, the others from south."""
+    """predictions() with the photos' sites: the first photo of each dish is from north, the others
+    from south.
+    """
     return predictions().assign(
         site=lambda rows: rows["image_id"].map(
             lambda image_id: "north" if image_id.endswith("0") else f"south {EVIL}"

@@ -1,4 +1,6 @@
-"""The picture of the look-alike graph and the histogram of cosines: who is drawn, who is joined to whom, what is said."""
+"""The picture of the look-alike graph and the histogram of cosines: who is drawn, who is joined to
+whom, what is said.
+"""
 
 import itertools
 

@@ -1,4 +1,6 @@
-"""The review of names without a browser: what it shows, what each button writes, resuming, and its picture for batch runs."""
+"""The review of names without a browser: what it shows, what each button writes, resuming, and its
+picture for batch runs.
+"""
 
 import csv
 import os

@@ -1,4 +1,6 @@
-"""The browser without a browser: filters, choosing a pair, marking a photo, and finding the mark again."""
+"""The browser without a browser: filters, choosing a pair, marking a photo, and finding the mark
+again.
+"""
 
 import csv
 import os

@@ -1,4 +1,6 @@
-"""Asking: what is tried again, repaired, put aside or stops everything; what is stored; and what it costs."""
+"""Asking: what is tried again, repaired, put aside or stops everything; what is stored; and what it
+costs.
+"""
 
 import json
 import sqlite3
@@ -294,7 +296,8 @@ def test_a_bad_request_is_put_aside_but_when_all_are_bad_it_stops(journal):
         assert len(server.requests) == 2
         with pytest.raises(
             EndpointError,
-            match="the first 10 requests were all refused; check parameters and model.*unsupported value",
+            match="the first 10 requests were all refused; check parameters and "
+            "model.*unsupported value",
         ):
             ask(server, journal, *map(str, range(50)), concurrency=1)
         assert len(server.requests) == 12

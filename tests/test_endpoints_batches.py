@@ -1,4 +1,6 @@
-"""Batch mode against the local server: half price, resumed after a kill, submitted again when cut short, refused where there is none."""
+"""Batch mode against the local server: half price, resumed after a kill, submitted again when cut
+short, refused where there is none.
+"""
 
 import json
 import sqlite3

@@ -1,4 +1,6 @@
-"""The hard budget: reserved before, settled after, never exceeded by any number of threads, journals and processes."""
+"""The hard budget: reserved before, settled after, never exceeded by any number of threads,
+journals and processes.
+"""
 
 import threading
 import time

@@ -1,4 +1,6 @@
-"""Endpoints from a params list, and one request to a server: sent once, never raised about, never showing the key."""
+"""Endpoints from a params list, and one request to a server: sent once, never raised about, never
+showing the key.
+"""
 
 import email.utils
 import json

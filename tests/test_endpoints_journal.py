@@ -1,4 +1,6 @@
-"""The journal: the intent before, the reply after, nothing lost, and many writers that share one commit."""
+"""The journal: the intent before, the reply after, nothing lost, and many writers that share one
+commit.
+"""
 
 import sqlite3
 import subprocess
@@ -172,7 +174,8 @@ def test_a_file_of_the_first_version_keeps_what_was_paid(tmp_path):
     with sqlite3.connect(tmp_path / "j.sqlite") as db:
         db.execute(OLD_TABLE)
         db.execute(
-            "INSERT INTO attempts VALUES ('k', 1, 's', 'm', 1.0, 0.5, 'ok', 200, 'paid', '{\"prompt_tokens\": 3}')"
+            "INSERT INTO attempts VALUES ('k', 1, 's', 'm', 1.0, 0.5, 'ok', 200, 'paid', "
+            "'{\"prompt_tokens\": 3}')"
         )
         db.execute(
             "INSERT INTO attempts VALUES ('l', 1, 's', 'm', 1.0, 0.5, 'failed', 500, '', '{}')"

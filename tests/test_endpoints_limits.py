@@ -1,4 +1,6 @@
-"""How fast an endpoint is asked: even rates, a crowd that shrinks and grows, a breaker that probes and gives up."""
+"""How fast an endpoint is asked: even rates, a crowd that shrinks and grows, a breaker that probes
+and gives up.
+"""
 
 import threading
 import time
@@ -49,7 +51,8 @@ def test_a_crowd_halves_when_many_are_too_fast_ignores_a_few_and_grows_again():
     for number in range(160):
         crowd.note(TOO_FAST if number % 20 == 0 else FINE)
     assert crowd.limit == 32, (
-        "one in twenty is no reason to slow down, and success raises it to what is allowed, no further"
+        "one in twenty is no reason to slow down, and success raises it to what is allowed, "
+        "no further"
     )
     for _ in range(2000):
         crowd.note(TOO_FAST)
@@ -144,7 +147,8 @@ def test_a_gate_says_that_the_server_is_down():
     gate.leave(False, 0, DOWN)
     with pytest.raises(
         EndpointError,
-        match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run again",
+        match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run "
+        "again",
     ):
         for _ in range(PROBES_OF_A_STRANGER):
             assert gate.enter(1), "a probe"

@@ -1,4 +1,6 @@
-"""`dishvl estimate` before anything has run: from the photo folder and the base model's configuration alone."""
+"""`dishvl estimate` before anything has run: from the photo folder and the base model's
+configuration alone.
+"""
 
 import chain
 import pytest

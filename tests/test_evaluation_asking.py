@@ -1,4 +1,6 @@
-"""Asking: every question once, faults recorded as wrong answers, and a killed evaluation that ends as an undisturbed one."""
+"""Asking: every question once, faults recorded as wrong answers, and a killed evaluation that ends
+as an undisturbed one.
+"""
 
 import pandas as pd
 import pytest
@@ -112,7 +114,9 @@ def test_a_predictor_may_say_how_many_it_takes_at_once(tmp_path):
 def test_a_plan_cut_anywhere_ends_as_an_undisturbed_one_and_asks_only_what_is_missing(
     tmp_path, cut
 ):
-    """The sites' questions too, which depend on how the predictor named the dishes before it was killed."""
+    """The sites' questions too, which depend on how the predictor named the dishes before it was
+    killed.
+    """
     plan = Plan(
         [{**row(i, menu=MENU), "protocol": "menu"} for i in range(5)],
         sites.protocols("b", site_rows(["甲", "乙", "丙"]), seed=3),

@@ -1,4 +1,6 @@
-"""What stands beside the table: notes, facts, the names that sites were given, and the command that makes the run again."""
+"""What stands beside the table: notes, facts, the names that sites were given, and the command that
+makes the run again.
+"""
 
 from evaluation_toys import prediction, table
 

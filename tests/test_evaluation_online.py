@@ -1,4 +1,6 @@
-"""Endpoints as rivals: what is sent, what an answer counts as, what it costs, and servers that refuse or die."""
+"""Endpoints as rivals: what is sent, what an answer counts as, what it costs, and servers that
+refuse or die.
+"""
 
 import pytest
 from evaluation_toys import prediction, row, site_rows

@@ -142,7 +142,9 @@ def test_a_best_of_another_family_or_without_processor_files_is_refused(tmp_path
 
 
 def test_all_questions_about_a_photo_are_answered_as_one_by_one(tmp_path):
-    """Naming in two wordings, menus and a menu without the dish, of three photos in any order; one photo is damaged."""
+    """Naming in two wordings, menus and a menu without the dish, of three photos in any order; one
+    photo is damaged.
+    """
     predictor = predictors.RecognizerPredictor(
         Recognizer(tiny.model(2), {"off_menu_threshold": 0.5}), tmp_path
     )

@@ -1,4 +1,6 @@
-"""Which stored rows become which protocol, the sample for endpoints, and photos that resemble training photos."""
+"""Which stored rows become which protocol, the sample for endpoints, and photos that resemble
+training photos.
+"""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,6 @@
-"""Calibration on the test menus: exact at its limits, and the same as stage 04's numbers on the same menus."""
+"""Calibration on the test menus: exact at its limits, and the same as stage 04's numbers on the
+same menus.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""A full disk: whatever is being written, the sentence names the file, its disk and what to do, and older files stay."""
+"""A full disk: whatever is being written, the sentence names the file, its disk and what to do, and
+older files stay.
+"""
 
 import contextlib
 import errno

@@ -1,4 +1,6 @@
-"""Every shipped profile passes the checks that a run makes, and the notebooks' parameters keep their form."""
+"""Every shipped profile passes the checks that a run makes, and the notebooks' parameters keep
+their form.
+"""
 
 import re
 

@@ -1,4 +1,6 @@
-"""The import law, read from the source: who may import whom, and who may import the heavy libraries."""
+"""The import law, read from the source: who may import whom, and who may import the heavy
+libraries.
+"""
 
 import ast
 import subprocess
@@ -66,7 +68,10 @@ def test_every_folder_is_a_known_room():
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    code = "import sys, dishvl_lib, dishvl_lib.cli; print([m for m in ('torch', 'transformers', 'paddle', 'openai') if m in sys.modules])"
+    code = (
+        "import sys, dishvl_lib, dishvl_lib.cli; print([m for m in ('torch', 'transformers', "
+        "'paddle', 'openai') if m in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

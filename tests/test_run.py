@@ -14,7 +14,9 @@ from dishvl_lib.core import paths, records, settings, stages
 
 
 def test_runs_begun_together_share_no_socket(monkeypatch):
-    """Each kernel's sockets lie in a folder of their own, short enough for a socket's path, which is gone afterwards."""
+    """Each kernel's sockets lie in a folder of their own, short enough for a socket's path, which
+    is gone afterwards.
+    """
     given = []
 
     def started(*_, config, **__):
@@ -55,8 +57,8 @@ def test_upstream_run_says_what_it_lends(monkeypatch, capsys):
     monkeypatch.setattr(stages, "state", lambda *_: "done")
     run.run(values)
     assert (
-        "note: upstream_run theirs lends nothing here: 01_annotation and what follows are made by this run"
-        in capsys.readouterr().out
+        "note: upstream_run theirs lends nothing here: 01_annotation and what follows are "
+        "made by this run" in capsys.readouterr().out
     )
     run.run(values, first="03")
     assert (

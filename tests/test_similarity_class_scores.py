@@ -1,4 +1,6 @@
-"""The class head's scores: as accurate as the training said, of every photo that can be read, absent for other weights."""
+"""The class head's scores: as accurate as the training said, of every photo that can be read,
+absent for other weights.
+"""
 
 import hashlib
 
@@ -15,7 +17,9 @@ SCALE = 0.25
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """(root, photos, weights, the last epoch's metrics): three dishes of three colours, 40 photos each."""
+    """(root, photos, weights, the last epoch's metrics): three dishes of three colours, 40 photos
+    each.
+    """
     root = tmp_path_factory.mktemp("classes")
     rng = np.random.default_rng(0)
     rows = []

@@ -1,4 +1,6 @@
-"""Training, features and their cache on toy photos: coloured stripes that a tiny network can tell apart."""
+"""Training, features and their cache on toy photos: coloured stripes that a tiny network can tell
+apart.
+"""
 
 import functools
 import hashlib
@@ -375,7 +377,8 @@ def test_nan_weights_are_a_clear_error_and_nothing_is_cached(toy, tmp_path):
 def test_preprocessing_is_read_from_a_paddleclas_config(tmp_path):
     (tmp_path / "rec.yaml").write_text(
         "RecPreProcess:\n  transform_ops:\n    - ResizeImage: {size: 224, return_numpy: False}\n"
-        "    - NormalizeImage: {scale: 0.00392157, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], order: hwc}\n"
+        "    - NormalizeImage: {scale: 0.00392157, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, "
+        "0.25], order: hwc}\n"
     )
     read = preprocess.Preprocess.from_paddleclas(tmp_path / "rec.yaml")
     assert (read.short_side, read.crop, read.mean[0], read.std[0]) == (224, 224, 0.5, 0.25)
@@ -412,7 +415,8 @@ def test_a_feature_of_another_length_is_computed_again(toy, tmp_path):
     (file,) = (tmp_path / "cache").glob("features-*.sqlite")
     with sqlite3.connect(file) as db:
         db.execute(
-            "UPDATE features SET feature = x'0011' WHERE sha256 = (SELECT MIN(sha256) FROM features)"
+            "UPDATE features SET feature = x'0011' WHERE sha256 = (SELECT MIN(sha256) FROM "
+            "features)"
         )
     assert np.array_equal(extracted(toy, tmp_path / "cache"), first)
 

@@ -1,4 +1,6 @@
-"""Training that starts from weights at hand: what is taken over, what starts fresh, what is refused."""
+"""Training that starts from weights at hand: what is taken over, what starts fresh, what is
+refused.
+"""
 
 import numpy as np
 import pytest

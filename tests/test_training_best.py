@@ -1,4 +1,6 @@
-"""What `best/` and LoRA would be for the 7B, on the meta device: the public names, the published counts."""
+"""What `best/` and LoRA would be for the 7B, on the meta device: the public names, the published
+counts.
+"""
 
 import os
 from pathlib import Path

@@ -106,7 +106,9 @@ def test_values_that_are_not_finite_are_not_saved(tmp_path):
 
 
 def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
-    """Goal: 2 bytes a trained parameter for the weights, 14 for the resume state, and at most 2% more."""
+    """Goal: 2 bytes a trained parameter for the weights, 14 for the resume state, and at most 2%
+    more.
+    """
     folder = tmp_path / "04_training"
     folder.mkdir()
     world = {

@@ -76,7 +76,8 @@ def test_a_trained_tensor_without_a_gradient_is_named(begun):
     )
     with pytest.raises(
         TrainingStopped,
-        match="1 trained tensors have had no gradient and 0 frozen ones have changed: model.visual.merger.mlp.2.bias",
+        match="1 trained tensors have had no gradient and 0 frozen ones have changed: "
+        "model.visual.merger.mlp.2.bias",
     ):
         contract.on_step_end(None, None, None)
 
@@ -88,7 +89,8 @@ def test_a_frozen_tensor_that_moves_is_named_after_the_step_and_at_the_end(begun
         model.lm_head.weight[0, 0] += 1.0
     with pytest.raises(
         TrainingStopped,
-        match="0 trained tensors have had no gradient and 1 frozen ones have changed: lm_head.weight",
+        match="0 trained tensors have had no gradient and 1 frozen ones have changed: "
+        "lm_head.weight",
     ):
         contract.on_step_end(None, None, None)
     with pytest.raises(freeze.ContractError, match="frozen parameter has changed"):
@@ -108,7 +110,9 @@ def test_the_last_step_is_validated_once():
 
 
 def test_a_resume_goes_on_counting_the_validations_without_a_better_one(tmp_path):
-    """transformers' own callback begins anew, and a run that is killed now and then never stops early."""
+    """transformers' own callback begins anew, and a run that is killed now and then never stops
+    early.
+    """
     begun = Patience(3)
     begun.early_stopping_patience_counter = 2
     stored = {"Patience": begun.state()}

@@ -1,4 +1,6 @@
-"""Starting and ending a training, without training: what is said, whose lock it is, and which wishes to stop count."""
+"""Starting and ending a training, without training: what is said, whose lock it is, and which
+wishes to stop count.
+"""
 
 import json
 import os
@@ -61,7 +63,8 @@ def test_a_metric_without_questions_is_refused_before_the_first_epoch(tmp_path):
         )
     with pytest.raises(
         DataError,
-        match="holds no menu question, which metric_for_best_model: menu_accuracy needs; set it to loss",
+        match="holds no menu question, which metric_for_best_model: menu_accuracy needs; set it "
+        "to loss",
     ):
         run.check_metric(
             config.from_parameters({**GIVEN, "metric_for_best_model": "menu_accuracy"}, **PLACES),

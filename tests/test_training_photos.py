@@ -1,4 +1,6 @@
-"""Photos for training: a cache that changes no pixel and survives damage, fast decoding of the same size, other views."""
+"""Photos for training: a cache that changes no pixel and survives damage, fast decoding of the same
+size, other views.
+"""
 
 import multiprocessing
 import os
@@ -99,7 +101,9 @@ def test_what_a_killed_writer_leaves_is_never_read(root, loaded):
 
 
 def in_processes(number, run, *arguments):
-    """`run(*arguments)` in as many forked processes at once, as a data loader starts its workers; exit codes."""
+    """`run(*arguments)` in as many forked processes at once, as a data loader starts its workers;
+    exit codes.
+    """
     context = multiprocessing.get_context("fork")
     started = [context.Process(target=run, args=(*arguments, worker)) for worker in range(number)]
     for process in started:

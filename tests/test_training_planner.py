@@ -1,4 +1,6 @@
-"""The planner against what is measured on tiny models, and against the reference run's figures for the 7B."""
+"""The planner against what is measured on tiny models, and against the reference run's figures for
+the 7B.
+"""
 
 import contextlib
 import os
@@ -44,7 +46,9 @@ def the_7b():
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """A folder with a tiny model whose sequences look like the 7B's: many photo places, four questions."""
+    """A folder with a tiny model whose sequences look like the 7B's: many photo places, four
+    questions.
+    """
     folder = tmp_path_factory.mktemp("small")
     qwen.save(
         base_model.new_model(

@@ -1,4 +1,6 @@
-"""Training as a process: what it writes, that it resumes bit for bit, and what it says when it cannot go on."""
+"""Training as a process: what it writes, that it resumes bit for bit, and what it says when it
+cannot go on.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""Accuracies while training: each question once, the same whatever the number of processes, and the model as it was before."""
+"""Accuracies while training: each question once, the same whatever the number of processes, and the
+model as it was before.
+"""
 
 import pytest
 import tiny

@@ -1,4 +1,6 @@
-"""Calibration at its limits: a known temperature is found again, errors are counted right, thresholds separate."""
+"""Calibration at its limits: a known temperature is found again, errors are counted right,
+thresholds separate.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from dishvl_lib.vlm import calibration
 
 
 def drawn(n, temperature, size=10, seed=0):
-    """Menus whose truth is drawn by softmax(scores / temperature): fitting must find that temperature."""
+    """Menus whose truth is drawn by softmax(scores / temperature): fitting must find that
+    temperature.
+    """
     rng = np.random.default_rng(seed)
     made = []
     for _ in range(n):
@@ -75,7 +79,9 @@ def test_few_menus_fit_nothing():
 
 
 def test_a_model_that_is_never_wrong_is_not_trusted_without_limit():
-    """With nothing but right answers likelihood alone would send the temperature to its end and the threshold to 1."""
+    """With nothing but right answers likelihood alone would send the temperature to its end and the
+    threshold to 1.
+    """
     chance = np.random.default_rng(0)
     scored = []
     for _ in range(200):

@@ -1,4 +1,6 @@
-"""Model folders that cannot be used are refused with a sentence that says which file and what to do."""
+"""Model folders that cannot be used are refused with a sentence that says which file and what to
+do.
+"""
 
 import shutil
 

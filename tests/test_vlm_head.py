@@ -1,4 +1,6 @@
-"""The one-pass loss under a frozen head: equal to logits and cross-entropy, and used only where it may be."""
+"""The one-pass loss under a frozen head: equal to logits and cross-entropy, and used only where it
+may be.
+"""
 
 import pytest
 import torch

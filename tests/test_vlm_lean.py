@@ -86,7 +86,9 @@ def kept_bytes(module, run) -> int:
 
 
 def test_a_trained_vision_block_keeps_six_rows_of_its_width_and_two_of_its_inner_width():
-    """Both norms' inputs, query, key, value and what attention gives; gate and up. Nothing else, to the byte."""
+    """Both norms' inputs, query, key, value and what attention gives; gate and up. Nothing else, to
+    the byte.
+    """
     model = tiny.model().model.train()
     block = model.model.visual.blocks[0]
     width = 32
@@ -153,7 +155,9 @@ def test_a_bound_model_can_be_copied_and_the_copy_is_its_own():
 
 
 def test_under_autocast_with_float32_weights_the_gradients_are_as_near_as_transformers():
-    """What training in bfloat16 does: bfloat16 computing, float32 weights. The yardstick is the float32 gradient."""
+    """What training in bfloat16 does: bfloat16 computing, float32 weights. The yardstick is the
+    float32 gradient.
+    """
     loaded = tiny.model()
     freeze.apply(loaded.model, TRAINED)
     loaded.model.train()

@@ -26,6 +26,7 @@ def test_the_longest_allowed_question_passes_and_one_token_less_refuses_it(world
         lengths.of_rows(loaded, rows, photos, limit=longest - 1)
     over = [row["id"] for row, n in zip(rows, found, strict=True) if n == longest]
     assert str(refused.value).startswith(
-        f"{len(over)} of {len(rows)} questions have more than max_question_tokens={longest - 1} tokens: "
+        f"{len(over)} of {len(rows)} questions have more than "
+        f"max_question_tokens={longest - 1} tokens: "
     )
     assert f"{max(over)} ({longest})" in str(refused.value)

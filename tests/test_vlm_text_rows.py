@@ -1,4 +1,6 @@
-"""Questions without a photo: they compute what the plain model computes of the text alone, and the blank photo adds nothing."""
+"""Questions without a photo: they compute what the plain model computes of the text alone, and the
+blank photo adds nothing.
+"""
 
 import pytest
 import tiny
@@ -14,7 +16,8 @@ def plain(loaded, question, answer):
     """Loss summed over the answer, by transformers' own model on the text alone."""
     encode = loaded.tokenizer.encode
     prompt = encode(
-        f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n",
+        f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n"
+        f"{question}<|im_end|>\n<|im_start|>assistant\n",
         add_special_tokens=False,
     )
     target = inputs.answer_tokens(loaded, answer)

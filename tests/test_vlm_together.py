@@ -1,4 +1,6 @@
-"""One pass for naming and menus of several photos: the answers of separate passes, whatever the company; and constrained generation."""
+"""One pass for naming and menus of several photos: the answers of separate passes, whatever the
+company; and constrained generation.
+"""
 
 import io
 import random
@@ -96,7 +98,9 @@ def test_results_print_well(recognizer):
 
 
 def test_a_name_ends_at_its_end_token_or_the_limit():
-    """An end token that is certain gives an empty name; one that never comes gives MAX_NEW_TOKENS tokens."""
+    """An end token that is certain gives an empty name; one that never comes gives MAX_NEW_TOKENS
+    tokens.
+    """
     loaded = tiny.model()
     photo = inputs.photo_inputs(loaded, PHOTOS[0])
     for bias, n in ((1e4, 0), (-1e4, decoding.MAX_NEW_TOKENS)):

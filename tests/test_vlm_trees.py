@@ -28,7 +28,9 @@ def samples_of(loaded, seed, k, size):
 
 
 def plain_loss_and_gradients(loaded, groups):
-    """transformers' own model on every question as a sample of its own, the loss over all supervised tokens."""
+    """transformers' own model on every question as a sample of its own, the loss over all
+    supervised tokens.
+    """
     model = loaded.model
     model.zero_grad()
     total = sum(
@@ -128,7 +130,9 @@ def real():
 
 
 def official(loaded, photo, question, answer):
-    """(input_ids, labels) from the real chat template alone: labels are what follows the generation prompt, up to the end token."""
+    """(input_ids, labels) from the real chat template alone: labels are what follows the generation
+    prompt, up to the end token.
+    """
     asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
     told = [asked, {"role": "assistant", "content": answer}]
     whole, prompt = (
@@ -145,7 +149,9 @@ def official(loaded, photo, question, answer):
 
 
 def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient(real):
-    """Ours end at `<|im_end|>`; the template's own line break after it is predicted by nothing and sees no label."""
+    """Ours end at `<|im_end|>`; the template's own line break after it is predicted by nothing and
+    sees no label.
+    """
     groups = []
     total = 0
     loss = 0.0

@@ -1,4 +1,6 @@
-"""A tiny Qwen2.5-VL with random weights and a few drawn photos: toys for the tests of vlm, training and evaluation."""
+"""A tiny Qwen2.5-VL with random weights and a few drawn photos: toys for the tests of vlm, training
+and evaluation.
+"""
 
 import functools
 from pathlib import Path
@@ -42,7 +44,9 @@ def photo(seed: int = 0, size: tuple[int, int] = (64, 48)) -> Image.Image:
 
 
 def data_set(folder: Path, per_dish: int = 3) -> dict[str, Path]:
-    """Photos and train.jsonl, validation.jsonl of NAMES under `folder`; returns the paths that a training needs."""
+    """Photos and train.jsonl, validation.jsonl of NAMES under `folder`; returns the paths that a
+    training needs.
+    """
     (folder / "photos").mkdir(parents=True)
     rows = []
     for dish, name in enumerate(NAMES):

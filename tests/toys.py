@@ -1,4 +1,6 @@
-"""Small photos, folders and catalogues that the tests of core, annotation, endpoints and dataset share."""
+"""Small photos, folders and catalogues that the tests of core, annotation, endpoints and dataset
+share.
+"""
 
 import contextlib
 import io
@@ -79,7 +81,9 @@ def neighbours(pairs: dict[str, list[str]]) -> pd.DataFrame:
 
 
 def completion(content: object, usage: dict[str, int] | None = None) -> dict:
-    """The body of a chat completion whose message holds `content` (text as it is, anything else as JSON)."""
+    """The body of a chat completion whose message holds `content` (text as it is, anything else as
+    JSON).
+    """
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
     return {
         "id": "c",
@@ -94,7 +98,8 @@ def completion(content: object, usage: dict[str, int] | None = None) -> dict:
 
 
 class Server:
-    """A local server that answers each chat request with `answer(request)`: (status, body) or (status, body, headers); None cuts the connection.
+    """A local server that answers each chat request with `answer(request)`: (status, body) or
+    (status, body, headers); None cuts the connection.
 
     `requests` holds the JSON bodies it got, `keys` the Authorization headers.
     """
@@ -147,7 +152,11 @@ class Server:
 @contextlib.contextmanager
 def another_process_holding(lock_file):
     """A process that holds a lock for the block, as its `Popen`."""
-    program = "import sys, pathlib; from dishvl_lib.core import locks; locks.take(pathlib.Path(sys.argv[1]), 'toy'); print('held', flush=True); sys.stdin.read()"
+    program = (
+        "import sys, pathlib; from dishvl_lib.core import locks; "
+        "locks.take(pathlib.Path(sys.argv[1]), 'toy'); print('held', flush=True); "
+        "sys.stdin.read()"
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(lock_file)],
         stdin=subprocess.PIPE,

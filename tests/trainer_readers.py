@@ -1,9 +1,11 @@
-"""How other trainers turn an exported row into tokens and labels: short readers of our own, written from their rules.
+"""How other trainers turn an exported row into tokens and labels: short readers of our own, written
+from their rules.
 
-Qwen: `data_qwen.py` (each turn tokenized alone, first three tokens of an answer's turn masked) and `data_processor.py`
-(texts stripped, the whole chat template tokenized, labels from the answer to the line break after `<|im_end|>`).
-LLaMA-Factory 0.9.5: template qwen2_vl, prompt and answer tokenized apart. ms-swift 4.6.0: template qwen2_5_vl, the same.
-Each reader returns (input_ids, labels, the photo's path or None).
+Qwen: `data_qwen.py` (each turn tokenized alone, first three tokens of an answer's turn masked) and
+`data_processor.py` (texts stripped, the whole chat template tokenized, labels from the answer to
+the line break after `<|im_end|>`). LLaMA-Factory 0.9.5: template qwen2_vl, prompt and answer
+tokenized apart. ms-swift 4.6.0: template qwen2_5_vl, the same. Each reader returns (input_ids,
+labels, the photo's path or None).
 """
 
 import json

@@ -1,8 +1,9 @@
 """One dish under two names: which dishes of different names are likely to be the same, and why.
 
-Names that mean the same (core.names.canonical, in any order of their characters) are enough by themselves. Otherwise a
-likeness of the names, containment (红烧鱼 in 红烧鱼块) or shared characters, counts only with a second witness: nearly equal
-ingredients, or photos that do not tell the two apart. All pairs are compared by matrix multiplication, in blocks.
+Names that mean the same (core.names.canonical, in any order of their characters) are enough by
+themselves. Otherwise a likeness of the names, containment (红烧鱼 in 红烧鱼块) or shared characters,
+counts only with a second witness: nearly equal ingredients, or photos that do not tell the two
+apart. All pairs are compared by matrix multiplication, in blocks.
 """
 
 import re
@@ -44,8 +45,9 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Photos:
-    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none. `least` (N,): the cosine from which on
-    another dish's mean is too close to tell them apart."""
+    """`means` (N, D) float32: unit mean feature of each dish's photos, zeros for none. `least`
+    (N,): the cosine from which on another dish's mean is too close to tell them apart.
+    """
 
     means: np.ndarray
     least: np.ndarray
@@ -137,7 +139,9 @@ class _Comparison:
         ]
 
     def _named(self, rows: slice) -> np.ndarray:
-        """Likeness of the names: weighted Dice of their characters, 1 where all of the shorter one's are in the longer one."""
+        """Likeness of the names: weighted Dice of their characters, 1 where all of the shorter
+        one's are in the longer one.
+        """
         contained = self.chars.shared(rows) >= 0.999 * np.minimum(
             self.chars.total[rows, None], self.chars.total[None]
         )
@@ -158,7 +162,9 @@ class _Comparison:
         return same or not (self._named_after(i, j) or self._named_after(j, i))
 
     def _named_after(self, i: int, j: int) -> bool:
-        """True when a dish is named after an ingredient that the other one has neither in its name nor on its card."""
+        """True when a dish is named after an ingredient that the other one has neither in its name
+        nor on its card.
+        """
         lacking = [
             word for word in self.words[i] if word in self.plain[i] and word not in self.plain[j]
         ]
@@ -170,11 +176,12 @@ class _Comparison:
 def photo_means(
     dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]
 ) -> Photos:
-    """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split; features: image_id (N,), feature (N, D) of unit length.
+    """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split;
+    features: image_id (N,), feature (N, D) of unit length.
 
-    `least` is the cosine of the means of two halves of a dish's own photos, without a group in common (a dish with one group is
-    taken to be as varied as the median dish), and not under that of its CLOSEST-th neighbour: features that tell no dishes
-    apart are no witness.
+    `least` is the cosine of the means of two halves of a dish's own photos, without a group in
+    common (a dish with one group is taken to be as varied as the median dish), and not under that
+    of its CLOSEST-th neighbour: features that tell no dishes apart are no witness.
     """
     place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
     train = own[
@@ -215,7 +222,9 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
-    """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片 -> 土豆)."""
+    """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片
+    -> 土豆).
+    """
     texts = [
         part
         for text in (card or {}).get("ingredients") or ()
@@ -225,7 +234,9 @@ def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
 
 
 def excluded(one: str, other: str) -> bool:
-    """True when two canonical names say that they are different: another way of cooking, cut, kind of food or part of the animal."""
+    """True when two canonical names say that they are different: another way of cooking, cut, kind
+    of food or part of the animal.
+    """
     methods = [{_METHODS[char] for char in name if char in _METHODS} for name in (one, other)]
     cuts, kinds = [
         [name[-1] if name[-1] in group else "" for name in (one, other)]

@@ -1,4 +1,6 @@
-"""Asking the annotators for each dish's card, introduction and recipe. What was paid for is never asked twice."""
+"""Asking the annotators for each dish's card, introduction and recipe. What was paid for is never
+asked twice.
+"""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +27,8 @@ from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.requests import Request
 
-# Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a recipe eight steps.
+# Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a
+# recipe eight steps.
 CARD_TOKENS = 320
 TEXTS_TOKENS = 720
 CARD_IN_PROMPT = "菜" * 320
@@ -36,7 +39,8 @@ QUARANTINE_COLUMNS = ["dish_id", "annotator", "kind", "image_id", "status", "pro
 def estimate(
     endpoints: Sequence[Endpoint], n_dishes: int, photos_per_dish: int = 1
 ) -> pd.DataFrame:
-    """What asking about `n_dishes` is likely to take, one row per annotator, before anything is sent.
+    """What asking about `n_dishes` is likely to take, one row per annotator, before anything is
+    sent.
 
     Columns: annotator, model, requests, tokens, low, likely, high (in currency), currency, minutes.
     """
@@ -55,7 +59,9 @@ def estimate(
 
 
 def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
-    """Raises `BudgetError` when the likely cost of all annotators is over `budget` {currency: amount}, currency by currency."""
+    """Raises `BudgetError` when the likely cost of all annotators is over `budget` {currency:
+    amount}, currency by currency.
+    """
     prices.check_budget(estimated, budget, "the annotation is", "rehearse with max_dishes first")
 
 
@@ -70,13 +76,15 @@ def ask_dishes(
     photos_per_dish: int = 1,
     pace: float = 1.0,
 ) -> list[dict[str, Any]]:
-    """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their order; [] without any.
+    """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their
+    order; [] without any.
 
     `photos`: the catalogue; outside sites are left out, and a dish's most typical photos are sent.
-    With several photos a dish the card's names are voted on. Fields: dish_id, annotator, model, prompt_version,
-    image_ids, votes, name, card, introduction, recipe, problems, quarantined, cost, currency, tokens, seconds.
-    `pace` multiplies every pause. Raises `EndpointError` or `BudgetError` when an annotator cannot go on; run again
-    and what was paid for comes from the journal.
+    With several photos a dish the card's names are voted on. Fields: dish_id, annotator, model,
+    prompt_version, image_ids, votes, name, card, introduction, recipe, problems, quarantined, cost,
+    currency, tokens, seconds. `pace` multiplies every pause. Raises `EndpointError` or
+    `BudgetError` when an annotator cannot go on; run again and what was paid for comes from the
+    journal.
     """
     if not endpoints:
         return []
@@ -107,7 +115,9 @@ def ask_dishes(
 
 
 def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind, image_id, status, problem, text."""
+    """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind,
+    image_id, status, problem, text.
+    """
     rows = [
         {"dish_id": row["dish_id"], "annotator": row["annotator"], **one}
         for row in answers
@@ -117,7 +127,9 @@ def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """What was estimated beside what this run paid, an annotator a row: estimated and used tokens, likely, high, paid, dishes with a card."""
+    """What was estimated beside what this run paid, an annotator a row: estimated and used tokens,
+    likely, high, paid, dishes with a card.
+    """
     rows = []
     for one in estimated.itertuples():
         own = [row for row in answers if row["annotator"] == one.annotator]
@@ -153,7 +165,9 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
 
 
 def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Sum per currency of what this run paid, also before it was killed; what another run paid for costs nothing again."""
+    """Sum per currency of what this run paid, also before it was killed; what another run paid for
+    costs nothing again.
+    """
     sums: dict[str, float] = {}
     for one in answers:
         sums[one["currency"]] = round(sums.get(one["currency"], 0.0) + one["cost"], 6)
@@ -161,7 +175,9 @@ def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def no_annotator(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """True when no row (of answers or of dishes) has a card: every name comes from a folder or a list."""
+    """True when no row (of answers or of dishes) has a card: every name comes from a folder or a
+    list.
+    """
     return all(one["card"] is None for one in rows)
 
 
@@ -189,7 +205,9 @@ def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
 def _ask_everyone(
     asked: list[tuple[Endpoint, list[Request]]], journal: Journal, paying: dict[str, Any], what: str
 ) -> list[list[Answer]]:
-    """All annotators at once, each within its own limits. The first error stops the others too and is raised."""
+    """All annotators at once, each within its own limits. The first error stops the others too and
+    is raised.
+    """
     with ThreadPoolExecutor(len(asked)) as pool:
         futures = [
             pool.submit(ask_all, one, its, journal, label=f"{one.name}: {what}", **paying)

@@ -1,7 +1,8 @@
-"""From answers to dishes: one name for each, by order of trust, with the dishes that are one merged, and the review of them.
+"""From answers to dishes: one name for each, by order of trust, with the dishes that are one
+merged, and the review of them.
 
-Order of trust: decision > names_csv > agreed annotators > one annotator > folder. The annotators' answers themselves are
-kept as they are in `source`.
+Order of trust: decision > names_csv > agreed annotators > one annotator > folder. The annotators'
+answers themselves are kept as they are in `source`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,16 +55,19 @@ def settle(
 ) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review).
 
-    photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions: files of given names.
-    same_name: what becomes of dishes that end with one name, `ask` (they stay apart and lead the review), `merge` or
-    `keep_apart`. Dishes that people gave one name by decision are merged in any case, a dish that a decision keeps apart in
-    none, and folders of one dish that decisions give different names become two dishes. features: image_id (N,), feature (N, D)
-    of unit length, or None. pairs: near-duplicate photos across dishes (image_id_a, image_id_b, by, distance), or None.
+    photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions:
+    files of given names. same_name: what becomes of dishes that end with one name, `ask` (they stay
+    apart and lead the review), `merge` or `keep_apart`. Dishes that people gave one name by
+    decision are merged in any case, a dish that a decision keeps apart in none, and folders of one
+    dish that decisions give different names become two dishes. features: image_id (N,), feature (N,
+    D) of unit length, or None. pairs: near-duplicate photos across dishes (image_id_a, image_id_b,
+    by, distance), or None.
 
-    catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most photos.
-    review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then the strongest. Photos of outside
-    sites stay as they are. Raises ValueError for an unknown `same_name`, `RecordError` for files that cannot be read,
-    `merging.MergeError` when a group of photos or one photo's bytes would lie in two splits.
+    catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most
+    photos. review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then
+    the strongest. Photos of outside sites stay as they are. Raises ValueError for an unknown
+    `same_name`, `RecordError` for files that cannot be read, `merging.MergeError` when a group of
+    photos or one photo's bytes would lie in two splits.
     """
     if same_name not in SAME_NAME:
         raise ValueError(f"same_name must be one of {', '.join(SAME_NAME)}, got {same_name!r}")
@@ -116,7 +120,9 @@ def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame
 
 
 def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """The dishes that annotators name differently: dish_id, a column of names per annotator, image_ids (all photos sent)."""
+    """The dishes that annotators name differently: dish_id, a column of names per annotator,
+    image_ids (all photos sent).
+    """
     rows = []
     annotators = list(dict.fromkeys(answer["annotator"] for answer in answers))
     for dish_id, asked in _by_dish(answers).items():
@@ -136,7 +142,9 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Per annotator: for how many dishes (`parsed` of `n`) every card that was asked for could be read, with the 95% Wilson interval."""
+    """Per annotator: for how many dishes (`parsed` of `n`) every card that was asked for could be
+    read, with the 95% Wilson interval.
+    """
     rows = []
     for annotator in dict.fromkeys(answer["annotator"] for answer in answers):
         asked = [answer for answer in answers if answer["annotator"] == annotator]
@@ -161,7 +169,9 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def unknown_folders(
     photos: pd.DataFrame, names_csv: str | Path = "", decisions: str | Path | None = None
 ) -> list[str]:
-    """Folders that people named and that hold no photo of the catalogue: mistyped, left out, or cut off by a rehearsal."""
+    """Folders that people named and that hold no photo of the catalogue: mistyped, left out, or cut
+    off by a rehearsal.
+    """
     given = given_names.read(names_csv, decisions)
     return sorted({*given.listed, *given.decided, *given.apart} - set(photos.folder))
 
@@ -241,7 +251,9 @@ def _settle_name(
 
 
 def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    """The answer whose card and texts the dish takes: the first that means the dish's name, or else the first with a card."""
+    """The answer whose card and texts the dish takes: the first that means the dish's name, or else
+    the first with a card.
+    """
     carded = [answer for answer in answers if answer["card"]]
     return next(
         (answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)),

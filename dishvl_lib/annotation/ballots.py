@@ -1,4 +1,6 @@
-"""What an annotator is asked about one dish, and what its answers come to: photos, requests, the vote on the name."""
+"""What an annotator is asked about one dish, and what its answers come to: photos, requests, the
+vote on the name.
+"""
 
 import base64
 import hashlib
@@ -27,7 +29,9 @@ LONGEST_SIDE = 768  # pixels of a photo that is sent
 
 @dataclass(frozen=True)
 class Vote:
-    """The outcome for one dish: {cleaned name: number of photos}, the name that won ('' when nothing is known) and its card."""
+    """The outcome for one dish: {cleaned name: number of photos}, the name that won ('' when
+    nothing is known) and its card.
+    """
 
     votes: dict[str, int]
     name: str
@@ -35,17 +39,20 @@ class Vote:
 
 
 def choose_photos(photos: pd.DataFrame, per_dish: int) -> pd.DataFrame:
-    """The photos to send, sorted by dish, the most typical first, whatever their split; outside sites are left out.
+    """The photos to send, sorted by dish, the most typical first, whatever their split; outside
+    sites are left out.
 
-    `photos`: the catalogue with dish_id, split, typical. The split does not matter on purpose: it shifts a little when
-    people leave a photo out, and a dish would be paid for again.
+    `photos`: the catalogue with dish_id, split, typical. The split does not matter on purpose: it
+    shifts a little when people leave a photo out, and a dish would be paid for again.
     """
     own = photos[~photos.split.str.startswith("site:")]
     return own.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
 
 
 def card_request(photo: Any, image_root: Path) -> Request:
-    """The request for a card. `photo`: a catalogue row; its file is opened only when the request is sent."""
+    """The request for a card. `photo`: a catalogue row; its file is opened only when the request is
+    sent.
+    """
     identity = {
         "prompt_version": PROMPT_VERSION,
         "prompt": card_prompt(photo.folder),
@@ -72,7 +79,8 @@ def texts_request(dish_id: str, card: DishCard) -> Request:
 
 
 def vote(answers: Sequence[Answer]) -> Vote:
-    """One dish's card answers, in the order of its photos. Of names with equally many photos the one that came first wins.
+    """One dish's card answers, in the order of its photos. Of names with equally many photos the
+    one that came first wins.
 
     A card with nothing but a name tells nothing beyond the folder and does not count.
     """
@@ -84,7 +92,9 @@ def vote(answers: Sequence[Answer]) -> Vote:
 
 
 def _data_url(path: Path, sha256: str) -> str:
-    """The photo as a data URL; what is sent is what was catalogued. Raises `ImageError` (a ValueError) otherwise."""
+    """The photo as a data URL; what is sent is what was catalogued. Raises `ImageError` (a
+    ValueError) otherwise.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

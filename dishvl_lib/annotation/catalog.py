@@ -1,4 +1,6 @@
-"""The catalogue: every usable photo of the dish folders and outside sites, and a reason for every one left out."""
+"""The catalogue: every usable photo of the dish folders and outside sites, and a reason for every
+one left out.
+"""
 
 import hashlib
 import re
@@ -48,11 +50,13 @@ def build(
     name_decisions: Path | None = None,
     **scanning: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected, near-duplicate pairs): scanned, grouped, without what people left out, and split.
+    """(photos, rejected, near-duplicate pairs): scanned, grouped, without what people left out, and
+    split.
 
-    `scanning`: what `scan_folders` takes. `near_features`: a features.npz of stage 02, whose cosines find crops too.
-    `hold_out`: {sites, dates, dishes} kept out of train, validation and test. `min_photos_per_dish`: dishes with fewer
-    are left out. `photo_decisions`, `name_decisions`: people's CSV files. files found = photos + rejected.
+    `scanning`: what `scan_folders` takes. `near_features`: a features.npz of stage 02, whose
+    cosines find crops too. `hold_out`: {sites, dates, dishes} kept out of train, validation and
+    test. `min_photos_per_dish`: dishes with fewer are left out. `photo_decisions`,
+    `name_decisions`: people's CSV files. files found = photos + rejected.
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
@@ -102,12 +106,13 @@ def scan_folders(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files found = photos + rejected. `image_root`: see `layout.list_photos`.
 
-    photos: COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root` (those of sites may begin
-    with '..'). `folder_pattern`, `file_patterns`: regular expressions as in `core.names`, '' and [] for those there.
-    `exclude_dishes`: folder or dish names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all.
-    `follow_links`: read what links out of `image_root`, or out of a site's folder, lead to. Raises
-    `CatalogError` when there is no folder, no photo, or fewer than two dishes, for a pattern that cannot be used, and
-    for a site that is incomplete or shares its folder with others.
+    photos: COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root`
+    (those of sites may begin with '..'). `folder_pattern`, `file_patterns`: regular expressions as
+    in `core.names`, '' and [] for those there. `exclude_dishes`: folder or dish names, with * and
+    ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. `follow_links`: read what links out of
+    `image_root`, or out of a site's folder, lead to. Raises `CatalogError` when there is no folder,
+    no photo, or fewer than two dishes, for a pattern that cannot be used, and for a site that is
+    incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
@@ -141,7 +146,9 @@ def scan_folders(
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
-    """{image_id (N,), feature (N, D) float32} of a features.npz that stage 02 wrote; None for ''. Raises `RecordError` naming the file."""
+    """{image_id (N,), feature (N, D) float32} of a features.npz that stage 02 wrote; None for ''.
+    Raises `RecordError` naming the file.
+    """
     if not path:
         return None
     try:
@@ -149,7 +156,8 @@ def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
             return {"image_id": stored["image_id"], "feature": stored["feature"].astype(np.float32)}
     except (OSError, ValueError, KeyError) as error:
         raise records.RecordError(
-            f"near_features: {path} is not a features.npz of stage 02 ({' '.join(str(error).split())})"
+            f"near_features: {path} is not a features.npz of stage 02 "
+            f"({' '.join(str(error).split())})"
         ) from None
 
 
@@ -219,7 +227,9 @@ def sample(photos: pd.DataFrame, n: int, seed: int = 0) -> pd.DataFrame:
 
 
 def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
-    """image_ids of photos at home that look like a photo of another dish at home: one label must be wrong, so they test nothing."""
+    """image_ids of photos at home that look like a photo of another dish at home: one label must be
+    wrong, so they test nothing.
+    """
     outside = set(photos.image_id[photos.split.str.startswith(SITE_PREFIX)])
     torn = pairs[
         (pairs.dish_a != pairs.dish_b)
@@ -253,7 +263,9 @@ def _row(
 
 
 def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """The given patterns, or the reference's; `CatalogError` for one that does not compile or lacks a group."""
+    """The given patterns, or the reference's; `CatalogError` for one that does not compile or lacks
+    a group.
+    """
     for key, pattern, groups in (
         ("folder_pattern", folder_pattern, ("name",)),
         *(("file_patterns", one, ("time", "frame")) for one in file_patterns),
@@ -266,13 +278,16 @@ def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, t
             ) from None
         if pattern and not known & set(groups):
             raise CatalogError(
-                f"{key}: {pattern!r} has no group (?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}"
+                f"{key}: {pattern!r} has no group "
+                f"(?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}"
             )
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
 
 
 def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
-    """Every site has a name and a folder of its own, neither inside another nor around it: a photo has one origin."""
+    """Every site has a name and a folder of its own, neither inside another nor around it: a photo
+    has one origin.
+    """
     taken = {"image_root": image_root.resolve()}
     for number, site in enumerate(sites, start=1):
         if missing := [key for key in ("name", "image_root") if not site.get(key)]:
@@ -287,7 +302,8 @@ def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
         for other, root in taken.items():
             if folder.is_relative_to(root) or root.is_relative_to(folder):
                 raise CatalogError(
-                    f"site {site['name']}: its folder {folder} overlaps with that of {other} ({root}); move one of them"
+                    f"site {site['name']}: its folder {folder} overlaps with that of {other} "
+                    f"({root}); move one of them"
                 )
         taken[site["name"]] = folder
 
@@ -304,9 +320,11 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
         linked = rejected.reason.eq(layout.LINK_OUT).any()
         remedy = "; set follow_links: true if these links are meant" if linked else ""
         raise CatalogError(
-            f"image_root {image_root} holds no usable photo ({reasons}); it must hold one folder of photos per dish{remedy}"
+            f"image_root {image_root} holds no usable photo ({reasons}); it must hold one "
+            f"folder of photos per dish{remedy}"
         )
     if own.dish_id.nunique() < 2:
         raise CatalogError(
-            f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling dishes apart needs at least two folders of photos"
+            f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling "
+            "dishes apart needs at least two folders of photos"
         )

@@ -1,4 +1,6 @@
-"""Which photos belong together: crops of one frame, identical bytes, near-duplicates by perceptual hash or by features."""
+"""Which photos belong together: crops of one frame, identical bytes, near-duplicates by perceptual
+hash or by features.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -14,14 +16,19 @@ from dishvl_lib.annotation.hashes import hamming, numbers
 
 MAX_HAMMING = 8
 MIN_COSINE = 0.98
-# A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes apart. There, two
-# photos are near-duplicates only when both find the other at most this share of the way that the dish's photos usually
-# are apart. Hashes within CERTAIN bits are near-duplicates whatever the camera; dishes of under FEW photos have no usual.
+# A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
+# apart. There, two
+# photos are near-duplicates only when both find the other at most this share of the way that the
+# dish's photos usually
+# are apart. Hashes within CERTAIN bits are near-duplicates whatever the camera; dishes of under FEW
+# photos have no usual.
 ALIKE_SHARE = 0.5
 CERTAIN = 2
 FEW = 8
-# Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one dish as the same. On 481
-# real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the limit in bits a dozen.
+# Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one
+# dish as the same. On 481
+# real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the
+# limit in bits a dozen.
 LOOSE = 2
 # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 OUTSIDE_PER_DISH = 20
@@ -48,13 +55,15 @@ def assign_groups(
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> pd.Series:
-    """A group_id per photo, aligned with `photos` (image_id, dish_id, frame, sha256, phash, phash_mirrored, split).
+    """A group_id per photo, aligned with `photos` (image_id, dish_id, frame, sha256, phash,
+    phash_mirrored, split).
 
-    Photos of one dish are joined when they share the frame or the bytes. Near-duplicates are joined by complete
-    linkage: every pair of such a cluster is within the limit, so that a row of photos, each a little different from the
-    last, does not become one group. The limit: `max_hamming` of 64 bits, mirrored or not, or twice as many
-    and a cosine of `min_cosine` of `features` ({image_id: unit vector}), and less where a dish's photos are all alike. The id is the group's
-    smallest image_id.
+    Photos of one dish are joined when they share the frame or the bytes. Near-duplicates are joined
+    by complete linkage: every pair of such a cluster is within the limit, so that a row of photos,
+    each a little different from the last, does not become one group. The limit: `max_hamming` of 64
+    bits, mirrored or not, or twice as many and a cosine of `min_cosine` of `features` ({image_id:
+    unit vector}), and less where a dish's photos are all alike. The id is the group's smallest
+    image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
     for part in _dishes(photos):
@@ -72,10 +81,11 @@ def near_pairs(
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> pd.DataFrame:
-    """PAIR_COLUMNS of the near-duplicates within dishes, and of each dish's closest pairs that were not joined.
+    """PAIR_COLUMNS of the near-duplicates within dishes, and of each dish's closest pairs that were
+    not joined.
 
-    `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that is near to both;
-    `distance`: bits, of features 1 - cosine.
+    `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that
+    is near to both; `distance`: bits, of features 1 - cosine.
     """
     made = [
         _pairs_of(part, _Distances(part, features), max_hamming, min_cosine)
@@ -115,7 +125,8 @@ def torn_pairs(
 
 
 def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
-    """PAIR_COLUMNS of photos under different dishes (or in a site and at home) that are `max_hamming` bits apart or less.
+    """PAIR_COLUMNS of photos under different dishes (or in a site and at home) that are
+    `max_hamming` bits apart or less.
 
     All N x N hashes are compared, BLOCK rows at a time.
     """
@@ -139,7 +150,8 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
 
 
 def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
-    """(photos two by two: path, dish_id; a title for each): the `n` widest pairs that were joined and the `n` closest that were not.
+    """(photos two by two: path, dish_id; a title for each): the `n` widest pairs that were joined
+    and the `n` closest that were not.
 
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
@@ -180,7 +192,9 @@ def group_report(photos: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Each dish's photos, of a site apart from those at home, in an order that the rows' order does not decide."""
+    """Each dish's photos, of a site apart from those at home, in an order that the rows' order does
+    not decide.
+    """
     at_site = photos.split.str.startswith("site:")
     yield from (
         part.sort_values("image_id")
@@ -189,7 +203,9 @@ def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 class _Distances:
-    """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`, `features` 1 - cosine or None."""
+    """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`,
+    `features` 1 - cosine or None.
+    """
 
     def __init__(self, part: pd.DataFrame, features: Features | None):
         self.plain = hamming(part.phash, part.phash)

@@ -1,4 +1,6 @@
-"""The names that people give: `names_csv` (folder, name) and the decisions file of a run, decisions/names.csv."""
+"""The names that people give: `names_csv` (folder, name) and the decisions file of a run,
+decisions/names.csv.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,8 +15,9 @@ ACTIONS = ("", "name", "keep_apart", "leave_out")
 class Given:
     """What people said about folders.
 
-    `listed`, `decided`: {folder: name} of names_csv and of the decisions; `apart`: {folder: note} where the last decision keeps
-    the folder's dish apart; `answered`: (folder, note) of all decisions, whose notes are the questions they answered.
+    `listed`, `decided`: {folder: name} of names_csv and of the decisions; `apart`: {folder: note}
+    where the last decision keeps the folder's dish apart; `answered`: (folder, note) of all
+    decisions, whose notes are the questions they answered.
     """
 
     listed: dict[str, str] = field(default_factory=dict)
@@ -28,8 +31,9 @@ class Given:
 
 
 def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Given:
-    """Both files; a decisions file that is not there yet is empty. Raises `RecordError` for a names_csv that is missing, a
-    missing column or an unknown action."""
+    """Both files; a decisions file that is not there yet is empty. Raises `RecordError` for a
+    names_csv that is missing, a missing column or an unknown action.
+    """
     rows = _decisions(decisions)
     last = {row["folder"]: row for row in rows}
     decided = {
@@ -47,7 +51,9 @@ def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Giv
 
 
 def read_names(path: str | Path | None) -> dict[str, str]:
-    """{folder: name} from a CSV with these two columns; {} for no file given. The last row of a folder counts, an empty name is none."""
+    """{folder: name} from a CSV with these two columns; {} for no file given. The last row of a
+    folder counts, an empty name is none.
+    """
     if not path:
         return {}
     table = records.read_table(path, ["folder", "name"])
@@ -69,6 +75,7 @@ def _decisions(path: str | Path | None) -> list[dict[str, str]]:
     for number, row in enumerate(rows, start=1):
         if row["action"] not in ACTIONS:
             raise records.RecordError(
-                f"{path}, row {number} ({row['folder']}): action {row['action']!r} is unknown; use name, keep_apart, leave_out or nothing"
+                f"{path}, row {number} ({row['folder']}): action {row['action']!r} is "
+                "unknown; use name, keep_apart, leave_out or nothing"
             )
     return rows

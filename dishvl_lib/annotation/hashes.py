@@ -13,8 +13,9 @@ TYPICAL_SAMPLE = 512  # photos of a dish that the others are compared with to fi
 def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
     """pHash of a photo and of its mirror image, 16 hex digits each.
 
-    64 bits: which of the 8 x 8 lowest DCT-II coefficients of the 32 x 32 grey photo lie above their median, the mean
-    left out (Zauner 2010). Mirroring turns the sign of every second column of coefficients.
+    64 bits: which of the 8 x 8 lowest DCT-II coefficients of the 32 x 32 grey photo lie above their
+    median, the mean left out (Zauner 2010). Mirroring turns the sign of every second column of
+    coefficients.
     """
     grey = np.asarray(
         (image if image.mode == "L" else image.convert("L")).resize((32, 32), Image.Resampling.BOX),
@@ -35,10 +36,12 @@ def numbers(hashes: pd.Series) -> np.ndarray:
 
 
 def typical_order(photos: pd.DataFrame) -> pd.Series:
-    """A rank per photo within its dish, 0 = the one to show first, aligned with `photos` (dish_id, phash, sharpness, group_id).
+    """A rank per photo within its dish, 0 = the one to show first, aligned with `photos` (dish_id,
+    phash, sharpness, group_id).
 
-    The half whose hashes lie nearest to the dish's other photos, sharpest first, then the other half; the first photo
-    of every group before the second of any. It depends on the dish's photos alone, not on the split.
+    The half whose hashes lie nearest to the dish's other photos, sharpest first, then the other
+    half; the first photo of every group before the second of any. It depends on the dish's photos
+    alone, not on the split.
     """
     ranks = pd.Series(0, index=photos.index)
     for _, part in photos.groupby("dish_id", sort=False):

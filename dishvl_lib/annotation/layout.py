@@ -1,4 +1,6 @@
-"""Which files are photos of which dish: folders per dish, train/ val/ test/ over them, or a CSV of path and label."""
+"""Which files are photos of which dish: folders per dish, train/ val/ test/ over them, or a CSV of
+path and label.
+"""
 
 import os
 import stat
@@ -20,12 +22,16 @@ Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 
 
 class CatalogError(ValueError):
-    """A photo folder that cannot make a catalogue; the message names the folder and what is expected in it."""
+    """A photo folder that cannot make a catalogue; the message names the folder and what is
+    expected in it.
+    """
 
 
 @dataclass(frozen=True)
 class Found:
-    """A file that looks like a photo. `source`: '' for image_root, otherwise the outside site's name; `split`: as given by a folder or CSV, or ''."""
+    """A file that looks like a photo. `source`: '' for image_root, otherwise the outside site's
+    name; `split`: as given by a folder or CSV, or ''.
+    """
 
     file: Path
     folder: str
@@ -39,18 +45,20 @@ def list_photos(
     source: str = "",
     follow_links: bool = False,
 ) -> tuple[list[Found], list[Refused]]:
-    """(photos, files left out) below `image_root`, or those that `photos_csv` names; photos + left out = files (or lines).
+    """(photos, files left out) below `image_root`, or those that `photos_csv` names; photos + left
+    out = files (or lines).
 
-    Folders named train, val (valid, validation) and test, and nothing beside them, are splits over class folders.
-    `photos_csv` has the columns path and label, and may have split; relative paths count from
-    `image_root`, and a path that stands there may lead anywhere. Links that lead out of
+    Folders named train, val (valid, validation) and test, and nothing beside them, are splits over
+    class folders. `photos_csv` has the columns path and label, and may have split; relative paths
+    count from `image_root`, and a path that stands there may lead anywhere. Links that lead out of
     `image_root` are left out unless `follow_links`; `image_root` may be a link itself. Raises
     `CatalogError` when there is no such folder.
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
         raise CatalogError(
-            f"{f'site {source}' if source else 'image_root'}: no folder {image_root}; it must hold one folder of photos per dish"
+            f"{f'site {source}' if source else 'image_root'}: no folder {image_root}; it "
+            "must hold one folder of photos per dish"
         )
     if photos_csv:
         return _listed(image_root, Path(photos_csv))
@@ -132,7 +140,9 @@ def _is_below(path: str, folder: str) -> bool:
 
 
 def given_splits(image_root: Path) -> dict[str, str]:
-    """{folder: split} when the folders of `image_root` are train, val and test only, train among them; otherwise {}."""
+    """{folder: split} when the folders of `image_root` are train, val and test only, train among
+    them; otherwise {}.
+    """
     with os.scandir(image_root) as entries:
         folders = sorted(
             entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
@@ -150,7 +160,9 @@ def given_splits(image_root: Path) -> dict[str, str]:
 
 
 def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8 (in names from the file system) as \\udcXX escapes, so that it can be written."""
+    """The text with bytes that are no UTF-8 (in names from the file system) as \\udcXX escapes, so
+    that it can be written.
+    """
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -195,7 +207,8 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
 def _split_of(value: str, photos_csv: Path, line: int) -> str:
     if value.lower() not in GIVEN_SPLITS and value:
         raise CatalogError(
-            f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, validation, test or empty"
+            f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, "
+            "validation, test or empty"
         )
     return GIVEN_SPLITS.get(value.lower(), "")
 
@@ -213,7 +226,9 @@ def _listed_refusal(
 def _refusal(
     file: Path, parts: tuple[str, ...], links: _Links, depth: int
 ) -> tuple[str, str] | None:
-    """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before anything is read."""
+    """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before
+    anything is read.
+    """
     if len(parts) <= depth:
         return "not in a dish folder", "it lies beside the dish folders"
     if any(part.startswith(".") for part in parts):

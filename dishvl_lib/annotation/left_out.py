@@ -1,4 +1,6 @@
-"""Photos that stay out of the catalogue, each with its reason: by people's decisions, by parameters, by what they are."""
+"""Photos that stay out of the catalogue, each with its reason: by people's decisions, by
+parameters, by what they are.
+"""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -16,7 +18,9 @@ LEAVE_OUT_DISH = "leave_out"
 
 
 def dish_id(one: Found, folder_pattern: str) -> str:
-    """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their own."""
+    """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their
+    own.
+    """
     name = names.parse_folder(one.folder, folder_pattern).name or one.folder
     return f"{one.source}/{one.folder}" if one.source else name
 
@@ -24,7 +28,9 @@ def dish_id(one: Found, folder_pattern: str) -> str:
 def without_decided(
     photos: pd.DataFrame, decisions: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is left out with that reason."""
+    """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is
+    left out with that reason.
+    """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=REJECTED)
     latest = (
@@ -40,7 +46,9 @@ def without_decided(
 def without_dishes(
     photos: pd.DataFrame, decisions: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows): the folders whose latest decision in names.csv (folder, action) is leave_out."""
+    """(photos, rejected rows): the folders whose latest decision in names.csv (folder, action) is
+    leave_out.
+    """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=REJECTED)
     table = records.read_table(decisions, ["folder"])
@@ -83,7 +91,9 @@ def without_excluded(
 def rehearsal(
     found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
-    """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same number of folders."""
+    """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same
+    number of folders.
+    """
     kept = []
     cut = []
     seen = {}
@@ -115,7 +125,9 @@ def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
 
 
 def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    """An outside site must be outside: its photos whose bytes also lie under `image_root` would be tested on what was learned."""
+    """An outside site must be outside: its photos whose bytes also lie under `image_root` would be
+    tested on what was learned.
+    """
     outside = photos.split.str.startswith(SITE_PREFIX)
     own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
     out = photos[outside & photos.sha256.isin(own.index)]

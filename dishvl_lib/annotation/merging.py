@@ -1,4 +1,6 @@
-"""Which dishes are one, and which folders of one dish are two: what becomes of records and of the catalogue."""
+"""Which dishes are one, and which folders of one dish are two: what becomes of records and of the
+catalogue.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +26,12 @@ class Member:
 
 
 def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> pd.DataFrame:
-    """The photos, of which those in folders that decisions call otherwise than the rest of their dish are dishes of their own.
+    """The photos, of which those in folders that decisions call otherwise than the rest of their
+    dish are dishes of their own.
 
-    `own`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with the folder of that name, or
-    else with the decision of that name or of the most photos; the others get their first folder's name as dish_id.
+    `own`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with
+    the folder of that name, or else with the decision of that name or of the most photos; the
+    others get their first folder's name as dish_id.
     """
     named = photos.folder[own].map(decided).dropna().map(names.normalise)
     several = named.groupby(photos.dish_id[named.index]).nunique()
@@ -45,7 +49,9 @@ def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> p
 
 
 def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
-    """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one with the most photos comes first."""
+    """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one
+    with the most photos comes first.
+    """
     found: dict[tuple[str, str], list[Member]] = {}
     for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
         name = names.normalise(member.record["name"])
@@ -58,7 +64,9 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
 
 
 def joined(group: Sequence[Member]) -> dict[str, Any]:
-    """One record of a group: the first's dish_id, the most trusted name, the facts of the first that has a card."""
+    """One record of a group: the first's dish_id, the most trusted name, the facts of the first
+    that has a card.
+    """
     all_ = [member.record for member in group]
     named = min(all_, key=lambda one: TRUST.index(one["name_source"]))
     carded = next((one for one in all_ if one["card"]), all_[0])
@@ -77,7 +85,9 @@ def joined(group: Sequence[Member]) -> dict[str, Any]:
 def relabelled(
     photos: pd.DataFrame, own: pd.Series, grouped: Sequence[Sequence[Member]]
 ) -> pd.DataFrame:
-    """The photos under their dish's id after merging. Raises `MergeError` when a test photo would also be trained on."""
+    """The photos under their dish's id after merging. Raises `MergeError` when a test photo would
+    also be trained on.
+    """
     new_ids = {
         member.record["dish_id"]: group[0].record["dish_id"]
         for group in grouped
@@ -96,7 +106,8 @@ def relabelled(
         if len(torn):
             where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
             raise MergeError(
-                f"photos with one {column} would lie in two splits: {where}; mark all but one as 'photo bad' in decisions/photos.csv, "
+                f"photos with one {column} would lie in two splits: {where}; mark all but "
+                "one as 'photo bad' in decisions/photos.csv, "
                 "or keep their dishes apart (action keep_apart) in decisions/names.csv"
             )
     return photos

@@ -1,7 +1,8 @@
-"""Looking at every photo once: is it whole, how large, what bytes, what hashes, how sharp. A killed scan goes on.
+"""Looking at every photo once: is it whole, how large, what bytes, what hashes, how sharp. A killed
+scan goes on.
 
-What was seen is kept per photo folder under the file's path, size and times, so that a second scan (another threshold,
-another split, a rehearsal) decodes only files that are new or were touched.
+What was seen is kept per photo folder under the file's path, size and times, so that a second scan
+(another threshold, another split, a rehearsal) decodes only files that are new or were touched.
 """
 
 import hashlib
@@ -34,10 +35,12 @@ CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 def examine(
     found: Sequence[Found], image_root: Path, workers: int, cache: Path | None = None
 ) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
-    """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the order of `found`.
+    """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
+    order of `found`.
 
-    Each photo is decoded to its last bit in one of `workers` threads. `cache`: a folder where results are kept; None
-    keeps nothing. Shows progress with ETA for more than a few thousand photos.
+    Each photo is decoded to its last bit in one of `workers` threads. `cache`: a folder where
+    results are kept; None keeps nothing. Shows progress with ETA for more than a few thousand
+    photos.
     """
     seen = _Seen(cache, image_root)
     whole = []
@@ -92,7 +95,9 @@ def look(file: Path) -> dict[str, Any]:
 
 
 def sharpness(grey: Image.Image) -> float:
-    """Mean squared difference of pixels two apart, in both directions, at 120 x 120 (Brenner et al. 1976): small out of focus."""
+    """Mean squared difference of pixels two apart, in both directions, at 120 x 120 (Brenner et al.
+    1976): small out of focus.
+    """
     pixels = np.asarray(grey.resize(DRAFT, Image.Resampling.BOX), dtype=np.float32)
     across = (pixels[:, 2:] - pixels[:, :-2]).ravel()
     down = (pixels[2:] - pixels[:-2]).ravel()
@@ -112,7 +117,9 @@ def _look_at_all(
 
 
 class _Seen:
-    """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last line of a path counts."""
+    """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last
+    line of a path counts.
+    """
 
     def __init__(self, folder: Path | None, image_root: Path):
         self.root = Path(image_root)

@@ -1,4 +1,6 @@
-"""The split, made once for all later stages: by group, per dish, seeded; held-out and given photos keep their place."""
+"""The split, made once for all later stages: by group, per dish, seeded; held-out and given photos
+keep their place.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,18 +22,21 @@ def assign(
     seed: int,
     train_only: Sequence[str] = (),
 ) -> pd.Series:
-    """`train`, `validation` or `test` for photos without a split; the others (sites, held out, given) keep theirs.
+    """`train`, `validation` or `test` for photos without a split; the others (sites, held out,
+    given) keep theirs.
 
-    Whole groups are dealt, dish by dish: first to test until it has its share of the dish's photos, then to
-    validation. Groups larger than the test share come last, the largest to training. The rule for small dishes: 1 group
-    trains only; 2 groups give one to test; from 3 on all three splits get at least one (a split with share 0 gets none).
-    A split that was given (by folders train/ val/ test/) gets nothing more but the rest of the groups that were given
-    to it in part, as `photos_csv` may. `train_only`: image_ids whose groups train in any case. Raises ValueError for
-    shares that leave nothing to train on.
+    Whole groups are dealt, dish by dish: first to test until it has its share of the dish's photos,
+    then to validation. Groups larger than the test share come last, the largest to training. The
+    rule for small dishes: 1 group trains only; 2 groups give one to test; from 3 on all three
+    splits get at least one (a split with share 0 gets none). A split that was given (by folders
+    train/ val/ test/) gets nothing more but the rest of the groups that were given to it in part,
+    as `photos_csv` may. `train_only`: image_ids whose groups train in any case. Raises ValueError
+    for shares that leave nothing to train on.
     """
     if test_share < 0 or validation_share < 0 or test_share + validation_share >= 0.9:
         raise ValueError(
-            f"test_share {test_share} and validation_share {validation_share} must be >= 0 and together below 0.9"
+            f"test_share {test_share} and validation_share {validation_share} must be >= 0 "
+            "and together below 0.9"
         )
     split = _with_their_groups(photos)
     given = set(split) & set(SPLITS)
@@ -58,10 +63,12 @@ def hold_out(
     dates: Sequence[str] = (),
     dishes: Sequence[str] = (),
 ) -> pd.Series:
-    """The split column with `held_out` for whole groups that hold a photo of one of these sites, dates or dishes.
+    """The split column with `held_out` for whole groups that hold a photo of one of these sites,
+    dates or dishes.
 
-    `sites`: as folder names give them (HGD); `dates`: beginnings of YYYY-MM-DD (2022-06 is a month); `dishes`: names,
-    with * and ?. Raises ValueError naming an entry that no photo has: a misspelt hold-out would train on what it keeps.
+    `sites`: as folder names give them (HGD); `dates`: beginnings of YYYY-MM-DD (2022-06 is a
+    month); `dishes`: names, with * and ?. Raises ValueError naming an entry that no photo has: a
+    misspelt hold-out would train on what it keeps.
     """
     free = photos.split.eq("")
     hit = pd.Series(False, index=photos.index)
@@ -83,7 +90,9 @@ def hold_out(
 
 
 def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected rows) where given splits share a group: the photo outside training goes, of validation and test that of validation."""
+    """(photos, rejected rows) where given splits share a group: the photo outside training goes, of
+    validation and test that of validation.
+    """
     own = photos[photos.split.isin(SPLITS)]
     keeper = {"train": 0, "test": 1, "validation": 2}
     rank = own.split.map(keeper)
@@ -94,7 +103,8 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         (
             row.path,
             "in two splits",
-            f"the same picture (or frame) as {twins[row.group_id]}, which is given as {own.split[own.path == twins[row.group_id]].iloc[0]}",
+            f"the same picture (or frame) as {twins[row.group_id]}, which is given as "
+            f"{own.split[own.path == twins[row.group_id]].iloc[0]}",
         )
         for row in out.itertuples()
     ]
@@ -119,13 +129,17 @@ def _with_their_groups(photos: pd.DataFrame) -> pd.Series:
 
 
 def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:
-    """Photos without a split, and with given ones the training photos from which a missing split is taken."""
+    """Photos without a split, and with given ones the training photos from which a missing split is
+    taken.
+    """
     missing = given and set(SPLITS) - given
     return split.eq("") | (split.eq("train") if missing else False)
 
 
 def _order(sizes: pd.Series, limit: int, seed: int) -> list[str]:
-    """Group ids in seeded order; those with more than `limit` photos last, by size, so that none of them fills the test."""
+    """Group ids in seeded order; those with more than `limit` photos last, by size, so that none of
+    them fills the test.
+    """
     return sorted(
         sizes.index,
         key=lambda group: (

@@ -1,4 +1,6 @@
-"""What a person should look at before the names are trusted: one row per suspicion, the most urgent first."""
+"""What a person should look at before the names are trusted: one row per suspicion, the most urgent
+first.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,8 +44,9 @@ def review(
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes; `own`: their photos (image_id, path,
-    dish_id, group_id, split); features, pairs: as in `audit.settle`."""
+    """COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes; `own`: their
+    photos (image_id, path, dish_id, group_id, split); features, pairs: as in `audit.settle`.
+    """
     found = [
         *_same_names(dishes, given, same_name),
         *(one for dish in dishes for one in _of_one(dish, given)),
@@ -74,7 +77,9 @@ def review(
 
 
 def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dict[str, Any]]:
-    """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first suspicion in which the dish stands."""
+    """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
+    suspicion in which the dish stands.
+    """
     said: dict[str, str] = {}
     for row in found.itertuples():
         said.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
@@ -105,7 +110,9 @@ def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]
 def _same_names(
     dishes: Sequence[Mapping[str, Any]], given: Given, same_name: str
 ) -> Iterator[Suspicion]:
-    """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n (n - 1) / 2."""
+    """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n
+    (n - 1) / 2.
+    """
     for first, *others in _by_name(dishes):
         for other in others:
             apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint(
@@ -126,7 +133,9 @@ def _same_names(
 
 
 def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
-    """Suspicions about one dish alone. What people named is not questioned, except where a menu cannot hold it."""
+    """Suspicions about one dish alone. What people named is not questioned, except where a menu
+    cannot hold it.
+    """
     by_people = dish["name_source"] in BY_PEOPLE
     yield from _not_names(dish, by_people)
     yield from _given_names(dish, given)
@@ -193,7 +202,9 @@ def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
 
 
 def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
-    """A folder's name that is a dish's name and means another dish than the name that was settled on."""
+    """A folder's name that is a dish's name and means another dish than the name that was settled
+    on.
+    """
     hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
     others = {
         hint: folder
@@ -246,7 +257,9 @@ def _two_names(
 
 
 def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """True when a decision notes this question, or keeps one of the two apart without noting why: then from every dish."""
+    """True when a decision notes this question, or keeps one of the two apart without noting why:
+    then from every dish.
+    """
     if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
         return True
     return any(
@@ -258,7 +271,9 @@ def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[st
 def _same_photos(
     dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None
 ) -> Iterator[Suspicion]:
-    """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where they lie in two splits."""
+    """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where
+    they lie in two splits.
+    """
     if pairs is None or pairs.empty:
         return
     records.require_columns(pairs, PAIR_COLUMNS, "the pairs of near-duplicate photos")
@@ -296,4 +311,7 @@ def _same_photos(
 
 def _photo_evidence(part: pd.DataFrame) -> str:
     closest = part.sort_values(["distance", "a", "b"]).iloc[0]
-    return f"{len(part)} pair{'s' if len(part) > 1 else ''} of near-duplicate photos: {closest.a} = {closest.b} ({closest.by}, distance {closest.distance})"
+    return (
+        f"{len(part)} pair{'s' if len(part) > 1 else ''} of near-duplicate photos: {closest.a} "
+        f"= {closest.b} ({closest.by}, distance {closest.distance})"
+    )

@@ -1,1 +1,3 @@
-"""The ground floor: paths, records, images, names, questions, intervals, settings. Imports nothing of ours."""
+"""The ground floor: paths, records, images, names, questions, intervals, settings. Imports nothing
+of ours.
+"""

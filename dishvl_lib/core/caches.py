@@ -1,4 +1,6 @@
-"""Folders in `outputs/cache` that are made once, by one process at a time, and made again when they are damaged."""
+"""Folders in `outputs/cache` that are made once, by one process at a time, and made again when they
+are damaged.
+"""
 
 import shutil
 import time
@@ -13,10 +15,11 @@ WAIT_S = 0.5
 
 
 def folder(place: Path, make: Callable[[Path], object], what: str) -> Path:
-    """`place`, filled by `make(folder)` unless it is there whole; another process that makes it is waited for.
+    """`place`, filled by `make(folder)` unless it is there whole; another process that makes it is
+    waited for.
 
-    The folder appears under its name only when it is complete. One whose files are not what was made is made again,
-    and that is said. `what`: what it holds, for these sentences.
+    The folder appears under its name only when it is complete. One whose files are not what was
+    made is made again, and that is said. `what`: what it holds, for these sentences.
     """
     lock = place.with_name(f".{place.name}.lock")
     _take(lock, what)

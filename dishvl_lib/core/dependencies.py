@@ -1,7 +1,8 @@
-"""What each stage is made from: its parameters and the files it reads, by content, and nothing else.
+"""What each stage is made from: its parameters and the files it reads, by content, and nothing
+else.
 
-A file that is not declared here cannot be opened by `Stage.input`, and one that is declared makes the stage run again
-when its content changes.
+A file that is not declared here cannot be opened by `Stage.input`, and one that is declared makes
+the stage run again when its content changes.
 """
 
 from pathlib import Path
@@ -48,7 +49,8 @@ RENEWED: dict[str, dict[str, tuple[str, ...]]] = {
     "03_dataset": {"exports": ("exports/*",)},
     "05_evaluation": {"language": ("report.html",)},
 }
-# Common parameters that a stage does not use itself: they reach it through earlier stages' files, or not at all.
+# Common parameters that a stage does not use itself: they reach it through earlier stages' files,
+# or not at all.
 _PHOTO_KEYS = {"image_root", "sites", "max_dishes", "max_photos_per_dish"}
 _MODEL_KEYS = {"base_model", "min_pixels", "max_pixels"}
 UNUSED = {
@@ -58,7 +60,8 @@ UNUSED = {
     "04_training": _PHOTO_KEYS,
     "05_evaluation": _PHOTO_KEYS,
 }
-# Parameters that decide how a stage works, not what it makes: they may change between a kill and the resume.
+# Parameters that decide how a stage works, not what it makes: they may change between a kill and
+# the resume.
 MANNER = {
     "02_similar_dishes": {"max_missing_share"},
     "04_training": {
@@ -88,8 +91,8 @@ def changed_parameters(
 ) -> list[str]:
     """`key: old -> new` for every parameter that decides what the stage makes and differs.
 
-    A parameter that the stage did not have when `old` was recorded stood, so to say, at its default, and one that it
-    has no more decides nothing: an upgrade by itself changes nothing.
+    A parameter that the stage did not have when `old` was recorded stood, so to say, at its
+    default, and one that it has no more decides nothing: an upgrade by itself changes nothing.
     """
     before = content_parameters(name, {**defaults, **old})
     now = content_parameters(name, new)
@@ -98,7 +101,9 @@ def changed_parameters(
 
 
 def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
-    """{file: sha256} of what a stage starts from: files of earlier stages, people's decisions, files in parameters."""
+    """{file: sha256} of what a stage starts from: files of earlier stages, people's decisions,
+    files in parameters.
+    """
     inputs = {}
     for stage, folder in upstream.items():
         outputs = markers.read(folder)["outputs"]
@@ -120,7 +125,8 @@ def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> d
 def counts_as_input(name: str, key: str) -> bool:
     """Whether a key of a marker's `inputs` is one that the stage's content depends on.
 
-    An earlier version recorded every file of the stages before; those that are not read do not count.
+    An earlier version recorded every file of the stages before; those that are not read do not
+    count.
     """
     stage, _, file = key.partition("/")
     if stage not in paths.STAGES:
@@ -133,8 +139,8 @@ def counts_as_input(name: str, key: str) -> bool:
 def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[str]:
     """The inputs that differ from those recorded.
 
-    A file that a parameter names and that was not recorded is one that an earlier version did not record: the parameter
-    itself is compared elsewhere.
+    A file that a parameter names and that was not recorded is one that an earlier version did not
+    record: the parameter itself is compared elsewhere.
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
     unrecorded = {key for key in new if ": " in key and key not in before}
@@ -144,7 +150,9 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
 
 
 def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """{key: patterns} of the files that a finished stage writes anew, since the parameter `key` differs."""
+    """{key: patterns} of the files that a finished stage writes anew, since the parameter `key`
+    differs.
+    """
     keys = RENEWED.get(name, {})
     return {key: keys[key] for key in keys if key in new and old.get(key) != new[key]}
 

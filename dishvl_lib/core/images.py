@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_IMAGE_PIXELS = 100_000_000
-# What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing exotic.
+# What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing
+# exotic.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 Image.MAX_IMAGE_PIXELS = (
@@ -17,7 +18,9 @@ Image.MAX_IMAGE_PIXELS = (
 
 
 class ImageError(ValueError):
-    """A photo that cannot be used. `reason` is one of a few fixed words, `detail` says what was seen."""
+    """A photo that cannot be used. `reason` is one of a few fixed words, `detail` says what was
+    seen.
+    """
 
     def __init__(self, reason: str, detail: str):
         super().__init__(f"{reason}: {detail}")
@@ -31,11 +34,13 @@ def load_rgb(
     draft_size: tuple[int, int] | None = None,
     max_image_pixels: int = MAX_IMAGE_PIXELS,
 ) -> Image.Image:
-    """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an animation.
+    """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an
+    animation.
 
-    `draft_size` (width, height as seen upright) lets a JPEG decode at a reduced scale that is still at least that
-    large; the whole bitstream is read all the same. Raises `ImageError` with reason `missing`, `unreadable`, `empty`,
-    `not an image`, `too large` or `damaged`; truncated files are refused, never filled up with grey.
+    `draft_size` (width, height as seen upright) lets a JPEG decode at a reduced scale that is still
+    at least that large; the whole bitstream is read all the same. Raises `ImageError` with reason
+    `missing`, `unreadable`, `empty`, `not an image`, `too large` or `damaged`; truncated files are
+    refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
         return _to_rgb(ImageOps.exif_transpose(source))
@@ -45,10 +50,11 @@ def load_rgb(
 def examine(
     content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS
 ) -> tuple[tuple[int, int], Image.Image]:
-    """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last bit, once.
+    """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last
+    bit, once.
 
-    `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but not computed. Raises
-    `ImageError`.
+    `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but
+    not computed. Raises `ImageError`.
     """
     image = _open(content)
     return _upright_size(image), _decode(image, draft_size, max_image_pixels, "L", _to_grey)
@@ -61,7 +67,9 @@ def upright_size(source: str | Path | bytes) -> tuple[int, int]:
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
-    """The photo as JPEG, scaled down (never up) so that its longer side is at most `longest_side` pixels."""
+    """The photo as JPEG, scaled down (never up) so that its longer side is at most `longest_side`
+    pixels.
+    """
     copy = image.copy()
     copy.thumbnail((longest_side, longest_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -86,7 +94,9 @@ def _decode(
     draft_mode: str | None = None,
     convert: Callable[[Image.Image], Image.Image] | None = None,
 ) -> Image.Image:
-    """The whole photo, upright and converted (to RGB by default); `draft_mode` is what a JPEG's decoder is asked for."""
+    """The whole photo, upright and converted (to RGB by default); `draft_mode` is what a JPEG's
+    decoder is asked for.
+    """
     width, height = image.size
     if width * height > max_image_pixels:
         image.close()

@@ -33,16 +33,18 @@ def bootstrap_mean(values: np.ndarray, repeats: int = 2000, seed: int = 0) -> tu
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Two-sided exact p-value that two predictors, marked on the same questions, are equally often right.
+    """Two-sided exact p-value that two predictors, marked on the same questions, are equally often
+    right.
 
-    `first`, `second`: bool arrays (n,). The questions on which they differ are fair coin flips under the null
-    hypothesis (McNemar 1947, exact binomial form).
+    `first`, `second`: bool arrays (n,). The questions on which they differ are fair coin flips
+    under the null hypothesis (McNemar 1947, exact binomial form).
     """
     first = np.asarray(first, bool)
     second = np.asarray(second, bool)
     if first.shape != second.shape:
         raise ValueError(
-            f"the two predictors must answer the same questions, got {first.shape} and {second.shape}"
+            f"the two predictors must answer the same questions, got {first.shape} and "
+            f"{second.shape}"
         )
     only_first = int((first & ~second).sum())
     only_second = int((~first & second).sum())

@@ -3,8 +3,9 @@
     locks.take(file, "03_dataset")     # again by the same process: nothing happens
     locks.release(file)
 
-The file says who holds it, for the sentence that another process is refused with. The kernel frees the lock with the
-process, so that a crash leaves nothing to clean up and a clock that is set changes nothing.
+The file says who holds it, for the sentence that another process is refused with. The kernel frees
+the lock with the process, so that a crash leaves nothing to clean up and a clock that is set
+changes nothing.
 """
 
 import contextlib
@@ -51,7 +52,9 @@ class Holder:
 
 
 def take(file: Path, what: str) -> None:
-    """Hold the lock until `release` or the end of this process. Raises `LockedError` when another process holds it."""
+    """Hold the lock until `release` or the end of this process. Raises `LockedError` when another
+    process holds it.
+    """
     file = file.absolute()
     if file in _held:
         return
@@ -124,7 +127,9 @@ def holder(file: Path) -> Holder | None:
 
 
 def _opened_and_locked(file: Path) -> int:
-    """A descriptor that holds the lock of the file that lies at this path now, and was not removed meanwhile."""
+    """A descriptor that holds the lock of the file that lies at this path now, and was not removed
+    meanwhile.
+    """
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
@@ -155,7 +160,9 @@ def _lock(descriptor: int, file: Path) -> None:
 
 
 def _excludes(file: Path) -> bool:
-    """Whether a second opening of a file that is locked is refused: some shared file systems grant every lock."""
+    """Whether a second opening of a file that is locked is refused: some shared file systems grant
+    every lock.
+    """
     second = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)

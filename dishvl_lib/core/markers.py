@@ -1,7 +1,8 @@
-"""The success marker of a stage, which is written last and says what the stage was made from and what it wrote.
+"""The success marker of a stage, which is written last and says what the stage was made from and
+what it wrote.
 
-Whatever has happened to it or to the files it lists, reading gives a marker whose fields are there, or a `StageError`
-that names the file and the command that mends it.
+Whatever has happened to it or to the files it lists, reading gives a marker whose fields are there,
+or a `StageError` that names the file and the command that mends it.
 """
 
 from collections.abc import Sequence
@@ -48,7 +49,9 @@ def finished(folder: Path) -> bool:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """A finished stage's marker. Raises `StageError` when it is missing or is no marker of this stage."""
+    """A finished stage's marker. Raises `StageError` when it is missing or is no marker of this
+    stage.
+    """
     file = folder / SUCCESS
     try:
         marker = records.read_json(file)
@@ -86,10 +89,11 @@ def remedy(stage: str) -> str:
 
 
 def check_outputs(folder: Path, thorough: bool = False, patterns: Sequence[str] = ("*",)) -> None:
-    """Compare a finished stage's files with its marker: size and time, and sha256 where those differ (or all of them).
+    """Compare a finished stage's files with its marker: size and time, and sha256 where those
+    differ (or all of them).
 
-    `patterns`: the files to look at. Raises `StageError` naming the first that is missing or is not the one that was
-    written.
+    `patterns`: the files to look at. Raises `StageError` naming the first that is missing or is not
+    the one that was written.
     """
     for name, written in read(folder)["outputs"].items():
         if matches(name, patterns):
@@ -97,7 +101,9 @@ def check_outputs(folder: Path, thorough: bool = False, patterns: Sequence[str] 
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a file's path inside its stage fits one of the patterns, in which * stands for folders too."""
+    """Whether a file's path inside its stage fits one of the patterns, in which * stands for
+    folders too.
+    """
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -120,7 +126,8 @@ def _check_output(path: Path, written: dict[str, Any], thorough: bool, stage: st
         return
     if records.sha256_file(path) != written["sha256"]:
         raise StageError(
-            f"{path} was changed since the stage finished (its sha256 differs from {SUCCESS}); {remedy(stage)}"
+            f"{path} was changed since the stage finished (its sha256 differs from "
+            f"{SUCCESS}); {remedy(stage)}"
         )
 
 

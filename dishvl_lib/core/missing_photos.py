@@ -1,7 +1,8 @@
-"""Photos that have gone between two stages: left out and listed, up to a share, instead of blocking the rest.
+"""Photos that have gone between two stages: left out and listed, up to a share, instead of blocking
+the rest.
 
-What is missing is decided once, when a stage begins (`Stage.make` keeps the list), so that a resumed training sees the
-same questions. A photo that goes later is said by whoever reads it.
+What is missing is decided once, when a stage begins (`Stage.make` keeps the list), so that a
+resumed training sees the same questions. A photo that goes later is said by whoever reads it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,8 @@ COLUMNS = ("path", "reason", "detail")
 def decided(
     stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share: float
 ) -> pd.DataFrame:
-    """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first start on.
+    """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first
+    start on.
 
     Raises `StageError` when they are more than `max_missing_share` of all.
     """
@@ -31,13 +33,16 @@ def decided(
     photos = len({row["image"] for row in rows if row.get("image")})
     check_share(missing, photos, max_missing_share, root)
     print(
-        f"{len(missing)} of {photos} photos are gone since stage 01; their questions are left out (missing_photos.csv)"
+        f"{len(missing)} of {photos} photos are gone since stage 01; their questions are "
+        "left out (missing_photos.csv)"
     )
     return missing
 
 
 def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
-    """The photos of questions that are not there: path, reason, detail, sorted. `rows`: questions with their `image`."""
+    """The photos of questions that are not there: path, reason, detail, sorted. `rows`: questions
+    with their `image`.
+    """
     root = Path(image_root)
     wanted = sorted({row["image"] for row in rows if row.get("image")})
     gone = [path for path in wanted if not _whole(root / path)]
@@ -48,7 +53,9 @@ def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
 def check_share(
     missing: pd.DataFrame, photos: int, max_missing_share: float, image_root: Path
 ) -> None:
-    """Raises `StageError` when more than the allowed share of `photos` is missing: then it is no accident of a few."""
+    """Raises `StageError` when more than the allowed share of `photos` is missing: then it is no
+    accident of a few.
+    """
     if len(missing) <= max_missing_share * photos:
         return
     root = Path(image_root)
@@ -58,7 +65,8 @@ def check_share(
         else f"the first is {missing.path.iloc[0]}"
     )
     raise StageError(
-        f"{len(missing)} of {photos} photos are missing ({where}); bring them back, set image_root to where they are now, "
+        f"{len(missing)} of {photos} photos are missing ({where}); bring them back, set "
+        "image_root to where they are now, "
         f"or raise max_missing_share (now {max_missing_share:g}) to go on without them"
     )
 
@@ -72,7 +80,9 @@ def without(rows: Sequence[dict[str, Any]], missing: pd.DataFrame) -> list[dict[
 def question_files(
     missing: pd.DataFrame, files: Mapping[str, Path], folder: Path
 ) -> dict[str, Path]:
-    """Each file itself where none of its photos is missing, else a copy in `folder` without their questions."""
+    """Each file itself where none of its photos is missing, else a copy in `folder` without their
+    questions.
+    """
     chosen = {}
     for name, file in files.items():
         rows = records.read_jsonl(file)

@@ -1,4 +1,6 @@
-"""Names: what a folder or file name says (dish, site, date, frame), and when two dish names are the same."""
+"""Names: what a folder or file name says (dish, site, date, frame), and when two dish names are the
+same.
+"""
 
 import re
 import unicodedata
@@ -11,8 +13,10 @@ FILE_PATTERNS = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN)
 MENU_SEPARATOR = "、"
 MAX_NAME_LENGTH = 60
 
-# One thing's names, the first of which stands for all in comparisons. Only true synonyms: 粉丝 and 粉条, 青椒 and 甜椒, 汤圆 and
-# 元宵, 百叶 (tofu sheets or tripe) and 蒜苗 (which means two plants) are left out on purpose. A word that stands alone only keeps
+# One thing's names, the first of which stands for all in comparisons. Only true synonyms: 粉丝 and
+# 粉条, 青椒 and 甜椒, 汤圆 and
+# 元宵, 百叶 (tofu sheets or tripe) and 蒜苗 (which means two plants) are left out on purpose. A word that
+# stands alone only keeps
 # a shorter one inside it from being replaced: 芹菜花生 holds no 菜花.
 SYNONYMS = (
     ("番茄", "西红柿", "蕃茄", "洋柿子"),
@@ -112,7 +116,8 @@ _DISCLAIMERS = re.compile(
 )
 _JOINERS = re.compile(r"[,，;；/|+]|或者|或")
 _CAMERA = frozenset(
-    "img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class label folder cat category item id no new".split()
+    "img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class "
+    "label folder cat category item id no new".split()
 )
 _BRACKETS = re.compile(r"[(\[【〔「『<《][^)\]】〕」』>》]*[)\]】〕」』>》]")
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
@@ -144,13 +149,16 @@ def clean_folder_name(folder: str) -> str:
 
 
 def clean(name: str) -> str:
-    """NFKC, without invisible characters, outer white space, outer underscores and a trailing full stop."""
+    """NFKC, without invisible characters, outer white space, outer underscores and a trailing full
+    stop.
+    """
     text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name))
     return re.sub(r"\s+", " ", text).strip(" _.。")
 
 
 def normalise(name: str) -> str:
-    """The form in which two names are compared: cleaned, lower case, without white space and punctuation.
+    """The form in which two names are compared: cleaned, lower case, without white space and
+    punctuation.
 
     Brackets count as punctuation, what stands in them does not: 素鸡(豆制品) and 素鸡 stay two names.
     """
@@ -161,8 +169,9 @@ def normalise(name: str) -> str:
 def canonical(name: str) -> str:
     """The form in which two names that mean one dish are equal: 西红柿炒鸡蛋(大份) and 番茄炒蛋 are both 番茄炒蛋.
 
-    Normalised, without remarks in brackets, each word of SYNONYMS replaced by the first of its group (longest word first).
-    For finding suspects only: names are shown, stored and marked as they are.
+    Normalised, without remarks in brackets, each word of SYNONYMS replaced by the first of its
+    group (longest word first). For finding suspects only: names are shown, stored and marked as
+    they are.
     """
     without_remarks = _BRACKETS.sub("", clean(name))
     return _SYNONYM.sub(
@@ -182,8 +191,8 @@ def undecorated(name: str) -> str:
 def not_a_dish(name: str) -> str:
     """Why a text is no dish's name, in one clause; '' when it may be one.
 
-    Empty, a general word (菜品, 食物, unknown), a sentence or a refusal (无法识别), several names in one (红烧鱼/米饭), or a code
-    of letters and digits (GX4_6, IMG_1234).
+    Empty, a general word (菜品, 食物, unknown), a sentence or a refusal (无法识别), several names in one
+    (红烧鱼/米饭), or a code of letters and digits (GX4_6, IMG_1234).
     """
     text = clean(name).casefold()
     words = re.findall("[^\\W\\d_]+", text)
@@ -203,7 +212,8 @@ def not_a_dish(name: str) -> str:
 
 
 def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str, str]:
-    """(frame id, time) from a file name without suffix; ("", "") when it follows none of the patterns.
+    """(frame id, time) from a file name without suffix; ("", "") when it follows none of the
+    patterns.
 
     Long form: device and frame id; short form: the time. Crops of one frame get the same frame id.
     """
@@ -225,9 +235,15 @@ def problem_with(name: str) -> str:
     if not normalise(name):
         return "it is empty; give the dish a name in names_csv"
     if MENU_SEPARATOR in name or "\n" in name:
-        return f"it holds {MENU_SEPARATOR!r} or a line break, which separate menu entries; rename it in names_csv"
+        return (
+            f"it holds {MENU_SEPARATOR!r} or a line break, which separate menu entries; rename "
+            "it in names_csv"
+        )
     if len(name) > MAX_NAME_LENGTH:
         return f"it has {len(name)} characters (at most {MAX_NAME_LENGTH}); shorten it in names_csv"
     if "<image>" in name or "<|" in name:
-        return "it holds a mark that the model reads as a command (<image> or <|); rename it in names_csv"
+        return (
+            "it holds a mark that the model reads as a command (<image> or <|); rename it in "
+            "names_csv"
+        )
     return ""

@@ -1,7 +1,7 @@
 """Where things are: project, outputs, cache, runs.
 
-Relative paths in params, and in the environment variable DISHVL_OUTPUTS that moves `outputs/` to another disk, count
-from the project root, wherever the notebook was started.
+Relative paths in params, and in the environment variable DISHVL_OUTPUTS that moves `outputs/` to
+another disk, count from the project root, wherever the notebook was started.
 """
 
 import os
@@ -33,7 +33,8 @@ def run_folder(run_name: str) -> Path:
     """`outputs/<run_name>`. Raises ValueError for a name that could not be a folder of its own."""
     if not re.fullmatch(r"[^\s/\\.\0][^/\\\n\0]*", run_name or "") or run_name == "cache":
         raise ValueError(
-            f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', without / or leading dot)"
+            f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', "
+            "without / or leading dot)"
         )
     return outputs() / run_name
 
@@ -43,7 +44,9 @@ def stage_folder(run_name: str, stage: str) -> Path:
 
 
 def decisions_file(run_name: str, kind: str) -> Path:
-    """`names` or `photos`: what people decided in the widgets; append-only, an input of stages 01 and 03."""
+    """`names` or `photos`: what people decided in the widgets; append-only, an input of stages 01
+    and 03.
+    """
     return run_folder(run_name) / "decisions" / f"{kind}.csv"
 
 

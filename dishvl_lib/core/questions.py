@@ -1,7 +1,7 @@
 """What is asked about a photo and how an answer is marked, side by side.
 
-The templates are part of the library and carry a version, because a trained model knows their wording. Two of each
-kind are never trained on: they show what another wording costs.
+The templates are part of the library and carry a version, because a trained model knows their
+wording. Two of each kind are never trained on: they show what another wording costs.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ DISH_IN_PHOTO = "图中的菜"
 
 @dataclass(frozen=True)
 class Template:
-    """One wording. `{menu}` stands for the entries, `{dish}` for the dish; `trained` is False for the wordings kept for testing.
+    """One wording. `{menu}` stands for the entries, `{dish}` for the dish; `trained` is False for
+    the wordings kept for testing.
 
     `field`: of a knowledge question, what of the dish card (or introduction, recipe) it asks for.
     """
@@ -150,9 +151,11 @@ def templates(kind: str, trained: bool = True) -> list[Template]:
 
 
 def ask(template_id: str, menu: Sequence[str] = (), dish: str = "") -> str:
-    """The question's text, without the image mark. Raises ValueError for a menu question without entries.
+    """The question's text, without the image mark. Raises ValueError for a menu question without
+    entries.
 
-    `dish`: the name in a knowledge question without a photo; with one the question speaks of the photo.
+    `dish`: the name in a knowledge question without a photo; with one the question speaks of the
+    photo.
     """
     template = _BY_ID[template_id]
     if "{menu}" in template.text and not menu:
@@ -162,7 +165,9 @@ def ask(template_id: str, menu: Sequence[str] = (), dish: str = "") -> str:
 
 
 def human_turn(template_id: str, menu: Sequence[str] = (), dish: str = "") -> str:
-    """The question as Qwen's fine-tuning files hold it: image mark, line break, text; with a `dish` named, text alone."""
+    """The question as Qwen's fine-tuning files hold it: image mark, line break, text; with a `dish`
+    named, text alone.
+    """
     text = ask(template_id, menu, dish)
     return text if dish else f"{IMAGE_MARK}\n{text}"
 
@@ -173,7 +178,9 @@ def field_of(template_id: str) -> str:
 
 
 def fact(field: str, value: object) -> str:
-    """The answer to a knowledge question: a list joined by 、, calories with their unit, text as it is; '' for nothing known."""
+    """The answer to a knowledge question: a list joined by 、, calories with their unit, text as it
+    is; '' for nothing known.
+    """
     if value is None or value == "" or value == []:
         return ""
     if field == "calories":
@@ -182,7 +189,9 @@ def fact(field: str, value: object) -> str:
 
 
 def question_of(human_turn_value: str) -> str:
-    """The text the model reads: the file format's image mark and the line break after it are not part of it."""
+    """The text the model reads: the file format's image mark and the line break after it are not
+    part of it.
+    """
     return human_turn_value.removeprefix(IMAGE_MARK).removeprefix("\n")
 
 
@@ -197,7 +206,9 @@ def mark_normalised(answer: str | None, truth: str) -> bool:
 
 
 def mark_fact(answer: str | None, truth: str) -> float:
-    """F1 (0 to 1) between the entries of two lists joined by 、; for single values that is equality of the normalised texts."""
+    """F1 (0 to 1) between the entries of two lists joined by 、; for single values that is equality
+    of the normalised texts.
+    """
     said, right = (
         {normalise(part) for part in (text or "").split(MENU_SEPARATOR)} - {""}
         for text in (answer, truth)

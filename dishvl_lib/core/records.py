@@ -1,4 +1,6 @@
-"""Files between stages: JSON, JSON lines, CSV and Parquet, written whole or not at all, with checked columns."""
+"""Files between stages: JSON, JSON lines, CSV and Parquet, written whole or not at all, with
+checked columns.
+"""
 
 import csv
 import errno
@@ -24,7 +26,9 @@ class RecordError(ValueError):
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`; when the block ends well it is fsynced and renamed, otherwise removed."""
+    """A temporary path beside `path`; when the block ends well it is fsynced and renamed, otherwise
+    removed.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex[:8]}.part{path.suffix}")
@@ -40,7 +44,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def naming_full_disk(path: str | Path) -> Iterator[None]:
-    """Turn what the system says of a full disk (or quota) into an OSError that names the file, its disk and the remedy."""
+    """Turn what the system says of a full disk (or quota) into an OSError that names the file, its
+    disk and the remedy.
+    """
     try:
         yield
     except OSError as error:
@@ -52,7 +58,8 @@ def naming_full_disk(path: str | Path) -> Iterator[None]:
 
 
 def sweep_parts(folder: Path) -> list[Path]:
-    """Delete what killed writers left in a folder under the names that `atomic_path` gives; returns what was deleted.
+    """Delete what killed writers left in a folder under the names that `atomic_path` gives; returns
+    what was deleted.
 
     Only for a folder that nobody else writes to.
     """
@@ -70,7 +77,8 @@ def _no_space(path: Path, error: OSError) -> str:
         folder = folder.parent
     disk = shutil.disk_usage(folder)
     return (
-        f"no room for {path} ({error.strerror}): {disk.free / 2**30:.1f} of {disk.total / 2**30:.0f} GiB are free on the disk of {folder}; "
+        f"no room for {path} ({error.strerror}): {disk.free / 2**30:.1f} of "
+        f"{disk.total / 2**30:.0f} GiB are free on the disk of {folder}; "
         f"free space (or raise the quota) and run again, nothing finished is lost"
     )
 
@@ -136,7 +144,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
         else:
-            # The csv module leaves a bare carriage return unquoted, and readers take it for a line's end.
+            # The csv module leaves a bare carriage return unquoted, and readers take it for a
+            # line's end.
             returns = any(
                 table[name].astype(str).str.contains("\r").any() for name in table.columns
             )
@@ -166,7 +175,9 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], where: object) -> pd.DataFrame:
-    """The table itself, or a `RecordError` that names the missing columns and the ones that are there."""
+    """The table itself, or a `RecordError` that names the missing columns and the ones that are
+    there.
+    """
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise RecordError(

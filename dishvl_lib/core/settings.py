@@ -1,7 +1,8 @@
-"""Typed parameters: each notebook's `parameters` cell is the one place where a key, its type and its help are declared.
+"""Typed parameters: each notebook's `parameters` cell is the one place where a key, its type and
+its help are declared.
 
-A profile is a folder of YAML files (common.yaml and one per notebook). Everything here refuses unknown keys and wrong
-types with the file, the key and a suggestion, before anything runs.
+A profile is a folder of YAML files (common.yaml and one per notebook). Everything here refuses
+unknown keys and wrong types with the file, the key and a suggestion, before anything runs.
 """
 
 import ast
@@ -33,7 +34,9 @@ BASE_KEY = "base"
 
 
 class SettingsError(ValueError):
-    """A profile or parameter that cannot be used; the message names the file, the key and the remedy."""
+    """A profile or parameter that cannot be used; the message names the file, the key and the
+    remedy.
+    """
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,10 @@ class Parameter:
             and (found := re.fullmatch(r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)", value))
         ):
             whole, fraction, sign, exponent = found.groups()
-            return f"; YAML reads {value} as text, write {whole}{fraction or '.0'}e{sign or '+'}{exponent}"
+            return (
+                f"; YAML reads {value} as text, write "
+                f"{whole}{fraction or '.0'}e{sign or '+'}{exponent}"
+            )
         if self.type == "str" and value is None:
             return f'; for none write {self.name}: ""'
         if self.type == "str" and not isinstance(value, str):
@@ -100,7 +106,8 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
             or node.value is None
         ):
             raise SettingsError(
-                f"{where}: line {node.lineno} of the parameters cell must read 'name: type = value  # help'"
+                f"{where}: line {node.lineno} of the parameters cell must read 'name: type = "
+                "value  # help'"
             )
         name = node.target.id
         kind = ast.unparse(node.annotation)
@@ -111,7 +118,9 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
 
 
 def profile_folder(profile: str | Path) -> Path:
-    """`demo` -> params/demo; a path to a folder is taken as it is. Raises `SettingsError` listing the profiles."""
+    """`demo` -> params/demo; a path to a folder is taken as it is. Raises `SettingsError` listing
+    the profiles.
+    """
     named = paths.PROJECT_ROOT / "params" / profile
     for folder in (named, Path(profile).expanduser()):
         if (folder / COMMON_FILE).is_file():
@@ -120,17 +129,19 @@ def profile_folder(profile: str | Path) -> Path:
     close = difflib.get_close_matches(str(profile), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise SettingsError(
-        f"no profile {str(profile)!r}: neither params/{profile}/{COMMON_FILE} nor that folder exists.{hint} Profiles: {', '.join(known)}"
+        f"no profile {str(profile)!r}: neither params/{profile}/{COMMON_FILE} nor that "
+        f"folder exists.{hint} Profiles: {', '.join(known)}"
     )
 
 
 def load_profile(
     profile: str | Path, overrides: dict[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides; every key and type checked.
+    """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides; every
+    key and type checked.
 
-    A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides` (from `--set`) reach
-    every stage that declares the key.
+    A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides`
+    (from `--set`) reach every stage that declares the key.
     """
     folder = profile_folder(profile)
     layers = _layers(folder, seen=())
@@ -163,15 +174,17 @@ def parse_override(text: str) -> tuple[str, Any]:
 def check_values(stage: str, namespace: dict[str, Any]) -> dict[str, Any]:
     """The stage's parameters as they stand in a notebook's namespace, checked.
 
-    papermill only warns about parameters that a notebook does not declare: those of its injected cell that are
-    unknown are refused here, so that a misspelt key stops the run before it costs anything.
+    papermill only warns about parameters that a notebook does not declare: those of its injected
+    cell that are unknown are refused here, so that a misspelt key stops the run before it costs
+    anything.
     """
     declared = notebook_parameters(stage)
     where = f"notebook {paths.full_stage_name(stage)}"
     for name in _injected_names(namespace):
         if name == BASE_KEY:
             print(
-                f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give that profile's files with -f before these, or use dishvl run"
+                f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give "
+                "that profile's files with -f before these, or use dishvl run"
             )
         elif name not in declared:
             _refuse_unknown(where, name, set(declared))
@@ -198,7 +211,8 @@ def _injected_names(namespace: dict[str, Any]) -> list[str]:
 def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
     if folder in seen:
         raise SettingsError(
-            f"{folder / COMMON_FILE}: profiles name each other as base: {' -> '.join(p.name for p in (*seen, folder))}"
+            f"{folder / COMMON_FILE}: profiles name each other as base: "
+            f"{' -> '.join(p.name for p in (*seen, folder))}"
         )
     base = _read_yaml(folder / COMMON_FILE).get(BASE_KEY)
     if base is not None and not isinstance(base, str):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from dishvl_lib.core import locks
 
-# sun_path holds 108 bytes (unix(7)); a kernel adds names such as "/kernel-12", Python's listeners about 40 bytes.
+# sun_path holds 108 bytes (unix(7)); a kernel adds names such as "/kernel-12", Python's listeners
+# about 40 bytes.
 LONGEST_FOLDER = 60
 PREFIX = "dishvl-"
 LOCK = "lock"
@@ -18,7 +19,9 @@ LOCK = "lock"
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
-    """A folder of one's own for sockets, removed at the end; those that killed commands left behind are removed too."""
+    """A folder of one's own for sockets, removed at the end; those that killed commands left behind
+    are removed too.
+    """
     base = short_temporary_folder()
     sweep(base)
     made = base / f"{PREFIX}{uuid.uuid4().hex[:8]}"
@@ -32,7 +35,9 @@ def folder() -> Iterator[Path]:
 
 
 def short_temporary_folder() -> Path:
-    """TMPDIR, or where its path is too long the first usable folder whose path is not. Raises OSError when there is none."""
+    """TMPDIR, or where its path is too long the first usable folder whose path is not. Raises
+    OSError when there is none.
+    """
     own = f"/run/user/{os.getuid()}"
     for candidate in (tempfile.gettempdir(), own, "/tmp", "/var/tmp", "/dev/shm"):
         if len(os.fsencode(candidate)) <= LONGEST_FOLDER and os.access(
@@ -40,7 +45,9 @@ def short_temporary_folder() -> Path:
         ):
             return Path(candidate)
     raise OSError(
-        f"no folder for sockets: TMPDIR is {tempfile.gettempdir()}, whose path is over {LONGEST_FOLDER} bytes long, and /tmp cannot be written to; set TMPDIR to a short path"
+        f"no folder for sockets: TMPDIR is {tempfile.gettempdir()}, whose path is over "
+        f"{LONGEST_FOLDER} bytes long, and /tmp cannot be written to; set TMPDIR to a short "
+        "path"
     )
 
 

@@ -1,12 +1,15 @@
-"""A stage of a run: its folder, the check of what came before, and the success marker that is written last.
+"""A stage of a run: its folder, the check of what came before, and the success marker that is
+written last.
 
     stage = stages.start("03_dataset", globals())
-    table = stage.make("similar_dishes.csv", function, ...)     # made once, read back on a second run
+    table = stage.make("similar_dishes.csv", function, ...)     # made once, read back on a second
+    run
     stage.finish(counts)
 
-`_STARTED.json` records what a stage was begun with, `_SUCCESS.json` what it ended with. A stage goes on only with the
-parameters and inputs it was begun with; anything else is moved aside (never deleted) or refused. From its start to its
-finish a lock beside its folder keeps every other process out.
+`_STARTED.json` records what a stage was begun with, `_SUCCESS.json` what it ended with. A stage
+goes on only with the parameters and inputs it was begun with; anything else is moved aside (never
+deleted) or refused. From its start to its finish a lock beside its folder keeps every other process
+out.
 """
 
 import importlib.metadata
@@ -41,8 +44,9 @@ PACKAGES = (
 class Stage:
     """One started stage.
 
-    `folder`: where it writes; `params`: the checked parameters; `done`: it had finished before; `renewed`: patterns of
-    the files that a finished stage writes anew, by the parameter that differs.
+    `folder`: where it writes; `params`: the checked parameters; `done`: it had finished before;
+    `renewed`: patterns of the files that a finished stage writes anew, by the parameter that
+    differs.
     """
 
     def __init__(
@@ -69,14 +73,16 @@ class Stage:
         return self.folder / filename
 
     def input(self, stage: str, filename: str) -> Path:
-        """A file (or folder) of an earlier stage of this run (or of `upstream_run`) that this stage is declared to read.
+        """A file (or folder) of an earlier stage of this run (or of `upstream_run`) that this stage
+        is declared to read.
 
         Raises ValueError for any other: what it reads decides when it is made again.
         """
         declared = dependencies.READS[self.name][stage]
         if not any(markers.matches(name, declared) for name in (filename, f"{filename}/x")):
             raise ValueError(
-                f"{self.name} reads {stage}/{filename}, which is not declared in dependencies.READS: add it there"
+                f"{self.name} reads {stage}/{filename}, which is not declared in "
+                "dependencies.READS: add it there"
             )
         return self.upstream[stage] / filename
 
@@ -96,11 +102,12 @@ class Stage:
         *args: Any,
         **kwargs: Any,
     ) -> Any:
-        """What `function` returns, stored as `filename` (.parquet, .csv, .jsonl, .json, .npz); read back when it is there.
+        """What `function` returns, stored as `filename` (.parquet, .csv, .jsonl, .json, .npz); read
+        back when it is there.
 
-        Several filenames take the function's several values. Because a stage's folder only ever belongs to one set of
-        parameters and inputs, a file that is there is right: this is how a killed stage resumes and a finished one
-        does nothing.
+        Several filenames take the function's several values. Because a stage's folder only ever
+        belongs to one set of parameters and inputs, a file that is there is right: this is how a
+        killed stage resumes and a finished one does nothing.
         """
         files = [self.path(one) for one in ((filename,) if isinstance(filename, str) else filename)]
         if not all(file.exists() for file in files):
@@ -113,7 +120,8 @@ class Stage:
         return read[0] if isinstance(filename, str) else read
 
     def make_file(self, filename: str, function: Callable[..., Any], **kwargs: Any) -> Path:
-        """Let `function` write a file of its own form, whose path is its first argument; not again when it is there.
+        """Let `function` write a file of its own form, whose path is its first argument; not again
+        when it is there.
 
         A finished stage writes it anew when a parameter that it is shown by has changed.
         """
@@ -126,14 +134,18 @@ class Stage:
         return _read(self.input(stage, filename))
 
     def save_figure(self, filename: str, figure: Any) -> Any:
-        """Write a matplotlib figure beside the stage's files (not over a finished stage's) and hand it back for display."""
+        """Write a matplotlib figure beside the stage's files (not over a finished stage's) and hand
+        it back for display.
+        """
         if not self.path(filename).exists():
             with records.atomic_path(self.path(filename)) as temporary:
                 figure.savefig(temporary, dpi=120, bbox_inches="tight")
         return figure
 
     def image_root(self) -> Path:
-        """Where the run's photos are: the folder recorded by stage 01, or `image_root` when the folder has moved."""
+        """Where the run's photos are: the folder recorded by stage 01, or `image_root` when the
+        folder has moved.
+        """
         recorded = Path(self.marker("01_annotation")["image_root"])
         given = self.params.get("image_root", "builtin")
         moved = paths.resolve(given) if given != "builtin" else recorded
@@ -145,10 +157,11 @@ class Stage:
         cost: dict[str, float] | None = None,
         **extra: Any,
     ) -> None:
-        """Hash every file, write the success marker last, say what was written, and let go of the stage's lock.
+        """Hash every file, write the success marker last, say what was written, and let go of the
+        stage's lock.
 
-        A finished stage stays as it is, but for the files that were written anew. Raises `StageError` when what the
-        stage was made from has changed since it began.
+        A finished stage stays as it is, but for the files that were written anew. Raises
+        `StageError` when what the stage was made from has changed since it began.
         """
         if self.done:
             self._finish_again()
@@ -181,7 +194,8 @@ class Stage:
         """Record the files that a finished stage has written anew, and nothing else."""
         if not self.renewed:
             print(
-                f"{self.name} was finished before with the same parameters and inputs; nothing was changed."
+                f"{self.name} was finished before with the same parameters and inputs; "
+                "nothing was changed."
             )
             return
         marker = markers.read(self.folder)
@@ -194,13 +208,17 @@ class Stage:
         records.write_json(self.folder / SUCCESS, marker)
         locks.release(lock_file(self.folder))
         print(
-            f"{self.name} was finished before; only {', '.join(sorted(present)) or 'nothing'} was written anew ({', '.join(self.renewed)})."
+            f"{self.name} was finished before; only "
+            f"{', '.join(sorted(present)) or 'nothing'} was written anew "
+            f"({', '.join(self.renewed)})."
         )
 
     def _check_inputs(self) -> None:
-        """Raises `StageError` when an earlier stage was made again while this one worked: its files would be of two minds.
+        """Raises `StageError` when an earlier stage was made again while this one worked: its files
+        would be of two minds.
 
-        People's decisions may come in meanwhile, by this notebook's own widget too: they count at the next start.
+        People's decisions may come in meanwhile, by this notebook's own widget too: they count at
+        the next start.
         """
         upstream = _upstream(self.name, self.params)
         inputs = dependencies.inputs_of(self.name, self.params, upstream)
@@ -211,15 +229,17 @@ class Stage:
         ]
         if changed:
             raise StageError(
-                f"what {self.name} is made from changed while it worked ({_listed(changed)}); run it again: it begins anew with what is there now"
+                f"what {self.name} is made from changed while it worked "
+                f"({_listed(changed)}); run it again: it begins anew with what is there now"
             )
 
 
 def start(name: str, namespace: dict[str, Any]) -> Stage:
     """Check a notebook's parameters and the stages before it, and open its folder.
 
-    `namespace` is the notebook's `globals()`. Raises `SettingsError` for parameters, `StageError` when an earlier stage
-    is missing, was changed, when this stage had finished with other parameters, or when another process works on it.
+    `namespace` is the notebook's `globals()`. Raises `SettingsError` for parameters, `StageError`
+    when an earlier stage is missing, was changed, when this stage had finished with other
+    parameters, or when another process works on it.
     """
     name = paths.full_stage_name(name)
     params = settings.check_values(name, namespace)
@@ -242,13 +262,16 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
 
 
 def check_ready(params: dict[str, Any], name: str) -> None:
-    """Raise the `StageError` that `start` would raise, before a notebook is opened for it; nothing is touched."""
+    """Raise the `StageError` that `start` would raise, before a notebook is opened for it; nothing
+    is touched.
+    """
     inputs = dependencies.inputs_of(name, params, _upstream(name, params))
     _done(paths.stage_folder(params["run_name"], name), name, params, inputs)
 
 
 def state(params: dict[str, Any], name: str) -> str:
-    """`done`, `done, shown otherwise`, `changed inputs`, `changed parameters`, `unfinished` or `missing`; nothing is touched.
+    """`done`, `done, shown otherwise`, `changed inputs`, `changed parameters`, `unfinished` or
+    `missing`; nothing is touched.
 
     Raises `StageError` when the stage's marker is damaged.
     """
@@ -275,14 +298,17 @@ def state(params: dict[str, Any], name: str) -> str:
 def find_stage(params: dict[str, Any], stage: str, patterns: tuple[str, ...] = ("*",)) -> Path:
     """The folder of a finished earlier stage: this run's, otherwise `upstream_run`'s.
 
-    Raises `StageError` when there is none, or when one of its files that fit `patterns` is not as it was written.
+    Raises `StageError` when there is none, or when one of its files that fit `patterns` is not as
+    it was written.
     """
     folder = paths.stage_folder(params["run_name"], stage)
     if not markers.finished(folder) and params.get("upstream_run"):
         folder = paths.stage_folder(params["upstream_run"], stage)
     if not markers.finished(folder):
         raise StageError(
-            f"stage {stage} has not finished in {folder.parent}: run notebooks/{stage}.ipynb first (or dishvl run PROFILE --to {stage[:2]}), or name a run that has it in upstream_run"
+            f"stage {stage} has not finished in {folder.parent}: run notebooks/{stage}.ipynb "
+            f"first (or dishvl run PROFILE --to {stage[:2]}), or name a run that has it in "
+            "upstream_run"
         )
     markers.check_outputs(folder, patterns=patterns)
     return folder
@@ -291,7 +317,8 @@ def find_stage(params: dict[str, Any], stage: str, patterns: tuple[str, ...] = (
 def move_aside(folder: Path) -> Path | None:
     """Rename a stage's folder to `<name>.old-<time>`; nothing is deleted. None when there was none.
 
-    Raises `StageError` when a process still works there: it would go on writing to what takes the folder's place.
+    Raises `StageError` when a process still works there: it would go on writing to what takes the
+    folder's place.
     """
     if not folder.exists():
         return None
@@ -305,7 +332,9 @@ def move_aside(folder: Path) -> Path | None:
 
 
 def lock_file(folder: Path) -> Path:
-    """The lock of a stage, held by the process that makes it. It lies beside the folder, which may be moved aside."""
+    """The lock of a stage, held by the process that makes it. It lies beside the folder, which may
+    be moved aside.
+    """
     return folder.with_name(f".{folder.name}.lock")
 
 
@@ -324,8 +353,10 @@ def busy(folder: Path) -> str:
 def _busy(folder: Path, holder: locks.Holder) -> str:
     run_name = folder.parent.name
     return (
-        f"{folder.name} of run {run_name} is being made by {holder}. Wait until it ends, or end it: in JupyterLab restart that notebook's kernel, "
-        f"a command ends with Ctrl-C, a training with dishvl stop {run_name}; then ask again, nothing is lost"
+        f"{folder.name} of run {run_name} is being made by {holder}. Wait until it ends, or "
+        "end it: in JupyterLab restart that notebook's kernel, "
+        f"a command ends with Ctrl-C, a training with dishvl stop {run_name}; then ask "
+        "again, nothing is lost"
     )
 
 
@@ -363,7 +394,8 @@ def _changed(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _done(folder: Path, name: str, params: dict[str, Any], inputs: dict[str, str]) -> bool:
-    """Whether the stage had finished with these parameters and inputs, and its files are still what it wrote.
+    """Whether the stage had finished with these parameters and inputs, and its files are still what
+    it wrote.
 
     Raises `StageError` when it had finished with other parameters.
     """
@@ -387,11 +419,13 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
     if markers.finished(folder):
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
         print(
-            f"What {name} was made from has changed ({_listed(changed)}); the old folder is now {move_aside(folder)}"
+            f"What {name} was made from has changed ({_listed(changed)}); the old folder is "
+            f"now {move_aside(folder)}"
         )
     elif started.exists() and not _begun_alike(folder, name, params, begun):
         print(
-            f"{name} was begun with other parameters or inputs and had not finished; that part is now {move_aside(folder)}"
+            f"{name} was begun with other parameters or inputs and had not finished; that "
+            f"part is now {move_aside(folder)}"
         )
     elif folder.exists() and not started.exists() and any(folder.iterdir()):
         print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
@@ -403,7 +437,9 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
 
 
 def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:
-    """Whether an unfinished stage goes on: it was begun with what decides its content now. A damaged record says no."""
+    """Whether an unfinished stage goes on: it was begun with what decides its content now. A
+    damaged record says no.
+    """
     before = markers.read_started(folder)
     try:
         same_parameters = not _changed(name, before["parameters"], params)
@@ -442,8 +478,10 @@ def versions() -> dict[str, str]:
 def _refusal(folder: Path, name: str, changed: list[str]) -> str:
     return (
         f"{name} has finished in {folder} with other parameters:\n  " + "\n  ".join(changed) + "\n"
-        f"Choose a new run_name (upstream_run takes the stages before it from this run), or make it again with "
-        f"--redo {name[:2]} (dishvl run PROFILE --redo {name[:2]}; in a notebook: stages.move_aside(paths.stage_folder(run_name, {name!r}))), "
+        "Choose a new run_name (upstream_run takes the stages before it from this run), or "
+        "make it again with "
+        f"--redo {name[:2]} (dishvl run PROFILE --redo {name[:2]}; in a notebook: "
+        f"stages.move_aside(paths.stage_folder(run_name, {name!r}))), "
         f"which moves the old folder aside and deletes nothing."
     )
 
@@ -456,18 +494,22 @@ def _print_header(stage: Stage) -> None:
     print(f"{stage.name} of run {stage.params['run_name']} in {stage.folder}")
     if stage.renewed:
         print(
-            f"This stage has finished before; only what depends on {', '.join(stage.renewed)} is written anew."
+            "This stage has finished before; only what depends on "
+            f"{', '.join(stage.renewed)} is written anew."
         )
     elif stage.done:
         print(
-            "This stage has finished before with the same parameters and inputs: its files are shown, nothing is made again."
+            "This stage has finished before with the same parameters and inputs: its files "
+            "are shown, nothing is made again."
         )
     print("versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()))
     print("parameters: " + ", ".join(f"{key}={value!r}" for key, value in stage.params.items()))
 
 
 def _outputs(folder: Path) -> dict[str, Path]:
-    """What a stage wrote: every file that neither is nor lies in something hidden (.part, .ipynb_checkpoints), without our own markers."""
+    """What a stage wrote: every file that neither is nor lies in something hidden (.part,
+    .ipynb_checkpoints), without our own markers.
+    """
     files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
         str(name): path
@@ -489,7 +531,9 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _read(path: Path) -> Any:
-    """What a stage's file holds. Raises `StageError` when it is damaged: with the file and what mends it."""
+    """What a stage's file holds. Raises `StageError` when it is damaged: with the file and what
+    mends it.
+    """
     try:
         return _content(path)
     except (

@@ -1,4 +1,6 @@
-"""What must hold before anything is trained: counts, no leak between splits, answers that stand anywhere on a menu."""
+"""What must hold before anything is trained: counts, no leak between splits, answers that stand
+anywhere on a menu.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,7 +21,8 @@ def audit(
     ranks: Mapping[tuple[str, str], int] | None = None,
     shortcut: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on menus, repeated questions, token lengths.
+    """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on
+    menus, repeated questions, token lengths.
 
     ranks: {(name, its look-alike's name): rank}; shortcut: what `shortcuts.measure` found.
     """
@@ -77,9 +80,11 @@ def problems(
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it does not).
+    """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it
+    does not).
 
-    `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are not tested.
+    `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are
+    not tested.
     """
     asked = [row for row in rows if row["kind"] == "menu"]
     menus = [row for row in asked if row["conversations"][1]["value"] in row["menu"]]
@@ -129,7 +134,9 @@ def count_table(report: dict[str, Any]) -> pd.DataFrame:
 
 
 def _chi2_tail(chi2: float, degrees: int) -> float:
-    """P(X > chi2) for 0, 1 or 2 degrees of freedom; menus of two entries have no middle third and hence only 1."""
+    """P(X > chi2) for 0, 1 or 2 degrees of freedom; menus of two entries have no middle third and
+    hence only 1.
+    """
     return {0: 1.0, 1: math.erfc(math.sqrt(chi2 / 2)), 2: math.exp(-chi2 / 2)}[degrees]
 
 

@@ -1,4 +1,6 @@
-"""One file of questions: naming, menus, absent dishes and knowledge, in the proportions that the parameters ask for."""
+"""One file of questions: naming, menus, absent dishes and knowledge, in the proportions that the
+parameters ask for.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,10 +23,11 @@ def rows(
     seed: int = 0,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """`conversations.rows` with `options`, and `knowledge_ratio` times as many knowledge questions behind them.
+    """`conversations.rows` with `options`, and `knowledge_ratio` times as many knowledge questions
+    behind them.
 
-    dishes: rows of dishes.jsonl, for the cards and for the aliases that never stand beside a dish. Raises
-    `DatasetError` as `conversations.rows` does, and for a negative ratio.
+    dishes: rows of dishes.jsonl, for the cards and for the aliases that never stand beside a dish.
+    Raises `DatasetError` as `conversations.rows` does, and for a negative ratio.
     """
     if knowledge_ratio < 0:
         raise conversations.DatasetError(

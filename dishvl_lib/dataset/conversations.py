@@ -12,7 +12,9 @@ from dishvl_lib.dataset import menus
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be made: too few dishes or photos; the message says which split and what to change."""
+    """A data set that cannot be made: too few dishes or photos; the message says which split and
+    what to change.
+    """
 
 
 def rows(
@@ -34,20 +36,25 @@ def rows(
     trained: bool = True,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """All questions of one split, naming questions first, in an order and with contents that the seed decides alone.
+    """All questions of one split, naming questions first, in an order and with contents that the
+    seed decides alone.
 
-    photos: catalogue rows; dish_names: the dishes that may be asked about; similar: dish_id, similar_id, rank; aliases:
-    other names of each dish, which never stand beside it. Menu questions are `menus_per_photo` times the split's photos
-    in number: the menu is drawn first (of `menu_size` entries, or of any number up to `menu_size_to`), then its answer
-    uniformly among its entries, then the next of that dish's photos, so that rare dishes are asked for as often as
-    others. `absent_share` of as many more ask about a dish that is not on the menu. photos_per_dish: at most so many
-    photos of each dish (0: all). balance: naming questions too are dealt so that all dishes have the same number.
-    trained: False takes the wordings that are kept for testing. Raises `DatasetError` for sizes that cannot be and when
-    fewer than two dishes have photos in this split.
+    photos: catalogue rows; dish_names: the dishes that may be asked about; similar: dish_id,
+    similar_id, rank; aliases: other names of each dish, which never stand beside it. Menu questions
+    are `menus_per_photo` times the split's photos in number: the menu is drawn first (of
+    `menu_size` entries, or of any number up to `menu_size_to`), then its answer uniformly among its
+    entries, then the next of that dish's photos, so that rare dishes are asked for as often as
+    others. `absent_share` of as many more ask about a dish that is not on the menu.
+    photos_per_dish: at most so many photos of each dish (0: all). balance: naming questions too are
+    dealt so that all dishes have the same number. trained: False takes the wordings that are kept
+    for testing. Raises `DatasetError` for sizes that cannot be and when fewer than two dishes have
+    photos in this split.
     """
     if menu_size < 2 or (menu_size_to and menu_size_to < menu_size):
         raise DatasetError(
-            f"menu_size is {menu_size} and menu_size_to {menu_size_to}: a menu needs at least two entries, and menu_size_to is 0 or at least menu_size; change menu_size, test_menu_size or menu_size_to"
+            f"menu_size is {menu_size} and menu_size_to {menu_size_to}: a menu needs at "
+            "least two entries, and menu_size_to is 0 or at least menu_size; change "
+            "menu_size, test_menu_size or menu_size_to"
         )
     part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
         "image_id"
@@ -90,10 +97,12 @@ def site_rows(
     register_per_dish: int,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """The naming questions about an outside site's photos, for stage 05's site protocol: rows as `rows` makes them, and `role`.
+    """The naming questions about an outside site's photos, for stage 05's site protocol: rows as
+    `rows` makes them, and `role`.
 
-    role: `register` for `register_per_dish` photos of each of its dishes, from which a model names the dish, `query` for
-    the others, which are judged. The answer is the name that `folder_names` ({dish_id: name}) has, '' where a poor folder name says nothing.
+    role: `register` for `register_per_dish` photos of each of its dishes, from which a model names
+    the dish, `query` for the others, which are judged. The answer is the name that `folder_names`
+    ({dish_id: name}) has, '' where a poor folder name says nothing.
     """
     part = photos[photos.split == f"site:{site}"].sort_values("image_id")
     rng = seeded(seed, f"site:{site}")
@@ -118,7 +127,9 @@ def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
 def question(
     photo: Any, kind: str, menu: Sequence[str], answer: str, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """A row about a catalogue row's photo, in one of the trained wordings of `kind`; `numbered` gives it its id."""
+    """A row about a catalogue row's photo, in one of the trained wordings of `kind`; `numbered`
+    gives it its id.
+    """
     return _row(photo, _wording(kind, True, rng), menu, answer, kind)
 
 
@@ -145,7 +156,9 @@ def by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """At most `most` photos of each dish, of different groups first, in an order that only the seed and the ids decide."""
+    """At most `most` photos of each dish, of different groups first, in an order that only the seed
+    and the ids decide.
+    """
     if not most:
         return part
     order = part.assign(
@@ -194,7 +207,9 @@ class _Maker:
         return self._row(answer, "menu", menu, self.names[answer])
 
     def absent(self, **drawing: Any) -> dict[str, Any] | None:
-        """A question about a dish that neither stands on the menu nor is called like an entry; None when every dish is."""
+        """A question about a dish that neither stands on the menu nor is called like an entry; None
+        when every dish is.
+        """
         menu = self._draw(**drawing)
         for place in menus.at_random(len(self.pool.dishes), self.rng):
             dish = self.pool.dishes[place]

@@ -1,17 +1,22 @@
-"""The questions as files that other trainers read: Qwen's own fine-tuning script, LLaMA-Factory and ms-swift.
+"""The questions as files that other trainers read: Qwen's own fine-tuning script, LLaMA-Factory and
+ms-swift.
 
 Under the folder, for a run and each of its splits:
 
-- `qwen/RUN_SPLIT.json` (a list) and `.jsonl`: the stage's rows as they are; `dataset_entry.py`: their entries for the
+- `qwen/RUN_SPLIT.json` (a list) and `.jsonl`: the stage's rows as they are; `dataset_entry.py`:
+  their entries for the
   script's list of data sets. Photo paths stay relative, the entry's `data_path` is `image_root`.
-- `llama_factory/RUN_SPLIT.json` and `dataset_info.json`: give this folder as `dataset_dir`. Photo paths are absolute, so
+- `llama_factory/RUN_SPLIT.json` and `dataset_info.json`: give this folder as `dataset_dir`. Photo
+  paths are absolute, so
   `media_dir` does not matter; when the photos move, export again.
-- `ms_swift/RUN_SPLIT.jsonl`: give the file as `--dataset`. Photo paths are absolute, so ROOT_IMAGE_DIR does not matter.
+- `ms_swift/RUN_SPLIT.jsonl`: give the file as `--dataset`. Photo paths are absolute, so
+  ROOT_IMAGE_DIR does not matter.
 
-The last two keep every character after `<image>`, and inference sends no line break there; so theirs is taken away. They
-read rows as a table whose columns must keep one type, so only `id`, the conversation and `images` (empty without a photo)
-are written: the id leads back to the stage's rows. What else each format cannot carry is CANNOT_CARRY. The rules were read
-in Qwen's `data_qwen.py` and `data_processor.py`, LLaMA-Factory 0.9.5 and ms-swift 4.6.0.
+The last two keep every character after `<image>`, and inference sends no line break there; so
+theirs is taken away. They read rows as a table whose columns must keep one type, so only `id`, the
+conversation and `images` (empty without a photo) are written: the id leads back to the stage's
+rows. What else each format cannot carry is CANNOT_CARRY. The rules were read in Qwen's
+`data_qwen.py` and `data_processor.py`, LLaMA-Factory 0.9.5 and ms-swift 4.6.0.
 """
 
 import difflib
@@ -45,7 +50,8 @@ CANNOT_CARRY = {
     "qwen": (
         *_ALL,
         "menu, template, kind and ids are in the rows, but the script does not read them",
-        "the prompt of inference: data_qwen.py keeps the line break after the photo (data_processor.py drops it)",
+        "the prompt of inference: data_qwen.py keeps the line break after the photo "
+        "(data_processor.py drops it)",
         f"{_AS_THEY_LIE} (data_qwen.py)",
         "pixel limits: give the script --min_pixels and --max_pixels",
         "splits: the script has no validation set, it trains on what --dataset_use names",
@@ -78,11 +84,13 @@ def write(
     image_root: str | Path,
     run_name: str,
 ) -> pd.DataFrame:
-    """Writes the files of each of `formats` (keys of CANNOT_CARRY) and returns a table of them: COLUMNS, a file a row.
+    """Writes the files of each of `formats` (keys of CANNOT_CARRY) and returns a table of them:
+    COLUMNS, a file a row.
 
-    rows_by_split: {split: the stage's rows}; file: relative to `folder`; rows: questions in the file, or in the files that
-    an index lists. Raises ValueError for an unknown format, `DatasetError` for a row that a trainer would read otherwise
-    than it is meant. Every file is written whole or not at all, and nothing before all rows are checked.
+    rows_by_split: {split: the stage's rows}; file: relative to `folder`; rows: questions in the
+    file, or in the files that an index lists. Raises ValueError for an unknown format,
+    `DatasetError` for a row that a trainer would read otherwise than it is meant. Every file is
+    written whole or not at all, and nothing before all rows are checked.
     """
     formats = list(dict.fromkeys(formats))
     root = os.path.abspath(image_root)
@@ -109,7 +117,10 @@ def _write_qwen(
         ]
         records.write_jsonl(folder / f"{name}.jsonl", rows)
         entries[name] = {"annotation_path": str(folder / f"{name}.jsonl"), "data_path": root}
-    text = f"# Paste below data_dict in qwenvl/data/__init__.py; then --dataset_use takes these names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
+    text = (
+        "# Paste below data_dict in qwenvl/data/__init__.py; then --dataset_use takes these "
+        f"names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
+    )
     records.write_text(folder / "dataset_entry.py", f"{text}data_dict.update(DISHVL)\n")
     return [*made, (folder / "dataset_entry.py", _count(named))]
 
@@ -201,14 +212,17 @@ def _write_list(path: Path, rows: Iterable[Row]) -> Path:
 
 
 def _named(run_name: str, rows_by_split: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
-    """{data set: rows}. Names without the characters that trainers read in them (`,` separates, `%` and `#` sample)."""
+    """{data set: rows}. Names without the characters that trainers read in them (`,` separates, `%`
+    and `#` sample).
+    """
     named = {
         re.sub(r"[^\w.-]+", "_", f"{run_name}_{split}"): rows
         for split, rows in rows_by_split.items()
     }
     if len(named) < len(rows_by_split):
         raise DatasetError(
-            f"two of the splits {', '.join(rows_by_split)} would share an export file; rename one of the sites"
+            f"two of the splits {', '.join(rows_by_split)} would share an export file; "
+            "rename one of the sites"
         )
     return named
 
@@ -222,7 +236,9 @@ def _check_formats(formats: Sequence[str]) -> None:
         if name not in CANNOT_CARRY:
             close = difflib.get_close_matches(name, CANNOT_CARRY, n=1, cutoff=0.4)
             raise ValueError(
-                f"export format {name!r} is unknown; {f'did you mean {close[0]!r}?' if close else 'choose among'} ({', '.join(CANNOT_CARRY)})"
+                f"export format {name!r} is unknown; "
+                f"{f'did you mean {close[0]!r}?' if close else 'choose among'} "
+                f"({', '.join(CANNOT_CARRY)})"
             )
 
 
@@ -230,17 +246,22 @@ def _check_rows(split: str, rows: Sequence[Row]) -> None:
     bad = [(row["id"], why) for row in rows if (why := _problem(row))]
     if bad:
         raise DatasetError(
-            f"{split}: {len(bad)} of {len(rows)} questions cannot be exported; the first is {bad[0][0]}: {bad[0][1]}"
+            f"{split}: {len(bad)} of {len(rows)} questions cannot be exported; the first is "
+            f"{bad[0][0]}: {bad[0][1]}"
         )
 
 
 def _problem(row: Row) -> str:
     human, gpt = (turn["value"] for turn in row["conversations"])
     if bool(row.get("image")) != human.startswith(questions.IMAGE_MARK):
-        return f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; make the stage's files again"
+        return (
+            f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; "
+            "make the stage's files again"
+        )
     found = MARKS.search(questions.question_of(human)) or MARKS.search(gpt)
     return (
-        f"it holds {found[0]!r}, which trainers read as a photo or a command; change the dish's name or card"
+        f"it holds {found[0]!r}, which trainers read as a photo or a command; change the "
+        "dish's name or card"
         if found
         else ""
     )

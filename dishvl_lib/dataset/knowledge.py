@@ -1,4 +1,6 @@
-"""Knowledge questions: what the dish cards, introductions and recipes say, asked of a photo or of a name."""
+"""Knowledge questions: what the dish cards, introductions and recipes say, asked of a photo or of a
+name.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,11 +22,13 @@ def rows(
     trained: bool = True,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """`n` questions about dishes that have photos in this split, none asked twice while others are left.
+    """`n` questions about dishes that have photos in this split, none asked twice while others are
+    left.
 
-    A question is a dish and a wording whose field the dish's card (or introduction or recipe) fills. with_photo: False
-    names the dish in the question and leaves the photo out (`image` is not in the row, image_id is ''). dishes: rows of
-    dishes.jsonl. Fewer than `n` when no dish has a card.
+    A question is a dish and a wording whose field the dish's card (or introduction or recipe)
+    fills. with_photo: False names the dish in the question and leaves the photo out (`image` is not
+    in the row, image_id is ''). dishes: rows of dishes.jsonl. Fewer than `n` when no dish has a
+    card.
     """
     part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
         "image_id"

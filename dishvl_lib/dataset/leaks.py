@@ -1,4 +1,6 @@
-"""Nothing that is trained on may be tested: groups, equal files and near-duplicates stay on one side of the split."""
+"""Nothing that is trained on may be tested: groups, equal files and near-duplicates stay on one
+side of the split.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ LOST_COLUMNS = ("dish_id", "split", "photos")
 
 
 def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
-    """Groups and identical bytes that lie in more than one of train, validation and test; [] is what must hold."""
+    """Groups and identical bytes that lie in more than one of train, validation and test; [] is
+    what must hold.
+    """
     own = photos[photos.split.isin(SPLITS)]
     found = []
     for column in ("group_id", "sha256"):
@@ -24,16 +28,20 @@ def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
-    """The photos, of which those that stage 02 could not read (its skipped.csv) are given the split `moved_out`."""
+    """The photos, of which those that stage 02 could not read (its skipped.csv) are given the split
+    `moved_out`.
+    """
     gone = photos.path.isin(set(unreadable.path))
     return photos.assign(split=photos.split.mask(gone, MOVED))
 
 
 def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, moved): of every pair of near-duplicates in two splits the one outside training is given the split `moved_out`.
+    """(photos, moved): of every pair of near-duplicates in two splits the one outside training is
+    given the split `moved_out`.
 
-    torn: image_id_a, image_id_b, split_a, split_b, by, distance. Of validation and test the validation photo goes:
-    nothing ever moves into test. moved: MOVED_COLUMNS, a photo a row with its closest twin.
+    torn: image_id_a, image_id_b, split_a, split_b, by, distance. Of validation and test the
+    validation photo goes: nothing ever moves into test. moved: MOVED_COLUMNS, a photo a row with
+    its closest twin.
     """
     order = {"train": 0, "test": 1, "validation": 2}
     path = dict(zip(photos.image_id, photos.path, strict=True))

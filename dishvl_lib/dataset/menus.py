@@ -13,7 +13,9 @@ FEW = 256  # dishes up to which a random order is drawn whole; of more, dishes a
 
 @dataclass(frozen=True)
 class Pool:
-    """The dishes that may stand on menus together, by number: their look-alikes (closest first), their neighbours at a site, and who may not stand beside whom."""
+    """The dishes that may stand on menus together, by number: their look-alikes (closest first),
+    their neighbours at a site, and who may not stand beside whom.
+    """
 
     dishes: list[str]
     similar: list[list[int]]
@@ -28,10 +30,11 @@ def pool(
     aliases: Mapping[str, Iterable[str]] | None = None,
     sites: Mapping[str, Iterable[str]] | None = None,
 ) -> Pool:
-    """A `Pool` of `dishes` (dish_ids). similar: closest first. aliases, sites: of each dish. Order and hash seed do not matter.
+    """A `Pool` of `dishes` (dish_ids). similar: closest first. aliases, sites: of each dish. Order
+    and hash seed do not matter.
 
-    Two dishes may not stand on one menu when their names mean the same (`core.names.canonical`) or one is called what
-    the other is also called.
+    Two dishes may not stand on one menu when their names mean the same (`core.names.canonical`) or
+    one is called what the other is also called.
     """
     dishes = sorted(dishes)
     number = {dish: place for place, dish in enumerate(dishes)}
@@ -56,9 +59,10 @@ def draw_menu(
 ) -> list[str]:
     """`size` different dish_ids (fewer when there are not so many), in random order.
 
-    Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its look-alikes; half of the
-    menu is filled this way. Of the rest, `same_site_share` are dishes of the first seed's sites as far as there are
-    any, and the others are drawn at random: all before anyone knows which entry will be asked for.
+    Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its
+    look-alikes; half of the menu is filled this way. Of the rest, `same_site_share` are dishes of
+    the first seed's sites as far as there are any, and the others are drawn at random: all before
+    anyone knows which entry will be asked for.
     """
     size = min(size, len(of.dishes))
     taken = _Taken(of)
@@ -86,8 +90,8 @@ def draw_menu(
 def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[str, str]]]:
     """({dish_id: name} that may stand on a menu, [{dish_id, name, reason}] that may not).
 
-    Left out: names that cannot be an entry, and dishes that share a name after normalisation, since one right answer
-    would be two.
+    Left out: names that cannot be an entry, and dishes that share a name after normalisation, since
+    one right answer would be two.
     """
     by_name: dict[str, list[str]] = {}
     for dish, name in dish_names.items():
@@ -130,7 +134,9 @@ class _Taken:
 
 
 def at_random(n: int, rng: np.random.Generator) -> Iterator[int]:
-    """All numbers below `n` in random order; of many numbers the first come with repeats, which is quicker."""
+    """All numbers below `n` in random order; of many numbers the first come with repeats, which is
+    quicker.
+    """
     if n > FEW:
         yield from rng.integers(n, size=FEW).tolist()
     yield from rng.permutation(n).tolist()

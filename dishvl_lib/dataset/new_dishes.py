@@ -1,4 +1,6 @@
-"""Menu questions about dishes that the training never saw: stage 05 asks them of photos that stage 01 held out."""
+"""Menu questions about dishes that the training never saw: stage 05 asks them of photos that stage
+01 held out.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -21,11 +23,13 @@ def rows(
     aliases: Mapping[str, Iterable[str]] | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """As many menu questions as there are photos of new dishes: dishes that may be asked about, with photos held out and none trained on.
+    """As many menu questions as there are photos of new dishes: dishes that may be asked about,
+    with photos held out and none trained on.
 
-    Menus are drawn from known and new dishes alike, as in training, and one that holds no new dish is drawn again; then
-    every new dish on it is equally likely to be asked for. [] without new dishes. photos: catalogue rows; dish_names:
-    the dishes that may be asked about; similar: dish_id, similar_id, rank; aliases: names that never stand beside a dish.
+    Menus are drawn from known and new dishes alike, as in training, and one that holds no new dish
+    is drawn again; then every new dish on it is equally likely to be asked for. [] without new
+    dishes. photos: catalogue rows; dish_names: the dishes that may be asked about; similar:
+    dish_id, similar_id, rank; aliases: names that never stand beside a dish.
     """
     known = photos[(photos.split == "train") & photos.dish_id.isin(dish_names.keys())]
     held_out = photos[

@@ -1,8 +1,10 @@
-"""Can the answer be guessed from the menu alone? A guesser that never sees a photo, fitted on some menus, tried on others.
+"""Can the answer be guessed from the menu alone? A guesser that never sees a photo, fitted on some
+menus, tried on others.
 
-It knows of every entry: how many of its look-alikes stand on the menu, how many entries it is a look-alike of, their
-ranks, its place, its name's length and what characters it shares with other entries, and how often its dish was the
-answer, or an entry, before. A conditional logit (McFadden 1974) weighs them. At chance it finds nothing.
+It knows of every entry: how many of its look-alikes stand on the menu, how many entries it is a
+look-alike of, their ranks, its place, its name's length and what characters it shares with other
+entries, and how often its dish was the answer, or an entry, before. A conditional logit (McFadden
+1974) weighs them. At chance it finds nothing.
 """
 
 import math
@@ -38,7 +40,9 @@ SCATTER = 0.0025
 
 @dataclass
 class Guesser:
-    """`weights` (FEATURES,), and what it knows of dishes: look-alike ranks, earlier answers and entries by name."""
+    """`weights` (FEATURES,), and what it knows of dishes: look-alike ranks, earlier answers and
+    entries by name.
+    """
 
     ranks: Mapping[tuple[str, str], int]
     answers: Counter
@@ -55,9 +59,11 @@ class Guesser:
 
 
 def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int]) -> Guesser:
-    """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its look-alike's name): rank}.
+    """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
+    look-alike's name): rank}.
 
-    Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by heart.
+    Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by
+    heart.
     """
     asked = [(row["menu"], row["menu"].index(row["conversations"][1]["value"])) for row in rows]
     answers = Counter(menu[place] for menu, place in asked)
@@ -83,7 +89,9 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
 
 
 def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other menu questions, beside chance (mean of 1 / menu size)."""
+    """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
+    menu questions, beside chance (mean of 1 / menu size).
+    """
     right = sum(
         row["menu"][guesser.guess(row["menu"])] == row["conversations"][1]["value"] for row in rows
     )
@@ -111,10 +119,12 @@ def try_out(
     more: Callable[[int], list[dict[str, Any]]],
     n: int,
 ) -> dict[str, Any]:
-    """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training rows' menus.
+    """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training
+    rows' menus.
 
-    more: menu questions of another split, so many for each of its photos. Small menus are tried more often, until chance
-    alone scatters by no more than SCATTER and a point above it means something. Without training menus nothing is fitted.
+    more: menu questions of another split, so many for each of its photos. Small menus are tried
+    more often, until chance alone scatters by no more than SCATTER and a point above it means
+    something. Without training menus nothing is fitted.
     """
     menus = [row for row in train if row["kind"] == "menu"][:FITTED]
     one = more(1)
@@ -170,7 +180,9 @@ def describe(
 def ranks_by_name(
     similar: pd.DataFrame, dish_names: Mapping[str, str]
 ) -> dict[tuple[str, str], int]:
-    """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable name."""
+    """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable
+    name.
+    """
     known = similar[
         similar.dish_id.isin(dish_names.keys()) & similar.similar_id.isin(dish_names.keys())
     ]

@@ -1,1 +1,3 @@
-"""Drawn dishes, a local annotator and a tiny base model: the whole chain without photos, key or GPU."""
+"""Drawn dishes, a local annotator and a tiny base model: the whole chain without photos, key or
+GPU.
+"""

@@ -1,9 +1,11 @@
-"""A local OpenAI-compatible server that stands in for the online vision LLM: it knows the drawn dishes by sight.
+"""A local OpenAI-compatible server that stands in for the online vision LLM: it knows the drawn
+dishes by sight.
 
     with BuiltinAnnotator(Path("outputs/cache/demo_photos")) as annotator:
         client = openai.OpenAI(base_url=annotator.base_url, api_key="any")
 
-For a photo it drew it answers the dish's card; for any other photo only the cleaned folder name from the prompt.
+For a photo it drew it answers the dish's card; for any other photo only the cleaned folder name
+from the prompt.
 """
 
 from __future__ import annotations
@@ -23,16 +25,19 @@ from dishvl_lib.demo.protocol import MODEL, completion, listen, read_messages
 
 FOLDER_LINE = "文件夹名（可能有误）："
 CARD_LINE = "菜品卡片："
-# Mean absolute difference of 16x16 thumbnails (0..255). Measured: a drawn photo sent again at 112-400 px and quality
+# Mean absolute difference of 16x16 thumbnails (0..255). Measured: a drawn photo sent again at
+# 112-400 px and quality
 # 30-85 stays under 4 from its own, other drawn dishes begin at 15, 481 real dish photos at 26.
 MAX_DIFFERENCE = 9.0
 
 
 class BuiltinAnnotator:
-    """The server, in a daemon thread of this process. A context manager; `base_url` is set from construction on.
+    """The server, in a daemon thread of this process. A context manager; `base_url` is set from
+    construction on.
 
-    photos: the folder that draw_demo_photos wrote, or None to know no photo. latency_s: seconds each reply waits.
-    batch_s: seconds a batch takes, so that batch mode can be tried too. port: 0 takes a free one; OSError when the given one is in use.
+    photos: the folder that draw_demo_photos wrote, or None to know no photo. latency_s: seconds
+    each reply waits. batch_s: seconds a batch takes, so that batch mode can be tried too. port: 0
+    takes a free one; OSError when the given one is in use.
     """
 
     def __init__(

@@ -1,11 +1,14 @@
-"""A tiny Qwen2.5-VL for the demo, built on this machine: a stand-in for the weights that cannot be had without network.
+"""A tiny Qwen2.5-VL for the demo, built on this machine: a stand-in for the weights that cannot be
+had without network.
 
-Its language part is trained on text: the places of the photo hold blurred blends of a dish name's characters, the
-question follows, and the answer is the name. So the language model, frozen afterwards as in the real training, can say
-what a vision tower tells it. It knows dish names (the real model knows Chinese) and has never seen a photo.
+Its language part is trained on text: the places of the photo hold blurred blends of a dish name's
+characters, the question follows, and the answer is the name. So the language model, frozen
+afterwards as in the real training, can say what a vision tower tells it. It knows dish names (the
+real model knows Chinese) and has never seen a photo.
 
-Its vision tower and merger have seen drawn food, but none of the demo's dishes (`tower.py`, made by `pretrain.py`).
-Where the sizes asked for are not that tower's, they start as drawn at random, and that is said.
+Its vision tower and merger have seen drawn food, but none of the demo's dishes (`tower.py`, made by
+`pretrain.py`). Where the sizes asked for are not that tower's, they start as drawn at random, and
+that is said.
 """
 
 import json
@@ -36,12 +39,15 @@ SPECIAL_TOKENS = (
     "<|video_pad|>",
 )
 CHAT_TEMPLATE = (
-    "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}<|im_start|>system\n"
-    + questions.SYSTEM_PROMPT
-    + "<|im_end|>\n{% endif %}"
-    "<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'image' or 'image' in part %}<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in part %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    "{% for message in messages %}{% if loop.first and message['role'] != 'system' "
+    "%}<|im_start|>system\n" + questions.SYSTEM_PROMPT + "<|im_end|>\n{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}{{ "
+    "message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' or 'image' in part "
+    "%}<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in part %}{{ part['text'] "
+    "}}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt "
+    "%}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -83,7 +89,10 @@ def describe(
     image_size: int = tower.IMAGE_SIDE,
 ) -> str:
     """What a base model of these sizes is, in one sentence. Raises tower.TowerError."""
-    model = "base model: a tiny Qwen2.5-VL made here, whose language part knows the dish names from text"
+    model = (
+        "base model: a tiny Qwen2.5-VL made here, whose language part knows the dish names "
+        "from text"
+    )
     misfit = tower.misfit(hidden_size, vision_layers, image_size)
     if misfit:
         return (
@@ -167,7 +176,9 @@ def new_model(
 
 @torch.no_grad()
 def _draw_vision_weights(visual: torch.nn.Module) -> None:
-    """Random vision weights at scale 1/sqrt(fan in): the usual 0.02 is for widths of a thousand and learns slowly here."""
+    """Random vision weights at scale 1/sqrt(fan in): the usual 0.02 is for widths of a thousand and
+    learns slowly here.
+    """
     for name, module in visual.named_modules():
         if isinstance(module, torch.nn.Linear | torch.nn.Conv3d):
             fan_in = module.weight[0].numel()
@@ -176,7 +187,9 @@ def _draw_vision_weights(visual: torch.nn.Module) -> None:
 
 
 def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
-    """Qwen's byte-level BPE with a small vocabulary: one token for every character that names and templates hold."""
+    """Qwen's byte-level BPE with a small vocabulary: one token for every character that names and
+    templates hold.
+    """
     texts = [
         template.text.replace("{menu}", "、").replace("{dish}", questions.DISH_IN_PHOTO)
         for template in questions.TEMPLATES
@@ -225,7 +238,9 @@ def train_language(
     batch_size: int = 24,
     learning_rate: float = 2e-3,
 ) -> None:
-    """Teach the language part, in place, to say the name that the photo's places hint at; prints a line every 10 s."""
+    """Teach the language part, in place, to say the name that the photo's places hint at; prints a
+    line every 10 s.
+    """
     model = built.model
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -250,7 +265,8 @@ def train_language(
             said = time.time()
             left = (said - started) / (step + 1) * (steps - step - 1)
             print(
-                f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left",
+                f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, "
+                f"{left:.0f} s left",
                 flush=True,
             )
     model.requires_grad_(True)
@@ -272,7 +288,9 @@ class NameTexts:
         self.alike = _sharing_characters(self.names)
 
     def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
-        """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens would stand."""
+        """A collated batch plus `blend` (photo places, hidden): what stands where a photo's tokens
+        would stand.
+        """
         samples = []
         blends = []
         entries = 2 + int(19 * self.rng.random())  # one size for the batch: nothing is padded
@@ -305,7 +323,9 @@ class NameTexts:
         return [self.names[i] for i in self.rng.permutation(chosen)]
 
     def _blend(self, index: int, places: int) -> torch.Tensor:
-        """(places, hidden): every place a random mixture of the name's characters, a wrong name's, and noise."""
+        """(places, hidden): every place a random mixture of the name's characters, a wrong name's,
+        and noise.
+        """
         wrong = self.characters[
             self.rng.choice(self.alike[index])
             if self.rng.random() < 0.5 and len(self.alike[index])
@@ -355,7 +375,9 @@ def _text_loss(
 
 
 def _sharing_characters(names: Sequence[str]) -> list[np.ndarray]:
-    """For each name the indices of the other names with which it shares the most characters, at most 8."""
+    """For each name the indices of the other names with which it shares the most characters, at
+    most 8.
+    """
     sets = [set(name) for name in names]
     shared = np.array([[len(a & b) / len(a | b) for b in sets] for a in sets])
     np.fill_diagonal(shared, 0)

@@ -1,4 +1,6 @@
-"""Files and batches of the local server, kept in memory: a batch answers its file line by line when it is asked for."""
+"""Files and batches of the local server, kept in memory: a batch answers its file line by line when
+it is asked for.
+"""
 
 import email
 import email.policy
@@ -15,7 +17,9 @@ class BadRequest(ValueError):
 
 
 class BatchDesk:
-    """The part of the protocol that batch mode uses. `complete`: answers one request's JSON or raises BadRequest; `seconds`: how long a batch takes."""
+    """The part of the protocol that batch mode uses. `complete`: answers one request's JSON or
+    raises BadRequest; `seconds`: how long a batch takes.
+    """
 
     def __init__(self, complete: Callable[[Any], dict], seconds: float = 0.0) -> None:
         self.complete = complete
@@ -70,7 +74,9 @@ class BatchDesk:
         return made
 
     def show(self, batch_id: str) -> dict[str, Any]:
-        """A batch; its answers are made when its time has come. Raises KeyError for one that is not here."""
+        """A batch; its answers are made when its time has come. Raises KeyError for one that is not
+        here.
+        """
         with self._lock:
             batch = self.batches[batch_id]
             if batch["status"] == "in_progress" and time.monotonic() >= batch["ready_at"]:

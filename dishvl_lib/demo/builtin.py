@@ -1,4 +1,6 @@
-"""What `builtin` in the params stands for: drawn photos, a local annotator, a tiny base model; made on first use."""
+"""What `builtin` in the params stands for: drawn photos, a local annotator, a tiny base model; made
+on first use.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,9 @@ PHOTOS_PER_DISH = 60
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
-    """(folder of the dish photos, sites with real folders); `builtin` draws the demo's photos once into the cache."""
+    """(folder of the dish photos, sites with real folders); `builtin` draws the demo's photos once
+    into the cache.
+    """
     root = drawn_folder() / "photos" if image_root == BUILTIN else paths.resolve(image_root)
     return root, [_site(site) for site in sites]
 
@@ -26,7 +30,8 @@ def drawn_folder() -> Path:
 
     def draw(empty: Path) -> None:
         print(
-            f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} (about a minute, once)",
+            f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} "
+            "(about a minute, once)",
             flush=True,
         )
         dishes.draw_demo_photos(empty, photos_per_dish=PHOTOS_PER_DISH)
@@ -37,7 +42,9 @@ def drawn_folder() -> Path:
 def annotators(
     settings: Sequence[dict[str, Any]], image_root: str
 ) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
-    """The annotator list with real addresses, and the local server when one was started (stop it when done)."""
+    """The annotator list with real addresses, and the local server when one was started (stop it
+    when done).
+    """
     if not any(one.get("base_url") == BUILTIN for one in settings):
         return list(settings), None
     server = BuiltinAnnotator(drawn_folder() if image_root == BUILTIN else None).start()
@@ -48,7 +55,9 @@ def annotators(
 
 
 def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
-    """The base model's folder; `builtin` builds a tiny one that knows `names`, once per set of names and photo size."""
+    """The base model's folder; `builtin` builds a tiny one that knows `names`, once per set of
+    names and photo size.
+    """
     from dishvl_lib.demo import base_model as tiny
     from dishvl_lib.vlm import qwen
 

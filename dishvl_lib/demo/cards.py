@@ -1,7 +1,7 @@
 """What the demo knows about its dishes: cards, introductions and recipes, written for this project.
 
-A dish is a paragraph of _TEXTS: two lines of card fields split by |, a line of introduction, lines of recipe steps
-split by ；. The order of the fields is that of _FIELDS, lists are split by blanks.
+A dish is a paragraph of _TEXTS: two lines of card fields split by |, a line of introduction, lines
+of recipe steps split by ；. The order of the fields is that of _FIELDS, lists are split by blanks.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ LOOK_ALIKE_PAIRS: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Dish:
-    """A drawn dish: its card (the fields of the dish card, calories in kcal per 100 g), introduction and recipe."""
+    """A drawn dish: its card (the fields of the dish card, calories in kcal per 100 g),
+    introduction and recipe.
+    """
 
     name: str
     card: dict[str, object]
@@ -69,7 +71,9 @@ def dish_card(name: str) -> dict[str, object]:
 
 
 def empty_card(name: str) -> dict[str, object]:
-    """The card of a dish that nobody saw: its name, and empty text, empty lists and None for the calories."""
+    """The card of a dish that nobody saw: its name, and empty text, empty lists and None for the
+    calories.
+    """
     empty = {field: [] if field in _LISTS else "" for field in _FIELDS}
     return {**empty, "calories": None, "name": name}
 

@@ -1,11 +1,15 @@
-"""The demo's photo set: drawn dishes from above, in the reference's folders and file names, with planted dirt.
+"""The demo's photo set: drawn dishes from above, in the reference's folders and file names, with
+planted dirt.
 
 `draw_demo_photos(folder)` writes
 
-    photos/<name><n?>@<SITE>_<YYYYMMDD>/*.jpg    the site's own photos, long and short file names, crops of one frame
-    site_b/<poor name>/*.jpg                     another dining room; site_b_truth.csv and site_b_menu.csv go with it
+    photos/<name><n?>@<SITE>_<YYYYMMDD>/*.jpg    the site's own photos, long and short file names,
+    crops of one frame
+    site_b/<poor name>/*.jpg                     another dining room; site_b_truth.csv and
+    site_b_menu.csv go with it
     planted.json                                 {kind of dirt: path}
-    thumbnails.npz                               thumbnails (N, 16, 16, 3) uint8, names (N,), paths (N,)
+    thumbnails.npz                               thumbnails (N, 16, 16, 3) uint8, names (N,), paths
+    (N,)
 """
 
 from __future__ import annotations
@@ -74,11 +78,13 @@ def draw_demo_photos(
     processes: int = 2,
     dishes: Sequence[str] | None = None,
 ) -> None:
-    """Draws the whole set into `folder`: the same bytes for the same arguments, whatever `processes` is.
+    """Draws the whole set into `folder`: the same bytes for the same arguments, whatever
+    `processes` is.
 
-    `dishes` limits the set to some names of DISHES. The set appears under its name only when it is complete.
-    With processes > 1 the work is spawned, so a script that calls this needs the usual `__main__` guard.
-    Raises FileExistsError when `folder` is there already and ValueError for a name that is not in DISHES.
+    `dishes` limits the set to some names of DISHES. The set appears under its name only when it is
+    complete. With processes > 1 the work is spawned, so a script that calls this needs the usual
+    `__main__` guard. Raises FileExistsError when `folder` is there already and ValueError for a
+    name that is not in DISHES.
     """
     folder = Path(folder)
     names = list(DISHES) if dishes is None else list(dishes)
@@ -170,7 +176,9 @@ def _draw_job(job: _Job, root: Path) -> list[tuple[str, str, np.ndarray]]:
 
 
 def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bool):
-    """A function (crop number, crop box) -> file name, in the long or the short form of the reference."""
+    """A function (crop number, crop box) -> file name, in the long or the short form of the
+    reference.
+    """
     if outside:
         return lambda crop, box: f"{counter + 1:03d}.jpg"
     day = f"202{rng.integers(1, 3)}{rng.integers(1, 13):02d}{rng.integers(1, 29):02d}"
@@ -237,7 +245,8 @@ def _shoot(
 def _plant_dirt(
     root: Path, drawn: list[tuple[str, str, np.ndarray]]
 ) -> list[tuple[str, str, np.ndarray]]:
-    """Spoils one photo for each kind of dirt, in different dishes where there are enough; returns the added rows.
+    """Spoils one photo for each kind of dirt, in different dishes where there are enough; returns
+    the added rows.
 
     A set too small for all kinds goes without the rest: planted.json says what is there.
     """

@@ -1,7 +1,9 @@
-"""A small height-field renderer for food seen from above: a canvas, stamps with relief, light, and a camera.
+"""A small height-field renderer for food seen from above: a canvas, stamps with relief, light, and
+a camera.
 
-A scene is three arrays of the same size: colour, height (px, towards the camera) and gloss. Food pieces are stamped
-one on another, so piles, shadows and highlights come from one light instead of being painted on.
+A scene is three arrays of the same size: colour, height (px, towards the camera) and gloss. Food
+pieces are stamped one on another, so piles, shadows and highlights come from one light instead of
+being painted on.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ MAX_SLOPE = 1.6  # steeper flanks would be drawn as dark outlines
 
 @dataclass(frozen=True)
 class Sprite:
-    """A food piece, ready to be stamped: rgb (h, w, 3) in 0..1, cover (h, w) in 0..1, relief (h, w) px, gloss 0..1."""
+    """A food piece, ready to be stamped: rgb (h, w, 3) in 0..1, cover (h, w) in 0..1, relief (h, w)
+    px, gloss 0..1.
+    """
 
     rgb: np.ndarray
     cover: np.ndarray
@@ -56,13 +60,17 @@ def smooth_noise(
 
 @cache
 def plane() -> tuple[np.ndarray, np.ndarray]:
-    """x and y of each pixel in plate radii, centre 0; (SIZE, SIZE) float32 each, not to be written to."""
+    """x and y of each pixel in plate radii, centre 0; (SIZE, SIZE) float32 each, not to be written
+    to.
+    """
     axis = ((np.arange(SIZE) - (SIZE - 1) / 2) / RADIUS).astype(np.float32)
     return np.meshgrid(axis, axis)
 
 
 def lay(canvas: Canvas, mask: np.ndarray, colour: np.ndarray, gloss: float) -> None:
-    """Paints colour (3,) or (S, S, 3) and gloss where mask (S, S) in 0..1 says so; the relief stays."""
+    """Paints colour (3,) or (S, S, 3) and gloss where mask (S, S) in 0..1 says so; the relief
+    stays.
+    """
     change = np.asarray(colour, np.float32) - canvas.colour
     change *= mask[..., None]
     canvas.colour += change
@@ -98,7 +106,8 @@ def light_scene(
 ) -> np.ndarray:
     """Lights a canvas; (S, S, 3) float32 in about 0..1.
 
-    direction and elevation are radians, warmth (3,) is the lamp's colour, softness in 0..1 weakens cast shadows.
+    direction and elevation are radians, warmth (3,) is the lamp's colour, softness in 0..1 weakens
+    cast shadows.
     """
     height = canvas.height
     slope_y, slope_x = (
@@ -128,7 +137,9 @@ def _occlusion(height: np.ndarray) -> np.ndarray:
 
 
 def _cast_shadow(height: np.ndarray, direction: float, rise: float) -> np.ndarray:
-    """How much of the lamp each pixel loses to higher neighbours (0..1), marched at half resolution."""
+    """How much of the lamp each pixel loses to higher neighbours (0..1), marched at half
+    resolution.
+    """
     small = np.asarray(Image.fromarray(height).resize((SIZE // 2, SIZE // 2), Image.Resampling.BOX))
     blocked = np.zeros_like(small)
     for distance in (1, 2, 4, 7, 11, 16):

@@ -1,4 +1,6 @@
-"""The demo's larder: each ingredient is a shape in its colours, drawn a few times, turned, and kept for stamping."""
+"""The demo's larder: each ingredient is a shape in its colours, drawn a few times, turned, and kept
+for stamping.
+"""
 
 from __future__ import annotations
 
@@ -175,7 +177,9 @@ BUILDERS: dict[str, tuple[Callable[[np.random.Generator], Piece], float]] = {
 
 @lru_cache(maxsize=600)
 def sprite(name: str, variant: int, turn: int) -> Sprite:
-    """One of VARIANTS drawings of an ingredient of BUILDERS, turned by turn / TURNS of a circle; pure, hence cached."""
+    """One of VARIANTS drawings of an ingredient of BUILDERS, turned by turn / TURNS of a circle;
+    pure, hence cached.
+    """
     picture, relief, gloss = _drawing(name, variant)
     angle = turn * 360 / TURNS
     turned = (

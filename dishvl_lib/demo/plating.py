@@ -24,9 +24,9 @@ from dishvl_lib.demo.ingredients import TURNS, VARIANTS, sprite
 class Plating:
     """How a dish is laid out: pieces {ingredient: count}, then garnish on top.
 
-    reach is the heap's radius and mound its height (plate radii, px); sauce is an RGB 0..255 or None and pool its
-    radius; soup fills a bowl to the rim; along turns all pieces roughly one way. dyes {ingredient: RGB factors} stain
-    some ingredients in another colour.
+    reach is the heap's radius and mound its height (plate radii, px); sauce is an RGB 0..255 or
+    None and pool its radius; soup fills a bowl to the rim; along turns all pieces roughly one way.
+    dyes {ingredient: RGB factors} stain some ingredients in another colour.
     """
 
     pieces: dict[str, int]
@@ -144,7 +144,9 @@ PLATINGS: dict[str, Plating] = {
 
 @dataclass(frozen=True)
 class Place:
-    """A dining room: its table tops (RGB, pattern), plates (rim RGB, band RGB or None) and how warm its lamps are."""
+    """A dining room: its table tops (RGB, pattern), plates (rim RGB, band RGB or None) and how warm
+    its lamps are.
+    """
 
     tables: tuple[tuple[tuple[int, int, int], str], ...]
     plates: tuple[tuple[tuple[int, int, int], tuple[int, int, int] | None], ...]
@@ -180,7 +182,9 @@ OUTSIDE = Place(
 
 
 def draw_scene(name: str, rng: np.random.Generator, place: Place) -> np.ndarray:
-    """One lit table with the dish `name` on it; (SIZE, SIZE, 3) float32 light values in about 0..1.2."""
+    """One lit table with the dish `name` on it; (SIZE, SIZE, 3) float32 light values in about
+    0..1.2.
+    """
     return draw_plating(PLATINGS[name], rng, place)
 
 

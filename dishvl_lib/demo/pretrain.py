@@ -1,4 +1,5 @@
-"""Makes the vision tower that the demo starts from: a classifier of random recipes without its heads.
+"""Makes the vision tower that the demo starts from: a classifier of random recipes without its
+heads.
 
     python -m dishvl_lib.demo.pretrain             # about 25 minutes; replaces the shipped tower
     python -m dishvl_lib.demo.pretrain --output own.safetensors --recipes 40 --epochs 2
@@ -121,7 +122,8 @@ def pixel_values(photos: torch.Tensor, processor) -> tuple[torch.Tensor, torch.T
 
 
 def augment(photos: torch.Tensor, side: int, generator: torch.Generator) -> torch.Tensor:
-    """Another view of each photo: another place of the camera, light, blur, grain, something in the way.
+    """Another view of each photo: another place of the camera, light, blur, grain, something in the
+    way.
 
     photos: (photos, 3, any side, any side) in 0..1. Returns (photos, 3, side, side) in 0..1.
     """

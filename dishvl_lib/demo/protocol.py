@@ -1,4 +1,6 @@
-"""The protocol of the local server: chat completions, files and batches over HTTP, whatever it is that answers."""
+"""The protocol of the local server: chat completions, files and batches over HTTP, whatever it is
+that answers.
+"""
 
 import base64
 import binascii
@@ -28,7 +30,9 @@ class Answering(Protocol):
 
 
 def listen(port: int) -> ThreadingHTTPServer:
-    """A server on this machine; 0 takes a free port. Raises OSError with the remedy when the port is in use."""
+    """A server on this machine; 0 takes a free port. Raises OSError with the remedy when the port
+    is in use.
+    """
     try:
         return _Server(("127.0.0.1", port), _Handler)
     except OSError as error:
@@ -36,7 +40,8 @@ def listen(port: int) -> ThreadingHTTPServer:
             raise
         raise OSError(
             error.errno,
-            f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for a free one",
+            f"port {port} is in use on 127.0.0.1; stop what listens there or give port 0 for "
+            "a free one",
         ) from None
 
 

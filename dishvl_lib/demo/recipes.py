@@ -1,4 +1,5 @@
-"""Random recipes, dining rooms and photos: what the demo's vision tower sees before any of its dishes.
+"""Random recipes, dining rooms and photos: what the demo's vision tower sees before any of its
+dishes.
 
 A real vision tower has seen the world before it is tuned. Ours sees food from the same larder, but
 never one of the demo's dishes, never the outside site's tables or plates, and none of the demo's
@@ -44,7 +45,9 @@ DEMO_PIECES = {frozenset(plating.pieces) for plating in PLATINGS.values()}
 
 
 def random_recipe(number: int) -> Plating:
-    """Recipe `number` of an endless book: 1-4 ingredients, never those of a demo dish, and the rest."""
+    """Recipe `number` of an endless book: 1-4 ingredients, never those of a demo dish, and the
+    rest.
+    """
     rng = np.random.default_rng([SEED, 1, number])
     while True:
         count = int(rng.choice(4, p=(0.2, 0.35, 0.3, 0.15))) + 1

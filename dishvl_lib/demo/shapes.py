@@ -1,6 +1,7 @@
 """The shapes of food pieces: each function draws one as (distance to its outline, relief, colours).
 
-Lengths are px on the canvas, RGB is 0..255. Pieces of one kind differ by the generator that is handed in.
+Lengths are px on the canvas, RGB is 0..255. Pieces of one kind differ by the generator that is
+handed in.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The demo's pretrained vision tower: where it lies, what it fits, and reading it.
 
-`tower.safetensors` holds the vision tower and merger in float16, as
-`python -m dishvl_lib.demo.pretrain` made them, and as metadata how. `tower.sha256` beside it is what
-the file is checked against before its weights are used.
+`tower.safetensors` holds the vision tower and merger in float16, as `python -m
+dishvl_lib.demo.pretrain` made them, and as metadata how. `tower.sha256` beside it is what the file
+is checked against before its weights are used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Pieces of HTML that the report and the browser share. Whatever comes from data goes through `escape`."""
+"""Pieces of HTML that the report and the browser share. Whatever comes from data goes through
+`escape`.
+"""
 
 import base64
 import html
@@ -42,7 +44,9 @@ def picture_source(figure: Figure | str | Path) -> str:
 
 
 def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: int = 3) -> str:
-    """`count` photos of a dish side by side: those that were asked about first, framed, then others of the catalog."""
+    """`count` photos of a dish side by side: those that were asked about first, framed, then others
+    of the catalog.
+    """
     photos = [photo_html(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
     return "".join(
         f"<span class=asked>{photo}</span>" if index < len(asked) else photo
@@ -51,14 +55,18 @@ def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: 
 
 
 def scores_html(scores: object, truth: object = None) -> str:
-    """Answers with their probabilities as bars, the truth marked; '' without scores. `scores`: [[entry, probability]]."""
+    """Answers with their probabilities as bars, the truth marked; '' without scores. `scores`:
+    [[entry, probability]].
+    """
     if missing(scores) or len(scores) == 0:
         return ""
     lines = []
     for entry, share in scores:
         mark = " class=truth" if entry == truth else ""
         lines.append(
-            f"<tr{mark}><td>{escape(entry)}</td><td><i style='width:{max(0.0, min(1.0, float(share))) * 100:.0f}px'></i> {float(share):.3f}</td></tr>"
+            f"<tr{mark}><td>{escape(entry)}</td><td><i "
+            f"style='width:{max(0.0, min(1.0, float(share))) * 100:.0f}px'></i> "
+            f"{float(share):.3f}</td></tr>"
         )
     return f"<table class=scores>{''.join(lines)}</table>"
 
@@ -66,7 +74,9 @@ def scores_html(scores: object, truth: object = None) -> str:
 def answer_card(
     row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = ""
 ) -> str:
-    """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row` is a row of the predictions."""
+    """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row`
+    is a row of the predictions.
+    """
     photo = photo_html(book.path(row.get("image_id")), side) if book else ""
     right = "right" if row.get("correct") is True or row.get("correct") == 1 else "wrong"
     prompt = (
@@ -78,15 +88,24 @@ def answer_card(
         f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
     )
     facts = f"<p>{escape(words('truth'))}: <b>{escape(row['truth'])}</b><br>{answer}</p>"
-    where = f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · {escape(row.get('id'))}</p>"
-    return f"<div class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"
+    where = (
+        f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · "
+        f"{escape(row.get('id'))}</p>"
+    )
+    return (
+        "<div "
+        f"class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"
+    )
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "data") -> str:
     """Cells are HTML already; heads are text."""
     head = "".join(f"<th>{escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<div class=scroll><table class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    return (
+        "<div class=scroll><table "
+        f"class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
 
 
 def section(heading: str, body: str) -> str:

@@ -1,4 +1,6 @@
-"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, cosines of photo pairs."""
+"""Charts as matplotlib figures: accuracies with intervals and chance, loss curves, cosines of photo
+pairs.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -20,9 +22,11 @@ PAIR_KINDS = {
 
 @drawn
 def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
-    """Accuracy of each predictor, one panel per protocol, with 95% interval, n, chance (dashed) and majority (dotted).
+    """Accuracy of each predictor, one panel per protocol, with 95% interval, n, chance (dashed) and
+    majority (dotted).
 
-    `table`: predictor, protocol, n, correct, accuracy, ci_low, ci_high, chance, majority. Raises ValueError when it is empty.
+    `table`: predictor, protocol, n, correct, accuracy, ci_low, ci_high, chance, majority. Raises
+    ValueError when it is empty.
     """
     records.require_columns(
         table,
@@ -51,10 +55,11 @@ def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
 
 @drawn
 def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en") -> Picture:
-    """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band; learning rates.
+    """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band;
+    learning rates.
 
-    `rows`: lines of metrics.jsonl; a line need not have every field. Columns that hold no number are left out; without
-    any loss the panel says so. Raises `RecordError` without a column `step`.
+    `rows`: lines of metrics.jsonl; a line need not have every field. Columns that hold no number
+    are left out; without any loss the panel says so. Raises `RecordError` without a column `step`.
     """
     table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
     records.require_columns(table, ("step",), "the training log")
@@ -89,15 +94,18 @@ def loss_curves(rows: pd.DataFrame | Iterable[Mapping], *, language: str = "en")
 
 @drawn
 def score_histogram(table: pd.DataFrame, *, language: str = "en") -> Picture:
-    """Densities of the cosines of photo pairs of one dish and of two; the title says how much of the second beats the first's median.
+    """Densities of the cosines of photo pairs of one dish and of two; the title says how much of
+    the second beats the first's median.
 
-    `table`: kind ("same dish", of different groups, or "other dish"), cosine. A kind without pairs is left out, and with
-    it the title. Raises ValueError when there is no pair at all or one of another kind.
+    `table`: kind ("same dish", of different groups, or "other dish"), cosine. A kind without pairs
+    is left out, and with it the title. Raises ValueError when there is no pair at all or one of
+    another kind.
     """
     records.require_columns(table, ("kind", "cosine"), "the cosines")
     if unknown := set(table["kind"]) - set(PAIR_KINDS):
         raise ValueError(
-            f"the kind of a pair is one of {', '.join(PAIR_KINDS)}, the cosines hold {', '.join(map(str, unknown))}"
+            f"the kind of a pair is one of {', '.join(PAIR_KINDS)}, the cosines hold "
+            f"{', '.join(map(str, unknown))}"
         )
     cosines = {
         kind: pd.to_numeric(rows["cosine"]).dropna().to_numpy()

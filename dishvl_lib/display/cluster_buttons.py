@@ -1,4 +1,6 @@
-"""The matrix by cluster as buttons: a press narrows the browser to the pairs of dishes behind a count."""
+"""The matrix by cluster as buttons: a press narrows the browser to the pairs of dishes behind a
+count.
+"""
 
 from collections.abc import Callable
 
@@ -17,7 +19,9 @@ DARK = (60, 120, 170)
 def cluster_buttons(
     found: Matrix, families: Families, words: Words, pressed: Callable[[int, int], None]
 ) -> widgets.GridBox:
-    """Row labels, numbered columns and a button for every count; `pressed` gets (cluster of the truth, of the answer)."""
+    """Row labels, numbered columns and a button for every count; `pressed` gets (cluster of the
+    truth, of the answer).
+    """
     labels = [families.label(column, words) for column in found.columns]
     heads = [
         str(column) if column > 0 else label
@@ -33,7 +37,10 @@ def cluster_buttons(
     ]
     top = max(found.counts.max(initial=0), 1)
     for row, column in zip(*np.nonzero(found.counts), strict=True):
-        said = f"{labels[row]} → {labels[column]}: {found.counts[row, column]} {words('wrong answers')}, {found.pairs[row, column]} {words('pairs')}"
+        said = (
+            f"{labels[row]} → {labels[column]}: {found.counts[row, column]} "
+            f"{words('wrong answers')}, {found.pairs[row, column]} {words('pairs')}"
+        )
         button = widgets.Button(
             description=f"{found.counts[row, column]:,}",
             tooltip=said,

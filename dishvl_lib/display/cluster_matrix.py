@@ -25,11 +25,13 @@ def cluster_matrix(
     language: str = "en",
     title: str = "",
 ) -> Picture:
-    """Wrong answers by cluster of the truth (rows) and of the answer (columns); the diagonal is confusion within a cluster.
+    """Wrong answers by cluster of the truth (rows) and of the answer (columns); the diagonal is
+    confusion within a cluster.
 
-    `confusions`: truth, answer, n of one predictor and protocol. `clusters`: dish_id, cluster, size. Answers that are no
-    dish's name are one column. Over `most` clusters those with most wrong answers are shown, and the title says so; then a
-    second panel has a dot for every count of all clusters, by their numbers.
+    `confusions`: truth, answer, n of one predictor and protocol. `clusters`: dish_id, cluster,
+    size. Answers that are no dish's name are one column. Over `most` clusters those with most wrong
+    answers are shown, and the title says so; then a second panel has a dot for every count of all
+    clusters, by their numbers.
     """
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
     labels = fonts.Labels()
@@ -63,7 +65,9 @@ def cluster_matrix(
 def cluster_dots(
     confusions: pd.DataFrame, families: Families, found: Matrix, *, language: str = "en"
 ) -> Picture:
-    """A dot for every count of all clusters, by their numbers, as `cluster_matrix` shows beside the busiest ones."""
+    """A dot for every count of all clusters, by their numbers, as `cluster_matrix` shows beside the
+    busiest ones.
+    """
     words = Words(language if fonts.find_chinese_font() else "en")
     figure = Picture(figsize=(7, 7), layout="constrained")
     _dots(figure.add_subplot(), by_cluster(confusions, families), found, words)
@@ -113,7 +117,9 @@ def _draw(axes, found: Matrix, names: list[str], words: Words) -> None:
 
 
 def _dots(axes, wrong: pd.DataFrame, found: Matrix, words: Words) -> None:
-    """Every cluster, thousands if need be: dots on the diagonal are look-alikes taken for each other."""
+    """Every cluster, thousands if need be: dots on the diagonal are look-alikes taken for each
+    other.
+    """
     counts = (
         wrong[(wrong["row"] > 0) & (wrong["column"] > 0)]
         .groupby(["row", "column"])["n"]
@@ -132,7 +138,8 @@ def _dots(axes, wrong: pd.DataFrame, found: Matrix, words: Words) -> None:
         xlabel=words("cluster of the answer"), ylabel=words("cluster of the truth"), aspect="equal"
     )
     axes.set_title(
-        f"{words('all clusters')}; {words('within the cluster')}: {percent(found.within / found.wrong)} {words('of the wrong answers')}",
+        f"{words('all clusters')}; {words('within the cluster')}: "
+        f"{percent(found.within / found.wrong)} {words('of the wrong answers')}",
         fontsize=10,
     )
     axes.invert_yaxis()

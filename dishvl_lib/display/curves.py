@@ -1,4 +1,6 @@
-"""What probabilities are worth, as pictures: reliability before and after the temperature, and accuracy against coverage."""
+"""What probabilities are worth, as pictures: reliability before and after the temperature, and
+accuracy against coverage.
+"""
 
 from collections.abc import Mapping
 
@@ -20,10 +22,12 @@ def trust_curves(
     *,
     language: str = "en",
 ) -> Picture:
-    """Two panels: accuracy of each confidence bin with its 95% interval, and accuracy of the surest answers with its interval.
+    """Two panels: accuracy of each confidence bin with its 95% interval, and accuracy of the surest
+    answers with its interval.
 
-    reliability: when (before, after), confidence, n, accuracy, ci_low, ci_high; coverage: coverage, n, accuracy, ci_low,
-    ci_high; summary: n, ece_before, ece_after, accuracy. Without a menu (n 0) the sheet says so.
+    reliability: when (before, after), confidence, n, accuracy, ci_low, ci_high; coverage: coverage,
+    n, accuracy, ci_low, ci_high; summary: n, ece_before, ece_after, accuracy. Without a menu (n 0)
+    the sheet says so.
     """
     words = Words(language if fonts.find_chinese_font() else "en")
     figure = Picture(figsize=(10, 4), layout="constrained")

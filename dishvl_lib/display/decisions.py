@@ -1,4 +1,6 @@
-"""What people decided about photos and names: CSV files to which rows are added and from which none is removed."""
+"""What people decided about photos and names: CSV files to which rows are added and from which none
+is removed.
+"""
 
 import csv
 import io
@@ -18,8 +20,9 @@ ACTIONS = ("name", "keep_apart", "leave_out")
 class AppendedFile:
     """The rows of a CSV file, read at the start and added to by `append`.
 
-    `needed`: the columns that a file which is there must have (all by default). Columns that a hand-written file lacks are
-    added to it, empty, before the first row is. Raises `RecordError` when a needed one is missing.
+    `needed`: the columns that a file which is there must have (all by default). Columns that a
+    hand-written file lacks are added to it, empty, before the first row is. Raises `RecordError`
+    when a needed one is missing.
     """
 
     def __init__(
@@ -81,7 +84,9 @@ class DecisionFile(AppendedFile):
 
 
 class NameFile(AppendedFile):
-    """Decisions about folders, with NAME_COLUMNS; a file written by hand needs folder and name only."""
+    """Decisions about folders, with NAME_COLUMNS; a file written by hand needs folder and name
+    only.
+    """
 
     def __init__(self, path: str | Path):
         super().__init__(path, NAME_COLUMNS, ("folder", "name"))
@@ -91,8 +96,9 @@ class NameFile(AppendedFile):
         return next((row for row in reversed(self.rows) if row["folder"] == folder), None)
 
     def add(self, action: str, named: Mapping[str, str], note: str = "") -> list[dict]:
-        """Appends a row for each of `named` {folder: name}. Raises ValueError for an unknown action, or a missing name unless
-        the folders are left out."""
+        """Appends a row for each of `named` {folder: name}. Raises ValueError for an unknown
+        action, or a missing name unless the folders are left out.
+        """
         if action not in ACTIONS:
             raise ValueError(f"action must be one of {', '.join(ACTIONS)}, got {action!r}")
         if nameless := [
@@ -106,7 +112,9 @@ class NameFile(AppendedFile):
 
 
 def _append(path: Path, columns: Sequence[str], rows: Iterable[dict]) -> None:
-    """One write at the file's end, after its header if it is new, and after a line break if the last row lacks one."""
+    """One write at the file's end, after its header if it is new, and after a line break if the
+    last row lacks one.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = io.StringIO()
     with open(path, "a+b") as file:

@@ -1,4 +1,6 @@
-"""A dish of dishes.jsonl as HTML: its photos, what everybody calls it, and its card beside another dish's. Everything is escaped."""
+"""A dish of dishes.jsonl as HTML: its photos, what everybody calls it, and its card beside another
+dish's. Everything is escaped.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,14 +20,22 @@ def dish_html(
     words: Words,
     evidence: str = "",
 ) -> str:
-    """`dish` in full; fields of its card that differ from `other`'s are marked. Photos that the evidence names come first, framed."""
+    """`dish` in full; fields of its card that differ from `other`'s are marked. Photos that the
+    evidence names come first, framed.
+    """
     asked = [
         image_id
         for image_id in book.ids_by_dish.get(dish["dish_id"], ())
         if str(book.path_by_id[image_id]) in evidence
     ]
-    head = f"<h3>{escape(dish['name'])} <span class=faint>{escape(dish['dish_id'])} · {dish['n_images']} {escape(words('photos'))}</span></h3>"
-    return f"{head}<div class=strip>{strip_html(book, dish['dish_id'], asked[:PHOTOS], PHOTOS)}</div>{_names(dish, words)}{_card(dish, other, words)}"
+    head = (
+        f"<h3>{escape(dish['name'])} <span class=faint>{escape(dish['dish_id'])} · "
+        f"{dish['n_images']} {escape(words('photos'))}</span></h3>"
+    )
+    return (
+        f"{head}<div "
+        f"class=strip>{strip_html(book, dish['dish_id'], asked[:PHOTOS], PHOTOS)}</div>{_names(dish, words)}{_card(dish, other, words)}"
+    )
 
 
 def _names(dish: Mapping[str, Any], words: Words) -> str:

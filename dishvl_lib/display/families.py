@@ -1,4 +1,6 @@
-"""Confusions by cluster of look-alikes: what a cluster is called, and the matrix cluster x cluster, small however many dishes there are."""
+"""Confusions by cluster of look-alikes: what a cluster is called, and the matrix cluster x cluster,
+small however many dishes there are.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from dishvl_lib.core import records
 from dishvl_lib.display.pairs import NO_ANSWER, NOT_A_DISH, ids_by_name, side_by_side
 from dishvl_lib.display.words import Words, shorten
 
-# Columns after the clusters: dishes that are in none, such as a site's own names; clusters that are not shown; answers that
+# Columns after the clusters: dishes that are in none, such as a site's own names; clusters that are
+# not shown; answers that
 # are no dish's name; no answer.
 OTHERS = 0
 ELSEWHERE = -1
@@ -23,8 +26,8 @@ _NO_NAMES = {NOT_A_DISH: NO_DISH, NO_ANSWER: SILENT}
 class Families:
     """The clusters of look-alikes by the names of their dishes.
 
-    clusters: dish_id, cluster, size as in clusters.csv, or None: then every dish is among the OTHERS. names: {dish_id: name}.
-    Raises `RecordError` for a missing column.
+    clusters: dish_id, cluster, size as in clusters.csv, or None: then every dish is among the
+    OTHERS. names: {dish_id: name}. Raises `RecordError` for a missing column.
     """
 
     def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
@@ -47,7 +50,9 @@ class Families:
         return _NO_NAMES[answer] if answer in _NO_NAMES else self.number.get(answer, OTHERS)
 
     def label(self, cluster: int, words: Words, columns: int = 34) -> str:
-        """`3: 红烧鱼, 红烧鱼块 +4`: the number, the first dishes, how many more; or the word for one of LAST."""
+        """`3: 红烧鱼, 红烧鱼块 +4`: the number, the first dishes, how many more; or the word for one of
+        LAST.
+        """
         if cluster in LAST:
             return words(LAST[cluster])
         dishes = self.dishes[cluster]
@@ -57,10 +62,12 @@ class Families:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Wrong answers by cluster of the truth (rows) and of the answer (columns, the rows first, then LAST where there are any).
+    """Wrong answers by cluster of the truth (rows) and of the answer (columns, the rows first, then
+    LAST where there are any).
 
-    counts: (rows, columns) answers; pairs: (rows, columns) pairs of dishes behind them. wrong: all wrong answers, within: those
-    of them within a cluster. clusters: how many clusters have any, LAST not counted; skipped: how many of them come before.
+    counts: (rows, columns) answers; pairs: (rows, columns) pairs of dishes behind them. wrong: all
+    wrong answers, within: those of them within a cluster. clusters: how many clusters have any,
+    LAST not counted; skipped: how many of them come before.
     """
 
     rows: list[int]
@@ -77,14 +84,19 @@ class Matrix:
         here = sum(row > 0 for row in self.rows)
         which = f"{self.skipped + 1}-{self.skipped + here}" if self.skipped else here
         shown = f"{which} {words('of')} {self.clusters} {words('clusters with confusions')}"
-        return f"{words('confusions by cluster')}: {shown}, {int(self.counts.sum())} {words('of')} {self.wrong} {words('wrong answers')}"
+        return (
+            f"{words('confusions by cluster')}: {shown}, {int(self.counts.sum())} "
+            f"{words('of')} {self.wrong} {words('wrong answers')}"
+        )
 
 
 def matrix(table: pd.DataFrame, families: Families, most: int = 30, skip: int = 0) -> Matrix:
-    """The `most` clusters with most wrong answers, given or received, after the first `skip`, those taken for each other side by side.
+    """The `most` clusters with most wrong answers, given or received, after the first `skip`, those
+    taken for each other side by side.
 
-    `table`: truth, answer, n; right answers among them do not count. Answers of dishes of a cluster that is not shown are
-    left out, and the title says how many are in; answers into one are the column ELSEWHERE.
+    `table`: truth, answer, n; right answers among them do not count. Answers of dishes of a cluster
+    that is not shown are left out, and the title says how many are in; answers into one are the
+    column ELSEWHERE.
     """
     wrong = by_cluster(table, families)
     busy = _busy(wrong)
@@ -101,7 +113,9 @@ def matrix(table: pd.DataFrame, families: Families, most: int = 30, skip: int = 
 
 
 def by_cluster(table: pd.DataFrame, families: Families) -> pd.DataFrame:
-    """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as `column`."""
+    """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as
+    `column`.
+    """
     wrong = table[table["truth"] != table["answer"]]
     return wrong.assign(
         row=wrong["truth"].map(families.of).astype(int),

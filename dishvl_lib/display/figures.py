@@ -1,7 +1,7 @@
 """Pictures of dishes as matplotlib figures; the caller saves them: `figure.savefig(path, dpi=110)`.
 
-Every function returns a Figure that Jupyter shows by itself. Without a Chinese font names are numbered and the legend
-is printed. Charts are in `charts` and can be called from here too.
+Every function returns a Figure that Jupyter shows by itself. Without a Chinese font names are
+numbered and the legend is printed. Charts are in `charts` and can be called from here too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,8 @@ def photo_grid(
     limit: int = 24,
     title: str = "",
 ) -> Picture:
-    """The first `limit` photos, `columns` in a row, each over its title (default: its dish_id). `photos`: path, dish_id.
+    """The first `limit` photos, `columns` in a row, each over its title (default: its dish_id).
+    `photos`: path, dish_id.
 
     Raises ValueError when there is not one title for each photo.
     """
@@ -88,11 +89,13 @@ def confusion_grid(
     language: str = "en",
     title: str = "",
 ) -> Picture:
-    """The `top` most confused pairs: photos of the truth | photos of the dish it was taken for | count, share, rank.
+    """The `top` most confused pairs: photos of the truth | photos of the dish it was taken for |
+    count, share, rank.
 
-    `confusions`: truth, answer, n, share, look_alike_rank, truth_id, answer_id and image_ids (photos of the cell, framed
-    red). With the diagonal among the rows the title says how many of all questions are wrong, and without any
-    confusion the sheet shows right answers instead. `names` ({dish_id: name}) finds dishes without an id in the row.
+    `confusions`: truth, answer, n, share, look_alike_rank, truth_id, answer_id and image_ids
+    (photos of the cell, framed red). With the diagonal among the rows the title says how many of
+    all questions are wrong, and without any confusion the sheet shows right answers instead.
+    `names` ({dish_id: name}) finds dishes without an id in the row.
     """
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
     pairs = confusions[confusions["truth"] != confusions["answer"]].sort_values(
@@ -129,7 +132,8 @@ def similar_grid(
     neighbours: int = 5,
     language: str = "en",
 ) -> Picture:
-    """`rows` dishes with the closest look-alikes of all, each beside its `neighbours` nearest, scores on the pictures.
+    """`rows` dishes with the closest look-alikes of all, each beside its `neighbours` nearest,
+    scores on the pictures.
 
     `similar`: dish_id, similar_id, rank (1 = closest), score.
     """
@@ -269,7 +273,8 @@ def _right_answers(
         sheet.text(
             x,
             0.65 + SIDE,
-            f"{shorten(sheet.labels(row['truth']), 18)}\n{int(row['n'])} {words('of')} {int(row['n'])}",
+            f"{shorten(sheet.labels(row['truth']), 18)}\n{int(row['n'])} {words('of')} "
+            f"{int(row['n'])}",
             size=9,
         )
     return sheet.done()

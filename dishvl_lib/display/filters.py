@@ -18,8 +18,8 @@ LABEL = {"description_width": "initial"}
 class Filters:
     """Widgets that narrow the questions, and the pairs that are left.
 
-    questions: of `pairs.countable`. `changed` is called without arguments after each change. The predictor keeps its
-    protocol when another predictor has it too.
+    questions: of `pairs.countable`. `changed` is called without arguments after each change. The
+    predictor keeps its protocol when another predictor has it too.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class Filters:
         self.box = widgets.HBox(boxes, layout=widgets.Layout(flex_flow="row wrap"))
 
     def rows(self) -> pd.DataFrame:
-        """The questions that the filters leave; the cluster of the answer does not narrow them, it narrows the pairs."""
+        """The questions that the filters leave; the cluster of the answer does not narrow them, it
+        narrows the pairs.
+        """
         table = self.questions
         kept = (table["predictor"] == self.predictor.value) & (
             table["protocol"] == self.protocol.value

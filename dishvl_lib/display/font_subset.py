@@ -1,10 +1,12 @@
-"""How the font in this folder was made: the characters of Chinese dish names, cut out of Noto Sans CJK SC.
+"""How the font in this folder was made: the characters of Chinese dish names, cut out of Noto Sans
+CJK SC.
 
     pip download --no-deps manimgx-fonts-cjk && unzip manimgx_fonts_cjk-*.whl
     python -m dishvl_lib.display.font_subset manimgx_fonts_cjk/NotoSansCJK-VF.otf.ttc
 
-The same source and the same fonttools give the same bytes. The licence (OFL-1.1, OFL.txt) lets a part of the font be
-handed on under the same licence, with its copyright and under a name that is not reserved: hence FAMILY.
+The same source and the same fonttools give the same bytes. The licence (OFL-1.1, OFL.txt) lets a
+part of the font be handed on under the same licence, with its copyright and under a name that is
+not reserved: hence FAMILY.
 """
 
 import argparse

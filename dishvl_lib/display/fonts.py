@@ -10,7 +10,10 @@ from matplotlib import font_manager
 # GB2312 and more out of Noto Sans CJK SC (see font_subset.py): figures look the same everywhere.
 SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
 LATIN = "DejaVu Sans"  # comes with matplotlib
-HOW_TO_INSTALL = "Names with characters that no font here holds are numbered; `apt-get install fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
+HOW_TO_INSTALL = (
+    "Names with characters that no font here holds are numbered; `apt-get install "
+    "fonts-wqy-microhei` (5 MB) or another CJK font draws more of them."
+)
 # A font of the machine helps out with rare characters. File names, most wanted first: Noto Sans
 # CJK SC, Source Han Sans, WenQuanYi Micro Hei and Zen Hei, SimHei, Microsoft YaHei, PingFang SC.
 FILE_PATTERNS = (
@@ -27,7 +30,8 @@ FILE_PATTERNS = (
 
 @functools.cache
 def chinese_fonts() -> tuple[str, ...]:
-    """Files of the fonts that draw Chinese, made known to matplotlib: ours, then the machine's best.
+    """Files of the fonts that draw Chinese, made known to matplotlib: ours, then the machine's
+    best.
 
     The machine's files are looked for: matplotlib's own list is a cache that misses new fonts.
     """
@@ -59,7 +63,9 @@ def drawing_settings() -> dict:
 
 
 class Labels:
-    """Turns names into text that can be drawn: the name itself, or #1, #2 ... with `legend` to say what they are."""
+    """Turns names into text that can be drawn: the name itself, or #1, #2 ... with `legend` to say
+    what they are.
+    """
 
     def __init__(self):
         self.font = find_chinese_font()
@@ -74,7 +80,9 @@ class Labels:
         return f"#{self.numbers.setdefault(text, len(self.numbers) + 1)}"
 
     def legend(self) -> str:
-        """The numbers and their names, and how to do without them; '' when every name could be drawn."""
+        """The numbers and their names, and how to do without them; '' when every name could be
+        drawn.
+        """
         if not self.numbers:
             return ""
         return (

@@ -1,4 +1,6 @@
-"""The registered photos that lie nearest to a question's photo: what PP-LCNet would have compared it with."""
+"""The registered photos that lie nearest to a question's photo: what PP-LCNet would have compared
+it with.
+"""
 
 from collections.abc import Iterable, Mapping
 
@@ -17,8 +19,9 @@ SIDE = 96
 class Gallery:
     """The training photos by their features.
 
-    features: image_id (N,) and feature (N, D), unit length, as 02's features.npz, or None: then nothing is near. photos:
-    image_id, dish_id, split; those with split = train are registered. names: {dish_id: name}.
+    features: image_id (N,) and feature (N, D), unit length, as 02's features.npz, or None: then
+    nothing is near. photos: image_id, dish_id, split; those with split = train are registered.
+    names: {dish_id: name}.
     """
 
     def __init__(
@@ -40,9 +43,11 @@ class Gallery:
     def nearest(
         self, image_ids: Iterable[str], k: int = NEAREST
     ) -> dict[str, list[tuple[str, str, float]]]:
-        """{image_id: [(training photo's id, its dish's name, cosine)]}, the closest `k` first; photos without features are left out.
+        """{image_id: [(training photo's id, its dish's name, cosine)]}, the closest `k` first;
+        photos without features are left out.
 
-        All photos asked about are compared in one product, so that a page of cards takes one pass over the features.
+        All photos asked about are compared in one product, so that a page of cards takes one pass
+        over the features.
         """
         asked = [image_id for image_id in dict.fromkeys(image_ids) if image_id in self.place]
         if not asked:
@@ -73,13 +78,21 @@ class Gallery:
 def nearest_html(
     found: list[tuple[str, str, float]], truth: str, book: PhotoBook, words: Words
 ) -> str:
-    """The nearest registered photos side by side, each over its dish's name (the truth's in green) and cosine; '' for none."""
+    """The nearest registered photos side by side, each over its dish's name (the truth's in green)
+    and cosine; '' for none.
+    """
     if not found:
         return ""
     cells = []
     for image_id, name, cosine in found:
-        said = f"<b class={'right' if name == truth else 'wrong'} title='{escape(name)}'>{escape(shorten(name, 20))}</b>"
+        said = (
+            f"<b class={'right' if name == truth else 'wrong'} "
+            f"title='{escape(name)}'>{escape(shorten(name, 20))}</b>"
+        )
         cells.append(
             f"<span>{photo_html(book.path(image_id), SIDE)}<br>{said}<br>{cosine:.3f}</span>"
         )
-    return f"<p class=faint>{escape(words('nearest registered photos'))}</p><div class=near>{''.join(cells)}</div>"
+    return (
+        f"<p class=faint>{escape(words('nearest registered photos'))}</p><div "
+        f"class=near>{''.join(cells)}</div>"
+    )

@@ -1,4 +1,6 @@
-"""The evaluation report: one HTML page that works offline, with every photo inside it and every name escaped."""
+"""The evaluation report: one HTML page that works offline, with every photo inside it and every
+name escaped.
+"""
 
 import base64
 import hashlib
@@ -49,14 +51,17 @@ def report(
     top: int = 12,
     language: str = "en",
 ) -> Path:
-    """Writes the page to `path`, whole or not at all, and returns the path. A part without data is left out.
+    """Writes the page to `path`, whole or not at all, and returns the path. A part without data is
+    left out.
 
-    facts: {heading: text}, what was trained on what. table, comparison: from `metrics.accuracy_table` and
-    `metrics.compare`. figures: {heading: Figure or picture file}; tables: {heading: rows}, shown after them. not_dishes: from
-    `confusion`. predictions: the questions of every predictor, with `prompt` and `site` where they are known; their confused
-    pairs are listed under filters, which open on the `top` ones of `predictor` and `protocol`; the best and worst answers
-    shown are `predictor`'s. clusters (dish_id, cluster, size) and similar (dish_id, similar_id, rank): from stage 02. photos,
-    names ({dish_id: name}) and image_root: the catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
+    facts: {heading: text}, what was trained on what. table, comparison: from
+    `metrics.accuracy_table` and `metrics.compare`. figures: {heading: Figure or picture file};
+    tables: {heading: rows}, shown after them. not_dishes: from `confusion`. predictions: the
+    questions of every predictor, with `prompt` and `site` where they are known; their confused
+    pairs are listed under filters, which open on the `top` ones of `predictor` and `protocol`; the
+    best and worst answers shown are `predictor`'s. clusters (dish_id, cluster, size) and similar
+    (dish_id, similar_id, rank): from stage 02. photos, names ({dish_id: name}) and image_root: the
+    catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
     photos come without image_root.
     """
     words = Words(language)
@@ -142,7 +147,8 @@ def _not_dishes(table: pd.DataFrame | None, whose: str, words: Words) -> str:
     shown = f": {len(rows)} {words('of')} {len(table)}" if len(rows) < len(table) else ""
     return cards.section(
         words("answers that are no dish's name") + shown,
-        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div class=long>{body}</div></details>"
+        f"<details open><summary>{escape(whose)}: {len(table)}</summary><div "
+        f"class=long>{body}</div></details>"
         if rows
         else body,
     )
@@ -206,17 +212,25 @@ def _command(command: str, words: Words) -> str:
 
 
 def page(title: str, body: str, words: Words, script: str = "") -> str:
-    """A whole HTML page that may load nothing and run nothing but `script`. `body` is HTML, `title` text."""
+    """A whole HTML page that may load nothing and run nothing but `script`. `body` is HTML, `title`
+    text.
+    """
     language = "zh-CN" if words.language == "zh" else "en"
     policy, last = (
         (f"{POLICY}; script-src '{_digest(script)}'", f"<script>{script}</script>")
         if script
         else (POLICY, "")
     )
-    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}"><meta name="viewport" content="width=device-width">'
+    head = (
+        '<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
+        f'content="{policy}"><meta name="viewport" content="width=device-width">'
+    )
     style = f"{PAGE_CSS}\n{CARD_CSS}"
     head += f"<title>{escape(title)}</title><style>{style}</style>"
-    return f'<!doctype html><html lang="{language}"><head>{head}</head><body class=dishvl><h1>{escape(title)}</h1>{body}{last}</body></html>\n'
+    return (
+        f'<!doctype html><html lang="{language}"><head>{head}</head><body '
+        f"class=dishvl><h1>{escape(title)}</h1>{body}{last}</body></html>\n"
+    )
 
 
 def _digest(script: str) -> str:

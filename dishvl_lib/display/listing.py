@@ -1,4 +1,6 @@
-"""The confused pairs of every predictor and protocol, with their counts by site: what the report page filters."""
+"""The confused pairs of every predictor and protocol, with their counts by site: what the report
+page filters.
+"""
 
 import pandas as pd
 
@@ -12,12 +14,15 @@ PAIR = ["predictor", "protocol", "truth", "shown"]
 
 
 def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame, int]:
-    """(pairs to list, all pairs there are): those of `main` (predictor, protocol) first, then the others' by their places.
+    """(pairs to list, all pairs there are): those of `main` (predictor, protocol) first, then the
+    others' by their places.
 
-    The most frequent pairs of each group come first, and what there is no room for is the end of every group but `main`.
+    The most frequent pairs of each group come first, and what there is no room for is the end of
+    every group but `main`.
 
-    questions: of `pairs.countable`. Columns: predictor, protocol, truth, shown, n, n_truth, image_ids (up to EXAMPLES of
-    the pair), sites ([[site, n, n_truth]] where the pair occurs), main (bool), place (in its group, from 0).
+    questions: of `pairs.countable`. Columns: predictor, protocol, truth, shown, n, n_truth,
+    image_ids (up to EXAMPLES of the pair), sites ([[site, n, n_truth]] where the pair occurs), main
+    (bool), place (in its group, from 0).
     """
     wrong = questions[questions["truth"] != questions["shown"]]
     table = wrong.groupby(PAIR, sort=True).size().rename("n").reset_index()

@@ -7,11 +7,14 @@ from IPython.display import DisplayHandle, display
 
 from dishvl_lib.display import charts
 
-SESSION = "JPY_SESSION_NAME"  # set by Jupyter for a notebook that somebody has open; papermill's kernels do not have it
+# set by Jupyter for a notebook that somebody has open; papermill's kernels do not have it
+SESSION = "JPY_SESSION_NAME"
 
 
 class Curves:
-    """Called with the rows of metrics.jsonl; shows loss, accuracies and learning rates, always in one and the same place."""
+    """Called with the rows of metrics.jsonl; shows loss, accuracies and learning rates, always in
+    one and the same place.
+    """
 
     def __init__(self, language: str = "en"):
         self.language = language

@@ -1,4 +1,6 @@
-"""The graph of look-alikes as a picture: each group of dishes a small graph of photos, joined by lines with scores."""
+"""The graph of look-alikes as a picture: each group of dishes a small graph of photos, joined by
+lines with scores.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ Scores = dict[tuple[str, str], float]
 
 @dataclass(frozen=True)
 class Group:
-    """A cluster as drawn: its best connected dishes around a circle, neighbours in look beside each other, and its size."""
+    """A cluster as drawn: its best connected dishes around a circle, neighbours in look beside each
+    other, and its size.
+    """
 
     cluster: str
     size: int
@@ -67,11 +71,12 @@ def look_alike_graph(
     top: int = 12,
     language: str = "en",
 ) -> Picture:
-    """The `top` largest clusters of look-alikes as graphs: photos of the dishes, lines with scores between each other's look-alikes.
+    """The `top` largest clusters of look-alikes as graphs: photos of the dishes, lines with scores
+    between each other's look-alikes.
 
-    `similar`: dish_id, similar_id, score, mutual (bool or its text). `clusters`: dish_id, cluster, size. Of a cluster its 8
-    best connected dishes are drawn; the closer two dishes, the thicker their line. Equally large clusters come by their
-    highest score.
+    `similar`: dish_id, similar_id, score, mutual (bool or its text). `clusters`: dish_id, cluster,
+    size. Of a cluster its 8 best connected dishes are drawn; the closer two dishes, the thicker
+    their line. Equally large clusters come by their highest score.
     """
     records.require_columns(
         similar, ("dish_id", "similar_id", "score", "mutual"), "the similar dishes"
@@ -100,7 +105,9 @@ def look_alike_graph(
 
 
 def _mutual(similar: pd.DataFrame) -> Scores:
-    """{(dish, dish), in order of their ids: mean score of both directions} of those that are each other's look-alikes."""
+    """{(dish, dish), in order of their ids: mean score of both directions} of those that are each
+    other's look-alikes.
+    """
     rows = similar[similar["mutual"].astype(str).str.lower().isin(("true", "1"))]
     pairs = [
         tuple(sorted(map(str, pair)))
@@ -144,7 +151,9 @@ def _group(cluster: str, size: int, dishes: list[str], scores: Scores) -> Group:
 
 
 def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
-    """Up to MOST_DISHES rows, first the one with most lines, then always the one with most lines to those before it."""
+    """Up to MOST_DISHES rows, first the one with most lines, then always the one with most lines to
+    those before it.
+    """
     kept: list[int] = []
     while len(kept) < min(MOST_DISHES, len(lines)):
         among = kept or range(len(lines))
@@ -164,7 +173,9 @@ def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
 
 
 def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
-    """(upper left corner of each group, width and height of the sheet), in inches: rows like those of a text."""
+    """(upper left corner of each group, width and height of the sheet), in inches: rows like those
+    of a text.
+    """
     corners = []
     x = MARGIN
     y = HEAD
@@ -187,7 +198,10 @@ def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
         return words("no groups of look-alikes")
     drawn_dishes = sum(len(group.dishes) for group in shown)
     dishes = sum(group.size for group in groups)
-    counts = f"{len(shown)} {words('of')} {len(groups)};  {drawn_dishes} {words('of')} {dishes} {words('dishes')}"
+    counts = (
+        f"{len(shown)} {words('of')} {len(groups)};  {drawn_dishes} {words('of')} {dishes} "
+        f"{words('dishes')}"
+    )
     return f"{words('groups of look-alikes')}: {counts}"
 
 
@@ -201,7 +215,10 @@ def _draw(
     words: Words,
 ) -> None:
     centres = dict(zip(group.dishes, group.centres() - group.corner() + corner, strict=True))
-    title = f"{words('group')} {group.cluster}: {len(group.dishes)} {words('of')} {group.size} {words('dishes')}"
+    title = (
+        f"{words('group')} {group.cluster}: {len(group.dishes)} {words('of')} {group.size} "
+        f"{words('dishes')}"
+    )
     sheet.text(*corner, title, size=9, color=FAINT)
     taken = [
         centre + below

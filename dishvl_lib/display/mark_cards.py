@@ -13,7 +13,8 @@ from dishvl_lib.display.words import Words
 class MarkCard:
     """`box` is the card: the question in full, a button for each of DECISIONS, a note and a badge.
 
-    row: of the predictions. near: HTML under the scores. `pressed` gets (question's id, decision, note).
+    row: of the predictions. near: HTML under the scores. `pressed` gets (question's id, decision,
+    note).
     """
 
     def __init__(
@@ -66,7 +67,10 @@ def badge(image_id: str, decisions: DecisionFile, words: Words) -> str:
         return ""
     decision = words(row["decision"]) if row["decision"] in DECISIONS else row["decision"]
     note = f": {row['note']}" if row["note"] else ""
-    return f"<span class=badge>✓ {escape(words('marked'))}: {escape(decision + note)}</span> <span class=faint>{escape(row['time'])}</span>"
+    return (
+        f"<span class=badge>✓ {escape(words('marked'))}: {escape(decision + note)}</span> "
+        f"<span class=faint>{escape(row['time'])}</span>"
+    )
 
 
 def html(value: str = "") -> widgets.HTML:

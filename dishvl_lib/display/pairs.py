@@ -1,4 +1,6 @@
-"""Pairs of dishes: counting truth x answer of the questions that a browser's filters leave, and an order that keeps pairs together."""
+"""Pairs of dishes: counting truth x answer of the questions that a browser's filters leave, and an
+order that keeps pairs together.
+"""
 
 from collections.abc import Mapping
 
@@ -12,7 +14,9 @@ NO_ANSWER = "no answer"
 
 
 def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """The predictions with `shown` (`shown_answers`) and `site` ('' where unknown), without the questions that were `lost` before they were asked."""
+    """The predictions with `shown` (`shown_answers`) and `site` ('' where unknown), without the
+    questions that were `lost` before they were asked.
+    """
     rows = (
         predictions[predictions["lost"].fillna("").eq("")] if "lost" in predictions else predictions
     )
@@ -21,9 +25,11 @@ def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFra
 
 
 def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """The answers, with NOT_A_DISH for those that are neither a dish's name, a truth nor on a menu, NO_ANSWER for none.
+    """The answers, with NOT_A_DISH for those that are neither a dish's name, a truth nor on a menu,
+    NO_ANSWER for none.
 
-    What is marked correct is the truth, whatever was said: on a menu without the dish no answer is the right one.
+    What is marked correct is the truth, whatever was said: on a menu without the dish no answer is
+    the right one.
     """
     known = set(names.values()) | set(predictions["truth"])
     for menu in predictions["menu"] if "menu" in predictions else ():
@@ -44,7 +50,9 @@ def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[s
 
 
 def count(rows: pd.DataFrame) -> pd.DataFrame:
-    """Wrong pairs, most frequent first: truth, answer, n, n_truth (the truth's questions), image_ids. `rows`: truth, shown, image_id."""
+    """Wrong pairs, most frequent first: truth, answer, n, n_truth (the truth's questions),
+    image_ids. `rows`: truth, shown, image_id.
+    """
     totals = rows["truth"].value_counts()
     wrong = rows[rows["truth"] != rows["shown"]]
     table = (
@@ -60,7 +68,9 @@ def count(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def strangers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The answers behind NOT_A_DISH as they were given, most frequent first: truth, answer, n. `rows`: truth, answer, shown."""
+    """The answers behind NOT_A_DISH as they were given, most frequent first: truth, answer, n.
+    `rows`: truth, answer, shown.
+    """
     table = (
         rows[rows["shown"] == NOT_A_DISH]
         .groupby(["truth", "answer"], sort=True)
@@ -88,7 +98,9 @@ def ranks(similar: pd.DataFrame | None, names: Mapping[str, str]) -> dict[tuple[
 
 
 def side_by_side(counts: np.ndarray) -> list[int]:
-    """(dishes, dishes) counts or scores -> an order in which each dish is followed by the one closest to it, of those not placed yet."""
+    """(dishes, dishes) counts or scores -> an order in which each dish is followed by the one
+    closest to it, of those not placed yet.
+    """
     both = counts + counts.T
     np.fill_diagonal(both, 0)
     left = set(range(len(both)))

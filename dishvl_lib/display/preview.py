@@ -1,4 +1,6 @@
-"""A look at single questions before training: the photo, what the model reads, and in colour what it learns to say."""
+"""A look at single questions before training: the photo, what the model reads, and in colour what
+it learns to say.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,8 @@ from dishvl_lib.display.words import Words
 
 Pieces = Sequence[tuple[str, bool]]
 SPECIAL = re.compile(r"<\|\w+\|>( x \d+)?")
-# In the spans themselves: JupyterLab takes style sheets out of notebooks that somebody else ran. Two greens tell tokens apart.
+# In the spans themselves: JupyterLab takes style sheets out of notebooks that somebody else ran.
+# Two greens tell tokens apart.
 SPECIAL_STYLE = "color:#999999"
 SUPERVISED_STYLES = ("background-color:#bfe5c8", "background-color:#e0f3e4")
 PREVIEW_CSS = """
@@ -48,14 +51,17 @@ def preview_html(
     *,
     language: str = "en",
 ) -> Preview:
-    """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens, special ones grey, supervised ones green.
+    """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens,
+    special ones grey, supervised ones green.
 
-    pieces: of each row [(text, supervised)], as `vlm.pieces.of_rows` gives them. photos: image_id, split of the catalogue,
-    which says in what split a row's photo is. Raises ValueError when there are not as many pieces as rows.
+    pieces: of each row [(text, supervised)], as `vlm.pieces.of_rows` gives them. photos: image_id,
+    split of the catalogue, which says in what split a row's photo is. Raises ValueError when there
+    are not as many pieces as rows.
     """
     if len(rows) != len(pieces):
         raise ValueError(
-            f"{len(rows)} rows need as many lists of pieces, got {len(pieces)}; make both from the same rows"
+            f"{len(rows)} rows need as many lists of pieces, got {len(pieces)}; make both "
+            "from the same rows"
         )
     words = Words(language)
     splits = dict(zip(photos["image_id"], photos["split"], strict=True))
@@ -72,7 +78,10 @@ def _card(
     photo = cards.photo_html(image_root / row["image"], cards.LARGE) if row.get("image") else ""
     where = " · ".join(escape(part) for part in (row["id"], row["kind"], split) if part)
     answer = f"<p>{escape(words('answer'))}: <b>{escape(row['conversations'][1]['value'])}</b></p>"
-    return f"<div class=card>{photo}<div><p class=faint>{where}</p>{answer}<pre class=prompt>{tokens_html(pieces)}</pre></div></div>"
+    return (
+        f"<div class=card>{photo}<div><p class=faint>{where}</p>{answer}<pre "
+        f"class=prompt>{tokens_html(pieces)}</pre></div></div>"
+    )
 
 
 def tokens_html(pieces: Pieces) -> str:
@@ -92,4 +101,7 @@ def tokens_html(pieces: Pieces) -> str:
 def _legend(language: str) -> str:
     special, supervised, line_break = LEGEND[language]
     green = f'<span style="{SUPERVISED_STYLES[0]}">{escape(supervised)}</span>'
-    return f'<p class=faint><span style="{SPECIAL_STYLE}">&lt;|…|&gt;</span> {escape(special)} · {green} · ↵ {escape(line_break)}</p>'
+    return (
+        f'<p class=faint><span style="{SPECIAL_STYLE}">&lt;|…|&gt;</span> {escape(special)} · '
+        f"{green} · ↵ {escape(line_break)}</p>"
+    )

@@ -1,7 +1,9 @@
-"""The report's confused pairs under filters, and the matrix by cluster whose counts choose among them.
+"""The report's confused pairs under filters, and the matrix by cluster whose counts choose among
+them.
 
-Every pair is a row of the page with its numbers in attributes; the page's script shows, sorts and recounts rows and makes
-none. Without the script the page shows the most confused pairs of its own predictor.
+Every pair is a row of the page with its numbers in attributes; the page's script shows, sorts and
+recounts rows and makes none. Without the script the page shows the most confused pairs of its own
+predictor.
 """
 
 import json
@@ -27,8 +29,9 @@ HEADS = ("truth", "answer", "count", "share", "look-alike rank")
 class PairsPage:
     """The sections about confusions of one report.
 
-    questions: of `pairs.countable`. main: (predictor, protocol) that the page opens on. The first `top` pairs have strips of
-    photos from `book`, the next ones small photos while MOST_PHOTOS last.
+    questions: of `pairs.countable`. main: (predictor, protocol) that the page opens on. The first
+    `top` pairs have strips of photos from `book`, the next ones small photos while MOST_PHOTOS
+    last.
     """
 
     def __init__(
@@ -63,12 +66,19 @@ class PairsPage:
         if self.table.empty:
             return cards.section(
                 self.words("confusions"),
-                f"<p>{escape(self.words('no confusions among'))} {self.asked} {self.words('questions')}</p>",
+                f"<p>{escape(self.words('no confusions among'))} {self.asked} "
+                f"{self.words('questions')}</p>",
             )
         rows = "".join(self._row(row) for row in self.table.to_dict("records"))
         head = "".join(f"<th>{escape(self.words(word))}</th>" for word in HEADS)
-        table = f"<div class=scroll><table class=pairs><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        heading = f"{self.words('confused pairs')}: {len(self.table):,} {self.words('of')} {self.found:,} {self.words('listed')}"
+        table = (
+            "<div class=scroll><table "
+            f"class=pairs><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+        )
+        heading = (
+            f"{self.words('confused pairs')}: {len(self.table):,} {self.words('of')} "
+            f"{self.found:,} {self.words('listed')}"
+        )
         more = f"<p><button id=more hidden>{escape(self.words('more'))}</button></p>"
         return (
             cards.section(heading, f"<div id=pairs>{self._filters()}{table}{more}</div>")
@@ -114,7 +124,9 @@ class PairsPage:
         return f"<div class=strip>{truth}</div>", f"<div class=strip>{answer}</div>"
 
     def _small(self, row: Mapping) -> tuple[str, str]:
-        """One photo of each side while there are any left; the other predictors get theirs for their first pairs."""
+        """One photo of each side while there are any left; the other predictors get theirs for
+        their first pairs.
+        """
         if (
             self.book is None
             or self.left < 2
@@ -167,8 +179,14 @@ class PairsPage:
                 ("answered", "answered cluster", answered),
             )
         ]
-        dish = f'<label>{escape(self.words("dish"))} <input id=dish type=search placeholder="{escape(self.words("part of a name"))}"></label>'
-        return f"<div class=filters hidden>{''.join(made)}{dish}<button id=clear>{escape(self.words('show all'))}</button> <span id=state></span></div>"
+        dish = (
+            f"<label>{escape(self.words('dish'))} <input id=dish type=search "
+            f'placeholder="{escape(self.words("part of a name"))}"></label>'
+        )
+        return (
+            f"<div class=filters hidden>{''.join(made)}{dish}<button "
+            f"id=clear>{escape(self.words('show all'))}</button> <span id=state></span></div>"
+        )
 
     def _select(
         self, key: str, word: str, options: Iterable[tuple[int, str]], with_all: bool
@@ -180,7 +198,8 @@ class PairsPage:
             else None
         )
         made = "".join(
-            f"<option value={number}{' selected' if number == chosen else ''}>{escape(shorten(text, 44))}</option>"
+            "<option "
+            f"value={number}{' selected' if number == chosen else ''}>{escape(shorten(text, 44))}</option>"
             for number, text in options
         )
         return f"<label>{escape(self.words(word))} <select id={key}>{first}{made}</select></label>"
@@ -202,8 +221,14 @@ class PairsPage:
             f"<tr><th>{escape(labels[place])}</th>{self._counts(place)}</tr>"
             for place in range(len(found.rows))
         )
-        said = f"<p class=faint>{escape(' · '.join(self.main))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>"
-        table = f"{said}<div class=scroll><table class=matrix><tr><th></th>{head}</tr>{body}</table></div>"
+        said = (
+            f"<p class=faint>{escape(' · '.join(self.main))} · "
+            f"{escape(self.words('click a count to see its pairs of dishes'))}</p>"
+        )
+        table = (
+            f"{said}<div class=scroll><table "
+            f"class=matrix><tr><th></th>{head}</tr>{body}</table></div>"
+        )
         return cards.section(
             found.title(self.words),
             table + (self._all_clusters() if found.clusters > MOST_CLUSTERS else ""),
@@ -230,7 +255,8 @@ class PairsPage:
             title = f"{pairs_behind} {self.words('pairs')}"
             shade = f"background:rgba(44,95,138,{0.12 + 0.6 * (count / top) ** 0.5:.2f})"
             cells.append(
-                f'<td{" class=own" if column == place else ""}><button {chosen} title="{escape(title)}" style="{shade}">{count:,}</button></td>'
+                f"<td{' class=own' if column == place else ''}><button {chosen} "
+                f'title="{escape(title)}" style="{shade}">{count:,}</button></td>'
             )
         return "".join(cells)
 

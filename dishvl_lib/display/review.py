@@ -1,11 +1,13 @@
-"""The review of names: one suspicion at a time, with photos and cards side by side, and buttons that decide it.
+"""The review of names: one suspicion at a time, with photos and cards side by side, and buttons
+that decide it.
 
     review = NameReview(suspicions, dishes, photos, image_root, "outputs/demo/decisions/names.csv")
     review.show()
 
-A press of a button writes its rows to the decisions file at once and goes on to the next open question; the annotators'
-answers stay as they are, and the decisions count when stage 01 is run again. The same file can be written by hand. Every
-part can be reached by Tab and pressed by Enter or space.
+A press of a button writes its rows to the decisions file at once and goes on to the next open
+question; the annotators' answers stay as they are, and the decisions count when stage 01 is run
+again. The same file can be written by hand. Every part can be reached by Tab and pressed by Enter
+or space.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +31,10 @@ COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 class NameReview:
     """The questions of a review, and the widget that asks them.
 
-    review: COLUMNS, as audit.settle or its CSV gives them. dishes: rows of dishes.jsonl. photos: image_id, path, dish_id.
-    Questions that were decided before are marked and passed over. Raises `RecordError` for a missing column, ValueError
-    for a dish of the review that is not among the dishes.
+    review: COLUMNS, as audit.settle or its CSV gives them. dishes: rows of dishes.jsonl. photos:
+    image_id, path, dish_id. Questions that were decided before are marked and passed over. Raises
+    `RecordError` for a missing column, ValueError for a dish of the review that is not among the
+    dishes.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class NameReview:
             - self.dishes.keys()
         ):
             raise ValueError(
-                f"the review speaks of {sorted(strangers)[0]!r}, which is not among the dishes; both must come from one run of stage 01"
+                f"the review speaks of {sorted(strangers)[0]!r}, which is not among the "
+                "dishes; both must come from one run of stage 01"
             )
         self.decisions = NameFile(decisions_file)
         self.index = 0
@@ -90,7 +94,9 @@ class NameReview:
         self._write(("name", dict.fromkeys(folders, self.fields[0].value)))
 
     def keep_apart(self) -> None:
-        """The first dish is called what its field says and is never merged; a new name in the other's field counts too."""
+        """The first dish is called what its field says and is never merged; a new name in the
+        other's field counts too.
+        """
         first, *others = self._sides()
         renamed = [
             ("name", dict.fromkeys(dish["folders"], self.fields[1].value))
@@ -117,7 +123,9 @@ class NameReview:
         return [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
 
     def _write(self, *decisions: tuple[str, Mapping[str, str]]) -> None:
-        """Writes (action, {folder: name}), or says why a name cannot stand, and goes on to the next open question."""
+        """Writes (action, {folder: name}), or says why a name cannot stand, and goes on to the next
+        open question.
+        """
         given = [
             name for action, named in decisions if action != "leave_out" for name in named.values()
         ]
@@ -133,10 +141,15 @@ class NameReview:
             for action, named in decisions
             for folder, name in named.items()
         )
-        self.status.value = f"<p class=right>{escape(self.words('written to'))} {escape(self.decisions.path)}: {escape(said)}</p>"
+        self.status.value = (
+            f"<p class=right>{escape(self.words('written to'))} "
+            f"{escape(self.decisions.path)}: {escape(said)}</p>"
+        )
 
     def _next(self, index: int) -> int:
-        """The next open question after `index`, from the start again when there is none; `index` itself when all are decided."""
+        """The next open question after `index`, from the start again when there is none; `index`
+        itself when all are decided.
+        """
         open_ = self.open
         return next(
             (place for place in open_ if place > index), open_[0] if open_ else max(index, 0)
@@ -145,7 +158,9 @@ class NameReview:
     def _decided(
         self, row: Mapping[str, Any], last: Mapping[str, Mapping], noted: set[tuple[str, str]]
     ) -> bool:
-        """A question is decided when a decision notes it, from either side, or when a later one about the dish settles it."""
+        """A question is decided when a decision notes it, from either side, or when a later one
+        about the dish settles it.
+        """
         sides = [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
         for dish, other in zip(sides, sides[::-1], strict=True):
             asked = (
@@ -229,7 +244,10 @@ class NameReview:
 
     def _draw(self) -> None:
         open_ = set(self.open)
-        self.progress.value = f"<p>{escape(self.words('decided'))}: {len(self.rows) - len(open_)} {escape(self.words('of'))} {len(self.rows)}</p>"
+        self.progress.value = (
+            f"<p>{escape(self.words('decided'))}: {len(self.rows) - len(open_)} "
+            f"{escape(self.words('of'))} {len(self.rows)}</p>"
+        )
         self.question_box.layout.display = None if self.rows else "none"
         self.status.value = (
             "" if self.rows else f"<p class=right>{escape(self.words('nothing to review'))}</p>"
@@ -250,13 +268,19 @@ class NameReview:
         dishes = " | ".join(
             self.dishes[row[key]]["name"] for key in ("dish_id", "other_dish") if row[key]
         )
-        return f"{'' if is_open else '✓ '}{place + 1}. {self.words.known(row['suspicion'])}: {shorten(dishes, 60)}"
+        return (
+            f"{'' if is_open else '✓ '}{place + 1}. {self.words.known(row['suspicion'])}: "
+            f"{shorten(dishes, 60)}"
+        )
 
     def _chosen(self, change: Mapping[str, Any]) -> None:
         self.go(change["new"])
 
     def _show(self, row: Mapping[str, Any], sides: Sequence[Mapping[str, Any]]) -> None:
-        asked = f"<b>{escape(self.words.known(row['suspicion']))}</b> {escape(self.words.question(row['suspicion']))}"
+        asked = (
+            f"<b>{escape(self.words.known(row['suspicion']))}</b> "
+            f"{escape(self.words.question(row['suspicion']))}"
+        )
         badge = (
             ""
             if self.index in self.open

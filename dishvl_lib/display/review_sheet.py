@@ -33,10 +33,11 @@ def review_sheet(
     *,
     language: str = "en",
 ) -> Picture:
-    """The first `limit` rows of the review: photos of the dish | photos of the other dish, if there is one | the evidence.
+    """The first `limit` rows of the review: photos of the dish | photos of the other dish, if there
+    is one | the evidence.
 
-    review: COLUMNS. dishes: rows of dishes.jsonl, for the names. photos: image_id, path, dish_id. A photo that the evidence
-    names comes first, framed.
+    review: COLUMNS. dishes: rows of dishes.jsonl, for the names. photos: image_id, path, dish_id. A
+    photo that the evidence names comes first, framed.
     """
     records.require_columns(review, COLUMNS, "the review")
     shown = review.fillna("").head(limit)

@@ -1,6 +1,9 @@
-"""The scripts of the browser and of the report page. They hold no data: what they show is in the page, escaped."""
+"""The scripts of the browser and of the report page. They hold no data: what they show is in the
+page, escaped.
+"""
 
-# Keys of the browser in JupyterLab: ipywidgets has none. On the window and before everybody else, because in command mode
+# Keys of the browser in JupyterLab: ipywidgets has none. On the window and before everybody else,
+# because in command mode
 # JupyterLab itself takes 1, 2 and 3 and would turn the cell into a heading.
 KEYS = """
 if (!window.dishvlKeys) {

@@ -1,4 +1,6 @@
-"""A page of photos and text measured in inches from its upper left corner, and where its photos come from."""
+"""A page of photos and text measured in inches from its upper left corner, and where its photos
+come from.
+"""
 
 import functools
 import io
@@ -21,7 +23,9 @@ PHOTO_PIXELS = 240
 
 
 class Picture(Figure):
-    """A matplotlib Figure that Jupyter shows by itself, without pyplot and without being kept alive by it."""
+    """A matplotlib Figure that Jupyter shows by itself, without pyplot and without being kept alive
+    by it.
+    """
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -30,7 +34,9 @@ class Picture(Figure):
 
 
 def drawn(function: Callable) -> Callable:
-    """Runs a figure function with fonts for names and with formulas off: a dish may be called `a$b$`."""
+    """Runs a figure function with fonts for names and with formulas off: a dish may be called
+    `a$b$`.
+    """
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
@@ -61,7 +67,9 @@ class Sheet:
     def photo(
         self, path: Path | None, x: float, y: float, side: float, frame: str | None = None
     ) -> None:
-        """A photo in a square of `side` inches, whole; one that cannot be read is a grey square with the reason."""
+        """A photo in a square of `side` inches, whole; one that cannot be read is a grey square
+        with the reason.
+        """
         axes = self.figure.add_axes(
             (x / self.width, 1 - (y + side) / self.height, side / self.width, side / self.height)
         )
@@ -97,7 +105,9 @@ def thumbnail(path: Path | None, side: int):
 
 
 class PhotoBook:
-    """The catalog's photos by id and by dish: photos with image_id, path (relative to image_root), dish_id, split."""
+    """The catalog's photos by id and by dish: photos with image_id, path (relative to image_root),
+    dish_id, split.
+    """
 
     def __init__(self, photos: pd.DataFrame, image_root: str | Path):
         records.require_columns(photos, ("image_id", "path", "dish_id"), "the photos")
@@ -123,6 +133,8 @@ class PhotoBook:
     def examples(
         self, dish_id: str, count: int, first: Iterable[str] = (), only: bool = False
     ) -> list[Path | None]:
-        """Up to `count` photos of a dish: those in `first`, then training photos of different frames, then any."""
+        """Up to `count` photos of a dish: those in `first`, then training photos of different
+        frames, then any.
+        """
         ids = list(first) if only else [*first, *self.ids_by_dish.get(dish_id, [])]
         return [self.path(image_id) for image_id in dict.fromkeys(ids)][:count]

@@ -1,4 +1,6 @@
-"""The style sheets of the report page and of the cards in it, which the widgets show too. They name no outside file."""
+"""The style sheets of the report page and of the cards in it, which the widgets show too. They name
+no outside file.
+"""
 
 FONTS = (
     '"Noto Sans CJK SC","PingFang SC","Microsoft YaHei","WenQuanYi Micro Hei",system-ui,sans-serif'

@@ -7,12 +7,15 @@ from dishvl_lib.display.cards import escape
 from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
 
 SHARES = frozenset(
-    "accuracy accuracy_reference accuracy_answered ci_low ci_high difference answered refused off_menu coverage share".split()
+    "accuracy accuracy_reference accuracy_answered ci_low ci_high difference answered "
+    "refused off_menu coverage share".split()
 )
 
 
 def accuracy_html(table: pd.DataFrame | None, words: Words) -> str:
-    """The accuracy table: n, correct, accuracy with its interval, chance and majority beside; '' for None."""
+    """The accuracy table: n, correct, accuracy with its interval, chance and majority beside; ''
+    for None.
+    """
     if table is None:
         return ""
     heads = (
@@ -53,7 +56,8 @@ def _accuracy_row(row: dict) -> list[str]:
     macro = (
         ""
         if missing(row.get("macro_accuracy"))
-        else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, {percent(row['macro_ci_high'])}]"
+        else f"{percent(row['macro_accuracy'])} [{percent(row['macro_ci_low'])}, "
+        f"{percent(row['macro_ci_high'])}]"
     )
     cells = [
         row["protocol"],
@@ -108,7 +112,9 @@ def comparison_html(comparison: pd.DataFrame | None, predictor: str, words: Word
 
 
 def frame_html(heading: str, frame: pd.DataFrame, words: Words, most: int = 30) -> str:
-    """The first `most` rows of any table under a heading; shares as percentages, other numbers short; '' without rows."""
+    """The first `most` rows of any table under a heading; shares as percentages, other numbers
+    short; '' without rows.
+    """
     if frame.empty:
         return ""
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]

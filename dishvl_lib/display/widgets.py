@@ -1,10 +1,12 @@
-"""The confusion browser: choose a pair of dishes, see its questions in full, and write down what is wrong with them.
+"""The confusion browser: choose a pair of dishes, see its questions in full, and write down what is
+wrong with them.
 
-    browser = ConfusionBrowser(predictions, photos, names, image_root, similar, "outputs/demo/decisions/photos.csv")
+    browser = ConfusionBrowser(predictions, photos, names, image_root, similar,
+    "outputs/demo/decisions/photos.csv")
     browser.show()
 
-Every part can be reached by Tab and pressed by Enter or space; arrows go from button to button, and 1, 2, 3 mark the card
-that has the focus.
+Every part can be reached by Tab and pressed by Enter or space; arrows go from button to button, and
+1, 2, 3 mark the card that has the focus.
 """
 
 from collections.abc import Mapping
@@ -36,13 +38,15 @@ MOST_STRANGERS = 2000
 
 
 class ConfusionBrowser:
-    """Filters, the matrix by cluster, a grid of the most confused pairs, and the chosen pair's questions with buttons to mark them.
+    """Filters, the matrix by cluster, a grid of the most confused pairs, and the chosen pair's
+    questions with buttons to mark them.
 
-    predictions: COLUMNS, and site, prompt, scores, menu where known. photos: image_id, path, dish_id. names: {dish_id: name}.
-    similar: dish_id, similar_id, rank, or None. clusters: dish_id, cluster, size, or None. features: image_id (N,) and
-    feature (N, D) of unit length, or None; with them the cards show the nearest training photos (photos: split too). Each
-    mark is one row added to `decisions_file` at once; marks made earlier are shown again. `top`: pairs in the grid. Raises
-    ValueError without predictions, `RecordError` for a missing column.
+    predictions: COLUMNS, and site, prompt, scores, menu where known. photos: image_id, path,
+    dish_id. names: {dish_id: name}. similar: dish_id, similar_id, rank, or None. clusters: dish_id,
+    cluster, size, or None. features: image_id (N,) and feature (N, D) of unit length, or None; with
+    them the cards show the nearest training photos (photos: split too). Each mark is one row added
+    to `decisions_file` at once; marks made earlier are shown again. `top`: pairs in the grid.
+    Raises ValueError without predictions, `RecordError` for a missing column.
     """
 
     def __init__(
@@ -101,7 +105,9 @@ class ConfusionBrowser:
         self._draw_matrix()
 
     def select(self, truth: str, answer: str, count: int = PAGE) -> None:
-        """Shows a pair: both dishes' photos, then `count` of its questions in full. KeyError when there is no such pair."""
+        """Shows a pair: both dishes' photos, then `count` of its questions in full. KeyError when
+        there is no such pair.
+        """
         rows = self.filters.rows()
         rows = rows[(rows["truth"] == truth) & (rows["shown"] == answer)]
         if rows.empty:
@@ -126,7 +132,9 @@ class ConfusionBrowser:
         ]
 
     def mark(self, question_id: str, decision: str, note: str = "") -> dict:
-        """Writes a decision about a shown question's photo at once and returns the row. KeyError for a question not shown."""
+        """Writes a decision about a shown question's photo at once and returns the row. KeyError
+        for a question not shown.
+        """
         if question_id not in self.cards:
             raise KeyError(f"question {question_id} is not among the cards shown")
         row = self.filters.rows().set_index("id").loc[question_id]
@@ -173,14 +181,16 @@ class ConfusionBrowser:
         )
 
     def _draw_matrix(self, skip: int = 0) -> None:
-        """MOST clusters after the first `skip`, and only while it is open: it holds hundreds of widgets. It shows all clusters
-        of the answer, whatever is chosen."""
+        """MOST clusters after the first `skip`, and only while it is open: it holds hundreds of
+        widgets. It shows all clusters of the answer, whatever is chosen.
+        """
         self.skip = skip
         if self.matrix.selected_index is None:
             return
         found = matrix(pairs.count(self.filters.rows()), self.families, MOST, self.skip)
         said = html(
-            f"<p>{escape(found.title(self.words))} · {escape(self.words('click a count to see its pairs of dishes'))}</p>"
+            f"<p>{escape(found.title(self.words))} · "
+            f"{escape(self.words('click a count to see its pairs of dishes'))}</p>"
         )
         following = widgets.Button(
             description=self.words("next clusters"), layout=widgets.Layout(width="auto")
@@ -196,8 +206,14 @@ class ConfusionBrowser:
     def _summary(self, wrong: int, total: int, shown: int, found: int) -> str:
         words = self.words
         if wrong:
-            return f"<p>{escape(words('wrong'))}: {wrong} / {total} · {escape(words('pairs'))}: {shown} / {found}</p>"
-        return f"<p class=right>{escape(words('no confusions among'))} {total} {escape(words('questions'))}</p>"
+            return (
+                f"<p>{escape(words('wrong'))}: {wrong} / {total} · {escape(words('pairs'))}: "
+                f"{shown} / {found}</p>"
+            )
+        return (
+            f"<p class=right>{escape(words('no confusions among'))} {total} "
+            f"{escape(words('questions'))}</p>"
+        )
 
     def _cell(self, row: Mapping) -> widgets.VBox:
         pair = row["truth"], row["answer"]
@@ -208,7 +224,10 @@ class ConfusionBrowser:
             for index, name in enumerate(pair)
         ]
         said = f"{percent(row['n'] / row['n_truth'], 0)} · {self._rank(*pair)}".removesuffix(" · ")
-        text = f"{shorten(str(row['truth']), 14)} → {shorten(self.words.answer(row['answer']), 14)}  {row['n']}/{row['n_truth']}"
+        text = (
+            f"{shorten(str(row['truth']), 14)} → "
+            f"{shorten(self.words.answer(row['answer']), 14)}  {row['n']}/{row['n_truth']}"
+        )
         button = widgets.Button(
             description=text,
             tooltip=f"{row['truth']} → {self.words.answer(row['answer'])}",
@@ -246,17 +265,27 @@ class ConfusionBrowser:
             for row in table.head(MOST_STRANGERS).itertuples()
         ]
         heading = f"{self.words(STRANGERS)}: {len(rows)} / {len(table)}"
-        return f"<h3>{escape(heading)}</h3><div class=long>{cards.table([self.words(head) for head in ('truth', 'answer', 'count')], rows)}</div>"
+        return (
+            f"<h3>{escape(heading)}</h3><div "
+            f"class=long>{cards.table([self.words(head) for head in ('truth', 'answer', 'count')], rows)}</div>"
+        )
 
     def _head(self, truth: str, answer: str, rows: pd.DataFrame) -> str:
         strips = [
-            f"<div><p class=faint>{escape(self.words('registered photos of'))} <b>{escape(self.words.answer(name))}</b></p>"
+            f"<div><p class=faint>{escape(self.words('registered photos of'))} "
+            f"<b>{escape(self.words.answer(name))}</b></p>"
             f"<div class=strip>{strip_html(self.book, self.ids[name])}</div></div>"
             for name in (truth, answer)
             if name in self.ids
         ]
-        title = f"<h3>{escape(truth)} → {escape(self.words.answer(answer))} · {len(rows)} · {escape(self._rank(truth, answer))}</h3>"
-        return f"{title}<div class=sides>{''.join(strips)}</div><p>{escape(self.words('photos of this pair'))}</p>"
+        title = (
+            f"<h3>{escape(truth)} → {escape(self.words.answer(answer))} · {len(rows)} · "
+            f"{escape(self._rank(truth, answer))}</h3>"
+        )
+        return (
+            f"{title}<div "
+            f"class=sides>{''.join(strips)}</div><p>{escape(self.words('photos of this pair'))}</p>"
+        )
 
     def _card(self, row: Mapping, near: list) -> MarkCard:
         return MarkCard(

@@ -178,9 +178,11 @@ _ENGLISH_CHINESE = {
 
 
 HOW_TO_READ = {
-    "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a blind draw from the menu, or from all true names. "
+    "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a "
+    "blind draw from the menu, or from all true names. "
     "Majority: always the name that is most often true. An answer that is missing counts as wrong. "
-    "Failed: could not be asked or answered. Lost: a site's dish that got no name of its own. Near training: photos that show what a training photo shows.",
+    "Failed: could not be asked or answered. Lost: a site's dish that got no name of its "
+    "own. Near training: photos that show what a training photo shows.",
     "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
     "多数类水平：总是回答最常为真的菜名。没有回答算答错。"
     "失败：无法提问或没有得到回答。无独立名称：站点的菜没有得到自己独有的名字。与训练照片相近：与某张训练照片同帧或近似重复。",
@@ -218,7 +220,9 @@ QUESTIONS = {
 
 
 class Words:
-    """`words("accuracy")` in the language asked for. Raises ValueError unless language is 'zh' or 'en'."""
+    """`words("accuracy")` in the language asked for. Raises ValueError unless language is 'zh' or
+    'en'.
+    """
 
     def __init__(self, language: str = "en"):
         if language not in ("zh", "en"):
@@ -230,7 +234,9 @@ class Words:
         return chinese if self.language == "zh" else english
 
     def known(self, english: object) -> str:
-        """The word in the language asked for, or the text itself where the dictionary does not have it."""
+        """The word in the language asked for, or the text itself where the dictionary does not have
+        it.
+        """
         return self(english) if english in _ENGLISH_CHINESE else str(english)
 
     def question(self, suspicion: str) -> str:
@@ -238,7 +244,9 @@ class Words:
         return QUESTIONS.get(suspicion, ("", ""))[self.language == "zh"]
 
     def answer(self, answer: object) -> str:
-        """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated, names never."""
+        """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated,
+        names never.
+        """
         if missing(answer):
             return self("no answer")
         return self(answer) if answer in NOT_ANSWERS else str(answer)
@@ -272,7 +280,9 @@ def shorten(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """Lines of at most `columns`, where a Chinese character counts as two, broken at spaces where there are any."""
+    """Lines of at most `columns`, where a Chinese character counts as two, broken at spaces where
+    there are any.
+    """
     lines = [""]
     for word in text.split():
         if width(f"{lines[-1]} {word}".strip()) <= columns:

@@ -1,4 +1,6 @@
-"""Asking one endpoint many questions: each is paid for once, tried again when that helps, repaired once, or put aside."""
+"""Asking one endpoint many questions: each is paid for once, tried again when that helps, repaired
+once, or put aside.
+"""
 
 import threading
 from collections import defaultdict
@@ -21,10 +23,11 @@ from dishvl_lib.endpoints.requests import Request
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of one request. `value`: the parsed answer, None unless status is `ok`; `text`: what the model wrote.
+    """What came of one request. `value`: the parsed answer, None unless status is `ok`; `text`:
+    what the model wrote.
 
-    `problem`: why there is no value; `cost`: what this run paid for it, repair and failed attempts included; `usage`
-    and `seconds`: of all its attempts; `from_journal`: nothing was sent now.
+    `problem`: why there is no value; `cost`: what this run paid for it, repair and failed attempts
+    included; `usage` and `seconds`: of all its attempts; `from_journal`: nothing was sent now.
     """
 
     id: str
@@ -52,10 +55,11 @@ def ask_all(
 ) -> list[Answer]:
     """The answers to all requests, in their order; photos are only read when their request is sent.
 
-    What the journal holds is not sent again. `run` names who pays; `budget` is shared by all who pay together; `pace`
-    multiplies every pause (tests); `halt` stops several calls at once. With `endpoint.batch` the provider's batches
-    answer first, and only what they could not is sent one by one. Raises `EndpointError` (also `BudgetError`) when
-    going on is of no use; everything received until then is in the journal.
+    What the journal holds is not sent again. `run` names who pays; `budget` is shared by all who
+    pay together; `pace` multiplies every pause (tests); `halt` stops several calls at once. With
+    `endpoint.batch` the provider's batches answer first, and only what they could not is sent one
+    by one. Raises `EndpointError` (also `BudgetError`) when going on is of no use; everything
+    received until then is in the journal.
     """
     asker = _Asker(endpoint, journal, run, budget, pace, halt or Halt())
     todo = list(asked)
@@ -117,7 +121,9 @@ class _Asker:
         self._charged = set()
 
     def ask(self, request: Request) -> Answer:
-        """The answer, after one repair turn where it can help. Any error that stops the endpoint stops all threads."""
+        """The answer, after one repair turn where it can help. Any error that stops the endpoint
+        stops all threads.
+        """
         try:
             settled = [self._settle_once(request)]
             if settled[0].outcome.next == outcomes.REPAIR:
@@ -134,7 +140,9 @@ class _Asker:
         return self._answer(request, settled)
 
     def _settle_once(self, request: Request) -> _Settled:
-        """Of equal requests (two dishes with one card, say) one is sent and the others wait for its reply."""
+        """Of equal requests (two dishes with one card, say) one is sent and the others wait for its
+        reply.
+        """
         key = requests.key(self.endpoint, request)
         with self._lock:
             lock = self._locks[key]

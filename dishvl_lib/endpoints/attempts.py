@@ -1,4 +1,6 @@
-"""One request to one endpoint, attempt after attempt, until it is settled; every attempt is paid for and journaled."""
+"""One request to one endpoint, attempt after attempt, until it is settled; every attempt is paid
+for and journaled.
+"""
 
 import random
 import threading
@@ -17,7 +19,8 @@ from dishvl_lib.endpoints.outcomes import Outcome
 from dishvl_lib.endpoints.requests import Ladder, Request
 
 MAX_ATTEMPTS = 5
-# Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting dishes aside would hide.
+# Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting
+# dishes aside would hide.
 MAX_TOO_FAST = 30
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
@@ -25,21 +28,26 @@ LONGEST_WAIT_S = 30.0
 REFUSED_WITHOUT_ANSWER = 10
 
 
-# How often it is looked whether a reply that another process waits for has come, and when that is said.
+# How often it is looked whether a reply that another process waits for has come, and when that is
+# said.
 ELSEWHERE_S = 0.2
 BATCH_ELSEWHERE_S = 10.0
 
 
 @dataclass
 class _Turn:
-    """One place in the queue, and what the attempt made in it used and says of the server; '' when none was sent."""
+    """One place in the queue, and what the attempt made in it used and says of the server; '' when
+    none was sent.
+    """
 
     used: int = 0
     pressure: str = ""
 
 
 class Sender:
-    """What the threads of one endpoint in one run share: its gate, its ladder, the journal and the money."""
+    """What the threads of one endpoint in one run share: its gate, its ladder, the journal and the
+    money.
+    """
 
     def __init__(
         self,
@@ -78,10 +86,12 @@ class Sender:
     def until_settled(
         self, request: Request, key: str, messages: list[dict[str, Any]]
     ) -> Outcome | None:
-        """The outcome that counts: of the first attempt that need not be repeated, or of the last one allowed.
+        """The outcome that counts: of the first attempt that need not be repeated, or of the last
+        one allowed.
 
-        None when the reply has come into the journal otherwise: another process had sent the same request. Raises
-        `EndpointError` when the endpoint cannot be used, `BudgetError`, or `Stopped`.
+        None when the reply has come into the journal otherwise: another process had sent the same
+        request. Raises `EndpointError` when the endpoint cannot be used, `BudgetError`, or
+        `Stopped`.
         """
         tries = too_fast = 0
         while True:
@@ -102,8 +112,10 @@ class Sender:
                 tries += 1
             if too_fast >= MAX_TOO_FAST:
                 raise EndpointError(
-                    f"{self.endpoint.where}: one request was told {too_fast} times that it comes too fast ({outcome.problem}); "
-                    f"lower requests_per_minute or tokens_per_minute, or run again when the limit of the day has passed: nothing paid is lost"
+                    f"{self.endpoint.where}: one request was told {too_fast} times that it "
+                    f"comes too fast ({outcome.problem}); "
+                    "lower requests_per_minute or tokens_per_minute, or run again when the "
+                    "limit of the day has passed: nothing paid is lost"
                 )
             if tries >= MAX_ATTEMPTS:
                 return outcome
@@ -112,15 +124,18 @@ class Sender:
     def _attempt(
         self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool
     ) -> tuple[Outcome, float] | None:
-        """One request, from its reservation to its entry in the journal; with the pause that the server asked for.
+        """One request, from its reservation to its entry in the journal; with the pause that the
+        server asked for.
 
-        None when a reply is in the journal: it has come, or another process that had the request has received it.
+        None when a reply is in the journal: it has come, or another process that had the request
+        has received it.
         """
         most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
         while True:
             intent = self._intent(key, most)
             with self._turn(sum(most.values())) as turn:
-                # Only now, in front of the server, is it noted as sent: a kill leaves as few in doubt as may be.
+                # Only now, in front of the server, is it noted as sent: a kill leaves as few in
+                # doubt as may be.
                 claim = self.journal.claim(intent, self.budget.limit(intent.currency))
                 if claim.attempt:
                     raw, outcome = self._send(request, intent, claim.attempt, messages, mode, turn)
@@ -157,7 +172,8 @@ class Sender:
             self._told.add(who)
         if not known:
             print(
-                f"{self.endpoint.where}: requests of ours are under way in {who}; its replies are waited for, not paid twice",
+                f"{self.endpoint.where}: requests of ours are under way in {who}; its "
+                "replies are waited for, not paid twice",
                 flush=True,
             )
 
@@ -197,7 +213,9 @@ class Sender:
     def _store(
         self, key: str, number: int, raw: Raw, usage: dict[str, int], reserved: float
     ) -> float:
-        """The raw body into the journal, before anything is read in it; returns what was paid or may have been."""
+        """The raw body into the journal, before anything is read in it; returns what was paid or
+        may have been.
+        """
         cost = self.endpoint.cost(usage)
         doubt = reserved if not usage and raw.may_be_billed else 0.0
         status = "received" if raw.http_status == 200 else "failed"
@@ -229,10 +247,13 @@ class Sender:
                 self._refused += 1
             if self._refused >= REFUSED_WITHOUT_ANSWER:
                 raise EndpointError(
-                    f"{self.endpoint.where}: the first {self._refused} requests were all refused; check parameters and model. The last: {outcome.problem}"
+                    f"{self.endpoint.where}: the first {self._refused} requests were all "
+                    f"refused; check parameters and model. The last: {outcome.problem}"
                 )
 
 
 def _back_off(tries: int) -> float:
-    """Seconds before the next try: doubling, with jitter so that many threads do not come back together."""
+    """Seconds before the next try: doubling, with jitter so that many threads do not come back
+    together.
+    """
     return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)

@@ -1,7 +1,8 @@
 """Batch mode: requests go to the provider as files and come back within a day at half the price.
 
-Before a batch is created it is noted in the journal under a mark of its own, which the provider keeps as metadata: a
-run that was killed in between finds its batch by the mark instead of paying for a second one.
+Before a batch is created it is noted in the journal under a mark of its own, which the provider
+keeps as metadata: a run that was killed in between finds its batch by the mark instead of paying
+for a second one.
 """
 
 import json
@@ -43,10 +44,12 @@ def collect(
     pace: float = 1.0,
     halt: Halt | None = None,
 ) -> None:
-    """Bring the answers to as many requests as batches will give into the journal; waits for the batches.
+    """Bring the answers to as many requests as batches will give into the journal; waits for the
+    batches.
 
-    Batches that an earlier, killed run left behind are collected first. What expired or failed is submitted again, at
-    most ROUNDS times in all. Raises `EndpointError` before anything is sent when the provider has no batches.
+    Batches that an earlier, killed run left behind are collected first. What expired or failed is
+    submitted again, at most ROUNDS times in all. Raises `EndpointError` before anything is sent
+    when the provider has no batches.
     """
     halt = halt or Halt()
     by_key = {requests.key(endpoint, one): one for one in asked}
@@ -60,7 +63,8 @@ def collect(
         if not desk.unanswered:
             return
     raise EndpointError(
-        f"{endpoint.where}: {len(desk.unanswered)} requests were not answered in {ROUNDS} rounds of batches ({desk.why}); "
+        f"{endpoint.where}: {len(desk.unanswered)} requests were not answered in {ROUNDS} "
+        f"rounds of batches ({desk.why}); "
         f"run again later, or set batch: false for this endpoint and pay the full price"
     )
 
@@ -92,7 +96,9 @@ class _Desk:
                 self.finish()
 
     def submit(self, left: dict[str, Request]) -> set[str]:
-        """Create one batch of as many of these requests as a file and the budget hold; returns the keys that were dealt with."""
+        """Create one batch of as many of these requests as a file and the budget hold; returns the
+        keys that were dealt with.
+        """
         dealt: set[str] = set()
         while True:
             with tempfile.TemporaryFile() as file:
@@ -102,11 +108,14 @@ class _Desk:
                 taken = self._create(file, intents)
             if not taken:
                 return dealt | {intent.key for intent in intents}
-            # Another process took them between our look and our note: they are waited for, live, at the end.
+            # Another process took them between our look and our note: they are waited for, live, at
+            # the end.
             dealt |= set(taken)
 
     def _write(self, file: Any, left: dict[str, Request], dealt: set[str]) -> list[Intent]:
-        """Fill a batch's file with requests that are nobody else's and fit into the budget; notes in `dealt` those that cannot be in one."""
+        """Fill a batch's file with requests that are nobody else's and fit into the budget; notes
+        in `dealt` those that cannot be in one.
+        """
         intents: list[Intent] = []
         total = 0.0
         for key, intent, line in self._lines(left, dealt):
@@ -126,7 +135,9 @@ class _Desk:
     def _lines(
         self, left: dict[str, Request], dealt: set[str]
     ) -> Iterator[tuple[str, Intent, bytes]]:
-        """Line by line, so that only one photo is in memory; a request that cannot be made is left to be reported by live asking."""
+        """Line by line, so that only one photo is in memory; a request that cannot be made is left
+        to be reported by live asking.
+        """
         for key, request in left.items():
             if key in dealt:
                 continue
@@ -150,7 +161,8 @@ class _Desk:
             yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
     def _has_room(self, intent: Intent, total: float, first: bool) -> bool:
-        """Whether a line fits into the budget beside `total` of its batch. When it does not, what is out may give some back.
+        """Whether a line fits into the budget beside `total` of its batch. When it does not, what
+        is out may give some back.
 
         Raises `BudgetError` for the first line when nothing is out.
         """
@@ -166,7 +178,9 @@ class _Desk:
         return self.journal.open_batches(self.endpoint.server, self.endpoint.model)
 
     def _create(self, file: Any, intents: list[Intent]) -> list[str]:
-        """Note the batch, upload its file and order it. Returns the keys that others took meanwhile: then nothing was done."""
+        """Note the batch, upload its file and order it. Returns the keys that others took
+        meanwhile: then nothing was done.
+        """
         mark = uuid.uuid4().hex
         limit = self.budget.limit(self.endpoint.currency)
         taken = self.journal.begin_batch(
@@ -186,7 +200,9 @@ class _Desk:
         return []
 
     def _order(self, mark: str, file_id: str) -> Any:
-        """Create the batch. Never tried again blindly: after an answer that was lost on the way it is looked for first."""
+        """Create the batch. Never tried again blindly: after an answer that was lost on the way it
+        is looked for first.
+        """
         order = {
             "input_file_id": file_id,
             "endpoint": "/v1/chat/completions",
@@ -203,7 +219,8 @@ class _Desk:
             except openai.APIStatusError as error:
                 raise self.api.refused("create a batch", error) from None
         raise EndpointError(
-            f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; nothing paid is lost, run again later"
+            f"{self.endpoint.where}: no batch could be created in {CALL_TRIES} tries; "
+            "nothing paid is lost, run again later"
         )
 
     def _find(self, mark: str) -> Any:
@@ -221,11 +238,14 @@ class _Desk:
         )
 
     def finish(self) -> None:
-        """Wait for each batch that is out and store its results. What was reserved for one that was never created is given back."""
+        """Wait for each batch that is out and store its results. What was reserved for one that was
+        never created is given back.
+        """
         refusals: list[str] = []
         told: set[str] = set()
         while waiting := self._open():
-            # Ours first: two processes that wait for each other's batches would otherwise wait for ever.
+            # Ours first: two processes that wait for each other's batches would otherwise wait for
+            # ever.
             for one in sorted(waiting, key=lambda one: bool(one["waiting"])):
                 if one["waiting"]:
                     self._await_other(one, told)
@@ -235,11 +255,15 @@ class _Desk:
             raise EndpointError(refusals[0])
 
     def _await_other(self, one: dict[str, Any], told: set[str]) -> None:
-        """Pause while another process waits for a batch; it is named, since a provider may take a day."""
+        """Pause while another process waits for a batch; it is named, since a provider may take a
+        day.
+        """
         if one["mark"] not in told:
             told.add(one["mark"])
             print(
-                f"{self.endpoint.where}: batch {one['batch_id'] or '(being created)'} of run {one['run']} with {len(one['requests'])} requests is out, and {one['waiting']} "
+                f"{self.endpoint.where}: batch {one['batch_id'] or '(being created)'} of run "
+                f"{one['run']} with {len(one['requests'])} requests is out, and "
+                f"{one['waiting']} "
                 f"waits for it; its replies are shared, so this run goes on when it has ended",
                 flush=True,
             )
@@ -258,7 +282,9 @@ class _Desk:
         self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
 
     def _wait(self, batch_id: str) -> Any:
-        """The batch when it has ended; None when the provider does not know it (any more, or for this key): it may have been paid for."""
+        """The batch when it has ended; None when the provider does not know it (any more, or for
+        this key): it may have been paid for.
+        """
         while True:
             batch = self.api.call("show a batch", lambda api: _known(api, batch_id))
             if batch is None or batch.status in _ENDED:
@@ -268,7 +294,9 @@ class _Desk:
     def _store(
         self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]
     ) -> None:
-        """Every line of both result files into the journal; what stays in `missing` was not answered and not paid for."""
+        """Every line of both result files into the journal; what stays in `missing` was not
+        answered and not paid for.
+        """
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
             for line in self.api.call(
                 "hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text

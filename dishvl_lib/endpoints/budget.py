@@ -1,6 +1,8 @@
-"""The hard budget: the most a request can cost is reserved before it is sent, and given back when its real cost is known.
+"""The hard budget: the most a request can cost is reserved before it is sent, and given back when
+its real cost is known.
 
-What a run has paid and reserved stands in the journal, so that the budget holds for all processes of the run together.
+What a run has paid and reserved stands in the journal, so that the budget holds for all processes
+of the run together.
 """
 
 import time
@@ -24,9 +26,11 @@ class Budget:
         return self.amounts.get(currency, 0.0)
 
     def await_turn(self, journal: Journal, intent: Intent, halt: Halt) -> Claim:
-        """Wait while requests that are out may still give money back; then what a look at the journal came to.
+        """Wait while requests that are out may still give money back; then what a look at the
+        journal came to.
 
-        Raises `BudgetError` when none is out and the request does not fit, `Stopped` when another thread failed.
+        Raises `BudgetError` when none is out and the request does not fit, `Stopped` when another
+        thread failed.
         """
         began = time.monotonic()
         told = False
@@ -40,7 +44,8 @@ class Budget:
             if not told and time.monotonic() - began > QUIET_S:
                 told = True
                 print(
-                    f"{intent.endpoint}: the budget has no room now; {claim.held:.4f} {intent.currency} are reserved for requests of run "
+                    f"{intent.endpoint}: the budget has no room now; {claim.held:.4f} "
+                    f"{intent.currency} are reserved for requests of run "
                     f"{intent.run} that are out, and what they do not use is waited for",
                     flush=True,
                 )
@@ -50,6 +55,7 @@ class Budget:
         """The error for a request that does not fit."""
         currency = intent.currency
         return BudgetError(
-            f"budget: {spent:.4f} of {self.limit(currency):g} {currency} are paid or may have been, and the next request can cost up to {intent.reserved:.4f}; "
+            f"budget: {spent:.4f} of {self.limit(currency):g} {currency} are paid or may "
+            f"have been, and the next request can cost up to {intent.reserved:.4f}; "
             f"set budget: {{{currency}: AMOUNT}} to more and run again, nothing paid is lost"
         )

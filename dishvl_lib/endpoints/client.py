@@ -1,4 +1,6 @@
-"""A server and model from a params list, and one request to it: sent once, never raised about, never showing the key."""
+"""A server and model from a params list, and one request to it: sent once, never raised about,
+never showing the key.
+"""
 
 import difflib
 import email.utils
@@ -26,11 +28,13 @@ _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server and model. Prices are per million tokens in `currency` (0: free); 0 requests or tokens a minute: no limit.
+    """A server and model. Prices are per million tokens in `currency` (0: free); 0 requests or
+    tokens a minute: no limit.
 
-    `api_key_env` names the environment variable that holds the key; the key itself is never a parameter. `max_tokens`:
-    the longest answer; `parameters` are merged into every request (null leaves a default out) and belong to the key a
-    reply is stored under. `batch` sends everything through the provider's batches at `batch_discount` of the price.
+    `api_key_env` names the environment variable that holds the key; the key itself is never a
+    parameter. `max_tokens`: the longest answer; `parameters` are merged into every request (null
+    leaves a default out) and belong to the key a reply is stored under. `batch` sends everything
+    through the provider's batches at `batch_discount` of the price.
     """
 
     name: str
@@ -60,7 +64,9 @@ class Endpoint:
 
     @property
     def server(self) -> str:
-        """What a reply is stored under: the host, or the endpoint's name for a server on this machine (its port may change)."""
+        """What a reply is stored under: the host, or the endpoint's name for a server on this
+        machine (its port may change).
+        """
         host = urlsplit(self.base_url).hostname or self.base_url
         return self.name if host in LOOPBACK else host
 
@@ -86,10 +92,11 @@ FIELDS = tuple(one.name for one in fields(Endpoint) if one.name not in ("client"
 
 @dataclass(frozen=True)
 class Raw:
-    """What came back: HTTP status (None: no answer), the body without the key, and what is known of the money and the wait.
+    """What came back: HTTP status (None: no answer), the body without the key, and what is known of
+    the money and the wait.
 
-    `problem`: why there is no answer; `retry_after`: seconds the server asks for (0: none); `may_be_billed`: False only
-    when it is certain that the server did not work for this request.
+    `problem`: why there is no answer; `retry_after`: seconds the server asks for (0: none);
+    `may_be_billed`: False only when it is certain that the server did not work for this request.
     """
 
     http_status: int | None
@@ -101,9 +108,11 @@ class Raw:
 
 
 def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
-    """Endpoints ready to ask, from a list of {name, base_url, model, ...}; every field and key is checked first.
+    """Endpoints ready to ask, from a list of {name, base_url, model, ...}; every field and key is
+    checked first.
 
-    Raises `EndpointError` for an unknown, missing or impossible field, or an environment variable that is not set.
+    Raises `EndpointError` for an unknown, missing or impossible field, or an environment variable
+    that is not set.
     """
     made = [
         _endpoint(given, given.get("name") or f"number {number}")
@@ -173,7 +182,8 @@ def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.6)
             raise EndpointError(
-                f"endpoint {label}: unknown field {name!r}; {f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}"
+                f"endpoint {label}: unknown field {name!r}; "
+                f"{f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}"
             )
     if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
         raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
@@ -192,16 +202,19 @@ def _check(given: Mapping[str, Any], label: str) -> None:
         ):
             least = f" of at least {_LEAST.get(one.name, 0)}" if one.type in (int, float) else ""
             raise EndpointError(
-                f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got {given[one.name]!r}"
+                f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got "
+                f"{given[one.name]!r}"
             )
     parameters = given.get("parameters", {})
     if not isinstance(parameters, Mapping) or _OURS & set(parameters):
         raise EndpointError(
-            f"endpoint {label}: parameters must be a mapping without {', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}"
+            f"endpoint {label}: parameters must be a mapping without "
+            f"{', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}"
         )
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", given.get("api_key_env", "")):
         raise EndpointError(
-            f"endpoint {label}: api_key_env must be the name of an environment variable that holds the key, such as OPENAI_API_KEY, never the key itself"
+            f"endpoint {label}: api_key_env must be the name of an environment variable that "
+            "holds the key, such as OPENAI_API_KEY, never the key itself"
         )
 
 
@@ -215,7 +228,9 @@ def _fits(value: Any, kind: type, least: float) -> bool:
 
 
 def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
-    """Never retries on its own (it would pay twice), and reaches a server on this machine past any proxy."""
+    """Never retries on its own (it would pay twice), and reaches a server on this machine past any
+    proxy.
+    """
     direct = (
         openai.DefaultHttpxClient(trust_env=False)
         if urlsplit(given["base_url"]).hostname in LOOPBACK
@@ -236,10 +251,13 @@ def _secret(variable: str, label: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not key:
         raise EndpointError(
-            f"endpoint {label}: the environment variable {variable} is not set; export it with your key, or take this server out of annotators (or endpoints): [] asks nobody"
+            f"endpoint {label}: the environment variable {variable} is not set; export it "
+            "with your key, or take this server out of annotators (or endpoints): [] asks "
+            "nobody"
         )
     if not (key.isascii() and key.isprintable()):
         raise EndpointError(
-            f"endpoint {label}: the environment variable {variable} holds characters that no key has; export it again"
+            f"endpoint {label}: the environment variable {variable} holds characters that no "
+            "key has; export it again"
         )
     return key

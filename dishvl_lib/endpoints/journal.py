@@ -1,9 +1,11 @@
-"""The journal of paid replies: an SQLite file shared by all runs, written before anything is sent or parsed.
+"""The journal of paid replies: an SQLite file shared by all runs, written before anything is sent
+or parsed.
 
-Many threads and processes write at once. A thread of its own takes what has gathered in a process, commits it together
-(one fsync for all) and only then lets the callers go on, so that a slow disk costs each of them a few milliseconds, not
-a queue of them. Looking a request up, reserving its cost and noting it as sent is one transaction (`claim`), so that
-two processes never send the same request, nor pass a budget together.
+Many threads and processes write at once. A thread of its own takes what has gathered in a process,
+commits it together (one fsync for all) and only then lets the callers go on, so that a slow disk
+costs each of them a few milliseconds, not a queue of them. Looking a request up, reserving its cost
+and noting it as sent is one transaction (`claim`), so that two processes never send the same
+request, nor pass a budget together.
 """
 
 import contextlib
@@ -31,7 +33,8 @@ CREATE TABLE IF NOT EXISTS batches (
     mark TEXT PRIMARY KEY, server TEXT NOT NULL, model TEXT NOT NULL, run TEXT NOT NULL, mode TEXT NOT NULL, reserved REAL NOT NULL,
     requests TEXT NOT NULL, batch_id TEXT NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL);
 """
-# What each run has paid or may have paid, kept by the database itself: a sum over all attempts would cost more each time.
+# What each run has paid or may have paid, kept by the database itself: a sum over all attempts
+# would cost more each time.
 _TOTALS = """
 CREATE TABLE spent (run TEXT NOT NULL, currency TEXT NOT NULL, amount REAL NOT NULL, PRIMARY KEY (run, currency));
 INSERT INTO spent SELECT run, currency, SUM(cost + reserved) FROM attempts GROUP BY run, currency;
@@ -60,9 +63,12 @@ _PATIENCE_S = 10
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _REMEDIES = {
-    sqlite3.SQLITE_CANTOPEN: "it is no file, or its folder may not be written to; give this user the right to write there",
-    sqlite3.SQLITE_READONLY: "it may only be read; give this user the right to write to it and to its folder",
-    sqlite3.SQLITE_PERM: "it may only be read; give this user the right to write to it and to its folder",
+    sqlite3.SQLITE_CANTOPEN: "it is no file, or its folder may not be written to; give this user "
+    "the right to write there",
+    sqlite3.SQLITE_READONLY: "it may only be read; give this user the right to write to it and to "
+    "its folder",
+    sqlite3.SQLITE_PERM: "it may only be read; give this user the right to write to it and to its "
+    "folder",
     sqlite3.SQLITE_FULL: "its disk is full; free space and run again",
     sqlite3.SQLITE_IOERR: "its disk refuses; check it and run again",
 }
@@ -84,9 +90,10 @@ class Intent:
 class Claim:
     """What a look at the journal came to: exactly one of these holds.
 
-    `attempt` above 0: the request is noted as sent, with its cost reserved; it must be sent now. `answered`: a reply is
-    there. `under_way`: who sends the request now, or the batch it is in. Otherwise the budget has no room: `spent` is
-    paid or may be, of which `held` belongs to requests that are out and may come back.
+    `attempt` above 0: the request is noted as sent, with its cost reserved; it must be sent now.
+    `answered`: a reply is there. `under_way`: who sends the request now, or the batch it is in.
+    Otherwise the budget has no room: `spent` is paid or may be, of which `held` belongs to requests
+    that are out and may come back.
     """
 
     attempt: int = 0
@@ -98,10 +105,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class History:
-    """What the journal knows of a key: the reply that counts (`body` None: there is none), and all it took.
+    """What the journal knows of a key: the reply that counts (`body` None: there is none), and all
+    it took.
 
-    `attempt`: its number; `final`: it was judged; `cost`: what this run paid; `usage` and `seconds`: sums over every
-    attempt of any run.
+    `attempt`: its number; `final`: it was judged; `cost`: what this run paid; `usage` and
+    `seconds`: sums over every attempt of any run.
     """
 
     attempt: int = 0
@@ -114,19 +122,22 @@ class History:
 
 
 class Journal:
-    """Every request by its key: the intent before sending, the raw body and usage after. Safe for threads and processes.
+    """Every request by its key: the intent before sending, the raw body and usage after. Safe for
+    threads and processes.
 
-    status of an attempt: `sent` (no reply seen: it may have been paid), `received` (not judged yet), `ok`, `refusal`,
-    `content_filter`, `length`, `empty`, `malformed`, `schema_violation`, `failed`. `final` marks a reply that is never
-    asked for again. `cost` is what a reply cost, `reserved` what an attempt may have cost beyond that.
-    Raises `JournalError` when the file cannot be used.
+    status of an attempt: `sent` (no reply seen: it may have been paid), `received` (not judged
+    yet), `ok`, `refusal`, `content_filter`, `length`, `empty`, `malformed`, `schema_violation`,
+    `failed`. `final` marks a reply that is never asked for again. `cost` is what a reply cost,
+    `reserved` what an attempt may have cost beyond that. Raises `JournalError` when the file cannot
+    be used.
     """
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
-        # Others know by this lock whether who has noted a request as sent is still there to receive the reply.
+        # Others know by this lock whether who has noted a request as sent is still there to receive
+        # the reply.
         self.sender = uuid.uuid4().hex
         self._told_busy = 0.0
         try:
@@ -144,7 +155,8 @@ class Journal:
     def history(self, key: str, run: str = "") -> History:
         """The reply to use for a key, and what its attempts cost `run`."""
         rows = self._read(
-            "SELECT attempt, final, http_status, body, status, run, cost, usage, seconds FROM attempts WHERE key = ? ORDER BY attempt",
+            "SELECT attempt, final, http_status, body, status, run, cost, usage, seconds "
+            "FROM attempts WHERE key = ? ORDER BY attempt",
             (key,),
         )
         attempt, final, http_status, body = next(
@@ -161,13 +173,16 @@ class Journal:
         return History(attempt, bool(final), http_status, body, cost, usage, seconds)
 
     def claim(self, intent: Intent, limit: float) -> Claim:
-        """Look a request up and, if nobody has it and its cost fits under `limit` for its run, note it as sent."""
+        """Look a request up and, if nobody has it and its cost fits under `limit` for its run, note
+        it as sent.
+        """
         return self._write(lambda db: self._claim(db, intent, limit))
 
     def look(self, intent: Intent, limit: float) -> Claim:
         """What `claim` would come to, noting nothing; `attempt` is 1 where it would be sent.
 
-        It does not wait for what this process has yet to write: a reply that was labelled just now may look unjudged.
+        It does not wait for what this process has yet to write: a reply that was labelled just now
+        may look unjudged.
         """
         with self._reading():
             return self._refusal(self._reader, intent, limit) or Claim(attempt=1)
@@ -185,7 +200,9 @@ class Journal:
         reserved: float,
         seconds: float,
     ) -> None:
-        """Store what came back for an attempt; on the disk when this returns. `reserved`: what it may have cost beyond `cost`."""
+        """Store what came back for an attempt; on the disk when this returns. `reserved`: what it
+        may have cost beyond `cost`.
+        """
         values = (
             status,
             http_status,
@@ -197,11 +214,16 @@ class Journal:
             key,
             attempt,
         )
-        sql = "UPDATE attempts SET status = ?, http_status = ?, body = ?, usage = ?, cost = ?, reserved = ?, seconds = ? WHERE key = ? AND attempt = ?"
+        sql = (
+            "UPDATE attempts SET status = ?, http_status = ?, body = ?, usage = ?, cost = ?, "
+            "reserved = ?, seconds = ? WHERE key = ? AND attempt = ?"
+        )
         self._write(lambda db: db.execute(sql, values))
 
     def label(self, key: str, attempt: int, status: str, final: bool) -> None:
-        """Judge a stored reply. Does not wait for the disk: an unjudged reply is simply judged again."""
+        """Judge a stored reply. Does not wait for the disk: an unjudged reply is simply judged
+        again.
+        """
         sql = "UPDATE attempts SET status = ?, final = ? WHERE key = ? AND attempt = ?"
         self._jobs.put((lambda db: db.execute(sql, (status, int(final), key, attempt)), Future()))
 
@@ -226,10 +248,11 @@ class Journal:
     def begin_batch(
         self, mark: str, server: str, model: str, mode: str, intents: Sequence[Intent], limit: float
     ) -> list[str]:
-        """Note a batch and all its requests before it is created. `mode`: how its requests ask for their schema.
+        """Note a batch and all its requests before it is created. `mode`: how its requests ask for
+        their schema.
 
-        Returns the keys that cannot be part of it, since another process has them by now or `limit` has no room for
-        them; then nothing was noted.
+        Returns the keys that cannot be part of it, since another process has them by now or `limit`
+        has no room for them; then nothing was noted.
         """
 
         def job(db: sqlite3.Connection) -> list[str]:
@@ -263,16 +286,24 @@ class Journal:
 
     def update_batch(self, mark: str, state: str, batch_id: str = "") -> None:
         """state: prepared, submitted, collected, abandoned."""
-        sql = "UPDATE batches SET state = ?, batch_id = CASE WHEN ? = '' THEN batch_id ELSE ? END WHERE mark = ?"
+        sql = (
+            "UPDATE batches SET state = ?, batch_id = CASE WHEN ? = '' THEN batch_id ELSE ? END "
+            "WHERE mark = ?"
+        )
         self._write(lambda db: db.execute(sql, (state, batch_id, batch_id, mark)))
 
     def open_batches(self, server: str, model: str) -> list[dict[str, Any]]:
-        """Batches whose results are not in yet, oldest first: {mark, run, mode, reserved, batch_id, requests: {key: attempt}, waiting}.
+        """Batches whose results are not in yet, oldest first: {mark, run, mode, reserved, batch_id,
+        requests: {key: attempt}, waiting}.
 
-        `waiting`: the other process that waits for it, '' where this one may or its own process is gone.
+        `waiting`: the other process that waits for it, '' where this one may or its own process is
+        gone.
         """
         names = ("mark", "run", "mode", "reserved", "batch_id", "requests", "sender")
-        sql = f"SELECT {', '.join(names)} FROM batches WHERE server = ? AND model = ? AND state IN ('prepared', 'submitted') ORDER BY created_at"
+        sql = (
+            f"SELECT {', '.join(names)} FROM batches WHERE server = ? AND model = ? AND state "
+            "IN ('prepared', 'submitted') ORDER BY created_at"
+        )
         rows = [dict(zip(names, row, strict=True)) for row in self._read(sql, (server, model))]
         for row in rows:
             row["requests"] = json.loads(row["requests"])
@@ -316,7 +347,10 @@ class Journal:
 
     def _held(self, db: sqlite3.Connection, intent: Intent) -> float:
         """What is reserved for requests of a run that are out and will tell what they cost."""
-        sql = "SELECT sender, SUM(reserved) FROM attempts WHERE run = ? AND currency = ? AND status = 'sent' GROUP BY sender"
+        sql = (
+            "SELECT sender, SUM(reserved) FROM attempts WHERE run = ? AND currency = ? AND "
+            "status = 'sent' GROUP BY sender"
+        )
         by_sender = db.execute(sql, (intent.run, intent.currency)).fetchall()
         return sum(reserved for sender, reserved in by_sender if self._alive(sender))
 
@@ -360,7 +394,9 @@ class Journal:
         return db
 
     def _patiently(self, function: Callable[[], Any]) -> Any:
-        """What `function` gives, however long another program has the file locked; who does is said now and then."""
+        """What `function` gives, however long another program has the file locked; who does is said
+        now and then.
+        """
         while True:
             try:
                 return function()
@@ -376,7 +412,9 @@ class Journal:
         holders = [self._other(file.stem) for file in self._sender_file("x").parent.glob("*.lock")]
         known = ", ".join(holder for holder in holders if holder)
         print(
-            f"{self.path} is locked by {known or 'another program (a database viewer, a backup?)'}; waiting until it is free",
+            f"{self.path} is locked by "
+            f"{known or 'another program (a database viewer, a backup?)'}; waiting until it "
+            "is free",
             flush=True,
         )
 
@@ -385,7 +423,8 @@ class Journal:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED:
             return JournalError(
-                f"{self.path} is damaged ({error}). Put it back from a copy, or move it aside: then what is in it "
+                f"{self.path} is damaged ({error}). Put it back from a copy, or move it "
+                "aside: then what is in it "
                 f"is paid for again, and budgets count from nothing"
             )
         remedy = _REMEDIES.get(code)
@@ -395,10 +434,12 @@ class Journal:
             )
         if isinstance(error, OSError):
             return JournalError(
-                f"{self.path} cannot be used ({error}); check the path and its disk; nothing paid is lost"
+                f"{self.path} cannot be used ({error}); check the path and its disk; nothing "
+                "paid is lost"
             )
         return JournalError(
-            f"{self.path} is no journal of this version ({error}); use the version of DishVL that wrote it, "
+            f"{self.path} is no journal of this version ({error}); use the version of DishVL "
+            "that wrote it, "
             f"or give the file back if another program has put its own in this place"
         )
 

@@ -1,6 +1,8 @@
-"""How fast one endpoint may be asked: its rates, as many requests at once as it bears, and a breaker for when it is down.
+"""How fast one endpoint may be asked: its rates, as many requests at once as it bears, and a
+breaker for when it is down.
 
-All threads of an endpoint pass one `Gate`. Pauses are multiplied by `pace` (1.0: real time), rates never are.
+All threads of an endpoint pass one `Gate`. Pauses are multiplied by `pace` (1.0: real time), rates
+never are.
 """
 
 import threading
@@ -11,9 +13,11 @@ from dataclasses import dataclass, field
 from dishvl_lib.endpoints.errors import EndpointError, Stopped
 from dishvl_lib.endpoints.outcomes import DOWN, FINE, TOO_FAST
 
-# Credit that an idle second leaves behind, so that a short lull does not lower the rate of a minute.
+# Credit that an idle second leaves behind, so that a short lull does not lower the rate of a
+# minute.
 BURST_S = 1.0
-# Replies by which the number of requests at once is judged anew, and the share of "too fast" that halves or raises it.
+# Replies by which the number of requests at once is judged anew, and the share of "too fast" that
+# halves or raises it.
 JUDGED_REPLIES = 8
 HALVE_AT = 0.3
 RAISE_BELOW = 0.15
@@ -49,7 +53,9 @@ class Halt:
 
 @dataclass
 class Rate:
-    """So many units a minute, evenly: each request books its place in time (generic cell rate algorithm). 0: no limit."""
+    """So many units a minute, evenly: each request books its place in time (generic cell rate
+    algorithm). 0: no limit.
+    """
 
     per_minute: float
     free_at: float = 0.0
@@ -70,7 +76,9 @@ class Rate:
 
 @dataclass
 class Crowd:
-    """How many requests may be out at once: halved when many replies say "too fast", raised while few do."""
+    """How many requests may be out at once: halved when many replies say "too fast", raised while
+    few do.
+    """
 
     most: int
     limit: int = 0
@@ -95,9 +103,11 @@ class Crowd:
 
 @dataclass
 class Breaker:
-    """Opens after `threshold` failures in a row; then one request at a time probes, after pauses that double.
+    """Opens after `threshold` failures in a row; then one request at a time probes, after pauses
+    that double.
 
-    Gives up after PROBES failed probes, or PROBES_OF_A_STRANGER when the server has never answered at all.
+    Gives up after PROBES failed probes, or PROBES_OF_A_STRANGER when the server has never answered
+    at all.
     """
 
     threshold: int
@@ -155,7 +165,9 @@ class Gate:
         self._turn = threading.Condition()
 
     def enter(self, tokens: int) -> bool:
-        """Wait until a request of about `tokens` may be sent; True when it probes a server that seems down. Raises `Stopped`."""
+        """Wait until a request of about `tokens` may be sent; True when it probes a server that
+        seems down. Raises `Stopped`.
+        """
         with self._turn:
             while self.out >= self.crowd.limit or not self.breaker.may_pass(self.clock()):
                 self.halt.check()
@@ -181,7 +193,9 @@ class Gate:
         self.leave(probe, 0, pressure="")
 
     def leave(self, probe: bool, unused_tokens: int, pressure: str) -> None:
-        """What the request met, and the tokens it was booked for and did not use. Raises `EndpointError` when the server is down for good."""
+        """What the request met, and the tokens it was booked for and did not use. Raises
+        `EndpointError` when the server is down for good.
+        """
         with self._turn:
             self.out -= 1
             self._turn.notify()
@@ -191,5 +205,7 @@ class Gate:
             self.crowd.note(TOO_FAST if pressure == DOWN else pressure)
             if self.breaker.note(pressure, probe, self.clock()):
                 raise EndpointError(
-                    f"{self.where}: the server is down ({self.breaker.in_a_row} failures in a row); check base_url, and run again when it answers: nothing paid is lost"
+                    f"{self.where}: the server is down ({self.breaker.in_a_row} failures in "
+                    "a row); check base_url, and run again when it answers: nothing paid is "
+                    "lost"
                 )

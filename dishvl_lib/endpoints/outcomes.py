@@ -1,4 +1,6 @@
-"""What a reply means: its status, the value in it, and what to do next. Total: no reply makes these functions raise."""
+"""What a reply means: its status, the value in it, and what to do next. Total: no reply makes these
+functions raise.
+"""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ _NO_MONEY = ("insufficient_quota", "billing_hard_limit", "insufficient_balance",
 
 @dataclass(frozen=True)
 class Outcome:
-    """status: `ok`, `refusal`, `content_filter`, `length`, `empty`, `malformed`, `schema_violation` or `failed`."""
+    """status: `ok`, `refusal`, `content_filter`, `length`, `empty`, `malformed`, `schema_violation`
+    or `failed`.
+    """
 
     status: str
     next: str
@@ -45,7 +49,9 @@ def judge(endpoint: Endpoint, raw: Raw, schema: type[BaseModel] | None) -> Outco
 
 
 def read(body: str, schema: type[BaseModel] | None) -> Outcome:
-    """The outcome of a reply with status 200: a chat completion, or what a broken server or proxy sent in its place."""
+    """The outcome of a reply with status 200: a chat completion, or what a broken server or proxy
+    sent in its place.
+    """
     try:
         choice = json.loads(body)["choices"][0]
         message = choice["message"]
@@ -122,7 +128,8 @@ def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
     if status == 402 or any(word in code for word in _NO_MONEY):
         return _stop(
             endpoint,
-            f"the account's quota is used up ({said}); top it up and run again, nothing paid is lost",
+            f"the account's quota is used up ({said}); top it up and run again, nothing paid "
+            "is lost",
         )
     if status in (401, 403):
         return _stop(
@@ -132,7 +139,8 @@ def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
     if status == 404:
         return _stop(
             endpoint,
-            f"there is no model {endpoint.model!r} at this address ({said}); change this endpoint's model or base_url",
+            f"there is no model {endpoint.model!r} at this address ({said}); change this "
+            "endpoint's model or base_url",
         )
     if status == 429:
         return Outcome("failed", RETRY, problem=said, pressure=TOO_FAST)

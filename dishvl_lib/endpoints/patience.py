@@ -1,4 +1,6 @@
-"""Calls beside the chat requests (files, batches): repeated while a failure may pass, with the remedy when it does not."""
+"""Calls beside the chat requests (files, batches): repeated while a failure may pass, with the
+remedy when it does not.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,11 +39,14 @@ class Patience:
             except openai.APIStatusError as error:
                 raise self.refused(what, error) from None
         raise EndpointError(
-            f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid is lost, run again when it answers"
+            f"{self.endpoint.where}: it did not {what} in {CALL_TRIES} tries; nothing paid "
+            "is lost, run again when it answers"
         )
 
     def wait_or_stop(self, what: str, error: openai.APIError, number: int) -> None:
-        """Pause before the next try, longer each time. An exhausted quota comes as the same error as a short rush, and "not implemented" as a server error: these do not pass."""
+        """Pause before the next try, longer each time. An exhausted quota comes as the same error
+        as a short rush, and "not implemented" as a server error: these do not pass.
+        """
         if isinstance(error, openai.APIStatusError):
             judged = outcomes.judge(
                 self.endpoint, Raw(error.status_code, error.response.text), None
@@ -54,7 +59,9 @@ class Patience:
         """The error to raise for a call that will not succeed, without the key."""
         if error.status_code in _NO_BATCHES:
             return EndpointError(
-                f"{self.endpoint.where}: this provider has no batches (HTTP {error.status_code} when asked to {what}); set batch: false for this endpoint"
+                f"{self.endpoint.where}: this provider has no batches (HTTP "
+                f"{error.status_code} when asked to {what}); set batch: false for this "
+                "endpoint"
             )
         judged = outcomes.judge(
             self.endpoint, Raw(error.status_code, self.endpoint.hide(error.response.text)), None

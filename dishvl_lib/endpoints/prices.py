@@ -1,4 +1,6 @@
-"""Tokens and money: what a reply cost, the most a request can cost, and what many of them are likely to."""
+"""Tokens and money: what a reply cost, the most a request can cost, and what many of them are
+likely to.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,10 +13,12 @@ from dishvl_lib.endpoints.errors import BudgetError
 if TYPE_CHECKING:
     from dishvl_lib.endpoints.client import Endpoint
 
-# A photo of 768 px: 765 tokens by OpenAI's tile rule (85 + 4 x 170), 752 by 28-pixel patches, up to 1,452 by the mini models' patches.
+# A photo of 768 px: 765 tokens by OpenAI's tile rule (85 + 4 x 170), 752 by 28-pixel patches, up to
+# 1,452 by the mini models' patches.
 IMAGE_TOKENS = 765
 MOST_IMAGE_TOKENS = 1600
-# Chinese is three UTF-8 bytes a character and about a token; a byte-level tokenizer can never make more tokens than bytes.
+# Chinese is three UTF-8 bytes a character and about a token; a byte-level tokenizer can never make
+# more tokens than bytes.
 BYTES_PER_TOKEN = 3.0
 MESSAGE_TOKENS = 50
 # Rough on purpose: answers of half and twice the length are normal.
@@ -49,7 +53,9 @@ def usage_of(body: str) -> dict[str, int]:
 def most_usage(
     messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int
 ) -> dict[str, int]:
-    """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest rule, the longest answer."""
+    """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest
+    rule, the longest answer.
+    """
     size, photos = _measure(messages)
     extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
     return {
@@ -77,8 +83,9 @@ def estimate(
 ) -> pd.DataFrame:
     """What asking is likely to cost, an endpoint a row, before anything is sent.
 
-    `kinds`: (number of requests, usage of one) for each kind of request. Columns: annotator, model, requests, tokens,
-    low, likely, high (in `currency`), minutes (at the endpoint's limits; a batch is promised within a day).
+    `kinds`: (number of requests, usage of one) for each kind of request. Columns: annotator, model,
+    requests, tokens, low, likely, high (in `currency`), minutes (at the endpoint's limits; a batch
+    is promised within a day).
     """
     return pd.DataFrame([_estimate_one(one, kinds) for one in endpoints], columns=COLUMNS)
 
@@ -86,7 +93,8 @@ def estimate(
 def check_budget(
     estimated: pd.DataFrame, budget: Mapping[str, float], what: str, instead: str
 ) -> None:
-    """Raises `BudgetError` when the likely cost of an `estimate` is over `budget` {currency: amount}, currency by currency.
+    """Raises `BudgetError` when the likely cost of an `estimate` is over `budget` {currency:
+    amount}, currency by currency.
 
     `what` is to be paid for; `instead`: what else could be done.
     """
@@ -96,8 +104,10 @@ def check_budget(
         allowed = float(budget.get(currency, 0.0))
         if likely > allowed:
             raise BudgetError(
-                f"{what} likely to cost {likely:.2f} {currency} (at most about {high:.2f}) for {int(part.requests.sum())} requests, over the "
-                f"{allowed:g} {currency} of budget; set budget: {{{currency}: {high:.2f}}} to go on, or {instead}. Nothing was sent"
+                f"{what} likely to cost {likely:.2f} {currency} (at most about {high:.2f}) "
+                f"for {int(part.requests.sum())} requests, over the "
+                f"{allowed:g} {currency} of budget; set budget: {{{currency}: {high:.2f}}} "
+                f"to go on, or {instead}. Nothing was sent"
             )
 
 

@@ -1,4 +1,6 @@
-"""A request, the key its reply is stored under, and the ladder of ways in which a model takes a schema."""
+"""A request, the key its reply is stored under, and the ladder of ways in which a model takes a
+schema.
+"""
 
 import functools
 import json
@@ -23,11 +25,12 @@ _NOT_SENT = {"title", "default", "minLength", "maxLength"}
 
 @dataclass(frozen=True)
 class Request:
-    """What to ask. `identity` is a JSON value that stands for the messages in the key; `messages` builds them when they are sent.
+    """What to ask. `identity` is a JSON value that stands for the messages in the key; `messages`
+    builds them when they are sent.
 
-    `schema`: the form of the answer, None for plain text. `messages` may raise ValueError: the request is then put
-    aside with that text. `extra`: fields for this request's body alone, such as a server's own way to bind the answer;
-    `identity` must tell them apart.
+    `schema`: the form of the answer, None for plain text. `messages` may raise ValueError: the
+    request is then put aside with that text. `extra`: fields for this request's body alone, such as
+    a server's own way to bind the answer; `identity` must tell them apart.
     """
 
     id: str
@@ -38,7 +41,9 @@ class Request:
 
 
 def key(endpoint: Endpoint, request: Request) -> str:
-    """sha256 of identity, schema, server, model and parameters: the same however the model takes a schema."""
+    """sha256 of identity, schema, server, model and parameters: the same however the model takes a
+    schema.
+    """
     return records.fingerprint(
         [
             request.identity,
@@ -101,7 +106,9 @@ def binding(request: Request) -> Mapping[str, Any] | None:
 
 @functools.cache
 def sent_schema(schema: type[BaseModel] | None) -> dict[str, Any] | None:
-    """The JSON schema in the strict form: every field required, nothing beyond them. pydantic still checks the rest."""
+    """The JSON schema in the strict form: every field required, nothing beyond them. pydantic still
+    checks the rest.
+    """
     return _strict(schema.model_json_schema()) if schema else None
 
 
@@ -122,7 +129,9 @@ def _strict(node: Any) -> Any:
 
 
 class Ladder:
-    """json_schema, then json_object, then the prompt alone: found out once per server and model, kept in the journal."""
+    """json_schema, then json_object, then the prompt alone: found out once per server and model,
+    kept in the journal.
+    """
 
     def __init__(self, endpoint: Endpoint, journal: Journal):
         self._place = (endpoint.server, endpoint.model)

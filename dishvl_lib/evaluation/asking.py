@@ -1,4 +1,6 @@
-"""Asking: every predictor answers its plan, and each answer is kept the moment it is there, so that a killed evaluation goes on where it was."""
+"""Asking: every predictor answers its plan, and each answer is kept the moment it is there, so that
+a killed evaluation goes on where it was.
+"""
 
 import json
 import os
@@ -25,7 +27,8 @@ def predict_all(
     folder: Path,
     batch_size: int = BATCH,
 ) -> list[dict[str, Any]]:
-    """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is its turn, then let go.
+    """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is
+    its turn, then let go.
 
     Raises ValueError when there is no question at all, and for batch_size below 1.
     """
@@ -33,7 +36,8 @@ def predict_all(
         raise ValueError(f"batch_size is {batch_size}; give at least 1")
     if not any(plan.questions for plan in plans.values()):
         raise ValueError(
-            "there is nothing to ask: 03_dataset/test.jsonl holds no question and no site has photos to judge; give dishes more photos"
+            "there is nothing to ask: 03_dataset/test.jsonl holds no question and no site "
+            "has photos to judge; give dishes more photos"
         )
     made = []
     for name, opened in predictors.items():
@@ -47,7 +51,9 @@ def predict_all(
 def follow(
     name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH
 ) -> list[dict[str, Any]]:
-    """One predictor's answers to a plan: the stored questions, then those of the sites, framed by how it named their dishes."""
+    """One predictor's answers to a plan: the stored questions, then those of the sites, framed by
+    how it named their dishes.
+    """
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
     said = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
@@ -73,10 +79,12 @@ def predict(
     journal: Path,
     batch_size: int = BATCH,
 ) -> list[dict[str, Any]]:
-    """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol, answer, correct, ..., seconds.
+    """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol,
+    answer, correct, ..., seconds.
 
-    What `journal` (JSON lines) holds is not asked again. A photo that cannot be read and a menu that cannot be one are
-    recorded as wrong answers with the reason in `error`; a question that is wrong in any case (`lost`) is not asked.
+    What `journal` (JSON lines) holds is not asked again. A photo that cannot be read and a menu
+    that cannot be one are recorded as wrong answers with the reason in `error`; a question that is
+    wrong in any case (`lost`) is not asked.
     """
     done = {row["id"]: row for row in _journalled(journal)}
     left = [row for row in rows if row["id"] not in done]
@@ -118,7 +126,9 @@ def kept(folder: Path, name: str) -> list[dict[str, Any]]:
 def batches(
     rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False
 ) -> Iterator[list[dict[str, Any]]]:
-    """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all questions of `size` photos."""
+    """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all
+    questions of `size` photos.
+    """
     if by_photo:
         photos: dict[str, list[dict[str, Any]]] = {}
         for row in rows:
@@ -205,7 +215,9 @@ def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -
 
 
 def _journalled(journal: Path) -> list[dict[str, Any]]:
-    """The whole lines of an answer file; a half-written last line is cut off so that appending goes on cleanly."""
+    """The whole lines of an answer file; a half-written last line is cut off so that appending goes
+    on cleanly.
+    """
     if not journal.exists():
         return []
     content = journal.read_bytes()

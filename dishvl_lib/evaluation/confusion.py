@@ -25,7 +25,9 @@ MAX_EXAMPLES = 6
 
 
 def first_protocol(predictions: pd.DataFrame, predictor: str = "tuned") -> str:
-    """What is looked at first: naming, or where nobody was asked for a name the predictor's first protocol. Raises ValueError for no rows."""
+    """What is looked at first: naming, or where nobody was asked for a name the predictor's first
+    protocol. Raises ValueError for no rows.
+    """
     asked = list(dict.fromkeys(predictions.loc[predictions["predictor"] == predictor, "protocol"]))
     if not asked:
         raise ValueError(f"no predictions of {predictor}")
@@ -42,12 +44,14 @@ def confusions(
 ) -> pd.DataFrame:
     """Truth x answer with COLUMNS, most frequent first; the right answers only with `diagonal`.
 
-    `names`: {dish_id: name}. `similar`: dish_id, similar_id, rank. `share` is of the truth's questions, `n_truth`.
-    `look_alike_rank` (Int64): place of the answer in the truth's list of look-alikes, 1 = closest, empty when it is not
-    in it. Answers that are neither a dish's name nor an entry of any menu are counted as NOT_A_DISH (`not_dishes` lists them),
-    missing ones as NO_ANSWER, unless that is right (a menu without the dish); both have an empty `answer_id`. `image_ids`: up to MAX_EXAMPLES photos of the cell.
-    Questions of a site that were wrong before they were asked (`lost`) confuse nothing.
-    Raises ValueError or `RecordError` as in `metrics.checked` and `metrics.of_predictor`.
+    `names`: {dish_id: name}. `similar`: dish_id, similar_id, rank. `share` is of the truth's
+    questions, `n_truth`. `look_alike_rank` (Int64): place of the answer in the truth's list of
+    look-alikes, 1 = closest, empty when it is not in it. Answers that are neither a dish's name nor
+    an entry of any menu are counted as NOT_A_DISH (`not_dishes` lists them), missing ones as
+    NO_ANSWER, unless that is right (a menu without the dish); both have an empty `answer_id`.
+    `image_ids`: up to MAX_EXAMPLES photos of the cell. Questions of a site that were wrong before
+    they were asked (`lost`) confuse nothing. Raises ValueError or `RecordError` as in
+    `metrics.checked` and `metrics.of_predictor`.
     """
     rows = metrics.of_predictor(
         metrics.checked(predictions, ("answer", "dish_id", "image_id")), predictor, protocol
@@ -74,7 +78,9 @@ def table(
     similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
 ) -> pd.DataFrame:
-    """confusions.csv: the wrong pairs of every protocol that `predictor` answered, with a column `protocol`."""
+    """confusions.csv: the wrong pairs of every protocol that `predictor` answered, with a column
+    `protocol`.
+    """
     asked = predictions.loc[predictions["predictor"] == predictor, "protocol"].unique()
     parts = [
         confusions(predictions, names, similar, predictor, protocol).assign(protocol=protocol)
@@ -89,7 +95,9 @@ def not_dishes(
     predictor: str = "tuned",
     protocol: str = "naming",
 ) -> pd.DataFrame:
-    """The raw answers behind NOT_A_DISH: truth, answer, n, equal_normalised (the truth but for punctuation), image_id."""
+    """The raw answers behind NOT_A_DISH: truth, answer, n, equal_normalised (the truth but for
+    punctuation), image_id.
+    """
     rows = metrics.of_predictor(
         metrics.checked(predictions, ("answer", "image_id")), predictor, protocol
     )

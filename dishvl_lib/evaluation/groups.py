@@ -1,4 +1,6 @@
-"""Where a predictor is good and where not: accuracy per site, per number of training photos, per cluster of look-alikes."""
+"""Where a predictor is good and where not: accuracy per site, per number of training photos, per
+cluster of look-alikes.
+"""
 
 from collections.abc import Sequence
 
@@ -20,10 +22,11 @@ COLUMNS = ("protocol", "kind", "group", "n", "correct", "accuracy", "ci_low", "c
 def described(
     predictions: pd.DataFrame, photos: pd.DataFrame, clusters: pd.DataFrame
 ) -> pd.DataFrame:
-    """The predictions with site (of the photo), training_photos (a class of SIZES) and cluster (`3 (6 dishes)`, `no look-alikes`).
+    """The predictions with site (of the photo), training_photos (a class of SIZES) and cluster (`3
+    (6 dishes)`, `no look-alikes`).
 
-    photos: the catalogue with image_id, dish_id, split, site; clusters: dish_id, cluster, size, as in clusters.csv.
-    Raises `RecordError` for a missing column.
+    photos: the catalogue with image_id, dish_id, split, site; clusters: dish_id, cluster, size, as
+    in clusters.csv. Raises `RecordError` for a missing column.
     """
     records.require_columns(photos, ("image_id", "dish_id", "split", "site"), "the catalogue")
     records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
@@ -47,7 +50,9 @@ def table(
     predictor: str = "tuned",
     protocols: Sequence[str] = ("naming", "menu"),
 ) -> pd.DataFrame:
-    """COLUMNS: every group of KINDS under every protocol that was asked, the worst group of each kind first."""
+    """COLUMNS: every group of KINDS under every protocol that was asked, the worst group of each
+    kind first.
+    """
     asked = set(described_rows.loc[described_rows.predictor == predictor, "protocol"])
     parts = [
         _part(described_rows, kind, predictor, protocol)

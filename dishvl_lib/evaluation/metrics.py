@@ -1,9 +1,10 @@
 """Accuracy with its n, interval, chance and baseline: pure functions on the table of predictions.
 
-A row of `predictions` is one question answered by one predictor: id, predictor, protocol, truth, answer (None: no
-answer), correct, correct_normalised, and for menu questions menu (list of names). A missing mark counts as wrong.
-Where they are there: error (why there is no answer), lost (why a site's question is wrong whatever is answered), framed
-(the question depends on its predictor), near_training (what training photo it resembles), seconds.
+A row of `predictions` is one question answered by one predictor: id, predictor, protocol, truth,
+answer (None: no answer), correct, correct_normalised, and for menu questions menu (list of names).
+A missing mark counts as wrong. Where they are there: error (why there is no answer), lost (why a
+site's question is wrong whatever is answered), framed (the question depends on its predictor),
+near_training (what training photo it resembles), seconds.
 """
 
 import math
@@ -43,14 +44,16 @@ TABLE_COLUMNS = (
 def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """One row per predictor x protocol, in order of first appearance, with TABLE_COLUMNS.
 
-    `ci_low`, `ci_high`: 95% Wilson interval. `chance`: of drawing an entry of the menu, or one of the distinct truths,
-    blindly. `majority`: of always answering the most frequent truth, on menus the entry that is most frequently true.
-    `menu_size`: mean entries, None without menus. `off_menu`: share of the answers given that are not on their menu.
-    `no_answer`: questions without an answer; `failed`: those of them that could not be asked or answered; `lost`: those of
-    a site whose dish got no name of its own; `near_training`: questions whose photo shows what a training photo shows;
-    `seconds`: median of one question that was asked. `macro_accuracy`: mean of the dishes' accuracies, its interval from a
-    bootstrap over dishes. Raises ValueError for no rows or for a question answered twice, `RecordError` (a ValueError)
-    for a missing column, naming it.
+    `ci_low`, `ci_high`: 95% Wilson interval. `chance`: of drawing an entry of the menu, or one of
+    the distinct truths, blindly. `majority`: of always answering the most frequent truth, on menus
+    the entry that is most frequently true. `menu_size`: mean entries, None without menus.
+    `off_menu`: share of the answers given that are not on their menu. `no_answer`: questions
+    without an answer; `failed`: those of them that could not be asked or answered; `lost`: those of
+    a site whose dish got no name of its own; `near_training`: questions whose photo shows what a
+    training photo shows; `seconds`: median of one question that was asked. `macro_accuracy`: mean
+    of the dishes' accuracies, its interval from a bootstrap over dishes. Raises ValueError for no
+    rows or for a question answered twice, `RecordError` (a ValueError) for a missing column, naming
+    it.
     """
     rows = checked(predictions)
     groups = rows.groupby(["predictor", "protocol"], sort=False)
@@ -61,10 +64,11 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics_dict(table: pd.DataFrame) -> dict:
-    """{predictor: {protocol: {n, correct, accuracy, ci95: [lo, hi], ...}}} of an `accuracy_table`, ready for JSON.
+    """{predictor: {protocol: {n, correct, accuracy, ci95: [lo, hi], ...}}} of an `accuracy_table`,
+    ready for JSON.
 
-    Values that do not apply (menu_size of naming) are left out, and so are seconds: the same answers give the same file;
-    nothing is NaN.
+    Values that do not apply (menu_size of naming) are left out, and so are seconds: the same
+    answers give the same file; nothing is NaN.
     """
     records.require_columns(table, TABLE_COLUMNS, "the accuracy table")
     metrics: dict = {}
@@ -77,15 +81,17 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     """Every other predictor against `reference` on the questions that both answered, per protocol.
 
     Questions that a predictor framed itself are no other predictor's questions and are left out.
-    Columns: predictor, protocol, n (common questions), accuracy_reference, accuracy, difference (reference minus
-    predictor), only_reference and only_predictor (questions that one alone got right), p (McNemar, exact, two-sided;
-    not corrected for the number of comparisons). Raises ValueError when `reference` is not among the predictors.
+    Columns: predictor, protocol, n (common questions), accuracy_reference, accuracy, difference
+    (reference minus predictor), only_reference and only_predictor (questions that one alone got
+    right), p (McNemar, exact, two-sided; not corrected for the number of comparisons). Raises
+    ValueError when `reference` is not among the predictors.
     """
     rows = checked(predictions)
     rows = rows[~rows["framed"].eq(True)] if "framed" in rows else rows
     if reference not in set(rows["predictor"]):
         raise ValueError(
-            f"no predictor {reference!r} in the predictions; they have {', '.join(map(str, rows['predictor'].unique()))}"
+            f"no predictor {reference!r} in the predictions; they have "
+            f"{', '.join(map(str, rows['predictor'].unique()))}"
         )
     first = rows[rows["predictor"] == reference]
     others = rows[rows["predictor"] != reference].groupby(["predictor", "protocol"], sort=False)
@@ -115,10 +121,12 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
 
 
 def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet") -> pd.DataFrame:
-    """The best predictor of a family (names that begin with it) per protocol, the one that the reference is compared with.
+    """The best predictor of a family (names that begin with it) per protocol, the one that the
+    reference is compared with.
 
-    `table`, `compared`: of `accuracy_table` and `compare`. Columns: protocol, rival, n, accuracy_reference, accuracy,
-    difference, p; a protocol without common questions is left out. Of equally good ones the first in the table.
+    `table`, `compared`: of `accuracy_table` and `compare`. Columns: protocol, rival, n,
+    accuracy_reference, accuracy, difference, p; a protocol without common questions is left out. Of
+    equally good ones the first in the table.
     """
     own = (
         table[table["predictor"].str.startswith(family)]
@@ -138,7 +146,9 @@ def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet")
 
 
 def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
-    """dish_id, truth, n, correct, accuracy, ci_low, ci_high: one row per dish, worst first. Errors as in `by_group`."""
+    """dish_id, truth, n, correct, accuracy, ci_low, ci_high: one row per dish, worst first. Errors
+    as in `by_group`.
+    """
     rows = checked(predictions, ("dish_id",))
     table = by_group(rows, "dish_id", predictor, protocol)
     table.insert(
@@ -150,9 +160,11 @@ def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.Data
 
 
 def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: str) -> pd.DataFrame:
-    """Accuracy within each value of `column` (a site, a size class, a cluster): n, correct, accuracy, Wilson interval.
+    """Accuracy within each value of `column` (a site, a size class, a cluster): n, correct,
+    accuracy, Wilson interval.
 
-    Worst first, larger groups first among equals. Raises ValueError when the predictor has no such protocol.
+    Worst first, larger groups first among equals. Raises ValueError when the predictor has no such
+    protocol.
     """
     rows = of_predictor(checked(predictions, (column,)), predictor, protocol)
     counts = rows.groupby(column, sort=True)["correct"].agg(n="size", correct="sum").reset_index()
@@ -173,13 +185,16 @@ def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd
     if found.empty:
         there = predictions[["predictor", "protocol"]].drop_duplicates().itertuples(index=False)
         raise ValueError(
-            f"no predictions of {predictor} / {protocol}; there are {', '.join(f'{row[0]} / {row[1]}' for row in there)}"
+            f"no predictions of {predictor} / {protocol}; there are "
+            f"{', '.join(f'{row[0]} / {row[1]}' for row in there)}"
         )
     return found
 
 
 def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A copy with bool marks, checked: rows, columns, and each question answered once per predictor and protocol."""
+    """A copy with bool marks, checked: rows, columns, and each question answered once per predictor
+    and protocol.
+    """
     if len(predictions) == 0:
         raise ValueError(
             "there are no predictions to measure; run the predictors on the test questions first"
@@ -189,7 +204,8 @@ def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFr
     if twice.any():
         row = predictions[twice].iloc[0]
         raise ValueError(
-            f"question {row['id']} is answered twice by {row['predictor']} / {row['protocol']}; {int(twice.sum())} such rows"
+            f"question {row['id']} is answered twice by {row['predictor']} / "
+            f"{row['protocol']}; {int(twice.sum())} such rows"
         )
     marks = {
         name: predictions[name].eq(True).fillna(False).astype(bool)
@@ -259,7 +275,9 @@ def _naming_baselines(rows: pd.DataFrame) -> dict:
 
 
 def _menu_baselines(rows: pd.DataFrame, menus: pd.DataFrame) -> dict:
-    """Expected accuracy of a blind draw and of the most frequent truth; entries equally frequent share the guess."""
+    """Expected accuracy of a blind draw and of the most frequent truth; entries equally frequent
+    share the guess.
+    """
     counts = menus["truth"].value_counts().to_dict()
     lists = [list(menu) for menu in menus["menu"]]
     drawn = [

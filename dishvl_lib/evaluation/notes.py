@@ -15,10 +15,11 @@ def notes(
     *,
     classifier: bool = True,
 ) -> list[str]:
-    """What a reader has to know: where the names come from, answers that are no dish, questions that failed, sites seen in training.
+    """What a reader has to know: where the names come from, answers that are no dish, questions
+    that failed, sites seen in training.
 
-    `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl; `classifier`: whether PP-LCNet's
-    classifier is among the predictors.
+    `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl;
+    `classifier`: whether PP-LCNet's classifier is among the predictors.
     """
     found = []
     if annotation.get("no_annotator"):
@@ -26,15 +27,18 @@ def notes(
     left_out = annotation["counts"]["skipped"]
     if left_out:
         found.append(
-            f"{left_out} of {annotation['counts']['files']} files were left out of the catalogue (01_annotation/rejected.csv)"
+            f"{left_out} of {annotation['counts']['files']} files were left out of the "
+            "catalogue (01_annotation/rejected.csv)"
         )
     if not_dishes:
         found.append(
-            f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; they count as wrong and are listed"
+            f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; "
+            "they count as wrong and are listed"
         )
     if not classifier:
         found.append(
-            "pplcnet_classifier is absent: the weights given to stage 02 have no class head for these dishes"
+            "pplcnet_classifier is absent: the weights given to stage 02 have no class head "
+            "for these dishes"
         )
     return [*found, *_failures(predictions), *_site_notes(predictions)]
 
@@ -42,7 +46,9 @@ def notes(
 def facts(
     dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04, and trainable.json."""
+    """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04,
+    and trainable.json.
+    """
     given = training["parameters"]
     asked = dataset["counts"]["questions"]
     best = training["best"]
@@ -57,17 +63,23 @@ def facts(
     )
     return {
         "base model": str(best["base_model"]),
-        "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} parameters",
-        "on": f"{asked['train']:,} questions about {dataset['counts']['ok']} dishes; validated on {asked['validation']:,}, tested on {asked['test']:,}",
+        "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} "
+        "parameters",
+        "on": f"{asked['train']:,} questions about {dataset['counts']['ok']} dishes; validated on "
+        f"{asked['validation']:,}, tested on {asked['test']:,}",
         "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
-        "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, learning rate {given['learning_rate']:g}",
-        "best": f"{best['checkpoint']}; the lowest validation loss was {training['validation_loss']:.4f}",
-        "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold {best.get('off_menu_threshold', 0.0):g}",
+        "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, "
+        f"learning rate {given['learning_rate']:g}",
+        "best": f"{best['checkpoint']}; the lowest validation loss was "
+        f"{training['validation_loss']:.4f}",
+        "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold "
+        f"{best.get('off_menu_threshold', 0.0):g}",
     }
 
 
 def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
-    """What every predictor called the dishes of every site that it named itself: protocol, predictor, dish_id, name, shared (with another dish), true_name, questions.
+    """What every predictor called the dishes of every site that it named itself: protocol,
+    predictor, dish_id, name, shared (with another dish), true_name, questions.
 
     `true_name`: as the site's own menu says it, '' where it does not.
     """
@@ -91,7 +103,8 @@ def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
 def _failures(predictions: pd.DataFrame) -> list[str]:
     failed = predictions[predictions["error"] != ""]
     return [
-        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} questions failed and count as wrong, the first: {own['error'].iloc[0]}"
+        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} "
+        f"questions failed and count as wrong, the first: {own['error'].iloc[0]}"
         for predictor, own in failed.groupby("predictor", sort=False)
     ]
 
@@ -113,13 +126,16 @@ def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
         f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items()
     )
     made = [
-        f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training photo{f' ({kinds})' if kinds else ''}"
+        f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training "
+        f"photo{f' ({kinds})' if kinds else ''}"
     ]
     if rows["framed"].any():
         lost = rows["lost"].ne("")
         unnamed = rows["lost"].eq(sites.NO_NAME)
         made.append(
-            f"{protocol}: judged by whether a dish's other photos get the name that its first photos got, not by its true name; "
-            f"{lost.sum()} of {len(rows)} questions are wrong in any case ({lost.sum() - unnamed.sum()} share a name, {unnamed.sum()} have none)"
+            f"{protocol}: judged by whether a dish's other photos get the name that its "
+            "first photos got, not by its true name; "
+            f"{lost.sum()} of {len(rows)} questions are wrong in any case "
+            f"({lost.sum() - unnamed.sum()} share a name, {unnamed.sum()} have none)"
         )
     return made

@@ -1,4 +1,5 @@
-"""Any OpenAI-compatible model as a predictor: GPT-4.1, Doubao, or our own folder served by vLLM, through the same road as stage 01.
+"""Any OpenAI-compatible model as a predictor: GPT-4.1, Doubao, or our own folder served by vLLM,
+through the same road as stage 01.
 
 {name: vllm, base_url: "http://localhost:8000/v1", model: best, structured: choice, system: ""}
 """
@@ -38,7 +39,9 @@ OURS = ("tuned", "base")  # and whatever begins with pplcnet
 
 @dataclass(frozen=True)
 class Rival:
-    """An endpoint and how it is asked. structured: how its server binds an answer to the menu, one of STRUCTURED; system: what stands before every question ('': nothing)."""
+    """An endpoint and how it is asked. structured: how its server binds an answer to the menu, one
+    of STRUCTURED; system: what stands before every question ('': nothing).
+    """
 
     endpoint: Endpoint
     structured: str = "plain"
@@ -50,7 +53,9 @@ class Rival:
 
 
 class EndpointPredictor:
-    """Answers of one endpoint, each paid for once. What is not on the menu stays as it was said, and is wrong."""
+    """Answers of one endpoint, each paid for once. What is not on the menu stays as it was said,
+    and is wrong.
+    """
 
     def __init__(
         self,
@@ -64,9 +69,11 @@ class EndpointPredictor:
         version: str = "",
         pace: float = 1.0,
     ):
-        """sha256: {image_id: hash of the photo's file}. run: who pays, within `budget` {currency: amount}, which all endpoints of a run share.
+        """sha256: {image_id: hash of the photo's file}. run: who pays, within `budget` {currency:
+        amount}, which all endpoints of a run share.
 
-        version: what a free server's answers belong to: under one name and address it may serve another model tomorrow.
+        version: what a free server's answers belong to: under one name and address it may serve
+        another model tomorrow.
         """
         self.rival = rival
         self.image_root = Path(image_root)
@@ -82,7 +89,9 @@ class EndpointPredictor:
         )
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        """Raises `EndpointError` (also `BudgetError`) when going on is of no use; what was paid for is in the journal."""
+        """Raises `EndpointError` (also `BudgetError`) when going on is of no use; what was paid for
+        is in the journal.
+        """
         journal = Journal(self.journal_file)
         try:
             asked = [self._request(row) for row in rows]
@@ -121,26 +130,32 @@ class EndpointPredictor:
         )
 
     def _check_any(self, given: Sequence[asking.Answer]) -> None:
-        """A server that refuses every question was asked in a way it does not know: that is no accuracy of 0."""
+        """A server that refuses every question was asked in a way it does not know: that is no
+        accuracy of 0.
+        """
         self.answered = self.answered or any(one.status == "ok" for one in given)
         refused = [
             one for one in given if one.status == "failed" and "request was refused" in one.problem
         ]
         if not self.answered and refused and len(refused) == len(given):
             hint = (
-                f" (structured: {self.rival.structured} may be unknown to it; try structured: plain)"
+                f" (structured: {self.rival.structured} may be unknown to it; try "
+                "structured: plain)"
                 if self.rival.structured != "plain"
                 else ""
             )
             raise EndpointError(
-                f"{self.rival.endpoint.where}: all of {len(given)} questions were refused{hint}. The first: {refused[0].problem}"
+                f"{self.rival.endpoint.where}: all of {len(given)} questions were "
+                f"refused{hint}. The first: {refused[0].problem}"
             )
 
 
 def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
-    """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured` and `system` besides.
+    """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured`
+    and `system` besides.
 
-    Raises `EndpointError` as `endpoints.client.connect` does, for an unknown `structured`, and for a name that is taken or could not name a file.
+    Raises `EndpointError` as `endpoints.client.connect` does, for an unknown `structured`, and for
+    a name that is taken or could not name a file.
     """
     plain = [
         {key: value for key, value in one.items() if key not in ("structured", "system")}
@@ -151,7 +166,8 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
         how = {key: given[key] for key in ("structured", "system") if key in given}
         if how.get("structured", "plain") not in STRUCTURED:
             raise EndpointError(
-                f"endpoint {endpoint.name}: structured must be one of {', '.join(STRUCTURED)}, got {how['structured']!r}"
+                f"endpoint {endpoint.name}: structured must be one of "
+                f"{', '.join(STRUCTURED)}, got {how['structured']!r}"
             )
         if not isinstance(how.get("system", ""), str):
             raise EndpointError(
@@ -163,14 +179,17 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
             or not re.fullmatch(r"[\w.-][\w .-]*", endpoint.name)
         ):
             raise EndpointError(
-                f"endpoint {endpoint.name}: this name is ours or holds more than letters, digits, dots, dashes and spaces; choose another name"
+                f"endpoint {endpoint.name}: this name is ours or holds more than letters, "
+                "digits, dots, dashes and spaces; choose another name"
             )
         rivals.append(Rival(endpoint, **how))
     return rivals
 
 
 def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
-    """What a plan is likely to cost, an endpoint a row, before anything is sent: endpoint, model, requests, tokens, low, likely, high (in currency), currency, minutes."""
+    """What a plan is likely to cost, an endpoint a row, before anything is sent: endpoint, model,
+    requests, tokens, low, likely, high (in currency), currency, minutes.
+    """
     blank = {
         site.protocol: {
             row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)
@@ -192,14 +211,18 @@ def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
 
 
 def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
-    """Raises `BudgetError` when the likely cost of all endpoints is over `budget` {currency: amount}, currency by currency."""
+    """Raises `BudgetError` when the likely cost of all endpoints is over `budget` {currency:
+    amount}, currency by currency.
+    """
     prices.check_budget(estimated, budget, "the endpoints are", "lower endpoint_questions")
 
 
 def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
-    """What the endpoints `names` took, from their answer files in `folder`, the naming of sites' dishes included.
+    """What the endpoints `names` took, from their answer files in `folder`, the naming of sites'
+    dishes included.
 
-    endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
+    endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th
+    percentile), tokens, cost, currency.
     """
     made = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
     return pd.DataFrame(
@@ -239,7 +262,9 @@ def messages(system: str, text: str, image_url: str) -> list[dict[str, Any]]:
 
 
 def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema with an enum; {} for plain or without a menu."""
+    """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema
+    with an enum; {} for plain or without a menu.
+    """
     entries = (
         [*row["menu"], questions.NOT_ON_MENU] if row["kind"] == "menu_absent" else list(row["menu"])
     )
@@ -306,7 +331,9 @@ def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
 
 
 def _data_url(path: Path) -> str:
-    """The photo as a data URL. Raises `ImageError` (a ValueError): the question is then recorded as failed."""
+    """The photo as a data URL. Raises `ImageError` (a ValueError): the question is then recorded as
+    failed.
+    """
     small = images.jpeg_bytes(
         images.load_rgb(path, draft_size=(LONGEST_SIDE, LONGEST_SIDE)), LONGEST_SIDE
     )

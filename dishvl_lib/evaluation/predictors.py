@@ -1,4 +1,6 @@
-"""Who answers: a Qwen2.5-VL folder, the nearest photo by PP-LCNet's features, or PP-LCNet's classifier. `online` has the others."""
+"""Who answers: a Qwen2.5-VL folder, the nearest photo by PP-LCNet's features, or PP-LCNet's
+classifier. `online` has the others.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +19,12 @@ SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
 
 @dataclass(frozen=True)
 class Answer:
-    """What a predictor says to one question. `text` None: no entry of the menu fits, or with `error` that it failed.
+    """What a predictor says to one question. `text` None: no entry of the menu fits, or with
+    `error` that it failed.
 
-    scores: (entry, score) best first. log_probabilities: of every entry of the menu, in its order, where they are known.
-    seconds: of this question alone, None where a batch is timed; cost in `currency`, and tokens, of an online model.
+    scores: (entry, score) best first. log_probabilities: of every entry of the menu, in its order,
+    where they are known. seconds: of this question alone, None where a batch is timed; cost in
+    `currency`, and tokens, of an online model.
     """
 
     text: str | None
@@ -34,16 +38,19 @@ class Answer:
 
 
 class Predictor(Protocol):
-    """Answers rows in their order: of one kind, or with `by_photo` all questions of a few photos. Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read)."""
+    """Answers rows in their order: of one kind, or with `by_photo` all questions of a few photos.
+    Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read).
+    """
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]: ...
 
 
 class RecognizerPredictor:
-    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry; all questions about a photo in one pass.
+    """A Qwen2.5-VL folder: naming by greedy generation, menus by scoring every entry; all questions
+    about a photo in one pass.
 
-    Where the dish is on the menu for certain the best entry is the answer however improbable it is; on the others
-    (`menu_absent`) the threshold that stage 04 fitted decides whether there is one.
+    Where the dish is on the menu for certain the best entry is the answer however improbable it is;
+    on the others (`menu_absent`) the threshold that stage 04 fitted decides whether there is one.
     """
 
     by_photo = True
@@ -89,7 +96,9 @@ def _chosen(row: Mapping[str, Any], choice: Choice) -> Answer:
 
 
 class NearestPredictor:
-    """The name of the registered photo with the highest cosine; for a menu, of those whose name is on it."""
+    """The name of the registered photo with the highest cosine; for a menu, of those whose name is
+    on it.
+    """
 
     def __init__(
         self,
@@ -113,7 +122,9 @@ class NearestPredictor:
         return [self._one(row) for row in rows]
 
     def _one(self, row: dict[str, Any]) -> Answer:
-        """By itself: in a product of whole batches the last digits would depend on what else is in the batch, and so on where a run was killed."""
+        """By itself: in a product of whole batches the last digits would depend on what else is in
+        the batch, and so on where a run was killed.
+        """
         if row["image_id"] not in self.features:
             return Answer(None, error="the photo has no features (02_similar_dishes/skipped.csv)")
         cosines = self.matrix @ self.features[row["image_id"]]
@@ -121,10 +132,14 @@ class NearestPredictor:
 
 
 class ClassifierPredictor:
-    """The class head of the PP-LCNet that stage 02 trained; for a menu, the most probable of the classes on it."""
+    """The class head of the PP-LCNet that stage 02 trained; for a menu, the most probable of the
+    classes on it.
+    """
 
     def __init__(self, stored: Mapping[str, np.ndarray], dish_names: Mapping[str, str]):
-        """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz has them."""
+        """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz
+        has them.
+        """
         known = [place for place, dish in enumerate(stored["dish_id"]) if str(dish) in dish_names]
         named = np.array(
             [dish_names[str(stored["dish_id"][place])] for place in known], dtype=object
@@ -143,7 +158,8 @@ class ClassifierPredictor:
         if row["image_id"] not in self.place:
             return Answer(
                 None,
-                error="the classifier has no scores for this photo (02_similar_dishes/class_scores.npz)",
+                error="the classifier has no scores for this photo "
+                "(02_similar_dishes/class_scores.npz)",
             )
         return _best(
             self.names,
@@ -153,7 +169,9 @@ class ClassifierPredictor:
 
 
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
-    """`per_dish` training photos of every dish, of different groups where there are enough: the reference's gallery."""
+    """`per_dish` training photos of every dish, of different groups where there are enough: the
+    reference's gallery.
+    """
     train = photos[photos.split == "train"].sample(frac=1, random_state=seed)
     first = train.drop_duplicates(["dish_id", "group_id"])
     ordered = pd.concat([first, train.drop(first.index)])
@@ -166,7 +184,9 @@ def question(row: Mapping[str, Any]) -> str:
 
 
 def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
-    """The name with the highest score, of those on the menu where there is one; equal scores go by name."""
+    """The name with the highest score, of those on the menu where there is one; equal scores go by
+    name.
+    """
     entries = set(menu)
     places = np.array(
         [place for place, name in enumerate(names) if name in entries]

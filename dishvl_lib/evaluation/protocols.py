@@ -1,4 +1,6 @@
-"""What is asked, and under which protocol: the stored questions, the outside sites, and how near they are to the training photos."""
+"""What is asked, and under which protocol: the stored questions, the outside sites, and how near
+they are to the training photos.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +19,9 @@ NEW_DISHES = "new_dishes"
 
 @dataclass(frozen=True)
 class Plan:
-    """What one predictor is asked: stored `rows`, each with its `protocol`, and `sites`, whose questions depend on its own answers."""
+    """What one predictor is asked: stored `rows`, each with its `protocol`, and `sites`, whose
+    questions depend on its own answers.
+    """
 
     rows: list[dict[str, Any]]
     sites: list[Site]
@@ -35,7 +39,9 @@ class Plan:
         }
 
     def sampled(self, most: int, seed: int) -> "Plan":
-        """At most `most` questions of each protocol (0: all), the same for the same seed. A site's dishes are still all named."""
+        """At most `most` questions of each protocol (0: all), the same for the same seed. A site's
+        dishes are still all named.
+        """
         if most <= 0:
             return self
         by_protocol: dict[str, list[dict[str, Any]]] = {}
@@ -76,7 +82,9 @@ def stored(
     unseen: Sequence[dict[str, Any]] = (),
     new_dishes: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
-    """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained on; NEW_DISHES for the last."""
+    """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
+    on; NEW_DISHES for the last.
+    """
     named = (
         [(row, row["kind"]) for row in test]
         + [(row, f"{row['kind']}_unseen") for row in unseen]
@@ -86,10 +94,12 @@ def stored(
 
 
 def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
-    """{image_id: `same frame` or `near-duplicate`} of the photos of sites and of held-out dishes that show what a training photo shows.
+    """{image_id: `same frame` or `near-duplicate`} of the photos of sites and of held-out dishes
+    that show what a training photo shows.
 
-    (Stages 01 and 03 see to it that no test photo does.) photos: the catalogue with image_id, frame, split; pairs: image_id_a, image_id_b of near-duplicates. Raises
-    `RecordError` for a missing column.
+    (Stages 01 and 03 see to it that no test photo does.) photos: the catalogue with image_id,
+    frame, split; pairs: image_id_a, image_id_b of near-duplicates. Raises `RecordError` for a
+    missing column.
     """
     records.require_columns(photos, ("image_id", "frame", "split"), "the catalogue")
     records.require_columns(pairs, ("image_id_a", "image_id_b"), "the near-duplicates")

@@ -10,7 +10,8 @@ from dishvl_lib.core import paths, records, settings
 
 
 def write_profile(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
-    """`folder` with a YAML file for each stage in {stage: its parameters}, which `dishvl run FOLDER` takes.
+    """`folder` with a YAML file for each stage in {stage: its parameters}, which `dishvl run
+    FOLDER` takes.
 
     `common.yaml` comes last and makes the five stages one run, whatever runs they came from.
     """

@@ -1,9 +1,12 @@
-"""Outside sites, whose folders have poor names: a predictor names the dishes itself, and those names frame the menus it chooses from.
+"""Outside sites, whose folders have poor names: a predictor names the dishes itself, and those
+names frame the menus it chooses from.
 
     site:NAME             the names are the predictor's own
-    site:NAME:own_menu    the site's menu (menu_csv); a predictor picks each dish's entry, unless the file says it
+    site:NAME:own_menu    the site's menu (menu_csv); a predictor picks each dish's entry, unless
+    the file says it
 
-What is judged without true names is whether other photos of a dish get the name that its registered photos got.
+What is judged without true names is whether other photos of a dish get the name that its registered
+photos got.
 """
 
 import hashlib
@@ -22,10 +25,11 @@ NO_NAME = "no usable name was given to this dish"
 
 @dataclass(frozen=True)
 class Site:
-    """A protocol of one site. `register`: rows from which its dishes are named; `queries`: rows that are judged.
+    """A protocol of one site. `register`: rows from which its dishes are named; `queries`: rows
+    that are judged.
 
-    menu: the site's own, [] where the predictor's names make it. truths: {dish_id: name} where menu_csv says it; then
-    nothing is registered.
+    menu: the site's own, [] where the predictor's names make it. truths: {dish_id: name} where
+    menu_csv says it; then nothing is registered.
     """
 
     protocol: str
@@ -37,7 +41,9 @@ class Site:
     seed: int = 0
 
     def to_name(self) -> list[dict[str, Any]]:
-        """The questions by which the predictor names the dishes: what is it, or which entry of the site's whole menu."""
+        """The questions by which the predictor names the dishes: what is it, or which entry of the
+        site's whole menu.
+        """
         if not self.menu:
             return [{**row, "protocol": self.protocol} for row in self.register]
         return [
@@ -48,7 +54,8 @@ class Site:
         ]
 
     def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
-        """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the first; '' without a usable one.
+        """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the
+        first; '' without a usable one.
 
         `answers`: {id of a row of `to_name`: answer}.
         """
@@ -62,7 +69,8 @@ class Site:
         }
 
     def to_judge(self, named: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a question is wrong whatever is answered.
+        """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a
+        question is wrong whatever is answered.
 
         A name given to two dishes is wrong for both; it stands on the menu once.
         """
@@ -89,7 +97,9 @@ class Site:
         return made
 
     def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
-        """`menu_size` entries in random order, the dish's name among them and the others drawn blindly."""
+        """`menu_size` entries in random order, the dish's name among them and the others drawn
+        blindly.
+        """
         rng = self._rng(row)
         others = [entry for entry in entries if entry != name]
         own = [name] if name else []
@@ -113,7 +123,8 @@ class Site:
 def of_run(
     sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], **options: Any
 ) -> list[Site]:
-    """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions, site_NAME.jsonl. `options`: as `protocols` takes them.
+    """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions,
+    site_NAME.jsonl. `options`: as `protocols` takes them.
 
     Raises ValueError for register_per_dish below 1.
     """
@@ -139,9 +150,11 @@ def protocols(
     menu_size: int = 20,
     seed: int = 0,
 ) -> list[Site]:
-    """The one or two protocols of a site. `rows`: site_NAME.jsonl, with `role`; `menu_csv`: its own menu, '' without one.
+    """The one or two protocols of a site. `rows`: site_NAME.jsonl, with `role`; `menu_csv`: its own
+    menu, '' without one.
 
-    The first `register_per_dish` rows of a dish name it, the others are judged. Raises `RecordError` for a menu that cannot be used.
+    The first `register_per_dish` rows of a dish name it, the others are judged. Raises
+    `RecordError` for a menu that cannot be used.
     """
     register, queries = _shared_out(rows, register_per_dish)
     common = {"menu_size": menu_size, "seed": seed}
@@ -152,7 +165,8 @@ def protocols(
         known = [row for row in queries if not truths or row["dish_id"] in truths]
         if truths and not known:
             raise records.RecordError(
-                f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one of site {name}"
+                f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one "
+                f"of site {name}"
             )
         made.append(
             Site(f"site:{name}:own_menu", [] if truths else register, known, menu, truths, **common)
@@ -161,20 +175,24 @@ def protocols(
 
 
 def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
-    """(entries, {folder: entry}) of a menu_csv with a column `name` and, where the dishes are known, `folder`.
+    """(entries, {folder: entry}) of a menu_csv with a column `name` and, where the dishes are
+    known, `folder`.
 
-    Raises `RecordError` naming the line of an entry that cannot stand on a menu (empty, too long, with a separator).
+    Raises `RecordError` naming the line of an entry that cannot stand on a menu (empty, too long,
+    with a separator).
     """
     table = records.read_table(path, ["name"])
     entries = [names.clean(name) for name in table["name"]]
     for line, entry in enumerate(entries, start=2):
         if problem := names.problem_with(entry):
             raise records.RecordError(
-                f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: {problem.partition(';')[0]}; change it there"
+                f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: "
+                f"{problem.partition(';')[0]}; change it there"
             )
     if not entries:
         raise records.RecordError(
-            f"{path} holds no menu entry; give one name a line under the heading name, or take menu_csv out of sites"
+            f"{path} holds no menu entry; give one name a line under the heading name, or "
+            "take menu_csv out of sites"
         )
     folders = dict(zip(table["folder"], entries, strict=True)) if "folder" in table else {}
     return list(dict.fromkeys(entries)), folders

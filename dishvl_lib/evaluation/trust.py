@@ -1,4 +1,6 @@
-"""What the probabilities of menu choices are worth on the test menus: calibration before and after stage 04's temperature, coverage, menus without the dish."""
+"""What the probabilities of menu choices are worth on the test menus: calibration before and after
+stage 04's temperature, coverage, menus without the dish.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,10 +20,12 @@ COVERAGES = np.arange(1, 21) / 20
 def scored(
     predictions: pd.DataFrame, temperature: float, predictor: str = "tuned", protocol: str = "menu"
 ) -> list[calibration.Scored]:
-    """(log-probabilities before the temperature (entries,), place of the truth) of every test menu that was answered.
+    """(log-probabilities before the temperature (entries,), place of the truth) of every test menu
+    that was answered.
 
-    Predictions hold the log-probabilities after it: times the temperature they are the model's own but for a constant,
-    which a softmax does not see. [] when the predictor was not asked under this protocol.
+    Predictions hold the log-probabilities after it: times the temperature they are the model's own
+    but for a constant, which a softmax does not see. [] when the predictor was not asked under this
+    protocol.
     """
     rows = metrics.checked(predictions, ("menu", "log_probabilities"))
     rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
@@ -37,12 +41,13 @@ def scored(
 def summary(
     found: Sequence[calibration.Scored], temperature: float, threshold: float
 ) -> dict[str, Any]:
-    """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered, accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
+    """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered,
+    accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
 
-    ece: expected calibration error over 15 bins. auroc: of telling the menus from the same menus without their true
-    entry by the best entry's probability (0.5: not at all). answered: the share of the menus at or above the
-    threshold, right in `accuracy_answered`; refused: the share of those without the dish that get no answer. {n: 0}
-    without menus.
+    ece: expected calibration error over 15 bins. auroc: of telling the menus from the same menus
+    without their true entry by the best entry's probability (0.5: not at all). answered: the share
+    of the menus at or above the threshold, right in `accuracy_answered`; refused: the share of
+    those without the dish that get no answer. {n: 0} without menus.
     """
     if not found:
         return {"n": 0}
@@ -78,7 +83,9 @@ def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
-    """when (`before`, `after`), confidence (mean of the bin), n, accuracy, ci_low, ci_high: BINS equally wide bins, the empty ones left out."""
+    """when (`before`, `after`), confidence (mean of the bin), n, accuracy, ci_low, ci_high: BINS
+    equally wide bins, the empty ones left out.
+    """
     rows = []
     for when, value in (("before", 1.0), ("after", temperature)):
         sure, right = confidence(found, value)
@@ -97,7 +104,9 @@ def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.D
 
 
 def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
-    """coverage (share of the menus answered, the surest first), least (their lowest probability), n, correct, accuracy, ci_low, ci_high."""
+    """coverage (share of the menus answered, the surest first), least (their lowest probability),
+    n, correct, accuracy, ci_low, ci_high.
+    """
     sure, right = confidence(found, temperature)
     order = np.argsort(-sure, kind="stable")
     counts = (
@@ -119,7 +128,9 @@ def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.Data
 def confidence(
     found: Sequence[calibration.Scored], temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a temperature."""
+    """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a
+    temperature.
+    """
     shares = [calibration.probabilities(scores, temperature) for scores, _ in found]
     right = [one.argmax() == truth for one, (_, truth) in zip(shares, found, strict=True)]
     return np.array([one.max() for one in shares], float), np.array(right, bool)

@@ -1,7 +1,7 @@
 """Training PP-LCNet to tell the dishes apart, for users who have no weights of their own.
 
-`train` writes a `.pdparams` and, beside it, `<name>.json` (settings, dishes, metrics of each epoch). While it runs,
-`<name>.state.npz` holds all that an exact resume needs.
+`train` writes a `.pdparams` and, beside it, `<name>.json` (settings, dishes, metrics of each
+epoch). While it runs, `<name>.state.npz` holds all that an exact resume needs.
 """
 
 import functools
@@ -50,22 +50,25 @@ def train(
     memory_bytes: int = 2_000_000_000,
     save_every_seconds: float = 15.0,
 ) -> list[dict]:
-    """Learns `photos` (columns path, dish_id) and returns one dict per epoch: epoch, loss, n, skipped,
-    learning_rate, seconds, validation_n, validation_accuracy (None without validation photos).
+    """Learns `photos` (columns path, dish_id) and returns one dict per epoch: epoch, loss, n,
+    skipped, learning_rate, seconds, validation_n, validation_accuracy (None without validation
+    photos).
 
-    The network is of the PP-ShiTu form: an embedding of `embedding_size` between the pooled features and the class
-    head. Without `init_weights` it starts from `start.nearly_linear`. The weights with the best validation accuracy
-    are written to `weights_path` (without validation the last). Asked again with the same settings and photos it
-    returns the stored metrics; a killed training goes on after its last saved epoch. `num_workers` processes
-    prepare photos (0: this one). `replicas` processes share each batch (0: one per core); with more than one, a
-    script that calls this needs the usual `__main__` guard.
-    Raises ValueError for fewer than two dishes, `WeightsError` for unusable `init_weights`.
+    The network is of the PP-ShiTu form: an embedding of `embedding_size` between the pooled
+    features and the class head. Without `init_weights` it starts from `start.nearly_linear`. The
+    weights with the best validation accuracy are written to `weights_path` (without validation the
+    last). Asked again with the same settings and photos it returns the stored metrics; a killed
+    training goes on after its last saved epoch. `num_workers` processes prepare photos (0: this
+    one). `replicas` processes share each batch (0: one per core); with more than one, a script that
+    calls this needs the usual `__main__` guard. Raises ValueError for fewer than two dishes,
+    `WeightsError` for unusable `init_weights`.
     """
     records.require_columns(photos, COLUMNS, "training photos")
     dishes = sorted(photos["dish_id"].unique())
     if len(dishes) < 2:
         raise ValueError(
-            f"training a classifier needs at least two dishes with training photos, got {len(dishes)}"
+            "training a classifier needs at least two dishes with training photos, got "
+            f"{len(dishes)}"
         )
     settings = {
         "scale": scale,
@@ -95,7 +98,8 @@ def train(
 class _Loaders:
     """Paddle data loaders over the training and the validation photos.
 
-    Batches are of equal size, give or take one photo: batch normalisation cannot learn from a remainder of one.
+    Batches are of equal size, give or take one photo: batch normalisation cannot learn from a
+    remainder of one.
     """
 
     def __init__(self, photos, validation, dishes, image_root, settings, num_workers, memory_bytes):

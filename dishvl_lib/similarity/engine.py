@@ -1,4 +1,6 @@
-"""PP-LCNet features by Paddle's inference engine (oneDNN on CPU), with the plain network as the fallback."""
+"""PP-LCNet features by Paddle's inference engine (oneDNN on CPU), with the plain network as the
+fallback.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,9 +24,11 @@ class _Features(paddle.nn.Layer):
 
 
 class Engine:
-    """float32 (N, 3, S, S) -> (N, D) by the graph exported to `folder`, with `threads` threads, or on the GPU.
+    """float32 (N, 3, S, S) -> (N, D) by the graph exported to `folder`, with `threads` threads, or
+    on the GPU.
 
-    It can be sent to another process, which opens the graph anew with one thread: there, processes are the threads.
+    It can be sent to another process, which opens the graph anew with one thread: there, processes
+    are the threads.
     """
 
     def __init__(self, folder: Path, threads: int):
@@ -70,10 +74,11 @@ def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
 def fast(
     net: PPLCNet, image_size: int, folder: Path, threads: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The same through an `Engine` with `threads` threads over a graph in `folder`, exported when absent.
+    """The same through an `Engine` with `threads` threads over a graph in `folder`, exported when
+    absent.
 
-    The engine is compared with the plain network on one random batch; when it differs, or cannot be made on this
-    machine, the plain network is returned and a message says so.
+    The engine is compared with the plain network on one random batch; when it differs, or cannot be
+    made on this machine, the plain network is returned and a message says so.
     """
     reference = plain(net)
     try:
@@ -87,12 +92,14 @@ def fast(
         difference = _relative_difference(run(probe), reference(probe))
     except Exception as error:  # export and engine raise Paddle's own, undocumented classes
         print(
-            f"features: the inference engine is not usable ({type(error).__name__}), the plain network is slower"
+            f"features: the inference engine is not usable ({type(error).__name__}), the "
+            "plain network is slower"
         )
         return reference
     if not difference <= AGREEMENT:
         print(
-            f"features: the inference engine differs by {difference:.2g}, the plain network is used instead"
+            f"features: the inference engine differs by {difference:.2g}, the plain network "
+            "is used instead"
         )
         return reference
     return run

@@ -1,4 +1,6 @@
-"""Photo features by PP-LCNet, each computed once: cached by photo hash, weights hash and preprocessing."""
+"""Photo features by PP-LCNet, each computed once: cached by photo hash, weights hash and
+preprocessing.
+"""
 
 import sqlite3
 from pathlib import Path
@@ -21,7 +23,9 @@ class FeatureError(ValueError):
 
 
 class FeatureCache:
-    """sha256 of a photo -> feature (D,) float32, in an SQLite file named after weights and preprocessing."""
+    """sha256 of a photo -> feature (D,) float32, in an SQLite file named after weights and
+    preprocessing.
+    """
 
     def __init__(self, folder: Path, key: str):
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +46,8 @@ class FeatureCache:
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=60)
         connection.execute(
-            "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) WITHOUT ROWID"
+            "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) "
+            "WITHOUT ROWID"
         )
         connection.execute(
             "SELECT SUM(length(feature)) FROM features"
@@ -90,13 +95,14 @@ def extract(
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     """(image_ids (N,) str, features (N, D) float32 of unit length, skipped (path, reason, detail)).
 
-    `photos` has columns image_id, path and sha256; N counts those that could be read, in their order. The
-    embedding is used where the weights have one (PP-ShiTu, our own training), else the 1280 pooled features. Without
-    `weights_path` the network is random (seeded): a floor to compare with, not a model. `preprocess` overrides the
-    customary resize and crop for `image_size`. `processes` share the work (0: one per core from
-    `workers.FEWEST_FOR_PROCESSES` new photos on, this one alone below); with several, a script that calls this needs
-    the usual `__main__` guard. Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for
-    weights of another scale or form, and RuntimeError when a process dies.
+    `photos` has columns image_id, path and sha256; N counts those that could be read, in their
+    order. The embedding is used where the weights have one (PP-ShiTu, our own training), else the
+    1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
+    with, not a model. `preprocess` overrides the customary resize and crop for `image_size`.
+    `processes` share the work (0: one per core from `workers.FEWEST_FOR_PROCESSES` new photos on,
+    this one alone below); with several, a script that calls this needs the usual `__main__` guard.
+    Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for weights of
+    another scale or form, and RuntimeError when a process dies.
     """
     records.require_columns(photos, COLUMNS, "photos for features")
     preprocess = preprocess or Preprocess.for_size(image_size)
@@ -167,7 +173,8 @@ def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
     if len(wrong):
         seen = "zero" if length[wrong[0]] == 0 else "not finite"
         raise FeatureError(
-            f"{len(wrong)} of {len(paths)} features are {seen}, first for {paths[wrong[0]]}: the weights are damaged or were trained with another preprocessing"
+            f"{len(wrong)} of {len(paths)} features are {seen}, first for {paths[wrong[0]]}: "
+            "the weights are damaged or were trained with another preprocessing"
         )
     return (features / length[:, None]).astype(np.float32)
 

@@ -1,7 +1,8 @@
-"""What the neighbours of photos say about dishes: clusters of look-alikes, doubtful labels, one dish under two names.
+"""What the neighbours of photos say about dishes: clusters of look-alikes, doubtful labels, one
+dish under two names.
 
-Only photos with split = train are asked about or found, as everywhere in this room. Nothing is dropped here: what looks
-wrong is listed for people to decide.
+Only photos with split = train are asked about or found, as everywhere in this room. Nothing is
+dropped here: what looks wrong is listed for people to decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,11 @@ import pandas as pd
 
 from dishvl_lib.similarity import neighbours
 
-GALLERY_PER_DISH = 16  # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
-TWIN_SHARE = 0.25  # of both dishes' photos must have their nearest neighbour in the other dish for the two to look like one
+# photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
+GALLERY_PER_DISH = 16
+# of both dishes' photos must have their nearest neighbour in the other dish for the two to look
+# like one
+TWIN_SHARE = 0.25
 TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
 REVIEW_COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
@@ -23,8 +27,9 @@ REVIEW_COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_i
 def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """`similar` (dish_id, similar_id, rank, score, n_votes) with `mutual` and `card_score` beside.
 
-    mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two dish cards (rare
-    words weigh more), 0 to 1; NaN where a dish has no card. `dishes`: rows of dishes.jsonl.
+    mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two
+    dish cards (rare words weigh more), 0 to 1; NaN where a dish has no card. `dishes`: rows of
+    dishes.jsonl.
     """
     pairs = set(zip(similar.dish_id, similar.similar_id, strict=True))
     words = {dish["dish_id"]: _words(dish["card"]) for dish in dishes if dish["card"]}
@@ -63,10 +68,11 @@ def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str
 
 
 def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFrame:
-    """dish_id, cluster, size: families of look-alikes, the largest first (cluster 1); a dish without look-alikes is one of its own.
+    """dish_id, cluster, size: families of look-alikes, the largest first (cluster 1); a dish
+    without look-alikes is one of its own.
 
-    Louvain communities (Blondel et al. 2008) of the graph in which two dishes are joined when each is among the other's
-    `links` closest, weighted by their score.
+    Louvain communities (Blondel et al. 2008) of the graph in which two dishes are joined when each
+    is among the other's `links` closest, weighted by their score.
     """
     close = similar[similar["rank"].astype(int) <= links]
     dishes = sorted({*similar.dish_id, *similar.similar_id})
@@ -99,7 +105,8 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
 def neighbourhood(
     features: np.ndarray, photos: pd.DataFrame, k: int = 5, seed: int = 0
 ) -> pd.DataFrame:
-    """The `k` nearest photos outside its group of every training photo: image_id, dish_id, path, n (place), other_id, other_dish, score.
+    """The `k` nearest photos outside its group of every training photo: image_id, dish_id, path, n
+    (place), other_id, other_dish, score.
 
     `features` row by row those of `photos`. At most GALLERY_PER_DISH photos of a dish can be found.
     """
@@ -129,7 +136,8 @@ def neighbourhood(
 
 
 def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
-    """Photos of whose nearest neighbours none shows their own dish: image_id, path, dish_id, looks_like, votes, of, score; most votes first.
+    """Photos of whose nearest neighbours none shows their own dish: image_id, path, dish_id,
+    looks_like, votes, of, score; most votes first.
 
     `near`: a neighbourhood. Photos whose dish has no other photo to be found are not asked about.
     """
@@ -153,10 +161,12 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
 
 
 def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Pairs of dishes that look like one under two names, as a review of names (REVIEW_COLUMNS), the most mixed first.
+    """Pairs of dishes that look like one under two names, as a review of names (REVIEW_COLUMNS),
+    the most mixed first.
 
-    Of both dishes' photos at least TWIN_SHARE have their nearest neighbour outside the group in the other dish; photos
-    that say nothing about the dish would have half. Dishes that share a name already are in stage 01's review.
+    Of both dishes' photos at least TWIN_SHARE have their nearest neighbour outside the group in the
+    other dish; photos that say nothing about the dish would have half. Dishes that share a name
+    already are in stage 01's review.
     """
     first = near[near.n == 1]
     photos = first.groupby("dish_id").size()
@@ -171,7 +181,10 @@ def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
             and min(photos[dish], photos[other]) >= TWIN_LEAST
             and names.get(dish) != names.get(other)
         ):
-            evidence = f"{names.get(dish, dish)} / {names.get(other, other)}: nearest to a photo of the other are {count} of {photos[dish]} and {back} of {photos[other]} photos"
+            evidence = (
+                f"{names.get(dish, dish)} / {names.get(other, other)}: nearest to a photo "
+                f"of the other are {count} of {photos[dish]} and {back} of {photos[other]} photos"
+            )
             rows.append(
                 (
                     dish,

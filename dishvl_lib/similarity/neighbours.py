@@ -1,4 +1,5 @@
-"""Which dishes look alike: nearest neighbours over unit-length features, by matrix multiplication in blocks.
+"""Which dishes look alike: nearest neighbours over unit-length features, by matrix multiplication
+in blocks.
 
 Only photos with split = train are registered or queried, everywhere in this module.
 """
@@ -18,10 +19,12 @@ BLOCK_ROWS = 1024
 def nearest(
     queries: np.ndarray, gallery: np.ndarray, k: int, *, query_groups=None, gallery_groups=None
 ) -> tuple:
-    """(indices (Q, k) int64, scores (Q, k) float32) of each query's `k` best gallery rows, best first.
+    """(indices (Q, k) int64, scores (Q, k) float32) of each query's `k` best gallery rows, best
+    first.
 
-    Scores are dot products: cosines for unit-length rows. With groups (Q,) and (G,) a query never finds a row of
-    its own group; where fewer than k rows are left, index -1 and score -inf fill up. Equal scores keep gallery order.
+    Scores are dot products: cosines for unit-length rows. With groups (Q,) and (G,) a query never
+    finds a row of its own group; where fewer than k rows are left, index -1 and score -inf fill up.
+    Equal scores keep gallery order.
     """
     k = min(k, len(gallery))
     indices = np.empty((len(queries), k), np.int64)
@@ -64,16 +67,18 @@ def mine(
 ) -> pd.DataFrame:
     """Look-alikes of each dish: dish_id, similar_id, rank (1 = closest), score, n_votes.
 
-    `features` (N, D), unit length, row by row those of `photos` (dish_id, group_id, split). Of each dish
-    `register_per_dish` photos are registered and `query_per_dish` others, of other groups where there are any,
-    are compared with all registered photos; a dish's score for a query is its best registered photo's. A query
-    votes for the (at most `top_k`) dishes whose score is at least its own dish's minus `margin`: n_votes.
+    `features` (N, D), unit length, row by row those of `photos` (dish_id, group_id, split). Of each
+    dish `register_per_dish` photos are registered and `query_per_dish` others, of other groups
+    where there are any, are compared with all registered photos; a dish's score for a query is its
+    best registered photo's. A query votes for the (at most `top_k`) dishes whose score is at least
+    its own dish's minus `margin`: n_votes.
 
-    rule "reference" keeps the dishes with a vote, by votes and then mean query score. rule "ranked" gives every
-    dish its `top_k` closest, by the mean of query score and cosine of the dishes' centroids, votes shown beside.
-    Dishes with the same name in `names` never are each other's look-alikes. `attrs` of the result hold
-    `not_queried` (dishes with one photo), `registered` and `queried` (row numbers of `photos`).
-    Raises ValueError when features and photos do not fit together or fewer than two dishes can be compared.
+    rule "reference" keeps the dishes with a vote, by votes and then mean query score. rule "ranked"
+    gives every dish its `top_k` closest, by the mean of query score and cosine of the dishes'
+    centroids, votes shown beside. Dishes with the same name in `names` never are each other's
+    look-alikes. `attrs` of the result hold `not_queried` (dishes with one photo), `registered` and
+    `queried` (row numbers of `photos`). Raises ValueError when features and photos do not fit
+    together or fewer than two dishes can be compared.
     """
     _check(features, photos)
     if rule not in ("ranked", "reference"):
@@ -103,7 +108,9 @@ def mine(
 def draw(
     photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed: int
 ) -> tuple[dict, dict]:
-    """(registered, queried): dish -> row numbers of its training photos, drawn with `seed`, never overlapping."""
+    """(registered, queried): dish -> row numbers of its training photos, drawn with `seed`, never
+    overlapping.
+    """
     if register_per_dish < 1 or query_per_dish < 1:
         raise ValueError("register_per_dish and query_per_dish must be at least 1")
     train = photos.reset_index(drop=True)
@@ -138,7 +145,9 @@ def _round_robin(groups: list[list[int]]) -> list[int]:
 def _query_scores(
     features, dishes, registered, queried, forbidden, margin, top_k
 ) -> tuple[np.ndarray, np.ndarray]:
-    """((dishes, dishes) mean query score, votes). A dish without a query is ranked by its registered photos."""
+    """((dishes, dishes) mean query score, votes). A dish without a query is ranked by its
+    registered photos.
+    """
     gallery = np.concatenate([registered[dish] for dish in dishes])
     starts = np.cumsum([0] + [len(registered[dish]) for dish in dishes[:-1]])
     scores = np.empty((len(dishes), len(dishes)), np.float32)
@@ -203,11 +212,13 @@ def recall_at_k(
     ks: Sequence[int] = (1, 5),
     query_split: str = "train",
 ) -> pd.DataFrame:
-    """How often a photo's k nearest training photos hold its dish: k, n, hits, recall, lo, hi, no_partner, chance.
+    """How often a photo's k nearest training photos hold its dish: k, n, hits, recall, lo, hi,
+    no_partner, chance.
 
-    Leave-group-out: a photo never finds one of its own group. Queries whose dish has no training photo of another
-    group cannot be right; they are counted in `no_partner`, not in `n`. `query_split` "validation" asks with photos
-    that were not trained on. lo and hi: 95% Wilson interval. chance: one draw per photo from the same gallery.
+    Leave-group-out: a photo never finds one of its own group. Queries whose dish has no training
+    photo of another group cannot be right; they are counted in `no_partner`, not in `n`.
+    `query_split` "validation" asks with photos that were not trained on. lo and hi: 95% Wilson
+    interval. chance: one draw per photo from the same gallery.
     """
     _check(features, photos)
     asked, gallery = (

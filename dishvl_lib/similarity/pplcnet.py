@@ -1,4 +1,5 @@
-"""PP-LCNet (arXiv:2109.15099) in PaddlePaddle, x0.25 to x2.5, with PaddleClas' parameter names and shapes.
+"""PP-LCNet (arXiv:2109.15099) in PaddlePaddle, x0.25 to x2.5, with PaddleClas' parameter names and
+shapes.
 
 Importing this module imports paddle; `weights.py` reads `.pdparams` without it.
 """
@@ -27,7 +28,8 @@ __all__ = [
 SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 FEATURE_SIZE = 1280
 STEM_CHANNELS = 16
-# Paddle would answer the signal that ends a kernel with a "C++ Traceback", at the end of a stage that went well.
+# Paddle would answer the signal that ends a kernel with a "C++ Traceback", at the end of a stage
+# that went well.
 paddle.disable_signal_handler()
 STAGES = {  # kernel, channels out at x1.0, stride, squeeze-and-excitation
     "blocks2": [(3, 32, 1, False)],
@@ -98,10 +100,12 @@ class DepthwiseBlock(nn.Layer):
 
 
 class PPLCNet(nn.Layer):
-    """The classifier: (N, 3, H, W) normalised floats -> (N, class_num) logits; `features` gives what is compared.
+    """The classifier: (N, 3, H, W) normalised floats -> (N, class_num) logits; `features` gives
+    what is compared.
 
-    `class_num` 0 leaves the class head out. `embedding_size` (PP-ShiTu: 512) puts a linear layer behind the 1280
-    pooled features, and the class head behind that. `dropout` scales its input at evaluation as PaddleClas does.
+    `class_num` 0 leaves the class head out. `embedding_size` (PP-ShiTu: 512) puts a linear layer
+    behind the 1280 pooled features, and the class head behind that. `dropout` scales its input at
+    evaluation as PaddleClas does.
     """
 
     def __init__(
@@ -146,16 +150,20 @@ class PPLCNet(nn.Layer):
 
 
 def seeded(seed: int, **options) -> PPLCNet:
-    """A freshly initialised `PPLCNet(**options)`: the same weights for the same seed, whatever was built before."""
+    """A freshly initialised `PPLCNet(**options)`: the same weights for the same seed, whatever was
+    built before.
+    """
     with paddle.utils.unique_name.guard():
         paddle.seed(seed)
         return PPLCNet(**options)
 
 
 def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc.",)) -> list[str]:
-    """Loads a `.pdparams` into `net`; returns messages about heads that were left out or start fresh.
+    """Loads a `.pdparams` into `net`; returns messages about heads that were left out or start
+    fresh.
 
-    Parameters whose names begin with one of `fresh` may be absent or of another shape. Raises `WeightsError`.
+    Parameters whose names begin with one of `fresh` may be absent or of another shape. Raises
+    `WeightsError`.
     """
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     state, messages = weights.match(load_pdparams(path), wanted, path, fresh)
@@ -164,7 +172,9 @@ def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc."
 
 
 def save_weights(state: dict, path: str | Path) -> None:
-    """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read; whole or not at all."""
+    """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read; whole or
+    not at all.
+    """
     with records.atomic_path(path) as temporary:
         paddle.save(
             {
@@ -176,7 +186,9 @@ def save_weights(state: dict, path: str | Path) -> None:
 
 
 def weights_hash(net: PPLCNet) -> str:
-    """sha256 (hex) of what the features depend on: every tensor but the class head's, and its shape and name."""
+    """sha256 (hex) of what the features depend on: every tensor but the class head's, and its shape
+    and name.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):
         if name not in ("fc.weight", "fc.bias"):

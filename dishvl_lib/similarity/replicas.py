@@ -1,4 +1,5 @@
-"""Data-parallel training on CPU: Paddle runs a step on one core, so every further core gets a process of its own.
+"""Data-parallel training on CPU: Paddle runs a step on one core, so every further core gets a
+process of its own.
 
 Processes, not threads: Paddle's dynamic graph corrupts memory when two threads run it.
 """
@@ -33,8 +34,9 @@ def smoothed_cross_entropy(
 class Replicas:
     """One network that learns (`net`) and copies in other processes that take shares of each batch.
 
-    Gradients are averaged by photos, so a step equals a step on the whole batch, but for batch normalisation,
-    which sees a share at a time (as it does on several GPUs). `build` must be picklable. Call `close` at the end.
+    Gradients are averaged by photos, so a step equals a step on the whole batch, but for batch
+    normalisation, which sees a share at a time (as it does on several GPUs). `build` must be
+    picklable. Call `close` at the end.
     """
 
     def __init__(self, build: Callable[[], paddle.nn.Layer], count: int):
@@ -65,7 +67,9 @@ class Replicas:
         return loss
 
     def average_statistics(self) -> None:
-        """The running means and variances of batch normalisation become the average over all replicas."""
+        """The running means and variances of batch normalisation become the average over all
+        replicas.
+        """
         others = self._ask([("statistics", None)] * len(self.workers))
         own = _statistics(self.net)
         mean = {name: np.mean([part[name] for part in (own, *others)], axis=0) for name in own}
@@ -83,7 +87,9 @@ class Replicas:
         return np.concatenate(parts + [_receive(worker) for worker in self.workers[: len(others)]])
 
     def close(self) -> None:
-        """Ends the other processes and waits for them: one that is still there at exit would be ended with noise."""
+        """Ends the other processes and waits for them: one that is still there at exit would be
+        ended with noise.
+        """
         for worker in self.workers:
             worker.close()
         for process in self.processes:
@@ -94,7 +100,9 @@ class Replicas:
         self.processes = []
 
     def _shares(self, n: int, smallest: int) -> list[np.ndarray]:
-        """The numbers 0..n-1, split among the replicas; fewer take part when shares would get too small."""
+        """The numbers 0..n-1, split among the replicas; fewer take part when shares would get too
+        small.
+        """
         return np.array_split(np.arange(n), max(1, min(1 + len(self.workers), n // smallest)))
 
     def _ask(self, messages: list[tuple]) -> list:
@@ -152,7 +160,9 @@ def _answer(net: paddle.nn.Layer, kind: str, content: object) -> object:
 
 
 def _trained(net: paddle.nn.Layer) -> list[paddle.Tensor]:
-    """Parameters with gradients; Paddle counts the running statistics of batch normalisation among the others."""
+    """Parameters with gradients; Paddle counts the running statistics of batch normalisation among
+    the others.
+    """
     return [parameter for parameter in net.parameters() if not parameter.stop_gradient]
 
 

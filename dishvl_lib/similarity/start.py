@@ -1,7 +1,8 @@
 """A start from which a PP-LCNet without pretrained weights learns within a few hundred steps.
 
-The network has 27 convolutions and no residual connection: under the customary initialisation the gradients of its
-first layers are tens of times those of its last (relative to the weights), and it stays near chance for epochs.
+The network has 27 convolutions and no residual connection: under the customary initialisation the
+gradients of its first layers are tens of times those of its last (relative to the weights), and it
+stays near chance for epochs.
 """
 
 import numpy as np
@@ -17,9 +18,9 @@ KERNEL_NOISE = 0.3
 def nearly_linear(net: PPLCNet, seed: int) -> None:
     """Overwrites the weights of `net`, the same for the same seed.
 
-    Depthwise kernels pass the centre on, with noise around it; pointwise ones are orthogonal; normalisation feeds
-    hard-swish where its slope is near one (mean 1.5, deviation 0.5). Photos then differ at the top as they do at
-    the bottom, and so do gradients.
+    Depthwise kernels pass the centre on, with noise around it; pointwise ones are orthogonal;
+    normalisation feeds hard-swish where its slope is near one (mean 1.5, deviation 0.5). Photos
+    then differ at the top as they do at the bottom, and so do gradients.
     """
     rng = np.random.default_rng(seed)
     for name, parameter in net.named_parameters():
@@ -48,10 +49,12 @@ def _orthogonal(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray
 
 
 class Learner(paddle.nn.Layer):
-    """A PP-LCNet with embedding in training: batch normalisation stands between embedding and class head.
+    """A PP-LCNet with embedding in training: batch normalisation stands between embedding and class
+    head.
 
-    It centres the embedding, which the head needs and which makes cosines tell dishes apart. `folded` gives the
-    same function as a plain PP-LCNet, the normalisation having become part of the embedding layer.
+    It centres the embedding, which the head needs and which makes cosines tell dishes apart.
+    `folded` gives the same function as a plain PP-LCNet, the normalisation having become part of
+    the embedding layer.
     """
 
     def __init__(self, net: PPLCNet):

@@ -1,4 +1,6 @@
-"""What survives a kill: tensors, optimiser state and metrics of a training, in one `.npz` without pickles."""
+"""What survives a kill: tensors, optimiser state and metrics of a training, in one `.npz` without
+pickles.
+"""
 
 import json
 import time
@@ -39,7 +41,9 @@ class TrainingState:
         return report["epochs"] if whole else None
 
     def add(self, metrics: dict, net: Learner, optimizer: paddle.optimizer.Optimizer) -> None:
-        """After an epoch: keep the weights when they are the best so far, and save when it is time to."""
+        """After an epoch: keep the weights when they are the best so far, and save when it is time
+        to.
+        """
         self.history.append(metrics)
         accuracy = metrics["validation_accuracy"]
         if accuracy is None or self.best_accuracy is None or accuracy >= self.best_accuracy:

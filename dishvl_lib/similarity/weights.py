@@ -1,4 +1,6 @@
-"""`.pdparams` files without running them: a restricted unpickler, and the matching of their keys to a network's."""
+"""`.pdparams` files without running them: a restricted unpickler, and the matching of their keys to
+a network's.
+"""
 
 import pickle
 from collections.abc import Mapping
@@ -36,10 +38,11 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
-    """Parameter name -> array from a file written by `paddle.save(layer.state_dict())`, by any Paddle version.
+    """Parameter name -> array from a file written by `paddle.save(layer.state_dict())`, by any
+    Paddle version.
 
-    Nothing but numpy arrays can come out of the file: a pickle that asks for anything else is refused before it
-    runs. Raises `WeightsError` naming the file.
+    Nothing but numpy arrays can come out of the file: a pickle that asks for anything else is
+    refused before it runs. Raises `WeightsError` naming the file.
     """
     try:
         with open(path, "rb") as file:
@@ -62,7 +65,9 @@ def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def rename_recognition_keys(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The names of a PP-ShiTu recognition model (backbone., neck.fc., head.) as our network's names."""
+    """The names of a PP-ShiTu recognition model (backbone., neck.fc., head.) as our network's
+    names.
+    """
     renamed = {}
     for name, value in state.items():
         for old, new in RENAMED_PREFIXES:
@@ -81,9 +86,9 @@ def match(
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """(tensors to load, messages): `state` fitted to the names and shapes `wanted`.
 
-    A head, that is the parameters whose names begin with one of `fresh`, is left out as a whole when it is absent
-    or of another shape (another class count), and a message says so. Everything else must agree; otherwise
-    `WeightsError` lists missing, unexpected and misshapen names.
+    A head, that is the parameters whose names begin with one of `fresh`, is left out as a whole
+    when it is absent or of another shape (another class count), and a message says so. Everything
+    else must agree; otherwise `WeightsError` lists missing, unexpected and misshapen names.
     """
     state = rename_recognition_keys(state)
     messages = []
@@ -92,7 +97,8 @@ def match(
         needs = {name: shape for name, shape in wanted.items() if name.startswith(head)}
         if has != needs:
             messages.append(
-                f"{where}: {head}* left out, it is {has or 'absent'} there and {needs or 'absent'} here"
+                f"{where}: {head}* left out, it is {has or 'absent'} there and "
+                f"{needs or 'absent'} here"
             )
             state = {name: value for name, value in state.items() if name not in has}
             wanted = {name: shape for name, shape in wanted.items() if name not in needs}
@@ -122,7 +128,9 @@ def _refuse_differences(
 
 
 def embedding_size(state: Mapping[str, np.ndarray]) -> int | None:
-    """D of the embedding layer in the weights, None when there is none and the pooled features are compared."""
+    """D of the embedding layer in the weights, None when there is none and the pooled features are
+    compared.
+    """
     bias = rename_recognition_keys(state).get("embedding.bias")
     return None if bias is None else len(bias)
 

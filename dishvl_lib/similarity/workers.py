@@ -1,9 +1,10 @@
 """Photos decoded and turned into features on all cores, in their order.
 
-Paddle's engine keeps the interpreter to itself while it runs, so threads cannot decode meanwhile. From
-`FEWEST_FOR_PROCESSES` photos on every core has a process that decodes a batch and runs an engine of its own on it, with
-one thread: engines that share a batch wait for each other, these never do. Below that, starting them takes longer than
-it saves, and threads decode for one engine that uses all cores.
+Paddle's engine keeps the interpreter to itself while it runs, so threads cannot decode meanwhile.
+From `FEWEST_FOR_PROCESSES` photos on every core has a process that decodes a batch and runs an
+engine of its own on it, with one thread: engines that share a batch wait for each other, these
+never do. Below that, starting them takes longer than it saves, and threads decode for one engine
+that uses all cores.
 """
 
 import ctypes
@@ -35,14 +36,18 @@ Fault = tuple[str, str] | None  # reason and detail of a photo that cannot be us
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with a batch of (path below `root`, sha256): decode, and run `engine` where there is one."""
+    """What is done with a batch of (path below `root`, sha256): decode, and run `engine` where
+    there is one.
+    """
 
     root: Path
     preprocess: Preprocess
     engine: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, rows: Sequence[Row]) -> tuple[np.ndarray, list[Fault]]:
-        """(features (n, D), or pixels (n, S, S, 3) without an engine, of the n readable rows; the fault of every row)."""
+        """(features (n, D), or pixels (n, S, S, 3) without an engine, of the n readable rows; the
+        fault of every row).
+        """
         outcomes = [_decode(self.root / path, sha256, self.preprocess) for path, sha256 in rows]
         faults = [outcome if isinstance(outcome, tuple) else None for outcome in outcomes]
         whole = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
@@ -66,10 +71,12 @@ def cores() -> int:
 def run(
     job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0
 ) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
-    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row), in order.
+    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row),
+    in order.
 
-    `processes` 0: one per core when there are enough photos and cores, 1: none but this one. An engine that runs on a
-    GPU, or is no `Engine`, stays in this process, and the others decode for it. Raises RuntimeError when one of them dies.
+    `processes` 0: one per core when there are enough photos and cores, 1: none but this one. An
+    engine that runs on a GPU, or is no `Engine`, stays in this process, and the others decode for
+    it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
     count = max(
@@ -112,7 +119,8 @@ def _ahead(pool: Executor, task: Callable, batches: list, ahead: int) -> Iterato
             yield _first(waiting)
     except BrokenProcessPool:
         raise RuntimeError(
-            "a process that computes features could not start or died. What was computed is kept. If memory ran out, pass fewer "
+            "a process that computes features could not start or died. What was computed is "
+            "kept. If memory ran out, pass fewer "
             "`processes` (1: none); a script needs `if __name__ == '__main__':` around what it does"
         ) from None
 
@@ -123,10 +131,12 @@ def _first(waiting: deque) -> tuple:
 
 
 def keep_memory() -> None:
-    """From now on this process keeps freed memory for itself, where the C library is glibc; elsewhere nothing happens.
+    """From now on this process keeps freed memory for itself, where the C library is glibc;
+    elsewhere nothing happens.
 
-    The engine frees its maps after each batch, and glibc gives blocks of that size back to the system: asking for them
-    again, page by page, took a third of the time. It costs some memory that stays taken, so only the workers do it.
+    The engine frees its maps after each batch, and glibc gives blocks of that size back to the
+    system: asking for them again, page by page, took a third of the time. It costs some memory that
+    stays taken, so only the workers do it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
@@ -138,7 +148,9 @@ _job: Job | None = None
 
 
 def _start(job: Job) -> None:
-    """In a new process: keeps the job, leaves interrupts to the parent, and ends when the parent is killed."""
+    """In a new process: keeps the job, leaves interrupts to the parent, and ends when the parent is
+    killed.
+    """
     global _job
     _job = job
     keep_memory()

@@ -1,4 +1,6 @@
-"""`python -m dishvl_lib.training CONFIG.json`: one training process (or one of several under torchrun)."""
+"""`python -m dishvl_lib.training CONFIG.json`: one training process (or one of several under
+torchrun).
+"""
 
 import sys
 

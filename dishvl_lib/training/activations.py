@@ -1,7 +1,9 @@
-"""What autograd keeps between forward and backward, counted: the real modules run on the meta device, at any size, without memory.
+"""What autograd keeps between forward and backward, counted: the real modules run on the meta
+device, at any size, without memory.
 
-The attention there is a stand-in that keeps what fused attention keeps (queries, keys, values, output, one number per
-row); everything else is the model's own code, so that whatever changes in it changes the count.
+The attention there is a stand-in that keeps what fused attention keeps (queries, keys, values,
+output, one number per row); everything else is the model's own code, so that whatever changes in it
+changes the count.
 """
 
 import contextlib
@@ -20,7 +22,9 @@ KEPT = "kept_by_fused_attention"
 
 @dataclass(frozen=True)
 class TreeShape:
-    """One photo with its questions: `grid` (rows, columns) in patches, `trunk` tokens beside the photo's, tokens and labels of each branch."""
+    """One photo with its questions: `grid` (rows, columns) in patches, `trunk` tokens beside the
+    photo's, tokens and labels of each branch.
+    """
 
     grid: tuple[int, int]
     trunk: int
@@ -50,8 +54,8 @@ def saved(
 ) -> dict[str, int]:
     """{vision, language, head: bytes kept for the backward pass} of one forward over the batch.
 
-    `autocast`: products are computed in bfloat16 whatever the weights are kept in. `every_row`: logits at every place,
-    as transformers computes them, instead of where there is a label.
+    `autocast`: products are computed in bfloat16 whatever the weights are kept in. `every_row`:
+    logits at every place, as transformers computes them, instead of where there is a label.
     """
     dtype = model.model.language_model.embed_tokens.weight.dtype
     length = max(one.length for one in batch)
@@ -92,7 +96,9 @@ class Seen:
             yield
 
     def bytes_of(self, forward: Callable[[], Any]) -> int:
-        """Bytes that this forward adds; what it returns is kept alive, as it is until the backward pass."""
+        """Bytes that this forward adds; what it returns is kept alive, as it is until the backward
+        pass.
+        """
         before = self.total
         self.results.append(forward())
         return self.total - before

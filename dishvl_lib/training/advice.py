@@ -1,4 +1,6 @@
-"""What to do about a plan: what fits this GPU or another one, whether a network bears several hosts, what notebook 04 shows first."""
+"""What to do about a plan: what fits this GPU or another one, whether a network bears several
+hosts, what notebook 04 shows first.
+"""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +22,9 @@ NO_GPU = "this machine has no GPU that torch can use; --gpu-gb N advises for one
 
 
 def first_look(config: TrainingConfig, photos: pd.DataFrame) -> Plan:
-    """The plan of a training whose questions are written, with advice for this machine's GPU. `photos`: the catalogue."""
+    """The plan of a training whose questions are written, with advice for this machine's GPU.
+    `photos`: the catalogue.
+    """
     loaded = qwen.load_inputs(config.base_model, config.min_pixels, config.max_pixels)
     batch, trees = shapes.largest(
         loaded,
@@ -48,7 +52,9 @@ def cache_bytes(config: TrainingConfig, sizes: Sequence[tuple[int, int]], loaded
 
 
 def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float) -> list[str]:
-    """What fits a device of `memory_gb`: the asked-for settings, or the first that do on the way down."""
+    """What fits a device of `memory_gb`: the asked-for settings, or the first that do on the way
+    down.
+    """
     asked = plan(config, batch, photos=0).total("device") / GB
     if asked <= memory_gb:
         larger = _largest(config, batch, memory_gb)
@@ -58,7 +64,8 @@ def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float)
             else ""
         )
         return [
-            f"fits: {asked:.1f} of {memory_gb:.3g} GB at {config.per_device_train_batch_size} photos a step{more}"
+            f"fits: {asked:.1f} of {memory_gb:.3g} GB at "
+            f"{config.per_device_train_batch_size} photos a step{more}"
         ]
     tried = [f"does not fit: {asked:.1f} of {memory_gb:.3g} GB"]
     photos = config.per_device_train_batch_size * config.gradient_accumulation_steps
@@ -68,7 +75,8 @@ def advise(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float)
             accumulate = max(1, photos // size)
             return [
                 *tried,
-                f"set {words}per_device_train_batch_size: {size}, gradient_accumulation_steps: {accumulate}",
+                f"set {words}per_device_train_batch_size: {size}, "
+                f"gradient_accumulation_steps: {accumulate}",
             ]
     return [
         *tried,
@@ -81,8 +89,9 @@ def network_seconds(
 ) -> dict[str, float]:
     """{ZeRO-2, ZeRO-3: seconds a step between hosts}, if nothing is hidden behind the computing.
 
-    ZeRO-2 reduces the gradients and gathers the new weights of what trains; ZeRO-3 gathers all weights twice, forward
-    and backward, and reduces the gradients. Each takes bytes * (hosts - 1) / hosts over the slowest link.
+    ZeRO-2 reduces the gradients and gathers the new weights of what trains; ZeRO-3 gathers all
+    weights twice, forward and backward, and reduces the gradients. Each takes bytes * (hosts - 1) /
+    hosts over the slowest link.
     """
     total, trained = counts
     width = WIDTH[config.dtype]
@@ -100,7 +109,9 @@ def network_advice(
     network_gbit: float,
     photos_per_second: float,
 ) -> list[str]:
-    """Whether to train over this network: 'do not' where it takes longer than the computing of a step."""
+    """Whether to train over this network: 'do not' where it takes longer than the computing of a
+    step.
+    """
     photos = config.per_device_train_batch_size * config.gradient_accumulation_steps
     computing = photos / photos_per_second if photos_per_second else None
     said = []
@@ -112,7 +123,8 @@ def network_advice(
             + ("do not" if seconds > computing else "worth trying")
         )
         said.append(
-            f"{name} over {hosts} hosts at {network_gbit:g} Gbit/s: {seconds:.1f} s a step in the network{beside}"
+            f"{name} over {hosts} hosts at {network_gbit:g} Gbit/s: {seconds:.1f} s a step "
+            f"in the network{beside}"
         )
     return said
 
@@ -125,7 +137,9 @@ def device_memory_gb() -> float:
 
 
 def require_device(config: TrainingConfig) -> None:
-    """Raises `ModelError` when the training wants a GPU and there is none, saying how large one would have to be."""
+    """Raises `ModelError` when the training wants a GPU and there is none, saying how large one
+    would have to be.
+    """
     if config.use_cpu or torch.cuda.is_available():
         return
     loaded = qwen.load_inputs(config.base_model, config.min_pixels, config.max_pixels)
@@ -140,12 +154,16 @@ def require_device(config: TrainingConfig) -> None:
         photos=0,
     )
     raise qwen.ModelError(
-        f"this machine has no GPU that torch can use, and this training needs one with about {needed.total('device') / GB:.0f} GB (dishvl estimate tells how it can do with less); use_cpu: true trains on the CPU, which only tiny models bear"
+        "this machine has no GPU that torch can use, and this training needs one with about "
+        f"{needed.total('device') / GB:.0f} GB (dishvl estimate tells how it can do with "
+        "less); use_cpu: true trains on the CPU, which only tiny models bear"
     )
 
 
 def _largest(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: float) -> int:
-    """The largest power of two of photos a step that fits, up to 64; 0 when not even one does. Each photo counts like the largest."""
+    """The largest power of two of photos a step that fits, up to 64; 0 when not even one does. Each
+    photo counts like the largest.
+    """
     biggest = max(batch, key=lambda shape: shape.length)
     one, two = (plan(config, [biggest] * n, photos=0).total("device") for n in (1, 2))
     most = 1 + (memory_gb * GB - one) / (two - one)

@@ -23,9 +23,9 @@ PLACES = {
 
 
 def export(config: TrainingConfig, checkpoint: Path) -> Path:
-    """Base weights with the checkpoint's tensors in them (adapters merged), tokenizer with chat template, image processor
-    with the training's pixel limits, generation config, and dishvl.json with the resolved parameters. Raises
-    `CheckpointError` for a damaged checkpoint.
+    """Base weights with the checkpoint's tensors in them (adapters merged), tokenizer with chat
+    template, image processor with the training's pixel limits, generation config, and dishvl.json
+    with the resolved parameters. Raises `CheckpointError` for a damaged checkpoint.
     """
     if problem := checkpoints.damage(checkpoint):
         raise checkpoints.CheckpointError(
@@ -56,7 +56,9 @@ def export(config: TrainingConfig, checkpoint: Path) -> Path:
 
 
 def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict:
-    """dishvl.json: the input fingerprint that a load is checked against, pixel limits, temperature, and what made it."""
+    """dishvl.json: the input fingerprint that a load is checked against, pixel limits, temperature,
+    and what made it.
+    """
     return {
         "input_fingerprint": inputs.fingerprint(loaded),
         "min_pixels": config.min_pixels,

@@ -1,4 +1,6 @@
-"""What is watched while training: that exactly the asked-for parts train, requests to stop, and the last validation."""
+"""What is watched while training: that exactly the asked-for parts train, requests to stop, and the
+last validation.
+"""
 
 import functools
 import os
@@ -19,10 +21,12 @@ class TrainingStopped(RuntimeError):
 
 
 class Contract(TrainerCallback):
-    """Before the first step: counts and learning rates are what was asked for. After it: gradients were clipped, each trained
-    tensor had one, no frozen one has changed; at the end the frozen bytes are what they were.
+    """Before the first step: counts and learning rates are what was asked for. After it: gradients
+    were clipped, each trained tensor had one, no frozen one has changed; at the end the frozen
+    bytes are what they were.
 
-    `report`: trainable.json's content; `rates`: {group: learning rate}; `norm`: what gradients are to be clipped to.
+    `report`: trainable.json's content; `rates`: {group: learning rate}; `norm`: what gradients are
+    to be clipped to.
     """
 
     def __init__(
@@ -54,15 +58,18 @@ class Contract(TrainerCallback):
         trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         if (n := sum(map(freeze.size, trained.values()))) != self.report["trained_parameters"]:
             raise TrainingStopped(
-                f"{n:,} parameters would train, trainable.json says {self.report['trained_parameters']:,}"
+                f"{n:,} parameters would train, trainable.json says "
+                f"{self.report['trained_parameters']:,}"
             )
         for group in optimizer.param_groups:
             wanted = self.rates[group["name"].split("/")[0]]
             if group["initial_lr"] != wanted:
                 raise TrainingStopped(
-                    f"group {group['name']} has the learning rate {group['initial_lr']}, {wanted} was asked for"
+                    f"group {group['name']} has the learning rate {group['initial_lr']}, "
+                    f"{wanted} was asked for"
                 )
-        # Hooks, for DeepSpeed has taken the gradients away by the time anybody else can look at them.
+        # Hooks, for DeepSpeed has taken the gradients away by the time anybody else can look at
+        # them.
         self.hooks = [
             p.register_hook(functools.partial(self._note, name)) for name, p in trained.items()
         ]
@@ -78,7 +85,8 @@ class Contract(TrainerCallback):
         )
         if gradients and (norm := float(torch.stack(gradients).norm())) > 1.01 * self.norm:
             raise TrainingStopped(
-                f"gradients have the norm {norm:.3g} at the optimizer, max_grad_norm is {self.norm}: they were not clipped"
+                f"gradients have the norm {norm:.3g} at the optimizer, max_grad_norm is "
+                f"{self.norm}: they were not clipped"
             )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -96,12 +104,15 @@ class Contract(TrainerCallback):
         moved = [name for name, value in self.before.items() if now[name] != value]
         if idle or moved:
             raise TrainingStopped(
-                f"after the first step {len(idle)} trained tensors have had no gradient and {len(moved)} frozen ones have changed: {(idle + moved)[0]}"
+                f"after the first step {len(idle)} trained tensors have had no gradient and "
+                f"{len(moved)} frozen ones have changed: {(idle + moved)[0]}"
             )
 
 
 class StopFile(TrainerCallback):
-    """`dishvl stop RUN` writes a file: the run then saves a checkpoint and ends, every process at the same step."""
+    """`dishvl stop RUN` writes a file: the run then saves a checkpoint and ends, every process at
+    the same step.
+    """
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -114,14 +125,17 @@ class StopFile(TrainerCallback):
         several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if (several or self.launched) and os.getppid() != self.parent:
             raise TrainingStopped(
-                "the launcher of these processes has died; run the stage again to go on from the newest checkpoint"
+                "the launcher of these processes has died; run the stage again to go on from "
+                "the newest checkpoint"
             )
         if _anyone(launch.asked_to_stop(self.folder), several, args.device):
             control.should_save = control.should_training_stop = True
 
 
 class LastValidation(TrainerCallback):
-    """The last step is validated and logged whatever `eval_steps` and `logging_steps` say, so that the final weights can be the best ones."""
+    """The last step is validated and logged whatever `eval_steps` and `logging_steps` say, so that
+    the final weights can be the best ones.
+    """
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step >= state.max_steps:
@@ -133,7 +147,9 @@ class LastValidation(TrainerCallback):
 
 
 class Patience(EarlyStoppingCallback):
-    """Ends a training after so many validations without a better one. A resume goes on counting: transformers' own would begin anew."""
+    """Ends a training after so many validations without a better one. A resume goes on counting:
+    transformers' own would begin anew.
+    """
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)

@@ -1,9 +1,11 @@
-"""Checkpoints that survive: trained tensors under the model's own parameter names, staged, sealed by a manifest, renamed.
+"""Checkpoints that survive: trained tensors under the model's own parameter names, staged, sealed
+by a manifest, renamed.
 
 checkpoint-120/
     trained.safetensors   what trains, in the training's dtype: enough for best/
     trainer_state.json    step, epoch, best metric
-    resume/               what an exact resume needs besides: optimizer, scheduler, random state, float32 masters
+    resume/               what an exact resume needs besides: optimizer, scheduler, random state,
+    float32 masters
     MANIFEST.json         sha256 of every file, and what the checkpoint belongs to
 """
 
@@ -27,7 +29,8 @@ MASTER = "master.safetensors"
 PART = ".checkpoint.part"
 STATE = "trainer_state.json"
 RESTORE = "put it back from a copy, or start again with --redo 04"
-GOING = ".resume.going"  # a resume state on its way out: what is left of a checkpoint is whole at every moment
+# a resume state on its way out: what is left of a checkpoint is whole at every moment
+GOING = ".resume.going"
 
 
 class CheckpointError(RuntimeError):
@@ -35,10 +38,11 @@ class CheckpointError(RuntimeError):
 
 
 def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """{name: value on the CPU} of every trained parameter, under the names of `model.named_parameters()`.
+    """{name: value on the CPU} of every trained parameter, under the names of
+    `model.named_parameters()`.
 
-    transformers' own names differ from these and its resume silently loads next to nothing for this model. Under ZeRO-3
-    tensors are gathered one at a time; every process must call this.
+    transformers' own names differ from these and its resume silently loads next to nothing for this
+    model. Under ZeRO-3 tensors are gathered one at a time; every process must call this.
     """
     return {
         name: _whole(parameter).cpu().contiguous()
@@ -48,13 +52,15 @@ def trained_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torch.dtype) -> None:
-    """WEIGHTS in `dtype`; where the tensors are finer than that, they are kept for the resume too (MASTER).
+    """WEIGHTS in `dtype`; where the tensors are finer than that, they are kept for the resume too
+    (MASTER).
 
     Raises `CheckpointError` when a value is not finite: such weights are worth nothing.
     """
     if broken := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
         raise CheckpointError(
-            f"{len(broken)} trained tensors hold values that are not finite, the first is {broken[0]}; they are not saved"
+            f"{len(broken)} trained tensors hold values that are not finite, the first is "
+            f"{broken[0]}; they are not saved"
         )
     save_file({name: value.to(dtype) for name, value in tensors.items()}, folder / WEIGHTS)
     if any(value.dtype != dtype for value in tensors.values()):
@@ -62,7 +68,9 @@ def write_weights(tensors: Mapping[str, torch.Tensor], folder: Path, dtype: torc
 
 
 def load_trained(model: nn.Module, folder: Path) -> None:
-    """Put a checkpoint's tensors into the model. Raises `CheckpointError` unless names and shapes are exactly the trained ones."""
+    """Put a checkpoint's tensors into the model. Raises `CheckpointError` unless names and shapes
+    are exactly the trained ones.
+    """
     master = folder / RESUME / MASTER
     stored = load_file(master if master.exists() else folder / WEIGHTS)
     wanted = _checked(model, stored, folder)
@@ -72,7 +80,9 @@ def load_trained(model: nn.Module, folder: Path) -> None:
 
 
 def check_loaded(model: nn.Module, folder: Path) -> None:
-    """Raise `CheckpointError` unless every trained tensor holds the checkpoint's value: DeepSpeed loads without saying what it left out."""
+    """Raise `CheckpointError` unless every trained tensor holds the checkpoint's value: DeepSpeed
+    loads without saying what it left out.
+    """
     stored = load_file(folder / WEIGHTS)
     for name, parameter in _checked(model, stored, folder).items():
         if not torch.equal(_whole(parameter).cpu().to(stored[name].dtype), stored[name]):
@@ -82,7 +92,9 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
 
 
 def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
-    """Write the manifest, last, with every file on the disk before it. `belongs`: what a resume must agree on."""
+    """Write the manifest, last, with every file on the disk before it. `belongs`: what a resume
+    must agree on.
+    """
     files = {}
     for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != MANIFEST):
         with open(path, "rb") as file:
@@ -92,9 +104,11 @@ def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
 
 
 def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
-    """The newest checkpoint with a resume state that verifies; damaged newer ones are named and moved aside.
+    """The newest checkpoint with a resume state that verifies; damaged newer ones are named and
+    moved aside.
 
-    Raises `CheckpointError` naming what differs when the newest whole one was made with another `belongs`.
+    Raises `CheckpointError` naming what differs when the newest whole one was made with another
+    `belongs`.
     """
     for path in numbered(folder):
         if not (path / RESUME).is_dir():
@@ -112,14 +126,17 @@ def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
                 f"{key} (was {there.get(key)}, is {belongs.get(key)})" for key in other[:3]
             )
             raise CheckpointError(
-                f"{path} was made with other {changes}; finish it as it was begun, or start again with --redo 04"
+                f"{path} was made with other {changes}; finish it as it was begun, or start "
+                "again with --redo 04"
             )
         return path
     return None
 
 
 def check_best(folder: Path) -> None:
-    """Raise `CheckpointError` when the best checkpoint that this one knows of is gone or damaged: the end would come to nothing."""
+    """Raise `CheckpointError` when the best checkpoint that this one knows of is gone or damaged:
+    the end would come to nothing.
+    """
     step = records.read_json(folder / STATE).get("best_global_step")
     best = folder.with_name(f"checkpoint-{step}")
     if step is not None and best != folder and (problem := damage(best)):
@@ -135,7 +152,9 @@ def numbered(folder: Path) -> list[Path]:
 
 
 def damage(folder: Path) -> str:
-    """Why a checkpoint does not verify; '' when it does. What was pruned on purpose (`prune`) is not missed."""
+    """Why a checkpoint does not verify; '' when it does. What was pruned on purpose (`prune`) is
+    not missed.
+    """
     if not folder.is_dir():
         return "it is gone"
     if not (folder / MANIFEST).exists():
@@ -167,13 +186,15 @@ def _checked(
     }
     if odd := sorted(stored.keys() ^ wanted.keys()):
         raise CheckpointError(
-            f"{folder}: {len(odd)} tensors do not match what is trained now, the first is {odd[0]}; it was made with other trained parts or another base model"
+            f"{folder}: {len(odd)} tensors do not match what is trained now, the first is "
+            f"{odd[0]}; it was made with other trained parts or another base model"
         )
     for name, parameter in wanted.items():
         shape = getattr(parameter, "ds_shape", parameter.shape)
         if stored[name].shape != shape:
             raise CheckpointError(
-                f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has {tuple(shape)}"
+                f"{folder}: {name} has shape {tuple(stored[name].shape)}, the model's has "
+                f"{tuple(shape)}"
             )
     return wanted
 

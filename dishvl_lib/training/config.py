@@ -1,4 +1,6 @@
-"""The training process' configuration: a JSON file that notebook 04 writes and `python -m dishvl_lib.training` reads."""
+"""The training process' configuration: a JSON file that notebook 04 writes and `python -m
+dishvl_lib.training` reads.
+"""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +11,9 @@ from dishvl_lib.core import paths, records
 
 
 class TrainingConfig(BaseModel):
-    """Paths are absolute. Learning rates are per parameter group; `per_device_train_batch_size` counts photos."""
+    """Paths are absolute. Learning rates are per parameter group; `per_device_train_batch_size`
+    counts photos.
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
@@ -79,11 +83,13 @@ class TrainingConfig(BaseModel):
             )
         if self.lora_rank and (self.train_language_model or self.train_lm_head):
             raise ValueError(
-                "lora_rank trains adapters only; set train_language_model and train_lm_head to false, or lora_rank to 0"
+                "lora_rank trains adapters only; set train_language_model and train_lm_head "
+                "to false, or lora_rank to 0"
             )
         if self.metric_for_best_model != "loss" and not self.validation_questions:
             raise ValueError(
-                f"metric_for_best_model {self.metric_for_best_model} needs validation_questions above 0"
+                f"metric_for_best_model {self.metric_for_best_model} needs "
+                "validation_questions above 0"
             )
         return self
 
@@ -112,7 +118,8 @@ class TrainingConfig(BaseModel):
 
 
 def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
-    """The configuration from a notebook's parameters and `where`: base_model, image_root, the files, output_folder.
+    """The configuration from a notebook's parameters and `where`: base_model, image_root, the
+    files, output_folder.
 
     Raises ValueError naming the first parameter that is out of range.
     """
@@ -123,7 +130,8 @@ def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
     }
     if chosen.get("deepspeed") and not Path(placed["deepspeed"]).is_file():
         raise ValueError(
-            f"parameter deepspeed: no file {placed['deepspeed']}; give params/deepspeed/zero2.json or zero3.json, or '' for none"
+            f"parameter deepspeed: no file {placed['deepspeed']}; give "
+            "params/deepspeed/zero2.json or zero3.json, or '' for none"
         )
     try:
         return TrainingConfig(**{**chosen, **placed})

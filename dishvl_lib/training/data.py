@@ -20,12 +20,13 @@ class DataError(RuntimeError):
 
 
 class QuestionTrees(Dataset):
-    """One tree per item: a photo and up to `questions_per_photo` of its questions; a photo with more makes several.
+    """One tree per item: a photo and up to `questions_per_photo` of its questions; a photo with
+    more makes several.
 
-    An item's number may be any n >= 0: `n % len(self)` says which tree, and n with `seed` how its photo is augmented, so
-    that an epoch's views depend on neither workers nor a resume (`Shuffled` deals such numbers). Questions without a
-    photo make trees of their own, by dish. A photo that has gone or does not decode stops the training: nothing is
-    replaced in silence.
+    An item's number may be any n >= 0: `n % len(self)` says which tree, and n with `seed` how its
+    photo is augmented, so that an epoch's views depend on neither workers nor a resume (`Shuffled`
+    deals such numbers). Questions without a photo make trees of their own, by dish. A photo that
+    has gone or does not decode stops the training: nothing is replaced in silence.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class QuestionTrees(Dataset):
             raise DataError(f"{file} holds no questions")
         if mute := [row["id"] for row in self.rows if not row["conversations"][1]["value"].strip()]:
             raise DataError(
-                f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, the first is {mute[0]}; make the dataset again"
+                f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, "
+                f"the first is {mute[0]}; make the dataset again"
             )
         self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb, photo_decoding)
@@ -76,7 +78,8 @@ class QuestionTrees(Dataset):
             image = self.photos[row["image"]]
         except images.ImageError as error:
             raise DataError(
-                f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is {error}; make the catalogue again"
+                f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is "
+                f"{error}; make the catalogue again"
             ) from None
         chance = np.random.default_rng((self.seed, number))
         if self.augmentation != "none":
@@ -94,13 +97,17 @@ class QuestionTrees(Dataset):
         gone = sorted(name for name in wanted if not (self.photos.root / name).is_file())
         if gone:
             raise DataError(
-                f"{len(gone)} photos of {self.file} are gone from {self.photos.root} since this training was begun, the first is {gone[0]}; "
-                f"bring them back (or set image_root to where they are now) and it goes on, or begin it again without them: --redo 04"
+                f"{len(gone)} photos of {self.file} are gone from {self.photos.root} since "
+                f"this training was begun, the first is {gone[0]}; "
+                "bring them back (or set image_root to where they are now) and it goes on, "
+                "or begin it again without them: --redo 04"
             )
 
 
 class Shuffled(Sampler):
-    """The trees of one epoch in an order that depends on seed and epoch only; epoch e deals numbers e * length ... (e + 1) * length - 1."""
+    """The trees of one epoch in an order that depends on seed and epoch only; epoch e deals numbers
+    e * length ... (e + 1) * length - 1.
+    """
 
     def __init__(self, length: int, seed: int):
         self.length = length
@@ -119,7 +126,9 @@ class Shuffled(Sampler):
 
 
 def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[list[int]]:
-    """Row numbers per tree, in the order in which the photos first appear; rows without a photo go by dish."""
+    """Row numbers per tree, in the order in which the photos first appear; rows without a photo go
+    by dish.
+    """
     of_photo: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
         of_photo.setdefault(
@@ -137,8 +146,8 @@ def collator(
 ) -> Callable[[Sequence[tuple[trees.Tree, list[int]]]], dict[str, torch.Tensor]]:
     """What the data loader joins trees with: `trees.collate`'s batch, and two tensors about it.
 
-    `rows` (supervised tokens,): the row number of each, in the order in which the loss sees them. `sizes` (3,): photos,
-    questions and tokens of the batch.
+    `rows` (supervised tokens,): the row number of each, in the order in which the loss sees them.
+    `sizes` (3,): photos, questions and tokens of the batch.
     """
 
     def join(items: Sequence[tuple[trees.Tree, list[int]]]) -> dict[str, torch.Tensor]:

@@ -1,8 +1,8 @@
-"""What a training does at this moment, in a small file, for those who watch: a step of a large model takes minutes.
+"""What a training does at this moment, in a small file, for those who watch: a step of a large
+model takes minutes.
 
-beat = Heartbeat(folder)
-beat("validating, menu questions", 40, 200)
-line(folder)        # 'validating, menu questions: 40 of 200, for 35 s'
+beat = Heartbeat(folder) beat("validating, menu questions", 40, 200) line(folder)        #
+'validating, menu questions: 40 of 200, for 35 s'
 """
 
 import json
@@ -15,7 +15,9 @@ EVERY_S = 1.0
 
 
 class Heartbeat:
-    """Called with what is done now, and how much of it; writes at most once in EVERY_S, and always when it is new."""
+    """Called with what is done now, and how much of it; writes at most once in EVERY_S, and always
+    when it is new.
+    """
 
     def __init__(self, folder: Path):
         self.file = Path(folder) / FILE

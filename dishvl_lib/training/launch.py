@@ -1,4 +1,6 @@
-"""Starting and watching the training process: it outlives the notebook, and a second start attaches to the first."""
+"""Starting and watching the training process: it outlives the notebook, and a second start attaches
+to the first.
+"""
 
 import contextlib
 import json
@@ -44,7 +46,9 @@ class TrainingFailed(RuntimeError):
 
 
 def main(config_file: str) -> int:
-    """Train in this process, under the training lock of its folder; the exit status (see `run.main`)."""
+    """Train in this process, under the training lock of its folder; the exit status (see
+    `run.main`).
+    """
     try:
         with only_one(Path(read(config_file).output_folder)):
             from dishvl_lib.training import run  # under the lock, for torch takes seconds to import
@@ -61,7 +65,9 @@ def refuse(error: Exception) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, in one line; of one that a data loader's worker sent, its own last line without the traceback."""
+    """What an error says, in one line; of one that a data loader's worker sent, its own last line
+    without the traceback.
+    """
     lines = str(error).splitlines() or [""]
     if lines[0].startswith("Caught ") and len(lines) > 1:
         return lines[-1].partition(": ")[2]
@@ -69,10 +75,11 @@ def sentence(error: Exception) -> str:
 
 
 def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = None) -> Path:
-    """`best/` of the configured training: made before, being made (then this attaches), or made now.
+    """`best/` of the configured training: made before, being made (then this attaches), or made
+    now.
 
-    Every `every_s` seconds `show` gets the rows of metrics.jsonl; without it a line is printed. Raises `TrainingFailed`
-    with the last lines of the log.
+    Every `every_s` seconds `show` gets the rows of metrics.jsonl; without it a line is printed.
+    Raises `TrainingFailed` with the last lines of the log.
     """
     folder = Path(config.output_folder)
     if (folder / "best").is_dir():
@@ -90,7 +97,8 @@ def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = No
 
 
 def start(config: TrainingConfig) -> subprocess.Popen:
-    """Start the process (torchrun for more than one) in its own session; returns when it holds its lock or has ended.
+    """Start the process (torchrun for more than one) in its own session; returns when it holds its
+    lock or has ended.
 
     Until then the notebook's lock keeps others out, afterwards the training's own does.
     """
@@ -118,7 +126,9 @@ def start(config: TrainingConfig) -> subprocess.Popen:
 
 
 def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list[str]:
-    """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's launcher, over ssh."""
+    """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's
+    launcher, over ssh.
+    """
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
         check_hostfile(Path(config.hostfile))
@@ -160,7 +170,8 @@ def check_hostfile(file: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's training lock in the first process of a training; raises `AlreadyRunning` when another holds it.
+    """Hold the folder's training lock in the first process of a training; raises `AlreadyRunning`
+    when another holds it.
 
     The lock goes with the process that took it, however it ends.
     """
@@ -171,7 +182,8 @@ def only_one(folder: Path) -> Iterator[None]:
         locks.take(stages.training_lock_file(folder), "training")
     except locks.LockedError as error:
         raise AlreadyRunning(
-            f"a training is running in {folder} already ({error.holder}); watch it with dishvl status, end it with dishvl stop"
+            f"a training is running in {folder} already ({error.holder}); watch it with "
+            "dishvl status, end it with dishvl stop"
         ) from None
     try:
         yield
@@ -190,7 +202,9 @@ def watch(
     show: Show | None = None,
     process: subprocess.Popen | None = None,
 ) -> None:
-    """Show progress until the training ends, and once more then. `process`: its launcher, when this process started it."""
+    """Show progress until the training ends, and once more then. `process`: its launcher, when this
+    process started it.
+    """
     said = 0.0
     while running(folder) or (process and process.poll() is None):
         time.sleep(0.5)
@@ -209,7 +223,9 @@ def _say(folder: Path, show: Show | None) -> None:
 
 
 def progress_line(folder: Path) -> str:
-    """Step, loss and time left, from the newest row of metrics.jsonl, and what is done now; '' before there is either."""
+    """Step, loss and time left, from the newest row of metrics.jsonl, and what is done now; ''
+    before there is either.
+    """
     now = heartbeat.line(folder) if running(folder) else ""
     return "; ".join(filter(None, (_newest_row(folder), now)))
 
@@ -259,7 +275,9 @@ def stop(folder: Path) -> bool:
 
 
 def asked_to_stop(folder: Path) -> bool:
-    """Whether the training that runs now was asked to stop; a wish that an earlier one did not come to is none."""
+    """Whether the training that runs now was asked to stop; a wish that an earlier one did not come
+    to is none.
+    """
     file = folder / STOP
     if not file.exists():
         return False
@@ -268,7 +286,9 @@ def asked_to_stop(folder: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The training's environment. Its data loader's sockets lie in TMPDIR, whose path may be too long for them."""
+    """The training's environment. Its data loader's sockets lie in TMPDIR, whose path may be too
+    long for them.
+    """
     quiet = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     return {**os.environ, **quiet, "TMPDIR": str(sockets.short_temporary_folder())}
 

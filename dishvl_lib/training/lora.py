@@ -1,4 +1,6 @@
-"""LoRA as the way for small GPUs: adapters by peft, merged into `best/` so that nobody needs peft to use the model."""
+"""LoRA as the way for small GPUs: adapters by peft, merged into `best/` so that nobody needs peft
+to use the model.
+"""
 
 from typing import Any
 
@@ -12,7 +14,9 @@ VISION = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
 
 
 def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
-    """Adapters of rank `lora_rank` on the language layers' linears and, if asked, on the vision tower's attention and MLP."""
+    """Adapters of rank `lora_rank` on the language layers' linears and, if asked, on the vision
+    tower's attention and MLP.
+    """
     pattern = f"({LANGUAGE})|({VISION})" if config.lora_vision else LANGUAGE
     return get_peft_model(
         model,

@@ -1,8 +1,10 @@
-"""Photos as training reads them: decoded, resized, kept on disk without loss, and turned or seen anew.
+"""Photos as training reads them: decoded, resized, kept on disk without loss, and turned or seen
+anew.
 
-The pixels are the same with and without the cache, bit for bit. An entry is found by the content of the photo's file, so
-that a changed photo never gives old pixels; it carries a checksum, and a damaged one is made again. `fast` decoding reads
-a JPEG at a reduced scale that is still large enough: other pixels, by little, so that only training may use it.
+The pixels are the same with and without the cache, bit for bit. An entry is found by the content of
+the photo's file, so that a changed photo never gives old pixels; it carries a checksum, and a
+damaged one is made again. `fast` decoding reads a JPEG at a reduced scale that is still large
+enough: other pixels, by little, so that only training may use it.
 """
 
 import contextlib
@@ -35,8 +37,9 @@ SIZE = struct.Struct("<II")
 class Photos:
     """Photos by path below `root`, RGB at the size the vision tower reads.
 
-    `budget_mb`: room on disk (MiB, of all processes and workers together) for resized photos; 0: none are kept, and
-    those that do not fit are decoded each time. `decoding`: as in `decode`. Raises `ImageError` for an unusable photo.
+    `budget_mb`: room on disk (MiB, of all processes and workers together) for resized photos; 0:
+    none are kept, and those that do not fit are decoded each time. `decoding`: as in `decode`.
+    Raises `ImageError` for an unusable photo.
     """
 
     def __init__(self, root: Path, qwen: Qwen, budget_mb: int = 0, decoding: str = "exact"):
@@ -65,8 +68,9 @@ class Photos:
 def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.Image:
     """A photo's file as the RGB image that `inputs.photo_inputs(..., resized=True)` takes.
 
-    `exact`: what validation, evaluation and use see. `fast`: a JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that
-    is no smaller than the resized photo, whose size stays the same. Raises `ImageError`, and ValueError for another word.
+    `exact`: what validation, evaluation and use see. `fast`: a JPEG is decoded at 1/2, 1/4 or 1/8
+    of its size when that is no smaller than the resized photo, whose size stays the same. Raises
+    `ImageError`, and ValueError for another word.
     """
     if decoding == "exact":
         return inputs.resize(qwen, images.load_rgb(source))
@@ -79,13 +83,17 @@ def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.I
 
 
 def cache_bytes(sizes: Iterable[tuple[int, int]], qwen: Qwen) -> int:
-    """Bytes on disk of the cache of photos of these sizes (width, height in pixels, before resizing), each counted once."""
+    """Bytes on disk of the cache of photos of these sizes (width, height in pixels, before
+    resizing), each counted once.
+    """
     resized = (inputs.resized_size(qwen, width, height) for width, height in sizes)
     return sum(CHECKSUM.size + SIZE.size + 3 * width * height for width, height in resized)
 
 
 def cache_key(qwen: Qwen, decoding: str) -> str:
-    """One short word for everything but the photo that decides its pixels: pixel limits, filter, decoding, library versions."""
+    """One short word for everything but the photo that decides its pixels: pixel limits, filter,
+    decoding, library versions.
+    """
     processor = qwen.image_processor
     side = processor.patch_size * processor.merge_size
     return records.fingerprint(
@@ -102,10 +110,11 @@ def cache_key(qwen: Qwen, decoding: str) -> str:
 
 
 class PhotoCache:
-    """Resized photos below `folder`, one file each, written under another name and renamed: a reader sees all or nothing.
+    """Resized photos below `folder`, one file each, written under another name and renamed: a
+    reader sees all or nothing.
 
-    `left`: bytes that may still be written, counted over this process and its workers. Processes of one training share
-    the budget evenly.
+    `left`: bytes that may still be written, counted over this process and its workers. Processes of
+    one training share the budget evenly.
     """
 
     def __init__(self, folder: Path, budget: int):
@@ -128,7 +137,9 @@ class PhotoCache:
         return Image.frombytes("RGB", SIZE.unpack_from(entry, CHECKSUM.size), entry[start:])
 
     def put(self, key: str, photo: Image.Image) -> None:
-        """Keep a photo while there is room. A disk that refuses ends the keeping with a warning, not the training."""
+        """Keep a photo while there is room. A disk that refuses ends the keeping with a warning,
+        not the training.
+        """
         body = SIZE.pack(*photo.size) + photo.tobytes()
         with self.left.get_lock():
             if self.left.value < CHECKSUM.size + len(body):
@@ -139,7 +150,8 @@ class PhotoCache:
         except OSError as error:
             self.left.value = 0
             warnings.warn(
-                f"photos are no longer kept in {self.folder} ({error}); from here on they are decoded each time",
+                f"photos are no longer kept in {self.folder} ({error}); from here on they "
+                "are decoded each time",
                 stacklevel=2,
             )
 
@@ -172,7 +184,9 @@ def shared_cache(folder: Path, budget: int) -> PhotoCache:
 
 
 def turned(image: Image.Image, way: int) -> Image.Image:
-    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom, along the diagonal (bits of `way`)."""
+    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom,
+    along the diagonal (bits of `way`).
+    """
     for bit, flip in enumerate(
         (
             Image.Transpose.FLIP_LEFT_RIGHT,
@@ -186,7 +200,9 @@ def turned(image: Image.Image, way: int) -> Image.Image:
 
 
 def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
-    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers in [0, 1)."""
+    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers
+    in [0, 1).
+    """
     zoom, x, y, *light = chances
     width, height = (side * (1 - 0.3 * zoom) for side in image.size)
     left = x * (image.width - width)

@@ -3,8 +3,9 @@
     plan = planner.plan(config, batch, photos=100_000)
     print(plan.table())          # `advice` says what to do about it
 
-Weights, gradients and optimizer are counted exactly, activations by `activations.saved`. What a GPU's context and its
-allocator take beside (OVERHEAD_GB, SLACK) is a rule of thumb, not a measurement.
+Weights, gradients and optimizer are counted exactly, activations by `activations.saved`. What a
+GPU's context and its allocator take beside (OVERHEAD_GB, SLACK) is a rule of thumb, not a
+measurement.
 """
 
 import functools
@@ -32,7 +33,9 @@ MASTER_AND_MOMENTS = 12  # bytes a trained parameter: float32 weight and two Ada
 
 @dataclass
 class Plan:
-    """`rows`: (place, part, bytes); places are GPU (or CPU), host and disk. `advice`: sentences, most important first."""
+    """`rows`: (place, part, bytes); places are GPU (or CPU), host and disk. `advice`: sentences,
+    most important first.
+    """
 
     rows: list[tuple[str, str, float]]
     hours: float | None
@@ -70,9 +73,10 @@ def plan(
 ) -> Plan:
     """The memory, disk and time of a training.
 
-    `batch`: the trees of the largest batch. `photos`: trees an epoch. `official`: as the official fine-tuning script does
-    it: one question a photo, lm_head trains, logits everywhere, transformers' own activations, frozen weights saved
-    twice. `photos_per_second`: measured (0: the hours stay open).
+    `batch`: the trees of the largest batch. `photos`: trees an epoch. `official`: as the official
+    fine-tuning script does it: one question a photo, lm_head trains, logits everywhere,
+    transformers' own activations, frozen weights saved twice. `photos_per_second`: measured (0: the
+    hours stay open).
     """
     if official:
         batch = [shapes.longest_question(one) for one in batch]
@@ -129,7 +133,9 @@ def replace_config(config: TrainingConfig, **changed: Any) -> TrainingConfig:
 
 @dataclass(frozen=True)
 class Zero:
-    """What a DeepSpeed JSON asks for: the ZeRO stage (0: no DeepSpeed), and what goes to the host's memory."""
+    """What a DeepSpeed JSON asks for: the ZeRO stage (0: no DeepSpeed), and what goes to the host's
+    memory.
+    """
 
     stage: int
     optimizer_on_host: bool = False
@@ -267,7 +273,9 @@ def _disk(
 
 
 def resume_bytes(config: TrainingConfig, trained: int) -> int:
-    """Moments, and the float32 weights where the checkpoint's weights are not; DeepSpeed's ZeRO-2 keeps the module's too."""
+    """Moments, and the float32 weights where the checkpoint's weights are not; DeepSpeed's ZeRO-2
+    keeps the module's too.
+    """
     if stage := zero_of(config).stage:
         return trained * (MASTER_AND_MOMENTS + (0 if stage == 3 else WIDTH[config.dtype]))
     return trained * (8 + (4 if config.dtype == "bfloat16" else 0))

@@ -1,4 +1,6 @@
-"""The model as it trains: exactly the asked-for parts (or LoRA adapters), their precision, and what is computed twice to save memory."""
+"""The model as it trains: exactly the asked-for parts (or LoRA adapters), their precision, and what
+is computed twice to save memory.
+"""
 
 from typing import Any
 
@@ -13,10 +15,11 @@ from dishvl_lib.vlm import freeze
 def trainable(
     base: Qwen2_5_VLForConditionalGeneration, config: TrainingConfig
 ) -> tuple[torch.nn.Module, dict[str, Any]]:
-    """(`base`, or around it its adapters, ready to train; trainable.json's content). Works on the meta device too.
+    """(`base`, or around it its adapters, ready to train; trainable.json's content). Works on the
+    meta device too.
 
-    In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in bfloat16): a step of
-    1e-6 is lost in bfloat16's 8 bits. DeepSpeed keeps such a copy itself.
+    In bfloat16 without DeepSpeed the trained weights are kept in float32 (autocast computes in
+    bfloat16): a step of 1e-6 is lost in bfloat16's 8 bits. DeepSpeed keeps such a copy itself.
     """
     if config.lora_rank:
         model = lora.attach(base, config)

@@ -57,7 +57,9 @@ FREE = {  # what may change between a checkpoint and its resume
 
 
 def main(config_file: str) -> int:
-    """0 when `best/` is written, STOPPED after `dishvl stop`, 1 with one sentence on stderr when it cannot go on."""
+    """0 when `best/` is written, STOPPED after `dishvl stop`, 1 with one sentence on stderr when it
+    cannot go on.
+    """
     try:
         return train(read(config_file))
     except EXPECTED as error:
@@ -90,7 +92,8 @@ def train(config: TrainingConfig) -> int:
     )
     checkpoint = trainer.folder / f"checkpoint-{step}"
     del trainer
-    gc.collect()  # the trained model and its optimizer go before the base model is loaded a second time
+    # the trained model and its optimizer go before the base model is loaded a second time
+    gc.collect()
     beat("writing best/")
     made = best.export(config, checkpoint)
     print(
@@ -101,20 +104,26 @@ def train(config: TrainingConfig) -> int:
 
 
 def leave() -> None:
-    """Part from the other processes: one that still stood in the group when it ended was seen to abort, which ends them all, and with them `best/`."""
+    """Part from the other processes: one that still stood in the group when it ended was seen to
+    abort, which ends them all, and with them `best/`.
+    """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
 def patience_spent(config: TrainingConfig, last: Path) -> bool:
-    """Whether a training had ended by early stopping at this checkpoint, so that only `best/` is left to make."""
+    """Whether a training had ended by early stopping at this checkpoint, so that only `best/` is
+    left to make.
+    """
     counted = Patience.counted(records.read_json(last / checkpoints.STATE)["stateful_callbacks"])
     return 0 < config.early_stopping_patience <= counted
 
 
 def begin(config: TrainingConfig) -> DishTrainer:
-    """The trainer, on a device that can bear it; with DeepSpeed among the processes that were launched."""
+    """The trainer, on a device that can bear it; with DeepSpeed among the processes that were
+    launched.
+    """
     advice.require_device(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
@@ -186,11 +195,14 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
 
 
 def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
-    """Raises `DataError` when no validation question could be measured by metric_for_best_model: better now than after an epoch."""
+    """Raises `DataError` when no validation question could be measured by metric_for_best_model:
+    better now than after an epoch.
+    """
     kind = config.metric_for_best_model.removesuffix("_accuracy")
     if kind != "loss" and not any(row["kind"] == kind and row.get("image") for row in rows.rows):
         raise DataError(
-            f"{rows.file} holds no {kind} question, which metric_for_best_model: {config.metric_for_best_model} needs; set it to loss"
+            f"{rows.file} holds no {kind} question, which metric_for_best_model: "
+            f"{config.metric_for_best_model} needs; set it to loss"
         )
 
 
@@ -202,7 +214,8 @@ def announce(report: dict[str, Any], folder: Path) -> None:
             state = f"trained at {group['learning_rate']:g}" if group["trained"] else "frozen"
             print(f"{name:<15}{group['parameters']:>15,} parameters  {state}", flush=True)
         print(
-            f"training {report['trained_parameters']:,} of {report['parameters']:,} parameters ({report['trained_share']:.2%})",
+            f"training {report['trained_parameters']:,} of {report['parameters']:,} "
+            f"parameters ({report['trained_share']:.2%})",
             flush=True,
         )
 
@@ -250,7 +263,9 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
 
 
 def belongs(config: TrainingConfig) -> dict[str, Any]:
-    """What a checkpoint belongs to: data, base model, number of processes and every parameter that shapes the optimisation."""
+    """What a checkpoint belongs to: data, base model, number of processes and every parameter that
+    shapes the optimisation.
+    """
     parts = {key: value for key, value in config.model_dump().items() if key not in FREE}
     parts["deepspeed"] = records.sha256_file(config.deepspeed) if config.deepspeed else ""
     files = {

@@ -1,4 +1,6 @@
-"""How large the question trees of a training are, counted without opening a photo: what the planner plans for."""
+"""How large the question trees of a training are, counted without opening a photo: what the planner
+plans for.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,7 +28,8 @@ def largest(
 ) -> tuple[list[TreeShape], int]:
     """(the `n` longest trees among those looked at, number of trees an epoch).
 
-    `sizes`: image_id -> (height, width) in pixels. Of more than LOOKED_AT trees a random part is counted.
+    `sizes`: image_id -> (height, width) in pixels. Of more than LOOKED_AT trees a random part is
+    counted.
     """
     items = by_photo(rows, questions_per_photo)
     chosen = np.random.default_rng(seed).permutation(len(items))[:LOOKED_AT]
@@ -48,7 +51,9 @@ def sizes(photos: pd.DataFrame) -> dict[str, tuple[int, int]]:
 
 
 def assumed(qwen: Qwen, *, questions_per_photo: int, menu_size: int, n: int) -> list[TreeShape]:
-    """`n` trees as stage 03 would make them, before it has run: the largest photo, names of four characters, half the questions with a menu."""
+    """`n` trees as stage 03 would make them, before it has run: the largest photo, names of four
+    characters, half the questions with a menu.
+    """
     side = int(qwen.image_processor.size["longest_edge"] ** 0.5)
     menu = [
         "".join(chr(0x4E00 + 4 * entry + place) for place in range(4)) for entry in range(menu_size)

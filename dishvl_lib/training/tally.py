@@ -1,4 +1,6 @@
-"""What is counted between two rows of metrics.jsonl: loss per kind of question, photos, questions and tokens a second."""
+"""What is counted between two rows of metrics.jsonl: loss per kind of question, photos, questions
+and tokens a second.
+"""
 
 import contextlib
 import time
@@ -9,7 +11,9 @@ import torch
 
 
 class Tally:
-    """`kinds`: of every row of the training file. Sums stay on the device until they are read, so that no step waits."""
+    """`kinds`: of every row of the training file. Sums stay on the device until they are read, so
+    that no step waits.
+    """
 
     def __init__(self, kinds: Sequence[str], device: torch.device):
         self.names = sorted(set(kinds))
@@ -26,7 +30,9 @@ class Tally:
         self.idle = 0.0
 
     def add(self, losses: torch.Tensor, rows: torch.Tensor, sizes: torch.Tensor) -> None:
-        """`losses`, `rows` (supervised tokens,): each token's loss and the row it belongs to; `sizes` (3,): photos, questions, tokens."""
+        """`losses`, `rows` (supervised tokens,): each token's loss and the row it belongs to;
+        `sizes` (3,): photos, questions, tokens.
+        """
         kind = self.kind[rows]
         self.loss.index_add_(0, kind, losses.double())
         self.tokens.index_add_(0, kind, torch.ones_like(losses, dtype=torch.float64))
@@ -42,7 +48,9 @@ class Tally:
             self.idle += time.perf_counter() - started
 
     def read(self, sum_over_processes: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, float]:
-        """loss_KIND, photos_per_second, questions_per_second, tokens_per_second of all processes; then counts anew."""
+        """loss_KIND, photos_per_second, questions_per_second, tokens_per_second of all processes;
+        then counts anew.
+        """
         sums = sum_over_processes(torch.cat([self.loss, self.tokens, self.sizes])).tolist()
         seconds = max(time.perf_counter() - self.since - self.idle, 1e-9)
         loss = sums[: len(self.names)]
@@ -61,7 +69,9 @@ class Tally:
 
 
 def memory_gb(device: torch.device) -> float:
-    """The most that was allocated on the GPU so far, in GB; on a CPU the process' resident memory now."""
+    """The most that was allocated on the GPU so far, in GB; on a CPU the process' resident memory
+    now.
+    """
     used = (
         torch.cuda.max_memory_allocated(device)
         if device.type == "cuda"

@@ -1,4 +1,6 @@
-"""transformers' Trainer with our parameter groups, an exact validation, checkpoints that load completely, and a metrics file."""
+"""transformers' Trainer with our parameter groups, an exact validation, checkpoints that load
+completely, and a metrics file.
+"""
 
 import json
 import shutil
@@ -26,7 +28,9 @@ from dishvl_lib.vlm import freeze
 
 
 class DishTrainer(Trainer):
-    """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`: accuracies beside the loss."""
+    """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`:
+    accuracies beside the loss.
+    """
 
     def __init__(
         self,
@@ -53,7 +57,9 @@ class DishTrainer(Trainer):
         self.first_step = None
 
     def newest_checkpoint(self) -> Path | None:
-        """What to resume from, as process 0 finds it. Raises `CheckpointError` as `checkpoints.newest`."""
+        """What to resume from, as process 0 finds it. Raises `CheckpointError` as
+        `checkpoints.newest`.
+        """
         found = [
             str(checkpoints.newest(self.folder, self.belongs) or "")
             if self.is_world_process_zero()
@@ -113,7 +119,8 @@ class DishTrainer(Trainer):
         if not torch.isfinite(loss):
             broken = rows[~torch.isfinite(outputs["token_losses"])]
             raise TrainingStopped(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1}, in {self._named(broken if len(broken) else rows)}"
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}, in "
+                f"{self._named(broken if len(broken) else rows)}"
             )
         self.tally.add(outputs["token_losses"], rows, sizes)
         return (loss, outputs) if return_outputs else loss
@@ -122,14 +129,18 @@ class DishTrainer(Trainer):
         norm = super()._get_grad_norm(model, grad_norm)
         if norm is not None and not torch.isfinite(torch.as_tensor(norm)):
             raise TrainingStopped(
-                f"the gradient norm is {float(norm)} at step {self.state.global_step + 1}, with {self._named(torch.cat(self.recent))}"
+                f"the gradient norm is {float(norm)} at step {self.state.global_step + 1}, "
+                f"with {self._named(torch.cat(self.recent))}"
             )
         return norm
 
     def _named(self, rows: torch.Tensor) -> str:
         ids = [self.train_dataset.rows[number]["id"] for number in rows.unique().tolist()]
         shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-        return f"{len(ids)} questions of {self.train_dataset.file}: {shown}; look at them or lower the learning rate, the last checkpoint is whole"
+        return (
+            f"{len(ids)} questions of {self.train_dataset.file}: {shown}; look at them or "
+            "lower the learning rate, the last checkpoint is whole"
+        )
 
     def evaluation_loop(
         self,
@@ -139,7 +150,8 @@ class DishTrainer(Trainer):
         metric_key_prefix: str = "eval",
         **kwargs: Any,
     ) -> EvalLoopOutput:
-        """The loss over every supervised token of the validation questions, each once, and the accuracies of `validation`.
+        """The loss over every supervised token of the validation questions, each once, and the
+        accuracies of `validation`.
 
         Independent of batch shape and number of processes: losses are kept by row, not by batch.
         """
@@ -218,14 +230,17 @@ class DishTrainer(Trainer):
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
     ) -> Any:
-        """transformers' own, but for loading: what DeepSpeed leaves out of a checkpoint must not be asked of it."""
+        """transformers' own, but for loading: what DeepSpeed leaves out of a checkpoint must not be
+        asked of it.
+        """
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
         if (
             self.is_deepspeed_enabled
             and self.deepspeed.gradient_clipping() != self.args.max_grad_norm
         ):
             raise TrainingStopped(
-                f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, max_grad_norm is {self.args.max_grad_norm}"
+                f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, "
+                f"max_grad_norm is {self.args.max_grad_norm}"
             )
         if resume_from_checkpoint:
             if self.is_deepspeed_enabled:
@@ -250,7 +265,9 @@ class DishTrainer(Trainer):
         super()._load_rng_state(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the older ones whole."""
+        """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the
+        older ones whole.
+        """
         target = self.folder / f"checkpoint-{self.state.global_step}"
         part = self.folder / checkpoints.PART
         if target.exists():
@@ -268,7 +285,8 @@ class DishTrainer(Trainer):
             except (OSError, RuntimeError, SafetensorError) as error:
                 shutil.rmtree(part, ignore_errors=True)
                 raise checkpoints.CheckpointError(
-                    f"{target.name} could not be written ({error}); the older checkpoints are whole: make room on the disk and run the stage again"
+                    f"{target.name} could not be written ({error}); the older checkpoints "
+                    "are whole: make room on the disk and run the stage again"
                 ) from error
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():

@@ -1,6 +1,8 @@
-"""`python -m dishvl_lib.training.trial CONFIG.json`: a few steps of the real training, for its speed on this machine.
+"""`python -m dishvl_lib.training.trial CONFIG.json`: a few steps of the real training, for its
+speed on this machine.
 
-Nothing is validated, saved or exported; the figures land in metrics.jsonl of the configuration's folder.
+Nothing is validated, saved or exported; the figures land in metrics.jsonl of the configuration's
+folder.
 """
 
 import subprocess

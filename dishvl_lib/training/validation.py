@@ -1,4 +1,6 @@
-"""Strict naming and menu accuracy while training: by generation and by menu scoring, on a fixed sample of the validation questions."""
+"""Strict naming and menu accuracy while training: by generation and by menu scoring, on a fixed
+sample of the validation questions.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +20,9 @@ KINDS = ("naming", "menu")
 
 
 class Validation:
-    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation step. `beat`: told how far it is."""
+    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation
+    step. `beat`: told how far it is.
+    """
 
     def __init__(
         self,
@@ -43,10 +47,12 @@ class Validation:
         }
 
     def measure(self, device: torch.device) -> dict[str, float]:
-        """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson), KIND_n of every kind that has questions.
+        """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson), KIND_n of every kind that has
+        questions.
 
-        Every process takes its share. All make the same number of calls, the last ones with questions that count
-        nothing: under ZeRO-3 a process that calls once less leaves the others waiting.
+        Every process takes its share. All make the same number of calls, the last ones with
+        questions that count nothing: under ZeRO-3 a process that calls once less leaves the others
+        waiting.
         """
         made: dict[str, float] = {}
         with own_forward(self.qwen.model), torch.no_grad():
@@ -92,7 +98,9 @@ def sample(rows: Sequence[dict[str, Any]], most: int, seed: int) -> list[dict[st
 
 
 def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[int, bool]]]:
-    """This process' batches of (number, whether it counts) of n items: as many and as large as every other process'."""
+    """This process' batches of (number, whether it counts) of n items: as many and as large as
+    every other process'.
+    """
     rounds = -(-n // (size * processes))
     numbers = range(process * rounds * size, (process + 1) * rounds * size)
     padded = [(number, True) if number < n else (n - 1, False) for number in numbers]
@@ -101,7 +109,9 @@ def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[i
 
 @contextlib.contextmanager
 def own_forward(model: torch.nn.Module) -> Iterator[None]:
-    """transformers' own forward for a while, in place of the one of question trees, which needs labels; and no dropout."""
+    """transformers' own forward for a while, in place of the one of question trees, which needs
+    labels; and no dropout.
+    """
     bound = model.__dict__.pop("forward", None)
     training = model.training
     model.eval()

@@ -1,7 +1,8 @@
-"""How far the probabilities of a menu choice can be trusted: temperature, off-menu threshold, and what they are worth.
+"""How far the probabilities of a menu choice can be trusted: temperature, off-menu threshold, and
+what they are worth.
 
-fitted = calibration.fit(scored)          # scored: (log-probabilities of the entries, place of the truth) per menu
-calibration.calibrate(best_folder, validation_rows, image_root)
+fitted = calibration.fit(scored)          # scored: (log-probabilities of the entries, place of the
+truth) per menu calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
 from collections.abc import Sequence
@@ -33,10 +34,11 @@ def calibrate(
     most: int = 500,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit on (at most `most` of) the validation menus and write temperature and threshold into the folder's dishvl.json.
+    """Fit on (at most `most` of) the validation menus and write temperature and threshold into the
+    folder's dishvl.json.
 
-    Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20 menus nothing is fitted:
-    temperature 1, threshold 0, and `note` says so.
+    Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
+    menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
     """
     menus = [row for row in rows if row["kind"] == "menu"]
     chosen = [menus[place] for place in np.random.default_rng(seed).permutation(len(menus))[:most]]
@@ -74,13 +76,14 @@ def score(
 
 
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:
-    """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered, refused.
+    """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered,
+    refused.
 
-    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely, as if one more menu had gone
-    to its runner-up. Threshold: below it the
-    answer is None; ANSWERED of the menus still get one. refused: the share of the same menus without their true entry
-    that rightly get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all). ece:
-    expected calibration error over 15 bins. All on the menus that were fitted on.
+    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely, as if
+    one more menu had gone to its runner-up. Threshold: below it the answer is None; ANSWERED of the
+    menus still get one. refused: the share of the same menus without their true entry that rightly
+    get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all).
+    ece: expected calibration error over 15 bins. All on the menus that were fitted on.
     """
     if len(scored) < 20:
         return {
@@ -125,7 +128,9 @@ def without_truth(one: Scored) -> Scored:
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins, weighted by their size."""
+    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins,
+    weighted by their size.
+    """
     place = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = [
         abs(confidence[place == one].mean() - right[place == one].mean()) * (place == one).mean()
@@ -135,7 +140,9 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
 
 
 def auroc(present: np.ndarray, absent: np.ndarray) -> float:
-    """Probability that a menu with the dish has the higher confidence (ties count half): the area under the ROC curve."""
+    """Probability that a menu with the dish has the higher confidence (ties count half): the area
+    under the ROC curve.
+    """
     order = np.sort(absent)
     below = np.searchsorted(order, present, "left")
     upto = np.searchsorted(order, present, "right")
@@ -145,7 +152,9 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
 def threshold_for(
     present: np.ndarray, absent: np.ndarray, share: float = ANSWERED
 ) -> tuple[float, float, float]:
-    """(threshold, share of `present` at or above it, share of `absent` below it): the highest that still answers `share` of `present`."""
+    """(threshold, share of `present` at or above it, share of `absent` below it): the highest that
+    still answers `share` of `present`.
+    """
     order = np.sort(present)
     threshold = float(order[int(np.floor((1 - share) * len(order) + 1e-9))])
     return (
@@ -164,10 +173,11 @@ def _best(scored: Sequence[Scored], temperature: float) -> tuple[np.ndarray, np.
 
 
 def _loss(log_temperature: float, scored: Sequence[Scored]) -> float:
-    """Negative log-likelihood of the truths, with each menu's runner-up true once in so many menus as there are, and one.
+    """Negative log-likelihood of the truths, with each menu's runner-up true once in so many menus
+    as there are, and one.
 
-    (Laplace's rule of succession. Where every menu is answered rightly the likelihood alone has no maximum: confidence
-    would go to 1 and the threshold to the last digits.)
+    (Laplace's rule of succession. Where every menu is answered rightly the likelihood alone has no
+    maximum: confidence would go to 1 and the threshold to the last digits.)
     """
     temperature = float(np.exp(log_temperature))
     total = 0.0

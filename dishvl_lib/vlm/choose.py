@@ -1,9 +1,10 @@
 """Choosing from a menu: the exact log-probability of every entry, from one forward pass.
 
-The entries form a trie that ends in `<|im_end|>`. The photo is the trunk, every question a branch on it, and the trie's
-nodes follow their question; a place sees its own way back to the root only, and its position goes on from there, so
-every entry of every menu reads as if it stood alone. `together` asks several photos at once, each any menus and, beside
-them, for a name: that grows token by token from the same pass.
+The entries form a trie that ends in `<|im_end|>`. The photo is the trunk, every question a branch
+on it, and the trie's nodes follow their question; a place sees its own way back to the root only,
+and its position goes on from there, so every entry of every menu reads as if it stood alone.
+`together` asks several photos at once, each any menus and, beside them, for a name: that grows
+token by token from the same pass.
 """
 
 import itertools
@@ -21,7 +22,9 @@ ROWS = 512  # places whose logits are held at once: 0.3 GB with the 7B's vocabul
 
 @dataclass
 class Trie:
-    """Nodes in an order where parents come first. `token` and `parent` (nodes,), parent -1 is the prompt; `path`: per entry its nodes."""
+    """Nodes in an order where parents come first. `token` and `parent` (nodes,), parent -1 is the
+    prompt; `path`: per entry its nodes.
+    """
 
     token: list[int]
     parent: list[int]
@@ -63,7 +66,9 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
 
 @dataclass
 class Asked:
-    """A photo with what is asked about it: `namings`, questions that are answered freely; `menus`, (question, entries) each."""
+    """A photo with what is asked about it: `namings`, questions that are answered freely; `menus`,
+    (question, entries) each.
+    """
 
     photo: inputs.Photo
     namings: Sequence[str] = ()
@@ -81,14 +86,18 @@ class Told:
 def log_probabilities(
     qwen: Qwen, photo: inputs.Photo, question: str, entries: Sequence[str]
 ) -> torch.Tensor:
-    """(entries,) float32: the summed log-probability of each entry's tokens and `<|im_end|>` after the question."""
+    """(entries,) float32: the summed log-probability of each entry's tokens and `<|im_end|>` after
+    the question.
+    """
     return log_probabilities_many(qwen, photo, [(question, entries)])[0]
 
 
 def log_probabilities_many(
     qwen: Qwen, photo: inputs.Photo, asked: Sequence[tuple[str, Sequence[str]]]
 ) -> list[torch.Tensor]:
-    """`log_probabilities` of several questions (text, entries) about one photo, which is computed once for all of them."""
+    """`log_probabilities` of several questions (text, entries) about one photo, which is computed
+    once for all of them.
+    """
     return together(qwen, [Asked(photo, menus=asked)])[0].scores
 
 
@@ -96,10 +105,12 @@ def log_probabilities_many(
 def together(
     qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int = decoding.MAX_NEW_TOKENS
 ) -> list[Told]:
-    """Everything about several photos in one forward pass, and one more per token of the longest name.
+    """Everything about several photos in one forward pass, and one more per token of the longest
+    name.
 
-    The photos are padded to one length; none sees another, and those about which nothing is asked take no part. Raises
-    ValueError for a menu without entries or with two that are one to the tokenizer.
+    The photos are padded to one length; none sees another, and those about which nothing is asked
+    take no part. Raises ValueError for a menu without entries or with two that are one to the
+    tokenizer.
     """
     busy = [number for number, one in enumerate(asked) if one.namings or one.menus]
     made = (
@@ -142,14 +153,18 @@ def _pass(qwen: Qwen, asked: Sequence[Asked], max_new_tokens: int) -> list[Told]
 
 
 def _questions(asked: Asked) -> list[str]:
-    """The menus' questions, then those for a name: what stands last has nothing of a trie behind it."""
+    """The menus' questions, then those for a name: what stands last has nothing of a trie behind
+    it.
+    """
     return [*(text for text, _ in asked.menus), *asked.namings]
 
 
 def entry_scores(
     qwen: Qwen, hidden: torch.Tensor, grown: Growth, tries: Sequence[Trie]
 ) -> list[torch.Tensor]:
-    """Per trie (entries,): the sum over each entry's nodes. `hidden` (length, hidden) of what has grown."""
+    """Per trie (entries,): the sum over each entry's nodes. `hidden` (length, hidden) of what has
+    grown.
+    """
     return [
         torch.stack([own[path].sum() for path in trie.path])
         for own, trie in zip(node_scores(qwen, hidden, grown, tries), tries, strict=True)
@@ -159,7 +174,9 @@ def entry_scores(
 def node_scores(
     qwen: Qwen, hidden: torch.Tensor, grown: Growth, tries: Sequence[Trie]
 ) -> Sequence[torch.Tensor]:
-    """Per trie (nodes,): the log-probability of each node's token after its parent; the head is computed once a parent."""
+    """Per trie (nodes,): the log-probability of each node's token after its parent; the head is
+    computed once a parent.
+    """
     if not tries:
         return []
     parents = [
@@ -181,7 +198,8 @@ def node_scores(
 
 
 def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
-    """One trunk, and on it each question with the nodes of its trie that have children: leaves are only predicted.
+    """One trunk, and on it each question with the nodes of its trie that have children: leaves are
+    only predicted.
 
     Questions beyond the last trie stand alone.
     """

@@ -14,10 +14,11 @@ MAX_NEW_TOKENS = 48
 
 @dataclass
 class Growth:
-    """A photo's trunk with what grows on it: for every place its token and the place before it (-1: none).
+    """A photo's trunk with what grows on it: for every place its token and the place before it (-1:
+    none).
 
-    `positions` (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for every question the place
-    of its last prompt token.
+    `positions` (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for
+    every question the place of its last prompt token.
     """
 
     token: list[int]
@@ -28,7 +29,9 @@ class Growth:
     nodes: list[dict[int, int]]
 
     def mask(self) -> torch.Tensor:
-        """(1, 1, length, length) bool, True where a place may look: at itself and at all before it on its own way to the root."""
+        """(1, 1, length, length) bool, True where a place may look: at itself and at all before it
+        on its own way to the root.
+        """
         length = len(self.token)
         mask = torch.zeros(length, length, dtype=torch.bool)
         mask[: self.first, : self.first] = torch.ones(self.first, self.first).tril().bool()
@@ -40,7 +43,9 @@ class Growth:
 
 @dataclass
 class Passed:
-    """`hidden` (photos, length, hidden) of the last layer; `mask` (photos, length, length); `positions` (3, photos, length); `cache`: keys and values."""
+    """`hidden` (photos, length, hidden) of the last layer; `mask` (photos, length, length);
+    `positions` (3, photos, length); `cache`: keys and values.
+    """
 
     hidden: torch.Tensor
     mask: torch.Tensor
@@ -55,7 +60,9 @@ def prefill(
     grown: Sequence[Growth],
     keep: bool,
 ) -> Passed:
-    """The pass itself, right padded; `keep`: whether keys and values are kept for what is still to come."""
+    """The pass itself, right padded; `keep`: whether keys and values are kept for what is still to
+    come.
+    """
     model = qwen.model
     device = qwen.model.device
     n = len(grown)
@@ -92,10 +99,11 @@ def greedy(
     ends: Sequence[tuple[int, int]],
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
-    """The most probable token again and again, from each of `ends` (photo's number, place of its question's end) until its turn ends.
+    """The most probable token again and again, from each of `ends` (photo's number, place of its
+    question's end) until its turn ends.
 
-    A new token sees what its question's end saw, and the tokens since; all step together, those that have ended with
-    tokens that nobody reads.
+    A new token sees what its question's end saw, and the tokens since; all step together, those
+    that have ended with tokens that nobody reads.
     """
     if not ends:
         return []

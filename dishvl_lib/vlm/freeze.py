@@ -1,4 +1,6 @@
-"""What trains: a contract over parameter groups, printed, stored and asserted, never left to a name prefix."""
+"""What trains: a contract over parameter groups, printed, stored and asserted, never left to a name
+prefix.
+"""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +17,8 @@ class ContractError(RuntimeError):
 
 
 def groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
-    """{group: [(name, parameter)]}: the vision tower without its merger, the merger, the language model, the head.
+    """{group: [(name, parameter)]}: the vision tower without its merger, the merger, the language
+    model, the head.
 
     Grouped by module object. Disjoint and complete, a tied head counts as language model.
     """
@@ -34,10 +37,13 @@ def groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
 
 
 def apply(model: nn.Module, train: Mapping[str, bool]) -> None:
-    """Set requires_grad of every parameter by group. Raises `ContractError` when nothing would train."""
+    """Set requires_grad of every parameter by group. Raises `ContractError` when nothing would
+    train.
+    """
     if not any(train[group] for group in GROUPS):
         raise ContractError(
-            "nothing would train: set train_visual, train_merger, train_language_model or train_lm_head"
+            "nothing would train: set train_visual, train_merger, train_language_model or "
+            "train_lm_head"
         )
     for group, members in groups(model).items():
         for _, parameter in members:
@@ -47,7 +53,9 @@ def apply(model: nn.Module, train: Mapping[str, bool]) -> None:
 def optimizer_groups(
     model: nn.Module, learning_rates: Mapping[str, float], weight_decay: float
 ) -> list[dict[str, Any]]:
-    """AdamW parameter groups: per trained group one with weight decay (matrices) and one without (norms, biases)."""
+    """AdamW parameter groups: per trained group one with weight decay (matrices) and one without
+    (norms, biases).
+    """
     made = []
     for group, members in groups(model).items():
         for suffix, wanted, decay in (("decay", True, weight_decay), ("no_decay", False, 0.0)):
@@ -71,7 +79,9 @@ def optimizer_groups(
 def contract(
     model: nn.Module, learning_rates: Mapping[str, float], weight_decay: float
 ) -> dict[str, Any]:
-    """trainable.json: exact counts per group, what trains at which learning rate. Raises `ContractError` if incomplete."""
+    """trainable.json: exact counts per group, what trains at which learning rate. Raises
+    `ContractError` if incomplete.
+    """
     table = {}
     for group, members in groups(model).items():
         trained = [p for _, p in members if p.requires_grad]
@@ -100,7 +110,9 @@ def contract(
 
 
 def frozen_hash(model: nn.Module) -> str:
-    """blake2b over the bytes of every frozen parameter (this process' part of it), to show at the end that none has moved."""
+    """blake2b over the bytes of every frozen parameter (this process' part of it), to show at the
+    end that none has moved.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -110,7 +122,9 @@ def frozen_hash(model: nn.Module) -> str:
 
 
 def checksums(model: nn.Module) -> dict[str, int]:
-    """{name of a frozen parameter: sum of its bytes, pairs of them read as one number}: fast enough to look after a step."""
+    """{name of a frozen parameter: sum of its bytes, pairs of them read as one number}: fast enough
+    to look after a step.
+    """
     return {
         name: int(_own(p).contiguous().flatten().view(torch.int16).sum(dtype=torch.int64))
         for name, p in model.named_parameters()

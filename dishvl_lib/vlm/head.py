@@ -1,8 +1,8 @@
 """The loss at label rows under a frozen head, with one pass over the head's weights instead of two.
 
-The gradient of a cross-entropy is softmax(h W^T) W - W[label]: attention with the vocabulary as keys and as values. A
-fused attention kernel gives it together with the logarithmic sums, so that a head much larger than the processor's
-caches is read once and no logits are ever stored.
+The gradient of a cross-entropy is softmax(h W^T) W - W[label]: attention with the vocabulary as
+keys and as values. A fused attention kernel gives it together with the logarithmic sums, so that a
+head much larger than the processor's caches is read once and no logits are ever stored.
 """
 
 from typing import Any
@@ -18,7 +18,8 @@ LARGE = 2**15  # entries of a vocabulary from which on the head's bytes are what
 def label_losses(head: nn.Module, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """(rows,) float32 cross-entropies of `head(rows)` against `labels`; `rows` (rows, hidden).
 
-    In one pass where that is possible: a frozen float32 head without bias, large, whole and on the CPU.
+    In one pass where that is possible: a frozen float32 head without bias, large, whole and on the
+    CPU.
     """
     if _one_pass(head, rows):
         return _Losses.apply(rows, head.weight, labels)
@@ -62,7 +63,9 @@ class _Losses(Function):
 
 
 def _parts(entries: int) -> int:
-    """The vocabulary in as many equal parts as there are threads, as far as it can be halved: each is a head of the attention."""
+    """The vocabulary in as many equal parts as there are threads, as far as it can be halved: each
+    is a head of the attention.
+    """
     parts = 1
     while 2 * parts <= torch.get_num_threads() and entries % (2 * parts) == 0:
         parts *= 2

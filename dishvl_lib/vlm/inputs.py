@@ -1,4 +1,6 @@
-"""The one place where a photo and a question become the model's inputs, for training, validation and use alike."""
+"""The one place where a photo and a question become the model's inputs, for training, validation
+and use alike.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ MAX_ASPECT_RATIO = 200  # transformers' smart_resize refuses longer strips
 
 @dataclass
 class Photo:
-    """A photo as the vision tower reads it: `pixel_values` (patches, 1176) float32, `grid_thw` (3,) in patches."""
+    """A photo as the vision tower reads it: `pixel_values` (patches, 1176) float32, `grid_thw` (3,)
+    in patches.
+    """
 
     pixel_values: torch.Tensor
     grid_thw: torch.Tensor
@@ -34,7 +38,8 @@ class Photo:
 
 @dataclass
 class Sample:
-    """One question about one photo: `input_ids` and `labels` (length,); labels are IGNORE but for the answer and its end.
+    """One question about one photo: `input_ids` and `labels` (length,); labels are IGNORE but for
+    the answer and its end.
 
     `image_start`: where the photo's `photo.num_tokens` places begin.
     """
@@ -46,11 +51,13 @@ class Sample:
 
 
 def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo:
-    """Resize (bicubic, to multiples of 28), scale and cut into patches, within the processor's pixel limits.
+    """Resize (bicubic, to multiples of 28), scale and cut into patches, within the processor's
+    pixel limits.
 
-    The very numbers of transformers' `Qwen2VLImageProcessorPil`, with less copying: a byte can only become 256 values in
-    each colour, which its own `rescale` and `normalize` are asked for. `resized`: the photo went through `resize` before;
-    resizing twice could change its size again. Raises `ImageError` for an aspect ratio over 200.
+    The very numbers of transformers' `Qwen2VLImageProcessorPil`, with less copying: a byte can only
+    become 256 values in each colour, which its own `rescale` and `normalize` are asked for.
+    `resized`: the photo went through `resize` before; resizing twice could change its size again.
+    Raises `ImageError` for an aspect ratio over 200.
     """
     processor = qwen.image_processor
     pixels = np.asarray(image if resized else resize(qwen, image))
@@ -68,7 +75,9 @@ def photo_inputs(qwen: Qwen, image: Image.Image, resized: bool = False) -> Photo
 
 
 def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
-    """The photo in RGB at the size, and by the filter, that `photo_inputs` gives it: what a cache of photos keeps."""
+    """The photo in RGB at the size, and by the filter, that `photo_inputs` gives it: what a cache
+    of photos keeps.
+    """
     rgb = image if image.mode == "RGB" else image.convert("RGB")
     return rgb.resize(
         resized_size(qwen, *image.size), Image.Resampling(int(qwen.image_processor.resample))
@@ -76,7 +85,9 @@ def resize(qwen: Qwen, image: Image.Image) -> Image.Image:
 
 
 def resized_size(qwen: Qwen, width: int, height: int) -> tuple[int, int]:
-    """(width, height) in pixels of a photo of this size after resizing. Raises `ImageError` for an aspect ratio over 200."""
+    """(width, height) in pixels of a photo of this size after resizing. Raises `ImageError` for an
+    aspect ratio over 200.
+    """
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         raise images.ImageError(
             "too narrow", f"{width}x{height}, an aspect ratio over {MAX_ASPECT_RATIO}"
@@ -88,7 +99,9 @@ def resized_size(qwen: Qwen, width: int, height: int) -> tuple[int, int]:
 
 
 def _patches(pixels: np.ndarray, side: int, merge: int) -> np.ndarray:
-    """(height, width, 3) uint8 -> (patches, 3, side * side), in the order in which the merger joins merge x merge patches."""
+    """(height, width, 3) uint8 -> (patches, 3, side * side), in the order in which the merger joins
+    merge x merge patches.
+    """
     rows = pixels.shape[0] // side
     columns = pixels.shape[1] // side
     blocks = pixels.reshape(rows // merge, merge, side, columns // merge, merge, side, 3)
@@ -105,9 +118,14 @@ def _levels(processor: Qwen2VLImageProcessorPil) -> np.ndarray:
 
 
 def prompt_text(question: str, num_image_tokens: int) -> str:
-    """The chat template with one photo, up to where the answer begins. No line break between photo and question."""
+    """The chat template with one photo, up to where the answer begins. No line break between photo
+    and question.
+    """
     image = f"<|vision_start|>{'<|image_pad|>' * num_image_tokens}<|vision_end|>"
-    return f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n{image}{question}<|im_end|>\n<|im_start|>assistant\n"
+    return (
+        f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n<|im_start|>user\n"
+        f"{image}{question}<|im_end|>\n<|im_start|>assistant\n"
+    )
 
 
 def build(qwen: Qwen, photo: Photo, question: str, answer: str | None = None) -> Sample:
@@ -123,7 +141,9 @@ def build(qwen: Qwen, photo: Photo, question: str, answer: str | None = None) ->
 
 
 def vision_block(sample: Sample) -> slice:
-    """Where `<|vision_start|>`, the photo's places and `<|vision_end|>` stand; a row without a photo has none of them."""
+    """Where `<|vision_start|>`, the photo's places and `<|vision_end|>` stand; a row without a
+    photo has none of them.
+    """
     return slice(sample.image_start - 1, sample.image_start + sample.photo.num_tokens + 1)
 
 
@@ -137,8 +157,8 @@ def collate(
 ) -> dict[str, torch.Tensor]:
     """A batch for the model's forward: right padded for training, left padded for generation.
 
-    input_ids, attention_mask, labels, mm_token_type_ids (batch, length); pixel_values (patches, 1176);
-    image_grid_thw (batch, 3).
+    input_ids, attention_mask, labels, mm_token_type_ids (batch, length); pixel_values (patches,
+    1176); image_grid_thw (batch, 3).
     """
     length = max(len(sample.input_ids) for sample in samples)
     ids = torch.full((len(samples), length), pad_token_id)
@@ -164,7 +184,9 @@ def collate(
 
 
 def fingerprint(qwen: Qwen) -> str:
-    """One hash of everything that decides the inputs: template, pixel limits, tokenizer, normalisation."""
+    """One hash of everything that decides the inputs: template, pixel limits, tokenizer,
+    normalisation.
+    """
     probe = "图中的菜品是什么？（红烧鱼、素鸡(豆制品)）"
     processor = qwen.image_processor
     parts = {

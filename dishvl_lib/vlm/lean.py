@@ -1,9 +1,11 @@
-"""Fewer saved activations: norms and SwiGLU keep their inputs only, and a trained linear keeps what its input is made of.
+"""Fewer saved activations: norms and SwiGLU keep their inputs only, and a trained linear keeps what
+its input is made of.
 
-transformers' layers keep many copies of one state for the backward pass: a norm its float32 input, its normalised rows
-and its output, SwiGLU three tensors, the vision attention the whole `qkv`. All but the inputs are elementwise functions
-that cost next to nothing to compute again. Nothing is approximated: the tests prove every gradient equal in fp32.
-Forwards are bound to the module instances; their classes, and the names of weights, stay transformers' own.
+transformers' layers keep many copies of one state for the backward pass: a norm its float32 input,
+its normalised rows and its output, SwiGLU three tensors, the vision attention the whole `qkv`. All
+but the inputs are elementwise functions that cost next to nothing to compute again. Nothing is
+approximated: the tests prove every gradient equal in fp32. Forwards are bound to the module
+instances; their classes, and the names of weights, stay transformers' own.
 """
 
 import itertools
@@ -20,10 +22,11 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 
 
 def bind(model: nn.Module) -> None:
-    """Give the layers of this model (the instance) forwards that save less; adapters of peft included, bind after attaching them.
+    """Give the layers of this model (the instance) forwards that save less; adapters of peft
+    included, bind after attaching them.
 
-    Under ZeRO-3 DeepSpeed's hooks copy what goes from module to module: norms and SwiGLU still save their inputs only,
-    linears save their inputs as always.
+    Under ZeRO-3 DeepSpeed's hooks copy what goes from module to module: norms and SwiGLU still save
+    their inputs only, linears save their inputs as always.
     """
     forwards = {
         qwen2_5_vl.Qwen2_5_VLRMSNorm: rms_norm,
@@ -40,14 +43,18 @@ def bind(model: nn.Module) -> None:
 
 
 def batch_windows(model: nn.Module) -> None:
-    """The one of these forwards that is of use without training: neighbouring vision windows in one attention call, not one call each."""
+    """The one of these forwards that is of use without training: neighbouring vision windows in one
+    attention call, not one call each.
+    """
     for module in model.modules():
         if type(module) is qwen2_5_vl.Qwen2_5_VLVisionAttention:
             module.forward = types.MethodType(vision_attention, module)
 
 
 def rms_norm(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
-    """`weight * x / sqrt(mean(x^2) + eps)` over the last dimension (Zhang & Sennrich 2019), computed in float32."""
+    """`weight * x / sqrt(mean(x^2) + eps)` over the last dimension (Zhang & Sennrich 2019),
+    computed in float32.
+    """
     normed, scale = _RMSNorm.apply(hidden_states, module.weight, module.variance_epsilon)
     return _made_by(_weighted_rows, normed, module.weight, hidden_states, scale)
 
@@ -60,7 +67,9 @@ def mlp(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
 
 
 def linear(module: nn.Linear, input: torch.Tensor) -> torch.Tensor:
-    """`nn.Linear`; when its weight trains and its input can be made again, it keeps what the input is made of, not the input."""
+    """`nn.Linear`; when its weight trains and its input can be made again, it keeps what the input
+    is made of, not the input.
+    """
     made_by = getattr(input, "made_by", None)
     if made_by is None or not module.weight.requires_grad:
         return F.linear(input, module.weight, module.bias)
@@ -74,7 +83,9 @@ def vision_attention(
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **_: Any,
 ) -> torch.Tensor:
-    """(patches, width) -> (patches, width), each window for itself; neighbouring windows of one size are one batch."""
+    """(patches, width) -> (patches, width), each window for itself; neighbouring windows of one
+    size are one batch.
+    """
     query, key, value = (
         module.qkv(hidden_states).view(len(hidden_states), 3, module.num_heads, -1).unbind(1)
     )
@@ -90,7 +101,9 @@ def vision_attention(
 def _windows(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, size: int, scale: float
 ) -> torch.Tensor:
-    """(patches, heads, head width) each -> (patches, width); attention within windows of `size` patches."""
+    """(patches, heads, head width) each -> (patches, width); attention within windows of `size`
+    patches.
+    """
     split = [rows.view(-1, size, *rows.shape[1:]).transpose(1, 2) for rows in (query, key, value)]
     return (
         F.scaled_dot_product_attention(*split, scale=scale).transpose(1, 2).reshape(len(query), -1)
@@ -98,7 +111,9 @@ def _windows(
 
 
 def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
-    """[(window size, its patches)] of neighbouring windows of one size. Read from the device once, not in each layer."""
+    """[(window size, its patches)] of neighbouring windows of one size. Read from the device once,
+    not in each layer.
+    """
     if not hasattr(cu_seqlens, "runs"):
         cu_seqlens.runs = []
         start = 0
@@ -163,7 +178,9 @@ class _SwiGLU(Function):
 
 
 class _Linear(Function):
-    """Dtypes are spelt out in the backward pass, because autocast is over by then: the weight may be wider than `grad`."""
+    """Dtypes are spelt out in the backward pass, because autocast is over by then: the weight may
+    be wider than `grad`.
+    """
 
     @staticmethod
     def forward(

@@ -19,7 +19,8 @@ class TooLong(ValueError):
 def of_rows(
     qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0
 ) -> list[int]:
-    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and height; a row may have no photo.
+    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and
+    height; a row may have no photo.
 
     Raises `TooLong` naming the longest rows when any has more than `limit` tokens (0: no limit).
     """
@@ -35,7 +36,9 @@ def of_rows(
     if over:
         shown = ", ".join(f"{row_id} ({n})" for n, row_id in over[:3])
         raise TooLong(
-            f"{len(over)} of {len(rows)} questions have more than max_question_tokens={limit} tokens: {shown}; lower max_pixels or the menu sizes, shorten the dishes' texts, or raise the limit"
+            f"{len(over)} of {len(rows)} questions have more than "
+            f"max_question_tokens={limit} tokens: {shown}; lower max_pixels or the menu "
+            "sizes, shorten the dishes' texts, or raise the limit"
         )
     return found
 
@@ -43,9 +46,11 @@ def of_rows(
 def tokens(
     qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None
 ) -> tuple[list[int], list[int]]:
-    """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer, without opening the photo.
+    """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer,
+    without opening the photo.
 
-    size: (height, width) of the photo in pixels before resizing; None for a row without a photo, which has no vision block.
+    size: (height, width) of the photo in pixels before resizing; None for a row without a photo,
+    which has no vision block.
     """
     photo = inputs.Photo(
         torch.zeros(0),

@@ -1,4 +1,6 @@
-"""A question as the model reads it, token by token, for people to look at: what is prompt, what is supervised."""
+"""A question as the model reads it, token by token, for people to look at: what is prompt, what is
+supervised.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -14,7 +16,9 @@ UNFINISHED = "\ufffd"  # what the tokenizer shows for bytes that are not yet a w
 def of_rows(
     qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame
 ) -> list[list[tuple[str, bool]]]:
-    """`of_row` for every row, with the catalogue's width and height (photos: image_id, width, height)."""
+    """`of_row` for every row, with the catalogue's width and height (photos: image_id, width,
+    height).
+    """
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
     return [
         of_row(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None) for row in rows
@@ -24,10 +28,12 @@ def of_rows(
 def of_row(
     qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None
 ) -> list[tuple[str, bool]]:
-    """[(text, supervised)] of one question with its answer, in reading order, from the very tokens that training gets.
+    """[(text, supervised)] of one question with its answer, in reading order, from the very tokens
+    that training gets.
 
-    size: (height, width) in pixels of the photo before resizing; None for a row without a photo. Each token is a piece,
-    except that tokens which only together are a character are one, and so are the photo's places: `<|image_pad|> x 256`.
+    size: (height, width) in pixels of the photo before resizing; None for a row without a photo.
+    Each token is a piece, except that tokens which only together are a character are one, and so
+    are the photo's places: `<|image_pad|> x 256`.
     """
     ids, labels = lengths.tokens(qwen, row, size)
     return list(_pieces(qwen, ids, [label != inputs.IGNORE for label in labels]))

@@ -1,6 +1,7 @@
 """Loading and saving a complete Qwen2.5-VL folder: weights, tokenizer, image processor.
 
-torchvision is not needed: the image processor is transformers' PIL one. The model class stays transformers' own.
+torchvision is not needed: the image processor is transformers' PIL one. The model class stays
+transformers' own.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,9 @@ class Qwen:
 
 
 def locate(base_model: str) -> str:
-    """A folder for `base_model`: a folder, `modelscope:<id>` (downloaded) or a Hugging Face id (left to transformers)."""
+    """A folder for `base_model`: a folder, `modelscope:<id>` (downloaded) or a Hugging Face id
+    (left to transformers).
+    """
     if base_model.startswith("modelscope:"):
         return _from_modelscope(base_model.removeprefix("modelscope:"))
     folder = paths.resolve(base_model)
@@ -55,13 +58,16 @@ def locate(base_model: str) -> str:
         return str(folder)
     if base_model.startswith((".", "/", "~", "outputs/")) or base_model.count("/") != 1:
         raise ModelError(
-            f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or modelscope:owner/name"
+            f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or "
+            "modelscope:owner/name"
         )
     return base_model
 
 
 def identity(folder: str) -> str:
-    """What tells one base model from another: configuration and weight files (names and bytes) of a folder, or a hub id as it is."""
+    """What tells one base model from another: configuration and weight files (names and bytes) of a
+    folder, or a hub id as it is.
+    """
     place = Path(folder)
     if not (place / "config.json").exists():
         return folder
@@ -72,7 +78,8 @@ def identity(folder: str) -> str:
 def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Qwen:
     """Tokenizer and image processor only (`model` is None): enough to count tokens or build inputs.
 
-    `min_pixels`, `max_pixels`: area limits of a photo after resizing, in pixels; None keeps the folder's own.
+    `min_pixels`, `max_pixels`: area limits of a photo after resizing, in pixels; None keeps the
+    folder's own.
     """
     _check_family(folder)
     try:
@@ -94,7 +101,8 @@ def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | No
     }
     if not PATCH_PIXELS**2 <= limits["shortest_edge"] <= limits["longest_edge"]:
         raise ModelError(
-            f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got {limits['shortest_edge']} and {limits['longest_edge']}"
+            f"need {PATCH_PIXELS**2} <= min_pixels <= max_pixels, got "
+            f"{limits['shortest_edge']} and {limits['longest_edge']}"
         )
     processor.size = limits
     return Qwen(None, tokenizer, processor, str(folder))
@@ -108,7 +116,9 @@ def load(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Qwen:
-    """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises `ModelError`."""
+    """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises
+    `ModelError`.
+    """
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
     qwen = load_inputs(folder, min_pixels, max_pixels)
@@ -127,7 +137,8 @@ def load(
         SafetensorError,
     ) as error:  # transformers checks little of what it reads
         raise ModelError(
-            f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download the folder again"
+            f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download "
+            "the folder again"
         ) from None
     lacking = [
         *report.get("missing_keys", ()),
@@ -136,7 +147,8 @@ def load(
     ]
     if lacking:
         raise ModelError(
-            f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is {lacking[0]}"
+            f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is "
+            f"{lacking[0]}"
         )
     try:
         qwen.model = model.to(device).eval()
@@ -148,9 +160,11 @@ def load(
 
 
 def save(qwen: Qwen, folder: Path) -> None:
-    """A complete Hugging Face folder that `load` and transformers open as it is, by whoever may read the rest of it.
+    """A complete Hugging Face folder that `load` and transformers open as it is, by whoever may
+    read the rest of it.
 
-    (safetensors writes files for their owner alone; a server under another user could not open them.)
+    (safetensors writes files for their owner alone; a server under another user could not open
+    them.)
     """
     qwen.model.save_pretrained(folder)
     save_inputs(qwen, folder)
@@ -174,7 +188,8 @@ def _check_family(folder: str) -> None:
     family = config.get("model_type") if isinstance(config, dict) else None
     if family != Qwen2_5_VLConfig.model_type:
         raise ModelError(
-            f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} (Qwen2.5-VL)"
+            f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} "
+            "(Qwen2.5-VL)"
         )
 
 
@@ -194,15 +209,19 @@ def _check_weights(folder: str) -> None:
         else "it has no weights"
     )
     raise ModelError(
-        f"{folder}: no *.safetensors here ({there}); copy or download the folder again, with its weights as safetensors"
+        f"{folder}: no *.safetensors here ({there}); copy or download the folder again, with "
+        "its weights as safetensors"
     )
 
 
 def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Without its vocabulary's file transformers makes a tokenizer that knows no text, and says nothing."""
+    """Without its vocabulary's file transformers makes a tokenizer that knows no text, and says
+    nothing.
+    """
     if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
         raise ModelError(
-            f"{folder}: the tokenizer does not give back what it is given: tokenizer.json is missing or damaged; copy or download the folder again"
+            f"{folder}: the tokenizer does not give back what it is given: tokenizer.json is "
+            "missing or damaged; copy or download the folder again"
         )
     if lost := [
         token for token in SPECIAL if len(tokenizer.encode(token, add_special_tokens=False)) != 1
@@ -221,6 +240,7 @@ def _from_modelscope(model_id: str) -> str:
         from modelscope import snapshot_download
     except ImportError:
         raise ModelError(
-            f"base_model modelscope:{model_id} needs the package modelscope (pip install modelscope)"
+            f"base_model modelscope:{model_id} needs the package modelscope (pip install "
+            "modelscope)"
         ) from None
     return snapshot_download(model_id)

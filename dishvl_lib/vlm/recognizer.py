@@ -19,7 +19,8 @@ Source = str | Path | bytes | Image.Image
 
 @dataclass(frozen=True)
 class Choice:
-    """The menu's entries with probabilities, best first; `answer` is the best one, or None when the dish is not on the menu.
+    """The menu's entries with probabilities, best first; `answer` is the best one, or None when the
+    dish is not on the menu.
 
     That is said when the best probability is below `threshold`, which stage 04 fitted (0: never).
     """
@@ -39,7 +40,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What one pass says about a photo: an answer per naming question and a choice per menu, in their order."""
+    """What one pass says about a photo: an answer per naming question and a choice per menu, in
+    their order.
+    """
 
     names: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
@@ -54,7 +57,9 @@ class Recognition:
 
 
 class Recognizer:
-    """Names dishes and chooses from menus with a folder that stage 04 wrote (`best/`), or any Qwen2.5-VL folder."""
+    """Names dishes and chooses from menus with a folder that stage 04 wrote (`best/`), or any
+    Qwen2.5-VL folder.
+    """
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
         self.qwen = loaded
@@ -71,10 +76,12 @@ class Recognizer:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ) -> "Recognizer":
-        """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless given.
+        """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless
+        given.
 
-        `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on a CPU. Raises
-        `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds other inputs than it was trained on.
+        `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on
+        a CPU. Raises `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds
+        other inputs than it was trained on.
         """
         folder = str(folder) if Path(folder).is_dir() else qwen.locate(str(folder))
         file = Path(folder) / METADATA
@@ -89,14 +96,18 @@ class Recognizer:
         wanted = metadata.get("input_fingerprint")
         if wanted and wanted != inputs.fingerprint(loaded):
             raise qwen.ModelError(
-                f"{file}: this folder was trained on other inputs (template, tokenizer or pixel limits) than are built now; use it with the DishVL version that trained it, and without other pixel limits"
+                f"{file}: this folder was trained on other inputs (template, tokenizer or "
+                "pixel limits) than are built now; use it with the DishVL version that "
+                "trained it, and without other pixel limits"
             )
         return cls(loaded, metadata)
 
     def name(
         self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16
     ) -> str | list[str]:
-        """The dish's name for a photo, or a list of names for a list of photos. Raises `ImageError` for an unusable one."""
+        """The dish's name for a photo, or a list of names for a list of photos. Raises `ImageError`
+        for an unusable one.
+        """
         single = isinstance(photos, (str, Path, bytes, Image.Image))
         sources = [photos] if single else list(photos)
         answers = []
@@ -145,11 +156,13 @@ class Recognizer:
         template: str = "menu-1",
         batch_size: int = 8,
     ) -> Choice | list[Choice]:
-        """The most probable entry of `menu` and the `top_k` best with their probabilities among the menu; a list for a list of photos.
+        """The most probable entry of `menu` and the `top_k` best with their probabilities among the
+        menu; a list for a list of photos.
 
-        Never answers what is not on the menu, and None when the best entry is not probable enough (see `Choice`). The
-        model reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu, equal entries, or
-        an entry that cannot stand on one; `ImageError` for a photo that cannot be read.
+        Never answers what is not on the menu, and None when the best entry is not probable enough
+        (see `Choice`). The model reads cleaned entries, the answer is spelt as given. Raises
+        ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
+        `ImageError` for a photo that cannot be read.
         """
         made = self.recognise(
             photo, [menu], naming="", top_k=top_k, template=template, batch_size=batch_size
@@ -177,7 +190,8 @@ class Recognizer:
         top_k: int = 3,
         batch_size: int = 8,
     ) -> Recognition | list[Recognition]:
-        """Name and choices from the same menus of each photo, every photo computed once; a list for a list of photos.
+        """Name and choices from the same menus of each photo, every photo computed once; a list for
+        a list of photos.
 
         `naming`: the template of the naming question, '' to ask none. Errors as in `choose`.
         """
@@ -201,7 +215,9 @@ class Recognizer:
         asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
         top_k: int = 3,
     ) -> list[Recognition]:
-        """Answers to (photo, naming questions, [(menu question, menu)]) each, in one forward pass for all of them."""
+        """Answers to (photo, naming questions, [(menu question, menu)]) each, in one forward pass
+        for all of them.
+        """
         parts = [
             choose.Asked(
                 self._photo(source),
@@ -245,13 +261,16 @@ def checked_metadata(file: Path) -> dict:
         value = metadata.get(key, 1)
         if not isinstance(value, (int, float)) or not least <= value < math.inf:
             raise qwen.ModelError(
-                f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy the folder again"
+                f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy "
+                "the folder again"
             )
     return metadata
 
 
 def check_menu(menu: Sequence[str]) -> list[str]:
-    """The menu as a list of cleaned entries. Raises ValueError: empty, an entry twice, or one that cannot be an entry."""
+    """The menu as a list of cleaned entries. Raises ValueError: empty, an entry twice, or one that
+    cannot be an entry.
+    """
     if isinstance(menu, str) or not isinstance(menu, Collection):
         raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")
     for place, entry in enumerate(menu, start=1):
@@ -263,7 +282,8 @@ def check_menu(menu: Sequence[str]) -> list[str]:
     for place, entry in enumerate(entries, start=1):
         if problem := names.problem_with(entry):
             raise ValueError(
-                f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change it on the menu"
+                f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change "
+                "it on the menu"
             )
         if entry in entries[: place - 1]:
             raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")

@@ -1,9 +1,9 @@
 """Questions without a photo, as trees that keep every process in step.
 
-A batch without any photo would never call the vision tower, and under ZeRO-3 processes that gather its weights would
-wait for ever for those that do not. So a tree of such questions carries one blank photo of a single place in a branch
-of its own, which nothing looks at: the questions compute what they compute without it, and it adds nothing to any
-gradient.
+A batch without any photo would never call the vision tower, and under ZeRO-3 processes that gather
+its weights would wait for ever for those that do not. So a tree of such questions carries one blank
+photo of a single place in a branch of its own, which nothing looks at: the questions compute what
+they compute without it, and it adds nothing to any gradient.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,9 @@ from dishvl_lib.vlm import inputs, qwen, trees
 
 
 def grow(loaded: qwen.Qwen, asked: Sequence[tuple[str, str]]) -> trees.Tree:
-    """One tree of (question, answer) pairs: the system prompt is the trunk, the blank photo the last branch."""
+    """One tree of (question, answer) pairs: the system prompt is the trunk, the blank photo the
+    last branch.
+    """
     photo = inputs.photo_inputs(
         loaded, Image.new("RGB", (qwen.PATCH_PIXELS, qwen.PATCH_PIXELS)), resized=True
     )

@@ -1,12 +1,14 @@
-"""Question trees: one trunk (system prompt and photo) and k branches (a question and its answer) in one sequence.
+"""Question trees: one trunk (system prompt and photo) and k branches (a question and its answer) in
+one sequence.
 
-Most of the cost of a question is the photo, so questions about one photo share it. A branch sees the trunk and itself,
-never another branch, and its positions go on from the trunk's end: every branch computes what it would compute as a
-sample of its own, which the tests prove in fp32 for the loss and every gradient.
+Most of the cost of a question is the photo, so questions about one photo share it. A branch sees
+the trunk and itself, never another branch, and its positions go on from the trunk's end: every
+branch computes what it would compute as a sample of its own, which the tests prove in fp32 for the
+loss and every gradient.
 
-Two ways of attention give the same numbers. `dense`: one call with a mask of length x length. `segments`: per photo a
-causal call for the trunk, and one for its branches, each against [trunk; itself]; neither needs a mask, which is what
-the fast kernels of a GPU ask for.
+Two ways of attention give the same numbers. `dense`: one call with a mask of length x length.
+`segments`: per photo a causal call for the trunk, and one for its branches, each against [trunk;
+itself]; neither needs a mask, which is what the fast kernels of a GPU ask for.
 """
 
 import functools
@@ -33,7 +35,9 @@ WAYS = ("auto", "dense", "segments")
 
 @dataclass
 class Tree:
-    """`input_ids`, `labels`, `branch` (length,): branch 0 is the trunk; `positions` (3, length): temporal, height, width."""
+    """`input_ids`, `labels`, `branch` (length,): branch 0 is the trunk; `positions` (3, length):
+    temporal, height, width.
+    """
 
     input_ids: list[int]
     labels: list[int]
@@ -44,7 +48,9 @@ class Tree:
 
 
 def grow(samples: Sequence[inputs.Sample]) -> Tree:
-    """Join samples that ask about one and the same photo. Raises ValueError when their trunks differ."""
+    """Join samples that ask about one and the same photo. Raises ValueError when their trunks
+    differ.
+    """
     first = samples[0]
     end = first.image_start + first.photo.num_tokens + 1
     ids = list(first.input_ids[:end])
@@ -66,8 +72,9 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
 def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]:
     """A right-padded batch for `forward`.
 
-    input_ids, labels, mm_token_type_ids (batch, length); branch (batch, length): 0 trunk, 1.. branches, -1 padding;
-    position_ids (3, batch, length); pixel_values (patches, 1176); image_grid_thw (batch, 3).
+    input_ids, labels, mm_token_type_ids (batch, length); branch (batch, length): 0 trunk, 1..
+    branches, -1 padding; position_ids (3, batch, length); pixel_values (patches, 1176);
+    image_grid_thw (batch, 3).
     """
     length = max(len(tree.input_ids) for tree in trees)
     ids = torch.full((len(trees), length), pad_token_id)
@@ -94,7 +101,8 @@ def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]
 
 
 def mask_of(branch: torch.Tensor) -> torch.Tensor:
-    """(batch, length) branch numbers, -1 for padding -> (batch, 1, length, length) bool, True where a row may look.
+    """(batch, length) branch numbers, -1 for padding -> (batch, 1, length, length) bool, True where
+    a row may look.
 
     Back only, at the trunk and the own branch; padding sees itself, or its softmax would be NaN.
     """
@@ -106,14 +114,18 @@ def mask_of(branch: torch.Tensor) -> torch.Tensor:
 
 
 def segments_of(branch: torch.Tensor) -> list[list[int]]:
-    """(batch, length) branch numbers -> per row the lengths of trunk, first branch, second branch, ..."""
+    """(batch, length) branch numbers -> per row the lengths of trunk, first branch, second branch,
+    ...
+    """
     return [row[row != PADDING].bincount().tolist() for row in branch.cpu()]
 
 
 def bind(model: nn.Module, tree_attention: str = "auto") -> None:
-    """Give this model (the instance; its class stays transformers' own) the forward of question trees, and lean layers.
+    """Give this model (the instance; its class stays transformers' own) the forward of question
+    trees, and lean layers.
 
-    `tree_attention`: `dense`, `segments`, or `auto`: segments on CUDA, dense elsewhere. Raises ValueError for another.
+    `tree_attention`: `dense`, `segments`, or `auto`: segments on CUDA, dense elsewhere. Raises
+    ValueError for another.
     """
     if tree_attention not in WAYS:
         raise ValueError(f"tree_attention is {tree_attention!r}; give one of {', '.join(WAYS)}")
@@ -130,11 +142,13 @@ def forward(
     num_items_in_batch: torch.Tensor | int | None = None,
     **batch: Any,
 ) -> dict[str, torch.Tensor]:
-    """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided by `num_items_in_batch`.
+    """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided by
+    `num_items_in_batch`.
 
-    That is their number in the whole global batch, so that neither the shape of the batch nor the number of branches
-    changes the gradient; None takes this batch's. The head is computed where there is a label and nowhere else.
-    `token_losses` (supervised tokens,), detached: each one's own, in the order in which they stand in the batch.
+    That is their number in the whole global batch, so that neither the shape of the batch nor the
+    number of branches changes the gradient; None takes this batch's. The head is computed where
+    there is a label and nowhere else. `token_losses` (supervised tokens,), detached: each one's
+    own, in the order in which they stand in the batch.
     """
     segmented = model.tree_attention == "segments" or (
         model.tree_attention == "auto" and branch.is_cuda
@@ -162,10 +176,12 @@ def attention(
     segments: list[list[int]] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The language model's attention in transformers' interface: (batch, heads, length, head width) -> (batch, length, heads, head width).
+    """The language model's attention in transformers' interface: (batch, heads, length, head width)
+    -> (batch, length, heads, head width).
 
-    Without `segments` it is transformers' own, but that a CPU with a mask reads key and value heads where they are,
-    and repeats none (on CUDA a mask and shared heads together would lose the fast kernels).
+    Without `segments` it is transformers' own, but that a CPU with a mask reads key and value heads
+    where they are, and repeats none (on CUDA a mask and shared heads together would lose the fast
+    kernels).
     """
     attend = functools.partial(
         nn.functional.scaled_dot_product_attention,
@@ -226,7 +242,9 @@ def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 
 def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
-    """(3, end): text counts up; the photo's tokens share one temporal place and take their row and column from there."""
+    """(3, end): text counts up; the photo's tokens share one temporal place and take their row and
+    column from there.
+    """
     start = sample.image_start
     photo = sample.photo
     rows, columns = (int(side) // photo.merge_size for side in photo.grid_thw[1:])

@@ -28,7 +28,9 @@ KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language":
 
 
 def start(folder: Path) -> tuple[subprocess.Popen, str]:
-    """(server, address) of a JupyterLab over a copy of the notebooks in `folder`, with folders and a port of its own."""
+    """(server, address) of a JupyterLab over a copy of the notebooks in `folder`, with folders and
+    a port of its own.
+    """
     shutil.copytree(paths.PROJECT_ROOT / "notebooks", folder / "notebooks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -77,7 +79,9 @@ def write_notebook(folder: Path, name: str, source: str) -> None:
 
 
 def run_all(browser, address: str, name: str, size: tuple[int, int] = (1300, 1500)):
-    """A page with the notebook, its kernel connected and idle, and all its cells started by JupyterLab's own menu."""
+    """A page with the notebook, its kernel connected and idle, and all its cells started by
+    JupyterLab's own menu.
+    """
     page = browser.new_page(viewport={"width": size[0], "height": size[1]})
     page.goto(f"{address}/lab/tree/{name}?reset")
     page.wait_for_selector(".jp-Notebook", timeout=60_000)

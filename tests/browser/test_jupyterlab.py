@@ -1,4 +1,6 @@
-"""A notebook run in a real JupyterLab, cell by cell by its own menu, in headless Chromium. Skipped, loudly, without one."""
+"""A notebook run in a real JupyterLab, cell by cell by its own menu, in headless Chromium. Skipped,
+loudly, without one.
+"""
 
 import json
 

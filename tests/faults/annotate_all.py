@@ -1,4 +1,6 @@
-"""Annotate a catalogue against a server, as a process that can be killed: catalogue, photos, base_url, journal, answers [run, budget, dishes]."""
+"""Annotate a catalogue against a server, as a process that can be killed: catalogue, photos,
+base_url, journal, answers [run, budget, dishes].
+"""
 
 import sys
 from pathlib import Path

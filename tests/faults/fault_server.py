@@ -1,4 +1,6 @@
-"""A seeded server whose faults depend on a request's content and attempt number only, and that records what it would have billed."""
+"""A seeded server whose faults depend on a request's content and attempt number only, and that
+records what it would have billed.
+"""
 
 import hashlib
 import json
@@ -19,9 +21,11 @@ CARD_LINE = "菜品卡片："
 
 
 class FaultServer:
-    """`share` of the contents have a fault: a transient one on their first 1-3 attempts, or a lasting one.
+    """`share` of the contents have a fault: a transient one on their first 1-3 attempts, or a
+    lasting one.
 
-    billed: {content digest: complete chat completions}; requests: how many came in. `latency_s`: seconds a good answer takes.
+    billed: {content digest: complete chat completions}; requests: how many came in. `latency_s`:
+    seconds a good answer takes.
     """
 
     def __init__(self, seed=0, share=0.3, timeout_s=2.0, latency_s=0.0):

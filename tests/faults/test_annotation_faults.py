@@ -1,4 +1,6 @@
-"""Annotation of 2,000 dishes by a server with 30% faults, killed five times: nothing lost, and nothing paid twice but what was in flight."""
+"""Annotation of 2,000 dishes by a server with 30% faults, killed five times: nothing lost, and
+nothing paid twice but what was in flight.
+"""
 
 import hashlib
 import sqlite3
@@ -145,7 +147,8 @@ def test_2000_dishes_with_faults_killed_five_times(world, tmp_path):
     check_rows(rows)
     check_journal(killed / "journal.sqlite", server)
     print(
-        f"{DISHES} dishes, {server.requests} requests, {undisturbed} billed without kills, {twice} billed twice in {KILLS} kills"
+        f"{DISHES} dishes, {server.requests} requests, {undisturbed} billed without kills, "
+        f"{twice} billed twice in {KILLS} kills"
     )
 
 
@@ -212,14 +215,16 @@ def test_an_exhausted_quota_stops_at_once(world, tmp_path):
     def broke(handler, *_):
         handler._send(
             429,
-            b'{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}',
+            b'{"error": {"code": "insufficient_quota", "message": "You exceeded your current '
+            b'quota"}}',
         )
 
     with Broke(latency_s=0.02) as server, pytest.MonkeyPatch.context() as patch:
         patch.setattr(server._server.RequestHandlerClass, "_broke", broke, raising=False)
         with pytest.raises(
             EndpointError,
-            match="the account's quota is used up .HTTP 429 insufficient_quota.*top it up and run again",
+            match="the account's quota is used up .HTTP 429 insufficient_quota.*top it up and run "
+            "again",
         ):
             annotate_all.ask(*world, server.base_url, tmp_path / "j.sqlite")
         assert (

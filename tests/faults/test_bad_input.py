@@ -1,4 +1,6 @@
-"""What users get wrong: each ends with a sentence that names the file or parameter, status 1, and no result behind."""
+"""What users get wrong: each ends with a sentence that names the file or parameter, status 1, and
+no result behind.
+"""
 
 import sys
 
@@ -10,7 +12,10 @@ sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))
 import chain
 import tiny
 
-KEYED = 'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, api_key_env: DISHVL_NO_SUCH_KEY}]'
+KEYED = (
+    'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, api_key_env: '
+    "DISHVL_NO_SUCH_KEY}]"
+)
 PRICED = (
     'annotators=[{name: gpt, base_url: "http://127.0.0.1:9/v1", model: m, price_input: 2000.0}]'
 )

@@ -1,4 +1,6 @@
-"""The scripts that people with a GPU run, tried on a CPU with a tiny model: the same code at another size."""
+"""The scripts that people with a GPU run, tried on a CPU with a tiny model: the same code at
+another size.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,6 @@
-"""A key from the environment ends up nowhere: not in a file of a run, a notebook, a log, a traceback, nor a page of the journal."""
+"""A key from the environment ends up nowhere: not in a file of a run, a notebook, a log, a
+traceback, nor a page of the journal.
+"""
 
 import base64
 import json
@@ -25,7 +27,9 @@ budget: {{USD: 5.0}}
 
 
 class Echo(Server):
-    """Answers every first try of a request with an error that repeats the Authorization header, and then with a reply that does."""
+    """Answers every first try of a request with an error that repeats the Authorization header, and
+    then with a reply that does.
+    """
 
     def __init__(self, status=500):
         super().__init__(lambda request: self.echo(request))
@@ -62,7 +66,9 @@ def run(folder, photos, base_url, monkeypatch, *arguments):
 
 
 def leaks(outputs):
-    """Every file below `outputs` that holds the key in some form; a Parquet file is looked at unpacked too."""
+    """Every file below `outputs` that holds the key in some form; a Parquet file is looked at
+    unpacked too.
+    """
     files = [path for path in outputs.rglob("*") if path.is_file()]
     assert any(path.suffix == ".ipynb" for path in files)
     assert any(path.name == "journal.sqlite" for path in files)

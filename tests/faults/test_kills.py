@@ -146,7 +146,9 @@ def test_training_outlives_its_notebook_and_is_attached_to(world):
 
 
 def without_costs(dish):
-    """The second run takes the replies from the first one's journal: it pays nothing, and not a second later."""
+    """The second run takes the replies from the first one's journal: it pays nothing, and not a
+    second later.
+    """
     return {
         **dish,
         "source": [

@@ -1,4 +1,6 @@
-"""Several processes on the CPU by gloo: the same losses as one, resumes, a killed process, rows without a photo."""
+"""Several processes on the CPU by gloo: the same losses as one, resumes, a killed process, rows
+without a photo.
+"""
 
 import os
 import signal
@@ -232,7 +234,9 @@ def test_rows_without_a_photo_never_leave_a_process_waiting(world, tmp_path):
 
 
 def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch):
-    """Two hosts, both of them this machine: in place of ssh and pdsh scripts run on each what it would be sent."""
+    """Two hosts, both of them this machine: in place of ssh and pdsh scripts run on each what it
+    would be sent.
+    """
     bin_folder = tmp_path / "bin"
     bin_folder.mkdir()
     (bin_folder / "ssh").write_text("#!/bin/sh\necho 127.0.0.1\n")
@@ -241,7 +245,8 @@ def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch)
         "import subprocess, sys\n"
         "place = sys.argv.index('-w')\n"
         "line = ' '.join(sys.argv[place + 2:])\n"
-        "started = [subprocess.Popen(['bash', '-c', line.replace('%n', str(n))]) for n, _ in enumerate(sys.argv[place + 1].split(','))]\n"
+        "started = [subprocess.Popen(['bash', '-c', line.replace('%n', str(n))]) for n, _ in "
+        "enumerate(sys.argv[place + 1].split(','))]\n"
         "sys.exit(max(one.wait() for one in started))\n"
     )
     for script in bin_folder.iterdir():

@@ -1,4 +1,6 @@
-"""Two processes on one journal: no request is paid for twice, and the budget of a run holds for all of its processes."""
+"""Two processes on one journal: no request is paid for twice, and the budget of a run holds for all
+of its processes.
+"""
 
 import sqlite3
 import subprocess
@@ -65,7 +67,8 @@ def test_the_same_photos_in_two_processes_are_paid_for_once(world, tmp_path, run
     assert first == second
     assert len(first) == DISHES
     print(
-        f"two processes, runs {runs}: {server.requests} requests, {len(server.billed)} replies, {twice(server)} billed twice, paid {spent(tmp_path)}"
+        f"two processes, runs {runs}: {server.requests} requests, {len(server.billed)} "
+        f"replies, {twice(server)} billed twice, paid {spent(tmp_path)}"
     )
     assert twice(server) == 0
     assert sum(spent(tmp_path).values()) >= bills(server) * PRICE
@@ -83,7 +86,8 @@ def test_a_budget_holds_for_all_processes_of_a_run(world, tmp_path):
         said = [process.communicate(timeout=200)[1] for process in processes]
         paid = bills(server) * PRICE
     print(
-        f"budget {budget:.6f}, needed {need:.6f}, paid {paid:.6f} by two processes, {server.requests} requests, {twice(server)} billed twice"
+        f"budget {budget:.6f}, needed {need:.6f}, paid {paid:.6f} by two processes, "
+        f"{server.requests} requests, {twice(server)} billed twice"
     )
     assert all(process.returncode == 1 for process in processes)
     assert all("are paid or may have been" in text for text in said), said
@@ -106,6 +110,7 @@ def test_when_one_of_two_is_killed_the_other_sends_what_was_under_way(world, tmp
     assert other.returncode == 0, said
     assert len(without_costs(tmp_path / "other.jsonl")) == DISHES
     print(
-        f"one of two killed: {server.requests} requests, {twice(server)} billed twice (at most {annotate_all.CONCURRENCY} were in flight)"
+        f"one of two killed: {server.requests} requests, {twice(server)} billed twice (at "
+        f"most {annotate_all.CONCURRENCY} were in flight)"
     )
     assert twice(server) <= annotate_all.CONCURRENCY

@@ -1,4 +1,6 @@
-"""Stages and the files between them: only what is declared is read, photos may go, and two runs never share a folder."""
+"""Stages and the files between them: only what is declared is read, photos may go, and two runs
+never share a folder.
+"""
 
 import json
 import shutil
@@ -29,7 +31,9 @@ def run(world, name, *arguments):
 
 
 def keep_only_declared(source, target, stage):
-    """A copy of a run that holds, of the stages before `stage`, the markers and the files that it declares to read."""
+    """A copy of a run that holds, of the stages before `stage`, the markers and the files that it
+    declares to read.
+    """
     for earlier, patterns in dependencies.READS[stage].items():
         marker = markers.read(source / earlier)
         kept = {
@@ -145,7 +149,9 @@ def test_photos_that_go_between_stages_are_left_out_and_listed(world, tmp_path):
 
 
 def test_two_runs_in_one_folder_are_told_apart(world):
-    """B with another seed begins at many moments of A's chain: it is refused each time, and A ends as if it were alone."""
+    """B with another seed begins at many moments of A's chain: it is refused each time, and A ends
+    as if it were alone.
+    """
     command = [
         sys.executable,
         "-m",
@@ -175,7 +181,8 @@ def test_two_runs_in_one_folder_are_told_apart(world):
     first.stderr.close()
     busy = [said for said in refusals if "is being made by process" in said]
     print(
-        f"{len(refusals)} starts beside a running chain: {len(busy)} refused as busy, {len(refusals) - len(busy)} for other parameters"
+        f"{len(refusals)} starts beside a running chain: {len(busy)} refused as busy, "
+        f"{len(refusals) - len(busy)} for other parameters"
     )
     assert busy
     assert {

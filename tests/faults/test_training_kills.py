@@ -1,4 +1,6 @@
-"""A training that is killed at random moments, while it saves, or for want of disk, ends bit-equal to one left alone."""
+"""A training that is killed at random moments, while it saves, or for want of disk, ends bit-equal
+to one left alone.
+"""
 
 import os
 import random
@@ -148,7 +150,9 @@ def test_a_kill_while_a_checkpoint_is_written(world, undisturbed, tmp_path):
 
 
 def test_a_full_disk_loses_no_older_checkpoint(world, undisturbed, tmp_path):
-    """No file may grow beyond 60% of the largest one of a checkpoint: what a full disk does to the writer, an hour later."""
+    """No file may grow beyond 60% of the largest one of a checkpoint: what a full disk does to the
+    writer, an hour later.
+    """
     folder = tmp_path / "04_training"
     made = configured(world, folder)
     process = begin(folder)
