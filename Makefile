@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A test file stays on one core: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-faults test-browser lint bench bench-gpu
+.PHONY: demo test test-faults test-browser lint bench bench-gpu notebooks
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -36,3 +36,6 @@ bench: $(STAMP)
 bench-gpu: $(STAMP)
 	$(BIN)/python benchmarks/bench_gpu.py
 	$(BIN)/python benchmarks/real_size.py --size 7b --device cuda
+
+notebooks: $(STAMP)
+	$(BIN)/python -m dishvl_lib.notebook_cells

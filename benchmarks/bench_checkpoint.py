@@ -83,6 +83,9 @@ def one_side(folder: Path, deepspeed: str) -> None:
         max_pixels=3136,
         dtype="bfloat16",
         deepspeed=deepspeed,
+        questions_per_photo=4,
+        per_device_train_batch_size=8,
+        photo_augmentation="none",
         use_cpu=True,
         validation_questions=0,
     )

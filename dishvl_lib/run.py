@@ -13,7 +13,8 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from dishvl_lib.core import markers, paths, records, settings, sockets, stages
+from dishvl_lib.core import markers, params, paths, records, settings, sockets, stages
+from dishvl_lib.core.rules import shortened
 
 
 class RunError(RuntimeError):
@@ -34,20 +35,12 @@ def run(
     refused (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises
     `RunError` when a notebook fails.
     """
-    chosen = paths.STAGES[
-        paths.STAGES.index(paths.full_stage_name(first)) : paths.STAGES.index(
-            paths.full_stage_name(last)
-        )
-        + 1
-    ]
-    if not chosen:
-        raise RunError(
-            f"--from {first} --to {last}: no stage lies between them; --from must not come "
-            "after --to"
-        )
+    chosen = stages_between(first, last)
+    redone = _stages_to_redo(redo, chosen)
     run_name = values[chosen[0]]["run_name"]
     _refuse_busy(run_name, chosen)
-    _move_aside(run_name, redo, chosen)
+    _refuse_absent(values, chosen, redone)
+    _move_aside(run_name, redone)
     _refuse_changed(values, chosen)
     _explain_upstream(values[chosen[0]], chosen)
     for stage in chosen:
@@ -57,6 +50,42 @@ def run(
         else:
             _execute(stage, values[stage])
     return paths.run_folder(run_name)
+
+
+def stages_between(first: str, last: str) -> tuple[str, ...]:
+    """The stages from `first` to `last`, both included. Raises `RunError` when there is none."""
+    begin = paths.STAGES.index(paths.full_stage_name(first))
+    end = paths.STAGES.index(paths.full_stage_name(last))
+    if end < begin:
+        raise RunError(
+            f"--from {first} --to {last}: no stage lies between them; --from must not come "
+            "after --to"
+        )
+    return paths.STAGES[begin : end + 1]
+
+
+def _stages_to_redo(redo: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    redone = [paths.full_stage_name(stage) for stage in redo]
+    for stage in redone:
+        if stage not in chosen:
+            raise RunError(
+                f"--redo {stage[:2]} is outside the stages that would run "
+                f"({', '.join(s[:2] for s in chosen)})"
+            )
+    return redone
+
+
+def _refuse_absent(
+    values: dict[str, dict[str, Any]], chosen: Sequence[str], redone: Sequence[str]
+) -> None:
+    """Refuse files and keys that are not there, of the stages that will be made, before any is."""
+    kept = ("done", "done, shown otherwise", "changed parameters")
+    pending = {
+        stage: values[stage]
+        for stage in chosen
+        if stage in redone or stages.state(values[stage], stage) not in kept
+    }
+    settings.refuse_absent(pending)
 
 
 def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
@@ -69,11 +98,7 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
     stage = paths.full_stage_name(stage)
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
-    lines = [
-        f"{p.name}: {p.type} = {values[p.name]!r}  # {p.help}"
-        for p in settings.notebook_parameters(stage).values()
-    ]
-    cell.source = "\n".join(lines)
+    cell.source = params.cell(stage, values)
     target = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}_interactive.ipynb"
     _keep_older(target)
     records.write_text(target, nbformat.writes(notebook))
@@ -84,12 +109,13 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     """Copy profile `like` with its comments to params/<name>, with this run_name and image_root.
     Raises `SettingsError`.
     """
+    problem = paths.name_problem(name)
+    if problem:
+        raise settings.SettingsError(f"profile name {shortened(name)} {problem}")
     target = paths.PROJECT_ROOT / "params" / name
     source = settings.profile_folder(like)
     if target.exists():
         raise settings.SettingsError(f"{target} exists already; choose another name or edit it")
-    if Path(name).name != name or name.startswith("."):
-        raise settings.SettingsError(f"profile name {name!r} must be a plain folder name")
     if not Path(image_root).expanduser().is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
     target.mkdir(parents=True)
@@ -169,13 +195,8 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
     print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
 
 
-def _move_aside(run_name: str, redo: Sequence[str], chosen: Sequence[str]) -> None:
-    for stage in map(paths.full_stage_name, redo):
-        if stage not in chosen:
-            raise RunError(
-                f"--redo {stage[:2]} is outside the stages that would run "
-                f"({', '.join(s[:2] for s in chosen)})"
-            )
+def _move_aside(run_name: str, redone: Sequence[str]) -> None:
+    for stage in redone:
         old = stages.move_aside(paths.stage_folder(run_name, stage))
         print(
             f"{stage}: the old folder is now {old}"

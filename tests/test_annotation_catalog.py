@@ -277,7 +277,7 @@ def test_outside_sites_are_marked_and_stay_dishes_of_their_own(root, tmp_path):
                 {"name": "b", "image_root": "{root}/../x"},
                 {"name": "c", "image_root": "{root}/../x"},
             ],
-            "overlaps with that of b",
+            "overlaps with that of site b",
         ),
         (
             [
@@ -544,7 +544,7 @@ def test_own_patterns_for_folders_and_files(tmp_path):
     [
         ({"folder_pattern": "(?P<name>"}, "folder_pattern: .* is not a regular expression"),
         ({"folder_pattern": "(.*)"}, "folder_pattern: .* has no group .*name"),
-        ({"file_patterns": ["x"]}, "file_patterns: 'x' has no group .*time.*frame"),
+        ({"file_patterns": ["x"]}, "file_patterns: .*'x'.* has no group .*time.*frame"),
     ],
 )
 def test_patterns_that_cannot_be(root, options, message):

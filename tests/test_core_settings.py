@@ -2,40 +2,38 @@
 remedy.
 """
 
-import json
-
 import pytest
 
-from dishvl_lib.core import paths, settings
+from dishvl_lib.core import params, paths, rules, settings
+from dishvl_lib.core.parameter import Parameter
 
-SOURCE = """run_name: str = "demo"  # folder under outputs/
-image_root: str = "builtin"  # photos
-learning_rate: float = 0.001  # peak
-"""
+
+def toy(name, kind, default, rule=rules.Rule()):
+    return Parameter(name, kind, default, "help", rule)
+
+
+TOYS = (
+    toy("run_name", "str", "demo", rules.FolderName()),
+    toy("image_root", "str", "builtin"),
+    toy("learning_rate", "float", 0.001),
+)
 EXTRA = {
-    "03_dataset": "menu_size: int = 10  # entries\nbrowse: bool = False  # widget\n",
-    "04_training": "stages: list[str] = []  # words\n",
+    "03_dataset": (
+        toy("menu_size", "int", 10, rules.Between(least=2, most=1000)),
+        toy("browse", "bool", False),
+    ),
+    "04_training": (toy("stages", "list[str]", []),),
 }
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A project of five notebooks; returns a function that writes a profile: project("name",
+    """A project with toy parameters; returns a function that writes a profile: project("name",
     common="...", dataset="...").
     """
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path)
-    (tmp_path / "notebooks").mkdir()
-    for stage in paths.STAGES:
-        cell = {
-            "cell_type": "code",
-            "metadata": {"tags": ["parameters"]},
-            "source": [SOURCE + EXTRA.get(stage, "")],
-        }
-        (tmp_path / "notebooks" / f"{stage}.ipynb").write_text(
-            json.dumps(
-                {"cells": [{"cell_type": "code", "metadata": {}, "source": ["x = 1"]}, cell]}
-            )
-        )
+    monkeypatch.setattr(params, "COMMON", tuple((one, paths.STAGES) for one in TOYS))
+    monkeypatch.setattr(params, "OWN", {stage: EXTRA.get(stage, ()) for stage in paths.STAGES})
 
     def write(name, **files):
         folder = tmp_path / "params" / name
@@ -118,7 +116,7 @@ def test_defaults_profile_and_set_in_this_order(project):
         ),
         (
             {"common": "run_name: 0123\n"},
-            ["run_name must be str, got 83", 'put it in quotes: run_name: "83"'],
+            ["run_name must be str, got 83", 'put it in quotes: run_name: "0123"'],
         ),
         (
             {"common": "run_name:\n"},
@@ -143,7 +141,7 @@ def test_a_profile_that_cannot_be_used_says_where_and_what_to_do(project, files,
 def test_the_remedies_are_right(project):
     project("p", common="learning_rate: 1.0e+5\n")
     assert settings.load_profile("p")["03_dataset"]["learning_rate"] == 1e5
-    project("q", common='learning_rate: 1.0e-5\nrun_name: ""\n')
+    project("q", common='learning_rate: 1.0e-5\nimage_root: ""\n')
     assert settings.load_profile("q")["03_dataset"]["learning_rate"] == 1e-5
 
 
@@ -184,11 +182,14 @@ def test_an_unknown_profile_is_answered_with_the_nearest_and_a_folder_anywhere_i
         ("menu_size=10", ("menu_size", 10)),
         ("run_name=a=b", ("run_name", "a=b")),
         ("run_name=", ("run_name", "")),
+        ("run_name=0123", ("run_name", "0123")),
+        ("run_name='0123'", ("run_name", "0123")),
+        ("image_root=/photos # of 2021: all", ("image_root", "/photos # of 2021: all")),
         ("stages=[a, b]", ("stages", ["a", "b"])),
         ("x=1.0e-5", ("x", 1e-5)),
     ],
 )
-def test_set(text, expected):
+def test_set(project, text, expected):
     assert settings.parse_override(text) == expected
 
 
@@ -196,7 +197,7 @@ def test_set(text, expected):
     "text, part",
     [("menu_size", "must read key=value"), ("=3", "must read key=value"), ("a=[1", "--set 'a=[1'")],
 )
-def test_set_that_cannot_be_read(text, part):
+def test_set_that_cannot_be_read(project, text, part):
     assert part in refusal(settings.parse_override, text)
 
 
@@ -242,32 +243,4 @@ def test_a_misspelt_key_that_papermill_injected_is_refused(project):
             "03", namespace(In=["", "# Parameters\nmenu_size = 3\nbase = 'big'\n", "own = 5"])
         )["menu_size"]
         == 3
-    )
-
-
-def test_parameters_are_read_with_type_default_and_help():
-    found = settings.parse_parameters(
-        'a: float = 1.0e-3  # rate, in 1\nb: list[str] = ["x"]\n', "nb"
-    )
-    assert (found["a"].type, found["a"].default, found["a"].help) == ("float", 0.001, "rate, in 1")
-    assert found["b"].default == ["x"]
-    assert found["b"].help == ""
-
-
-@pytest.mark.parametrize(
-    "source, part",
-    [
-        ("a = 1", "line 1 of the parameters cell must read"),
-        ("a: int", "must read 'name: type = value"),
-        ("a: set = 1", "a has type set; known are"),
-    ],
-)
-def test_a_parameters_cell_has_one_form(source, part):
-    assert part in refusal(settings.parse_parameters, source, "nb")
-
-
-def test_a_notebook_without_the_cell_is_named(project, tmp_path):
-    (tmp_path / "notebooks" / "03_dataset.ipynb").write_text(json.dumps({"cells": []}))
-    assert "03_dataset.ipynb: needs exactly one cell tagged 'parameters', has 0" in refusal(
-        settings.notebook_parameters, "03"
     )

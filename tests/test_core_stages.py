@@ -14,23 +14,33 @@ import pandas as pd
 import pytest
 from toys import another_process_holding
 
-from dishvl_lib.core import dependencies, locks, markers, paths, records, settings, stages
+from dishvl_lib.core import dependencies, locks, markers, paths, records, rules, settings, stages
+from dishvl_lib.core import params as declarations
+from dishvl_lib.core.parameter import Parameter, Role
 
-SOURCE = (
-    'run_name: str = "demo"  # x\nupstream_run: str = ""  # x\nimage_root: str = "builtin"  '
-    '# x\nlanguage: str = "en"  # x\nsize: int = 3  # x\nnames_csv: str = ""  # x\n'
+
+def toy(name, kind, default, rule=rules.Rule(), role=Role.CONTENT):
+    return Parameter(name, kind, default, "help", rule, role)
+
+
+COMMON = (
+    (toy("run_name", "str", "demo", role=Role.DISPLAY_ONLY), paths.STAGES),
+    (toy("upstream_run", "str", "", role=Role.DISPLAY_ONLY), paths.STAGES),
+    (toy("image_root", "str", "builtin"), ("01_annotation",)),
+    (toy("language", "str", "en", role=Role.DISPLAY_ONLY), paths.STAGES),
+    (toy("size", "int", 3), paths.STAGES),
 )
+ANY_FILE = rules.NamedFile(rules.any_content)
 
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path / "project")
-    (tmp_path / "project" / "notebooks").mkdir(parents=True)
-    for stage in paths.STAGES:
-        cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": [SOURCE]}
-        (tmp_path / "project" / "notebooks" / f"{stage}.ipynb").write_text(
-            json.dumps({"cells": [cell]})
-        )
+    own = {stage: (toy("names_csv", "str", ""),) for stage in paths.STAGES}
+    own["01_annotation"] = (toy("names_csv", "str", "", ANY_FILE),)
+    monkeypatch.setattr(declarations, "COMMON", COMMON)
+    monkeypatch.setattr(declarations, "OWN", own)
+    (tmp_path / "project").mkdir()
 
 
 def params(**changed):
@@ -207,23 +217,28 @@ def test_a_killed_stage_goes_on_and_one_with_other_parameters_is_moved_aside(cap
 @pytest.mark.parametrize(
     ("name", "key"), [("04_training", "dataloader_num_workers"), ("05_evaluation", "batch_size")]
 )
-def test_what_only_says_how_may_change_between_a_kill_and_the_resume(name, key):
+def test_what_only_says_how_may_change_between_a_kill_and_the_resume(monkeypatch, name, key):
     """Fewer workers or smaller batches are what a run that was killed for want of memory needs."""
-    wanted = {**params(), key: 8}
-    assert dependencies.content_parameters(name, wanted) == dependencies.content_parameters(
-        name, {**wanted, key: 2}
-    )
-    assert dependencies.content_parameters(name, wanted) != dependencies.content_parameters(
-        name, {**wanted, "size": 4}
-    )
+    monkeypatch.undo()
+    wanted = {**declarations.defaults(name), key: 8}
+    content = dependencies.content_parameters(name, wanted)
+    assert content == dependencies.content_parameters(name, {**wanted, key: 2})
+    assert content != dependencies.content_parameters(name, {**wanted, "seed": 4})
 
 
-def test_training_resumes_with_whatever_may_change():
-    from dishvl_lib.training import run
+def test_training_resumes_with_whatever_may_change(monkeypatch, tmp_path):
+    from dishvl_lib.training import config, run
 
-    assert dependencies.MANNER["04_training"] - {"max_missing_share"} <= run.FREE, (
-        "what is missing is decided before the training"
-    )
+    monkeypatch.undo()
+    monkeypatch.setattr(run.qwen, "identity", str)
+    given = declarations.defaults("04_training")
+    places = dict.fromkeys(config.PLACES, str(tmp_path / "x"))
+    (tmp_path / "x").write_text("x")
+    begun = run.belongs(config.from_parameters(given, **places))
+    for key in declarations.with_role("04_training", Role.RUNTIME_ONLY) - {"max_missing_share"}:
+        other = "hosts" if key == "hostfile" else given[key] + 1
+        assert run.belongs(config.from_parameters({**given, key: other}, **places)) == begun, key
+    assert run.belongs(config.from_parameters({**given, "seed": 1}, **places)) != begun
 
 
 def test_a_folder_in_which_a_process_works_stays_where_it_is():
@@ -275,10 +290,10 @@ def test_two_processes_that_begin_at_once_make_one_stage_once(own_outputs, tmp_p
     """
     program = f"""
 import pathlib, sys, time
-from dishvl_lib.core import paths, stages
+from dishvl_lib.core import params, paths, stages
 paths.PROJECT_ROOT = pathlib.Path({str(paths.PROJECT_ROOT)!r})
 try:
-    stage = stages.start("01", {params()!r} | {{"size": 3 + int(sys.argv[1]) % 2}})
+    stage = stages.start("01", params.defaults("01") | {{"run_name": "r", "seed": int(sys.argv[1]) % 2}})
     stage.make("dishes.jsonl", lambda: [{{"content": sys.argv[1]}}])
     time.sleep(0.3)
     stage.make("catalog.parquet", lambda: __import__("pandas").DataFrame({{"content": [sys.argv[1]]}}))
@@ -299,7 +314,7 @@ except stages.StageError as error:
     folder = paths.stage_folder("r", "01")
     (row,) = records.read_jsonl(folder / "dishes.jsonl")
     assert records.read_table(folder / "catalog.parquet").content.tolist() == [row["content"]]
-    assert markers.read(folder)["parameters"]["size"] == 3 + int(row["content"]) % 2
+    assert markers.read(folder)["parameters"]["seed"] == int(row["content"]) % 2
     assert old() == []
     refused = [text for text in said if text]
     assert all(

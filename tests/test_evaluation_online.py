@@ -290,8 +290,8 @@ def jpeg_of(world, number):
             "structured must be one of plain, choice, json_schema, got 'enum'",
         ),
         ({"name": "tuned"}, "this name is ours"),
-        ({"name": "a/b"}, "choose another name"),
-        ({"system": 3}, "system must be text"),
+        ({"name": "a/b"}, "name must be a plain folder name: without /"),
+        ({"system": 3}, "system must be str, got 3"),
         ({"modell": "m"}, "unknown field 'modell'; did you mean model"),
     ],
 )

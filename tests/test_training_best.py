@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import tiny
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.core_model_loading import revert_weight_conversion
@@ -78,7 +79,7 @@ def adapters(vision):
         min_pixels=3136,
         max_pixels=3136,
     )
-    return TrainingConfig(**places, **rates, lora_rank=64, lora_vision=vision)
+    return TrainingConfig(**tiny.TRAINING, **places, **rates, lora_rank=64, lora_vision=vision)
 
 
 def test_the_names_that_best_would_hold_are_the_public_ones(model):

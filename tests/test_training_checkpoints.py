@@ -127,7 +127,7 @@ def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
         use_cpu=True,
         validation_questions=0,
     )
-    made = config.from_parameters(given, output_folder=folder, **world)
+    made = config.from_parameters({**tiny.TRAINING, **given}, output_folder=folder, **world)
     made.write(folder / launch.CONFIG)
     status, output = trainings.train(folder / launch.CONFIG)
     assert status == 0, output

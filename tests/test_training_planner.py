@@ -33,7 +33,7 @@ def configured(base, **changed):
         max_pixels=200704,
         use_cpu=True,
     )
-    return TrainingConfig(base_model=str(base), **PLACES, **{**given, **changed})
+    return TrainingConfig(base_model=str(base), **PLACES, **{**tiny.TRAINING, **given, **changed})
 
 
 @pytest.fixture

@@ -42,7 +42,9 @@ def settings(world, folder, **changed):
         validation_questions=5,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    return config.from_parameters({**given, **changed}, output_folder=folder, **world)
+    return config.from_parameters(
+        {**tiny.TRAINING, **given, **changed}, output_folder=folder, **world
+    )
 
 
 def train(made):
@@ -247,9 +249,11 @@ def test_exploding_gradients_stop_the_run(world, tmp_path):
         settings(
             world,
             tmp_path / "04_training",
-            learning_rate=1e30,
-            vision_learning_rate=1e30,
+            learning_rate=1.0,
+            vision_learning_rate=1.0,
+            weight_decay=1.0,
             max_grad_norm=1e30,
+            num_train_epochs=40,
         )
     )
     assert status == 1

@@ -21,7 +21,7 @@ def settings(tmp_path_factory):
         use_cpu=True,
     )
     return config.from_parameters(
-        given,
+        {**tiny.TRAINING, **given},
         base_model=tiny.base_folder(folder / "base"),
         output_folder=folder / "untouched",
         **tiny.data_set(folder / "data"),

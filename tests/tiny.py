@@ -13,6 +13,19 @@ from dishvl_lib.core import questions, records
 from dishvl_lib.demo import base_model
 from dishvl_lib.vlm import qwen
 
+# A plain training, for tests that change one thing: neither the demo's nor a user's.
+TRAINING = {
+    "questions_per_photo": 4,
+    "per_device_train_batch_size": 8,
+    "per_device_eval_batch_size": 8,
+    "photo_augmentation": "none",
+    "photo_cache_mb": 0,
+    "validation_questions": 200,
+    "weight_decay": 0.01,
+    "warmup_ratio": 0.05,
+    "adam_beta2": 0.999,
+    "use_cpu": False,
+}
 NAMES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "素鸡(豆制品)", "麻婆豆腐")
 
 

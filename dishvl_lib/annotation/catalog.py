@@ -3,7 +3,6 @@ one left out.
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pandas as pd
 from dishvl_lib.annotation import duplicates, hashes, layout, left_out, scan, split
 from dishvl_lib.annotation.layout import CatalogError, Found
 from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
-from dishvl_lib.core import names, records
+from dishvl_lib.core import names, params, records
+from dishvl_lib.core.rules import shortened
 
 COLUMNS = (
     "image_id",
@@ -266,21 +266,11 @@ def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, t
     """The given patterns, or the reference's; `CatalogError` for one that does not compile or lacks
     a group.
     """
-    for key, pattern, groups in (
-        ("folder_pattern", folder_pattern, ("name",)),
-        *(("file_patterns", one, ("time", "frame")) for one in file_patterns),
-    ):
-        try:
-            known = set(re.compile(pattern).groupindex)
-        except re.error as error:
-            raise CatalogError(
-                f"{key}: {pattern!r} is not a regular expression ({error})"
-            ) from None
-        if pattern and not known & set(groups):
-            raise CatalogError(
-                f"{key}: {pattern!r} has no group "
-                f"(?P<{groups[0]}>...){' or (?P<frame>...)' if len(groups) > 1 else ''}"
-            )
+    rules = params.of_stage("01_annotation")
+    for key, value in (("folder_pattern", folder_pattern), ("file_patterns", list(file_patterns))):
+        problems = rules[key].rule.problems(value)
+        if problems:
+            raise CatalogError(f"{key}: {shortened(value)} {problems[0]}")
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
 
 
@@ -288,24 +278,22 @@ def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
     """Every site has a name and a folder of its own, neither inside another nor around it: a photo
     has one origin.
     """
-    taken = {"image_root": image_root.resolve()}
     for number, site in enumerate(sites, start=1):
         if missing := [key for key in ("name", "image_root") if not site.get(key)]:
             raise CatalogError(
                 f"sites: number {number} has no {missing[0]}; each site needs name and image_root"
             )
-        if site["name"] in taken:
+    names_given = [site["name"] for site in sites]
+    for name in names_given:
+        if names_given.count(name) > 1 or name == "image_root":
             raise CatalogError(
-                f"sites: the name {site['name']!r} is taken; give each site a name of its own"
+                f"sites: the name {name!r} is taken; give each site a name of its own"
             )
-        folder = Path(site["image_root"]).resolve()
-        for other, root in taken.items():
-            if folder.is_relative_to(root) or root.is_relative_to(folder):
-                raise CatalogError(
-                    f"site {site['name']}: its folder {folder} overlaps with that of {other} "
-                    f"({root}); move one of them"
-                )
-        taken[site["name"]] = folder
+    folders = [("image_root", image_root)]
+    folders += [(f"site {site['name']}", site["image_root"]) for site in sites]
+    overlap = params.overlapping_folders(folders)
+    if overlap:
+        raise CatalogError(overlap)
 
 
 def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path) -> None:

@@ -8,7 +8,8 @@ the stage run again when its content changes.
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import markers, paths, records
+from dishvl_lib.core import markers, params, paths, records
+from dishvl_lib.core.parameter import Role
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
 # {stage: {earlier stage: patterns of the files that are read}}
@@ -36,71 +37,35 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
-# Parameters that name a file: what is in it is an input too.
-FILE_KEYS = {
-    "01_annotation": ("names_csv", "photos_csv", "near_features"),
-    "02_similar_dishes": ("weights", "init_weights", "preprocess_yaml"),
-    "04_training": ("deepspeed",),
-}
-# Parameters that change what is shown or where things lie, not what is made.
-NOT_CONTENT = {"run_name", "upstream_run", "browse", "language", "budget", "exports"}
-# Of these, the ones whose change makes a finished stage write some files anew: {key: patterns}.
+# Parameters whose change makes a finished stage write some files anew, and nothing else: {key:
+# patterns}.
 RENEWED: dict[str, dict[str, tuple[str, ...]]] = {
     "03_dataset": {"exports": ("exports/*",)},
     "05_evaluation": {"language": ("report.html",)},
 }
-# Common parameters that a stage does not use itself: they reach it through earlier stages' files,
-# or not at all.
-_PHOTO_KEYS = {"image_root", "sites", "max_dishes", "max_photos_per_dish"}
-_MODEL_KEYS = {"base_model", "min_pixels", "max_pixels"}
-UNUSED = {
-    "01_annotation": _MODEL_KEYS,
-    "02_similar_dishes": _PHOTO_KEYS | _MODEL_KEYS,
-    "03_dataset": _PHOTO_KEYS,
-    "04_training": _PHOTO_KEYS,
-    "05_evaluation": _PHOTO_KEYS,
-}
-# Parameters that decide how a stage works, not what it makes: they may change between a kill and
-# the resume.
-MANNER = {
-    "02_similar_dishes": {"max_missing_share"},
-    "04_training": {
-        "dataloader_num_workers",
-        "photo_cache_mb",
-        "logging_steps",
-        "save_steps",
-        "keep_checkpoints",
-        "per_device_eval_batch_size",
-        "num_processes",
-        "hostfile",
-        "max_missing_share",
-    },
-    "05_evaluation": {"batch_size", "max_missing_share"},
-}
+NAMED_FILE_MARK = ": "  # in the key of an input that a parameter names: `names_csv: PATH`
 _PICTURES = (".png", ".html", ".log")
 
 
-def content_parameters(name: str, params: dict[str, Any]) -> dict[str, Any]:
+def content_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
     """The parameters that decide what a stage makes."""
-    without = NOT_CONTENT | UNUSED[name] | MANNER.get(name, set())
-    return {key: value for key, value in params.items() if key not in without}
+    without = params.with_role(name, Role.EARLIER, Role.RUNTIME_ONLY, Role.DISPLAY_ONLY)
+    return {key: value for key, value in values.items() if key not in without}
 
 
-def changed_parameters(
-    name: str, old: dict[str, Any], new: dict[str, Any], defaults: dict[str, Any]
-) -> list[str]:
+def changed_parameters(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """`key: old -> new` for every parameter that decides what the stage makes and differs.
 
     A parameter that the stage did not have when `old` was recorded stood, so to say, at its
     default, and one that it has no more decides nothing: an upgrade by itself changes nothing.
     """
-    before = content_parameters(name, {**defaults, **old})
+    before = content_parameters(name, {**params.defaults(name), **old})
     now = content_parameters(name, new)
     differing = [key for key in sorted(now) if before.get(key) != now[key]]
     return [f"{key}: {before.get(key)!r} -> {now[key]!r}" for key in differing]
 
 
-def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
+def inputs_of(name: str, values: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
     """{file: sha256} of what a stage starts from: files of earlier stages, people's decisions,
     files in parameters.
     """
@@ -111,13 +76,13 @@ def inputs_of(name: str, params: dict[str, Any], upstream: dict[str, Path]) -> d
             if counts_as_input(name, f"{stage}/{file}"):
                 inputs[f"{stage}/{file}"] = written["sha256"]
     for kind in DECISIONS.get(name, ()):
-        file = paths.decisions_file(params["run_name"], kind)
+        file = paths.decisions_file(values["run_name"], kind)
         if file.exists():
             inputs[f"decisions/{file.name}"] = records.sha256_file(file)
-    for key in FILE_KEYS.get(name, ()):
-        inputs |= _named_file(key, params.get(key))
+    for key in params.content_files(name):
+        inputs |= _named_file(key, values.get(key))
     if name == "05_evaluation":
-        for site in params.get("sites", ()):
+        for site in values.get("sites", ()):
             inputs |= _named_file("menu_csv", site.get("menu_csv"))
     return inputs
 
@@ -139,14 +104,14 @@ def counts_as_input(name: str, key: str) -> bool:
 def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[str]:
     """The inputs that differ from those recorded.
 
-    A file that a parameter names and that was not recorded is one that an earlier version did not
-    record: the parameter itself is compared elsewhere.
+    A file that a parameter names counts only where it stands on both sides: an earlier version did
+    not record it, and one that has gone since cannot be read again. The parameter itself is
+    compared elsewhere.
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
-    unrecorded = {key for key in new if ": " in key and key not in before}
-    return sorted(
-        key for key in (before.keys() | new.keys()) - unrecorded if before.get(key) != new.get(key)
-    )
+    one_sided = {key for key in before.keys() ^ new.keys() if NAMED_FILE_MARK in key}
+    compared = (before.keys() | new.keys()) - one_sided
+    return sorted(key for key in compared if before.get(key) != new.get(key))
 
 
 def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -162,4 +127,6 @@ def _named_file(key: str, value: Any) -> dict[str, str]:
     if not isinstance(value, str) or not value:
         return {}
     file = paths.resolve(value)
-    return {f"{key}: {value}": records.sha256_file(file)} if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    return {f"{key}{NAMED_FILE_MARK}{value}": records.sha256_file(file)}

@@ -5,10 +5,13 @@ another disk, count from the project root, wherever the notebook was started.
 """
 
 import os
-import re
+import unicodedata
 from pathlib import Path
 
 STAGES = ("01_annotation", "02_similar_dishes", "03_dataset", "04_training", "05_evaluation")
+MOST_NAME_BYTES = 150  # file systems take 255, and names get suffixes such as .old-20260101-120000
+RESERVED_NAMES = ("cache", "errors.log")
+_UNNAMEABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible marks, halves of pairs, breaks
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,13 +32,30 @@ def resolve(path: str | Path) -> Path:
     return (PROJECT_ROOT / Path(path).expanduser()).resolve()
 
 
+def name_problem(name: str) -> str:
+    """What the name of a run, a profile, a site or a server must be to name a folder of its own.
+
+    "" when it can: at most MOST_NAME_BYTES of UTF-8, no control characters, no way out of the
+    folder it is in, and no name that `outputs/` holds already.
+    """
+    if not name or name != name.strip():
+        return "must be a plain folder name: not empty, without spaces around it"
+    if name.startswith(".") or "/" in name or "\\" in name:
+        return "must be a plain folder name: without / or \\, and without a leading dot"
+    if any(unicodedata.category(character) in _UNNAMEABLE for character in name):
+        return "must be a plain folder name: without control characters"
+    if len(name.encode("utf-8")) > MOST_NAME_BYTES:
+        return f"must be a plain folder name of at most {MOST_NAME_BYTES} bytes"
+    if name in RESERVED_NAMES:
+        return f"must be a plain folder name, and not {name!r}, which outputs/ has already"
+    return ""
+
+
 def run_folder(run_name: str) -> Path:
     """`outputs/<run_name>`. Raises ValueError for a name that could not be a folder of its own."""
-    if not re.fullmatch(r"[^\s/\\.\0][^/\\\n\0]*", run_name or "") or run_name == "cache":
-        raise ValueError(
-            f"run_name {run_name!r} must be a plain folder name (not empty, not 'cache', "
-            "without / or leading dot)"
-        )
+    problem = name_problem(run_name or "")
+    if problem:
+        raise ValueError(f"run_name {run_name!r} {problem}")
     return outputs() / run_name
 
 

@@ -1,257 +1,307 @@
-"""Typed parameters: each notebook's `parameters` cell is the one place where a key, its type and
-its help are declared.
+"""Profiles: parameter values from YAML files, `--set` and notebooks, checked before anything runs.
 
-A profile is a folder of YAML files (common.yaml and one per notebook). Everything here refuses
-unknown keys and wrong types with the file, the key and a suggestion, before anything runs.
+A profile is a folder of YAML files (common.yaml and one per notebook). What a parameter may be is
+said in `params`. All faults are found before any is reported, each as one sentence: file or flag,
+key, what is allowed, remedy.
 """
 
 import ast
 import difflib
 import json
-import math
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
 
-from dishvl_lib.core import paths
+from dishvl_lib.core import params, paths
+from dishvl_lib.core.parameter import Parameter
+from dishvl_lib.core.rules import shortened
 
-TYPES = {
-    "str": str,
-    "int": int,
-    "float": float,
-    "bool": bool,
-    "list": list,
-    "list[str]": list[str],
-    "list[dict]": list[dict[str, Any]],
-    "dict": dict[str, Any],
-}
 COMMON_FILE = "common.yaml"
 BASE_KEY = "base"
+SET = "--set"
+Values = dict[str, dict[str, Any]]  # {stage: {key: value}}
 
 
 class SettingsError(ValueError):
-    """A profile or parameter that cannot be used; the message names the file, the key and the
-    remedy.
-    """
+    """Parameters that cannot be used; the message names file, key and remedy of each."""
+
+    def __init__(self, faults: str | Iterable[str]):
+        """`faults`: a sentence each; one that stands there twice is said once."""
+        self.faults = [faults] if isinstance(faults, str) else list(dict.fromkeys(faults))
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        if len(self.faults) == 1:
+            return self.faults[0]
+        return "\n  ".join([f"{len(self.faults)} parameters cannot be used:", *self.faults])
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's `parameters` cell."""
+@dataclass
+class _Draft:
+    """Values that are being put together, and what is wrong with them so far."""
 
-    name: str
-    type: str
-    default: Any
-    help: str
+    declared: dict[str, dict[str, Parameter]]
+    values: Values
+    faults: list[str] = field(default_factory=list)
 
-    def check(self, value: Any, where: str) -> Any:
-        """The value in its declared type, or `SettingsError`."""
-        if self.type == "float" and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        try:
-            checked = TypeAdapter(TYPES[self.type]).validate_python(value, strict=True)
-        except ValidationError:
-            raise SettingsError(
-                f"{where}: {self.name} must be {self.type}, got {value!r}{self._remedy(value)}"
-            ) from None
-        if isinstance(checked, float) and not math.isfinite(checked):
-            raise SettingsError(f"{where}: {self.name} must be a finite number, got {value!r}")
-        return checked
-
-    def _remedy(self, value: Any) -> str:
-        if (
-            self.type == "float"
-            and isinstance(value, str)
-            and (found := re.fullmatch(r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)", value))
-        ):
-            whole, fraction, sign, exponent = found.groups()
-            return (
-                f"; YAML reads {value} as text, write "
-                f"{whole}{fraction or '.0'}e{sign or '+'}{exponent}"
-            )
-        if self.type == "str" and value is None:
-            return f'; for none write {self.name}: ""'
-        if self.type == "str" and not isinstance(value, str):
-            return f"; put it in quotes: {self.name}: {json.dumps(str(value))}"
-        return ""
+    def take(self, key: str, value: Any, stages: Iterable[str], where: str, raw: str = "") -> None:
+        """Set a key in every one of `stages`; `raw`: how YAML had it, for the remedy."""
+        for stage in stages:
+            parameter = self.declared[stage].get(key)
+            if parameter is None:
+                self.faults.append(_unknown_key(where, key, stage, self.declared))
+            else:
+                self.values[stage][key], faults = _checked(parameter, value, where, raw)
+                self.faults += faults
 
 
-def notebook_parameters(stage: str) -> dict[str, Parameter]:
-    """The declared parameters of a stage's notebook, in order."""
-    file = paths.notebook(stage)
-    cells = json.loads(file.read_text("utf-8"))["cells"]
-    tagged = ["".join(c["source"]) for c in cells if "parameters" in c["metadata"].get("tags", [])]
-    if len(tagged) != 1:
-        raise SettingsError(
-            f"{file}: needs exactly one cell tagged 'parameters', has {len(tagged)}"
-        )
-    return parse_parameters(tagged[0], str(file))
-
-
-def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
-    """`name: type = literal  # help` lines -> {name: Parameter}."""
-    helps = {}
-    for line in source.splitlines():
-        name, _, text = line.partition("  # ")
-        helps[name.partition(":")[0].strip()] = text.strip()
-    found = {}
-    for node in ast.parse(source).body:
-        if (
-            not isinstance(node, ast.AnnAssign)
-            or not isinstance(node.target, ast.Name)
-            or node.value is None
-        ):
-            raise SettingsError(
-                f"{where}: line {node.lineno} of the parameters cell must read 'name: type = "
-                "value  # help'"
-            )
-        name = node.target.id
-        kind = ast.unparse(node.annotation)
-        if kind not in TYPES:
-            raise SettingsError(f"{where}: {name} has type {kind}; known are {', '.join(TYPES)}")
-        found[name] = Parameter(name, kind, ast.literal_eval(node.value), helps.get(name, ""))
-    return found
-
-
-def profile_folder(profile: str | Path) -> Path:
-    """`demo` -> params/demo; a path to a folder is taken as it is. Raises `SettingsError` listing
-    the profiles.
-    """
-    named = paths.PROJECT_ROOT / "params" / profile
-    for folder in (named, Path(profile).expanduser()):
-        if (folder / COMMON_FILE).is_file():
-            return folder.resolve()
-    known = sorted(p.parent.name for p in (paths.PROJECT_ROOT / "params").glob(f"*/{COMMON_FILE}"))
-    close = difflib.get_close_matches(str(profile), known, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise SettingsError(
-        f"no profile {str(profile)!r}: neither params/{profile}/{COMMON_FILE} nor that "
-        f"folder exists.{hint} Profiles: {', '.join(known)}"
-    )
-
-
-def load_profile(
-    profile: str | Path, overrides: dict[str, Any] | None = None
-) -> dict[str, dict[str, Any]]:
-    """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides; every
-    key and type checked.
+def load_profile(profile: str | Path, overrides: Mapping[str, Any] | None = None) -> Values:
+    """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides.
 
     A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides`
-    (from `--set`) reach every stage that declares the key.
+    (from `--set`) reach every stage that declares the key. Raises `SettingsError` with all that is
+    wrong.
     """
     folder = profile_folder(profile)
-    layers = _layers(folder, seen=())
-    declared = {stage: notebook_parameters(stage) for stage in paths.STAGES}
-    values = {
-        stage: {name: p.default for name, p in declared[stage].items()} for stage in paths.STAGES
-    }
-    for layer in layers:
-        _apply_folder(layer, declared, values)
+    declared = {stage: params.of_stage(stage) for stage in paths.STAGES}
+    draft = _Draft(declared, {stage: params.defaults(stage) for stage in paths.STAGES})
+    for layer in _layers(folder, seen=()):
+        _take_folder(layer, draft)
     for key, value in (overrides or {}).items():
         takers = [stage for stage in paths.STAGES if key in declared[stage]]
         if not takers:
-            _refuse_unknown("--set", key, {name for stage in declared.values() for name in stage})
-        for stage in takers:
-            values[stage][key] = declared[stage][key].check(value, "--set")
-    return values
+            known = {name for stage in declared.values() for name in stage}
+            draft.faults.append(_unknown(SET, key, known))
+        draft.take(key, value, takers, SET, str(value))
+    if not draft.faults:
+        draft.faults += _conflicts(draft.values, str(folder))
+    if draft.faults:
+        raise SettingsError(draft.faults)
+    return draft.values
 
 
-def parse_override(text: str) -> tuple[str, Any]:
-    """`menu_size=10` -> ("menu_size", 10); the value is read as YAML."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise SettingsError(f"--set {text!r} must read key=value")
-    try:
-        return key.strip(), yaml.safe_load(value) if value.strip() else ""
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {text!r}: {_one_line(error)}") from None
+def refuse_absent(values: Values) -> None:
+    """Raise `SettingsError` when files, folders or keys that these stages name are not there.
+
+    `values`: of the stages that are about to be made. A finished stage opens when its files have
+    gone.
+    """
+    faults = []
+    for stage, chosen in values.items():
+        faults += [f"{stage}: {absence}" for absence in params.absences(stage, chosen)]
+    if faults:
+        raise SettingsError(faults)
 
 
-def check_values(stage: str, namespace: dict[str, Any]) -> dict[str, Any]:
+def check_values(stage: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The stage's parameters as they stand in a notebook's namespace, checked.
 
     papermill only warns about parameters that a notebook does not declare: those of its injected
     cell that are unknown are refused here, so that a misspelt key stops the run before it costs
     anything.
     """
-    declared = notebook_parameters(stage)
-    where = f"notebook {paths.full_stage_name(stage)}"
+    stage = paths.full_stage_name(stage)
+    declared = params.of_stage(stage)
+    where = f"notebook {stage}"
+    faults = []
     for name in _injected_names(namespace):
         if name == BASE_KEY:
             print(
-                f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give "
-                "that profile's files with -f before these, or use dishvl run"
+                f"note: papermill does not follow {BASE_KEY}: {namespace.get(name)}; give that "
+                "profile's files with -f before these, or use dishvl run"
             )
         elif name not in declared:
-            _refuse_unknown(where, name, set(declared))
-    missing = [name for name in declared if name not in namespace]
-    if missing:
-        raise SettingsError(
-            f"{where}: parameter {missing[0]} is not set; run the parameters cell first"
-        )
-    return {name: p.check(namespace[name], where) for name, p in declared.items()}
+            faults.append(_unknown(where, name, set(declared)))
+    values = {}
+    for name, parameter in declared.items():
+        if name not in namespace:
+            faults.append(f"{where}: parameter {name} is not set; run the parameters cell first")
+            continue
+        values[name], problems = _checked(parameter, namespace[name], where)
+        faults += problems
+    faults = faults or _conflicts({stage: values}, where)
+    if faults:
+        raise SettingsError(faults)
+    return values
 
 
-def _injected_names(namespace: dict[str, Any]) -> list[str]:
-    cells = [
-        text
-        for text in namespace.get("In", [])
-        if isinstance(text, str) and text.lstrip().startswith("# Parameters")
+def parse_override(text: str) -> tuple[str, Any]:
+    """`menu_size=10` -> ("menu_size", 10). Text is taken as it is, everything else is read as YAML.
+
+    A path may hold `# ` and `: `, and a run may be called 0123. Quotes around the whole text are
+    taken off.
+    """
+    key, equals, value = text.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise SettingsError(f"{SET} {shortened(text)} must read key=value")
+    if _is_text(key) and not re.fullmatch(r"""\s*("[^"]*"|'[^']*')\s*""", value):
+        return key, value
+    if not value.strip():
+        return key, ""
+    if " #" in value:
+        raise SettingsError(f"{SET} {shortened(text)}: YAML ends at ' #'; put such text in quotes")
+    content, _ = _parsed(value, f"{SET} {shortened(text)}")
+    return key, content
+
+
+def profile_folder(profile: str | Path) -> Path:
+    """`demo` -> params/demo; a path to a folder is taken as it is.
+
+    Raises `SettingsError` listing the profiles.
+    """
+    named = paths.PROJECT_ROOT / "params" / profile
+    for folder in (named, Path(profile).expanduser()):
+        if _has_common_file(folder):
+            return folder.resolve()
+    known = sorted(p.parent.name for p in (paths.PROJECT_ROOT / "params").glob(f"*/{COMMON_FILE}"))
+    close = difflib.get_close_matches(str(profile), known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise SettingsError(
+        f"no profile {shortened(str(profile))}: neither params/NAME/{COMMON_FILE} nor a "
+        "folder with "
+        f"{COMMON_FILE} has that name.{hint} Profiles: {', '.join(known)}"
+    )
+
+
+def _has_common_file(folder: Path) -> bool:
+    try:
+        return (folder / COMMON_FILE).is_file()
+    except (OSError, ValueError):  # a name that is too long for the disk, or holds a null
+        return False
+
+
+def _is_text(key: str) -> bool:
+    types = {
+        declared[key].type for declared in map(params.of_stage, paths.STAGES) if key in declared
+    }
+    return types == {"str"}
+
+
+def _checked(parameter: Parameter, value: Any, where: str, raw: str = "") -> tuple[Any, list[str]]:
+    """(the value in its type, faults)."""
+    value, problems = parameter.accept(value)
+    remedy = "" if parameter.has_type(value) else _remedy(parameter, value, raw)
+    faults = [f"{where}: {said}{remedy}" for said in problems]
+    return value, faults
+
+
+def _remedy(parameter: Parameter, value: Any, raw: str) -> str:
+    """How to write a value that YAML took for another type."""
+    number = r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)"
+    if (
+        parameter.type == "float"
+        and isinstance(value, str)
+        and (parts := re.fullmatch(number, value))
+    ):
+        whole, fraction, sign, exponent = parts.groups()
+        written = f"{whole}{fraction or '.0'}e{sign or '+'}{exponent}"
+        return f"; YAML reads {value} as text, write {written}"
+    if parameter.type == "str" and value is None:
+        return f'; for none write {parameter.name}: ""'
+    if parameter.type == "str" and isinstance(value, int | float | bool):
+        return f"; put it in quotes: {parameter.name}: {json.dumps(raw or str(value))}"
+    return ""
+
+
+def _conflicts(values: Values, where: str) -> list[str]:
+    return [
+        f"{where}: {problem}"
+        for stage, chosen in values.items()
+        for problem in params.conflicts(stage, chosen)
     ]
-    nodes = [
-        node for text in cells for node in ast.parse(text).body if isinstance(node, ast.Assign)
-    ]
-    return [target.id for node in nodes for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _injected_names(namespace: Mapping[str, Any]) -> list[str]:
+    """The names that papermill's `# Parameters` cell sets."""
+    names = []
+    for text in namespace.get("In", []):
+        if not isinstance(text, str) or not text.lstrip().startswith("# Parameters"):
+            continue
+        for node in ast.parse(text).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return names
 
 
 def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
+    """The folder and the profiles below it, the lowest first."""
+    file = folder / COMMON_FILE
     if folder in seen:
-        raise SettingsError(
-            f"{folder / COMMON_FILE}: profiles name each other as base: "
-            f"{' -> '.join(p.name for p in (*seen, folder))}"
-        )
-    base = _read_yaml(folder / COMMON_FILE).get(BASE_KEY)
+        circle = " -> ".join(profile.name for profile in (*seen, folder))
+        raise SettingsError(f"{file}: profiles name each other as base: {circle}")
+    base = _read_yaml(file)[0].get(BASE_KEY)
     if base is not None and not isinstance(base, str):
         raise SettingsError(
-            f"{folder / COMMON_FILE}: {BASE_KEY} must be the name of a profile, got {base!r}"
+            f"{file}: {BASE_KEY} must be the name of a profile, got {shortened(base)}"
         )
     below = _layers(profile_folder(base), (*seen, folder)) if base else []
     return [*below, folder]
 
 
-def _apply_folder(
-    folder: Path, declared: dict[str, dict[str, Parameter]], values: dict[str, dict[str, Any]]
-) -> None:
+def _take_folder(folder: Path, draft: _Draft) -> None:
     known_files = {COMMON_FILE} | {f"{stage}.yaml" for stage in paths.STAGES}
     for file in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")):
         if file.name not in known_files:
-            _refuse_unknown(str(folder), file.name, known_files, "file")
+            draft.faults.append(_unknown(str(folder), file.name, known_files, "file"))
+            continue
         stages = paths.STAGES if file.name == COMMON_FILE else (file.stem,)
-        for key, value in _read_yaml(file).items():
-            if key == BASE_KEY and file.name == COMMON_FILE:
-                continue
-            for stage in stages:
-                if key not in declared[stage]:
-                    _refuse_misplaced(str(file), str(key), declared)
-                    _refuse_unknown(str(file), str(key), set(declared[stage]))
-                values[stage][key] = declared[stage][key].check(value, str(file))
+        content, raw = _read_yaml(file)
+        for key, value in content.items():
+            if key != BASE_KEY or file.name != COMMON_FILE:
+                draft.take(str(key), value, stages, str(file), raw.get(key, ""))
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """({key: value}, {key: how its value is written}) of a profile's file."""
     try:
-        content = yaml.load(file.read_text("utf-8"), _UniqueKeys) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text = file.read_text("utf-8")
+    except UnicodeDecodeError as error:
         raise SettingsError(f"{file}: not valid YAML ({_one_line(error)})") from None
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read ({error.strerror})") from None
+    content, raw = _parsed(text, str(file))
+    if content is None:
+        return {}, {}
     if not isinstance(content, dict):
         raise SettingsError(f"{file}: must hold lines of 'key: value'")
-    return content
+    return content, raw
 
 
-class _UniqueKeys(yaml.SafeLoader):
+def _parsed(text: str, where: str) -> tuple[Any, dict[str, str]]:
+    """(content, {key: the text of its value}) of YAML."""
+    try:
+        loader = _PlainYaml(text)
+        node = loader.get_single_node()
+        content = loader.construct_document(node) if node is not None else None
+    except RecursionError:
+        raise SettingsError(f"{where}: not valid YAML (nested too deeply)") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise SettingsError(f"{where}: not valid YAML ({_one_line(error)})") from None
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return content, {
+        key.value: value.value for key, value in pairs if isinstance(value, yaml.ScalarNode)
+    }
+
+
+class _PlainYaml(yaml.SafeLoader):
+    """YAML without what nobody means in a profile: a key twice, and aliases.
+
+    A few hundred bytes of aliases of aliases are gigabytes when they are written out.
+    """
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(
+                None, None, "aliases (*NAME) are not read; write the value out", mark
+            )
+        return super().compose_node(parent, index)
+
     def construct_mapping(self, node, deep=False):
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         twice = [key for key in keys if keys.count(key) > 1]
@@ -262,19 +312,22 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _refuse_misplaced(where: str, key: str, declared: dict[str, dict[str, Parameter]]) -> None:
-    owners = [f"{stage}.yaml" for stage in declared if key in declared[stage]]
+def _unknown_key(
+    where: str, key: str, stage: str, declared: Mapping[str, Mapping[str, Parameter]]
+) -> str:
+    owners = [f"{other}.yaml" for other in declared if key in declared[other]]
     if owners:
-        raise SettingsError(
-            f"{where}: {key} does not belong here; put it in {' and '.join(owners)}"
-        )
+        return f"{where}: {key} does not belong here; put it in {' and '.join(owners)}"
+    return _unknown(where, key, set(declared[stage]))
 
 
-def _refuse_unknown(where: str, key: str, known: set[str], what: str = "parameter") -> None:
+def _unknown(where: str, key: str, known: set[str], what: str = "parameter") -> str:
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-    raise SettingsError(f"{where}: unknown {what} {key!r}; {hint}")
+    return f"{where}: unknown {what} {shortened(key)}; {hint}"
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    """An error's text in one line, shortened: YAML's holds the line that it cannot read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -249,11 +249,12 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
     folder = paths.stage_folder(params["run_name"], name)
     done = _done(folder, name, params, inputs)
     renewed = dependencies.renewed(name, markers.read(folder)["parameters"], params) if done else {}
+    if not done:
+        settings.refuse_absent({name: params})
     if not done or renewed:
         _lock(folder)
-        done = _claim(
-            folder, name, params, begun
-        )  # seen anew, for the lock's last holder may have finished it
+        # Looked at once more, for the lock's last holder may have finished the stage.
+        done = _claim(folder, name, params, begun)
     if done and not renewed:
         locks.release(lock_file(folder))
     stage = Stage(name, params, folder, upstream, begun, done, renewed)
@@ -386,11 +387,7 @@ def _upstream(name: str, params: dict[str, Any]) -> dict[str, Path]:
 
 
 def _changed(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    defaults = {
-        parameter.name: parameter.default
-        for parameter in settings.notebook_parameters(name).values()
-    }
-    return dependencies.changed_parameters(name, old, new, defaults)
+    return dependencies.changed_parameters(name, old, new)
 
 
 def _done(folder: Path, name: str, params: dict[str, Any], inputs: dict[str, str]) -> bool:

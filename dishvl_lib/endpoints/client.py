@@ -2,19 +2,19 @@
 never showing the key.
 """
 
-import difflib
 import email.utils
 import json
 import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
+from dishvl_lib.core import params
 from dishvl_lib.endpoints.errors import EndpointError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,6 +24,9 @@ _SHORTEST_SECRET = 6
 # A gateway gave up waiting: the model behind it may have worked on.
 _LATE = (408, 504, 524)
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+
+
+_USUAL = {field.name: field.default for field in params.SERVER_FIELDS}
 
 
 @dataclass(frozen=True)
@@ -40,18 +43,18 @@ class Endpoint:
     name: str
     base_url: str
     model: str
-    api_key_env: str = ""
-    price_input: float = 0.0
-    price_output: float = 0.0
-    currency: str = "USD"
-    concurrency: int = 8
-    timeout_s: float = 60.0
-    requests_per_minute: int = 0
-    tokens_per_minute: int = 0
-    max_tokens: int = 2048
+    api_key_env: str = _USUAL["api_key_env"]
+    price_input: float = _USUAL["price_input"]
+    price_output: float = _USUAL["price_output"]
+    currency: str = _USUAL["currency"]
+    concurrency: int = _USUAL["concurrency"]
+    timeout_s: float = _USUAL["timeout_s"]
+    requests_per_minute: int = _USUAL["requests_per_minute"]
+    tokens_per_minute: int = _USUAL["tokens_per_minute"]
+    max_tokens: int = _USUAL["max_tokens"]
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    batch: bool = False
-    batch_discount: float = 0.5
+    batch: bool = _USUAL["batch"]
+    batch_discount: float = _USUAL["batch_discount"]
     client: openai.OpenAI = field(default=None, repr=False, compare=False)
     secret: str = field(default="", repr=False, compare=False)
 
@@ -84,12 +87,6 @@ class Endpoint:
         return text
 
 
-_KINDS = {str: "text (in quotes)", bool: "true or false", int: "int", float: "float"}
-_LEAST = {"concurrency": 1, "max_tokens": 1, "timeout_s": 1e-3}
-_OURS = {"messages", "model", "n", "response_format", "stream"}
-FIELDS = tuple(one.name for one in fields(Endpoint) if one.name not in ("client", "secret"))
-
-
 @dataclass(frozen=True)
 class Raw:
     """What came back: HTTP status (None: no answer), the body without the key, and what is known of
@@ -114,16 +111,10 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
     Raises `EndpointError` for an unknown, missing or impossible field, or an environment variable
     that is not set.
     """
-    made = [
-        _endpoint(given, given.get("name") or f"number {number}")
-        for number, given in enumerate(settings, start=1)
-    ]
-    names = [one.name for one in made]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise EndpointError(
-            f"two endpoints are called {twice[0]}; answers are stored by name, so give each its own"
-        )
-    return made
+    faults = params.SERVERS.problems(settings) or params.SERVERS.absences(settings)
+    if faults:
+        raise EndpointError("; ".join(faults))
+    return [_connected(given) for given in settings]
 
 
 def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
@@ -177,54 +168,10 @@ def _seconds_until(date: str) -> float:
         return 0.0
 
 
-def _endpoint(given: Mapping[str, Any], label: str) -> Endpoint:
-    for name in given:
-        if name not in FIELDS:
-            close = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.6)
-            raise EndpointError(
-                f"endpoint {label}: unknown field {name!r}; "
-                f"{f'did you mean {close[0]}?' if close else 'known are ' + ', '.join(FIELDS)}"
-            )
-    if missing := [name for name in ("name", "base_url", "model") if not given.get(name)]:
-        raise EndpointError(f"endpoint {label}: {missing[0]} is missing")
-    _check(given, label)
-    secret = _secret(given.get("api_key_env", ""), label)
+def _connected(given: Mapping[str, Any]) -> Endpoint:
+    variable = given.get("api_key_env", "")
+    secret = os.environ[variable].strip() if variable else ""
     return Endpoint(**given, client=_client(given, secret or "none"), secret=secret)
-
-
-def _check(given: Mapping[str, Any], label: str) -> None:
-    """Types and ranges, so that a slip in a params file is found before anything is sent."""
-    for one in fields(Endpoint):
-        if (
-            one.name in given
-            and one.type in _KINDS
-            and not _fits(given[one.name], one.type, _LEAST.get(one.name, 0))
-        ):
-            least = f" of at least {_LEAST.get(one.name, 0)}" if one.type in (int, float) else ""
-            raise EndpointError(
-                f"endpoint {label}: {one.name} must be {_KINDS[one.type]}{least}, got "
-                f"{given[one.name]!r}"
-            )
-    parameters = given.get("parameters", {})
-    if not isinstance(parameters, Mapping) or _OURS & set(parameters):
-        raise EndpointError(
-            f"endpoint {label}: parameters must be a mapping without "
-            f"{', '.join(sorted(_OURS))}, which are set by us; got {parameters!r}"
-        )
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", given.get("api_key_env", "")):
-        raise EndpointError(
-            f"endpoint {label}: api_key_env must be the name of an environment variable that "
-            "holds the key, such as OPENAI_API_KEY, never the key itself"
-        )
-
-
-def _fits(value: Any, kind: type, least: float) -> bool:
-    if kind in (str, bool):
-        return isinstance(value, kind)
-    numbers = int if kind is int else (int, float)
-    return (
-        isinstance(value, numbers) and not isinstance(value, bool) and least <= value < float("inf")
-    )
 
 
 def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
@@ -243,21 +190,3 @@ def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
         timeout=given.get("timeout_s", 60.0),
         http_client=direct,
     )
-
-
-def _secret(variable: str, label: str) -> str:
-    if not variable:
-        return ""
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise EndpointError(
-            f"endpoint {label}: the environment variable {variable} is not set; export it "
-            "with your key, or take this server out of annotators (or endpoints): [] asks "
-            "nobody"
-        )
-    if not (key.isascii() and key.isprintable()):
-        raise EndpointError(
-            f"endpoint {label}: the environment variable {variable} holds characters that no "
-            "key has; export it again"
-        )
-    return key

@@ -8,18 +8,9 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from dishvl_lib.core import records
 from dishvl_lib.training import checkpoints, lora
-from dishvl_lib.training.config import TrainingConfig
+from dishvl_lib.training.config import PLACES, TrainingConfig
 from dishvl_lib.vlm import freeze, inputs, qwen
 from dishvl_lib.vlm.recognizer import METADATA
-
-PLACES = {
-    "output_folder",
-    "image_root",
-    "train_file",
-    "validation_file",
-    "deepspeed",
-    "hostfile",
-}  # of the machine, not of the model
 
 
 def export(config: TrainingConfig, checkpoint: Path) -> Path:
@@ -59,6 +50,10 @@ def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict
     """dishvl.json: the input fingerprint that a load is checked against, pixel limits, temperature,
     and what made it.
     """
+    of_this_machine = {*PLACES, "deepspeed", "hostfile"}
+    parameters = {
+        key: value for key, value in config.model_dump().items() if key not in of_this_machine
+    }
     return {
         "input_fingerprint": inputs.fingerprint(loaded),
         "min_pixels": config.min_pixels,
@@ -66,7 +61,5 @@ def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict
         "temperature": 1.0,
         "checkpoint": checkpoint,
         "base_model": config.base_model,
-        "parameters": {
-            key: value for key, value in config.model_dump().items() if key not in PLACES
-        },
+        "parameters": parameters,
     }

@@ -11,7 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from dishvl_lib.core import images, records
+from dishvl_lib.core import images, params, records
+from dishvl_lib.core.parameter import Role
 from dishvl_lib.training import advice, best, checkpoints, launch, prepare
 from dishvl_lib.training.callbacks import (
     Contract,
@@ -20,7 +21,7 @@ from dishvl_lib.training.callbacks import (
     StopFile,
     TrainingStopped,
 )
-from dishvl_lib.training.config import TrainingConfig, read
+from dishvl_lib.training.config import PLACES, STAGE, TrainingConfig, read
 from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.heartbeat import Heartbeat
 from dishvl_lib.training.trainer import DishTrainer
@@ -39,21 +40,6 @@ EXPECTED = (
     ValueError,
     OSError,
 )
-FREE = {  # what may change between a checkpoint and its resume
-    "output_folder",
-    "image_root",
-    "train_file",
-    "validation_file",
-    "base_model",
-    "photo_cache_mb",
-    "dataloader_num_workers",
-    "logging_steps",
-    "keep_checkpoints",
-    "save_steps",
-    "per_device_eval_batch_size",
-    "hostfile",
-    "num_processes",
-}
 
 
 def main(config_file: str) -> int:
@@ -266,7 +252,8 @@ def belongs(config: TrainingConfig) -> dict[str, Any]:
     """What a checkpoint belongs to: data, base model, number of processes and every parameter that
     shapes the optimisation.
     """
-    parts = {key: value for key, value in config.model_dump().items() if key not in FREE}
+    may_change = {*PLACES, *params.with_role(STAGE, Role.RUNTIME_ONLY)}
+    parts = {key: value for key, value in config.model_dump().items() if key not in may_change}
     parts["deepspeed"] = records.sha256_file(config.deepspeed) if config.deepspeed else ""
     files = {
         name: records.sha256_file(getattr(config, name))

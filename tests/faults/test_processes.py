@@ -64,7 +64,9 @@ def configured(world, folder, **changed):
         warmup_ratio=0.1,
         validation_questions=5,
     )
-    made = config.from_parameters({**given, **changed}, output_folder=folder, **world)
+    made = config.from_parameters(
+        {**tiny.TRAINING, **given, **changed}, output_folder=folder, **world
+    )
     made.write(folder / launch.CONFIG)
     return made
 

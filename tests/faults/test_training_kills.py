@@ -57,7 +57,9 @@ def configured(world, folder, **changed):
         photo_augmentation="views",
         dataloader_num_workers=1,
     )
-    made = config.from_parameters({**given, **changed}, output_folder=folder, **world)
+    made = config.from_parameters(
+        {**tiny.TRAINING, **given, **changed}, output_folder=folder, **world
+    )
     made.write(folder / launch.CONFIG)
     return made
 
