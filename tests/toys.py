@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -171,3 +172,8 @@ def another_process_holding(lock_file):
         process.wait()
         process.stdin.close()
         process.stdout.close()
+
+
+def tree_of(folder: Path) -> list[str]:
+    """All files and folders below `folder`, relative to it; [] when it is not there."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
