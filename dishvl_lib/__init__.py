@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 # OpenMP threads that spin while they wait make two processes on the same cores ten times slower; it
-# is read when torch
-# is loaded, so it is set here, before anything can load it. Whoever set it otherwise keeps that.
+# is read when torch is loaded, so it is set here, before anything can load it. Whoever set it
+# otherwise keeps that.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __all__ = ["Recognizer"]

@@ -17,18 +17,15 @@ from dishvl_lib.annotation.hashes import hamming, numbers
 MAX_HAMMING = 8
 MIN_COSINE = 0.98
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
-# apart. There, two
-# photos are near-duplicates only when both find the other at most this share of the way that the
-# dish's photos usually
-# are apart. Hashes within CERTAIN bits are near-duplicates whatever the camera; dishes of under FEW
-# photos have no usual.
+# apart. There, two photos are near-duplicates only when both find the other at most this share of
+# the way that the dish's photos usually are apart. Hashes within CERTAIN bits are near-duplicates
+# whatever the camera; dishes of under FEW photos have no usual.
 ALIKE_SHARE = 0.5
 CERTAIN = 2
 FEW = 8
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one
-# dish as the same. On 481
-# real photos a cosine of 0.98 alone joined hundreds of different plates, with at most twice the
-# limit in bits a dozen.
+# dish as the same. On 481 real photos a cosine of 0.98 alone joined hundreds of different plates,
+# with at most twice the limit in bits a dozen.
 LOOSE = 2
 # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 OUTSIDE_PER_DISH = 20

@@ -14,10 +14,9 @@ MENU_SEPARATOR = "、"
 MAX_NAME_LENGTH = 60
 
 # One thing's names, the first of which stands for all in comparisons. Only true synonyms: 粉丝 and
-# 粉条, 青椒 and 甜椒, 汤圆 and
-# 元宵, 百叶 (tofu sheets or tripe) and 蒜苗 (which means two plants) are left out on purpose. A word that
-# stands alone only keeps
-# a shorter one inside it from being replaced: 芹菜花生 holds no 菜花.
+# 粉条, 青椒 and 甜椒, 汤圆 and 元宵, 百叶 (tofu sheets or tripe) and 蒜苗 (which means two plants) are left out
+# on purpose. A word that stands alone only keeps a shorter one inside it from being replaced: 芹菜花生
+# holds no 菜花.
 SYNONYMS = (
     ("番茄", "西红柿", "蕃茄", "洋柿子"),
     ("土豆", "马铃薯", "洋芋"),
@@ -230,20 +229,34 @@ def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str,
     return "", ""
 
 
+@dataclass(frozen=True)
+class NameFault:
+    """Why a name cannot stand on a menu, and what to do about a dish that has it."""
+
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.remedy}"
+
+
+def fault_of(name: str) -> NameFault | None:
+    """What keeps a name from standing on a menu; None when nothing does."""
+    if not normalise(name):
+        return NameFault("it is empty", "give the dish a name in names_csv")
+    if MENU_SEPARATOR in name or "\n" in name:
+        reason = f"it holds {MENU_SEPARATOR!r} or a line break, which separate menu entries"
+        return NameFault(reason, "rename it in names_csv")
+    if len(name) > MAX_NAME_LENGTH:
+        reason = f"it has {len(name)} characters (at most {MAX_NAME_LENGTH})"
+        return NameFault(reason, "shorten it in names_csv")
+    if "<image>" in name or "<|" in name:
+        reason = "it holds a mark that the model reads as a command (<image> or <|)"
+        return NameFault(reason, "rename it in names_csv")
+    return None
+
+
 def problem_with(name: str) -> str:
     """Why a name cannot stand on a menu, in one clause with the remedy; '' when it can."""
-    if not normalise(name):
-        return "it is empty; give the dish a name in names_csv"
-    if MENU_SEPARATOR in name or "\n" in name:
-        return (
-            f"it holds {MENU_SEPARATOR!r} or a line break, which separate menu entries; rename "
-            "it in names_csv"
-        )
-    if len(name) > MAX_NAME_LENGTH:
-        return f"it has {len(name)} characters (at most {MAX_NAME_LENGTH}); shorten it in names_csv"
-    if "<image>" in name or "<|" in name:
-        return (
-            "it holds a mark that the model reads as a command (<image> or <|); rename it in "
-            "names_csv"
-        )
-    return ""
+    fault = fault_of(name)
+    return str(fault) if fault else ""

@@ -26,8 +26,8 @@ from dishvl_lib.demo.protocol import MODEL, completion, listen, read_messages
 FOLDER_LINE = "文件夹名（可能有误）："
 CARD_LINE = "菜品卡片："
 # Mean absolute difference of 16x16 thumbnails (0..255). Measured: a drawn photo sent again at
-# 112-400 px and quality
-# 30-85 stays under 4 from its own, other drawn dishes begin at 15, 481 real dish photos at 26.
+# 112-400 px and quality 30-85 stays under 4 from its own, other drawn dishes begin at 15, 481 real
+# dish photos at 26.
 MAX_DIFFERENCE = 9.0
 
 

@@ -13,8 +13,7 @@ from dishvl_lib.display.pairs import NO_ANSWER, NOT_A_DISH, ids_by_name, side_by
 from dishvl_lib.display.words import Words, shorten
 
 # Columns after the clusters: dishes that are in none, such as a site's own names; clusters that are
-# not shown; answers that
-# are no dish's name; no answer.
+# not shown; answers that are no dish's name; no answer.
 OTHERS = 0
 ELSEWHERE = -1
 NO_DISH = -2

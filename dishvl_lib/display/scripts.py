@@ -3,8 +3,7 @@ page, escaped.
 """
 
 # Keys of the browser in JupyterLab: ipywidgets has none. On the window and before everybody else,
-# because in command mode
-# JupyterLab itself takes 1, 2 and 3 and would turn the cell into a heading.
+# because in command mode JupyterLab itself takes 1, 2 and 3 and would turn the cell into a heading.
 KEYS = """
 if (!window.dishvlKeys) {
   window.dishvlKeys = true;

@@ -27,7 +27,8 @@ class Answer:
     what the model wrote.
 
     `problem`: why there is no value; `cost`: what this run paid for it, repair and failed attempts
-    included; `usage` and `seconds`: of all its attempts; `from_journal`: nothing was sent now.
+    included; `usage` and `seconds`: of all its attempts; `from_journal`: nothing was sent now;
+    `rejected`: the server does not take such requests, whatever they are about.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Answer:
     usage: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     from_journal: bool = False
+    rejected: bool = False
 
 
 def ask_all(
@@ -173,6 +175,7 @@ class _Asker:
             },
             seconds=sum(one.seconds for one in taken),
             from_journal=all(one.from_journal for one in settled),
+            rejected=last.rejected,
         )
 
     def _settle(self, request: Request, key: str) -> _Settled:

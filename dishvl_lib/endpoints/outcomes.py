@@ -28,7 +28,7 @@ _NO_MONEY = ("insufficient_quota", "billing_hard_limit", "insufficient_balance",
 @dataclass(frozen=True)
 class Outcome:
     """status: `ok`, `refusal`, `content_filter`, `length`, `empty`, `malformed`, `schema_violation`
-    or `failed`.
+    or `failed`. rejected: the server does not take the request as it is, whatever it is about.
     """
 
     status: str
@@ -37,6 +37,7 @@ class Outcome:
     text: str = ""
     problem: str = ""
     pressure: str = FINE
+    rejected: bool = False
 
 
 def judge(endpoint: Endpoint, raw: Raw, schema: type[BaseModel] | None) -> Outcome:
@@ -153,9 +154,14 @@ def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
             text=body,
             problem=f"the provider's filter refused the request ({said})",
         )
-    if any(word in about for word in _ABOUT_FORMAT):
-        return Outcome("failed", STEP_DOWN, text=body, problem=f"the request was refused ({said})")
-    return Outcome("failed", DONE, text=body, problem=f"the request was refused ({said})")
+    about_format = any(word in about for word in _ABOUT_FORMAT)
+    return Outcome(
+        "failed",
+        STEP_DOWN if about_format else DONE,
+        text=body,
+        problem=f"the request was refused ({said})",
+        rejected=True,
+    )
 
 
 def _stop(endpoint: Endpoint, why: str) -> Outcome:

@@ -132,9 +132,7 @@ class EndpointPredictor:
         accuracy of 0.
         """
         self.answered = self.answered or any(one.status == "ok" for one in given)
-        refused = [
-            one for one in given if one.status == "failed" and "request was refused" in one.problem
-        ]
+        refused = [answer for answer in given if answer.rejected]
         if not self.answered and refused and len(refused) == len(given):
             hint = (
                 f" (structured: {self.rival.structured} may be unknown to it; try "

@@ -184,10 +184,11 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     table = records.read_table(path, ["name"])
     entries = [names.clean(name) for name in table["name"]]
     for line, entry in enumerate(entries, start=2):
-        if problem := names.problem_with(entry):
+        fault = names.fault_of(entry)
+        if fault:
             raise records.RecordError(
                 f"{path}, line {line}: the menu entry {entry[:20]!r} cannot be used: "
-                f"{problem.partition(';')[0]}; change it there"
+                f"{fault.reason}; change it there"
             )
     if not entries:
         raise records.RecordError(

@@ -280,9 +280,10 @@ def check_menu(menu: Sequence[str]) -> list[str]:
     if not entries:
         raise ValueError("the menu is empty; give at least one entry")
     for place, entry in enumerate(entries, start=1):
-        if problem := names.problem_with(entry):
+        fault = names.fault_of(entry)
+        if fault:
             raise ValueError(
-                f"menu entry {place} ({entry[:20]!r}): {problem.partition(';')[0]}; change "
+                f"menu entry {place} ({entry[:20]!r}): {fault.reason}; change "
                 "it on the menu"
             )
         if entry in entries[: place - 1]:
