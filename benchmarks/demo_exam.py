@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog
-from dishvl_lib.core import intervals, paths, records, stages
+from dishvl_lib.core import artefacts, intervals, paths, records, stages
 from dishvl_lib.demo import builtin
 from dishvl_lib.evaluation import predictors
 from dishvl_lib.similarity import class_scores, classifier, features
@@ -78,7 +78,7 @@ def thinned(photos: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def marked(answered: Sequence[predictors.Answer], rows: Sequence[dict]) -> pd.DataFrame:
-    truths = [row["conversations"][1]["value"] for row in rows]
+    truths = [artefacts.answer_of(row) for row in rows]
     correct = [answer.text == truth for answer, truth in zip(answered, truths, strict=True)]
     return pd.DataFrame({"kind": [row["kind"] for row in rows], "correct": correct})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import markers, names, paths, records, settings, stages
+from dishvl_lib.core import artefacts, markers, names, paths, records, settings, stages
 
 UNKNOWN = "-"
 Values = Mapping[str, Mapping[str, Any]]
@@ -108,7 +108,7 @@ def _photos(values: Values) -> tuple[int, int]:
     given = values["01_annotation"]
     table = _finished(values, "01_annotation", "catalog.parquet")
     if table is not None:
-        own = table[~table.split.str.startswith("site:")]
+        own = table[~artefacts.at_site(table.split)]
         return len(own), own.dish_id.nunique()
     root = builtin.photos(given["image_root"], [])[0]
     follow_links = given.get("follow_links", False)

@@ -23,9 +23,11 @@ def refused(source, **options) -> str:
 
 def bomb(width: int, height: int) -> bytes:
     """A PNG of a few dozen bytes whose header promises width x height pixels."""
-    chunk = lambda kind, data: (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    )  # noqa: E731
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        size = struct.pack(">I", len(data))
+        return size + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))

@@ -2,7 +2,6 @@
 result.
 """
 
-import json
 import os
 import shutil
 import socket

@@ -30,7 +30,7 @@ from dishvl_lib.similarity import (
     replicas,
     start,
     workers,
-)  # noqa: E402
+)
 
 TINY = {"scale": 0.25, "image_size": 32}
 TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16, "replicas": 2}

@@ -15,7 +15,7 @@ import pandas as pd
 from dishvl_lib.annotation import given_names, merging, suspicions
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
-from dishvl_lib.core import intervals, names, records
+from dishvl_lib.core import artefacts, intervals, names, records
 
 __all__ = [
     "card_table",
@@ -177,7 +177,7 @@ def unknown_folders(
 
 
 def _outside(photos: pd.DataFrame) -> pd.Series:
-    return photos.split.str.startswith("site:")
+    return artefacts.at_site(photos.split)
 
 
 def _by_dish(

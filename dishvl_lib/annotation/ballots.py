@@ -20,7 +20,7 @@ from dishvl_lib.annotation.cards import (
     card_prompt,
     texts_messages,
 )
-from dishvl_lib.core import images, names
+from dishvl_lib.core import artefacts, images, names
 from dishvl_lib.endpoints.asking import Answer
 from dishvl_lib.endpoints.requests import Request
 
@@ -45,7 +45,7 @@ def choose_photos(photos: pd.DataFrame, per_dish: int) -> pd.DataFrame:
     `photos`: the catalogue with dish_id, split, typical. The split does not matter on purpose: it
     shifts a little when people leave a photo out, and a dish would be paid for again.
     """
-    own = photos[~photos.split.str.startswith("site:")]
+    own = photos[~artefacts.at_site(photos.split)]
     return own.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
 
 

@@ -12,26 +12,8 @@ import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, left_out, scan, split
 from dishvl_lib.annotation.layout import CatalogError, Found
-from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
-from dishvl_lib.core import names, params, records
+from dishvl_lib.core import artefacts, names, params, records
 from dishvl_lib.core.rules import shortened
-
-COLUMNS = (
-    "image_id",
-    "path",
-    "dish_id",
-    "folder",
-    "site",
-    "frame",
-    "taken_on",
-    "width",
-    "height",
-    "sha256",
-    "phash",
-    "phash_mirrored",
-    "sharpness",
-    "split",
-)
 
 
 def build(
@@ -106,7 +88,7 @@ def scan_folders(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files found = photos + rejected. `image_root`: see `layout.list_photos`.
 
-    photos: COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root`
+    photos: artefacts.PHOTO_COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root`
     (those of sites may begin with '..'). `folder_pattern`, `file_patterns`: regular expressions as
     in `core.names`, '' and [] for those there. `exclude_dishes`: folder or dish names, with * and
     ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. `follow_links`: read what links out of
@@ -130,7 +112,8 @@ def scan_folders(
     found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
     photos = pd.DataFrame(
-        [_row(one, looked, image_root, *patterns) for one, looked in whole], columns=list(COLUMNS)
+        [_row(one, looked, image_root, *patterns) for one, looked in whole],
+        columns=list(artefacts.PHOTO_COLUMNS),
     )
     photos, two_labels = left_out.without_two_labels(photos)
     photos, not_outside = left_out.without_own_photos(photos)
@@ -138,7 +121,9 @@ def scan_folders(
         (layout.printable(layout.relative_path(one.file, image_root)), *why)
         for one, *why in excluded + cut
     ]
-    rejected = pd.DataFrame([*refused, *bad, *two_labels, *not_outside], columns=REJECTED)
+    rejected = pd.DataFrame(
+        [*refused, *bad, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
+    )
     _check_enough(photos, rejected, image_root)
     return photos.reset_index(drop=True), rejected.sort_values(
         ["reason", "path"], ignore_index=True
@@ -189,8 +174,8 @@ def problems(
 
     catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
     """
-    own = catalogue[~catalogue.split.str.startswith(SITE_PREFIX)]
-    dealt = own[own.split != split.HELD_OUT]
+    own = catalogue[~artefacts.at_site(catalogue.split)]
+    dealt = own[own.split != artefacts.HELD_OUT]
     torn = dealt[dealt.groupby("group_id").split.transform("nunique") > 1]
     without_split = int((catalogue.split == "").sum())
     again = "and run this stage again"
@@ -230,7 +215,7 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """image_ids of photos at home that look like a photo of another dish at home: one label must be
     wrong, so they test nothing.
     """
-    outside = set(photos.image_id[photos.split.str.startswith(SITE_PREFIX)])
+    outside = set(photos.image_id[artefacts.at_site(photos.split)])
     torn = pairs[
         (pairs.dish_a != pairs.dish_b)
         & ~pairs.image_id_a.isin(outside)
@@ -258,7 +243,7 @@ def _row(
         "site": one.source or parsed.site,
         "frame": frame,
         "taken_on": f"{taken[:4]}-{taken[4:6]}-{taken[6:8]}" if taken else "",
-        "split": SITE_PREFIX + one.source if one.source else one.split,
+        "split": artefacts.site_split(one.source) if one.source else one.split,
     }
 
 
@@ -297,7 +282,7 @@ def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
 
 
 def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path) -> None:
-    own = photos[~photos.split.str.startswith(SITE_PREFIX)]
+    own = photos[~artefacts.at_site(photos.split)]
     if own.empty:
         reasons = (
             ", ".join(

@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from dishvl_lib.annotation.hashes import hamming, numbers
+from dishvl_lib.core import artefacts
 
 MAX_HAMMING = 8
 MIN_COSINE = 0.98
@@ -42,7 +43,6 @@ PAIR_COLUMNS = (
     "distance",
     "joined",
 )
-SPLITS = ("train", "validation", "test")
 Features = Mapping[str, np.ndarray]
 
 
@@ -109,10 +109,10 @@ def torn_pairs(
     whatever their split: a pair is near or not for good. Limits taken from the photos that are
     still in a split would widen as photos are left out, and each leaving out would make new pairs.
     """
-    at_home = photos[~photos.split.str.startswith("site:")]
+    at_home = photos[~artefacts.at_site(photos.split)]
     found = []
     for part in _dishes(at_home):
-        judged = part.split[part.split.isin(SPLITS)]
+        judged = part.split[part.split.isin(artefacts.SPLITS)]
         if judged.nunique() > 1:
             found.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
     found = [pairs for pairs in found if len(pairs)]
@@ -177,7 +177,7 @@ def typed(pairs: pd.DataFrame) -> pd.DataFrame:
 def group_report(photos: pd.DataFrame) -> pd.DataFrame:
     """Per dish: photos, groups, the largest group and its share of the photos; largest share first."""
     sizes = (
-        photos[~photos.split.str.startswith("site:")]
+        photos[~artefacts.at_site(photos.split)]
         .groupby(["dish_id", "group_id"])
         .size()
         .groupby("dish_id")
@@ -192,7 +192,7 @@ def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Each dish's photos, of a site apart from those at home, in an order that the rows' order does
     not decide.
     """
-    at_site = photos.split.str.startswith("site:")
+    at_site = artefacts.at_site(photos.split)
     yield from (
         part.sort_values("image_id")
         for _, part in photos.groupby([photos.dish_id, at_site], sort=False)
@@ -278,7 +278,7 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
 
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     split = part.split.to_numpy()
-    judged = np.isin(split, SPLITS)
+    judged = np.isin(split, artefacts.SPLITS)
     crosses = judged[:, None] & judged[None, :] & (split[:, None] != split[None, :])
     near = _in_limits(far, max_hamming, min_cosine) <= 1
     a, b = np.nonzero(np.triu(near & crosses, 1))

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation.layout import Found, Refused
-from dishvl_lib.annotation.split import REJECTED, SITE_PREFIX
-from dishvl_lib.core import names, records
+from dishvl_lib.core import artefacts, names, records
 
 LEAVE_OUT = ("photo bad", "label wrong")
 LEAVE_OUT_DISH = "leave_out"
@@ -32,7 +31,7 @@ def without_decided(
     left out with that reason.
     """
     if not decisions or not decisions.exists():
-        return photos, pd.DataFrame(columns=REJECTED)
+        return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     latest = (
         records.read_table(decisions, ["image_id", "decision"])
         .drop_duplicates("image_id", keep="last")
@@ -50,18 +49,18 @@ def without_dishes(
     leave_out.
     """
     if not decisions or not decisions.exists():
-        return photos, pd.DataFrame(columns=REJECTED)
+        return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     table = records.read_table(decisions, ["folder"])
     action = table["action"] if "action" in table else pd.Series("", index=table.index)
     latest = action.groupby(table["folder"]).last()
-    out = photos.folder.map(latest).eq(LEAVE_OUT_DISH) & ~photos.split.str.startswith(SITE_PREFIX)
+    out = photos.folder.map(latest).eq(LEAVE_OUT_DISH) & ~artefacts.at_site(photos.split)
     return _part(photos, out, "not a dish", f"decided in {decisions.name}")
 
 
 def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
     count = photos.groupby("dish_id").image_id.transform("count")
-    out = (count < least) & ~photos.split.str.startswith(SITE_PREFIX)
+    out = (count < least) & ~artefacts.at_site(photos.split)
     return _part(
         photos,
         out,
@@ -113,7 +112,7 @@ def rehearsal(
 
 
 def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    own = photos[~photos.split.str.startswith(SITE_PREFIX)]
+    own = photos[~artefacts.at_site(photos.split)]
     dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
     torn = dishes[dishes.map(len) > 1]
     out = own[own.sha256.isin(torn.index)]
@@ -128,7 +127,7 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     """An outside site must be outside: its photos whose bytes also lie under `image_root` would be
     tested on what was learned.
     """
-    outside = photos.split.str.startswith(SITE_PREFIX)
+    outside = artefacts.at_site(photos.split)
     own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
     out = photos[outside & photos.sha256.isin(own.index)]
     return photos.drop(out.index), [
@@ -141,6 +140,7 @@ def _part(
     photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = pd.DataFrame(
-        {"path": photos.path, "reason": reason, "detail": detail}, columns=list(REJECTED)
+        {"path": photos.path, "reason": reason, "detail": detail},
+        columns=list(artefacts.LEFT_OUT_COLUMNS),
     )[out]
     return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)

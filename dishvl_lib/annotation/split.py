@@ -8,10 +8,7 @@ from fnmatch import fnmatchcase
 
 import pandas as pd
 
-SPLITS = ("train", "validation", "test")
-HELD_OUT = "held_out"
-SITE_PREFIX = "site:"
-REJECTED = ("path", "reason", "detail")
+from dishvl_lib.core import artefacts
 
 
 def assign(
@@ -39,7 +36,7 @@ def assign(
             "and together below 0.9"
         )
     split = _with_their_groups(photos)
-    given = set(split) & set(SPLITS)
+    given = set(split) & set(artefacts.SPLITS)
     shares = (
         0.0 if "test" in given else test_share,
         0.0 if "validation" in given else validation_share,
@@ -86,14 +83,14 @@ def hold_out(
                 raise ValueError(f"{key}: no photo of {value!r}; the photos have {known}")
             hit |= here
     groups = set(photos.group_id[hit])
-    return photos.split.mask(free & photos.group_id.isin(groups), HELD_OUT)
+    return photos.split.mask(free & photos.group_id.isin(groups), artefacts.HELD_OUT)
 
 
 def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows) where given splits share a group: the photo outside training goes, of
     validation and test that of validation.
     """
-    own = photos[photos.split.isin(SPLITS)]
+    own = photos[photos.split.isin(artefacts.SPLITS)]
     keeper = {"train": 0, "test": 1, "validation": 2}
     rank = own.split.map(keeper)
     best = rank.groupby(own.group_id).transform("min")
@@ -108,21 +105,23 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         )
         for row in out.itertuples()
     ]
-    return photos.drop(out.index).reset_index(drop=True), pd.DataFrame(rows, columns=REJECTED)
+    return photos.drop(out.index).reset_index(drop=True), pd.DataFrame(
+        rows, columns=artefacts.LEFT_OUT_COLUMNS
+    )
 
 
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     """The dishes that lack photos in a split, with what they have: photos per split."""
-    own = photos[photos.split.isin(SPLITS)]
+    own = photos[photos.split.isin(artefacts.SPLITS)]
     table = own.pivot_table(
         index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0
-    ).reindex(columns=list(SPLITS), fill_value=0)
+    ).reindex(columns=list(artefacts.SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]
 
 
 def _with_their_groups(photos: pd.DataFrame) -> pd.Series:
     """The split column; photos without a split have the one given to others of their group."""
-    placed = photos[photos.split.isin(SPLITS)]
+    placed = photos[photos.split.isin(artefacts.SPLITS)]
     given = dict(zip(placed.group_id, placed.split, strict=True))
     of_group = [given.get(group, "") for group in photos.group_id]
     return photos.split.mask(photos.split.eq(""), of_group)
@@ -132,7 +131,7 @@ def _to_deal(split: pd.Series, given: set[str]) -> pd.Series:
     """Photos without a split, and with given ones the training photos from which a missing split is
     taken.
     """
-    missing = given and set(SPLITS) - given
+    missing = given and set(artefacts.SPLITS) - given
     return split.eq("") | (split.eq("train") if missing else False)
 
 
@@ -155,7 +154,7 @@ def _deal(
     """A split per group, in order; `training` photos of the dish train already."""
     total = sum(sizes) + training
     dealt = []
-    counts = dict.fromkeys(SPLITS, 0)
+    counts = dict.fromkeys(artefacts.SPLITS, 0)
     groups = len(sizes) + (training > 0)
     kept_back = (2 if validation_share and groups > 2 else 1) - (training > 0)
     for place, size in enumerate(sizes):

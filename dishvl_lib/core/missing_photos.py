@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.markers import StageError
 
 if TYPE_CHECKING:
     from dishvl_lib.core.stages import Stage
-
-COLUMNS = ("path", "reason", "detail")
 
 
 def decided(
@@ -47,7 +45,7 @@ def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
     wanted = sorted({row["image"] for row in rows if row.get("image")})
     gone = [path for path in wanted if not _whole(root / path)]
     table = [(path, "missing", f"gone from {root} since stage 01") for path in gone]
-    return pd.DataFrame(table, columns=list(COLUMNS))
+    return pd.DataFrame(table, columns=list(artefacts.LEFT_OUT_COLUMNS))
 
 
 def check_share(

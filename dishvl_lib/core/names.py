@@ -107,7 +107,8 @@ DECORATIONS = (
     "大份",
 )
 GENERIC = frozenset(
-    "菜 菜品 菜肴 菜式 新菜 热菜 凉菜 素菜 荤菜 食物 食品 美食 餐 餐品 套餐 主食 小吃 图片 照片 图像 其他 其它 无 空 未命名 新建文件夹 测试 不知道 "
+    "菜 菜品 菜肴 菜式 新菜 热菜 凉菜 素菜 荤菜 食物 食品 美食 餐 餐品 套餐 主食 小吃 "
+    "图片 照片 图像 其他 其它 无 空 未命名 新建文件夹 测试 不知道 "
     "none null na nan unknown unclear other food dish meal image photo picture untitled test".split()
 )
 _DISCLAIMERS = re.compile(

@@ -87,7 +87,7 @@ def _typed(kind: str, value: Any) -> tuple[Any, str]:
     if not isinstance(value, TYPES[kind]) or (kind == "int" and isinstance(value, bool)):
         return value, f"must be {kind}"
     if kind == "float" and not math.isfinite(value):
-        return value, f"must be a finite number"
+        return value, "must be a finite number"
     if isinstance(value, list) and len(value) > MOST_ENTRIES:
         return value, f"must have at most {MOST_ENTRIES} entries"
     entry_type = {"list[str]": str, "list[dict]": dict}.get(kind)

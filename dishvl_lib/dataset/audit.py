@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.dataset import leaks, shortcuts
 
 
@@ -54,7 +54,7 @@ def problems(
     again = "and run the chain again from stage 01"
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
     asked = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
-    off_menu = [row for row in asked if row["conversations"][1]["value"] not in row["menu"]]
+    off_menu = [row for row in asked if artefacts.answer_of(row) not in row["menu"]]
     guesser = report["shortcut_test"]
     found = []
     if len(torn):
@@ -87,12 +87,11 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     not tested.
     """
     asked = [row for row in rows if row["kind"] == "menu"]
-    menus = [row for row in asked if row["conversations"][1]["value"] in row["menu"]]
+    menus = [row for row in asked if artefacts.answer_of(row) in row["menu"]]
     if not menus:
         return {"n": 0, "off_menu": len(asked)}
     relative = [
-        (row["menu"].index(row["conversations"][1]["value"]) + 0.5) / len(row["menu"])
-        for row in menus
+        (row["menu"].index(artefacts.answer_of(row)) + 0.5) / len(row["menu"]) for row in menus
     ]
     expected = np.array([_expected_thirds(len(row["menu"])) for row in menus]).sum(axis=0)
     seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]

@@ -30,7 +30,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import questions, records
+from dishvl_lib.core import artefacts, questions, records
 from dishvl_lib.dataset.conversations import DatasetError
 
 Row = Mapping[str, Any]
@@ -168,7 +168,7 @@ def _sharegpt(row: Row, root: str) -> dict[str, Any]:
     question, answer, photos = _parts(row, root)
     return {
         "id": row["id"],
-        "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}],
+        "conversations": artefacts.conversation(question, answer),
         "images": photos,
     }
 
@@ -187,7 +187,7 @@ def _messages(row: Row, root: str) -> dict[str, Any]:
 
 def _parts(row: Row, root: str) -> tuple[str, str, list[str]]:
     """(question with its image mark and no line break after it, answer, absolute photo paths)."""
-    human, gpt = (turn["value"] for turn in row["conversations"])
+    human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
     if not row.get("image"):
         return human, gpt, []
     return (
@@ -252,7 +252,7 @@ def _check_rows(split: str, rows: Sequence[Row]) -> None:
 
 
 def _problem(row: Row) -> str:
-    human, gpt = (turn["value"] for turn in row["conversations"])
+    human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
     if bool(row.get("image")) != human.startswith(questions.IMAGE_MARK):
         return (
             f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; "

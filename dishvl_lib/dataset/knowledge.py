@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.dataset import conversations
 
 
@@ -73,7 +73,7 @@ def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> dict[s
     row = {
         "id": "",
         "image": photo.path if photo else "",
-        "conversations": [{"from": "human", "value": human}, {"from": "gpt", "value": answer}],
+        "conversations": artefacts.conversation(human, answer),
     }
     if not photo:
         del row["image"]

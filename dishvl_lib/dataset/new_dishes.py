@@ -7,9 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from dishvl_lib.core import artefacts
 from dishvl_lib.dataset import conversations, menus
-
-HELD_OUT = "held_out"
 
 
 def rows(
@@ -33,7 +32,7 @@ def rows(
     """
     known = photos[(photos.split == "train") & photos.dish_id.isin(dish_names.keys())]
     held_out = photos[
-        (photos.split == HELD_OUT)
+        (photos.split == artefacts.HELD_OUT)
         & photos.dish_id.isin(dish_names.keys())
         & ~photos.dish_id.isin(photos.dish_id[photos.split == "train"])
     ]

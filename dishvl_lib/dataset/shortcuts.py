@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
-from dishvl_lib.core import intervals
+from dishvl_lib.core import artefacts, intervals
 
 FEATURES = (
     "alike_on_menu",
@@ -65,7 +65,7 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by
     heart.
     """
-    asked = [(row["menu"], row["menu"].index(row["conversations"][1]["value"])) for row in rows]
+    asked = [(row["menu"], row["menu"].index(artefacts.answer_of(row))) for row in rows]
     answers = Counter(menu[place] for menu, place in asked)
     entries = Counter(name for menu, _ in asked for name in menu)
     described = []
@@ -92,9 +92,7 @@ def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
     menu questions, beside chance (mean of 1 / menu size).
     """
-    right = sum(
-        row["menu"][guesser.guess(row["menu"])] == row["conversations"][1]["value"] for row in rows
-    )
+    right = sum(row["menu"][guesser.guess(row["menu"])] == artefacts.answer_of(row) for row in rows)
     n = len(rows)
     chance = float(np.mean([1 / len(row["menu"]) for row in rows])) if rows else 0.0
     accuracy = right / n if n else 0.0

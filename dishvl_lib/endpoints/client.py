@@ -5,7 +5,6 @@ never showing the key.
 import email.utils
 import json
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

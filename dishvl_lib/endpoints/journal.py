@@ -26,12 +26,36 @@ from dishvl_lib.endpoints.errors import JournalError
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS attempts (
-    key TEXT NOT NULL, attempt INTEGER NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, sent_at REAL NOT NULL,
-    seconds REAL, status TEXT NOT NULL, http_status INTEGER, body TEXT, usage TEXT, PRIMARY KEY (key, attempt));
-CREATE TABLE IF NOT EXISTS capabilities (server TEXT NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL, PRIMARY KEY (server, model));
+    key TEXT NOT NULL,
+    attempt INTEGER NOT NULL,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    sent_at REAL NOT NULL,
+    seconds REAL,
+    status TEXT NOT NULL,
+    http_status INTEGER,
+    body TEXT,
+    usage TEXT,
+    PRIMARY KEY (key, attempt)
+);
+CREATE TABLE IF NOT EXISTS capabilities (
+    server TEXT NOT NULL,
+    model TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    PRIMARY KEY (server, model)
+);
 CREATE TABLE IF NOT EXISTS batches (
-    mark TEXT PRIMARY KEY, server TEXT NOT NULL, model TEXT NOT NULL, run TEXT NOT NULL, mode TEXT NOT NULL, reserved REAL NOT NULL,
-    requests TEXT NOT NULL, batch_id TEXT NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL);
+    mark TEXT PRIMARY KEY,
+    server TEXT NOT NULL,
+    model TEXT NOT NULL,
+    run TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    reserved REAL NOT NULL,
+    requests TEXT NOT NULL,
+    batch_id TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL
+);
 """
 # What each run has paid or may have paid, kept by the database itself: a sum over all attempts
 # would cost more each time.
@@ -355,8 +379,12 @@ class Journal:
         return sum(reserved for sender, reserved in by_sender if self._alive(sender))
 
     def _insert(self, db: sqlite3.Connection, intent: Intent) -> int:
-        sql = """INSERT INTO attempts (key, attempt, run, endpoint, model, currency, reserved, sent_at, status, sender)
-            SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, ?, ?, ?, 'sent', ? FROM attempts WHERE key = ? RETURNING attempt"""
+        sql = """
+            INSERT INTO attempts
+                (key, attempt, run, endpoint, model, currency, reserved, sent_at, status, sender)
+            SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, ?, ?, ?, 'sent', ?
+            FROM attempts WHERE key = ? RETURNING attempt
+        """
         values = (
             intent.key,
             intent.run,

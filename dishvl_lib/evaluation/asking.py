@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from dishvl_lib.core import questions, records
+from dishvl_lib.core import artefacts, questions, records
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question
 from dishvl_lib.evaluation.protocols import KINDS, Plan
 from dishvl_lib.vlm.recognizer import check_menu
@@ -185,7 +185,7 @@ def _fault(row: Mapping[str, Any]) -> str | None:
 
 
 def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -> dict[str, Any]:
-    truth = row["conversations"][1]["value"]
+    truth = artefacts.answer_of(row)
     lost = row.get("lost", "")
     sound = not answer.error and not lost
     refused = row["kind"] == "menu_absent" and answer.text is None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dishvl_lib.core import artefacts
 from dishvl_lib.evaluation import sites
 
 
@@ -85,7 +86,7 @@ def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     framed = predictions["framed"].eq(True)
     known = (
-        predictions[~framed & predictions["protocol"].str.startswith("site:")]
+        predictions[~framed & artefacts.at_site(predictions["protocol"])]
         .drop_duplicates("dish_id")
         .set_index("dish_id")["truth"]
     )
@@ -111,7 +112,7 @@ def _failures(predictions: pd.DataFrame) -> list[str]:
 
 def _site_notes(predictions: pd.DataFrame, predictor: str = "tuned") -> list[str]:
     own = predictions[
-        (predictions["predictor"] == predictor) & predictions["protocol"].str.startswith("site:")
+        (predictions["predictor"] == predictor) & artefacts.at_site(predictions["protocol"])
     ]
     return [
         note

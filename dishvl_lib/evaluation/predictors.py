@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.vlm.recognizer import Choice, Recognizer, check_menu
 
 LONGEST_MENU = 100_000  # every entry's probability is kept
@@ -180,7 +180,7 @@ def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
 
 def question(row: Mapping[str, Any]) -> str:
     """The text of a row's question, as the model reads it."""
-    return questions.question_of(row["conversations"][0]["value"])
+    return artefacts.text_of(row)
 
 
 def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.evaluation.sites import Site
 
 KINDS = ("naming", "menu", "menu_absent")  # kinds of questions that are asked here
@@ -104,7 +104,7 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
     records.require_columns(photos, ("image_id", "frame", "split"), "the catalogue")
     records.require_columns(pairs, ("image_id_a", "image_id_b"), "the near-duplicates")
     train = photos[photos.split == "train"]
-    outside = photos[photos.split.eq("held_out") | photos.split.str.startswith("site:")]
+    outside = photos[photos.split.eq(artefacts.HELD_OUT) | artefacts.at_site(photos.split)]
     trained = set(train.image_id)
     judged = set(outside.image_id)
     both_ways = [

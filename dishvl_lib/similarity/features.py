@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
@@ -112,7 +112,7 @@ def extract(
     try:
         cache.drop_other_sizes(net.feature_size)
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
-        skipped = pd.DataFrame(columns=["path", "reason", "detail"])
+        skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
             run = _runner(
                 net, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
@@ -164,7 +164,7 @@ def _compute(
         skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
         progress.advance(len(batch))
     progress.close()
-    return pd.DataFrame(skipped, columns=["path", "reason", "detail"])
+    return pd.DataFrame(skipped, columns=list(artefacts.LEFT_OUT_COLUMNS))
 
 
 def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
@@ -195,4 +195,4 @@ def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, s
     for index, sha in enumerate(photos["sha256"][known]):
         matrix[index] = cache.get(sha)
     ids = photos["image_id"][known].astype(str).to_numpy(dtype=str)
-    return ids, matrix, pd.DataFrame(rows, columns=["path", "reason", "detail"])
+    return ids, matrix, pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))

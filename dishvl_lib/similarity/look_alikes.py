@@ -12,6 +12,7 @@ import networkx
 import numpy as np
 import pandas as pd
 
+from dishvl_lib.core import artefacts
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -99,7 +100,7 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
         for cluster, family in enumerate(families, start=1)
         for place in family
     ]
-    return pd.DataFrame(rows, columns=["dish_id", "cluster", "size"])
+    return pd.DataFrame(rows, columns=list(artefacts.CLUSTER_COLUMNS))
 
 
 def neighbourhood(

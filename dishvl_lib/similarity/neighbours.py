@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import intervals, records
+from dishvl_lib.core import artefacts, intervals, records
 from dishvl_lib.core.names import normalise
 
 COLUMNS = ("dish_id", "group_id", "split")
@@ -203,7 +203,7 @@ def _as_table(
             (dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other]))
             for rank, other in enumerate(order, start=1)
         ]
-    return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "n_votes"])
+    return pd.DataFrame(rows, columns=list(artefacts.SIMILAR_COLUMNS))
 
 
 def recall_at_k(

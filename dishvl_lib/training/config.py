@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from dishvl_lib.core import params, paths, records
 
-
 STAGE = "04_training"
 # Where a training's files are: what another machine or folder may change without another training.
 PLACES = ("base_model", "image_root", "train_file", "validation_file", "output_folder")

@@ -283,8 +283,7 @@ def check_menu(menu: Sequence[str]) -> list[str]:
         fault = names.fault_of(entry)
         if fault:
             raise ValueError(
-                f"menu entry {place} ({entry[:20]!r}): {fault.reason}; change "
-                "it on the menu"
+                f"menu entry {place} ({entry[:20]!r}): {fault.reason}; change it on the menu"
             )
         if entry in entries[: place - 1]:
             raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")

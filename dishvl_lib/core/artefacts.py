@@ -1,0 +1,77 @@
+"""Every record that one stage writes and another reads, once: its columns, and the ways into it.
+
+A photo is a row of 01's catalog.parquet, a dish a row of dishes.jsonl, a question a row of 03's files in the form that
+Qwen's fine-tuning scripts read, a prediction a row of 05's predictions.jsonl.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from dishvl_lib.core.questions import IMAGE_MARK
+
+PHOTO_COLUMNS = (
+    "image_id",
+    "path",
+    "dish_id",
+    "folder",
+    "site",
+    "frame",
+    "taken_on",
+    "width",
+    "height",
+    "sha256",
+    "phash",
+    "phash_mirrored",
+    "sharpness",
+    "split",
+)
+# rejected.csv, skipped.csv, missing_photos.csv: a photo that a stage goes on without, and why.
+LEFT_OUT_COLUMNS = ("path", "reason", "detail")
+SIMILAR_COLUMNS = ("dish_id", "similar_id", "rank", "score", "n_votes")
+CLUSTER_COLUMNS = ("dish_id", "cluster", "size")
+# near_duplicates.csv of 01 and moved.csv of 03 say by what two photos were found to be one.
+PHOTO_PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
+
+SPLITS = ("train", "validation", "test")
+HELD_OUT = "held_out"
+SITE_PREFIX = "site:"
+
+HUMAN = "human"
+MODEL = "gpt"
+
+
+def at_site(split: pd.Series) -> pd.Series:
+    """Which photos are an outside site's, from their split."""
+    return split.str.startswith(SITE_PREFIX)
+
+
+def site_split(site: str) -> str:
+    """The split, and the protocol, of an outside site."""
+    return SITE_PREFIX + site
+
+
+def conversation(human: str, answer: str) -> list[dict[str, str]]:
+    """The two turns of a question. `human`: with the image mark, unless it is about no photo."""
+    return [{"from": HUMAN, "value": human}, {"from": MODEL, "value": answer}]
+
+
+def human_turn_of(question: Mapping[str, Any]) -> str:
+    """The question as it stands in the file: image mark, line break, text."""
+    return question["conversations"][0]["value"]
+
+
+def text_of(question: Mapping[str, Any]) -> str:
+    """What the model reads: the image mark and the line break after it belong to the file format."""
+    return human_turn_of(question).removeprefix(IMAGE_MARK).removeprefix("\n")
+
+
+def answer_of(question: Mapping[str, Any]) -> str:
+    """The right answer."""
+    return question["conversations"][1]["value"]
+
+
+def is_about_a_photo(question: Mapping[str, Any]) -> bool:
+    """Questions about a dish's card may name the dish and show no photo."""
+    return bool(question.get("image"))
