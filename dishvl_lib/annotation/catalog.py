@@ -205,6 +205,13 @@ def summary(photos: pd.DataFrame) -> pd.DataFrame:
     return table.assign(share=(table.photos / max(1, len(photos))).map("{:.1%}".format))
 
 
+def reasons(rejected: pd.DataFrame) -> pd.DataFrame:
+    """How many files were left out for each reason, with the first of them."""
+    return rejected.groupby("reason").agg(
+        files=("path", "size"), first=("path", "first"), detail=("detail", "first")
+    )
+
+
 def sample(photos: pd.DataFrame, n: int, seed: int = 0) -> pd.DataFrame:
     """Up to `n` photos of different dishes, for a picture."""
     order = np.random.default_rng(seed).permutation(len(photos))

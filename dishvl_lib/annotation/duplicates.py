@@ -167,6 +167,21 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     return pd.DataFrame(shown, columns=["path", "dish_id"]), titles
 
 
+def between_dishes(pairs: pd.DataFrame) -> pd.DataFrame:
+    """The pairs whose photos are of two dishes: one of the labels must be wrong."""
+    return pairs[pairs.dish_a != pairs.dish_b]
+
+
+def summary(pairs: pd.DataFrame, photos: pd.DataFrame, lacking: pd.DataFrame) -> str:
+    """One sentence on near-duplicates and groups. lacking: dishes without a photo in some split."""
+    joined = (pairs.joined.astype(str) == "True").sum()
+    return (
+        f"{joined} pairs joined within dishes, {len(between_dishes(pairs))} pairs across dishes; "
+        f"{photos.group_id.nunique()} groups of {len(photos)} photos; {len(lacking)} dishes lack "
+        "photos in a split"
+    )
+
+
 def typed(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs read back from a CSV file, `distance` a number and `joined` a truth value again."""
     return pairs.assign(

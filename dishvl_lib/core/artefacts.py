@@ -52,6 +52,11 @@ def site_split(site: str) -> str:
     return SITE_PREFIX + site
 
 
+def site_of(split: str) -> str:
+    """The outside site that a split or protocol belongs to."""
+    return split.removeprefix(SITE_PREFIX)
+
+
 def conversation(human: str, answer: str) -> list[dict[str, str]]:
     """The two turns of a question. `human`: with the image mark, unless it is about no photo."""
     return [{"from": HUMAN, "value": human}, {"from": MODEL, "value": answer}]

@@ -16,7 +16,7 @@ import importlib.metadata
 import platform
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
@@ -132,6 +132,26 @@ class Stage:
     def arrays(self, stage: str, filename: str) -> dict[str, np.ndarray]:
         """An earlier stage's .npz file."""
         return _read(self.input(stage, filename))
+
+    def only(self, *names: str) -> dict[str, Any]:
+        """Some of the stage's parameters, to be handed on under their names."""
+        return {name: self.params[name] for name in names}
+
+    def named_file(self, name: str) -> Path | None:
+        """The file that a parameter names; None when it names none."""
+        return paths.resolve(self.params[name]) if self.params[name] else None
+
+    def decisions(self, kind: str) -> Path:
+        """What people decided about `names` or `photos` of this run."""
+        return paths.decisions_file(self.params["run_name"], kind)
+
+    def table(self, stage: str, filename: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """An earlier stage's table."""
+        return records.read_table(self.input(stage, filename), columns)
+
+    def rows(self, stage: str, filename: str) -> list[dict[str, Any]]:
+        """The rows of an earlier stage's .jsonl file."""
+        return records.read_jsonl(self.input(stage, filename))
 
     def save_figure(self, filename: str, figure: Any) -> Any:
         """Write a matplotlib figure beside the stage's files (not over a finished stage's) and hand

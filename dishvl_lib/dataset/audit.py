@@ -123,6 +123,25 @@ def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(left_out), columns=["dish_id", "name", "reason"])
 
 
+def summary(report: Mapping[str, Any]) -> str:
+    """What of an audit is read first: positions of answers, lengths, look-alikes, the guesser."""
+    positions = {
+        name: f"p={test['p']:.2f}, n={test['n']}"
+        for name, test in report["answer_positions"].items()
+        if test["n"]
+    }
+    guesser = report["shortcut_test"]
+    return "\n".join(
+        (
+            f"answer positions: {positions}",
+            f"tokens per question: {report['token_lengths']}",
+            f"look-alikes beside entries: {report['look_alike_share']}",
+            f"guesser without a photo: {guesser['correct']} of {guesser['n']} = "
+            f"{guesser['accuracy']:.4f}, 95% {guesser['ci95']}, by chance {guesser['chance']:.4f}",
+        )
+    )
+
+
 def count_table(report: dict[str, Any]) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
     rows = [

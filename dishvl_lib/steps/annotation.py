@@ -1,0 +1,189 @@
+"""Stage 01: photos into the catalogue, dishes named by the annotators and settled."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from dishvl_lib.annotation import annotate, audit, catalog, duplicates
+from dishvl_lib.core import artefacts, paths
+from dishvl_lib.core.stages import Stage
+from dishvl_lib.demo import builtin
+from dishvl_lib.display import review
+from dishvl_lib.endpoints import client
+
+SCANNING = (
+    "photos_csv",
+    "folder_pattern",
+    "file_patterns",
+    "exclude_dishes",
+    "max_dishes",
+    "max_photos_per_dish",
+    "follow_links",
+)
+SPLITTING = (
+    "test_share",
+    "validation_share",
+    "seed",
+    "max_hamming",
+    "min_cosine",
+    "min_photos_per_dish",
+)
+
+
+class Catalogue(NamedTuple):
+    """The usable photos below `root`, the files left out, and pairs of near-duplicates."""
+
+    root: Path
+    photos: pd.DataFrame
+    rejected: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+class Settled(NamedTuple):
+    """The dishes with one name each, their photos, and what a person should look at."""
+
+    dishes: list[dict[str, Any]]
+    catalogue: pd.DataFrame
+    to_review: pd.DataFrame
+
+    @property
+    def for_review(self) -> tuple[pd.DataFrame, list[dict[str, Any]], pd.DataFrame]:
+        """In the order in which sheets and widgets of the review take them."""
+        return self.to_review, self.dishes, self.catalogue
+
+
+def build_catalogue(stage: Stage) -> Catalogue:
+    """Scan the photos, find near-duplicates and split; draws the demo's photos when asked for."""
+    root, sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+    scanning = stage.only(*SCANNING) | {"photos_csv": stage.named_file("photos_csv") or ""}
+    files = ("photos.parquet", "rejected.csv", "near_duplicates.csv")
+    photos, rejected, pairs = stage.make(
+        files,
+        catalog.build,
+        root,
+        sites,
+        near_features=stage.named_file("near_features") or "",
+        hold_out={key: stage.params[f"hold_out_{key}"] for key in ("sites", "dates", "dishes")},
+        photo_decisions=stage.decisions("photos"),
+        name_decisions=stage.decisions("names"),
+        cache=paths.cache("scan"),
+        **stage.only(*SPLITTING),
+        **scanning,
+    )
+    made = Catalogue(root, photos, rejected, pairs)
+    print(
+        f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
+        f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
+    )
+    return made
+
+
+def connect(stage: Stage) -> tuple[list[client.Endpoint], builtin.BuiltinAnnotator | None]:
+    """The annotators, ready to be asked, and the demo's local one when it was started.
+
+    A finished stage asks nobody, so it needs no key.
+    """
+    given = [] if stage.done else stage.params["annotators"]
+    servers, local = builtin.annotators(given, stage.params["image_root"])
+    return client.connect(servers), local
+
+
+def estimate_cost(
+    stage: Stage, photos: pd.DataFrame, endpoints: Sequence[client.Endpoint]
+) -> pd.DataFrame:
+    """What asking is likely to cost. Raises `BudgetError` when that is over the budget."""
+    estimated = stage.make(
+        "estimate.parquet",
+        annotate.estimate,
+        endpoints,
+        number_of_dishes(photos),
+        stage.params["photos_per_dish"],
+    )
+    annotate.check_budget(estimated, stage.params["budget"])
+    return estimated
+
+
+def ask_annotators(
+    stage: Stage,
+    made: Catalogue,
+    endpoints: Sequence[client.Endpoint],
+    local: builtin.BuiltinAnnotator | None,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """(answers, requests that were put aside); what was paid for before comes from the journal."""
+    answers = stage.make(
+        "answers.jsonl",
+        annotate.ask_dishes,
+        made.photos,
+        made.root,
+        endpoints,
+        paths.cache("annotation") / "journal.sqlite",
+        **stage.only("run_name", "budget", "photos_per_dish"),
+    )
+    if local:
+        local.stop()
+    put_aside = stage.make("quarantined.csv", annotate.quarantined, answers)
+    if annotate.no_annotator(answers):
+        print(annotate.NO_ANNOTATOR_NOTE)
+    else:
+        dishes = number_of_dishes(made.photos)
+        print(f"{len(answers)} answers about {dishes} dishes, {len(put_aside)} requests put aside")
+    return answers, put_aside
+
+
+def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -> Settled:
+    """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged."""
+    files = ("dishes.jsonl", "catalog.parquet", "name_review.csv")
+    dishes, catalogue, to_review = stage.make(
+        files,
+        audit.settle,
+        made.photos,
+        answers,
+        names_csv=stage.named_file("names_csv") or "",
+        decisions=stage.decisions("names"),
+        same_name=stage.params["same_name"],
+        pairs=duplicates.typed(duplicates.between_dishes(made.pairs)),
+        features=catalog.read_features(stage.named_file("near_features") or ""),
+    )
+    named = audit.name_table(dishes)
+    print(
+        f"{len(dishes)} dishes: {named.name_source.value_counts().to_dict()}; "
+        f"{named.card.sum()} of "
+        f"{len(named)} have a card; {len(to_review)} to review"
+    )
+    return Settled(dishes, catalogue, to_review)
+
+
+def named_differently(settled: Settled, differing: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+    """The photos by which annotators named dishes differently."""
+    asked = differing.image_ids.explode().dropna().head(most)
+    return settled.catalogue[settled.catalogue.image_id.isin(asked)]
+
+
+def name_review(stage: Stage, made: Catalogue, settled: Settled) -> review.NameReview:
+    """The widget in which people decide about names."""
+    return review.NameReview(
+        *settled.for_review,
+        made.root,
+        stage.decisions("names"),
+        language=stage.params["language"],
+    )
+
+
+def number_of_dishes(photos: pd.DataFrame) -> int:
+    """Dishes at home: outside sites are not asked about."""
+    return photos[~artefacts.at_site(photos.split)].dish_id.nunique()
+
+
+def counts(made: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:
+    """For the success marker: files = ok + skipped + failed."""
+    return {
+        "files": len(made.photos) + len(made.rejected),
+        "ok": len(made.photos),
+        "skipped": len(made.rejected),
+        "failed": 0,
+        "dishes": len(settled.dishes),
+        "to_review": len(settled.to_review),
+        "quarantined": len(put_aside),
+    }

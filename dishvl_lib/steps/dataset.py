@@ -1,0 +1,208 @@
+"""Stage 03: which photos may be asked about, the questions, and what is checked of them."""
+
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from dishvl_lib.annotation import annotate, catalog, duplicates
+from dishvl_lib.core import artefacts, records
+from dishvl_lib.core.stages import Stage
+from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
+from dishvl_lib.demo import builtin
+from dishvl_lib.display import preview
+from dishvl_lib.vlm import lengths, pieces, qwen
+
+Rows = list[dict[str, Any]]
+EVERYWHERE = (
+    "look_alikes_per_seed",
+    "same_site_share",
+    "naming_per_photo",
+    "menus_per_photo",
+    "absent_share",
+    "knowledge_ratio",
+    "knowledge_with_photo",
+    "seed",
+)
+# Photos of a site's dish that name it in stage 05, unless that asks for more.
+REGISTERED_AT_SITES = 2
+
+
+class Sources(NamedTuple):
+    """What stages 01 and 02 know: photos, dishes and their look-alikes."""
+
+    photos: pd.DataFrame
+    dishes: Rows
+    similar: pd.DataFrame
+    all_names: dict[str, str]
+    names: dict[str, str]  # of dishes that can be asked about
+    unusable: list[dict[str, str]]
+
+
+class Checked(NamedTuple):
+    """Photos of which none crosses the split, those moved out for it, and pairs that still cross."""
+
+    photos: pd.DataFrame
+    moved: pd.DataFrame
+    lost: pd.DataFrame
+    crossing: pd.DataFrame
+
+
+def read_sources(stage: Stage) -> Sources:
+    """Photos, dishes and look-alikes; writes left_out.csv of the dishes without a usable name."""
+    photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
+    dishes = stage.rows("01_annotation", "dishes.jsonl")
+    similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
+    all_names = annotate.names_by_dish(dishes)
+    names, unusable = menus.askable(all_names)
+    print(f"{len(names)} of {len(all_names)} dishes can be asked about")
+    return Sources(photos, dishes, similar, all_names, names, unusable)
+
+
+def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
+    """Photos that stage 02 could not read go, and of near-duplicates in two splits one goes.
+
+    What is a near-duplicate is decided from all photos of a dish, also those that are left out
+    here, so that leaving some out makes no new ones.
+    """
+    unreadable = stage.table("02_similar_dishes", "skipped.csv", artefacts.LEFT_OUT_COLUMNS)
+    photos = leaks.without_unreadable(sources.photos, unreadable)
+    stored = stage.arrays("02_similar_dishes", "features.npz")
+    vectors = dict(zip(stored["image_id"], stored["feature"], strict=True))
+    limits = (stage.params["max_hamming"], vectors, stage.params["min_cosine"])
+    torn = duplicates.torn_pairs(photos, *limits)
+    checked, moved = leaks.without_twins(photos, torn)
+    stage.make("moved.csv", moved.copy)
+    lost = stage.make("lost_splits.csv", leaks.lost_splits, photos, checked)
+    crossing = duplicates.torn_pairs(checked, *limits)
+    print(f"{len(unreadable)} photos that stage 02 could not read are left out (its skipped.csv)")
+    print(
+        f"{len(torn)} pairs of near-duplicates lay in two splits; {len(moved)} of {len(photos)} "
+        f"photos are left out for it; {len(crossing)} pairs, {len(leaks.find(checked))} groups or "
+        "equal files still cross"
+    )
+    print(f"{len(lost)} times a dish lost all its photos of a split")
+    return Checked(checked, moved, lost, crossing)
+
+
+def write_questions(stage: Stage, sources: Sources, checked: Checked) -> dict[str, Rows]:
+    """{file: questions} of train, validation, test and test_unseen, and a file for each site."""
+    test = {"menu_size": stage.params["test_menu_size"]}
+    training = stage.only("menu_size", "menu_size_to") | {
+        "photos_per_dish": stage.params["train_photos_per_dish"],
+        "balance": stage.params["balance_dishes"],
+    }
+    files = {
+        "train": ("train", training),
+        "validation": ("validation", test),
+        "test": ("test", test),
+        "test_unseen": ("test", {**test, "trained": False}),
+    }
+    asked = (sources.names, sources.similar, sources.dishes)
+    questions = {}
+    for name, (split, options) in files.items():
+        options = options | stage.only(*EVERYWHERE)
+        questions[name] = stage.make(
+            f"{name}.jsonl", build.rows, checked.photos, split, *asked, **options
+        )
+    print({name: len(rows) for name, rows in questions.items()}, _write_sites(stage, checked))
+    return questions
+
+
+def _write_sites(stage: Stage, checked: Checked) -> dict[str, int]:
+    """Write the naming questions of each outside site; {site: how many}."""
+    splits = checked.photos.split
+    counts = {}
+    for split in sorted(set(splits[artefacts.at_site(splits)])):
+        site = artefacts.site_of(split)
+        rows = stage.make(
+            f"site_{site}.jsonl",
+            conversations.site_rows,
+            checked.photos,
+            site,
+            {},
+            REGISTERED_AT_SITES,
+            stage.params["seed"],
+        )
+        counts[f"site {site}"] = len(rows)
+    return counts
+
+
+def load_inputs(stage: Stage, sources: Sources) -> qwen.Qwen:
+    """The base model's tokenizer and image processor; builds the demo's model when asked for."""
+    params = stage.params
+    names = list(sources.all_names.values())
+    folder = builtin.base_model(params["base_model"], names, params["max_pixels"])
+    return qwen.load_inputs(folder, params["min_pixels"], params["max_pixels"])
+
+
+def audit_questions(
+    stage: Stage,
+    sources: Sources,
+    checked: Checked,
+    questions: dict[str, Rows],
+    loaded: qwen.Qwen,
+) -> dict[str, Any]:
+    """audit.json: counts, leaks, lengths, and whether a guesser without a photo beats chance."""
+    ranks = shortcuts.ranks_by_name(sources.similar, sources.names)
+    limit = stage.params["max_question_tokens"]
+    token_lengths = {
+        name: lengths.of_rows(loaded, rows, sources.photos, limit)
+        for name, rows in questions.items()
+    }
+    shortcut = _try_shortcut(stage, sources, checked, questions["train"], ranks)
+    report = stage.make(
+        "audit.json",
+        audit.audit,
+        checked.photos,
+        questions,
+        sources.unusable,
+        token_lengths,
+        ranks,
+        shortcut,
+    )
+    print(audit.summary(report))
+    return report
+
+
+def _try_shortcut(
+    stage: Stage, sources: Sources, checked: Checked, train: Rows, ranks: dict
+) -> dict[str, Any]:
+    """How often a guesser that never sees a photo is right on menus that nobody trains on."""
+    only_menus = {"naming_per_photo": 0, "absent_share": 0.0, "knowledge_ratio": 0.0}
+    options = stage.only(*EVERYWHERE) | only_menus
+    options |= {"menu_size": stage.params["test_menu_size"], "seed": stage.params["seed"] + 1}
+    asked = (sources.names, sources.similar, sources.dishes)
+
+    def menus_of_test_photos(per_photo: int) -> Rows:
+        fresh = options | {"menus_per_photo": per_photo}
+        return build.rows(checked.photos, "test", *asked, **fresh)
+
+    return shortcuts.try_out(train, ranks, menus_of_test_photos, stage.params["shortcut_menus"])
+
+
+def show_examples(
+    stage: Stage, sources: Sources, questions: dict[str, Rows], loaded: qwen.Qwen
+) -> tuple[preview.Preview, pd.DataFrame, list[str]]:
+    """(three questions with all their tokens as a page, their photos, the photos' answers)."""
+    examples = [questions["train"][0], questions["train"][-1], questions["test"][-1]]
+    tokens = pieces.of_rows(loaded, examples, sources.photos)
+    page = preview.preview_html(
+        examples, tokens, sources.photos, stage.image_root(), **stage.only("language")
+    )
+    stage.make_file("preview.html", lambda path: records.write_text(path, page.html))
+    pictured = [row for row in examples if row["image_id"]]
+    by_id = sources.photos.set_index("image_id")
+    photos = by_id.loc[[row["image_id"] for row in pictured]].reset_index()
+    return page, photos, [artefacts.answer_of(row) for row in pictured]
+
+
+def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> dict[str, Any]:
+    """For the success marker: dishes = ok + skipped + failed."""
+    return {
+        "dishes": len(sources.all_names),
+        "ok": len(sources.names),
+        "skipped": len(sources.unusable),
+        "failed": 0,
+        "photos_moved_out": len(checked.moved),
+        "questions": {name: len(rows) for name, rows in questions.items()},
+    }

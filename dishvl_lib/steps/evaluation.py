@@ -1,0 +1,391 @@
+"""Stage 05: what is asked, who answers, and what the answers say."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.annotation import annotate, catalog, duplicates
+from dishvl_lib.core import artefacts, missing_photos, paths, records
+from dishvl_lib.core.stages import Stage
+from dishvl_lib.dataset import menus, new_dishes
+from dishvl_lib.demo import builtin
+from dishvl_lib.display import figures, html, widgets
+from dishvl_lib.evaluation import (
+    asking,
+    confusion,
+    groups,
+    metrics,
+    notes,
+    online,
+    predictors,
+    protocols,
+    reproduce,
+    sites,
+    trust,
+)
+
+CLASSIFIER = "pplcnet_classifier"
+Predictors = dict[str, Callable[[], predictors.Predictor]]
+
+
+class Sources(NamedTuple):
+    """What the earlier stages know of photos and dishes."""
+
+    photos: pd.DataFrame
+    dishes: list[dict[str, Any]]
+    names: dict[str, str]
+    similar: pd.DataFrame
+    clusters: pd.DataFrame
+    features: dict[str, np.ndarray]
+
+
+class Answers(NamedTuple):
+    """Every answer, which plan each predictor was asked, and what the online models took."""
+
+    predictions: pd.DataFrame
+    plans: dict[str, protocols.Plan]
+    spent: pd.DataFrame
+
+    @property
+    def failed(self) -> int:
+        return int((self.predictions.error != "").sum())
+
+
+class Accuracy(NamedTuple):
+    """The accuracy table, each predictor against the tuned model, and the best small net."""
+
+    table: pd.DataFrame
+    compared: pd.DataFrame
+    to_beat: pd.DataFrame
+
+
+class Breakdown(NamedTuple):
+    """Predictions with their groups, accuracy by group, and what the sites' dishes were called."""
+
+    described: pd.DataFrame
+    by_group: pd.DataFrame
+    site_names: pd.DataFrame
+
+
+class Trust(NamedTuple):
+    """How far the tuned model's confidence can be trusted: its measures, and two curves."""
+
+    measures: dict[str, Any]
+    reliability: pd.DataFrame
+    coverage: pd.DataFrame
+
+
+class Confusions(NamedTuple):
+    """Which dish is taken for which: the cells of the grid, confusions.csv, and odd answers."""
+
+    cells: pd.DataFrame
+    table: pd.DataFrame
+    not_dishes: pd.DataFrame
+
+
+def read_sources(stage: Stage) -> Sources:
+    dishes = stage.rows("01_annotation", "dishes.jsonl")
+    return Sources(
+        catalog.read(stage.input("01_annotation", "catalog.parquet")),
+        dishes,
+        annotate.names_by_dish(dishes),
+        stage.table("02_similar_dishes", "similar_dishes.csv"),
+        stage.table("02_similar_dishes", "clusters.csv"),
+        stage.arrays("02_similar_dishes", "features.npz"),
+    )
+
+
+def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
+    """What is asked under every protocol, without the photos that have gone since stage 01."""
+    photos = sources.photos
+    menu_size = stage.marker("03_dataset")["parameters"]["test_menu_size"]
+    options = {"menu_size": menu_size} | stage.only("seed")
+    new = stage.make(
+        "new_dishes.jsonl",
+        new_dishes.rows,
+        photos,
+        menus.askable(sources.names)[0],
+        sources.similar,
+        aliases={dish["dish_id"]: dish["aliases"] for dish in sources.dishes},
+        **options,
+    )
+    tests = [stage.rows("03_dataset", f"{name}.jsonl") for name in ("test", "test_unseen")]
+    _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+    outside = sites.of_run(
+        given_sites,
+        stage.inputs("03_dataset", "site_*.jsonl"),
+        register_per_dish=stage.params["register_per_dish"],
+        **options,
+    )
+    near = _near_training(photos)
+    everything = protocols.Plan(protocols.stored(*tests, new), outside).marked(near)
+    rows = everything.rows_with_photos()
+    missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
+    plan = everything.without_photos(set(missing.path))
+    print(plan.counts())
+    print(f"{len(near)} photos of sites and new dishes resemble a training photo")
+    return plan
+
+
+def _near_training(photos: pd.DataFrame) -> dict[str, str]:
+    """{image_id: the training photo that it resembles} of photos from elsewhere."""
+    splits = photos.split
+    judged = photos[splits.isin(("train", artefacts.HELD_OUT)) | artefacts.at_site(splits)]
+    pairs = duplicates.across_dishes(judged, duplicates.MAX_HAMMING)
+    return protocols.near_training(photos, pairs)
+
+
+def local_predictors(stage: Stage, sources: Sources) -> Predictors:
+    """{name: what opens it}: the tuned and the base model, and PP-LCNet in its three ways."""
+    photos = sources.photos
+    names = sources.names
+    train = photos[photos.split == "train"]
+    registered = stage.params["register_per_dish"]
+    few = predictors.register(photos, registered, stage.params["seed"])
+    arrays = sources.features
+    vectors = dict(zip(arrays["image_id"], arrays["feature"], strict=True))
+    scores = stage.arrays("02_similar_dishes", "class_scores.npz")
+    local: Predictors = {
+        "tuned": lambda: _model(stage, str(stage.input("04_training", "best"))),
+        "base": lambda: _base_model(stage),
+        "pplcnet": lambda: predictors.NearestPredictor(vectors, train, names),
+        f"pplcnet_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
+    }
+    if len(scores["image_id"]):
+        local[CLASSIFIER] = lambda: predictors.ClassifierPredictor(scores, names)
+    print(f"asked here: {', '.join(local)}")
+    return local
+
+
+def _base_model(stage: Stage) -> predictors.Predictor:
+    """The model that the training started from, with the training's pixel limits."""
+    trained = stage.marker("04_training")["best"]
+    limits = {key: trained[key] for key in ("min_pixels", "max_pixels")}
+    return _model(stage, trained["base_model"], **limits)
+
+
+def _model(stage: Stage, folder: str, **limits: int) -> predictors.Predictor:
+    from dishvl_lib import Recognizer
+
+    chosen = {key: value or None for key, value in stage.only("device", "dtype").items()}
+    recognizer = Recognizer.load(folder, **limits, **chosen)
+    return predictors.RecognizerPredictor(recognizer, stage.image_root())
+
+
+def online_models(stage: Stage, plan: protocols.Plan) -> tuple[list[online.Rival], protocols.Plan]:
+    """(online models, the sample of the questions that they are asked).
+
+    A finished stage asks nobody, so it needs no key.
+    """
+    rivals = online.connect([] if stage.done else stage.params["endpoints"])
+    return rivals, plan.sampled(stage.params["endpoint_questions"], stage.params["seed"])
+
+
+def estimate_cost(
+    stage: Stage, rivals: list[online.Rival], sampled: protocols.Plan
+) -> pd.DataFrame:
+    """What asking is likely to cost. Raises `BudgetError` when that is over the budget."""
+    estimated = stage.make("estimate.parquet", online.estimate, rivals, sampled)
+    online.check_budget(estimated, stage.params["budget"])
+    return estimated
+
+
+def ask_all(
+    stage: Stage,
+    sources: Sources,
+    local: Predictors,
+    plan: protocols.Plan,
+    rivals: list[online.Rival],
+    sampled: protocols.Plan,
+) -> Answers:
+    """Put the questions to every predictor; what was answered before a kill is not asked again."""
+    everyone = dict(local)
+    plans = dict.fromkeys(local, plan)
+    for rival in rivals:
+        everyone[rival.name] = _opener(stage, sources, rival)
+        plans[rival.name] = sampled
+    batch_size = stage.params["batch_size"]
+    rows = stage.make(
+        "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
+    )
+    called = [given["name"] for given in stage.params["endpoints"]]
+    spent = stage.make("costs.parquet", online.costs, stage.folder, called)
+    answers = Answers(pd.DataFrame(rows), plans, spent)
+    print(
+        f"{len(rows)} answers from {answers.predictions.predictor.nunique()} predictors; "
+        f"{answers.failed} failed and count as wrong"
+    )
+    return answers
+
+
+def _opener(
+    stage: Stage, sources: Sources, rival: online.Rival
+) -> Callable[[], predictors.Predictor]:
+    photos = sources.photos
+
+    def opened() -> predictors.Predictor:
+        return online.EndpointPredictor(
+            rival,
+            stage.image_root(),
+            dict(zip(photos.image_id, photos.sha256, strict=True)),
+            paths.cache("evaluation") / "journal.sqlite",
+            run=stage.params["run_name"],
+            budget=stage.params["budget"],
+            version=records.fingerprint(stage.begun["inputs"]),
+        )
+
+    return opened
+
+
+def measure(stage: Stage, answers: Answers) -> Accuracy:
+    """Accuracies with n, interval and chance; writes metrics.json."""
+    table = metrics.accuracy_table(answers.predictions)
+    compared = metrics.compare(answers.predictions)
+    stage.make("metrics.json", metrics.metrics_dict, table)
+    return Accuracy(table, compared, metrics.rivals(table, compared))
+
+
+def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
+    """Accuracy by site, number of training photos and cluster of look-alikes."""
+    described = groups.described(answers.predictions, sources.photos, sources.clusters)
+    by_group = stage.make("groups.parquet", groups.table, described)
+    called = stage.make("site_names.parquet", notes.site_names, answers.predictions)
+    return Breakdown(described, by_group, called)
+
+
+def measure_trust(stage: Stage, answers: Answers) -> Trust:
+    """Calibration and selective accuracy of the tuned model, at stage 04's temperature."""
+    trained = stage.marker("04_training")["best"]
+    temperature = trained["temperature"]
+    scored = trust.scored(answers.predictions, temperature)
+    measures = stage.make(
+        "calibration.json",
+        trust.summary,
+        scored,
+        temperature=temperature,
+        threshold=trained["off_menu_threshold"],
+    )
+    reliability = trust.reliability(scored, temperature)
+    return Trust(measures, reliability, trust.coverage(scored, temperature))
+
+
+def confuse(stage: Stage, sources: Sources, answers: Answers) -> Confusions:
+    """Confusions of the tuned model, in naming first, and on menus; writes confusions.csv."""
+    predictions = answers.predictions
+    names = sources.names
+    protocol = confusion.first_protocol(predictions)
+    cells = confusion.confusions(
+        predictions, names, sources.similar, protocol=protocol, diagonal=True
+    )
+    table = stage.make("confusions.csv", confusion.table, predictions, names, sources.similar)
+    odd = confusion.not_dishes(predictions, names, protocol=protocol)
+    print(
+        f"{(cells.truth != cells.answer).sum()} confused pairs in {protocol}, "
+        f"{(table.protocol == 'menu').sum()} on menus"
+    )
+    return Confusions(cells, table, odd)
+
+
+def remarks(stage: Stage, answers: Answers, confusions: Confusions) -> list[str]:
+    """What a reader of the figures must know, a sentence each."""
+    return notes.notes(
+        stage.marker("01_annotation"),
+        answers.predictions,
+        len(confusions.not_dishes),
+        classifier=CLASSIFIER in answers.plans,
+    )
+
+
+def write_report(
+    stage: Stage,
+    sources: Sources,
+    answers: Answers,
+    accuracy: Accuracy,
+    broken_down: Breakdown,
+    trusted: Trust,
+    confusions: Confusions,
+    said: list[str],
+) -> None:
+    """report.html, which needs no network, and the profile that makes this run again."""
+    made_with = {name: stage.marker(name)["parameters"] for name in stage.upstream}
+    made_with[stage.name] = stage.params
+    stage.make_file("profile", reproduce.write_profile, parameters=made_with)
+    costs = {name: stage.marker(name)["cost"] for name in stage.upstream}
+    costs[stage.name] = online.totals(answers.spent)
+    trainable = records.read_json(stage.input("04_training", "trainable.json"))
+    run_name = stage.params["run_name"]
+    stage.make_file(
+        "report.html",
+        html.report,
+        title=f"DishVL: {run_name}",
+        facts=notes.facts(stage.marker("03_dataset"), stage.marker("04_training"), trainable),
+        table=accuracy.table,
+        comparison=accuracy.compared,
+        predictions=broken_down.described,
+        photos=sources.photos,
+        names=sources.names,
+        figures={
+            "accuracy": stage.path("accuracy.png"),
+            "training": stage.input("04_training", "loss.png"),
+            "calibration": stage.path("calibration.png"),
+        },
+        tables={
+            "best small net against the tuned model": accuracy.to_beat,
+            "calibration": trust.shown(trusted.measures),
+            "accuracy by group": broken_down.by_group,
+            "names that sites were given": broken_down.site_names,
+            "online models": answers.spent,
+        },
+        clusters=sources.clusters,
+        similar=sources.similar,
+        not_dishes=confusions.not_dishes,
+        image_root=stage.image_root(),
+        notes=said,
+        parameters=stage.params,
+        costs=costs,
+        command=reproduce.command(stage.path("profile"), run_name),
+        language=stage.params["language"],
+    )
+
+
+def figure_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:
+    """The confused pairs with their photos."""
+    return figures.confusion_grid(
+        confusions.cells,
+        sources.photos,
+        sources.names,
+        stage.image_root(),
+        top=12,
+        **stage.only("language"),
+    )
+
+
+def confusion_browser(
+    stage: Stage, sources: Sources, broken_down: Breakdown
+) -> widgets.ConfusionBrowser:
+    """The widget in which confused photos are looked at and decided about."""
+    return widgets.ConfusionBrowser(
+        broken_down.described,
+        sources.photos,
+        sources.names,
+        stage.image_root(),
+        sources.similar,
+        stage.decisions("photos"),
+        clusters=sources.clusters,
+        features=sources.features,
+        language=stage.params["language"],
+    )
+
+
+def counts(plan: protocols.Plan, answers: Answers) -> dict[str, int]:
+    """For the success marker: answers = ok + skipped + failed."""
+    answered = len(answers.predictions)
+    return {
+        "questions": plan.questions,
+        "answers": answered,
+        "ok": answered - answers.failed,
+        "skipped": 0,
+        "failed": answers.failed,
+    }

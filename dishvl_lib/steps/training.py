@@ -1,0 +1,106 @@
+"""Stage 04: what is trained on, the training process, and what its numbers say."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from dishvl_lib.annotation import annotate
+from dishvl_lib.core import missing_photos, records
+from dishvl_lib.core.stages import Stage
+from dishvl_lib.demo import builtin
+from dishvl_lib.training import config, launch
+
+VALIDATION_COLUMNS = "^(step|eval_(loss|naming|menu))"
+
+
+class Curve(NamedTuple):
+    """Rows of metrics.jsonl: all, those of validations, the best of these, and the newest rates."""
+
+    rows: list[dict[str, Any]]
+    evaluated: list[dict[str, Any]]
+    lowest: dict[str, Any]
+    rates: dict[str, Any]
+
+    @property
+    def first_loss(self) -> float:
+        return next(row["loss"] for row in self.rows if "loss" in row)
+
+    def table(self) -> pd.DataFrame:
+        """The validations, one a row."""
+        return (
+            pd.DataFrame(self.evaluated).filter(regex=VALIDATION_COLUMNS).set_index("step").round(4)
+        )
+
+
+def question_files(stage: Stage) -> dict[str, Path]:
+    """{train, validation: file}, without the questions whose photo has gone since stage 01."""
+    given = {name: stage.input("03_dataset", f"{name}.jsonl") for name in ("train", "validation")}
+    rows = []
+    for file in given.values():
+        rows += records.iter_jsonl(file)
+    missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
+    return missing_photos.question_files(missing, given, stage.path("questions"))
+
+
+def configure(stage: Stage, files: dict[str, Path]) -> config.TrainingConfig:
+    """The training process's configuration; builds the demo's base model when asked for."""
+    dishes = stage.rows("01_annotation", "dishes.jsonl")
+    names = list(annotate.names_by_dish(dishes).values())
+    params = stage.params
+    return config.from_parameters(
+        params,
+        base_model=builtin.base_model(params["base_model"], names, params["max_pixels"]),
+        image_root=stage.image_root(),
+        output_folder=stage.folder,
+        train_file=files["train"],
+        validation_file=files["validation"],
+    )
+
+
+def read_curve(stage: Stage, best: Path) -> Curve:
+    """The training's course, with a sentence on its best validation and one on its speed."""
+    rows = launch.metrics(stage.folder)
+    evaluated = [row for row in rows if "eval_loss" in row]
+    lowest = min(evaluated, key=lambda row: row["eval_loss"])
+    rates = [row for row in rows if "photos_per_second" in row][-1]
+    curve = Curve(rows, evaluated, lowest, rates)
+    print(
+        f"lowest validation loss {lowest['eval_loss']:.4f} at step {lowest['step']} of "
+        f"{lowest['max_steps']} (first training loss {curve.first_loss:.4f}); best/ is "
+        f"{records.read_json(best / 'dishvl.json')['checkpoint']}"
+    )
+    print(
+        f"{rates['photos_per_second']:.1f} photos/s, {rates['questions_per_second']:.1f} "
+        f"questions/s, {rates['tokens_per_second']:.0f} tokens/s, {rates['memory_gb']:.1f} GB"
+    )
+    return curve
+
+
+def describe(contract: dict[str, Any]) -> str:
+    """How much of the model trained, from trainable.json."""
+    return (
+        f"{contract['trained_parameters']:,} of {contract['parameters']:,} parameters trained "
+        f"({contract['trained_share']:.1%})"
+    )
+
+
+def problems(best: Path, curve: Curve) -> list[str]:
+    """What keeps best/ from being used, a sentence each with what to do; [] when nothing does."""
+    found = []
+    if not ((best / "config.json").exists() and (best / "dishvl.json").exists()):
+        found.append(
+            f"{best} is not complete; run the stage again, it goes on from the newest checkpoint"
+        )
+    if not all(row["eval_loss"] < float("inf") for row in curve.evaluated):
+        found.append(
+            "a validation loss is not a number: best/ cannot be trusted; set learning_rate to a "
+            "tenth, or dtype to float32, and run the stage again with --redo 04"
+        )
+    return found
+
+
+def counts(curve: Curve) -> dict[str, int]:
+    """For the success marker."""
+    steps = curve.rows[-1]["step"]
+    return {"steps": steps, "ok": steps, "skipped": 0, "failed": 0}
