@@ -16,8 +16,8 @@ from typing import Any
 from dishvl_lib.core import locks, markers, paths, records, settings, stages
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
-# and more varied: more passes, each over another view of a photo.
-ON_OWN_PHOTOS = {"test_share": 0.2, "num_train_epochs": 12.0, "photo_augmentation": "views"}
+# and more varied, and takes more passes.
+ON_OWN_PHOTOS = {"num_train_epochs": 12.0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

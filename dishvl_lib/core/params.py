@@ -338,7 +338,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             OneOf(("ask", "merge", "keep_apart")),
         ),
         Parameter(
-            "test_share", "float", 0.3, "share of each dish's photos kept for testing", SHARE
+            "test_share", "float", 0.2, "share of each dish's photos kept for testing", SHARE
         ),
         Parameter(
             "validation_share",
@@ -651,7 +651,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "num_train_epochs",
             "float",
-            6.0,
+            5.0,
             "passes over the training questions",
             Between(above=0, most=10_000),
         ),
@@ -673,7 +673,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "questions_per_photo",
             "int",
-            1,
+            2,
             "questions that share one photo's pass through the vision tower; a photo with "
             "more is seen again",
             Between(least=1, most=1000),
@@ -696,7 +696,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "photo_augmentation",
             "str",
-            "flips",
+            "views",
             "none; flips: mirrored and turned at random, as photos from above may be; views: "
             "zoomed and in other light too",
             OneOf(("none", "flips", "views")),

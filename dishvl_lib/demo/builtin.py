@@ -12,7 +12,7 @@ from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
 PHOTOS_VERSION = 2
-PHOTOS_PER_DISH = 60
+PHOTOS_PER_DISH = 86
 
 
 def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
