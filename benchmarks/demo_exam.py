@@ -22,9 +22,8 @@ from dishvl_lib.evaluation import predictors
 from dishvl_lib.similarity import class_scores, classifier, features
 
 PHOTOS_BEFORE = 44
-LEARNED_BEFORE = (
-    0.8 * PHOTOS_BEFORE
-)  # training and validation photos of a dish, when a fifth was kept for the test
+# Training and validation photos of a dish, when a fifth was kept for the test.
+LEARNED_BEFORE = 0.8 * PHOTOS_BEFORE
 # (correct, n) when 44 photos a dish were drawn, from the README of that time.
 BEFORE = {"all training photos registered": {"naming": (208, 231), "menu": (210, 231)}}
 SETTINGS = ("scale", "image_size", "epochs", "batch_size", "learning_rate", "seed")
@@ -42,20 +41,26 @@ def main(run_names: Sequence[str]) -> None:
             print(f"  {predictor:<32}{kind:<8}{shown(correct, n)}")
 
 
-def answers(run_name: str) -> dict[str, pd.DataFrame]:
-    """{predictor: kind and correct of each test question}, for a PP-LCNet from fewer photos."""
+def answers(
+    run_name: str, most_per_dish: int | None = round(LEARNED_BEFORE), init_weights: str | Path = ""
+) -> dict[str, pd.DataFrame]:
+    """{predictor: kind and correct of each test question}, for another PP-LCNet than the run's.
+
+    `most_per_dish`: photos of a dish that it learns from (None: all); `init_weights`: where its
+    training starts.
+    """
     photos = catalog.read(paths.stage_folder(run_name, "01_annotation") / "catalog.parquet")
     dishes = records.read_jsonl(paths.stage_folder(run_name, "01_annotation") / "dishes.jsonl")
     marker = records.read_json(paths.stage_folder(run_name, "02_similar_dishes") / stages.SUCCESS)
     chosen = {name: marker["parameters"][name] for name in SETTINGS}
     names = annotate.names_by_dish(dishes)
     root, _ = builtin.photos(builtin.BUILTIN, [])
-    train = thinned(photos[photos.split == "train"], chosen["seed"])
-    validation = thinned(photos[photos.split == "validation"], chosen["seed"])
+    train = thinned(photos[photos.split == "train"], chosen["seed"], most_per_dish)
+    validation = thinned(photos[photos.split == "validation"], chosen["seed"], most_per_dish)
     test = photos[photos.split == "test"]
     with tempfile.TemporaryDirectory() as scratch:
         weights = Path(scratch) / "pplcnet.pdparams"
-        classifier.train(train, validation, root, weights, **chosen)
+        classifier.train(train, validation, root, weights, init_weights=init_weights, **chosen)
         sizes = {"scale": chosen["scale"], "image_size": chosen["image_size"]}
         looked_at = pd.concat([train, test])
         cache = Path(scratch) / "features"
@@ -70,11 +75,12 @@ def answers(run_name: str) -> dict[str, pd.DataFrame]:
     return {name: marked(predictor.answer(rows), rows) for name, predictor in asked.items()}
 
 
-def thinned(photos: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """As many of each dish's photos as it had before, drawn by the seed."""
+def thinned(photos: pd.DataFrame, seed: int, most_per_dish: int | None) -> pd.DataFrame:
+    """At most so many of each dish's photos, drawn by the seed."""
+    if most_per_dish is None:
+        return photos
     mixed = photos.sample(frac=1, random_state=seed)
-    kept = [rows.head(round(LEARNED_BEFORE)) for _, rows in mixed.groupby("dish_id")]
-    return pd.concat(kept)
+    return pd.concat([rows.head(most_per_dish) for _, rows in mixed.groupby("dish_id")])
 
 
 def marked(answered: Sequence[predictors.Answer], rows: Sequence[dict]) -> pd.DataFrame:

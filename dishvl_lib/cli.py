@@ -44,9 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("dishvl: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    except (
-        Exception
-    ) as error:  # whatever it is, nobody should have to read a traceback to know what to do
+    except Exception as error:
+        # Whatever it is, nobody should have to read a traceback to know what to do.
         return _unforeseen(error)
 
 
@@ -81,30 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
-    demo = _add(
-        commands,
-        "demo",
-        _demo,
-        "the whole chain on drawn dishes, or on your own photos with a tiny model",
-    )
-    demo.add_argument("--image-root", help="your folder: one folder of photos per dish")
-    demo.add_argument("--run-name")
-    new = _add(commands, "new", _new, "write a commented profile for your photos to params/NAME")
-    new.add_argument("name")
-    new.add_argument("--image-root", required=True)
-    new.add_argument("--like", default="qwen2_5_vl_7b")
-    step = _add(
-        commands,
-        "open",
-        _open,
-        "open a notebook in JupyterLab with a profile's parameters filled in",
-    )
-    step.add_argument("stage")
-    step.add_argument("profile")
-    step.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
-    step.add_argument(
-        "--no-launch", action="store_true", help="only write the notebook and print its path"
-    )
+    _add_demo(commands)
+    _add_new(commands)
+    _add_open(commands)
     for name, command, text in (
         ("status", _status, "what a run has finished"),
         ("stop", _stop, "end a run's training after a checkpoint"),
@@ -112,64 +90,94 @@ def _parser() -> argparse.ArgumentParser:
     ):
         _add(commands, name, command, text).add_argument("run")
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
-    estimate = _add(
-        commands,
-        "estimate",
-        _estimate,
-        "annotation cost, GPU and host memory, disk and hours, before anything is paid",
+    _add_estimate(commands)
+    _add_predict(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
+    text = "the whole chain on drawn dishes, or on your own photos with a tiny model"
+    parser = _add(commands, "demo", _demo, text)
+    parser.add_argument("--image-root", help="your folder: one folder of photos per dish")
+    parser.add_argument("--run-name")
+
+
+def _add_new(commands: Any) -> None:
+    text = "write a commented profile for your photos to params/NAME"
+    parser = _add(commands, "new", _new, text)
+    parser.add_argument("name")
+    parser.add_argument("--image-root", required=True)
+    parser.add_argument("--like", default="qwen2_5_vl_7b")
+
+
+def _add_open(commands: Any) -> None:
+    text = "open a notebook in JupyterLab with a profile's parameters filled in"
+    parser = _add(commands, "open", _open, text)
+    parser.add_argument("stage")
+    parser.add_argument("profile")
+    _add_overrides(parser)
+    parser.add_argument(
+        "--no-launch", action="store_true", help="only write the notebook and print its path"
     )
-    estimate.add_argument("profile", help="a folder name under params/, or a path")
-    estimate.add_argument(
+
+
+def _add_estimate(commands: Any) -> None:
+    text = "annotation cost, GPU and host memory, disk and hours, before anything is paid"
+    parser = _add(commands, "estimate", _estimate, text)
+    parser.add_argument("profile", help="a folder name under params/, or a path")
+    _add_overrides(parser)
+    parser.add_argument(
+        "--as-official",
+        action="store_true",
+        help="beside ours, the training as the official fine-tuning script does it",
+    )
+    parser.add_argument(
+        "--trial",
+        action="store_true",
+        help="measure this machine's speed by a few training steps (stage 03 must have finished)",
+    )
+    _add_number(parser, "--photos-per-second", "the speed, where it is known")
+    _add_number(parser, "--gpu-gb", "advise for a GPU with so much memory")
+    _add_number(
+        parser, "--network-gbit", "speed of the network between hosts, for ZeRO over several"
+    )
+    parser.add_argument("--hosts", type=number_of_hosts, default=2)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
+    parser.add_argument("photos", nargs="+")
+    parser.add_argument(
+        "--model", help="a folder that stage 04 wrote (default: the newest run's best/)"
+    )
+    parser.add_argument("--menu", help="a text file with one entry per line")
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
         dest="overrides",
-        help="override a parameter (YAML value); may be repeated",
+        help="override a parameter (text as it is, anything else as YAML); may be repeated",
     )
-    estimate.add_argument(
-        "--as-official",
-        action="store_true",
-        help="beside ours, the training as the official fine-tuning script does it",
-    )
-    estimate.add_argument(
-        "--trial",
-        action="store_true",
-        help="measure this machine's speed by a few training steps (stage 03 must have finished)",
-    )
-    estimate.add_argument(
-        "--photos-per-second",
-        type=positive_number,
-        default=0.0,
-        help="the speed, where it is known",
-    )
-    estimate.add_argument(
-        "--gpu-gb", type=positive_number, default=0.0, help="advise for a GPU with so much memory"
-    )
-    estimate.add_argument(
-        "--network-gbit",
-        type=positive_number,
-        default=0.0,
-        help="speed of the network between hosts, for ZeRO over several",
-    )
-    estimate.add_argument("--hosts", type=number_of_hosts, default=2)
-    predict = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
-    predict.add_argument("photos", nargs="+")
-    predict.add_argument(
-        "--model", help="a folder that stage 04 wrote (default: the newest run's best/)"
-    )
-    predict.add_argument("--menu", help="a text file with one entry per line")
-    return parser
+
+
+def _add_number(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    parser.add_argument(name, type=positive_number, default=0.0, help=text)
 
 
 def positive_number(text: str) -> float:
-    if not 0 < (value := float(text)) < math.inf:
+    value = float(text)
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 
 def number_of_hosts(text: str) -> int:
-    if (value := int(text)) < 2:
+    value = int(text)
+    if value < 2:
         raise argparse.ArgumentTypeError(f"{text} is not at least 2")
     return value
 
@@ -183,14 +191,7 @@ def _add(commands: Any, name: str, command: Any, text: str) -> argparse.Argument
 def _add_run(commands: Any) -> None:
     parser = _add(commands, "run", _run, "the five notebooks in order for a profile")
     parser.add_argument("profile", help="a folder name under params/, or a path")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a parameter (YAML value); may be repeated",
-    )
+    _add_overrides(parser)
     parser.add_argument("--from", default="01", dest="first", metavar="STAGE")
     parser.add_argument("--to", default="05", dest="last", metavar="STAGE")
     parser.add_argument(
@@ -202,10 +203,14 @@ def _add_run(commands: Any) -> None:
     )
 
 
+def _values(options: argparse.Namespace) -> settings.Values:
+    """The profile's parameters with `--set` over them, checked."""
+    overrides = dict(map(settings.parse_override, options.overrides))
+    return settings.load_profile(options.profile, overrides)
+
+
 def _run(options: argparse.Namespace) -> None:
-    values = settings.load_profile(
-        options.profile, dict(map(settings.parse_override, options.overrides))
-    )
+    values = _values(options)
     _chain(values, first=options.first, last=options.last, redo=options.redo)
 
 
@@ -256,9 +261,7 @@ def _open(options: argparse.Namespace) -> int:
     from dishvl_lib import run
 
     stage = paths.full_stage_name(options.stage)
-    values = settings.load_profile(
-        options.profile, dict(map(settings.parse_override, options.overrides))
-    )
+    values = _values(options)
     notebook = run.filled_notebook(stage, values[stage])
     print(notebook)
     return (
@@ -330,9 +333,7 @@ def _doctor(options: argparse.Namespace) -> None:
 def _estimate(options: argparse.Namespace) -> None:
     from dishvl_lib import estimates
 
-    values = settings.load_profile(
-        options.profile, dict(map(settings.parse_override, options.overrides))
-    )
+    values = _values(options)
     print(
         estimates.report(
             values,

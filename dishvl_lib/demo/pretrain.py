@@ -188,36 +188,23 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
 
     photos: (recipes, photos, side, side, 3) uint8, those that are learned from.
     """
-    side = tower.IMAGE_SIDE
     flat = torch.from_numpy(photos).flatten(0, 1)
     labels = torch.arange(len(photos)).repeat_interleave(photos.shape[1])
     held = ingredients_of(len(photos))
-    steps = settings.epochs * (len(flat) // settings.batch_size)
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        betas=(0.9, 0.98),
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer,
-        settings.learning_rate,
-        total_steps=steps,
-        pct_start=0.1,
-    )
+    batches = len(flat) // settings.batch_size
+    steps = settings.epochs * batches
+    optimizer, schedule = _optimizer(model, settings, steps)
     generator = torch.Generator().manual_seed(settings.seed)
     model.train()
     started = said = time.time()
     for step in range(steps):
-        if step % (steps // settings.epochs) == 0:
+        if step % batches == 0:
             order = torch.randperm(len(flat), generator=generator)
-        at = step % (steps // settings.epochs) * settings.batch_size
+        at = step % batches * settings.batch_size
         chosen = order[at : at + settings.batch_size]
-        seen = augment(as_floats(flat[chosen]), side, generator)
-        recipe, ingredients = model(*pixel_values(seen, processor))
-        loss = F.cross_entropy(recipe, labels[chosen], label_smoothing=settings.label_smoothing)
-        shared = F.binary_cross_entropy_with_logits(ingredients, held[labels[chosen]])
-        loss = loss + settings.ingredients_weight * shared
+        seen = augment(as_floats(flat[chosen]), tower.IMAGE_SIDE, generator)
+        logits = model(*pixel_values(seen, processor))
+        loss = _loss(logits, labels[chosen], held[labels[chosen]], settings)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -228,6 +215,34 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
             left = (said - started) / (step + 1) * (steps - step - 1)
             progress = f"step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
             print(f"vision tower: {progress}", flush=True)
+
+
+def _optimizer(
+    model: RecipeClassifier, settings: Settings, steps: int
+) -> tuple[torch.optim.AdamW, torch.optim.lr_scheduler.OneCycleLR]:
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.98),
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.1
+    )
+    return optimizer, schedule
+
+
+def _loss(
+    logits: tuple[torch.Tensor, torch.Tensor],
+    recipe: torch.Tensor,
+    held: torch.Tensor,
+    settings: Settings,
+) -> torch.Tensor:
+    """Which recipe it is, and which ingredients are in it, the latter weighted."""
+    of_recipe, of_ingredients = logits
+    loss = F.cross_entropy(of_recipe, recipe, label_smoothing=settings.label_smoothing)
+    shared = F.binary_cross_entropy_with_logits(of_ingredients, held)
+    return loss + settings.ingredients_weight * shared
 
 
 @torch.no_grad()
