@@ -92,26 +92,26 @@ def ask_dishes(
     journal = Journal(journal_file)
     paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": Halt()}
     try:
-        asked = [card_request(photo, Path(image_root)) for photo in chosen.itertuples()]
-        polls = [
-            _polls(chosen, answers)
-            for answers in _ask_everyone(
-                [(one, asked) for one in endpoints], journal, paying, "cards"
-            )
+        requests_for_cards = [
+            card_request(photo, Path(image_root)) for photo in chosen.itertuples()
         ]
-        known = [
-            [texts_request(poll.dish_id, poll.vote.card) for poll in of_one if poll.vote.card]
-            for of_one in polls
-        ]
-        texts = _ask_everyone(list(zip(endpoints, known, strict=True)), journal, paying, "texts")
+        to_ask = [(endpoint, requests_for_cards) for endpoint in endpoints]
+        cards = _ask_everyone(to_ask, journal, paying, "cards")
+        polls = [_polls(chosen, answers) for answers in cards]
+        requests_for_texts = [_texts_requests(of_endpoint) for of_endpoint in polls]
+        to_ask = list(zip(endpoints, requests_for_texts, strict=True))
+        texts = _ask_everyone(to_ask, journal, paying, "texts")
     finally:
         journal.close()
-    rows = [
-        row
-        for endpoint, of_one, told in zip(endpoints, polls, texts, strict=True)
-        for row in _rows(endpoint, of_one, told)
-    ]
+    rows = []
+    for endpoint, of_endpoint, answers in zip(endpoints, polls, texts, strict=True):
+        rows += _rows(endpoint, of_endpoint, answers)
     return sorted(rows, key=lambda row: row["dish_id"])
+
+
+def _texts_requests(polls: Sequence[Any]) -> list[Request]:
+    """Introduction and recipe are asked of the dishes that have a card."""
+    return [texts_request(poll.dish_id, poll.vote.card) for poll in polls if poll.vote.card]
 
 
 def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

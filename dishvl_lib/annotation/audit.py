@@ -95,27 +95,17 @@ def settle(
 def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
-    rows = [
-        {
-            **{key: dish[key] for key in plain},
-            "folders": ", ".join(dish["folders"]),
-            "card": dish["card"] is not None,
-        }
-        for dish in dishes
-    ]
-    return pd.DataFrame(rows, columns=[*plain, "folders", "card"])
+    table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
+    return table.assign(folders=table["folders"].map(", ".join), card=table["card"].notna())
 
 
 def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:
     """The first `n` cards, a dish a row under the name it has now; lists joined by 、."""
     carded = [dish for dish in dishes if dish["card"]][:n]
-    rows = [
-        {
-            "dish": dish["name"],
-            **{key: _shown(value) for key, value in dish["card"].items() if key != "name"},
-        }
-        for dish in carded
-    ]
+    rows = []
+    for dish in carded:
+        facts = {key: _shown(value) for key, value in dish["card"].items() if key != "name"}
+        rows.append({"dish": dish["name"], **facts})
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dish"])
 
 
@@ -125,19 +115,14 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     annotators = list(dict.fromkeys(answer["annotator"] for answer in answers))
-    for dish_id, asked in _by_dish(answers).items():
-        if len({names.normalise(answer["name"]) for answer in asked if answer["name"]}) > 1:
-            said = {answer["annotator"]: answer["name"] for answer in asked}
-            sent = list(
-                dict.fromkeys(image_id for answer in asked for image_id in answer["image_ids"])
-            )
-            rows.append(
-                {
-                    "dish_id": dish_id,
-                    **{annotator: said.get(annotator, "") for annotator in annotators},
-                    "image_ids": sent,
-                }
-            )
+    for dish_id, of_dish in _by_dish(answers).items():
+        different = {names.normalise(answer["name"]) for answer in of_dish if answer["name"]}
+        if len(different) < 2:
+            continue
+        said = dict.fromkeys(annotators, "")
+        said |= {answer["annotator"]: answer["name"] for answer in of_dish}
+        sent = dict.fromkeys(image_id for answer in of_dish for image_id in answer["image_ids"])
+        rows.append({"dish_id": dish_id, **said, "image_ids": list(sent)})
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
@@ -226,9 +211,14 @@ def _record(
         "card": facts["card"] if facts else None,
         "introduction": facts["introduction"] if facts else "",
         "recipe": facts["recipe"] if facts else "",
-        "source": [{key: answer[key] for key in SOURCE_KEYS} for answer in answers],
+        "source": [_source(answer) for answer in answers],
         "review": "",
     }
+
+
+def _source(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Which annotator said what about a dish, and what that cost."""
+    return {key: answer[key] for key in SOURCE_KEYS}
 
 
 def _settle_name(

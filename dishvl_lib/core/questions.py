@@ -209,8 +209,13 @@ def mark_fact(answer: str | None, truth: str) -> float:
     """F1 (0 to 1) between the entries of two lists joined by 、; for single values that is equality
     of the normalised texts.
     """
-    said, right = (
-        {normalise(part) for part in (text or "").split(MENU_SEPARATOR)} - {""}
-        for text in (answer, truth)
-    )
-    return 2 * len(said & right) / (len(said) + len(right)) if said and right else 0.0
+    said = _entries(answer or "")
+    right = _entries(truth)
+    if not said or not right:
+        return 0.0
+    return 2 * len(said & right) / (len(said) + len(right))
+
+
+def _entries(text: str) -> set[str]:
+    """The normalised entries of a list joined by 、."""
+    return {normalise(part) for part in text.split(MENU_SEPARATOR)} - {""}

@@ -527,12 +527,13 @@ def _outputs(folder: Path) -> dict[str, Path]:
     """What a stage wrote: every file that neither is nor lies in something hidden (.part,
     .ipynb_checkpoints), without our own markers.
     """
-    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {
-        str(name): path
-        for name, path in files.items()
-        if not path.name.startswith("_") and not any(part.startswith(".") for part in name.parts)
-    }
+    outputs = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in name.parts)
+        if path.is_file() and not hidden and not path.name.startswith("_"):
+            outputs[str(name)] = path
+    return outputs
 
 
 def _write(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@ anywhere on a menu.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -110,12 +111,15 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
     """Share of all menu entries that have a look-alike beside them, 0 without menus."""
     menus = [row["menu"] for row in rows if row["kind"] == "menu"]
-    beside = sum(
-        any((one, other) in ranks or (other, one) in ranks for other in menu if other != one)
-        for menu in menus
-        for one in menu
-    )
+    beside = 0
+    for menu in menus:
+        beside += sum(_has_look_alike(entry, menu, ranks) for entry in menu)
     return round(beside / max(1, sum(map(len, menus))), 4)
+
+
+def _has_look_alike(entry: str, menu: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> bool:
+    others = [other for other in menu if other != entry]
+    return any((entry, other) in ranks or (other, entry) in ranks for other in others)
 
 
 def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
@@ -144,11 +148,8 @@ def summary(report: Mapping[str, Any]) -> str:
 
 def count_table(report: dict[str, Any]) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
-    rows = [
-        {"split": split, **{k: v for k, v in counts.items() if k != "by_dish"}}
-        for split, counts in report["counts"].items()
-    ]
-    return pd.DataFrame(rows).set_index("split")
+    table = pd.DataFrame(report["counts"]).transpose().drop(columns="by_dish")
+    return table.infer_objects().rename_axis("split")
 
 
 def _chi2_tail(chi2: float, degrees: int) -> float:
@@ -163,26 +164,21 @@ def _expected_thirds(size: int) -> np.ndarray:
 
 
 def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    kinds = pd.Series([row["kind"] for row in rows]).value_counts()
+    kinds = Counter(row["kind"] for row in rows)
+    dishes = Counter(row["dish_id"] for row in rows)
     sizes = [len(row["menu"]) for row in rows if row["kind"] == "menu"]
     return {
-        **{kind: int(kinds.get(kind, 0)) for kind in questions.KINDS},
+        **{kind: kinds[kind] for kind in questions.KINDS},
         "photos": len({row["image_id"] for row in rows} - {""}),
-        "dishes": len({row["dish_id"] for row in rows}),
+        "dishes": len(dishes),
         "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
         "menu_chance": round(float(np.mean([1 / size for size in sizes])), 4) if sizes else 0,
-        "by_dish": {
-            dish: int(n)
-            for dish, n in pd.Series([row["dish_id"] for row in rows])
-            .value_counts()
-            .sort_index()
-            .items()
-        },
+        "by_dish": dict(sorted(dishes.items())),
     }
 
 
 def _repeated(rows: Sequence[dict[str, Any]]) -> int:
-    seen = pd.Series([f"{row['image_id']}|{row['conversations'][0]['value']}" for row in rows])
+    seen = pd.Series([f"{row['image_id']}|{artefacts.human_turn_of(row)}" for row in rows])
     return int(seen.duplicated().sum())
 
 

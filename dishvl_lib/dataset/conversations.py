@@ -137,10 +137,10 @@ class Asked:
     """The photos of each dish in a random order, of which the next is asked about."""
 
     def __init__(self, part: pd.DataFrame, rng: np.random.Generator):
-        grouped = (
-            (dish, list(rows_.itertuples())) for dish, rows_ in part.groupby("dish_id", sort=True)
-        )
-        self.by_dish = {dish: [own[i] for i in rng.permutation(len(own))] for dish, own in grouped}
+        self.by_dish = {}
+        for dish, rows in part.groupby("dish_id", sort=True):
+            photos = list(rows.itertuples())
+            self.by_dish[dish] = [photos[place] for place in rng.permutation(len(photos))]
         self.used = dict.fromkeys(self.by_dish, 0)
 
     def next(self, dish: str) -> Any:

@@ -128,10 +128,10 @@ def _write_qwen(
 def _write_llama_factory(
     folder: Path, named: Mapping[str, Sequence[Row]], root: str
 ) -> list[tuple[Path, int]]:
-    made = [
-        (_write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows)), len(rows))
-        for name, rows in named.items()
-    ]
+    made = []
+    for name, rows in named.items():
+        written = _write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows))
+        made.append((written, len(rows)))
     described = {
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "images": "images"},

@@ -15,7 +15,7 @@ from dishvl_lib.endpoints import batches, outcomes, requests
 from dishvl_lib.endpoints.attempts import Sender
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
-from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.journal import Journal, total_usage
 from dishvl_lib.endpoints.limits import Halt
 from dishvl_lib.endpoints.outcomes import Outcome
 from dishvl_lib.endpoints.requests import Request
@@ -169,10 +169,7 @@ class _Asker:
             problem=last.problem and f"{last.status}: {last.problem}",
             cost=cost,
             currency=self.endpoint.currency,
-            usage={
-                name: sum(one.usage.get(name, 0) for one in taken)
-                for name in ("prompt_tokens", "completion_tokens")
-            },
+            usage=total_usage([attempts.usage for attempts in taken]),
             seconds=sum(one.seconds for one in taken),
             from_journal=all(one.from_journal for one in settled),
             rejected=last.rejected,

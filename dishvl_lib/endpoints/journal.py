@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,6 +145,15 @@ class History:
     seconds: float = 0.0
 
 
+def total_usage(usages: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Tokens of several attempts together."""
+    total = dict.fromkeys(("prompt_tokens", "completion_tokens"), 0)
+    for usage in usages:
+        for name in total:
+            total[name] += usage.get(name, 0)
+    return total
+
+
 class Journal:
     """Every request by its key: the intent before sending, the raw body and usage after. Safe for
     threads and processes.
@@ -188,10 +197,7 @@ class Journal:
             (0, False, None, None),
         )
         usages = [json.loads(row[7] or "{}") for row in rows]
-        usage = {
-            name: sum(one.get(name, 0) for one in usages)
-            for name in ("prompt_tokens", "completion_tokens")
-        }
+        usage = total_usage(usages)
         cost = sum(row[6] for row in rows if row[5] == run)
         seconds = sum(row[8] or 0.0 for row in rows)
         return History(attempt, bool(final), http_status, body, cost, usage, seconds)

@@ -156,11 +156,12 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
     faults = params.PREDICTORS.problems(settings)
     if faults:
         raise EndpointError("; ".join(faults))
-    plain = [_without_binding(given) for given in settings]
-    return [
-        Rival(endpoint, **{key: given[key] for key in BINDING if key in given})
-        for given, endpoint in zip(settings, client.connect(plain), strict=True)
-    ]
+    endpoints = client.connect([_without_binding(given) for given in settings])
+    return [_rival(given, made) for given, made in zip(settings, endpoints, strict=True)]
+
+
+def _rival(given: Mapping[str, Any], endpoint: Endpoint) -> Rival:
+    return Rival(endpoint, **{key: given[key] for key in BINDING if key in given})
 
 
 def _without_binding(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,21 +172,17 @@ def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
     """What a plan is likely to cost, an endpoint a row, before anything is sent: endpoint, model,
     requests, tokens, low, likely, high (in currency), currency, minutes.
     """
-    blank = {
-        site.protocol: {
+    rows = list(plan.rows)
+    for site in plan.sites:
+        # The names that a model will give a site's dishes are not known yet; any of usual length do.
+        some_names = {
             row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)
         }
-        for site in plan.sites
-    }
-    framed = [
-        row
-        for site in plan.sites
-        for row in [*site.to_name(), *site.to_judge(blank[site.protocol])]
-    ]
-    tables = [
-        prices.estimate([one.endpoint], [(1, _usage(one, row)) for row in [*plan.rows, *framed]])
-        for one in rivals
-    ]
+        rows += [*site.to_name(), *site.to_judge(some_names)]
+    tables = []
+    for rival in rivals:
+        kinds = [(1, _usage(rival, row)) for row in rows]
+        tables.append(prices.estimate([rival.endpoint], kinds))
     return pd.concat([pd.DataFrame(columns=prices.COLUMNS), *tables], ignore_index=True).rename(
         columns={"annotator": "endpoint"}
     )
