@@ -58,7 +58,7 @@ def count(rows: pd.DataFrame, diagonal: bool = False) -> pd.DataFrame:
     kept = rows if diagonal else rows[rows["truth"] != rows["shown"]]
     pairs = kept.rename(columns={"answer": "given", "shown": "answer"}).groupby(PAIR, sort=True)
     table = pairs["image_id"].agg(n="size", image_ids=list).reset_index()
-    table["n_truth"] = table["truth"].map(totals)
+    table["n_truth"] = table["truth"].map(totals).astype(int)
     return most_frequent_first(table)
 
 

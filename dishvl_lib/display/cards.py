@@ -17,6 +17,7 @@ NEAR = 96
 BAR_WIDTH = 100  # CSS pixels of a probability of 1
 PHOTOS_OF_DISH = 4
 SEPARATOR = "、"
+Fact = tuple[str, str, bool]  # its name, its value, whether it is marked
 STRIP = "{% import 'parts.html.j2' as parts %}{{ parts.strip(photos, n_asked) }}"
 
 
@@ -118,9 +119,6 @@ def dish_card(
         names=_names(dish, words),
         fields=_fields(dish["card"] or {}, (other or {}).get("card"), words),
     )
-
-
-Fact = tuple[str, str, bool]  # its name, its value, whether it is marked
 
 
 def _names(dish: Mapping[str, Any], words: Words) -> list[Fact]:

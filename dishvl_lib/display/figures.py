@@ -174,13 +174,13 @@ def _draw_pair(
     asked = _photos_of(row)
     truth_id = row.get("truth_id") or ids.get(row["truth"], "")
     answer_id = row.get("answer_id") or ids.get(row["answer"], "")
-    answer = shorten(sheet.labels(words.answer(row["answer"])), 46)
     sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
     for index, path in enumerate(book.examples(truth_id, PHOTOS, asked)):
         frame = WRONG if index < len(asked) else None
         sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
     middle = {"ha": "center", "va": "center"}
     sheet.text(second - 0.27, photos_y + SIDE / 2, "→", size=16, color=FAINT, **middle)
+    answer = shorten(sheet.labels(words.answer(row["answer"])), 46)
     sheet.text(second, y, answer, size=10, color=WRONG)
     for index, path in enumerate(book.examples(answer_id, PHOTOS) or [None]):
         sheet.photo(path, second + index * (SIDE + GAP), photos_y, SIDE)
