@@ -147,7 +147,8 @@ def _cosines(table: pd.DataFrame) -> dict[str, np.ndarray]:
             f"the kind of a pair is one of {', '.join(PAIR_KINDS)}, the cosines hold "
             f"{', '.join(map(str, unknown))}"
         )
-    values = pd.to_numeric(table["cosine"])
+    # In float32 the bins of cosines that hardly differ would have no width.
+    values = pd.to_numeric(table["cosine"]).astype(float)
     by_kind = {kind: values[table["kind"] == kind].dropna().to_numpy() for kind in PAIR_KINDS}
     cosines = {kind: found for kind, found in by_kind.items() if len(found)}
     if not cosines:
