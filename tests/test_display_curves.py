@@ -1,11 +1,13 @@
-"""Reliability and coverage are drawn with their n; without menus the sheet says so."""
+"""Reliability and coverage are drawn with their n, and without menus the sheet says so. Live curves
+stand in one place on the page however often they are drawn, and in none in batch.
+"""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dishvl_lib.core import records
-from dishvl_lib.display import figures
+from dishvl_lib.display import curves, figures
 
 BINS = pd.DataFrame(
     {
@@ -68,3 +70,42 @@ def test_without_menus_there_is_a_sheet_that_says_so():
 def test_a_missing_column_is_named():
     with pytest.raises(records.RecordError, match="confidence"):
         figures.trust_curves(BINS.drop(columns="confidence"), COVERED, SUMMARY)
+
+
+ROWS = [
+    {"step": 10, "max_steps": 40, "loss": 2.0, "eta_s": 30.0},
+    {"step": 20, "max_steps": 40, "loss": 1.0, "eval_loss": 1.2, "eval_naming_accuracy": 0.5},
+]
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """What was displayed and updated, in order."""
+    seen = []
+
+    class Handle:
+        def update(self, figure):
+            seen.append(("update", figure))
+
+    monkeypatch.setattr(
+        curves, "display", lambda figure, display_id: seen.append(("display", figure)) or Handle()
+    )
+    return seen
+
+
+def test_the_second_drawing_takes_the_place_of_the_first(shown):
+    drawing = curves.LiveCurves()
+    drawing(ROWS[:1])
+    drawing(ROWS)
+    assert [what for what, _ in shown] == ["display", "update"]
+    first, second = (figure for _, figure in shown)
+    assert first.get_suptitle() == "10 / 40, about 30 s left"
+    assert second.get_suptitle() == "20 / 40"
+    assert len(second.axes) > len(first.axes)
+
+
+def test_only_where_a_notebook_is_open(monkeypatch):
+    monkeypatch.delenv(curves.SESSION, raising=False)
+    assert curves.live() is None
+    monkeypatch.setenv(curves.SESSION, "04_training.ipynb")
+    assert isinstance(curves.live("zh"), curves.LiveCurves)

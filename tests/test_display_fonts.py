@@ -13,7 +13,6 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from test_display_figures import with_fonts, without_font  # noqa: F401
 
-from dishvl_lib.core import paths
 from dishvl_lib.demo import dishes
 from dishvl_lib.display import font_subset, fonts
 from dishvl_lib.display.sheet import Picture
@@ -132,9 +131,3 @@ def test_the_same_source_gives_the_same_bytes(tmp_path):
         font_subset.cut(TTFont(fonts.SHIPPED, recalcTimestamp=False), SOME).save(tmp_path / name)
     assert (tmp_path / "one.otf").read_bytes() == (tmp_path / "two.otf").read_bytes()
     assert {chr(code) for code in TTFont(tmp_path / "one.otf").getBestCmap()} == set(SOME)
-
-
-def test_font_and_licence_are_package_data():
-    """A wheel holds what pyproject.toml names."""
-    text = (paths.PROJECT_ROOT / "pyproject.toml").read_text("utf-8")
-    assert '"dishvl_lib.display" = ["*.otf", "OFL.txt"]' in text

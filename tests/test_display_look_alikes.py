@@ -209,5 +209,11 @@ def test_one_kind_alone_has_no_share_and_none_is_refused():
         figures.score_histogram(cosines().assign(kind="third"))
 
 
+def test_cosines_that_hardly_differ_have_a_histogram():
+    table = cosines().assign(cosine=np.float32(0.99999) + np.arange(9, dtype=np.float32) * 1e-7)
+    assert table["cosine"].dtype == np.float32
+    assert len(figures.score_histogram(table).axes[0].containers) == 2
+
+
 def test_the_histogram_speaks_english_without_a_font(without_font):  # noqa: F811
     assert figures.score_histogram(cosines(), language="zh").axes[0].get_xlabel() == "cosine"

@@ -6,7 +6,7 @@ import io
 import pytest
 from display_toys import EVIL, catalog
 from PIL import Image
-from test_display_html import Elements
+from test_display_report import Elements
 
 from dishvl_lib.core import questions
 from dishvl_lib.display import preview
@@ -96,7 +96,8 @@ def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(made):
         for attrs in Elements(made.html).named("meta")
     )
     assert "<body" not in made._repr_html_()
-    assert "body{" not in made._repr_html_()
+    assert "body {" not in made._repr_html_()
+    assert "body {" in made.html
 
 
 def test_supervised_pieces_are_coloured_and_special_ones_grey(made):

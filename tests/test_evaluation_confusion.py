@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from evaluation_toys import prediction, table
 
-from dishvl_lib.core import records
+from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.evaluation import confusion
 
 NAMES = {"d1": "红烧鱼", "d2": "红烧鱼块", "d3": "米饭"}
@@ -71,9 +71,9 @@ def test_no_confusion_is_an_empty_table_with_its_columns():
 def test_answers_that_are_no_dish_are_one_column_and_listed_raw():
     rows = asked(("d1", "鱼"), ("d1", "红烧鱼。"), ("d1", None), ("d1", "鱼"))
     table = confusion.confusions(rows, NAMES, SIMILAR).set_index("answer")
-    assert table.loc[confusion.NOT_A_DISH, "n"] == 3
-    assert table.loc[confusion.NO_ANSWER, "n"] == 1
-    assert table.loc[confusion.NOT_A_DISH, "answer_id"] == ""
+    assert table.loc[confused_pairs.NOT_A_DISH, "n"] == 3
+    assert table.loc[confused_pairs.NO_ANSWER, "n"] == 1
+    assert table.loc[confused_pairs.NOT_A_DISH, "answer_id"] == ""
     raw = confusion.not_dishes(rows, NAMES)
     assert raw[["answer", "n", "equal_normalised"]].to_numpy().tolist() == [
         ["鱼", 2, False],

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dishvl_lib.core import names, records
+from dishvl_lib.core.decisions import NAME_ACTIONS
 
-ACTIONS = ("", "name", "keep_apart", "leave_out")
+ACTIONS = ("", *NAME_ACTIONS)
 
 
 @dataclass(frozen=True)

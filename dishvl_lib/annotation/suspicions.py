@@ -12,8 +12,8 @@ import pandas as pd
 from dishvl_lib.annotation import alike
 from dishvl_lib.annotation.given_names import Given
 from dishvl_lib.core import names, records
+from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
 
-COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 BY_PEOPLE = ("decision", "names_csv")
 NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
 PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
@@ -30,11 +30,6 @@ class Suspicion:
     other: str = ""
 
 
-def question(kind: str, other: str = "") -> str:
-    """What a decision about a suspicion notes, and what `review` of a dish says."""
-    return f"{kind}: {other}" if other else kind
-
-
 def review(
     dishes: Sequence[Mapping[str, Any]],
     own: pd.DataFrame,
@@ -44,8 +39,9 @@ def review(
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes; `own`: their
-    photos (image_id, path, dish_id, group_id, split); features, pairs: as in `audit.settle`.
+    """REVIEW_COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes;
+    `own`: their photos (image_id, path, dish_id, group_id, split); features, pairs: as in
+    `audit.settle`.
     """
     found = [
         *_same_names(dishes, given, same_name),
@@ -73,7 +69,7 @@ def review(
         )
         for one in ordered
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
 
 
 def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dict[str, Any]]:

@@ -1,112 +1,160 @@
-"""Pieces of HTML that the report and the browser share. Whatever comes from data goes through
-`escape`.
-"""
+"""Cards: a question with its answer, and a dish of dishes.jsonl, as HTML under static/cards.css."""
 
-import base64
-import html
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from matplotlib.figure import Figure
+from markupsafe import Markup
 
-from dishvl_lib.core import images
-from dishvl_lib.display.sheet import PhotoBook, thumbnail
-from dishvl_lib.display.words import Words, missing
+from dishvl_lib.display import pages
+from dishvl_lib.display.photo_book import EmbeddedPhoto, Neighbour, PhotoBook, embedded
+from dishvl_lib.display.words import Words, missing, shorten
 
+# pixels: photos of a dish, the photo of a question, the photos near it
 THUMBNAIL = 150
 LARGE = 300
+NEAR = 96
+BAR_WIDTH = 100  # CSS pixels of a probability of 1
+PHOTOS_OF_DISH = 4
+SEPARATOR = "、"
+Fact = tuple[str, str, bool]  # its name, its value, whether it is marked
+STRIP = "{% import 'parts.html.j2' as parts %}{{ parts.strip(photos, n_asked) }}"
 
 
-def escape(value: object) -> str:
-    """Text for HTML, quotes included; '' for None and NaN."""
-    return "" if missing(value) else html.escape(str(value), quote=True)
+@dataclass(frozen=True)
+class Score:
+    """An entry with its probability, and how wide its bar is."""
+
+    entry: str
+    probability: float
+    width: int
+    is_truth: bool
 
 
-def photo_html(path: Path | None, side: int = THUMBNAIL) -> str:
-    """An <img> with the photo's data in it, or a grey box with the reason why there is none."""
-    try:
-        data = base64.b64encode(images.jpeg_bytes(thumbnail(path, side), side, 82)).decode("ascii")
-        return f'<img alt="" src="data:image/jpeg;base64,{data}">'
-    except images.ImageError as error:
-        return f'<span class="nophoto">{escape(error.reason)}</span>'
+@dataclass(frozen=True)
+class NeighbourPhoto:
+    """A training photo near a question's photo, as the card shows it."""
 
-
-def picture_source(figure: Figure | str | Path) -> str:
-    """A drawn figure or a PNG or JPEG file as the `src` of an <img>."""
-    buffer = io.BytesIO()
-    if isinstance(figure, Figure):
-        figure.savefig(buffer, format="png", dpi=100)
-    else:
-        buffer.write(Path(figure).read_bytes())
-    kind = "jpeg" if buffer.getvalue()[:2] == b"\xff\xd8" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
-
-
-def strip_html(book: PhotoBook, dish_id: str, asked: Sequence[str] = (), count: int = 3) -> str:
-    """`count` photos of a dish side by side: those that were asked about first, framed, then others
-    of the catalog.
-    """
-    photos = [photo_html(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
-    return "".join(
-        f"<span class=asked>{photo}</span>" if index < len(asked) else photo
-        for index, photo in enumerate(photos)
-    )
-
-
-def scores_html(scores: object, truth: object = None) -> str:
-    """Answers with their probabilities as bars, the truth marked; '' without scores. `scores`:
-    [[entry, probability]].
-    """
-    if missing(scores) or len(scores) == 0:
-        return ""
-    lines = []
-    for entry, share in scores:
-        mark = " class=truth" if entry == truth else ""
-        lines.append(
-            f"<tr{mark}><td>{escape(entry)}</td><td><i "
-            f"style='width:{max(0.0, min(1.0, float(share))) * 100:.0f}px'></i> "
-            f"{float(share):.3f}</td></tr>"
-        )
-    return f"<table class=scores>{''.join(lines)}</table>"
+    photo: EmbeddedPhoto
+    name: str
+    short_name: str
+    cosine: float
 
 
 def answer_card(
-    row: Mapping, book: PhotoBook | None, words: Words, side: int = LARGE, near: str = ""
-) -> str:
-    """One question in full: photo, prompt, truth, answer, scores, then `near`, which is HTML. `row`
-    is a row of the predictions.
+    row: Mapping[str, Any],
+    book: PhotoBook | None,
+    words: Words,
+    neighbours: Sequence[Neighbour] = (),
+) -> Markup:
+    """One question in full: photo, prompt, truth, answer, scores, and the training photos that lie
+    nearest to its photo, the truth's in green.
+
+    row: of the predictions. book: None when there are no photos to show.
     """
-    photo = photo_html(book.path(row.get("image_id")), side) if book else ""
-    right = "right" if row.get("correct") is True or row.get("correct") == 1 else "wrong"
-    prompt = (
-        ""
-        if missing(row.get("prompt"))
-        else f"<p class=prompt>{escape(str(row['prompt']).removeprefix('<image>').strip())}</p>"
-    )
-    answer = (
-        f"{escape(words('answer'))}: <b class={right}>{escape(words.answer(row.get('answer')))}</b>"
-    )
-    facts = f"<p>{escape(words('truth'))}: <b>{escape(row['truth'])}</b><br>{answer}</p>"
-    where = (
-        f"<p class=faint>{escape(row.get('predictor'))} · {escape(row.get('protocol'))} · "
-        f"{escape(row.get('id'))}</p>"
-    )
-    return (
-        "<div "
-        f"class=card>{photo}<div>{where}{prompt}{facts}{scores_html(row.get('scores'), row['truth'])}{near}</div></div>"
+    return pages.render(
+        "answer_card.html.j2",
+        row=row,
+        words=words,
+        photo=embedded(book.path(row["image_id"]), LARGE) if book else None,
+        prompt=_prompt(row.get("prompt")),
+        answer=words.answer(row.get("answer")),
+        is_right=row.get("correct") == 1,
+        scores=_scores(row.get("scores"), row["truth"]),
+        neighbours=[_neighbour_photo(neighbour, book) for neighbour in neighbours if book],
     )
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], kind: str = "data") -> str:
-    """Cells are HTML already; heads are text."""
-    head = "".join(f"<th>{escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        "<div class=scroll><table "
-        f"class={kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+def _prompt(prompt: object) -> str:
+    """What was asked; the place of the photo in it says nothing to a person."""
+    return "" if missing(prompt) else str(prompt).removeprefix("<image>").strip()
+
+
+def _scores(scores: Any, truth: str) -> list[Score]:
+    """The bars of [[entry, probability]]; a question without scores has none."""
+    if missing(scores):
+        return []
+    bars = []
+    for entry, probability in scores:
+        share = max(0.0, min(1.0, float(probability)))
+        width = round(BAR_WIDTH * share)
+        bars.append(Score(entry, float(probability), width, entry == truth))
+    return bars
+
+
+def _neighbour_photo(neighbour: Neighbour, book: PhotoBook) -> NeighbourPhoto:
+    photo = embedded(book.path(neighbour.image_id), NEAR)
+    return NeighbourPhoto(photo, neighbour.name, shorten(neighbour.name, 20), neighbour.cosine)
+
+
+def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:
+    """`count` photos of a dish side by side."""
+    return pages.snippet(STRIP, photos=dish_photos(book, dish_id, count), n_asked=0)
+
+
+def dish_photos(
+    book: PhotoBook, dish_id: str, count: int, asked: Sequence[str] = ()
+) -> list[EmbeddedPhoto]:
+    """Up to `count` photos of a dish for a page, those that were asked about first."""
+    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
+
+
+def dish_card(
+    dish: Mapping[str, Any],
+    other: Mapping[str, Any] | None,
+    book: PhotoBook,
+    words: Words,
+    evidence: str = "",
+) -> Markup:
+    """A dish of dishes.jsonl: its photos, what everybody calls it, and its card; fields of the card
+    that differ from `other`'s are marked. Photos that the evidence names come first, framed.
+    """
+    asked = book.named_in(evidence, dish["dish_id"])[:PHOTOS_OF_DISH]
+    return pages.render(
+        "dish_card.html.j2",
+        dish=dish,
+        words=words,
+        photos=dish_photos(book, dish["dish_id"], PHOTOS_OF_DISH, asked),
+        n_asked=len(asked),
+        names=_names(dish, words),
+        fields=_fields(dish["card"] or {}, (other or {}).get("card"), words),
     )
 
 
-def section(heading: str, body: str) -> str:
-    return f"<section><h2>{escape(heading)}</h2>{body}</section>"
+def _names(dish: Mapping[str, Any], words: Words) -> list[Fact]:
+    """Who calls the dish what, as far as anybody said something."""
+    rows = [
+        (words("folders"), ", ".join(dish["folders"])),
+        (words("called by"), words.known(dish["name_source"])),
+        *((row["annotator"], _said(row)) for row in dish["source"]),
+        (words("also called"), SEPARATOR.join(dish["aliases"])),
+    ]
+    return [(name, value, False) for name, value in rows if value]
+
+
+def _said(row: Mapping[str, Any]) -> str:
+    """An annotator's name for a dish, the votes of its photos where they differ, and problems."""
+    votes = [f"{name} {count}" for name, count in row["votes"].items()]
+    differing = ", ".join(votes) if len(votes) > 1 else ""
+    parts = [row["name"], differing, *row["problems"]]
+    return "; ".join(part for part in parts if part)
+
+
+def _fields(card: Mapping[str, Any], other: Mapping[str, Any] | None, words: Words) -> list[Fact]:
+    """The fields of a card; one that the other card fills and this one leaves blank is there too."""
+    facts = []
+    for key, value in card.items():
+        text = as_text(value)
+        differs = bool(other) and text != as_text((other or {}).get(key))
+        if text or differs:
+            facts.append((words.known(key), text, differs))
+    return facts
+
+
+def as_text(value: object) -> str:
+    """A card's value as text; lists joined by 、."""
+    if value is None:
+        return ""
+    if isinstance(value, (list, tuple)):
+        return SEPARATOR.join(map(str, value))
+    return str(value)

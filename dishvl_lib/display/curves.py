@@ -1,24 +1,152 @@
-"""What probabilities are worth, as pictures: reliability before and after the temperature, and
-accuracy against coverage.
+"""Curves as matplotlib figures: losses over a training, also while it runs, and what the
+probabilities of a trained model are worth.
 """
 
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
+from IPython.display import DisplayHandle, display
+from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
-from dishvl_lib.display import fonts
-from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawn
+from dishvl_lib.display.charts import DASHED, GRID
+from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
 from dishvl_lib.display.words import Words, percent
 
+# set by Jupyter for a notebook that somebody has open; papermill's kernels do not have it
+SESSION = "JPY_SESSION_NAME"
+LOSSES = {"loss": "loss", "eval_loss": "validation loss"}
+FEW_POINTS = 25  # so few are marked, for one alone is no line
 WHEN = {"before": ("before the temperature", FAINT), "after": ("after the temperature", ACCENT)}
+RELIABILITY_COLUMNS = ("when", "confidence", "n", "accuracy", "ci_low", "ci_high")
+COVERAGE_COLUMNS = ("coverage", "n", "accuracy", "ci_low", "ci_high")
+
+
+@drawn
+def loss_curves(
+    rows: pd.DataFrame | Iterable[Mapping[str, Any]], *, language: str = "en"
+) -> Picture:
+    """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band;
+    learning rates.
+
+    `rows`: lines of metrics.jsonl; a line need not have every field. Columns that hold no number
+    are left out; without any loss the panel says so. Raises `RecordError` without a column `step`.
+    """
+    table = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(list(rows))
+    records.require_columns(table, ("step",), "the training log")
+    words = drawable_words(language)
+    losses = {name: words(text) for name, text in LOSSES.items() if _has_numbers(table, name)}
+    others = {
+        "accuracy": _columns(table, r"eval_(.+)_accuracy"),
+        "learning rate": (
+            _columns(table, r"learning_rate_(.+)") or _columns(table, r"(learning_rate)")
+        ),
+    }
+    panels = {"loss": losses, **{title: columns for title, columns in others.items() if columns}}
+    figure = Picture(figsize=(4.2 * max(len(panels), 2), 3.4), layout="constrained")
+    subplots = figure.subplots(1, len(panels), squeeze=False)[0]
+    if _spans_powers(table, list(losses)):
+        subplots[0].set_yscale("log")
+    for axes, (title, columns) in zip(subplots, panels.items(), strict=True):
+        _draw_curves(axes, table, columns)
+        axes.set(title=words(title), xlabel=words("step"))
+    return figure
+
+
+def _columns(table: pd.DataFrame, pattern: str) -> dict[str, str]:
+    """{column that holds numbers: what the pattern's group says of it}, as the curve is called."""
+    columns = {}
+    for name in table.columns:
+        match = re.fullmatch(pattern, str(name))
+        if match and _has_numbers(table, name):
+            columns[str(name)] = match[1].replace("_", " ")
+    return columns
+
+
+def _has_numbers(table: pd.DataFrame, name: str) -> bool:
+    return name in table and bool(_numbers(table, name).notna().any())
+
+
+def _numbers(table: pd.DataFrame, name: str) -> pd.Series:
+    return pd.to_numeric(table[name], errors="coerce")
+
+
+def _spans_powers(table: pd.DataFrame, columns: list[str]) -> bool:
+    """Whether positive values differ by more than a power of ten: then a line would hide the low
+    ones.
+    """
+    lows = [_numbers(table, name).min() for name in columns]
+    highs = [_numbers(table, name).max() for name in columns]
+    return bool(columns) and min(lows) > 0 and max(highs) > 10 * min(lows)
+
+
+def _draw_curves(axes: Axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
+    """The columns over the steps, each with its label; a dash where there is none."""
+    for index, (name, label) in enumerate(columns.items()):
+        color = f"C{index}"
+        points = table[["step"]].assign(value=_numbers(table, name)).dropna()
+        _draw_interval(axes, table.loc[points.index], name, color)
+        marker = "o" if len(points) < FEW_POINTS else None
+        axes.plot(
+            points["step"], points["value"], marker=marker, markersize=3, label=label, color=color
+        )
+    if not columns:
+        axes.text(0.5, 0.5, "-", transform=axes.transAxes, ha="center")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
+    axes.grid(color=GRID)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(columns) > 1:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _draw_interval(axes: Axes, table: pd.DataFrame, name: str, color: str) -> None:
+    """The 95% interval of an accuracy as a band, where the log has it."""
+    low = name.replace("_accuracy", "_ci_low")
+    high = name.replace("_accuracy", "_ci_high")
+    if not name.endswith("_accuracy"):
+        return
+    if _has_numbers(table, low) and _has_numbers(table, high):
+        band = (table[low].astype(float), table[high].astype(float))
+        axes.fill_between(table["step"], *band, color=color, alpha=0.15, linewidth=0)
+
+
+class LiveCurves:
+    """Called with the rows of metrics.jsonl; shows loss, accuracies and learning rates, always in
+    one and the same place.
+    """
+
+    def __init__(self, language: str = "en"):
+        self.language = language
+        self.handle: DisplayHandle | None = None
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        figure = loss_curves(rows, language=self.language)
+        newest = rows[-1]
+        left = f", about {newest['eta_s']:.0f} s left" if newest.get("eta_s") else ""
+        progress = f"{newest['step']} / {newest['max_steps']}{left}"
+        figure.suptitle(progress, fontsize=10, x=0.01, ha="left")
+        if self.handle is None:
+            self.handle = display(figure, display_id=True)
+        else:
+            self.handle.update(figure)
+
+
+def live(language: str = "en") -> LiveCurves | None:
+    """`LiveCurves` where a notebook is open in Jupyter; None in batch, where a line of text is
+    better.
+    """
+    return LiveCurves(language) if SESSION in os.environ else None
 
 
 @drawn
 def trust_curves(
     reliability: pd.DataFrame,
     coverage: pd.DataFrame,
-    summary: Mapping[str, object],
+    summary: Mapping[str, Any],
     *,
     language: str = "en",
 ) -> Picture:
@@ -29,89 +157,57 @@ def trust_curves(
     n, accuracy, ci_low, ci_high; summary: n, ece_before, ece_after, accuracy. Without a menu (n 0)
     the sheet says so.
     """
-    words = Words(language if fonts.find_chinese_font() else "en")
+    words = drawable_words(language)
     figure = Picture(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    if not summary["n"]:
-        for axes in (left, right):
-            axes.text(
-                0.5,
-                0.5,
-                words("nothing to show"),
-                transform=axes.transAxes,
-                ha="center",
-                color=FAINT,
-            )
+    if summary["n"]:
+        _draw_reliability(left, reliability, summary, words)
+        _draw_coverage(right, coverage, summary, words)
         return figure
-    _reliability(left, reliability, summary, words)
-    _coverage(right, coverage, summary, words)
+    for axes in (left, right):
+        nothing = words("nothing to show")
+        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", color=FAINT)
     return figure
 
 
-def _reliability(axes, table: pd.DataFrame, summary: Mapping[str, object], words: Words) -> None:
-    records.require_columns(
-        table, ("when", "confidence", "n", "accuracy", "ci_low", "ci_high"), "the reliability table"
-    )
-    axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=(0, (4, 3)), linewidth=1)
+def _draw_reliability(
+    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
+) -> None:
+    records.require_columns(table, RELIABILITY_COLUMNS, "the reliability table")
+    axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=DASHED, linewidth=1)
+    points = {"marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1.4}
     for when, (text, color) in WHEN.items():
         rows = table[table["when"] == when]
         errors = [rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]]
         label = f"{words(text)}, ECE {summary[f'ece_{when}']:.3f}"
         axes.errorbar(
-            rows["confidence"],
-            rows["accuracy"],
-            yerr=errors,
-            marker="o",
-            markersize=4,
-            capsize=2,
-            linewidth=1.4,
-            color=color,
-            label=label,
+            rows["confidence"], rows["accuracy"], yerr=errors, color=color, label=label, **points
         )
-    axes.set(
-        xlim=(0, 1),
-        ylim=(0, 1.02),
-        xlabel=words("probability of the best entry"),
-        ylabel=words("accuracy"),
-    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(xlabel=words("probability of the best entry"), ylabel=words("accuracy"))
     axes.set_title(f"{words('reliability')}, n={summary['n']}", loc="left", fontsize=11)
     _finish(axes)
 
 
-def _coverage(axes, table: pd.DataFrame, summary: Mapping[str, object], words: Words) -> None:
-    records.require_columns(
-        table, ("coverage", "n", "accuracy", "ci_low", "ci_high"), "the coverage table"
-    )
-    axes.plot(
-        table["coverage"],
-        table["accuracy"],
-        marker="o",
-        markersize=3,
-        color=ACCENT,
-        label=words("the surest answers, 95% interval"),
-    )
-    axes.fill_between(
-        table["coverage"], table["ci_low"], table["ci_high"], color=ACCENT, alpha=0.15, linewidth=0
-    )
-    axes.axhline(
-        summary["accuracy"],
-        color=WRONG,
-        linestyle=(0, (4, 3)),
-        linewidth=1.2,
-        label=f"{words('all answers')}: {percent(summary['accuracy'])}",
-    )
+def _draw_coverage(
+    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
+) -> None:
+    records.require_columns(table, COVERAGE_COLUMNS, "the coverage table")
+    surest = words("the surest answers, 95% interval")
+    every = f"{words('all answers')}: {percent(summary['accuracy'])}"
+    coverage = table["coverage"]
+    axes.plot(coverage, table["accuracy"], marker="o", markersize=3, color=ACCENT, label=surest)
+    band = (table["ci_low"], table["ci_high"])
+    axes.fill_between(coverage, *band, color=ACCENT, alpha=0.15, linewidth=0)
+    axes.axhline(summary["accuracy"], color=WRONG, linestyle=DASHED, linewidth=1.2, label=every)
     low = max(0.0, min(0.9, float(table["ci_low"].min()) - 0.02))
-    axes.set(
-        xlim=(0, 1.02),
-        ylim=(low, 1.01),
-        xlabel=words("share of the menus answered"),
-        ylabel=words("accuracy"),
-    )
+    axes.set(xlim=(0, 1.02), ylim=(low, 1.01))
+    axes.set(xlabel=words("share of the menus answered"), ylabel=words("accuracy"))
     axes.set_title(f"{words('coverage')}, n={summary['n']}", loc="left", fontsize=11)
     _finish(axes)
 
 
-def _finish(axes) -> None:
-    axes.grid(color="#e5e5e5")
+def _finish(axes: Axes) -> None:
+    axes.grid(color=GRID)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize=8, frameon=False, loc="lower right")

@@ -1,21 +1,33 @@
 """Pictures of dishes as matplotlib figures; the caller saves them: `figure.savefig(path, dpi=110)`.
 
 Every function returns a Figure that Jupyter shows by itself. Without a Chinese font names are
-numbered and the legend is printed. Charts are in `charts` and can be called from here too.
+numbered and the legend is printed. Charts, curves and the other pictures have files of their own
+and can be called from here too.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import records
-from dishvl_lib.display.charts import accuracy_bars, loss_curves, score_histogram
+from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.display.charts import accuracy_bars, score_histogram
 from dishvl_lib.display.cluster_matrix import cluster_matrix
-from dishvl_lib.display.curves import trust_curves
+from dishvl_lib.display.curves import loss_curves, trust_curves
 from dishvl_lib.display.look_alikes import look_alike_graph
+from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.review_sheet import review_sheet
-from dishvl_lib.display.sheet import FAINT, RIGHT, WRONG, PhotoBook, Picture, Sheet, drawn
+from dishvl_lib.display.sheet import (
+    FAINT,
+    RIGHT,
+    WRONG,
+    Picture,
+    Sheet,
+    drawable_words,
+    drawn,
+    message,
+)
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
 
 __all__ = [
@@ -32,10 +44,30 @@ __all__ = [
     "trust_curves",
 ]
 
+# inches
 SIDE = 1.15
 GAP = 0.06
 MARGIN = 0.2
 HEAD = 0.5
+# of photo_grid: a photo, between photos, the title below one
+GRID_SIDE = 1.5
+GRID_GAP = 0.1
+GRID_TITLE = 0.35
+# of confusion_grid: photos of a dish, from pair to pair, between the two dishes, the facts beside
+PHOTOS = 3
+STRIP = PHOTOS * (SIDE + GAP)
+PAIR_HEIGHT = SIDE + 0.42
+ARROW = 0.55
+FACTS = 2.6
+# of similar_grid: from photo to photo, from dish to dish, between a dish and its look-alikes
+STEP = SIDE + 0.15
+DISH_HEIGHT = SIDE + 0.4
+AFTER_DISH = 0.3
+FIRST_LOOK_ALIKE = MARGIN + AFTER_DISH + STEP
+# of the right answers that are shown when nothing is confused
+RIGHT_STEP = SIDE + 0.2
+MOST_RIGHT = 6
+ON_PHOTO = {"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5}
 
 
 @drawn
@@ -59,22 +91,20 @@ def photo_grid(
         raise ValueError(f"{len(photos)} photos need as many titles, got {len(titles)}")
     if len(photos) == 0:
         return message(title or "0 photos")
-    side = 1.5
     shown = list(zip(photos["path"], titles, strict=True))[:limit]
-    rows = -(-len(shown) // columns)
-    across = min(columns, len(shown))
-    sheet = Sheet(max(2 * MARGIN + across * (side + 0.1), 4), HEAD + rows * (side + 0.35))
-    sheet.text(
-        MARGIN,
-        0.15,
-        shorten(sheet.labels(title) or f"{len(shown)} of {len(photos)} photos", 90),
-        size=11,
-    )
+    n_rows = -(-len(shown) // columns)
+    across = GRID_SIDE + GRID_GAP
+    down = GRID_SIDE + GRID_TITLE
+    width = 2 * MARGIN + min(columns, len(shown)) * across
+    sheet = Sheet(max(width, 4), HEAD + n_rows * down)
+    heading = sheet.labels(title) or f"{len(shown)} of {len(photos)} photos"
+    sheet.text(MARGIN, 0.15, shorten(heading, 90), size=11)
     for index, (path, name) in enumerate(shown):
-        x = MARGIN + index % columns * (side + 0.1)
-        y = HEAD + index // columns * (side + 0.35)
-        sheet.photo(Path(image_root) / path, x, y, side)
-        sheet.text(x, y + side + 0.04, shorten(sheet.labels(name), 21), size=9)
+        row, column = divmod(index, columns)
+        x = MARGIN + column * across
+        y = HEAD + row * down
+        sheet.photo(Path(image_root) / path, x, y, GRID_SIDE)
+        sheet.text(x, y + GRID_SIDE + 0.04, shorten(sheet.labels(name), 21), size=9)
     return sheet.done()
 
 
@@ -98,26 +128,103 @@ def confusion_grid(
     `names` ({dish_id: name}) finds dishes without an id in the row.
     """
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
-    pairs = confusions[confusions["truth"] != confusions["answer"]].sort_values(
-        "n", ascending=False, kind="stable"
-    )
-    right = confusions[confusions["truth"] == confusions["answer"]]
+    words = drawable_words(language)
     book = PhotoBook(photos, image_root)
-    ids = {name: dish_id for dish_id, name in reversed(list(names.items()))}
+    ids = confused_pairs.ids_by_name(names)
+    is_right = confusions["truth"] == confusions["answer"]
+    right = confusions[is_right]
+    pairs = confusions[~is_right].sort_values("n", ascending=False, kind="stable")
     if pairs.empty:
-        return _right_answers(right, book, ids, language, title)
-    sheet = Sheet(
-        MARGIN + 6 * (SIDE + GAP) + 0.55 + 2.6, HEAD + min(top, len(pairs)) * (SIDE + 0.42) + 0.1
-    )
-    words = _words(language, sheet)
-    sheet.text(
-        MARGIN,
-        0.13,
-        sheet.labels(title) + ("  " if title else "") + _headline(pairs, right, words, top),
-        size=11,
-    )
-    for index, row in enumerate(pairs.head(top).to_dict("records")):
-        _pair(sheet, HEAD + index * (SIDE + 0.42), row, book, ids, words)
+        return _right_answers(right, book, ids, words, title)
+    shown = pairs.head(top)
+    sheet = Sheet(MARGIN + 2 * STRIP + ARROW + FACTS, HEAD + len(shown) * PAIR_HEIGHT + 0.1)
+    heading = _after_title(sheet.labels(title), _headline(shown, pairs, right, words))
+    sheet.text(MARGIN, 0.13, heading, size=11)
+    for index, row in enumerate(shown.to_dict("records")):
+        _draw_pair(sheet, HEAD + index * PAIR_HEIGHT, row, book, ids, words)
+    return sheet.done()
+
+
+def _after_title(title: str, heading: str) -> str:
+    return f"{title}  {heading}" if title else heading
+
+
+def _headline(shown: pd.DataFrame, pairs: pd.DataFrame, right: pd.DataFrame, words: Words) -> str:
+    n_shown = f"{words('confused pairs')}: {len(shown)} {words('of')} {len(pairs)}"
+    if right.empty:
+        return n_shown
+    n_wrong = int(pairs["n"].sum())
+    n_questions = n_wrong + int(right["n"].sum())
+    return f"{n_shown};  {words('wrong')}: {n_wrong} {words('of')} {n_questions}"
+
+
+def _draw_pair(
+    sheet: Sheet,
+    y: float,
+    row: Mapping[str, Any],
+    book: PhotoBook,
+    ids: Mapping[str, str],
+    words: Words,
+) -> None:
+    """The truth and its photos, those that were asked about framed | the answer and its photos |
+    the facts.
+    """
+    second = MARGIN + STRIP + 0.5
+    photos_y = y + 0.25
+    asked = _photos_of(row)
+    truth_id = row.get("truth_id") or ids.get(row["truth"], "")
+    answer_id = row.get("answer_id") or ids.get(row["answer"], "")
+    sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
+    for index, path in enumerate(book.examples(truth_id, PHOTOS, asked)):
+        frame = WRONG if index < len(asked) else None
+        sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
+    middle = {"ha": "center", "va": "center"}
+    sheet.text(second - 0.27, photos_y + SIDE / 2, "→", size=16, color=FAINT, **middle)
+    answer = shorten(sheet.labels(words.answer(row["answer"])), 46)
+    sheet.text(second, y, answer, size=10, color=WRONG)
+    for index, path in enumerate(book.examples(answer_id, PHOTOS) or [None]):
+        sheet.photo(path, second + index * (SIDE + GAP), photos_y, SIDE)
+    sheet.text(second + STRIP + 0.15, y + 0.3, _facts(row, words), size=10)
+
+
+def _photos_of(row: Mapping[str, Any]) -> list[str]:
+    """The photos of a pair's questions; a table read from a CSV file has none."""
+    image_ids = row.get("image_ids")
+    return list(image_ids) if isinstance(image_ids, (list, tuple)) else []
+
+
+def _facts(row: Mapping[str, Any], words: Words) -> str:
+    """Count, share and look-alike rank of a pair, one a line, as far as they are known."""
+    lines = [str(int(row["n"]))]
+    if not missing(row.get("n_truth")):
+        lines = [f"{int(row['n'])} {words('of')} {int(row['n_truth'])} {words('questions')}"]
+    if not missing(row.get("share")):
+        lines.append(f"{words('share')} {percent(row['share'])}")
+    if row["answer"] not in NOT_ANSWERS:
+        lines.append(_rank(row.get("look_alike_rank"), words))
+    return "\n".join(lines)
+
+
+def _rank(rank: Any, words: Words) -> str:
+    if missing(rank) or rank == "":
+        return words("not a look-alike")
+    return f"{words('look-alike rank')} {int(rank)}"
+
+
+def _right_answers(
+    right: pd.DataFrame, book: PhotoBook, ids: Mapping[str, str], words: Words, title: str
+) -> Picture:
+    sheet = Sheet(MARGIN * 2 + MOST_RIGHT * RIGHT_STEP, 2.4 if len(right) else 1.0)
+    n_questions = f"{int(right['n'].sum())} {words('questions')}"
+    heading = _after_title(sheet.labels(title), f"{words('no confusions among')} {n_questions}")
+    sheet.text(MARGIN, 0.13, heading, size=12, color=RIGHT)
+    for index, row in enumerate(right.head(MOST_RIGHT).to_dict("records")):
+        x = MARGIN + index * RIGHT_STEP
+        dish_id = row.get("truth_id") or ids.get(row["truth"], "")
+        name = shorten(sheet.labels(row["truth"]), 18)
+        count = f"{int(row['n'])} {words('of')} {int(row['n'])}"
+        sheet.photo(book.example(dish_id, _photos_of(row)), x, 0.6, SIDE, RIGHT)
+        sheet.text(x, 0.65 + SIDE, f"{name}\n{count}", size=9)
     return sheet.done()
 
 
@@ -137,172 +244,44 @@ def similar_grid(
 
     `similar`: dish_id, similar_id, rank (1 = closest), score.
     """
-    records.require_columns(
-        similar, ("dish_id", "similar_id", "rank", "score"), "the similar dishes"
-    )
-    table = similar.assign(
-        rank=pd.to_numeric(similar["rank"]), score=pd.to_numeric(similar["score"])
-    ).sort_values("rank", kind="stable")
-    dishes = (
-        table[table["rank"] == 1]
-        .sort_values("score", ascending=False, kind="stable")["dish_id"]
-        .head(rows)
-        .tolist()
-    )
+    columns = ("dish_id", "similar_id", "rank", "score")
+    records.require_columns(similar, columns, "the similar dishes")
+    words = drawable_words(language)
+    numbers = {name: pd.to_numeric(similar[name]) for name in ("rank", "score")}
+    table = similar.assign(**numbers).sort_values("rank", kind="stable")
+    closest = table[table["rank"] == 1].sort_values("score", ascending=False, kind="stable")
+    dishes = closest["dish_id"].head(rows).tolist()
     if not dishes:
         return message("no look-alikes were found")
-    book = PhotoBook(photos, image_root)
-    sheet = Sheet(
-        2 * MARGIN + 0.3 + (neighbours + 1) * (SIDE + 0.15),
-        HEAD + 0.25 + len(dishes) * (SIDE + 0.4),
-    )
-    words = _words(language, sheet)
-    sheet.text(
-        MARGIN,
-        0.13,
-        f"{words('look-alikes')}: {len(dishes)} {words('of')} {table['dish_id'].nunique()}",
-        size=11,
-    )
+    width = 2 * MARGIN + AFTER_DISH + (neighbours + 1) * STEP
+    sheet = Sheet(width, HEAD + 0.25 + len(dishes) * DISH_HEIGHT)
+    n_dishes = f"{len(dishes)} {words('of')} {table['dish_id'].nunique()}"
+    sheet.text(MARGIN, 0.13, f"{words('look-alikes')}: {n_dishes}", size=11)
     sheet.text(MARGIN, HEAD - 0.03, words("dish"), size=9, color=FAINT)
-    sheet.text(
-        MARGIN + 0.3 + SIDE + 0.15, HEAD - 0.03, words("closest") + " →", size=9, color=FAINT
-    )
+    sheet.text(FIRST_LOOK_ALIKE, HEAD - 0.03, f"{words('closest')} →", size=9, color=FAINT)
+    book = PhotoBook(photos, image_root)
     for index, dish_id in enumerate(dishes):
-        _neighbours(
-            sheet,
-            HEAD + 0.2 + index * (SIDE + 0.4),
-            table[table["dish_id"] == dish_id].head(neighbours),
-            dish_id,
-            names,
-            book,
-        )
+        y = HEAD + 0.2 + index * DISH_HEIGHT
+        nearest = table[table["dish_id"] == dish_id].head(neighbours)
+        _draw_dish(sheet, MARGIN, y, dish_id, names, book)
+        _draw_look_alikes(sheet, y, nearest, names, book)
     return sheet.done()
 
 
-@drawn
-def message(text: str) -> Picture:
-    """A small sheet that says why there is nothing to draw."""
-    sheet = Sheet(7, 1)
-    sheet.text(3.5, 0.5, sheet.labels(text), size=12, ha="center", va="center", color=FAINT)
-    return sheet.done()
-
-
-def _words(language: str, sheet: Sheet) -> Words:
-    words = Words(language)
-    return words if sheet.labels.font else Words("en")
-
-
-def _headline(pairs: pd.DataFrame, right: pd.DataFrame, words: Words, top: int) -> str:
-    shown = f"{words('confused pairs')}: {min(top, len(pairs))} {words('of')} {len(pairs)}"
-    total = int(pairs["n"].sum() + right["n"].sum())
-    return (
-        shown
-        if right.empty
-        else f"{shown};  {words('wrong')}: {int(pairs['n'].sum())} {words('of')} {total}"
-    )
-
-
-def _pair(sheet: Sheet, y: float, row: dict, book: PhotoBook, ids: dict, words: Words) -> None:
-    second = MARGIN + 3 * (SIDE + GAP) + 0.5
-    sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
-    sheet.text(
-        second, y, shorten(sheet.labels(words.answer(row["answer"])), 46), size=10, color=WRONG
-    )
-    confused = _cell_photos(row)
-    truth_id = row.get("truth_id") or ids.get(row["truth"], "")
-    for index, path in enumerate(book.examples(truth_id, 3, confused)):
-        sheet.photo(
-            path,
-            MARGIN + index * (SIDE + GAP),
-            y + 0.25,
-            SIDE,
-            WRONG if index < len(confused) else None,
-        )
-    sheet.text(
-        second - 0.27, y + 0.25 + SIDE / 2, "→", size=16, color=FAINT, ha="center", va="center"
-    )
-    answer_id = row.get("answer_id") or ids.get(row["answer"], "")
-    for index, path in enumerate(book.examples(answer_id, 3) or [None]):
-        sheet.photo(path, second + index * (SIDE + GAP), y + 0.25, SIDE)
-    sheet.text(second + 3 * (SIDE + GAP) + 0.15, y + 0.3, _facts(row, words), size=10)
-
-
-def _cell_photos(row: dict) -> list[str]:
-    examples = row.get("image_ids")
-    return list(examples) if isinstance(examples, (list, tuple)) else []
-
-
-def _facts(row: dict, words: Words) -> str:
-    total = row.get("n_truth")
-    count = f"{int(row['n'])}" + (
-        "" if missing(total) else f" {words('of')} {int(total)} {words('questions')}"
-    )
-    lines = (
-        [count, f"{words('share')} {percent(row['share'])}"]
-        if not missing(row.get("share"))
-        else [count]
-    )
-    if row["answer"] in NOT_ANSWERS:
-        return "\n".join(lines)
-    rank = row.get("look_alike_rank")
-    return "\n".join(
-        [
-            *lines,
-            words("not a look-alike")
-            if missing(rank) or rank == ""
-            else f"{words('look-alike rank')} {int(rank)}",
-        ]
-    )
-
-
-def _right_answers(
-    right: pd.DataFrame, book: PhotoBook, ids: dict, language: str, title: str
-) -> Picture:
-    sheet = Sheet(MARGIN * 2 + 6 * (SIDE + 0.2), 2.4 if len(right) else 1.0)
-    words = _words(language, sheet)
-    said = f"{words('no confusions among')} {int(right['n'].sum())} {words('questions')}"
-    sheet.text(
-        MARGIN, 0.13, sheet.labels(title) + ("  " if title else "") + said, size=12, color=RIGHT
-    )
-    for index, row in enumerate(right.head(6).to_dict("records")):
-        x = MARGIN + index * (SIDE + 0.2)
-        paths = book.examples(
-            row.get("truth_id") or ids.get(row["truth"], ""), 1, _cell_photos(row)
-        )
-        sheet.photo(paths[0] if paths else None, x, 0.6, SIDE, RIGHT)
-        sheet.text(
-            x,
-            0.65 + SIDE,
-            f"{shorten(sheet.labels(row['truth']), 18)}\n{int(row['n'])} {words('of')} "
-            f"{int(row['n'])}",
-            size=9,
-        )
-    return sheet.done()
-
-
-def _neighbours(
-    sheet: Sheet,
-    y: float,
-    nearest: pd.DataFrame,
-    dish_id: str,
-    names: Mapping[str, str],
-    book: PhotoBook,
+def _draw_look_alikes(
+    sheet: Sheet, y: float, nearest: pd.DataFrame, names: Mapping[str, str], book: PhotoBook
 ) -> None:
-    entries = [
-        (dish_id, None),
-        *nearest[["similar_id", "score"]].itertuples(index=False, name=None),
-    ]
-    for index, (other, score) in enumerate(entries):
-        x = MARGIN + index * (SIDE + 0.15) + (0.3 if index else 0)
-        paths = book.examples(other, 1)
-        sheet.photo(paths[0] if paths else None, x, y, SIDE)
-        sheet.text(x, y + SIDE + 0.04, shorten(sheet.labels(names.get(other, other)), 18), size=9)
-        if score is not None:
-            sheet.text(
-                x + 0.05,
-                y + 0.05,
-                f"{float(score):.3f}",
-                size=9,
-                color="white",
-                bbox={"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5},
-            )
+    """Dishes side by side, the closest first, with their scores on the photos."""
+    for place, row in enumerate(nearest.itertuples()):
+        x = FIRST_LOOK_ALIKE + place * STEP
+        score = f"{row.score:.3f}"
+        _draw_dish(sheet, x, y, row.similar_id, names, book)
+        sheet.text(x + 0.05, y + 0.05, score, size=9, color="white", bbox=ON_PHOTO)
+
+
+def _draw_dish(
+    sheet: Sheet, x: float, y: float, dish_id: str, names: Mapping[str, str], book: PhotoBook
+) -> None:
+    name = shorten(sheet.labels(names.get(dish_id, dish_id)), 18)
+    sheet.photo(book.example(dish_id), x, y, SIDE)
+    sheet.text(x, y + SIDE + 0.04, name, size=9)

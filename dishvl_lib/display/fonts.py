@@ -56,7 +56,7 @@ def use_chinese_font() -> str | None:
     return families[0]
 
 
-def drawing_settings() -> dict:
+def drawing_settings() -> dict[str, object]:
     """rcParams to draw names under: the Chinese fonts, and no formulas (a name may hold `$`)."""
     families = [*_families(), LATIN]
     return {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False}
@@ -67,7 +67,7 @@ class Labels:
     what they are.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.font = find_chinese_font()
         self.numbers: dict[str, int] = {}
         files = [*chinese_fonts(), font_manager.findfont(LATIN)]
@@ -91,6 +91,7 @@ class Labels:
         )
 
     def print_legend(self) -> None:
+        """Prints the legend, if there is anything to explain."""
         if self.numbers:
             print(self.legend())
 

@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from dishvl_lib.core import records
-from dishvl_lib.display.pairs import side_by_side
-from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, drawn
+from dishvl_lib.display.photo_book import PhotoBook
+from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
 
 MOST_DISHES = 8
@@ -29,6 +29,8 @@ LEAST_WIDTH = 6.0
 THIN = 0.8
 THICK = 5.0
 PLATE = {"facecolor": "#ffffffcc", "edgecolor": "none", "pad": 0.5}
+# Where on a line its score may stand, the middle first.
+PLACES_ON_LINE = (0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73)
 Scores = dict[tuple[str, str], float]
 
 
@@ -49,7 +51,8 @@ class Group:
         if n == 2:
             return np.array([(-CELL * 0.7, 0.0), (CELL * 0.7, 0.0)])
         angles = 2 * np.pi * np.arange(n) / n - np.pi / 2 + (0 if n % 2 else np.pi / n)
-        return CELL / (2 * np.sin(np.pi / n)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        radius = CELL / (2 * np.sin(np.pi / n))
+        return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
     def corner(self) -> np.ndarray:
         """Inches right and down from the middle to the upper left corner."""
@@ -78,29 +81,19 @@ def look_alike_graph(
     size. Of a cluster its 8 best connected dishes are drawn; the closer two dishes, the thicker
     their line. Equally large clusters come by their highest score.
     """
-    records.require_columns(
-        similar, ("dish_id", "similar_id", "score", "mutual"), "the similar dishes"
-    )
+    columns = ("dish_id", "similar_id", "score", "mutual")
+    records.require_columns(similar, columns, "the similar dishes")
     records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
+    words = drawable_words(language)
+    book = PhotoBook(photos, image_root)
     groups = _groups(clusters, _mutual(similar))
     shown = groups[:top]
     corners, width, height = _flow(shown)
     sheet = Sheet(max(LEAST_WIDTH, width), height)
-    words = Words(language)
-    book = PhotoBook(photos, image_root)
-    words = words if sheet.labels.font else Words("en")
     sheet.text(MARGIN, 0.13, _headline(shown, groups, words), size=11)
-    scores = [score for group in shown for score in group.scores.values()]
+    limits = _limits(shown)
     for group, corner in zip(shown, corners, strict=True):
-        _draw(
-            sheet,
-            corner,
-            group,
-            (min(scores, default=0), max(scores, default=1)),
-            book,
-            names,
-            words,
-        )
+        _draw(sheet, corner, group, limits, book, names, words)
     return sheet.done()
 
 
@@ -108,46 +101,48 @@ def _mutual(similar: pd.DataFrame) -> Scores:
     """{(dish, dish), in order of their ids: mean score of both directions} of those that are each
     other's look-alikes.
     """
-    rows = similar[similar["mutual"].astype(str).str.lower().isin(("true", "1"))]
+    is_mutual = similar["mutual"].astype(str).str.lower().isin(("true", "1"))
+    rows = similar[is_mutual]
     pairs = [
-        tuple(sorted(map(str, pair)))
-        for pair in zip(rows["dish_id"], rows["similar_id"], strict=True)
+        _in_order(str(dish), str(other))
+        for dish, other in zip(rows["dish_id"], rows["similar_id"], strict=True)
     ]
-    return (
-        pd.to_numeric(rows["score"])
-        .groupby(pd.Series(pairs, index=rows.index, dtype=object))
-        .mean()
-        .to_dict()
-    )
+    keys = pd.Series(pairs, index=rows.index, dtype=object)
+    return pd.to_numeric(rows["score"]).groupby(keys).mean().to_dict()
+
+
+def _in_order(dish: str, other: str) -> tuple[str, str]:
+    return (dish, other) if dish <= other else (other, dish)
 
 
 def _groups(clusters: pd.DataFrame, scores: Scores) -> list[Group]:
     """Every cluster of two dishes or more, the largest first."""
     groups = []
     for cluster, rows in clusters.groupby("cluster", sort=True):
-        inside = {
-            pair: score for pair, score in scores.items() if set(pair) <= set(rows["dish_id"])
-        }
-        if len(rows) > 1:
-            groups.append(
-                _group(str(cluster), int(rows["size"].iloc[0]), list(rows["dish_id"]), inside)
-            )
+        dishes = list(rows["dish_id"])
+        if len(dishes) > 1:
+            groups.append(_group(str(cluster), int(rows["size"].iloc[0]), dishes, scores))
     return sorted(groups, key=lambda group: (-group.size, -max(group.scores.values(), default=0)))
 
 
 def _group(cluster: str, size: int, dishes: list[str], scores: Scores) -> Group:
-    found = np.array(
-        [[scores.get(tuple(sorted((one, other))), np.nan) for other in dishes] for one in dishes]
-    )
-    closeness = np.nan_to_num(found)
-    kept = _best_connected(~np.isnan(found), closeness)
-    order = [dishes[kept[place]] for place in side_by_side(closeness[np.ix_(kept, kept)])]
-    return Group(
-        cluster,
-        size,
-        order,
-        {pair: score for pair, score in scores.items() if set(pair) <= set(order)},
-    )
+    lines = np.zeros((len(dishes), len(dishes)), bool)
+    closeness = np.zeros((len(dishes), len(dishes)))
+    place = {dish: number for number, dish in enumerate(dishes)}
+    for (dish, other), score in _between(dishes, scores).items():
+        ends = [place[dish], place[other]]
+        lines[ends, ends[::-1]] = True
+        closeness[ends, ends[::-1]] = score
+    kept = _best_connected(lines, closeness)
+    beside = side_by_side(closeness[np.ix_(kept, kept)])
+    order = [dishes[kept[number]] for number in beside]
+    return Group(cluster, size, order, _between(order, scores))
+
+
+def _between(dishes: list[str], scores: Scores) -> Scores:
+    """The scores of pairs of which both are among the dishes."""
+    among = set(dishes)
+    return {pair: score for pair, score in scores.items() if among.issuperset(pair)}
 
 
 def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
@@ -155,21 +150,33 @@ def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
     those before it.
     """
     kept: list[int] = []
-    while len(kept) < min(MOST_DISHES, len(lines)):
-        among = kept or range(len(lines))
-        left = [row for row in range(len(lines)) if row not in kept]
-        kept.append(
-            max(
-                left,
-                key=lambda row: (
-                    lines[row, among].sum(),
-                    lines[row].sum(),
-                    closeness[row, among].sum(),
-                    -row,
-                ),
-            )
-        )
+    left = list(range(len(lines)))
+    while left and len(kept) < MOST_DISHES:
+        among = kept or list(range(len(lines)))
+        to_kept = lines[:, among].sum(axis=1)
+        in_all = lines.sum(axis=1)
+        near_kept = closeness[:, among].sum(axis=1)
+        best = max(left, key=lambda row: (to_kept[row], in_all[row], near_kept[row], -row))
+        kept.append(best)
+        left.remove(best)
     return kept
+
+
+def side_by_side(counts: np.ndarray) -> list[int]:
+    """(n, n) counts or scores -> an order in which each dish is followed by the one closest to it,
+    of those not placed yet.
+    """
+    both = counts + counts.T
+    np.fill_diagonal(both, 0)
+    busy = both.sum(axis=1)
+    left = set(range(len(both)))
+    order: list[int] = []
+    while left:
+        nearness = both[order[-1]] if order else busy
+        following = max(left, key=lambda place: (nearness[place], busy[place], -place))
+        order.append(following)
+        left.remove(following)
+    return order
 
 
 def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
@@ -196,13 +203,19 @@ def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
 def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
     if not groups:
         return words("no groups of look-alikes")
-    drawn_dishes = sum(len(group.dishes) for group in shown)
-    dishes = sum(group.size for group in groups)
-    counts = (
-        f"{len(shown)} {words('of')} {len(groups)};  {drawn_dishes} {words('of')} {dishes} "
-        f"{words('dishes')}"
-    )
-    return f"{words('groups of look-alikes')}: {counts}"
+    n_drawn = sum(len(group.dishes) for group in shown)
+    n_dishes = sum(group.size for group in groups)
+    n_groups = f"{len(shown)} {words('of')} {len(groups)}"
+    dishes = f"{n_drawn} {words('of')} {n_dishes} {words('dishes')}"
+    return f"{words('groups of look-alikes')}: {n_groups};  {dishes}"
+
+
+def _limits(groups: list[Group]) -> tuple[float, float]:
+    """The lowest and the highest score: the thinnest and the thickest line."""
+    scores: list[float] = []
+    for group in groups:
+        scores.extend(group.scores.values())
+    return min(scores, default=0), max(scores, default=1)
 
 
 def _draw(
@@ -214,69 +227,49 @@ def _draw(
     names: Mapping[str, str],
     words: Words,
 ) -> None:
-    centres = dict(zip(group.dishes, group.centres() - group.corner() + corner, strict=True))
-    title = (
-        f"{words('group')} {group.cluster}: {len(group.dishes)} {words('of')} {group.size} "
-        f"{words('dishes')}"
-    )
-    sheet.text(*corner, title, size=9, color=FAINT)
-    taken = [
-        centre + below
-        for centre in centres.values()
-        for below in ((0, 0), (0, SIDE / 2 + NAME / 2))
-    ]
-    for (one, other), score in sorted(group.scores.items(), key=lambda item: item[1]):
-        _line(sheet, centres[one], centres[other], score, limits, taken)
+    places = group.centres() - group.corner() + corner
+    centres = dict(zip(group.dishes, places, strict=True))
+    n_drawn = f"{len(group.dishes)} {words('of')} {group.size} {words('dishes')}"
+    title = f"{words('group')} {group.cluster}: {n_drawn}"
+    left, top = corner
+    sheet.text(left, top, title, size=9, color=FAINT)
+    taken = [*places, *(places + (0, SIDE / 2 + NAME / 2))]
+    for (dish, other), score in sorted(group.scores.items(), key=lambda item: item[1]):
+        ends = (centres[dish], centres[other])
+        _line(sheet, *ends, _line_width(score, limits))
+        place = _free_place(*ends, taken)
+        taken.append(place)
+        x, y = place
+        sheet.text(x, y, f"{score:.3f}", size=7, ha="center", va="center", bbox=PLATE)
     for dish, (x, y) in centres.items():
-        photo = next(iter(book.examples(dish, 1)), None)
-        sheet.photo(photo, x - SIDE / 2, y - SIDE / 2, SIDE)
-        sheet.text(
-            x,
-            y + SIDE / 2 + 0.03,
-            _name(sheet.labels(names.get(dish, dish))),
-            size=8,
-            ha="center",
-            linespacing=1.2,
-            bbox=PLATE,
-        )
+        name = _in_two_lines(sheet.labels(names.get(dish, dish)))
+        below = y + SIDE / 2 + 0.03
+        sheet.photo(book.example(dish), x - SIDE / 2, y - SIDE / 2, SIDE)
+        sheet.text(x, below, name, size=8, ha="center", linespacing=1.2, bbox=PLATE)
 
 
-def _line(
-    sheet: Sheet,
-    start: np.ndarray,
-    end: np.ndarray,
-    score: float,
-    limits: tuple[float, float],
-    taken: list[np.ndarray],
-) -> None:
+def _line_width(score: float, limits: tuple[float, float]) -> float:
     low, high = limits
-    width = THIN + (THICK - THIN) * (score - low) / max(high - low, 1e-9)
-    (x0, y0) = start
-    (x1, y1) = end
-    across = (x0 / sheet.width, x1 / sheet.width)
-    up = (1 - y0 / sheet.height, 1 - y1 / sheet.height)
-    sheet.figure.add_artist(
-        Line2D(
-            across,
-            up,
-            transform=sheet.figure.transFigure,
-            linewidth=width,
-            color=ACCENT,
-            alpha=0.45,
-            zorder=-1,
-        )
-    )
-    place = _free_place(start, end, taken)
-    taken.append(place)
-    sheet.text(*place, f"{score:.3f}", size=7, ha="center", va="center", bbox=PLATE)
+    return THIN + (THICK - THIN) * (score - low) / max(high - low, 1e-9)
+
+
+def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, width: float) -> None:
+    across = (start[0] / sheet.width, end[0] / sheet.width)
+    up = (1 - start[1] / sheet.height, 1 - end[1] / sheet.height)
+    line = Line2D(across, up, linewidth=width, color=ACCENT, alpha=0.45, zorder=-1)
+    line.set_transform(sheet.figure.transFigure)
+    sheet.figure.add_artist(line)
 
 
 def _free_place(start: np.ndarray, end: np.ndarray, taken: list[np.ndarray]) -> np.ndarray:
     """The point on the line's middle part that is farthest from photos, names and other scores."""
-    points = [start + (end - start) * share for share in (0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73)]
-    return max(points, key=lambda point: min(np.linalg.norm(point - other) for other in taken))
+    points = [start + (end - start) * share for share in PLACES_ON_LINE]
+    return max(points, key=lambda point: np.linalg.norm(np.array(taken) - point, axis=1).min())
 
 
-def _name(label: str) -> str:
-    first, *rest = wrapped(label, NAME_COLUMNS) or [""]
-    return "\n".join([first, *([shorten(" ".join(rest), NAME_COLUMNS)] if rest else [])])
+def _in_two_lines(label: str) -> str:
+    lines = wrapped(label, NAME_COLUMNS)
+    if len(lines) < 2:
+        return "".join(lines)
+    second = shorten(" ".join(lines[1:]), NAME_COLUMNS)
+    return f"{lines[0]}\n{second}"

@@ -1,17 +1,19 @@
-"""A look at single questions before training: the photo, what the model reads, and in colour what
-it learns to say.
+"""A look at single questions before training, 03's preview.html: the photo, what the model reads,
+and in colour what it learns to say.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from dishvl_lib.display import cards, html
-from dishvl_lib.display.cards import escape
-from dishvl_lib.display.style import CARD_CSS
+from dishvl_lib.display import pages
+from dishvl_lib.display.cards import LARGE
+from dishvl_lib.display.photo_book import EmbeddedPhoto, embedded
 from dishvl_lib.display.words import Words
 
 Pieces = Sequence[tuple[str, bool]]
@@ -20,27 +22,52 @@ SPECIAL = re.compile(r"<\|\w+\|>( x \d+)?")
 # Two greens tell tokens apart.
 SPECIAL_STYLE = "color:#999999"
 SUPERVISED_STYLES = ("background-color:#bfe5c8", "background-color:#e0f3e4")
-PREVIEW_CSS = """
-.dishvl .preview{display:grid;gap:12px}.dishvl .preview .card{display:flex;gap:14px;align-items:flex-start}
-.dishvl .preview .card>img,.dishvl .preview .card>.nophoto{width:200px;flex:none}.dishvl .preview .card>div{min-width:0}
-.dishvl .preview p{overflow-wrap:anywhere}.dishvl .preview .prompt{white-space:pre-wrap;font-family:monospace;width:fit-content;max-width:100%;box-sizing:border-box;margin:6px 0}
-""".strip()
+STYLES = ("cards.css", "preview.css")
+SPAN = '<span style="{{ style }}">{{ text }}</span>'
 TITLE = {"en": "What the model reads and what it learns", "zh": "模型读到什么、学习什么"}
 LEGEND = {
-    "en": ("special tokens", "supervised tokens", "a line break"),
-    "zh": ("特殊 token", "参与训练的 token", "换行"),
+    "en": {
+        "special": "special tokens",
+        "supervised": "supervised tokens",
+        "line_break": "a line break",
+    },
+    "zh": {
+        "special": "特殊 token",
+        "supervised": "参与训练的 token",
+        "line_break": "换行",
+    },
 }
+
+
+@dataclass(frozen=True)
+class PreviewCard:
+    """A question as the template shows it."""
+
+    photo: EmbeddedPhoto | None
+    where: str
+    answer: str
+    tokens: Markup
 
 
 class Preview:
     """`html`: a page that works offline, for preview.html. Jupyter shows the same cards by itself."""
 
-    def __init__(self, body: str, words: Words):
-        self.html = html.page(TITLE[words.language], f"<style>{PREVIEW_CSS}</style>{body}", words)
-        self._body = f"<div class=dishvl><style>{CARD_CSS}{PREVIEW_CSS}</style>{body}</div>"
+    def __init__(self, cards: Markup, words: Words):
+        self.html = pages.page(
+            "preview.html.j2",
+            title=TITLE[words.language],
+            words=words,
+            styles=("page.css", *STYLES),
+            cards=cards,
+        )
+        self._cards = pages.snippet(
+            "<div class=dishvl>{{ style }}{{ cards }}</div>",
+            style=pages.style(*STYLES),
+            cards=cards,
+        )
 
     def _repr_html_(self) -> str:
-        return self._body
+        return str(self._cards)
 
 
 def preview_html(
@@ -65,43 +92,47 @@ def preview_html(
         )
     words = Words(language)
     splits = dict(zip(photos["image_id"], photos["split"], strict=True))
-    made = [
-        _card(row, part, splits.get(row["image_id"], ""), Path(image_root), words)
-        for row, part in zip(rows, pieces, strict=True)
+    cards = [
+        _card(row, row_pieces, splits.get(row["image_id"], ""), Path(image_root))
+        for row, row_pieces in zip(rows, pieces, strict=True)
     ]
-    return Preview(f"{_legend(language)}<div class=preview>{''.join(made)}</div>", words)
+    shown = pages.render(
+        "preview_cards.html.j2",
+        words=words,
+        legend=LEGEND[language],
+        special_style=SPECIAL_STYLE,
+        supervised_style=SUPERVISED_STYLES[0],
+        cards=cards,
+    )
+    return Preview(shown, words)
 
 
-def _card(
-    row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path, words: Words
-) -> str:
-    photo = cards.photo_html(image_root / row["image"], cards.LARGE) if row.get("image") else ""
-    where = " · ".join(escape(part) for part in (row["id"], row["kind"], split) if part)
-    answer = f"<p>{escape(words('answer'))}: <b>{escape(row['conversations'][1]['value'])}</b></p>"
-    return (
-        f"<div class=card>{photo}<div><p class=faint>{where}</p>{answer}<pre "
-        f"class=prompt>{tokens_html(pieces)}</pre></div></div>"
+def _card(row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path) -> PreviewCard:
+    """A question about no photo has none."""
+    photo = embedded(image_root / row["image"], LARGE) if row.get("image") else None
+    parts = [row["id"], row["kind"], split]
+    return PreviewCard(
+        photo=photo,
+        where=" · ".join(part for part in parts if part),
+        answer=row["conversations"][1]["value"],
+        tokens=tokens_html(pieces),
     )
 
 
-def tokens_html(pieces: Pieces) -> str:
+def tokens_html(pieces: Pieces) -> Markup:
     """The pieces in a row; line breaks are shown as ↵ and made."""
-    shown = []
-    supervised_before = 0
-    for text, supervised in pieces:
+    tokens = []
+    n_supervised = 0
+    for text, is_supervised in pieces:
         styles = [SPECIAL_STYLE] if SPECIAL.fullmatch(text) else []
-        if supervised:
-            styles.append(SUPERVISED_STYLES[supervised_before % 2])
-            supervised_before += 1
-        inside = escape(text).replace("\n", "↵\n")
-        shown.append(f'<span style="{";".join(styles)}">{inside}</span>' if styles else inside)
-    return "".join(shown)
+        if is_supervised:
+            styles.append(SUPERVISED_STYLES[n_supervised % len(SUPERVISED_STYLES)])
+            n_supervised += 1
+        tokens.append(_token(text.replace("\n", "↵\n"), ";".join(styles)))
+    return Markup("").join(tokens)
 
 
-def _legend(language: str) -> str:
-    special, supervised, line_break = LEGEND[language]
-    green = f'<span style="{SUPERVISED_STYLES[0]}">{escape(supervised)}</span>'
-    return (
-        f'<p class=faint><span style="{SPECIAL_STYLE}">&lt;|…|&gt;</span> {escape(special)} · '
-        f"{green} · ↵ {escape(line_break)}</p>"
-    )
+def _token(text: str, style: str) -> Markup:
+    if not style:
+        return pages.snippet("{{ text }}", text=text)
+    return pages.snippet(SPAN, style=style, text=text)

@@ -8,30 +8,123 @@ predictor.
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from dishvl_lib.display import cards, pairs
-from dishvl_lib.display.cards import escape, photo_html, strip_html
-from dishvl_lib.display.cluster_matrix import cluster_dots
-from dishvl_lib.display.families import ELSEWHERE, LAST, Families, matrix
-from dishvl_lib.display.listing import listed
-from dishvl_lib.display.sheet import PhotoBook
+from dishvl_lib.core import confused_pairs
+from dishvl_lib.display import cards, cluster_matrix, pages
+from dishvl_lib.display.cluster_matrix import ELSEWHERE, Clusters, last_after_clusters
+from dishvl_lib.display.photo_book import EmbeddedPhoto, PhotoBook, embedded
 from dishvl_lib.display.words import NOT_ANSWERS, Words, percent, shorten
 
+# pairs of the main predictor and protocol, of each other one, in all
+MOST_MAIN = 1000
+MOST_OTHERS = 150
+MOST_ROWS = 3000
+EXAMPLES = 3
 # small photos beside the rows after the first ones, and their longer side in pixels
 MOST_PHOTOS = 300
 SMALL = 96
-MOST_CLUSTERS = 30
+# pairs of the main predictor with photos, as a multiple of the page's `top`
+MAIN_WITH_PHOTOS = 5
+OPTION_COLUMNS = 44
 HEADS = ("truth", "answer", "count", "share", "look-alike rank")
+NUMBERED = ("predictor", "protocol", "site")
+GROUP = ["predictor", "protocol"]
+TRUTH = [*GROUP, "truth"]
+PAIR = [*TRUTH, "shown"]
+
+
+def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame, int]:
+    """(pairs to list, how many there are): those of `main` (predictor, protocol) first, then the
+    others' by their places.
+
+    The most frequent pairs of each group come first, and what there is no room for is the end of
+    every group but `main`.
+
+    questions: of `confused_pairs.countable`. Columns: predictor, protocol, truth, shown, n,
+    n_truth, image_ids (up to EXAMPLES of the pair), sites ([[site, n, n_truth]] where the pair
+    occurs), main (bool), place (in its group, from 0).
+    """
+    wrong = questions[questions["truth"] != questions["shown"]]
+    table = _with_places(wrong.groupby(PAIR, sort=True).size().rename("n").reset_index(), main)
+    room = table["main"].map({True: MOST_MAIN, False: MOST_OTHERS})
+    kept = table[table["place"] < room]
+    kept = kept.sort_values(["main", "place"], ascending=[False, True], kind="stable")
+    kept = kept.head(MOST_ROWS)
+    behind = wrong.merge(kept[PAIR], on=PAIR)
+    kept = kept.merge(_examples(behind), on=PAIR)
+    kept = kept.merge(_totals(questions, TRUTH), on=TRUTH)
+    return kept.merge(_by_site(behind, questions), on=PAIR), len(table)
+
+
+def _with_places(table: pd.DataFrame, main: tuple[str, str]) -> pd.DataFrame:
+    is_main = (table["predictor"] == main[0]) & (table["protocol"] == main[1])
+    table = table.assign(main=is_main)
+    table = table.sort_values(["main", "n"], ascending=False, kind="stable")
+    return table.assign(place=table.groupby(GROUP).cumcount())
+
+
+def _examples(behind: pd.DataFrame) -> pd.DataFrame:
+    first = behind.drop_duplicates([*PAIR, "image_id"]).groupby(PAIR).head(EXAMPLES)
+    return first.groupby(PAIR)["image_id"].agg(list).rename("image_ids").reset_index()
+
+
+def _totals(questions: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """How many questions each truth has."""
+    return questions.groupby(columns).size().rename("n_truth").reset_index()
+
+
+def _by_site(behind: pd.DataFrame, questions: pd.DataFrame) -> pd.DataFrame:
+    at_site = [*TRUTH, "site"]
+    counts = behind.groupby([*PAIR, "site"]).size().rename("n").reset_index()
+    counts = counts.merge(_totals(questions, at_site), on=at_site)
+    counts["sites"] = counts[["site", "n", "n_truth"]].to_numpy().tolist()
+    return counts.groupby(PAIR)["sites"].agg(list).reset_index()
+
+
+@dataclass(frozen=True)
+class Side:
+    """A dish of a pair: its name, and its photos as a strip, or one small photo, or none."""
+
+    name: str
+    strip: list[EmbeddedPhoto] = field(default_factory=list)
+    n_asked: int = 0
+    small: EmbeddedPhoto | None = None
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """A row of the page: the numbers that its script reads, and what is shown."""
+
+    data: dict[str, object]
+    is_shown: bool
+    sides: list[Side]
+    count: str
+    share: str
+    rank: str
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A choice among (number, text); `chosen` is what the page opens on, None for all."""
+
+    key: str
+    label: str
+    options: list[tuple[int, str]]
+    has_all: bool
+    chosen: int | None = None
 
 
 class PairsPage:
     """The sections about confusions of one report.
 
-    questions: of `pairs.countable`. main: (predictor, protocol) that the page opens on. The first
-    `top` pairs have strips of photos from `book`, the next ones small photos while MOST_PHOTOS
-    last.
+    questions: of `confused_pairs.countable`. main: (predictor, protocol) that the page opens on.
+    The first `top` pairs have strips of photos from `book`, the next ones small photos while
+    MOST_PHOTOS last.
     """
 
     def __init__(
@@ -39,226 +132,151 @@ class PairsPage:
         questions: pd.DataFrame,
         main: tuple[str, str],
         names: Mapping[str, str],
-        families: Families,
+        clusters: Clusters,
         similar: pd.DataFrame | None,
         book: PhotoBook | None,
         words: Words,
         top: int = 12,
     ):
-        self.families = families
+        self.main = main
+        self.clusters = clusters
         self.book = book
         self.words = words
         self.top = top
-        self.left = MOST_PHOTOS
-        self.ids = pairs.ids_by_name(names)
-        self.ranks = pairs.ranks(similar, names)
-        self.questions = questions
-        self.main = main
-        (self.table, self.found) = listed(questions, main)
-        own = (questions["predictor"] == main[0]) & (questions["protocol"] == main[1])
-        self.own = pairs.count(questions[own])
-        self.asked = int(own.sum())
-        self.matrix = matrix(self.own, families, MOST_CLUSTERS)
-        self.numbers = {key: _numbered(questions[key]) for key in ("predictor", "protocol", "site")}
+        self.photos_left = MOST_PHOTOS
+        self.ids = confused_pairs.ids_by_name(names)
+        self.ranks = confused_pairs.look_alike_ranks(similar, names)
+        self.table, self.n_pairs = listed(questions, main)
+        is_main = (questions["predictor"] == main[0]) & (questions["protocol"] == main[1])
+        self.n_asked = int(is_main.sum())
+        self.counts = confused_pairs.count(questions[is_main])
+        self.matrix = cluster_matrix.matrix(self.counts, clusters, cluster_matrix.MOST_CLUSTERS)
+        self.numbers = {key: _numbered(questions[key]) for key in NUMBERED}
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         """Pairs under filters and the matrix; without any confusion a sentence that says so."""
+        words = self.words
         if self.table.empty:
-            return cards.section(
-                self.words("confusions"),
-                f"<p>{escape(self.words('no confusions among'))} {self.asked} "
-                f"{self.words('questions')}</p>",
+            return pages.snippet(
+                "<section><h2>{{ heading }}</h2><p>{{ sentence }}</p></section>",
+                heading=words("confusions"),
+                sentence=f"{words('no confusions among')} {self.n_asked} {words('questions')}",
             )
-        rows = "".join(self._row(row) for row in self.table.to_dict("records"))
-        head = "".join(f"<th>{escape(self.words(word))}</th>" for word in HEADS)
-        table = (
-            "<div class=scroll><table "
-            f"class=pairs><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        )
-        heading = (
-            f"{self.words('confused pairs')}: {len(self.table):,} {self.words('of')} "
-            f"{self.found:,} {self.words('listed')}"
-        )
-        more = f"<p><button id=more hidden>{escape(self.words('more'))}</button></p>"
-        return (
-            cards.section(heading, f"<div id=pairs>{self._filters()}{table}{more}</div>")
-            + self._matrix()
+        n_listed = f"{len(self.table):,} {words('of')} {self.n_pairs:,} {words('listed')}"
+        return pages.render(
+            "pairs.html.j2",
+            words=words,
+            heading=f"{words('confused pairs')}: {n_listed}",
+            filters=self._filters(),
+            heads=HEADS,
+            rows=[self._row(row) for row in self.table.to_dict("records")],
+            **self._matrix(),
         )
 
-    def _row(self, row: Mapping) -> str:
-        shown = row["main"] and row["place"] < self.top
-        data = {
+    def _matrix(self) -> dict[str, object]:
+        """What the template needs of the matrix; over MOST_CLUSTERS all of them are in a picture
+        below.
+        """
+        if self.matrix.wrong == 0:
+            return {"matrix": ""}
+        all_clusters = ""
+        if self.matrix.clusters > cluster_matrix.MOST_CLUSTERS:
+            dots = cluster_matrix.cluster_dots(
+                self.counts, self.clusters, self.matrix, language=self.words.language
+            )
+            all_clusters = pages.figure_source(dots)
+        return {
+            "matrix": cluster_matrix.matrix_html(self.matrix, self.clusters, self.words),
+            "matrix_title": self.matrix.title(self.words),
+            "whose": " · ".join(self.main),
+            "all_clusters": all_clusters,
+        }
+
+    def _row(self, row: Mapping[str, Any]) -> PairRow:
+        is_shown = row["main"] and row["place"] < self.top
+        return PairRow(
+            data=self._data(row),
+            is_shown=is_shown,
+            sides=self._sides_with_strips(row) if is_shown else self._sides(row),
+            count=f"{row['n']} / {row['n_truth']}",
+            share=percent(row["n"] / row["n_truth"]),
+            rank=self._rank(row["truth"], row["shown"]),
+        )
+
+    def _data(self, row: Mapping[str, Any]) -> dict[str, object]:
+        """The numbers by which the script filters and counts."""
+        sites = [[self.numbers["site"][site], n, n_truth] for site, n, n_truth in row["sites"]]
+        return {
             "predictor": self.numbers["predictor"][row["predictor"]],
             "protocol": self.numbers["protocol"][row["protocol"]],
             "n": row["n"],
             "of": row["n_truth"],
-            "cluster": self.families.of(row["truth"]),
-            "answered": self.families.of(row["shown"]),
-            "sites": json.dumps(
-                [[self.numbers["site"][site], n, of] for site, n, of in row["sites"]],
-                separators=(",", ":"),
-            ),
+            "cluster": self.clusters.of(row["truth"]),
+            "answered": self.clusters.of(row["shown"]),
+            "sites": json.dumps(sites, separators=(",", ":")),
         }
-        attributes = "".join(f' data-{name}="{escape(value)}"' for name, value in data.items())
-        photos = self._strips(row) if shown else self._small(row)
-        sides = [
-            f"<td><b>{escape(name)}</b>{photo}</td>"
-            for name, photo in zip(
-                (row["truth"], self.words.answer(row["shown"])), photos, strict=True
-            )
-        ]
-        facts = (
-            f"{row['n']} / {row['n_truth']}",
-            percent(row["n"] / row["n_truth"]),
-            self._rank(row["truth"], row["shown"]),
-        )
-        return f"<tr{attributes}{'' if shown else ' hidden'}>{''.join(sides)}{''.join(f'<td>{escape(fact)}</td>' for fact in facts)}</tr>"
 
-    def _strips(self, row: Mapping) -> tuple[str, str]:
+    def _sides_with_strips(self, row: Mapping[str, Any]) -> list[Side]:
+        answer = self.words.answer(row["shown"])
         if self.book is None:
-            return "", ""
-        sides = (row["truth"], row["image_ids"]), (row["shown"], [])
-        truth, answer = (
-            strip_html(self.book, self.ids.get(name, ""), asked) for name, asked in sides
-        )
-        return f"<div class=strip>{truth}</div>", f"<div class=strip>{answer}</div>"
+            return [Side(row["truth"]), Side(answer)]
+        asked = row["image_ids"]
+        truth_id = self.ids.get(row["truth"], "")
+        answer_id = self.ids.get(row["shown"], "")
+        truths = cards.dish_photos(self.book, truth_id, EXAMPLES, asked)
+        answers = cards.dish_photos(self.book, answer_id, EXAMPLES)
+        return [Side(row["truth"], strip=truths, n_asked=len(asked)), Side(answer, strip=answers)]
 
-    def _small(self, row: Mapping) -> tuple[str, str]:
-        """One photo of each side while there are any left; the other predictors get theirs for
-        their first pairs.
+    def _sides(self, row: Mapping[str, Any]) -> list[Side]:
+        """One small photo of each side while there are any left; the other predictors get theirs
+        for their first pairs.
         """
-        if (
-            self.book is None
-            or self.left < 2
-            or row["place"] >= (5 * self.top if row["main"] else self.top // 2)
-        ):
-            return "", ""
-        self.left -= 2
-        answer = self.book.examples(self.ids.get(row["shown"], ""), 1)
-        paths = self.book.path(row["image_ids"][0]), answer[0] if answer else None
-        return tuple(
-            f"<div class=small>{photo_html(path, SMALL)}</div>" if path else "" for path in paths
-        )
+        answer = self.words.answer(row["shown"])
+        with_photos = MAIN_WITH_PHOTOS * self.top if row["main"] else self.top // 2
+        if self.book is None or self.photos_left < 2 or row["place"] >= with_photos:
+            return [Side(row["truth"]), Side(answer)]
+        self.photos_left -= 2
+        truth_photo = self.book.path(row["image_ids"][0])
+        answer_photo = self.book.example(self.ids.get(row["shown"], ""))
+        return [
+            Side(row["truth"], small=embedded(truth_photo, SMALL) if truth_photo else None),
+            Side(answer, small=embedded(answer_photo, SMALL) if answer_photo else None),
+        ]
 
     def _rank(self, truth: str, answer: str) -> str:
         rank = self.ranks.get((truth, answer))
-        return (
-            str(rank) if rank else "" if answer in NOT_ANSWERS else self.words("not a look-alike")
-        )
+        if rank:
+            return str(rank)
+        return "" if answer in NOT_ANSWERS else self.words("not a look-alike")
 
-    def _filters(self) -> str:
-        clusters, answered = (
-            sorted(
-                {*self.table[side].map(self.families.of), *own},
-                key=lambda number: (number in LAST, abs(number)),
-            )
-            for side, own in (("truth", self.matrix.rows), ("shown", self.matrix.columns))
-        )
-        made = [
-            self._select(
-                key,
-                key,
-                [(number, name) for name, number in self.numbers[key].items()],
-                key == "site",
-            )
-            for key in self.numbers
+    def _filters(self) -> list[Filter]:
+        predictor, protocol = self.main
+        return [
+            self._numbered_filter("predictor", opens_on=predictor),
+            self._numbered_filter("protocol", opens_on=protocol),
+            self._numbered_filter("site"),
+            self._cluster_filter("cluster", "cluster", self.table["truth"], self.matrix.rows),
+            self._cluster_filter(
+                "answered", "answered cluster", self.table["shown"], self.matrix.columns
+            ),
         ]
-        made += [
-            self._select(
-                key,
-                word,
-                [
-                    (number, self.families.label(number, self.words))
-                    for number in numbers
-                    if number != ELSEWHERE
-                ],
-                True,
-            )
-            for key, word, numbers in (
-                ("cluster", "cluster", clusters),
-                ("answered", "answered cluster", answered),
-            )
+
+    def _numbered_filter(self, key: str, opens_on: str | None = None) -> Filter:
+        numbers = self.numbers[key]
+        options = [(number, shorten(name, OPTION_COLUMNS)) for name, number in numbers.items()]
+        chosen = None if opens_on is None else numbers.get(opens_on)
+        return Filter(key, self.words(key), options, opens_on is None, chosen)
+
+    def _cluster_filter(
+        self, key: str, word: str, answers: pd.Series, of_matrix: Iterable[int]
+    ) -> Filter:
+        """The clusters of the rows listed and of the matrix, whose counts choose among them."""
+        numbers = {*answers.map(self.clusters.of), *of_matrix} - {ELSEWHERE}
+        options = [
+            (number, shorten(self.clusters.label(number, self.words), OPTION_COLUMNS))
+            for number in sorted(numbers, key=last_after_clusters)
         ]
-        dish = (
-            f"<label>{escape(self.words('dish'))} <input id=dish type=search "
-            f'placeholder="{escape(self.words("part of a name"))}"></label>'
-        )
-        return (
-            f"<div class=filters hidden>{''.join(made)}{dish}<button "
-            f"id=clear>{escape(self.words('show all'))}</button> <span id=state></span></div>"
-        )
-
-    def _select(
-        self, key: str, word: str, options: Iterable[tuple[int, str]], with_all: bool
-    ) -> str:
-        first = f"<option value=''>{escape(self.words('all'))}</option>" if with_all else ""
-        chosen = (
-            self.numbers[key].get(self.main[key == "protocol"])
-            if key in ("predictor", "protocol")
-            else None
-        )
-        made = "".join(
-            "<option "
-            f"value={number}{' selected' if number == chosen else ''}>{escape(shorten(text, 44))}</option>"
-            for number, text in options
-        )
-        return f"<label>{escape(self.words(word))} <select id={key}>{first}{made}</select></label>"
-
-    def _matrix(self) -> str:
-        found = self.matrix
-        if found.wrong == 0:
-            return ""
-        labels = [self.families.label(column, self.words) for column in found.columns]
-        heads = [
-            str(column) if column > 0 else label
-            for column, label in zip(found.columns, labels, strict=True)
-        ]
-        head = "".join(
-            f'<th title="{escape(label)}">{escape(text)}</th>'
-            for text, label in zip(heads, labels, strict=True)
-        )
-        body = "".join(
-            f"<tr><th>{escape(labels[place])}</th>{self._counts(place)}</tr>"
-            for place in range(len(found.rows))
-        )
-        said = (
-            f"<p class=faint>{escape(' · '.join(self.main))} · "
-            f"{escape(self.words('click a count to see its pairs of dishes'))}</p>"
-        )
-        table = (
-            f"{said}<div class=scroll><table "
-            f"class=matrix><tr><th></th>{head}</tr>{body}</table></div>"
-        )
-        return cards.section(
-            found.title(self.words),
-            table + (self._all_clusters() if found.clusters > MOST_CLUSTERS else ""),
-        )
-
-    def _all_clusters(self) -> str:
-        dots = cluster_dots(self.own, self.families, self.matrix, language=self.words.language)
-        return f'<img class=figure alt="" src="{cards.picture_source(dots)}">'
-
-    def _counts(self, place: int) -> str:
-        cells = []
-        top = self.matrix.counts.max()
-        for column, cluster in enumerate(self.matrix.columns):
-            count = self.matrix.counts[place, column]
-            pairs_behind = self.matrix.pairs[place, column]
-            if count == 0:
-                cells.append("<td class=own></td>" if column == place else "<td></td>")
-                continue
-            chosen = (
-                "disabled"
-                if cluster == ELSEWHERE
-                else f"data-cluster={self.matrix.rows[place]} data-answered={cluster}"
-            )
-            title = f"{pairs_behind} {self.words('pairs')}"
-            shade = f"background:rgba(44,95,138,{0.12 + 0.6 * (count / top) ** 0.5:.2f})"
-            cells.append(
-                f"<td{' class=own' if column == place else ''}><button {chosen} "
-                f'title="{escape(title)}" style="{shade}">{count:,}</button></td>'
-            )
-        return "".join(cells)
+        return Filter(key, self.words(word), options, has_all=True)
 
 
 def _numbered(values: pd.Series) -> dict[str, int]:

@@ -8,19 +8,26 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.core import records
-from dishvl_lib.display.sheet import ACCENT, FAINT, PhotoBook, Picture, Sheet, drawn
-from dishvl_lib.display.words import Words, shorten, wrapped
+from dishvl_lib.core.decisions import REVIEW_COLUMNS
+from dishvl_lib.display.photo_book import PhotoBook
+from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
+from dishvl_lib.display.words import shorten, wrapped
 
-COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
+# inches
 SIDE = 1.15
 GAP = 0.06
 MARGIN = 0.2
 HEAD = 0.5
 PHOTOS = 3
 STRIP = PHOTOS * (SIDE + GAP)
+SECOND_DISH = STRIP + 0.2
 ROW = SIDE + 0.85
 SHEET_WIDTH = 2 * MARGIN + 2 * STRIP + 3.6
+# columns of text
+NAME_COLUMNS = 48
 TEXT_COLUMNS = 44
+MOST_LINES = 8
+NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 @drawn
@@ -36,75 +43,60 @@ def review_sheet(
     """The first `limit` rows of the review: photos of the dish | photos of the other dish, if there
     is one | the evidence.
 
-    review: COLUMNS. dishes: rows of dishes.jsonl, for the names. photos: image_id, path, dish_id. A
-    photo that the evidence names comes first, framed.
+    review: REVIEW_COLUMNS. dishes: rows of dishes.jsonl, for the names. photos: image_id, path,
+    dish_id. A photo that the evidence names comes first, framed.
     """
-    records.require_columns(review, COLUMNS, "the review")
-    shown = review.fillna("").head(limit)
-    by_id = {dish["dish_id"]: dish for dish in dishes}
-    sheet = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW)
+    records.require_columns(review, REVIEW_COLUMNS, "the review")
+    words = drawable_words(language)
     book = PhotoBook(photos, image_root)
-    words = Words(language if sheet.labels.font else "en")
-    said = (
-        f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
-        if len(review)
-        else words("nothing to review")
-    )
-    sheet.text(MARGIN, 0.13, said, size=11)
+    by_id = {dish["dish_id"]: dish for dish in dishes}
+    shown = review.fillna("").head(limit)
+    sheet = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW)
+    heading = words("nothing to review")
+    if len(review):
+        heading = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
+    sheet.text(MARGIN, 0.13, heading, size=11)
     for place, row in enumerate(shown.to_dict("records")):
-        _row(sheet, HEAD + place * ROW, row, by_id, book, words)
+        y = HEAD + place * ROW
+        sheet.text(MARGIN, y, words.known(row["suspicion"]), size=10, color=ACCENT)
+        _draw_question(sheet, y + 0.22, row, by_id, book)
     return sheet.done()
 
 
-def _row(
+def _draw_question(
     sheet: Sheet,
     y: float,
     row: Mapping[str, Any],
     by_id: Mapping[str, Mapping[str, Any]],
     book: PhotoBook,
-    words: Words,
 ) -> None:
-    sheet.text(MARGIN, y, words.known(row["suspicion"]), size=10, color=ACCENT)
+    """One dish with the photos of two, or two side by side, and the evidence."""
     sides = [by_id[dish_id] for dish_id in (row["dish_id"], row["other_dish"]) if dish_id]
+    n_photos = PHOTOS * 2 // len(sides)
     for side, dish in enumerate(sides):
-        _dish(
-            sheet,
-            MARGIN + side * (STRIP + 0.2),
-            y + 0.22,
-            dish,
-            book,
-            row["evidence"],
-            PHOTOS * 2 // len(sides),
-        )
-    evidence = re.sub(r"[^\x00-\x7f]+", lambda part: sheet.labels(part[0]), row["evidence"])
-    lines = wrapped(evidence, TEXT_COLUMNS)[:8]
-    sheet.text(MARGIN + 2 * STRIP + 0.4, y + 0.47, "\n".join(lines), size=9, color=FAINT)
+        _draw_dish(sheet, MARGIN + side * SECOND_DISH, y, dish, book, row["evidence"], n_photos)
+    # A name in the evidence that no font draws has its number there too.
+    evidence = NOT_ASCII.sub(lambda part: sheet.labels(part[0]), row["evidence"])
+    lines = wrapped(evidence, TEXT_COLUMNS)[:MOST_LINES]
+    beside = MARGIN + 2 * STRIP + 0.4
+    sheet.text(beside, y + 0.25, "\n".join(lines), size=9, color=FAINT)
 
 
-def _dish(
+def _draw_dish(
     sheet: Sheet,
     x: float,
     y: float,
     dish: Mapping[str, Any],
     book: PhotoBook,
     evidence: str,
-    count: int,
+    n_photos: int,
 ) -> None:
-    sheet.text(
-        x,
-        y,
-        shorten(
-            f"{sheet.labels(dish['name'])}  ({sheet.labels(dish['dish_id'])}, {dish['n_images']})",
-            48,
-        ),
-        size=10,
-    )
-    asked = [
-        image_id
-        for image_id in book.ids_by_dish.get(dish["dish_id"], ())
-        if str(book.path_by_id[image_id]) in evidence
-    ][:1]
-    for place, path in enumerate(book.examples(dish["dish_id"], count, asked) or [None]):
-        sheet.photo(
-            path, x + place * (SIDE + GAP), y + 0.25, SIDE, ACCENT if place < len(asked) else None
-        )
+    name = sheet.labels(dish["name"])
+    dish_id = sheet.labels(dish["dish_id"])
+    title = f"{name}  ({dish_id}, {dish['n_images']})"
+    sheet.text(x, y, shorten(title, NAME_COLUMNS), size=10)
+    asked = book.named_in(evidence, dish["dish_id"])[:1]
+    paths = book.examples(dish["dish_id"], n_photos, asked) or [None]
+    for place, path in enumerate(paths):
+        frame = ACCENT if place < len(asked) else None
+        sheet.photo(path, x + place * (SIDE + GAP), y + 0.25, SIDE, frame)

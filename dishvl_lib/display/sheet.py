@@ -1,25 +1,31 @@
-"""A page of photos and text measured in inches from its upper left corner, and where its photos
-come from.
+"""A page of photos and text measured in inches from its upper left corner, and what all figures are
+drawn with.
 """
 
 import functools
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import matplotlib
-import pandas as pd
 from matplotlib.figure import Figure
 
-from dishvl_lib.core import images, records
+from dishvl_lib.core import images
 from dishvl_lib.display import fonts
+from dishvl_lib.display.photo_book import thumbnail
+from dishvl_lib.display.words import Words
 
 INK = "#222222"
 FAINT = "#777777"
 RIGHT = "#2f7d4f"
 WRONG = "#b3362b"
 ACCENT = "#2c5f8a"
+NO_PHOTO = "#eeeeee"
 PHOTO_PIXELS = 240
+
+Arguments = ParamSpec("Arguments")
+Drawing = TypeVar("Drawing")
 
 
 class Picture(Figure):
@@ -33,17 +39,25 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
-def drawn(function: Callable) -> Callable:
+def drawn(function: Callable[Arguments, Drawing]) -> Callable[Arguments, Drawing]:
     """Runs a figure function with fonts for names and with formulas off: a dish may be called
     `a$b$`.
     """
 
     @functools.wraps(function)
-    def wrapper(*args, **kwargs):
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawing:
         with matplotlib.rc_context(fonts.drawing_settings()):
             return function(*args, **kwargs)
 
     return wrapper
+
+
+def drawable_words(language: str) -> Words:
+    """The words of a figure: English ones where no font draws Chinese. Raises ValueError for an
+    unknown language.
+    """
+    words = Words(language)
+    return words if fonts.find_chinese_font() else Words("en")
 
 
 class Sheet:
@@ -56,13 +70,20 @@ class Sheet:
         self.labels = fonts.Labels()
 
     def text(
-        self, x: float, y: float, text: str, *, size: float = 10, color: str = INK, **options
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: float = 10,
+        color: str = INK,
+        **options: object,
     ) -> None:
         """A text whose upper left corner is x, y inches from the sheet's upper left corner."""
         options = {"va": "top", "linespacing": 1.5, **options}
-        self.figure.text(
-            x / self.width, 1 - y / self.height, text, fontsize=size, color=color, **options
-        )
+        across = x / self.width
+        up = 1 - y / self.height
+        self.figure.text(across, up, text, fontsize=size, color=color, **options)
 
     def photo(
         self, path: Path | None, x: float, y: float, side: float, frame: str | None = None
@@ -70,71 +91,28 @@ class Sheet:
         """A photo in a square of `side` inches, whole; one that cannot be read is a grey square
         with the reason.
         """
-        axes = self.figure.add_axes(
-            (x / self.width, 1 - (y + side) / self.height, side / self.width, side / self.height)
-        )
+        left = x / self.width
+        bottom = 1 - (y + side) / self.height
+        axes = self.figure.add_axes((left, bottom, side / self.width, side / self.height))
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set(visible=frame is not None, color=frame or INK, linewidth=2)
         try:
             axes.imshow(thumbnail(path, PHOTO_PIXELS))
         except images.ImageError as error:
-            axes.set_facecolor("#eeeeee")
-            axes.text(
-                0.5,
-                0.5,
-                error.reason,
-                transform=axes.transAxes,
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=FAINT,
-            )
+            axes.set_facecolor(NO_PHOTO)
+            middle = {"transform": axes.transAxes, "ha": "center", "va": "center"}
+            axes.text(0.5, 0.5, error.reason, fontsize=8, color=FAINT, **middle)
 
     def done(self) -> Picture:
+        """The finished picture; the legend of numbered names is printed."""
         self.labels.print_legend()
         return self.figure
 
 
-def thumbnail(path: Path | None, side: int):
-    """The photo, RGB, its longer side at most `side` pixels. Raises `images.ImageError`."""
-    if path is None:
-        raise images.ImageError("no photo", "none is in the catalog")
-    photo = images.load_rgb(path, draft_size=(side, side))
-    photo.thumbnail((side, side))
-    return photo
-
-
-class PhotoBook:
-    """The catalog's photos by id and by dish: photos with image_id, path (relative to image_root),
-    dish_id, split.
-    """
-
-    def __init__(self, photos: pd.DataFrame, image_root: str | Path):
-        records.require_columns(photos, ("image_id", "path", "dish_id"), "the photos")
-        self.image_root = Path(image_root)
-        self.path_by_id = dict(zip(photos["image_id"], photos["path"], strict=True))
-        order = (
-            photos["split"].map({"train": 0, "validation": 1}).fillna(2)
-            if "split" in photos
-            else pd.Series(0, index=photos.index)
-        )
-        ranked = photos.assign(_order=order).sort_values("_order", kind="stable")
-        if "group_id" in ranked:
-            ranked = pd.concat(
-                [ranked.drop_duplicates("group_id"), ranked[ranked.duplicated("group_id")]]
-            )
-        self.ids_by_dish = ranked.groupby("dish_id", sort=False)["image_id"].agg(list).to_dict()
-
-    def path(self, image_id: str) -> Path | None:
-        """Where the photo is, or None when the catalog does not have it."""
-        relative = self.path_by_id.get(image_id)
-        return self.image_root / relative if relative else None
-
-    def examples(
-        self, dish_id: str, count: int, first: Iterable[str] = (), only: bool = False
-    ) -> list[Path | None]:
-        """Up to `count` photos of a dish: those in `first`, then training photos of different
-        frames, then any.
-        """
-        ids = list(first) if only else [*first, *self.ids_by_dish.get(dish_id, [])]
-        return [self.path(image_id) for image_id in dict.fromkeys(ids)][:count]
+@drawn
+def message(text: str) -> Picture:
+    """A small sheet that says why there is nothing to draw."""
+    sheet = Sheet(7, 1)
+    middle = {"ha": "center", "va": "center"}
+    sheet.text(3.5, 0.5, sheet.labels(text), size=12, color=FAINT, **middle)
+    return sheet.done()

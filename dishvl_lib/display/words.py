@@ -1,10 +1,13 @@
 """The words of figures, reports and widgets in both languages, and the short forms of numbers."""
 
 import unicodedata
+from typing import Any
 
 import pandas as pd
 
-NOT_ANSWERS = {"not a dish": "不是菜名", "no answer": "没有回答"}
+from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
+
+NOT_ANSWERS = {NOT_A_DISH: "不是菜名", NO_ANSWER: "没有回答"}
 _ENGLISH_CHINESE = {
     "accuracy": "准确率",
     "chance": "随机水平",
@@ -172,8 +175,12 @@ _ENGLISH_CHINESE = {
     "more": "更多",
     "show all": "取消筛选",
     "click a count to see its pairs of dishes": "点选数字查看其中的菜品对",
-    "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too": "按 1、2、3 标记所在卡片，方向键移动，Tab 与回车亦可",
-    "of other-dish pairs are closer than the median same-dish pair": "的异菜照片对比同菜照片对的中位数更相似",
+    "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too": (
+        "按 1、2、3 标记所在卡片，方向键移动，Tab 与回车亦可"
+    ),
+    "of other-dish pairs are closer than the median same-dish pair": (
+        "的异菜照片对比同菜照片对的中位数更相似"
+    ),
 }
 
 
@@ -183,7 +190,8 @@ HOW_TO_READ = {
     "Majority: always the name that is most often true. An answer that is missing counts as wrong. "
     "Failed: could not be asked or answered. Lost: a site's dish that got no name of its "
     "own. Near training: photos that show what a training photo shows.",
-    "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
+    "zh": "区间为 95% Wilson 区间；按菜平均是各菜品准确率的均值，区间由对菜品的自助抽样得到。"
+    "随机水平：从菜单（命名题则从全部真实菜名）里盲抽一个。"
     "多数类水平：总是回答最常为真的菜名。没有回答算答错。"
     "失败：无法提问或没有得到回答。无独立名称：站点的菜没有得到自己独有的名字。与训练照片相近：与某张训练照片同帧或近似重复。",
 }
@@ -261,7 +269,8 @@ def missing(value: object) -> bool:
     )
 
 
-def percent(value: object, digits: int = 1) -> str:
+def percent(value: Any, digits: int = 1) -> str:
+    """A share as `87.5%`; '' where there is none."""
     return "" if missing(value) else f"{100 * float(value):.{digits}f}%"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts
+from dishvl_lib.core.decisions import REVIEW_COLUMNS
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -22,7 +23,6 @@ GALLERY_PER_DISH = 16
 TWIN_SHARE = 0.25
 TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
-REVIEW_COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 
 
 def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from dishvl_lib.annotation import annotate, audit, catalog, duplicates
 from dishvl_lib.core import artefacts, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
-from dishvl_lib.display import review
+from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
 
 SCANNING = (
@@ -161,9 +161,9 @@ def named_differently(settled: Settled, differing: pd.DataFrame, most: int = 12)
     return settled.catalogue[settled.catalogue.image_id.isin(asked)]
 
 
-def name_review(stage: Stage, made: Catalogue, settled: Settled) -> review.NameReview:
+def name_review(stage: Stage, made: Catalogue, settled: Settled) -> NameReview:
     """The widget in which people decide about names."""
-    return review.NameReview(
+    return NameReview(
         *settled.for_review,
         made.root,
         stage.decisions("names"),

@@ -11,7 +11,8 @@ from dishvl_lib.core import artefacts, missing_photos, paths, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.demo import builtin
-from dishvl_lib.display import figures, html, widgets
+from dishvl_lib.display import confusion_browser as browser
+from dishvl_lib.display import figures, report
 from dishvl_lib.evaluation import (
     asking,
     confusion,
@@ -318,7 +319,7 @@ def write_report(
     run_name = stage.params["run_name"]
     stage.make_file(
         "report.html",
-        html.report,
+        report.report,
         title=f"DishVL: {run_name}",
         facts=notes.facts(stage.marker("03_dataset"), stage.marker("04_training"), trainable),
         table=accuracy.table,
@@ -364,9 +365,9 @@ def figure_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:
 
 def confusion_browser(
     stage: Stage, sources: Sources, broken_down: Breakdown
-) -> widgets.ConfusionBrowser:
+) -> browser.ConfusionBrowser:
     """The widget in which confused photos are looked at and decided about."""
-    return widgets.ConfusionBrowser(
+    return browser.ConfusionBrowser(
         broken_down.described,
         sources.photos,
         sources.names,

@@ -9,7 +9,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate, catalog
 from dishvl_lib.core import artefacts, missing_photos, paths
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.display import review
+from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.similarity import (
     class_scores,
     classifier,
@@ -196,9 +196,9 @@ def suspect_titles(suspects: pd.DataFrame, names: dict[str, str]) -> list[str]:
 
 def twin_review(
     stage: Stage, twins: pd.DataFrame, known: Dishes, extracted: Features
-) -> review.NameReview:
+) -> NameReview:
     """The widget in which people decide whether two dishes are one."""
-    return review.NameReview(
+    return NameReview(
         twins,
         known.dishes,
         extracted.photos,

@@ -16,15 +16,33 @@ import numpy as np
 import pandas as pd
 sys.path.insert(0, {str(TOYS)!r})
 import display_toys
-from dishvl_lib.display.widgets import ConfusionBrowser
+from dishvl_lib.display.confusion_browser import ConfusionBrowser
+
+def hurt(value):
+    if not isinstance(value, str):
+        return value
+    return value.replace("alert(1)", "window.hurt=1").replace("alert(2)", "window.hurt=2")
+
 root = Path(os.environ["DISHVL_OUTPUTS"]) / "confusions"
 root.mkdir(parents=True, exist_ok=True)
-hurt = lambda value: value.replace("alert(1)", "window.hurt=1").replace("alert(2)", "window.hurt=2") if isinstance(value, str) else value
-names, photos = {{dish: hurt(name) for dish, name in display_toys.NAMES.items()}}, display_toys.catalog(root)
+names = {{dish: hurt(name) for dish, name in display_toys.NAMES.items()}}
+photos = display_toys.catalog(root)
 said = display_toys.predictions().map(hurt).assign(site="north " + hurt(display_toys.EVIL))
-clusters = pd.DataFrame({{"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]}})
-features = {{"image_id": photos["image_id"].to_numpy(str), "feature": np.eye(len(photos), dtype=np.float32)}}
-ConfusionBrowser(said, photos, names, root, display_toys.SIMILAR, root / "photos.csv", clusters=clusters, features=features).show()
+clusters = pd.DataFrame(
+    {{"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]}}
+)
+image_ids = photos["image_id"].to_numpy(str)
+features = {{"image_id": image_ids, "feature": np.eye(len(photos), dtype=np.float32)}}
+ConfusionBrowser(
+    said,
+    photos,
+    names,
+    root,
+    display_toys.SIMILAR,
+    root / "photos.csv",
+    clusters=clusters,
+    features=features,
+).show()
 """
 
 
@@ -95,7 +113,13 @@ def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_i
     assert counts[0]["x"] < counts[1]["x"], "the counts of one row do not stand in it"
     page.locator('button[title^="1: "][title*="→ 2: "]').click()
     page.wait_for_selector('.dishvl:has-text("wrong: 1 / 4")', timeout=20_000)
-    assert page.locator(".dishvl-pairs button").count() == 1
+    # the summary is there before the grid is drawn
+    labs.wait(lambda: page.locator(".dishvl-pairs button").count() == 1, 20)
+    page.locator('button:has-text("show all")').click()
+    page.wait_for_selector('.dishvl:has-text("wrong: 5 / 7")', timeout=20_000)
+    page.locator('button[title^="1: "][title*="→ 2: "]').focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.dishvl:has-text("wrong: 1 / 4")', timeout=20_000)
     for shown in page.locator(".dishvl-browser").all():
         shown.screenshot(path=str(folder / "matrix.png"))
     assert page.evaluate("window.hurt") is None
@@ -107,7 +131,7 @@ def report(tmp_path):
     """The report on the toys whose dish, site and title are hostile."""
     from display_toys import NAMES, SIMILAR, catalog, predictions
 
-    from dishvl_lib.display import html
+    from dishvl_lib.display import report
 
     names = {dish: name.replace("alert(1)", "window.hurt=1") for dish, name in NAMES.items()}
     said = predictions().map(
@@ -120,7 +144,7 @@ def report(tmp_path):
     clusters = pd.DataFrame(
         {"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]}
     )
-    return html.report(
+    return report.report(
         tmp_path / "r.html",
         title=HURT,
         predictions=said,

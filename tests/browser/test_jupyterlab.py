@@ -36,14 +36,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from dishvl_lib.display.review import NameReview
+from dishvl_lib.display.name_review import NameReview
 root = Path(os.environ["DISHVL_OUTPUTS"]) / "review"
 for number, dish in enumerate("ab"):
     (root / dish).mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((40, 40, 3), 90 + 80 * number, np.uint8)).save(root / dish / "1.png")
-photos = pd.DataFrame({"image_id": ["a1", "b1"], "path": ["a/1.png", "b/1.png"], "dish_id": ["a", "b"]})
-dishes = [dict(dish_id=dish, folders=[f"f-{dish}"], name="红烧鱼", name_source="annotator", aliases=[], n_images=1, card=None, introduction="", recipe="", source=[], review="") for dish in "ab"]
-rows = pd.DataFrame([("a", "红烧鱼", "same_name", "b", "both are called <img src=x onerror=window.hurt=1>", "1")], columns=["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"])
+photos = pd.DataFrame(
+    {"image_id": ["a1", "b1"], "path": ["a/1.png", "b/1.png"], "dish_id": ["a", "b"]}
+)
+dish = dict(name="红烧鱼", name_source="annotator", aliases=[], n_images=1, card=None)
+dish |= dict(introduction="", recipe="", source=[], review="")
+dishes = [dict(dish, dish_id=letter, folders=[f"f-{letter}"]) for letter in "ab"]
+evidence = "both are called <img src=x onerror=window.hurt=1>"
+columns = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
+rows = pd.DataFrame([("a", "红烧鱼", "same_name", "b", evidence, "1")], columns=columns)
 NameReview(rows, dishes, photos, root, root / "names.csv").show()
 """
 

@@ -4,15 +4,13 @@ says of how many.
 
 import io
 
-import numpy as np
 import pandas as pd
 import pytest
 from display_toys import EVIL
 
 from dishvl_lib.core import records
 from dishvl_lib.display import figures
-from dishvl_lib.display.families import ELSEWHERE, NO_DISH, OTHERS, SILENT, Families, matrix
-from dishvl_lib.display.gallery import Gallery
+from dishvl_lib.display.cluster_matrix import ELSEWHERE, NO_DISH, OTHERS, SILENT, Clusters, matrix
 from dishvl_lib.display.words import Words
 
 NAMES = {f"d{number}": name for number, name in enumerate("abcdef")}
@@ -33,7 +31,7 @@ TABLE = pd.DataFrame(COUNTS, columns=["truth", "answer", "n"])
 
 
 def test_a_cluster_is_called_by_its_number_and_first_dishes():
-    own = Families(CLUSTERS, NAMES)
+    own = Clusters(CLUSTERS, NAMES)
     assert [own.label(cluster, Words("en")) for cluster in (1, 2, 3)] == [
         "1: a, b +1",
         "2: d, e",
@@ -48,11 +46,11 @@ def test_a_cluster_is_called_by_its_number_and_first_dishes():
         NO_DISH,
         SILENT,
     ]
-    assert Families(None, NAMES).of("a") == OTHERS
+    assert Clusters(None, NAMES).of("a") == OTHERS
 
 
 def test_every_wrong_answer_is_in_its_cell():
-    found = matrix(TABLE, Families(CLUSTERS, NAMES))
+    found = matrix(TABLE, Clusters(CLUSTERS, NAMES))
     cells = {
         (row, column): found.counts[i, j]
         for i, row in enumerate(found.rows)
@@ -73,7 +71,7 @@ def test_every_wrong_answer_is_in_its_cell():
 
 
 def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_to():
-    own = Families(CLUSTERS, NAMES)
+    own = Clusters(CLUSTERS, NAMES)
     first = matrix(TABLE, own, most=1)
     second = matrix(TABLE, own, most=1, skip=1)
     assert (first.rows, first.columns, first.counts.tolist()) == (
@@ -93,7 +91,7 @@ def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_
 def test_dishes_without_a_cluster_are_a_row_of_their_own():
     found = matrix(
         pd.DataFrame([("far away", "a", 2)], columns=["truth", "answer", "n"]),
-        Families(CLUSTERS, NAMES),
+        Clusters(CLUSTERS, NAMES),
     )
     assert found.rows == [1, OTHERS]
     assert found.counts.tolist() == [[0, 0], [2, 0]]
@@ -102,7 +100,7 @@ def test_dishes_without_a_cluster_are_a_row_of_their_own():
 
 def test_a_missing_column_is_named():
     with pytest.raises(records.RecordError, match="cluster"):
-        Families(CLUSTERS.drop(columns="cluster"), NAMES)
+        Clusters(CLUSTERS.drop(columns="cluster"), NAMES)
     with pytest.raises(records.RecordError, match="answer"):
         figures.cluster_matrix(TABLE.drop(columns="answer"), CLUSTERS, NAMES)
 
@@ -125,25 +123,3 @@ def test_the_picture_has_every_count_and_over_most_clusters_a_dot_for_each_of_al
 def test_no_confusion_is_said_with_its_n():
     figure = figures.cluster_matrix(TABLE[TABLE["truth"] == TABLE["answer"]], CLUSTERS, NAMES)
     assert [text.get_text() for text in figure.texts] == ["no confusions among 90 questions"]
-
-
-def test_only_training_photos_are_near_and_never_the_photo_itself():
-    photos = pd.DataFrame(
-        {
-            "image_id": list("pqrs"),
-            "dish_id": ["d0", "d1", "d2", "d3"],
-            "split": ["train", "train", "test", "train"],
-        }
-    )
-    features = np.array([[1, 0], [0.8, 0.6], [1, 0], [0, 1]], np.float32)
-    gallery = Gallery({"image_id": np.array(list("pqrs")), "feature": features}, photos, NAMES)
-    near = gallery.nearest(["r", "p", "gone", "r"], k=2)
-    assert {
-        key: [(image_id, name, round(cosine, 3)) for image_id, name, cosine in found]
-        for key, found in near.items()
-    } == {
-        "r": [("p", "a", 1.0), ("q", "b", 0.8)],
-        "p": [("q", "b", 0.8), ("s", "d", 0.0)],
-    }
-    assert len(gallery.nearest(["r"], k=9)["r"]) == 3
-    assert Gallery(None, photos, NAMES).nearest(["r"]) == {}

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
+from test_display_report import Elements
 
 from dishvl_lib.annotation import left_out
 from dishvl_lib.core import dependencies, paths, records
-from dishvl_lib.display import families, pairs
-from dishvl_lib.display import widgets as module
-from dishvl_lib.display.decisions import COLUMNS, DecisionFile
-from dishvl_lib.display.widgets import ConfusionBrowser
+from dishvl_lib.core.decisions import PHOTO_COLUMNS
+from dishvl_lib.display import cluster_matrix
+from dishvl_lib.display.confusion_browser import ConfusionBrowser
 from dishvl_lib.evaluation import confusion
 
 CLUSTERS = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]})
@@ -118,37 +118,72 @@ def test_the_cluster_of_the_truth_narrows_questions_and_that_of_the_answer_pairs
     browser.filters.answered.value = 2
     assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
     assert "1 / 4" in browser.summary.value
-    browser.filters.set_clusters("", families.NO_DISH)
+    browser.filters.set_clusters("", cluster_matrix.NO_DISH)
     assert list(browser.pair_buttons) == [(EVIL, "not a dish")]
+
+
+def counts_of(widget):
+    """The buttons of the matrix in a widget's HTML, by their titles."""
+    buttons = Elements(html_of(widget)).named("button")
+    return {attrs["title"]: attrs for attrs in buttons}
+
+
+def press(browser, button):
+    """What keys.js does when a count is pressed."""
+    browser.pressed.value = f"{button['data-cluster']} {button['data-answered']}"
 
 
 def test_a_press_on_a_count_of_the_matrix_chooses_its_pairs(make):
     browser = make()
     assert not browser.matrix.children[0].children
     browser.matrix.selected_index = 0
-    said, grid = browser.matrix.children[0].children
-    assert "2 of 2 clusters with confusions, 5 of 5 wrong answers" in said.value
+    title, grid = browser.matrix.children[0].children
+    assert "2 of 2 clusters with confusions, 5 of 5 wrong answers" in title.value
     assert "<img src=x" not in html_of(grid)
-    counts = {
-        button.tooltip: button for button in grid.children if isinstance(button, ipywidgets.Button)
-    }
-    one = next(
-        button
-        for tooltip, button in counts.items()
-        if tooltip.startswith("1: ") and "→ 2: " in tooltip
+    counts = counts_of(grid)
+    button = next(
+        attrs for name, attrs in counts.items() if name.startswith("1: ") and "→ 2: " in name
     )
-    assert one.description == "1"
+    assert button["title"].endswith(": 1 wrong answers, 1 pairs")
     assert len(counts) == 4
-    one.click()
+    press(browser, button)
     assert list(browser.pair_buttons) == [("红烧鱼块", EVIL)]
-    assert (
-        browser.filters.cluster.value,
-        browser.filters.answered.value,
-    ) == (1, 2)
+    assert (browser.filters.cluster.value, browser.filters.answered.value) == (1, 2)
+
+
+def test_the_same_count_can_be_pressed_again(make):
+    browser = make()
+    browser.matrix.selected_index = 0
+    button = next(iter(counts_of(browser.matrix).values()))
+    press(browser, button)
+    browser.filters.clear()
+    everything = set(browser.pair_buttons)
+    press(browser, button)
+    assert set(browser.pair_buttons) < everything
+
+
+def test_every_count_that_can_be_pressed_names_clusters_that_the_filters_hold(make):
+    browser = make()
+    browser.matrix.selected_index = 0
+    for button in counts_of(browser.matrix).values():
+        press(browser, button)
+        assert browser.pair_buttons
+
+
+def test_answers_into_clusters_that_are_not_shown_cannot_be_pressed(make, monkeypatch):
+    monkeypatch.setattr(cluster_matrix, "MOST_CLUSTERS", 1)
+    browser = make()
+    browser.matrix.selected_index = 0
+    elsewhere = [
+        attrs for name, attrs in counts_of(browser.matrix).items() if "other clusters" in name
+    ]
+    assert elsewhere
+    assert all("disabled" in attrs for attrs in elsewhere)
+    assert all("data-cluster" not in attrs for attrs in elsewhere)
 
 
 def test_the_matrix_goes_on_to_the_next_clusters_and_round_again(make, monkeypatch):
-    monkeypatch.setattr(module, "MOST", 1)
+    monkeypatch.setattr(cluster_matrix, "MOST_CLUSTERS", 1)
     browser = make()
     browser.matrix.selected_index = 0
     seen = []
@@ -177,10 +212,10 @@ def test_cards_show_the_nearest_training_photos_with_their_dish_and_cosine(make)
 
 def test_answers_that_are_no_dish_are_listed_in_full(make):
     browser = make()
-    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.strangers.value
-    assert "1 / 1" in browser.strangers.value
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in browser.unknown.value
+    assert "1 / 1" in browser.unknown.value
     browser.filters.dish.value = "红烧鱼"
-    assert browser.strangers.value == ""
+    assert browser.unknown.value == ""
 
 
 def test_a_right_refusal_and_a_lost_question_confuse_nothing(make):
@@ -217,8 +252,8 @@ def test_a_mark_is_written_at_once_with_its_note(make):
     browser.cards["naming-1"].note.value = 'plate "two", cut\noff'
     browser.cards["naming-1"].buttons[1].click()
     (row,) = read(make.file)
-    assert tuple(row) == COLUMNS
-    assert {name: row[name] for name in COLUMNS[1:]} == {
+    assert tuple(row) == PHOTO_COLUMNS
+    assert {name: row[name] for name in PHOTO_COLUMNS[1:]} == {
         "image_id": "d1-1",
         "path": "d1/1.png",
         "dish_id": "d1",
@@ -313,18 +348,12 @@ def test_missing_and_foreign_answers_are_pairs_of_their_own(make):
     assert browser.mark("naming-6", "photo bad")["answer"] == ""
 
 
-def test_the_browser_counts_as_the_evaluation_does():
+def test_the_browser_counts_as_the_evaluation_does(make):
     rows = predictions().query("predictor == 'tuned' and protocol == 'naming'")
-    ours = pairs.count(rows.assign(shown=pairs.shown_answers(rows, NAMES))).set_index(
-        ["truth", "answer"]
-    )[["n", "n_truth"]]
-    theirs = confusion.confusions(rows, NAMES, SIMILAR).set_index(["truth", "answer"])
-    pd.testing.assert_frame_equal(ours.sort_index(), theirs[["n", "n_truth"]].sort_index())
-    assert (pairs.NOT_A_DISH, pairs.NO_ANSWER) == (confusion.NOT_A_DISH, confusion.NO_ANSWER)
-    assert (
-        pairs.ranks(SIMILAR, NAMES)["红烧鱼", "红烧鱼块"]
-        == theirs.loc[("红烧鱼", "红烧鱼块"), "look_alike_rank"]
-    )
+    table = confusion.confusions(rows, NAMES, SIMILAR)
+    counted = {(row.truth, row.answer): f"{row.n}/{row.n_truth}" for row in table.itertuples()}
+    shown = {pair: button.description.split()[-1] for pair, button in make().pair_buttons.items()}
+    assert shown == counted
 
 
 def test_more_questions_come_on_demand(make):
@@ -349,26 +378,3 @@ def test_bad_input_is_named(make):
         make(predictions=predictions().drop(columns="truth"))
     with pytest.raises(ValueError, match="no predictions"):
         make(predictions=predictions().iloc[:0])
-
-
-def test_rows_go_under_an_existing_header_after_a_torn_line(tmp_path):
-    path = tmp_path / "photos.csv"
-    path.write_text(
-        "extra," + ",".join(COLUMNS) + "\nx,2026-01-01T00:00:00+00:00,i1,p,d1,photo bad", "utf-8"
-    )
-    decisions = DecisionFile(path)
-    assert decisions.latest("i1")["decision"] == "photo bad"
-    assert decisions.latest("i2") is None
-    decisions.add("label wrong", image_id="i2")
-    rows = read(path)
-    assert [(row["image_id"], row["decision"]) for row in rows] == [
-        ("i1", "photo bad"),
-        ("i2", "label wrong"),
-    ]
-
-
-def test_a_file_of_another_kind_is_refused(tmp_path):
-    path = tmp_path / "photos.csv"
-    path.write_text("a,b\n1,2\n", "utf-8")
-    with pytest.raises(records.RecordError, match="decision"):
-        DecisionFile(path)

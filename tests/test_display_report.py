@@ -13,8 +13,9 @@ import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 from PIL import Image
 
-from dishvl_lib.display import families, figures, html, listing, pairs, report_pairs
-from dishvl_lib.display.scripts import FILTERS
+from dishvl_lib.core import confused_pairs
+from dishvl_lib.display import cluster_matrix, figures, pages, report_pairs
+from dishvl_lib.display.report import report
 from dishvl_lib.display.words import _ENGLISH_CHINESE, Words, missing, shorten
 
 
@@ -94,7 +95,7 @@ def full(tmp_path):
             "p": [0.008],
         }
     )
-    path = html.report(
+    path = report(
         tmp_path / "report.html",
         title=f"report {EVIL}",
         table=TABLE,
@@ -118,7 +119,7 @@ def full(tmp_path):
 def test_nothing_from_data_becomes_markup(full):
     page = Elements(full)
     assert full.count("<script>") == 1
-    assert full.split("<script>")[1].startswith(FILTERS)
+    assert full.split("<script>")[1].startswith(pages.static("filters.js"))
     assert all(not name.startswith("on") for _, attrs in page.tags for name in attrs)
     assert all(attrs["src"].startswith("data:image/") for attrs in page.named("img"))
     assert EVIL in "".join(page.words)
@@ -131,7 +132,7 @@ def test_the_page_asks_for_nothing_outside(full):
     assert "https:" not in full
     assert "@import" not in full
     assert "url(" not in full
-    digest = base64.b64encode(hashlib.sha256(FILTERS.encode()).digest()).decode()
+    digest = base64.b64encode(hashlib.sha256(pages.static("filters.js").encode()).digest()).decode()
     assert any(
         attrs.get("content", "").endswith(
             f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
@@ -182,7 +183,7 @@ def test_thumbnails_are_small_jpegs(full):
 
 
 def test_parts_without_data_are_left_out(tmp_path):
-    page = html.report(tmp_path / "empty.html", title="空", language="zh").read_text("utf-8")
+    page = report(tmp_path / "empty.html", title="空", language="zh").read_text("utf-8")
     assert 'lang="zh-CN"' in page
     assert "<h2>" not in page
     assert [path.name for path in tmp_path.iterdir()] == ["empty.html"]
@@ -195,8 +196,8 @@ def rows_of(page):
 def test_every_predictors_pairs_are_listed_and_the_page_opens_on_its_own(full):
     rows = rows_of(full)
     assert len(rows) == 4 * len(
-        pairs.count(
-            pairs.countable(predictions(), NAMES).query(
+        confused_pairs.count(
+            confused_pairs.countable(predictions(), NAMES).query(
                 "predictor == 'tuned' and protocol == 'naming'"
             )
         )
@@ -224,14 +225,14 @@ def test_the_matrix_counts_by_cluster_and_its_buttons_name_both(full):
     assert counts == {
         ("1", "1"),
         ("1", "2"),
-        ("2", str(families.NO_DISH)),
-        ("0", str(families.SILENT)),
+        ("2", str(cluster_matrix.NO_DISH)),
+        ("0", str(cluster_matrix.SILENT)),
     }
 
 
 def test_over_most_clusters_all_of_them_are_in_a_picture_below(tmp_path, monkeypatch):
     def pictures():
-        page = html.report(
+        page = report(
             tmp_path / "r.html", title="t", predictions=questions(), names=NAMES, clusters=CLUSTERS
         ).read_text("utf-8")
         return len(
@@ -243,7 +244,7 @@ def test_over_most_clusters_all_of_them_are_in_a_picture_below(tmp_path, monkeyp
         ), "1 of 2 clusters" in page
 
     assert pictures() == (0, False)
-    monkeypatch.setattr(report_pairs, "MOST_CLUSTERS", 1)
+    monkeypatch.setattr(cluster_matrix, "MOST_CLUSTERS", 1)
     assert pictures() == (1, True)
 
 
@@ -256,9 +257,9 @@ def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch
             for number in range(60)
         ]
     )
-    monkeypatch.setattr(listing, "MOST_MAIN", 50)
+    monkeypatch.setattr(report_pairs, "MOST_MAIN", 50)
     monkeypatch.setattr(report_pairs, "MOST_PHOTOS", 6)
-    page = html.report(
+    page = report(
         tmp_path / "r.html",
         title="t",
         predictions=many,
@@ -274,8 +275,10 @@ def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch
 
 
 def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(monkeypatch):
-    monkeypatch.setattr(listing, "MOST_ROWS", 4 + 3)
-    table, found = listing.listed(pairs.countable(predictions(), NAMES), ("tuned", "naming"))
+    monkeypatch.setattr(report_pairs, "MOST_ROWS", 4 + 3)
+    table, found = report_pairs.listed(
+        confused_pairs.countable(predictions(), NAMES), ("tuned", "naming")
+    )
     others = table[~table["main"]]
     assert (len(table), found, table["main"].sum()) == (7, 16, 4)
     assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3
@@ -284,14 +287,14 @@ def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(m
 
 def test_no_confusion_is_said_with_its_n(tmp_path):
     right = predictions().query("correct and predictor == 'tuned' and protocol == 'naming'")
-    assert f"没有混淆，共 {len(right)} 题" in html.report(
+    assert f"没有混淆，共 {len(right)} 题" in report(
         tmp_path / "r.html", title="t", predictions=right, names=NAMES, language="zh"
     ).read_text("utf-8")
 
 
 def test_a_picture_file_is_put_inside(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "curve.png")
-    page = html.report(
+    page = report(
         tmp_path / "r.html", title="t", figures={"curve": tmp_path / "curve.png"}
     ).read_text("utf-8")
     assert "data:image/png;base64," in page
@@ -300,7 +303,7 @@ def test_a_picture_file_is_put_inside(tmp_path):
 def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
     photos = catalog(tmp_path)
     (tmp_path / "d1/0.png").unlink()
-    page = html.report(
+    page = report(
         tmp_path / "r.html",
         title="t",
         predictions=predictions(),
@@ -313,9 +316,9 @@ def test_a_photo_that_is_gone_is_a_box_with_the_reason(tmp_path):
 
 def test_photos_need_their_root_and_the_language_is_known(tmp_path):
     with pytest.raises(ValueError, match="image_root"):
-        html.report(tmp_path / "r.html", title="t", photos=catalog(tmp_path))
+        report(tmp_path / "r.html", title="t", photos=catalog(tmp_path))
     with pytest.raises(ValueError, match="'zh' or 'en'"):
-        html.report(tmp_path / "r.html", title="t", language="de")
+        report(tmp_path / "r.html", title="t", language="de")
 
 
 def test_words_are_there_in_both_languages():
@@ -350,7 +353,7 @@ def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path)
             "refused_ci95": [[0.1, 0.2]] * 31,
         }
     )
-    page = html.report(
+    page = report(
         tmp_path / "r.html",
         title="t",
         facts={"trained": f"merger {EVIL}"},
@@ -375,6 +378,6 @@ def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path)
 
 def test_what_could_not_be_answered_is_in_the_table(tmp_path):
     table = TABLE.assign(failed=[3, 0], lost=[12, 0], near_training=[5, 0])
-    page = html.report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
+    page = report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
     assert all(f"<td>{count}</td>" in page for count in (3, 12, 5))
     assert all(f"<th>{head}</th>" in page for head in ("failed", "lost", "near training"))

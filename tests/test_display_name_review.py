@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from display_toys import EVIL, catalog
 from PIL import Image
+from test_display_confusion_browser import html_of
 from test_display_figures import photos_in, png, said
-from test_display_widgets import html_of
 
 from dishvl_lib.core import records
-from dishvl_lib.display import figures, review_sheet, words
-from dishvl_lib.display.decisions import NAME_COLUMNS, NameFile
-from dishvl_lib.display.dish_cards import dish_html
-from dishvl_lib.display.review import NameReview
+from dishvl_lib.display import figures, words
+from dishvl_lib.display.cards import dish_card
+from dishvl_lib.display.name_review import NameReview
+from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.words import QUESTIONS, Words
 
 COLUMNS = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
@@ -293,19 +293,6 @@ def test_bad_input_is_named(make):
         make()
 
 
-def test_name_decisions_need_an_action_and_a_name(tmp_path):
-    file = NameFile(tmp_path / "names.csv")
-    with pytest.raises(ValueError, match="name, keep_apart, leave_out"):
-        file.add("merge", {"a": "x"})
-    with pytest.raises(ValueError, match="folder b needs a name"):
-        file.add("name", {"a": "x", "b": " "})
-    assert not file.path.exists()
-    file.add("name", {"a": 'x "y",\nz'})
-    assert file.path.read_text("utf-8").splitlines()[0] == ",".join(NAME_COLUMNS)
-    assert NameFile(file.path).latest("a")["name"] == 'x "y",\nz'
-    assert file.latest("b") is None
-
-
 def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(make, tmp_path):
     figure = figures.review_sheet(REVIEW, DISHES, make.photos, tmp_path, limit=3)
     assert len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
@@ -342,6 +329,6 @@ def test_every_suspicion_has_a_question_in_both_languages():
 def test_without_a_card_or_another_dish_nothing_is_marked(tmp_path):
     photos = catalog(tmp_path)
     Image.new("RGB", (8, 8)).save(tmp_path / "d3" / "0.png")
-    book = review_sheet.PhotoBook(photos, tmp_path)
-    assert "no card" in dish_html(DISHES[2], DISHES[0], book, Words())
-    assert "differs" not in dish_html(DISHES[0], None, book, Words())
+    book = PhotoBook(photos, tmp_path)
+    assert "no card" in dish_card(DISHES[2], DISHES[0], book, Words())
+    assert "differs" not in dish_card(DISHES[0], None, book, Words())

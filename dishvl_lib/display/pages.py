@@ -1,0 +1,119 @@
+"""HTML made from templates, for pages that work offline and for widgets.
+
+Whatever a template is given is escaped by the engine (autoescape), so that no name of a dish can
+become markup. Templates lie in templates/, style sheets and scripts in static/.
+"""
+
+import base64
+import functools
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from dishvl_lib.display.words import Words, missing
+
+FOLDER = Path(__file__).parent
+# A page may load nothing, and show only what lies inside it.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+PAGE_LANGUAGES = {"zh": "zh-CN", "en": "en"}
+JPEG_START = b"\xff\xd8"
+
+
+def _blank_if_missing(value: object) -> object:
+    """What a template prints of a value: nothing for None and NaN."""
+    return "" if missing(value) else value
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    finalize=_blank_if_missing,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(template: str, **values: Any) -> Markup:
+    """The HTML of a file in templates/."""
+    return Markup(TEMPLATES.get_template(template).render(values))
+
+
+def snippet(source: str, **values: Any) -> Markup:
+    """The HTML of a template that is short enough to stand in the code. `source` never holds
+    data.
+    """
+    return Markup(_compiled(source).render(values))
+
+
+@functools.cache
+def _compiled(source: str) -> jinja2.Template:
+    return TEMPLATES.from_string(source)
+
+
+@functools.cache
+def static(name: str) -> Markup:
+    """A style sheet or script of static/; it is ours, and goes into pages as it is."""
+    return Markup((FOLDER / "static" / name).read_text("utf-8").strip())
+
+
+def style(*names: str) -> Markup:
+    """Style sheets of static/ as a <style> element, for widgets."""
+    return snippet("<style>{{ css }}</style>", css=Markup("\n").join(map(static, names)))
+
+
+def page(
+    template: str,
+    *,
+    title: str,
+    words: Words,
+    styles: tuple[str, ...],
+    script: str = "",
+    **values: Any,
+) -> str:
+    """A whole page: `template` extends page.html.j2, and gets `values` and `words`.
+
+    styles and script: files of static/. The page's policy lets this script run and no other.
+    """
+    source = static(script) if script else Markup("")
+    text = render(
+        template,
+        title=title,
+        language=PAGE_LANGUAGES[words.language],
+        policy=policy(source),
+        css=Markup("\n").join(map(static, styles)),
+        script=source,
+        words=words,
+        **values,
+    )
+    return str(text)
+
+
+def policy(script: str) -> str:
+    """The content security policy of a page with this script. It names the script by its hash: one
+    that anything else brings in is not run.
+    """
+    if not script:
+        return POLICY
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return f"{POLICY}; script-src 'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def figure_source(figure: Figure | str | Path) -> str:
+    """A drawn figure, or a PNG or JPEG file, as the `src` of an <img>."""
+    if not isinstance(figure, Figure):
+        return data_source(Path(figure).read_bytes())
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=100)
+    return data_source(drawn.getvalue())
+
+
+def data_source(picture: bytes) -> str:
+    """The bytes of a PNG or JPEG file as the `src` of an <img>."""
+    kind = "jpeg" if picture.startswith(JPEG_START) else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"

@@ -1,0 +1,44 @@
+// Keys of the browser in JupyterLab: ipywidgets has none. On the window and before everybody else,
+// because in command mode JupyterLab itself takes 1, 2 and 3 and would turn the cell into a heading.
+if (!window.dishvlKeys) {
+  window.dishvlKeys = true;
+  const steps = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1};
+  const marks = ["1", "2", "3"];
+
+  const focus = (element) => {
+    if (element.matches(".dishvl-marks")) element.tabIndex = -1;
+    element.focus();
+  };
+
+  const press = (event) => {
+    const at = document.activeElement;
+    const browser = at && at.closest(".dishvl-browser");
+    if (!browser || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (at.matches("input, textarea, select")) return;
+    const card = at.closest(".dishvl-marks");
+    const mark = card && card.querySelectorAll("button")[marks.indexOf(event.key)];
+    if (!mark && !(event.key in steps)) return;
+    const stops = [...browser.querySelectorAll("button:enabled, .dishvl-marks")]
+      .filter((element) => element.offsetParent);
+    const next = stops[stops.indexOf(at) + steps[event.key]];
+    if (mark && !event.repeat) mark.click();
+    if (next) focus(next);
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  };
+
+  // A count of the matrix is HTML. What was pressed reaches Python through a hidden text field.
+  const choose = (count) => {
+    const field = count.closest(".dishvl-browser").querySelector(".dishvl-pressed input");
+    field.value = `${count.dataset.cluster} ${count.dataset.answered}`;
+    field.dispatchEvent(new Event("change", {bubbles: true}));
+  };
+
+  window.addEventListener("keydown", press, true);
+  window.addEventListener("click", (event) => {
+    const count = event.target.closest(".dishvl-browser .matrix button");
+    if (count) choose(count);
+    const card = event.target.closest(".dishvl-marks");
+    if (card && !event.target.closest("button, input")) focus(card);
+  }, true);
+}
