@@ -457,7 +457,8 @@ def test_no_money_no_request_and_each_currency_for_itself(photos, tmp_path):
         annotate.check_budget(priced, {"USD": usd, "CNY": cny})
         with pytest.raises(
             BudgetError,
-            match=rf"likely to cost {usd:.2f} USD .*200 requests, over the 0 USD of budget; set budget: .USD: [\d.]+. .*max_dishes.*Nothing was sent",
+            match=rf"likely to cost {usd:.2f} USD .*200 requests, over the 0 USD of budget; "
+            r"set budget: .USD: [\d.]+. .*max_dishes.*Nothing was sent",
         ):
             annotate.check_budget(priced, {"CNY": cny})
         with pytest.raises(BudgetError, match="CNY"):

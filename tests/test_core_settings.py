@@ -8,7 +8,10 @@ from dishvl_lib.core import params, paths, rules, settings
 from dishvl_lib.core.parameter import Parameter
 
 
-def toy(name, kind, default, rule=rules.Rule()):
+ANYTHING = rules.Rule()
+
+
+def toy(name, kind, default, rule=ANYTHING):
     return Parameter(name, kind, default, "help", rule)
 
 

@@ -18,7 +18,10 @@ from dishvl_lib.core import params as declarations
 from dishvl_lib.core.parameter import Parameter, Role
 
 
-def toy(name, kind, default, rule=rules.Rule(), role=Role.CONTENT):
+ANYTHING = rules.Rule()
+
+
+def toy(name, kind, default, rule=ANYTHING, role=Role.CONTENT):
     return Parameter(name, kind, default, "help", rule, role)
 
 

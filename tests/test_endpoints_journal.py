@@ -156,7 +156,8 @@ from dishvl_lib.endpoints.journal import Intent, Journal
 journal = Journal(sys.argv[1])
 for number in range(20):
     attempt = journal.claim(Intent(f"k{number:02d}", "r", "s", "m"), 1.0).attempt
-    journal.settle(f"k{number:02d}", attempt, status="received", http_status=200, body=str(number), usage={}, cost=0.0, reserved=0.0, seconds=0.0)
+    reply = dict(status="received", http_status=200, body=str(number), usage={}, cost=0.0)
+    journal.settle(f"k{number:02d}", attempt, reserved=0.0, seconds=0.0, **reply)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run(

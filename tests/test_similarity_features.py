@@ -20,7 +20,7 @@ from PIL import Image
 
 paddle = pytest.importorskip("paddle")
 
-from dishvl_lib.similarity import (
+from dishvl_lib.similarity import (  # noqa: E402
     classifier,
     engine,
     features,

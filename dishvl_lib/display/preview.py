@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from dishvl_lib.core import artefacts
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import LARGE
 from dishvl_lib.display.photo_book import EmbeddedPhoto, embedded
@@ -114,7 +115,7 @@ def _card(row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path) 
     return PreviewCard(
         photo=photo,
         where=" · ".join(part for part in parts if part),
-        answer=row["conversations"][1]["value"],
+        answer=artefacts.answer_of(row),
         tokens=tokens_html(pieces),
     )
 

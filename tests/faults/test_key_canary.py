@@ -21,7 +21,13 @@ from toys import Server, completion
 KEY = "sk-canary/7f3a91c0d2+e5b8"
 FORMS = (KEY.encode(), base64.b64encode(KEY.encode()), KEY.replace("/", "\\/").encode())
 ANNOTATION = """annotators:
-  - {{name: echo, base_url: "{base_url}", model: m, api_key_env: CANARY_KEY, price_input: 1.0, price_output: 1.0, concurrency: 2}}
+  - name: echo
+    base_url: "{base_url}"
+    model: m
+    api_key_env: CANARY_KEY
+    price_input: 1.0
+    price_output: 1.0
+    concurrency: 2
 budget: {{USD: 5.0}}
 """
 
