@@ -7,7 +7,6 @@ import pytest
 from dishvl_lib.core import params, paths, rules, settings
 from dishvl_lib.core.parameter import Parameter
 
-
 ANYTHING = rules.Rule()
 
 

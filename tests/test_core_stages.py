@@ -17,7 +17,6 @@ from dishvl_lib.core import dependencies, locks, markers, paths, records, rules,
 from dishvl_lib.core import params as declarations
 from dishvl_lib.core.parameter import Parameter, Role
 
-
 ANYTHING = rules.Rule()
 
 
