@@ -328,13 +328,13 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    from dishvl_lib import estimates
+    from dishvl_lib import estimate_profile
 
     values = settings.load_profile(
         options.profile, dict(map(settings.parse_override, options.overrides))
     )
     print(
-        estimates.report(
+        estimate_profile.report(
             values,
             official=options.as_official,
             trial=options.trial,

@@ -14,7 +14,7 @@ LONGEST = (
     "test_vlm_together.py",
     "test_training_checkpoints.py",
     "test_dataset_shortcuts.py",
-    "test_training_best.py",
+    "test_training_export.py",
     "test_training_kills.py",
     "test_kills.py",
     "test_processes.py",

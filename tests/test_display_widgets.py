@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 
-from dishvl_lib.annotation import left_out
+from dishvl_lib.annotation import rejections
 from dishvl_lib.core import dependencies, paths, records
 from dishvl_lib.display import families, pairs
 from dishvl_lib.display import widgets as module
@@ -265,7 +265,7 @@ def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(
         browser.select(*pair)
         browser.mark(question, decision)
     photos = catalog(tmp_path)
-    kept, out = left_out.without_decided(photos, make.file)
+    kept, out = rejections.without_decided(photos, make.file)
     assert dict(zip(out["path"], out["reason"], strict=True)) == {
         "d1/0.png": "label wrong",
         "d2/0.png": "photo bad",
