@@ -43,9 +43,8 @@ class PhotoStore:
     def get(self, index: int) -> Image.Image:
         if index in self.failures:
             raise self.failures[index]
-        if self.kept[index] is not None:
-            return Image.fromarray(self.kept[index])
-        return Image.fromarray(self._decode(index))
+        kept = self.kept[index]
+        return Image.fromarray(self._decode(index) if kept is None else kept)
 
     def _decode(self, index: int) -> np.ndarray:
         try:

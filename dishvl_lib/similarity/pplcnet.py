@@ -6,6 +6,7 @@ Importing this module imports paddle; `weights.py` reads `.pdparams` without it.
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -167,7 +168,8 @@ def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc."
     """
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     state, messages = weights.match(load_pdparams(path), wanted, path, fresh)
-    net.set_state_dict(state)
+    arrays: dict[str, Any] = dict(state)  # Paddle takes arrays as well as the tensors it declares
+    net.set_state_dict(arrays)
     return messages
 
 

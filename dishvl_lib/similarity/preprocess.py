@@ -58,7 +58,7 @@ class Preprocess:
             tuple(normalise.get("std", IMAGENET_STD)),
         )
 
-    def pixels(self, source: object) -> np.ndarray:
+    def pixels(self, source: str | Path | bytes | Image.Image) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""
         photo = images.load_rgb(source, draft_size=(self.short_side, self.short_side))
         return centre_crop(shrink(photo, self.short_side), self.crop)

@@ -49,23 +49,15 @@ def stability(
     """
     rows = []
     for rule in RULES:
-        lists = [
-            _top(neighbours.mine(features, photos, seed=seed, rule=rule, **mining), k)
-            for seed in range(seeds)
-        ]
+        lists = []
+        for seed in range(seeds):
+            mined = neighbours.mine(features, photos, seed=seed, rule=rule, **mining)
+            lists.append(_top(mined, k))
         dishes = sorted(set().union(*lists))
-        per_dish = np.array(
-            [
-                np.mean(
-                    [
-                        _overlap(a.get(dish, set()), b.get(dish, set()))
-                        for i, a in enumerate(lists)
-                        for b in lists[:i]
-                    ]
-                )
-                for dish in dishes
-            ]
-        )
+        overlaps = []
+        for dish in dishes:
+            overlaps.append(_mean_overlap([top.get(dish, set()) for top in lists]))
+        per_dish = np.array(overlaps)
         low, high = intervals.bootstrap_mean(per_dish)
         rows.append(
             {
@@ -140,6 +132,12 @@ def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -
 def _top(similar: pd.DataFrame, k: int) -> dict[str, set[str]]:
     close = similar[similar["rank"].astype(int) <= k]
     return {dish: set(part) for dish, part in close.groupby("dish_id").similar_id}
+
+
+def _mean_overlap(tops: list[set[str]]) -> float:
+    """Over all pairs of a dish's lists."""
+    pairs = [_overlap(a, b) for number, a in enumerate(tops) for b in tops[:number]]
+    return float(np.mean(pairs))
 
 
 def _overlap(one: set[str], other: set[str]) -> float:

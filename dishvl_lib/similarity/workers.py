@@ -60,6 +60,7 @@ class Job:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3) -> (n, D)."""
+        assert self.engine is not None, "a job without an engine only decodes"
         return self.engine(self.preprocess.normalise(pixels))
 
 
@@ -79,18 +80,17 @@ def run(
     it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
-    count = max(
-        1, min(processes or (cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1), len(batches))
-    )
-    elsewhere = count > 1 and hasattr(job.engine, "on_gpu") and not job.engine.on_gpu
+    worth_it = cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1
+    count = max(1, min(processes or worth_it, len(batches)))
+    elsewhere = count > 1 and not getattr(job.engine, "on_gpu", True)
     remote = job if elsewhere else replace(job, engine=None)
     pool = _pool(remote, count)
     task = _in_worker if count > 1 else remote
     try:
-        for batch, (found, faults) in _ahead(
-            pool, task, batches, BATCHES_AHEAD_PER_WORKER * max(count, cores())
-        ):
-            yield batch, found if elsewhere or not len(found) else job.features(found), faults
+        ahead = BATCHES_AHEAD_PER_WORKER * max(count, cores())
+        for batch, (arrays, faults) in _ahead(pool, task, batches, ahead):
+            computed = elsewhere or not len(arrays)
+            yield batch, arrays if computed else job.features(arrays), faults
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -166,6 +166,7 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def _in_worker(rows: Sequence[Row]) -> tuple[np.ndarray, list[Fault]]:
+    assert _job is not None, "the pool starts its processes with a job"
     return _job(rows)
 
 

@@ -26,9 +26,9 @@ PLACES = {
 def write_best(config: TrainingConfig, checkpoint: Path) -> Path:
     """`best/`: base weights with the checkpoint's tensors in them (adapters merged).
 
-    Beside them tokenizer with chat template, image processor with the training's pixel limits, generation
-    config, and dishvl.json with the resolved parameters. Raises `CheckpointError` for a damaged
-    checkpoint.
+    Beside them tokenizer with chat template, image processor with the training's pixel limits,
+    generation config, and dishvl.json with the resolved parameters. Raises `CheckpointError` for a
+    damaged checkpoint.
     """
     problem = checkpoints.damage(checkpoint)
     if problem:

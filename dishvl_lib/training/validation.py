@@ -77,8 +77,8 @@ class Validation:
         return int(right)
 
     def _naming(self, rows: list[dict[str, Any]]) -> list[bool]:
-        asked = [(self._photo(row), _question(row)) for row in rows]
-        answers = Recognizer(self.qwen, {}).answer(asked)
+        queries = [(self._photo(row), _question(row)) for row in rows]
+        answers = Recognizer(self.qwen, {}).answer(queries)
         return [
             questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)
         ]

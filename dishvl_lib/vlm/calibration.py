@@ -73,14 +73,14 @@ def score(
 
 
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:
-    """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered,
-    refused.
+    """temperature and off_menu_threshold, and what they are worth on the menus fitted on.
 
-    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely, as if
-    one more menu had gone to its runner-up. Threshold: below it the answer is None; ANSWERED of the
-    menus still get one. refused: the share of the same menus without their true entry that rightly
-    get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all).
-    ece: expected calibration error over 15 bins. All on the menus that were fitted on.
+    Beside them n, accuracy, ece_before, ece_after, auroc, answered, refused. Temperature scaling
+    (Guo et al. 2017): the one number that makes the truth most likely, as if one more menu had gone
+    to its runner-up. Threshold: below it the answer is None; ANSWERED of the menus still get one.
+    refused: the share of the same menus without their true entry that rightly get none; auroc: of
+    telling the two apart by the best entry's probability (0.5: not at all). ece: expected
+    calibration error over 15 bins.
     """
     if len(scored) < FEWEST_MENUS:
         return {

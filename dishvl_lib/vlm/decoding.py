@@ -68,7 +68,7 @@ def prefill(
     ids, types, positions, mask = _padded(photos, image_starts, grown, qwen.tokenizer.pad_token_id)
     positions = positions.to(device)
     mask = mask.to(device)
-    made = model.model(
+    outputs = model.model(
         input_ids=ids.to(device),
         mm_token_type_ids=types.to(device),
         pixel_values=torch.cat([photo.pixel_values for photo in photos]).to(device, model.dtype),
@@ -77,7 +77,8 @@ def prefill(
         attention_mask={"full_attention": mask[:, None]},
         use_cache=keep,
     )
-    return Passed(made.last_hidden_state, mask, positions, made.past_key_values if keep else None)
+    cache = outputs.past_key_values if keep else None
+    return Passed(outputs.last_hidden_state, mask, positions, cache)
 
 
 def _padded(
@@ -149,11 +150,11 @@ def _next(
     `position` (3, answers), `visible` (answers, length so far) bool.
     """
     language = qwen.model.model.language_model
-    made = language(
+    outputs = language(
         inputs_embeds=language.embed_tokens(tokens)[:, None],
         position_ids=position[..., None],
         attention_mask={"full_attention": visible[:, None, None]},
         past_key_values=cache,
         use_cache=True,
     )
-    return made.last_hidden_state[:, 0]
+    return outputs.last_hidden_state[:, 0]

@@ -65,7 +65,7 @@ def optimizer_groups(
 
     Matrices decay; norms and biases do not.
     """
-    made: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for group, members in groups(model).items():
         trained = [parameter for _, parameter in members if parameter.requires_grad]
         matrices = [parameter for parameter in trained if _is_matrix(parameter)]
@@ -75,7 +75,7 @@ def optimizer_groups(
             ("no_decay", others, 0.0),
         ):
             if parameters:
-                made.append(
+                rows.append(
                     {
                         "params": parameters,
                         "lr": learning_rates[group],
@@ -83,7 +83,7 @@ def optimizer_groups(
                         "name": f"{group}/{suffix}",
                     }
                 )
-    return made
+    return rows
 
 
 def contract(

@@ -112,10 +112,10 @@ class Recognizer:
         return answers[0] if isinstance(photos, Source) else answers
 
     @torch.inference_mode()
-    def answer(self, asked: Sequence[tuple[Source, str]]) -> list[str]:
+    def answer(self, queries: Sequence[tuple[Source, str]]) -> list[str]:
         """Greedy answers to (photo, question) pairs, in one batch."""
         samples = []
-        for source, question in asked:
+        for source, question in queries:
             samples.append(inputs.build(self.qwen, self._photo(source), question))
         batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
         batch.pop("labels")
@@ -226,26 +226,26 @@ class Recognizer:
         recognitions = []
         for start in range(0, len(sources), batch_size):
             batch = sources[start : start + batch_size]
-            asked = [(source, namings, menu_questions) for source in batch]
-            recognitions += self.answer_questions(asked, top_k)
+            queries = [(source, namings, menu_questions) for source in batch]
+            recognitions += self.answer_questions(queries, top_k)
         return recognitions
 
     def answer_questions(
         self,
-        asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
+        queries: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
         top_k: int = 3,
     ) -> list[Recognition]:
         """Answers to (photo, naming questions, [(menu question, menu)]) each.
 
         All photos share one forward pass.
         """
-        queries = []
-        for source, namings, menus in asked:
+        photo_queries = []
+        for source, namings, menus in queries:
             cleaned = [(question, check_menu(menu)) for question, menu in menus]
-            queries.append(choose.PhotoQuery(self._photo(source), namings, cleaned))
-        answers = choose.answer_together(self.qwen, queries)
+            photo_queries.append(choose.PhotoQuery(self._photo(source), namings, cleaned))
+        answers = choose.answer_together(self.qwen, photo_queries)
         recognitions = []
-        for (_, _, menus), answer in zip(asked, answers, strict=True):
+        for (_, _, menus), answer in zip(queries, answers, strict=True):
             choices = []
             for (_, menu), scores in zip(menus, answer.scores, strict=True):
                 choices.append(self._choice(menu, scores, top_k))

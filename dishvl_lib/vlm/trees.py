@@ -52,8 +52,9 @@ class Tree:
 
 
 def grow(samples: Sequence[inputs.Sample]) -> Tree:
-    """Join samples that ask about one and the same photo. Raises ValueError when their trunks
-    differ.
+    """Join samples that ask about one and the same photo.
+
+    Raises ValueError when their trunks differ.
     """
     first = samples[0]
     end = first.image_start + first.photo.num_tokens + 1
