@@ -51,9 +51,10 @@ def train(
     memory_bytes: int = 2_000_000_000,
     save_every_seconds: float = 15.0,
 ) -> list[dict]:
-    """Learns `photos` (columns path, dish_id) and returns one dict per epoch: epoch, loss, n,
-    skipped, learning_rate, seconds, validation_n, validation_accuracy (None without validation
-    photos).
+    """Learns `photos` (columns path, dish_id) and returns one dict per epoch.
+
+    Each holds epoch, loss, n, skipped, learning_rate, seconds, validation_n and validation_accuracy
+    (None without validation photos).
 
     The network is of the PP-ShiTu form: an embedding of `embedding_size` between the pooled
     features and the class head. Without `init_weights` it starts from `start.nearly_linear`. The

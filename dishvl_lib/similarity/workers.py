@@ -36,18 +36,14 @@ Fault = tuple[str, str] | None  # reason and detail of a photo that cannot be us
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with a batch of (path below `root`, sha256): decode, and run `engine` where
-    there is one.
-    """
+    """What is done with a batch of (path below `root`, sha256): decode, and run an `engine`."""
 
     root: Path
     preprocess: Preprocess
     engine: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, rows: Sequence[Row]) -> tuple[np.ndarray, list[Fault]]:
-        """(features (n, D), or pixels (n, S, S, 3) without an engine, of the n readable rows; the
-        fault of every row).
-        """
+        """(features (n, D) of the n readable rows, or pixels (n, S, S, 3); every row's fault)."""
         outcomes = [_decode(self.root / path, sha256, self.preprocess) for path, sha256 in rows]
         faults = [outcome if isinstance(outcome, tuple) else None for outcome in outcomes]
         whole = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
@@ -72,12 +68,11 @@ def cores() -> int:
 def run(
     job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0
 ) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
-    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row),
-    in order.
+    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row).
 
-    `processes` 0: one per core when there are enough photos and cores, 1: none but this one. An
-    engine that runs on a GPU, or is no `Engine`, stays in this process, and the others decode for
-    it. Raises RuntimeError when one of them dies.
+    In the order of the rows. `processes` 0: one per core when there are enough photos and cores, 1:
+    none but this one. An engine that runs on a GPU, or is no `Engine`, stays in this process, and
+    the others decode for it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
     worth_it = cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1
@@ -131,12 +126,11 @@ def _first(waiting: deque) -> tuple:
 
 
 def keep_memory() -> None:
-    """From now on this process keeps freed memory for itself, where the C library is glibc;
-    elsewhere nothing happens.
+    """From now on this process keeps freed memory for itself.
 
-    The engine frees its maps after each batch, and glibc gives blocks of that size back to the
-    system: asking for them again, page by page, took a third of the time. It costs some memory that
-    stays taken, so only the workers do it.
+    Where the C library is not glibc, nothing happens. The engine frees its maps after each batch,
+    and glibc gives blocks of that size back to the system: asking for them again, page by page,
+    took a third of the time. It costs some memory that stays taken, so only the workers do it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
@@ -148,9 +142,7 @@ _job: Job | None = None
 
 
 def _start(job: Job) -> None:
-    """In a new process: keeps the job, leaves interrupts to the parent, and ends when the parent is
-    killed.
-    """
+    """In a new process: keeps the job, leaves interrupts to the parent, and ends with it."""
     global _job
     _job = job
     keep_memory()
