@@ -1,7 +1,7 @@
 """The GPU that a training wants, and the sentence for a machine that has none.
 
 How much memory a training takes is planned before it starts, by `dishvl_lib.estimate`: a planner
-runs the whole model once without weights, which a training process shall not do for one sentence.
+runs the whole model once without weights, too much for one sentence of a training process.
 """
 
 from pathlib import Path
