@@ -51,12 +51,16 @@ def main() -> None:
     naming = questions.ask("naming-1")
     asked = (questions.ask("menu-1", menu), menu)
     sides = {
-        "one pass": lambda: choose.together(
-            ours, [choose.Asked(photo, [naming], [asked]) for photo in photos], TOKENS
+        "one pass": lambda: choose.answer_together(
+            ours, [choose.PhotoQuery(photo, [naming], [asked]) for photo in photos], TOKENS
         ),
         "two passes of ours": lambda: (
-            choose.together(ours, [choose.Asked(photo, [naming]) for photo in photos], TOKENS),
-            choose.together(ours, [choose.Asked(photo, menus=[asked]) for photo in photos]),
+            choose.answer_together(
+                ours, [choose.PhotoQuery(photo, [naming]) for photo in photos], TOKENS
+            ),
+            choose.answer_together(
+                ours, [choose.PhotoQuery(photo, menus=[asked]) for photo in photos]
+            ),
         ),
         "two greedy generates": lambda: (
             generate(plain, photos, naming),

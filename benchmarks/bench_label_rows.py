@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers.loss.loss_utils import ForCausalLMLoss
 
-from dishvl_lib.vlm.head import label_losses
+from dishvl_lib.vlm.label_loss import label_losses
 
 ROWS = 316
 LABELS = 8

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import alike, audit
+from dishvl_lib.annotation import audit, same_dish
 from dishvl_lib.core import intervals, records
 
 PLANTED = 100
@@ -171,7 +171,7 @@ def other_card(dishes: list[dict], place: int, rng: np.random.Generator) -> dict
 def report(
     title: str, dishes: list[dict], wanted: dict[tuple[int, int], str], *, show: bool
 ) -> None:
-    found = alike.pairs(dishes)
+    found = same_dish.pairs(dishes)
     places = {(one.i, one.j) for one in found}
     hits = Counter(kind for pair, kind in wanted.items() if pair in places)
     total = Counter(wanted.values())

@@ -26,7 +26,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from dishvl_lib.core import images
 from dishvl_lib.training.photos import Photos
 from dishvl_lib.vlm import inputs
-from dishvl_lib.vlm.qwen import Qwen
+from dishvl_lib.vlm.qwen import QwenInputs
 
 PHOTOS = 12
 ROUNDS = 7
@@ -42,8 +42,7 @@ def main() -> None:
     after another.
     """
     torch.set_num_threads(1)
-    qwen = Qwen(
-        None,
+    qwen = QwenInputs(
         None,
         Qwen2VLImageProcessorPil(size={"shortest_edge": 448 * 448, "longest_edge": 448 * 448}),
         "",
@@ -75,7 +74,7 @@ def draw(root: Path, size: tuple[int, int]) -> None:
         (root / f"{number:02}.jpg").write_bytes(buffer.getvalue())
 
 
-def compare(qwen: Qwen, root: Path, goals: dict[str, float]) -> None:
+def compare(qwen: QwenInputs, root: Path, goals: dict[str, float]) -> None:
     names = sorted(file.name for file in root.iterdir())
     readers = {
         "exact": Photos(root, qwen),

@@ -38,8 +38,8 @@ def main(dtype: str) -> None:
     tree = one_question()
     sides: Sides = {
         "transformers": lambda: plain(model, tree),
-        "question trees alone": lambda: bound(model, tree, lean=False),
-        "lean": lambda: bound(model, tree),
+        "question trees alone": lambda: bound(model, tree, save_less=False),
+        "ours": lambda: bound(model, tree),
     }
     report_bytes(model, sides)
     report_seconds(model, sides)
@@ -96,12 +96,12 @@ def plain(model: torch.nn.Module, tree: trees.Tree) -> torch.Tensor:
     return model(**batch, use_cache=False).loss
 
 
-def bound(model: torch.nn.Module, tree: trees.Tree, lean: bool = True) -> torch.Tensor:
-    """Our forward; without `lean`, on transformers' layers: the head at the label rows only is then
+def bound(model: torch.nn.Module, tree: trees.Tree, save_less: bool = True) -> torch.Tensor:
+    """Our forward; without `save_less`, on transformers' layers: the head at the label rows only is then
     the only difference.
     """
     trees.bind(model)
-    if not lean:
+    if not save_less:
         unbind(model.model)
     return model(**trees.collate([tree], 0))["loss"]
 
@@ -129,7 +129,7 @@ def report_bytes(model: torch.nn.Module, sides: Sides) -> None:
             f"{whole[name] / 2**30:6.2f} GiB"
         )
     print(
-        f"saved bytes: {whole['lean'] / whole['transformers']:.3f} of transformers' (goal "
+        f"saved bytes: {whole['ours'] / whole['transformers']:.3f} of transformers' (goal "
         f"{GOALS['bytes']})"
     )
 
@@ -188,15 +188,15 @@ def report_seconds(model: torch.nn.Module, sides: Sides) -> None:
         for name in ("transformers", "question trees alone"):
             ratios = [
                 ours / theirs
-                for ours, theirs in zip(seconds["lean"][1:], seconds[name][1:], strict=True)
+                for ours, theirs in zip(seconds["ours"][1:], seconds[name][1:], strict=True)
             ]
             print(
-                f"    lean takes {statistics.median(ratios):.3f} of {name}, median of "
+                f"    ours takes {statistics.median(ratios):.3f} of {name}, median of "
                 f"{REPEATS} rounds (goal {GOALS['seconds']})"
             )
     apart = max(
         float((a - b).norm() / a.norm())
-        for a, b in zip(gradients["transformers"], gradients["lean"], strict=True)
+        for a, b in zip(gradients["transformers"], gradients["ours"], strict=True)
         if a.norm() > 0
     )
     print(f"gradients differ by at most {apart:.1e} of their norm")

@@ -269,7 +269,7 @@ def _planned(config: TrainingConfig, folder: Path) -> float:
     program = (
         "import sys\n"
         "from dishvl_lib.core import records\n"
-        "from dishvl_lib.training import planner, shapes\n"
+        "from dishvl_lib.estimate import planner, shapes\n"
         "from dishvl_lib.training.config import read\n"
         "from dishvl_lib.vlm import qwen\n"
         "config = read(sys.argv[1])\n"

@@ -331,11 +331,11 @@ def _doctor(options: argparse.Namespace) -> None:
 
 
 def _estimate(options: argparse.Namespace) -> None:
-    from dishvl_lib import estimates
+    from dishvl_lib import estimate_profile
 
     values = _values(options)
     print(
-        estimates.report(
+        estimate_profile.report(
             values,
             official=options.as_official,
             trial=options.trial,

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from toys import photo_rows
 
-from dishvl_lib.annotation import alike, audit, given_names, merging
+from dishvl_lib.annotation import audit, given_names, merging, same_dish
 from dishvl_lib.core import records
 
 FISH = ["鱼", "姜", "酱油"]
@@ -452,15 +452,15 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
     ],
 )
 def test_names_that_say_that_they_are_different(one, other, apart):
-    assert alike.excluded(one, other) is alike.excluded(other, one) is apart
+    assert same_dish.excluded(one, other) is same_dish.excluded(other, one) is apart
 
 
 def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():
-    assert alike.ingredient_words(
+    assert same_dish.ingredient_words(
         {"ingredients": ["土豆片", "马铃薯", "葱、姜", "西红柿（2 个）", "鱼块"]}
     ) == {"土豆", "葱", "姜", "番茄", "鱼块"}
-    assert alike.ingredient_words(None) == set()
-    terms = alike.Terms([{"盐", "鱼"}, {"盐", "鱼"}, {"盐", "虾"}, {"盐", "油"}])
+    assert same_dish.ingredient_words(None) == set()
+    terms = same_dish.Terms([{"盐", "鱼"}, {"盐", "鱼"}, {"盐", "虾"}, {"盐", "油"}])
     every = np.log1p(1)
     two = np.log1p(2)
     one = np.log1p(4)
@@ -511,9 +511,9 @@ def test_features_that_tell_no_dishes_apart_are_no_witness():
     )
     noise = features_of(photos, dict.fromkeys(photos.dish_id.unique(), 0), spread=0.5)
     dishes = sorted(photos.dish_id.unique())
-    means = alike.photo_means(dishes, photos, noise)
+    means = same_dish.photo_means(dishes, photos, noise)
     near = means.means @ means.means.T >= np.maximum(means.least[:, None], means.least[None])
-    assert (near.sum(axis=1) - 1 <= alike.CLOSEST).all()
+    assert (near.sum(axis=1) - 1 <= same_dish.CLOSEST).all()
 
 
 def test_the_mean_is_of_training_photos_and_halves_have_no_group_in_common():
@@ -544,7 +544,7 @@ def test_the_mean_is_of_training_photos_and_halves_have_no_group_in_common():
             axes[6],
         ]
     )
-    means = alike.photo_means(
+    means = same_dish.photo_means(
         ["a", "b", "c", "d", "e"],
         photos,
         {"image_id": photos.image_id.to_numpy(str), "feature": feature},
@@ -704,9 +704,9 @@ def test_blocks_find_the_same_pairs_as_one(monkeypatch):
         {"name": name, "card": None}
         for name in ("番茄炒蛋", "豆腐", "素鸡", "西红柿炒鸡蛋", "米饭", "素鸡(豆制品)")
     ]
-    whole = alike.pairs(dishes)
-    monkeypatch.setattr(alike, "BLOCK_ROWS", 2)
-    assert alike.pairs(dishes) == whole
+    whole = same_dish.pairs(dishes)
+    monkeypatch.setattr(same_dish, "BLOCK_ROWS", 2)
+    assert same_dish.pairs(dishes) == whole
     assert {(one.i, one.j) for one in whole} == {(0, 3), (2, 5)}
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from toys import encoded, fill, jpeg, picture, rotated
 
-from dishvl_lib.annotation import catalog, left_out
+from dishvl_lib.annotation import catalog, rejections
 from dishvl_lib.core import records
 
 SHARES = {"test_share": 0.2, "validation_share": 0.1, "seed": 0}
@@ -409,10 +409,10 @@ def test_photos_that_people_marked_are_left_out_with_their_reason(tmp_path):
     file.write_text(
         "image_id,decision\na,photo bad\nb,label wrong\nb,real confusion\nc,label wrong\n", "utf-8"
     )
-    kept, out = left_out.without_decided(photos, file)
+    kept, out = rejections.without_decided(photos, file)
     assert list(kept.image_id) == ["b", "d"]
     assert out[["path", "reason"]].values.tolist() == [["1", "photo bad"], ["3", "label wrong"]]
-    assert len(left_out.without_decided(photos, tmp_path / "none.csv")[0]) == 4
+    assert len(rejections.without_decided(photos, tmp_path / "none.csv")[0]) == 4
 
 
 def build(root, sites=(), **options):

@@ -12,7 +12,7 @@ import pytest
 from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
 from test_display_report import Elements
 
-from dishvl_lib.annotation import left_out
+from dishvl_lib.annotation import rejections
 from dishvl_lib.core import dependencies, paths, records
 from dishvl_lib.core.decisions import PHOTO_COLUMNS
 from dishvl_lib.display import cluster_matrix
@@ -300,7 +300,7 @@ def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(
         browser.select(*pair)
         browser.mark(question, decision)
     photos = catalog(tmp_path)
-    kept, out = left_out.without_decided(photos, make.file)
+    kept, out = rejections.without_decided(photos, make.file)
     assert dict(zip(out["path"], out["reason"], strict=True)) == {
         "d1/0.png": "label wrong",
         "d2/0.png": "photo bad",

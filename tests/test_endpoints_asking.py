@@ -238,7 +238,7 @@ def test_a_limit_that_does_not_pass_stops_the_run_instead_of_putting_all_dishes_
 def test_pauses_grow_and_the_servers_wish_is_obeyed(journal, monkeypatch):
     waits = []
     monkeypatch.setattr(
-        attempts.Halt,
+        attempts.StopSignal,
         "wait",
         lambda self, seconds: waits.append(seconds / PACE) if seconds else None,
     )

@@ -242,15 +242,18 @@ class Here: pass
 server = Here(); server.base_url = base_url
 die = lambda *_: os.kill(os.getpid(), 9)
 if moment == "before creating":
-    batches._Desk._order = die
+    batches.BatchRunner._order = die
 elif moment == "before noting":
-    made = batches._Desk._order
-    batches._Desk._order = lambda *given: (made(*given), die())
+    made = batches.BatchRunner._order
+    batches.BatchRunner._order = lambda *given: (made(*given), die())
 elif moment == "while waiting":
-    batches._Desk._wait = die
+    batches.BatchRunner._wait = die
 elif moment == "while storing":
-    store, count = batches._Desk._store_reply, []
-    batches._Desk._store_reply = lambda *given: (count.append(1), die() if len(count) > 2 else None, store(*given))[2]
+    store, count = batches.BatchRunner._store_reply, []
+    def store_two_and_die(*given):
+        count.append(1)
+        return die() if len(count) > 2 else store(*given)
+    batches.BatchRunner._store_reply = store_two_and_die
 toys.ask(server, toys.Journal(file), *"abcde")
 """
 
@@ -366,14 +369,14 @@ def test_an_exhausted_quota_in_a_batch_stops_after_its_results_are_stored(journa
 def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, monkeypatch, capsys):
     """Two journals on one file are what two processes have."""
     ordered = threading.Event()
-    create = batches._Desk._order
+    create = batches.BatchRunner._order
 
     def slowly(desk, *given):
         ordered.set()
         time.sleep(0.3)
         return create(desk, *given)
 
-    monkeypatch.setattr(batches._Desk, "_order", slowly)
+    monkeypatch.setattr(batches.BatchRunner, "_order", slowly)
     first = Journal(tmp_path / "j.sqlite")
     second = Journal(tmp_path / "j.sqlite")
     with Provider() as server, ThreadPoolExecutor(1) as pool:

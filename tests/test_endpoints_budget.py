@@ -12,7 +12,7 @@ from dishvl_lib.endpoints import budget as budgets
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.errors import BudgetError, Stopped
 from dishvl_lib.endpoints.journal import Intent, Journal
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def settle(journal, key, cost, attempt=1):
 
 def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
     budget = Budget({"USD": 1.0})
-    halt = Halt()
+    halt = StopSignal()
     assert journal.claim(intent("a", 0.25), 1.0).attempt == 1
     settle(journal, "a", 0.25)
     assert journal.claim(intent("b", 0.5), 1.0).attempt == 1
@@ -59,7 +59,7 @@ def test_what_fits_is_held_and_what_does_not_is_refused_with_the_sums(journal):
 
 def test_currencies_and_runs_are_apart_and_what_is_free_is_free(journal):
     budget = Budget({"USD": 1.0})
-    halt = Halt()
+    halt = StopSignal()
     assert budget.await_turn(journal, intent("a", 0.0, "CNY"), halt).attempt
     assert journal.claim(intent("b", 1.0), 1.0).attempt
     assert journal.claim(intent("c", 1.0, run="other"), 1.0).attempt, "two runs have two budgets"
@@ -74,13 +74,13 @@ def test_a_request_that_does_not_fit_waits_for_those_that_are_out_and_says_so(
     journal.claim(intent("a", 1.0), 1.0)
     threading.Timer(0.4, settle, (journal, "a", 0.1)).start()
     started = time.monotonic()
-    assert Budget({"USD": 1.0}).await_turn(journal, intent("b", 0.9), Halt()).attempt
+    assert Budget({"USD": 1.0}).await_turn(journal, intent("b", 0.9), StopSignal()).attempt
     assert time.monotonic() - started > 0.3
     assert "1.0000 USD are reserved for requests of run r that are out" in capsys.readouterr().out
 
 
 def test_a_waiting_request_ends_with_the_others(journal):
-    halt = Halt()
+    halt = StopSignal()
     journal.claim(intent("a", 1.0), 1.0)
     threading.Timer(0.05, halt.fail, (ValueError(),)).start()
     with pytest.raises(Stopped):
@@ -98,7 +98,7 @@ def test_many_threads_on_two_journals_never_pay_more_than_there_is(tmp_path):
         asked = intent(str(number), 0.03)
         try:
             while not (claim := journal.claim(asked, 1.0)).attempt:
-                budget.await_turn(journal, asked, Halt())
+                budget.await_turn(journal, asked, StopSignal())
         except BudgetError:
             return
         time.sleep(0.001)
@@ -119,5 +119,5 @@ def test_what_a_process_that_is_gone_may_have_paid_counts_and_is_not_waited_for(
     gone.close()
     journal = Journal(tmp_path / "j.sqlite")
     with pytest.raises(BudgetError, match=r"0\.9000 of 1 USD are paid or may have been"):
-        Budget({"USD": 1.0}).await_turn(journal, intent("b", 0.5), Halt())
+        Budget({"USD": 1.0}).await_turn(journal, intent("b", 0.5), StopSignal())
     journal.close()

@@ -14,14 +14,14 @@ from dishvl_lib.endpoints.limits import (
     FINE,
     FIRST_PAUSE_S,
     JUDGED_REPLIES,
+    MAX_PROBES_NEVER_ANSWERED,
     PROBES,
-    PROBES_OF_A_STRANGER,
     TOO_FAST,
+    AdaptiveConcurrency,
     Breaker,
-    Crowd,
     Gate,
-    Halt,
     Rate,
+    StopSignal,
 )
 
 
@@ -44,7 +44,7 @@ def test_a_rate_gives_back_what_was_booked_too_much():
 
 
 def test_a_crowd_halves_when_many_are_too_fast_ignores_a_few_and_grows_again():
-    crowd = Crowd(32)
+    crowd = AdaptiveConcurrency(32)
     for _ in range(32):
         crowd.note(TOO_FAST)
     assert crowd.limit == 16
@@ -87,7 +87,7 @@ def test_a_breaker_is_not_opened_by_failures_among_successes_or_by_too_fast():
     assert breaker.may_pass(0.0)
 
 
-@pytest.mark.parametrize("answered, probes", [(True, PROBES), (False, PROBES_OF_A_STRANGER)])
+@pytest.mark.parametrize("answered, probes", [(True, PROBES), (False, MAX_PROBES_NEVER_ANSWERED)])
 def test_a_breaker_gives_up_sooner_on_a_server_that_never_answered(answered, probes):
     breaker = Breaker(1)
     if answered:
@@ -150,13 +150,13 @@ def test_a_gate_says_that_the_server_is_down():
         match="toy at http://x: the server is down .3 failures in a row.; check base_url, and run "
         "again",
     ):
-        for _ in range(PROBES_OF_A_STRANGER):
+        for _ in range(MAX_PROBES_NEVER_ANSWERED):
             assert gate.enter(1), "a probe"
             gate.leave(True, 0, DOWN)
 
 
 def test_a_halt_wakes_sleepers_keeps_the_first_error_and_frees_the_gate():
-    halt = Halt()
+    halt = StopSignal()
     ended = []
     gate = Gate("toy", 1, threshold=4, requests_per_minute=1, halt=halt)
     gate.enter(1)

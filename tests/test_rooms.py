@@ -19,18 +19,23 @@ MAY_IMPORT = {
     "annotation": {"core", "endpoints", "annotation"},
     "vlm": {"core", "vlm"},
     "training": {"core", "vlm", "training"},
+    "estimate": {"core", "vlm", "training", "estimate"},
     "evaluation": {"core", "vlm", "endpoints", "evaluation"},
     "demo": {"core", "vlm", "demo"},
 }
 # What the notebooks call: it puts the rooms together, so it may import all, and no room imports it.
 MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps"}
 HEAVY = {
-    "torch": {"vlm", "training", "demo"},
-    "transformers": {"vlm", "training", "demo"},
+    "torch": {"vlm", "training", "estimate", "demo"},
+    "transformers": {"vlm", "training", "estimate", "demo"},
     "paddle": {"similarity"},
     "openai": {"endpoints"},
 }
 DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
+# What an estimate may know of the training: its settings, how it reads data and sets up a model,
+# and where it leaves the plan. The trial is a short training, so it begins one.
+TRAINING_FOR_ESTIMATE = {"config", "data", "photos", "model_setup", "device"}
+TRAINING_FOR_TRIAL = {"config", "launch", "run", "callbacks"}
 FILES = sorted((paths.PROJECT_ROOT / "dishvl_lib").rglob("*.py"))
 
 
@@ -62,6 +67,27 @@ def test_imports_follow_the_law(file):
                 or room != "demo"
                 or file.name in DEMO_WITH_TORCH
             )
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if file.parent.name == "estimate"], ids=lambda file: file.name
+)
+def test_an_estimate_knows_little_of_the_training(file):
+    allowed = TRAINING_FOR_TRIAL if file.name == "trial.py" else TRAINING_FOR_ESTIMATE
+    for name in imported(file):
+        if name.startswith("dishvl_lib.training."):
+            module = name.split(".")[2]
+            assert module in allowed, f"estimate/{file.name} imports {name}"
+
+
+def test_the_training_process_loads_no_estimate():
+    """What plans a training before it is paid for has no place in the process that trains."""
+    code = (
+        "import sys, dishvl_lib.training.launch, dishvl_lib.training.run; "
+        "print([m for m in sys.modules if m.startswith('dishvl_lib.estimate')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_every_folder_is_a_known_room():

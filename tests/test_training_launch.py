@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from toys import another_process_holding
 
 from dishvl_lib.core import records, stages
-from dishvl_lib.training import best, callbacks, checkpoints, config, heartbeat, launch, run
+from dishvl_lib.training import callbacks, checkpoints, config, export, heartbeat, launch, run
 from dishvl_lib.training.data import DataError, QuestionTrees
 
 GIVEN = dict(
@@ -152,7 +152,7 @@ def test_best_is_not_made_of_a_damaged_checkpoint(tmp_path):
     with pytest.raises(
         checkpoints.CheckpointError, match="best/ cannot be made of .*checkpoint-4: it is gone"
     ):
-        best.export(None, tmp_path / "checkpoint-4")
+        export.write_best(None, tmp_path / "checkpoint-4")
 
 
 def test_rows_of_metrics_that_are_damaged_are_left_out(tmp_path):

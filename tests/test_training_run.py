@@ -66,7 +66,7 @@ def train_by_command(made):
     return done.returncode, done.stdout + done.stderr
 
 
-def mute(file):
+def without_answers(file):
     """One answer of the file becomes empty."""
     rows = records.read_jsonl(file)
     rows[3]["conversations"][1]["value"] = " "
@@ -200,7 +200,7 @@ def test_tensors_of_another_contract_are_refused(trained):
         (lambda w: next(w["image_root"].glob("*.png")).write_bytes(b"<html>"), "not an image"),
         (lambda w: w["train_file"].write_text(""), "holds no questions"),
         (
-            lambda w: mute(w["train_file"]),
+            lambda w: without_answers(w["train_file"]),
             "1 questions have an empty answer, so nothing to learn, the first is menu-0-1",
         ),
         (

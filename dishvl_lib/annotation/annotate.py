@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.annotation.ballots import Vote, card_request, choose_photos, texts_request, vote
 from dishvl_lib.annotation.cards import (
     CARD_LINE,
     PROMPT_VERSION,
@@ -19,12 +18,13 @@ from dishvl_lib.annotation.cards import (
     card_messages,
     texts_messages,
 )
+from dishvl_lib.annotation.voting import Vote, card_request, choose_photos, texts_request, vote
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.journal import Journal
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.requests import Request
 
 # Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a
@@ -90,7 +90,7 @@ def ask_dishes(
         return []
     chosen = choose_photos(photos, photos_per_dish)
     journal = Journal(journal_file)
-    paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": Halt()}
+    paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": StopSignal()}
     try:
         requests_for_cards = [
             card_request(photo, Path(image_root)) for photo in chosen.itertuples()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import duplicates, hashes, layout, left_out, scan, split
+from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, Found
 from dishvl_lib.core import artefacts, names, params, records
 from dishvl_lib.core.rules import shortened
@@ -50,9 +50,9 @@ def build(
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
     for step in (
-        lambda table: left_out.without_decided(table, photo_decisions),
-        lambda table: left_out.without_dishes(table, name_decisions),
-        lambda table: left_out.without_small(table, min_photos_per_dish),
+        lambda table: rejections.without_decided(table, photo_decisions),
+        lambda table: rejections.without_dishes(table, name_decisions),
+        lambda table: rejections.without_small(table, min_photos_per_dish),
         split.check_given,
     ):
         photos, out = step(photos)
@@ -108,15 +108,15 @@ def scan_folders(
             (layout.printable(layout.relative_path(folder / path, image_root)), *why)
             for path, *why in out
         ]
-    found, excluded = left_out.without_excluded(found, exclude_dishes, patterns[0])
-    found, cut = left_out.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
+    found, excluded = rejections.without_excluded(found, exclude_dishes, patterns[0])
+    found, cut = rejections.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
     photos = pd.DataFrame(
         [_row(one, looked, image_root, *patterns) for one, looked in whole],
         columns=list(artefacts.PHOTO_COLUMNS),
     )
-    photos, two_labels = left_out.without_two_labels(photos)
-    photos, not_outside = left_out.without_own_photos(photos)
+    photos, two_labels = rejections.without_two_labels(photos)
+    photos, not_outside = rejections.without_own_photos(photos)
     refused += [
         (layout.printable(layout.relative_path(one.file, image_root)), *why)
         for one, *why in excluded + cut
@@ -245,7 +245,7 @@ def _row(
         **looked,
         "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
         "path": path,
-        "dish_id": left_out.dish_id(one, folder_pattern),
+        "dish_id": rejections.dish_id(one, folder_pattern),
         "folder": one.folder,
         "site": one.source or parsed.site,
         "frame": frame,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import alike
+from dishvl_lib.annotation import same_dish
 from dishvl_lib.annotation.given_names import Given
 from dishvl_lib.core import names, records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
@@ -233,11 +233,11 @@ def _two_names(
     features: Mapping[str, np.ndarray] | None,
 ) -> Iterator[Suspicion]:
     photos = (
-        alike.photo_means([dish["dish_id"] for dish in dishes], own, features)
+        same_dish.photo_means([dish["dish_id"] for dish in dishes], own, features)
         if features is not None
         else None
     )
-    for likeness in alike.pairs(dishes, photos):
+    for likeness in same_dish.pairs(dishes, photos):
         one, other = sorted(
             (dishes[likeness.i], dishes[likeness.j]),
             key=lambda dish: (-dish["n_images"], dish["dish_id"]),

@@ -171,7 +171,7 @@ def new_model(
     processor = Qwen2VLImageProcessorPil(
         size={"shortest_edge": image_size**2, "longest_edge": image_size**2}
     )
-    return qwen.Qwen(model, tokenizer, processor, "")
+    return qwen.Qwen(tokenizer, processor, "", model)
 
 
 @torch.no_grad()

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from dishvl_lib.core import paths, records
 from dishvl_lib.demo import base_model, recipes, tower
-from dishvl_lib.vlm import lean, qwen
+from dishvl_lib.vlm import qwen, saved_activations
 
 DRAWING_VERSION = 1
 DRAWN_SIDE = 128  # px; a little more than the tower sees, so that crops stay sharp
@@ -277,7 +277,7 @@ def new_classifier(settings: Settings) -> tuple[RecipeClassifier, qwen.Qwen]:
     }
     built = base_model.new_model(["菜"], **sizes, seed=settings.seed)
     visual = built.model.model.visual
-    lean.batch_windows(visual)
+    saved_activations.batch_windows(visual)
     torch.manual_seed(settings.seed)
     return RecipeClassifier(visual, settings.recipes), built
 

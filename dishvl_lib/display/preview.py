@@ -82,7 +82,7 @@ def preview_html(
     """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens,
     special ones grey, supervised ones green.
 
-    pieces: of each row [(text, supervised)], as `vlm.pieces.of_rows` gives them. photos: image_id,
+    pieces: of each row [(text, supervised)], as `vlm.token_preview.of_rows` gives them. photos: image_id,
     split of the catalogue, which says in what split a row's photo is. Raises ValueError when there
     are not as many pieces as rows.
     """

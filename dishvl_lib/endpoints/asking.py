@@ -16,7 +16,7 @@ from dishvl_lib.endpoints.attempts import Sender
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.journal import Journal, total_usage
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.outcomes import Outcome
 from dishvl_lib.endpoints.requests import Request
 
@@ -52,7 +52,7 @@ def ask_all(
     run: str,
     budget: Budget,
     pace: float = 1.0,
-    halt: Halt | None = None,
+    halt: StopSignal | None = None,
     label: str = "",
 ) -> list[Answer]:
     """The answers to all requests, in their order; photos are only read when their request is sent.
@@ -63,7 +63,7 @@ def ask_all(
     by one. Raises `EndpointError` (also `BudgetError`) when going on is of no use; everything
     received until then is in the journal.
     """
-    asker = _Asker(endpoint, journal, run, budget, pace, halt or Halt())
+    asker = _Asker(endpoint, journal, run, budget, pace, halt or StopSignal())
     todo = list(asked)
     if endpoint.batch and todo:
         batches.collect(
@@ -111,7 +111,7 @@ class _Asker:
         run: str,
         budget: Budget,
         pace: float,
-        halt: Halt,
+        halt: StopSignal,
     ):
         self.endpoint = endpoint
         self.journal = journal

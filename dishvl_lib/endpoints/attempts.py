@@ -14,7 +14,7 @@ from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Intent, Journal
-from dishvl_lib.endpoints.limits import TOO_FAST, Gate, Halt
+from dishvl_lib.endpoints.limits import TOO_FAST, Gate, StopSignal
 from dishvl_lib.endpoints.outcomes import Outcome
 from dishvl_lib.endpoints.requests import Ladder, Request
 
@@ -56,7 +56,7 @@ class Sender:
         run: str,
         budget: Budget,
         pace: float,
-        halt: Halt,
+        halt: StopSignal,
     ):
         self.endpoint = endpoint
         self.journal = journal

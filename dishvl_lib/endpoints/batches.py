@@ -20,7 +20,7 @@ from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Intent, Journal, fits
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Ladder, Request
 
@@ -42,7 +42,7 @@ def collect(
     run: str,
     budget: Budget,
     pace: float = 1.0,
-    halt: Halt | None = None,
+    halt: StopSignal | None = None,
 ) -> None:
     """Bring the answers to as many requests as batches will give into the journal; waits for the
     batches.
@@ -51,33 +51,33 @@ def collect(
     submitted again, at most ROUNDS times in all. Raises `EndpointError` before anything is sent
     when the provider has no batches.
     """
-    halt = halt or Halt()
+    halt = halt or StopSignal()
     by_key = {requests.key(endpoint, one): one for one in asked}
-    desk = _Desk(
+    runner = BatchRunner(
         endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt)
     )
-    desk.api.call("list its batches", lambda api: api.batches.list(limit=1))
-    desk.finish()
+    runner.api.call("list its batches", lambda api: api.batches.list(limit=1))
+    runner.finish()
     for _ in range(ROUNDS):
-        desk.one_round()
-        if not desk.unanswered:
+        runner.one_round()
+        if not runner.unanswered:
             return
     raise EndpointError(
-        f"{endpoint.where}: {len(desk.unanswered)} requests were not answered in {ROUNDS} "
-        f"rounds of batches ({desk.why}); "
+        f"{endpoint.where}: {len(runner.unanswered)} requests were not answered in {ROUNDS} "
+        f"rounds of batches ({runner.why}); "
         f"run again later, or set batch: false for this endpoint and pay the full price"
     )
 
 
 @dataclass
-class _Desk:
+class BatchRunner:
     endpoint: Endpoint
     journal: Journal
     ladder: Ladder
     run: str
     budget: Budget
     pace: float
-    halt: Halt
+    halt: StopSignal
     asked: dict[str, Request]
     api: Patience
     unanswered: set[str] = field(default_factory=set)

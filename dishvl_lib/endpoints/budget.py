@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from dishvl_lib.endpoints.errors import BudgetError
 from dishvl_lib.endpoints.journal import Claim, Intent, Journal
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 
 WAIT_S = 0.1
 QUIET_S = 10.0  # how long it is waited for money to come back before that is said
@@ -25,7 +25,7 @@ class Budget:
     def limit(self, currency: str) -> float:
         return self.amounts.get(currency, 0.0)
 
-    def await_turn(self, journal: Journal, intent: Intent, halt: Halt) -> Claim:
+    def await_turn(self, journal: Journal, intent: Intent, halt: StopSignal) -> Claim:
         """Wait while requests that are out may still give money back; then what a look at the
         journal came to.
 

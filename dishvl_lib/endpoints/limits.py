@@ -23,10 +23,10 @@ HALVE_AT = 0.3
 RAISE_BELOW = 0.15
 FIRST_PAUSE_S = 5.0
 PROBES = 6
-PROBES_OF_A_STRANGER = 2
+MAX_PROBES_NEVER_ANSWERED = 2
 
 
-class Halt:
+class StopSignal:
     """One stop for all threads of a stage; it remembers the first error."""
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class Rate:
 
 
 @dataclass
-class Crowd:
+class AdaptiveConcurrency:
     """How many requests may be out at once: halved when many replies say "too fast", raised while
     few do.
     """
@@ -106,7 +106,7 @@ class Breaker:
     """Opens after `threshold` failures in a row; then one request at a time probes, after pauses
     that double.
 
-    Gives up after PROBES failed probes, or PROBES_OF_A_STRANGER when the server has never answered
+    Gives up after PROBES failed probes, or MAX_PROBES_NEVER_ANSWERED when the server has never answered
     at all.
     """
 
@@ -140,7 +140,7 @@ class Breaker:
         self.failed_probes = self.failed_probes + probe
         if probe or (self.open_until is None and self.in_a_row >= self.threshold):
             self.open_until = now + self.pace * FIRST_PAUSE_S * 2**self.failed_probes
-        return self.failed_probes >= (PROBES if self.answered else PROBES_OF_A_STRANGER)
+        return self.failed_probes >= (PROBES if self.answered else MAX_PROBES_NEVER_ANSWERED)
 
 
 @dataclass
@@ -153,13 +153,13 @@ class Gate:
     requests_per_minute: float = 0.0
     tokens_per_minute: float = 0.0
     pace: float = 1.0
-    halt: Halt = field(default_factory=Halt)
+    halt: StopSignal = field(default_factory=StopSignal)
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
         self.requests = Rate(self.requests_per_minute)
         self.tokens = Rate(self.tokens_per_minute)
-        self.crowd = Crowd(self.concurrency)
+        self.crowd = AdaptiveConcurrency(self.concurrency)
         self.breaker = Breaker(max(self.threshold, self.concurrency), self.pace)
         self.out = 0
         self._turn = threading.Condition()

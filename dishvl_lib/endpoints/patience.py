@@ -11,7 +11,7 @@ import openai
 from dishvl_lib.endpoints import outcomes
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.errors import EndpointError
-from dishvl_lib.endpoints.limits import Halt
+from dishvl_lib.endpoints.limits import StopSignal
 
 # About three minutes in all: a batch that takes a day should survive a short break of the line.
 CALL_TRIES = 8
@@ -27,7 +27,7 @@ class Patience:
 
     endpoint: Endpoint
     pace: float
-    halt: Halt
+    halt: StopSignal
 
     def call(self, what: str, function: Callable[[openai.OpenAI], Any]) -> Any:
         """A call that may safely be repeated, until the server answers it."""

@@ -73,7 +73,9 @@ class RecognizerPredictor:
         ]
         answers: dict[int, Answer] = {}
         for (named, chosen), told in zip(
-            photos.values(), self.recognizer.tell(asked, top_k=LONGEST_MENU), strict=True
+            photos.values(),
+            self.recognizer.answer_questions(asked, top_k=LONGEST_MENU),
+            strict=True,
         ):
             answers |= {
                 number: Answer(name) for number, name in zip(named, told.names, strict=True)

@@ -1,5 +1,6 @@
-"""What the class head of a net that was trained here says of photos: the classifier that stage 05
-compares with.
+"""What the class head of a net that was trained here says of photos.
+
+It is the classifier that stage 05 compares with.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,7 @@ def class_scores(
     scale: float,
     image_size: int,
 ) -> dict[str, np.ndarray]:
-    """{image_id (N,) str, dish_id (C,) str, log_probability (N, C) float16} of the photos that can
-    be read.
+    """{image_id (N,) str, dish_id (C,) str, log_probability (N, C) float16} of readable photos.
 
     `photos` has image_id, path and sha256. The classes are those in the report that
     `classifier.train` wrote beside `weights_path`; weights without one (a user's own) have no class
@@ -51,9 +51,7 @@ def class_scores(
 
 
 def _dishes(weights_path: Path) -> list[str]:
-    """The classes, when the JSON beside the weights is the report of the training that wrote
-    exactly these.
-    """
+    """The classes, when the JSON beside the weights reports the training that wrote these."""
     try:
         report = records.read_json(weights_path.with_suffix(".json"))
     except records.RecordError:
@@ -67,9 +65,7 @@ def _dishes(weights_path: Path) -> list[str]:
 def _head(
     weights_path: str | Path, scale: float, classes: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """float32 (n, 3, S, S) -> log-probabilities (n, classes), without the dropout that the training
-    was without too.
-    """
+    """float32 (n, 3, S, S) -> log-probabilities (n, classes), without dropout, as in training."""
     import paddle
 
     from dishvl_lib.similarity import pplcnet, weights

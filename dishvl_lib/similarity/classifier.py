@@ -8,6 +8,7 @@ import functools
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -50,9 +51,10 @@ def train(
     memory_bytes: int = 2_000_000_000,
     save_every_seconds: float = 15.0,
 ) -> list[dict]:
-    """Learns `photos` (columns path, dish_id) and returns one dict per epoch: epoch, loss, n,
-    skipped, learning_rate, seconds, validation_n, validation_accuracy (None without validation
-    photos).
+    """Learns `photos` (columns path, dish_id) and returns one dict per epoch.
+
+    Each holds epoch, loss, n, skipped, learning_rate, seconds, validation_n and validation_accuracy
+    (None without validation photos).
 
     The network is of the PP-ShiTu form: an embedding of `embedding_size` between the pooled
     features and the class head. Without `init_weights` it starts from `start.nearly_linear`. The
@@ -83,8 +85,9 @@ def train(
         "photos": records.fingerprint([_rows(photos), _rows(validation)]),
     }
     state = TrainingState(Path(weights_path), settings, save_every_seconds)
-    if state.finished() is not None:
-        return state.finished()
+    stored = state.finished()
+    if stored is not None:
+        return stored
     known = validation[validation["dish_id"].isin(dishes)] if len(validation) else validation
     loaders = _Loaders(photos, known, dishes, image_root, settings, num_workers, memory_bytes)
     with paddle.utils.unique_name.guard():
@@ -110,20 +113,23 @@ class _Loaders:
         self.num_workers = num_workers
         self.preprocess = Preprocess.for_size(self.size)
         share = len(photos) / max(1, len(photos) + len(validation))
-        self.train, self.validation = (
-            LabelledPhotos(
-                PhotoStore(
-                    full_paths(rows, image_root),
-                    round(self.size * STORED_SIDE_PER_CROP),
-                    int(memory_bytes * part),
-                ),
-                np.array([label[dish] for dish in rows["dish_id"]], np.int64),
-                self.size,
-                augment,
-                self.seed,
-            )
-            for rows, part, augment in ((photos, share, True), (validation, 1 - share, False))
+        self.train = self._labelled(photos, label, image_root, int(memory_bytes * share), True)
+        self.validation = self._labelled(
+            validation, label, image_root, int(memory_bytes * (1 - share)), False
         )
+
+    def _labelled(
+        self,
+        photos: pd.DataFrame,
+        label: dict[str, int],
+        image_root: str | Path,
+        memory_bytes: int,
+        augment: bool,
+    ) -> LabelledPhotos:
+        stored_side = round(self.size * STORED_SIDE_PER_CROP)
+        store = PhotoStore(full_paths(photos, image_root), stored_side, memory_bytes)
+        labels = np.array([label[dish] for dish in photos["dish_id"]], np.int64)
+        return LabelledPhotos(store, labels, self.size, augment, self.seed)
 
     def order(self, epoch: int) -> np.ndarray:
         return balanced_order(self.train.labels, np.random.default_rng((self.seed, epoch)))
@@ -140,13 +146,15 @@ class _Loaders:
 
     def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
         batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
-        return paddle.io.DataLoader(
-            dataset,
-            batch_sampler=batches,
-            collate_fn=self._collate,
-            num_workers=self.num_workers,
-            return_list=True,
-        )
+        # Paddle takes more than its annotations say: any photos with a length, a list of batches.
+        arguments: dict[str, Any] = {
+            "dataset": dataset,
+            "batch_sampler": batches,
+            "collate_fn": self._collate,
+            "num_workers": self.num_workers,
+            "return_list": True,
+        }
+        return paddle.io.DataLoader(**arguments)
 
     def _collate(self, rows: list) -> tuple[np.ndarray, np.ndarray]:
         rows = [row for row in rows if row is not None]

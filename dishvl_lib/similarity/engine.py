@@ -1,6 +1,4 @@
-"""PP-LCNet features by Paddle's inference engine (oneDNN on CPU), with the plain network as the
-fallback.
-"""
+"""PP-LCNet features by Paddle's inference engine (oneDNN on CPU), or by the plain network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +22,7 @@ class _Features(paddle.nn.Layer):
 
 
 class Engine:
-    """float32 (N, 3, S, S) -> (N, D) by the graph exported to `folder`, with `threads` threads, or
-    on the GPU.
+    """float32 (N, 3, S, S) -> (N, D) by the graph in `folder`, with `threads` or on the GPU.
 
     It can be sent to another process, which opens the graph anew with one thread: there, processes
     are the threads.
@@ -74,11 +71,11 @@ def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
 def fast(
     net: PPLCNet, image_size: int, folder: Path, threads: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """The same through an `Engine` with `threads` threads over a graph in `folder`, exported when
-    absent.
+    """The same through an `Engine` with `threads` threads over a graph in `folder`.
 
-    The engine is compared with the plain network on one random batch; when it differs, or cannot be
-    made on this machine, the plain network is returned and a message says so.
+    The graph is exported when absent. The engine is compared with the plain network on one random
+    batch; when it differs, or cannot be made on this machine, the plain network is returned and a
+    message says so.
     """
     reference = plain(net)
     try:

@@ -1,5 +1,6 @@
-"""Photo features by PP-LCNet, each computed once: cached by photo hash, weights hash and
-preprocessing.
+"""Photo features by PP-LCNet, each computed once.
+
+They are cached by photo hash, weights hash and preprocessing.
 """
 
 import sqlite3
@@ -23,8 +24,9 @@ class FeatureError(ValueError):
 
 
 class FeatureCache:
-    """sha256 of a photo -> feature (D,) float32, in an SQLite file named after weights and
-    preprocessing.
+    """sha256 of a photo -> feature (D,) float32, in an SQLite file.
+
+    The file is named after weights and preprocessing.
     """
 
     def __init__(self, folder: Path, key: str):

@@ -1,5 +1,6 @@
-"""What the neighbours of photos say about dishes: clusters of look-alikes, doubtful labels, one
-dish under two names.
+"""What the neighbours of photos say about dishes.
+
+Clusters of look-alikes, doubtful labels, one dish under two names.
 
 Only photos with split = train are asked about or found, as everywhere in this room. Nothing is
 dropped here: what looks wrong is listed for people to decide.
@@ -69,8 +70,9 @@ def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str
 
 
 def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFrame:
-    """dish_id, cluster, size: families of look-alikes, the largest first (cluster 1); a dish
-    without look-alikes is one of its own.
+    """dish_id, cluster, size: families of look-alikes, the largest first (cluster 1).
+
+    A dish without look-alikes is a family of its own.
 
     Louvain communities (Blondel et al. 2008) of the graph in which two dishes are joined when each
     is among the other's `links` closest, weighted by their score.
@@ -106,8 +108,9 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
 def neighbourhood(
     features: np.ndarray, photos: pd.DataFrame, k: int = 5, seed: int = 0
 ) -> pd.DataFrame:
-    """The `k` nearest photos outside its group of every training photo: image_id, dish_id, path, n
-    (place), other_id, other_dish, score.
+    """The `k` nearest photos of every training photo, outside its group.
+
+    image_id, dish_id, path, n (place), other_id, other_dish, score.
 
     `features` row by row those of `photos`. At most GALLERY_PER_DISH photos of a dish can be found.
     """
@@ -137,17 +140,18 @@ def neighbourhood(
 
 
 def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
-    """Photos of whose nearest neighbours none shows their own dish: image_id, path, dish_id,
-    looks_like, votes, of, score; most votes first.
+    """Photos of whose nearest neighbours none shows their own dish; most votes first.
+
+    image_id, path, dish_id, looks_like, votes, of, score.
 
     `near`: a neighbourhood. Photos whose dish has no other photo to be found are not asked about.
     """
-    can = near.groupby("dish_id").image_id.nunique()
-    asked = near[near.dish_id.map(can) > 1]
-    own = (asked.dish_id == asked.other_dish).groupby(asked.image_id).any()
-    strangers = asked[asked.image_id.map(~own)]
+    photos_of_dish = near.groupby("dish_id").image_id.nunique()
+    judged = near[near.dish_id.map(photos_of_dish) > 1]
+    meets_its_dish = (judged.dish_id == judged.other_dish).groupby(judged.image_id).any()
+    doubtful = judged[judged.image_id.map(~meets_its_dish)]
     votes = (
-        strangers.groupby(["image_id", "path", "dish_id", "other_dish"])
+        doubtful.groupby(["image_id", "path", "dish_id", "other_dish"])
         .agg(votes=("n", "size"), score=("score", "max"))
         .reset_index()
     )
@@ -155,15 +159,16 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
         ["votes", "score", "image_id"], ascending=[False, False, True]
     )
     best = votes.drop_duplicates("image_id")
-    best = best.assign(of=best.image_id.map(strangers.groupby("image_id").size()))
+    best = best.assign(of=best.image_id.map(doubtful.groupby("image_id").size()))
     return best[["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]].reset_index(
         drop=True
     )
 
 
 def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
-    """Pairs of dishes that look like one under two names, as a review of names (REVIEW_COLUMNS),
-    the most mixed first.
+    """Pairs of dishes that look like one under two names, the most mixed first.
+
+    As a review of names (REVIEW_COLUMNS).
 
     Of both dishes' photos at least TWIN_SHARE have their nearest neighbour outside the group in the
     other dish; photos that say nothing about the dish would have half. Dishes that share a name

@@ -1,6 +1,4 @@
-"""Photos for training PP-LCNet: decoded once when they fit in memory, augmented, in a balanced
-order.
-"""
+"""Photos for training PP-LCNet: decoded once if they fit in memory, augmented, balanced."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,11 +15,10 @@ TYPICAL_ASPECT = 4 / 3
 
 
 class PhotoStore:
-    """Photos as PIL images whose shorter side is `short_side` pixels, kept in memory up to
-    `memory_bytes`.
+    """Photos as PIL images whose shorter side is `short_side` pixels.
 
-    `get(i)` raises `images.ImageError` for a photo that can no longer be read; `failures` holds
-    those met so far.
+    They are kept in memory when all fit into `memory_bytes`. `get(i)` raises `images.ImageError`
+    for a photo that can no longer be read; `failures` holds those met so far.
     """
 
     def __init__(
@@ -43,9 +40,8 @@ class PhotoStore:
     def get(self, index: int) -> Image.Image:
         if index in self.failures:
             raise self.failures[index]
-        if self.kept[index] is not None:
-            return Image.fromarray(self.kept[index])
-        return Image.fromarray(self._decode(index))
+        kept = self.kept[index]
+        return Image.fromarray(self._decode(index) if kept is None else kept)
 
     def _decode(self, index: int) -> np.ndarray:
         try:
@@ -65,8 +61,7 @@ class PhotoStore:
 
 
 class LabelledPhotos:
-    """A map-style dataset for `paddle.io.DataLoader`: (uint8 (S, S, 3), label), or None for an
-    unreadable photo.
+    """A map-style dataset: (uint8 (S, S, 3), label), or None for an unreadable photo.
 
     With `augment` a photo's random crop, flip and light depend on seed, `epoch` and index only, so
     that a resumed training sees what an uninterrupted one would have seen.
@@ -102,9 +97,7 @@ class LabelledPhotos:
 def augmented(
     photo: Image.Image, size: int, rng: np.random.Generator, smallest_area: float = 0.5
 ) -> np.ndarray:
-    """Random resized crop, mirror image, light jitter of brightness, contrast and colour: uint8
-    (size, size, 3).
-    """
+    """uint8 (size, size, 3): a random resized crop, mirrored or not, in slightly other light."""
     box = random_box(photo.size, rng, smallest_area)
     pixels = np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
     if rng.random() < 0.5:
@@ -118,9 +111,7 @@ def augmented(
 def random_box(
     size: tuple[int, int], rng: np.random.Generator, smallest_area: float
 ) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of `smallest_area`..1 of the photo's area, sides 3:4 to 4:3,
-    inside the photo.
-    """
+    """(left, top, right, bottom) inside the photo: `smallest_area`..1 of it, sides 3:4 to 4:3."""
     width, height = size
     area = width * height * rng.uniform(smallest_area, 1.0)
     ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
@@ -132,8 +123,9 @@ def random_box(
 
 
 def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Indices of one epoch, shuffled: every photo once, and those of small classes again up to half
-    the median.
+    """Indices of one epoch, shuffled: every photo once, those of small classes again.
+
+    Up to half the median size of a class.
     """
     counts = np.bincount(labels)
     floor = int(np.ceil(np.median(counts[counts > 0]) / 2))

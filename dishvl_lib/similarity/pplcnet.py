@@ -1,11 +1,13 @@
-"""PP-LCNet (arXiv:2109.15099) in PaddlePaddle, x0.25 to x2.5, with PaddleClas' parameter names and
-shapes.
+"""PP-LCNet (arXiv:2109.15099) in PaddlePaddle, x0.25 to x2.5.
+
+With PaddleClas' parameter names and shapes.
 
 Importing this module imports paddle; `weights.py` reads `.pdparams` without it.
 """
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -100,8 +102,9 @@ class DepthwiseBlock(nn.Layer):
 
 
 class PPLCNet(nn.Layer):
-    """The classifier: (N, 3, H, W) normalised floats -> (N, class_num) logits; `features` gives
-    what is compared.
+    """The classifier: (N, 3, H, W) normalised floats -> (N, class_num) logits.
+
+    `features` gives what is compared.
 
     `class_num` 0 leaves the class head out. `embedding_size` (PP-ShiTu: 512) puts a linear layer
     behind the 1280 pooled features, and the class head behind that. `dropout` scales its input at
@@ -136,7 +139,7 @@ class PPLCNet(nn.Layer):
         self.fc = nn.Linear(self.feature_size, class_num) if class_num else None
 
     def features(self, x):
-        """(N, 3, H, W) -> (N, D): the pooled features, or the embedding where the network has one."""
+        """(N, 3, H, W) -> (N, D): the pooled features, or the embedding where there is one."""
         x = self.conv1(x)
         for stage in STAGES:
             x = getattr(self, stage)(x)
@@ -150,30 +153,29 @@ class PPLCNet(nn.Layer):
 
 
 def seeded(seed: int, **options) -> PPLCNet:
-    """A freshly initialised `PPLCNet(**options)`: the same weights for the same seed, whatever was
-    built before.
-    """
+    """A fresh `PPLCNet(**options)`, the same for the same seed, whatever was built before."""
     with paddle.utils.unique_name.guard():
         paddle.seed(seed)
         return PPLCNet(**options)
 
 
 def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc.",)) -> list[str]:
-    """Loads a `.pdparams` into `net`; returns messages about heads that were left out or start
-    fresh.
+    """Loads a `.pdparams` into `net`; returns messages about heads left out or starting fresh.
 
     Parameters whose names begin with one of `fresh` may be absent or of another shape. Raises
     `WeightsError`.
     """
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     state, messages = weights.match(load_pdparams(path), wanted, path, fresh)
-    net.set_state_dict(state)
+    arrays: dict[str, Any] = dict(state)  # Paddle takes arrays as well as the tensors it declares
+    net.set_state_dict(arrays)
     return messages
 
 
 def save_weights(state: dict, path: str | Path) -> None:
-    """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read; whole or
-    not at all.
+    """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read.
+
+    Whole or not at all.
     """
     with records.atomic_path(path) as temporary:
         paddle.save(
@@ -186,8 +188,9 @@ def save_weights(state: dict, path: str | Path) -> None:
 
 
 def weights_hash(net: PPLCNet) -> str:
-    """sha256 (hex) of what the features depend on: every tensor but the class head's, and its shape
-    and name.
+    """sha256 (hex) of what the features depend on.
+
+    Every tensor but the class head's, its shape and its name.
     """
     digest = hashlib.sha256()
     for name, value in sorted(net.state_dict().items()):

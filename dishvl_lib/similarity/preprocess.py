@@ -1,6 +1,4 @@
-"""From a photo to the network's input: resize the short side, centre crop, mean and standard
-deviation.
-"""
+"""From a photo to the network's input: resize the short side, centre crop, mean and deviation."""
 
 import dataclasses
 from pathlib import Path
@@ -27,15 +25,14 @@ class Preprocess:
 
     @classmethod
     def for_size(cls, image_size: int) -> "Preprocess":
-        """PaddleClas' customary evaluation: short side 256 for a crop of 224, and so on in
-        proportion.
-        """
+        """PaddleClas' customary evaluation: short side 256 for a crop of 224, others alike."""
         return cls(round(image_size * SHORT_SIDE_PER_CROP), image_size)
 
     @classmethod
     def from_paddleclas(cls, path: str | Path) -> "Preprocess":
-        """Read from the evaluation part of a PaddleClas YAML. Raises ValueError when it has no
-        usable transforms.
+        """Read from the evaluation part of a PaddleClas YAML.
+
+        Raises ValueError when it has no usable transforms.
         """
         steps = {
             name: options or {}
@@ -58,7 +55,7 @@ class Preprocess:
             tuple(normalise.get("std", IMAGENET_STD)),
         )
 
-    def pixels(self, source: object) -> np.ndarray:
+    def pixels(self, source: str | Path | bytes | Image.Image) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""
         photo = images.load_rgb(source, draft_size=(self.short_side, self.short_side))
         return centre_crop(shrink(photo, self.short_side), self.crop)
@@ -79,9 +76,7 @@ class Preprocess:
 
 
 def shrink(photo: Image.Image, short_side: int) -> Image.Image:
-    """The photo scaled so that its shorter side is `short_side` pixels; the other one is rounded,
-    at least that.
-    """
+    """The photo scaled so that its shorter side is `short_side` pixels; the other is rounded."""
     width, height = photo.size
     scale = short_side / min(width, height)
     size = (max(short_side, round(width * scale)), max(short_side, round(height * scale)))
@@ -96,8 +91,9 @@ def centre_crop(photo: Image.Image, size: int) -> np.ndarray:
 
 
 def _steps(node: object) -> list[tuple[str, dict]]:
-    """(transform, options) of a PaddleClas config: RecPreProcess, PreProcess, or DataLoader.Eval /
-    .Gallery.
+    """(transform, options) of a PaddleClas config.
+
+    Of RecPreProcess, PreProcess, or DataLoader.Eval / .Gallery.
     """
     if isinstance(node, list):
         return [

@@ -1,5 +1,6 @@
-"""Progress of a long loop: one line that updates in a terminal, at most one line every ten seconds
-elsewhere.
+"""Progress of a long loop: one line that updates in a terminal.
+
+Elsewhere at most one line every ten seconds.
 """
 
 import sys
@@ -7,9 +8,7 @@ import time
 
 
 class Progress:
-    """`advance(n)` after each piece of work of `total`; prints count, rate and the time that is
-    left.
-    """
+    """`advance(n)` after each piece of work of `total`; prints count, rate and the time left."""
 
     def __init__(self, label: str, total: int, unit: str = "photos", every_seconds: float = 10.0):
         self.label = label

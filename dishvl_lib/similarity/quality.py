@@ -1,6 +1,4 @@
-"""How far the features and the look-alike lists can be trusted: cosines of same and other dishes,
-stability, coverage.
-"""
+"""How far the features and the look-alike lists can be trusted: cosines, stability, coverage."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +15,9 @@ RULES = ("ranked", "reference")
 def cosines(
     features: np.ndarray, photos: pd.DataFrame, most: int = 100_000, seed: int = 0
 ) -> pd.DataFrame:
-    """kind ("same dish" | "other dish"), cosine: random pairs of training photos of different
-    groups, up to `most` of each kind.
+    """kind ("same dish" | "other dish"), cosine: up to `most` random pairs of each kind.
+
+    Of training photos of different groups.
     """
     rows = np.flatnonzero((photos["split"] == "train").to_numpy())
     dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
@@ -40,32 +39,24 @@ def cosines(
 def stability(
     features: np.ndarray, photos: pd.DataFrame, *, seeds: int = 5, k: int = 5, **mining: Any
 ) -> pd.DataFrame:
-    """How much of a dish's top `k` stays when other photos are drawn: rule, seeds, dishes, overlap
-    (mean), lo, hi.
+    """How much of a dish's top `k` stays when other photos are drawn.
 
-    Overlap of two seeds: shared entries of the two lists over the longer list's length, averaged
-    over dishes and pairs of seeds; lo and hi: 95% bootstrap interval over dishes. `mining` as
-    `neighbours.mine` takes it. A dish without any look-alike under both seeds counts as unchanged.
+    rule, seeds, dishes, overlap (mean), lo, hi. Overlap of two seeds: shared entries of the two
+    lists over the longer list's length, averaged over dishes and pairs of seeds; lo and hi: 95%
+    bootstrap interval over dishes. `mining` as `neighbours.mine` takes it. A dish without any
+    look-alike under both seeds counts as unchanged.
     """
     rows = []
     for rule in RULES:
-        lists = [
-            _top(neighbours.mine(features, photos, seed=seed, rule=rule, **mining), k)
-            for seed in range(seeds)
-        ]
+        lists = []
+        for seed in range(seeds):
+            mined = neighbours.mine(features, photos, seed=seed, rule=rule, **mining)
+            lists.append(_top(mined, k))
         dishes = sorted(set().union(*lists))
-        per_dish = np.array(
-            [
-                np.mean(
-                    [
-                        _overlap(a.get(dish, set()), b.get(dish, set()))
-                        for i, a in enumerate(lists)
-                        for b in lists[:i]
-                    ]
-                )
-                for dish in dishes
-            ]
-        )
+        overlaps = []
+        for dish in dishes:
+            overlaps.append(_mean_overlap([top.get(dish, set()) for top in lists]))
+        per_dish = np.array(overlaps)
         low, high = intervals.bootstrap_mean(per_dish)
         rows.append(
             {
@@ -86,12 +77,11 @@ def coverage(
     photos: pd.DataFrame,
     ks: tuple[int, ...] = (1, 5, 10),
 ) -> pd.DataFrame:
-    """Do the lists name the dishes that photos are really taken for? list, k, n, hits, share, lo,
-    hi, chance.
+    """Do the lists name the dishes that photos are really taken for?
 
-    Asked are the validation photos whose nearest training photo shows another dish (n of them); a
-    hit is when that dish is among the first `k` of the own dish's list. lo, hi: 95% Wilson
-    interval; chance: a list of k dishes at random.
+    list, k, n, hits, share, lo, hi, chance. Asked are the validation photos whose nearest training
+    photo shows another dish (n of them); a hit is when that dish is among the first `k` of the own
+    dish's list. lo, hi: 95% Wilson interval; chance: a list of k dishes at random.
     """
     asked, gallery = (
         np.flatnonzero((photos["split"] == split).to_numpy()) for split in ("validation", "train")
@@ -125,9 +115,7 @@ def coverage(
 
 
 def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of rows within dishes, as many of each dish as its number of pairs allows up to an
-    equal share of `most`.
-    """
+    """Pairs of rows within dishes, of each dish up to an equal share of `most`."""
     each = max(1, most // max(1, len(dishes)))
     pairs = [np.zeros((0, 2), int)]
     for rows in dishes:
@@ -140,6 +128,12 @@ def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -
 def _top(similar: pd.DataFrame, k: int) -> dict[str, set[str]]:
     close = similar[similar["rank"].astype(int) <= k]
     return {dish: set(part) for dish, part in close.groupby("dish_id").similar_id}
+
+
+def _mean_overlap(tops: list[set[str]]) -> float:
+    """Over all pairs of a dish's lists."""
+    pairs = [_overlap(a, b) for number, a in enumerate(tops) for b in tops[:number]]
+    return float(np.mean(pairs))
 
 
 def _overlap(one: set[str], other: set[str]) -> float:

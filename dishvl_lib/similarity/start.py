@@ -49,12 +49,11 @@ def _orthogonal(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray
 
 
 class Learner(paddle.nn.Layer):
-    """A PP-LCNet with embedding in training: batch normalisation stands between embedding and class
-    head.
+    """A PP-LCNet with embedding in training.
 
-    It centres the embedding, which the head needs and which makes cosines tell dishes apart.
-    `folded` gives the same function as a plain PP-LCNet, the normalisation having become part of
-    the embedding layer.
+    Batch normalisation stands between embedding and class head. It centres the embedding, which the
+    head needs and which makes cosines tell dishes apart. `folded` gives the same function as a
+    plain PP-LCNet, the normalisation having become part of the embedding layer.
     """
 
     def __init__(self, net: PPLCNet):
@@ -76,7 +75,7 @@ class Learner(paddle.nn.Layer):
 
 
 def new_learner(scale: float, class_num: int, embedding_size: int, seed: int) -> Learner:
-    """A `Learner` over a freshly initialised network without dropout, the same for the same seed."""
+    """A `Learner` over a fresh network without dropout, the same for the same seed."""
     return Learner(
         seeded(seed, scale=scale, class_num=class_num, embedding_size=embedding_size, dropout=0.0)
     )

@@ -1,10 +1,9 @@
-"""What survives a kill: tensors, optimiser state and metrics of a training, in one `.npz` without
-pickles.
-"""
+"""What survives a kill: tensors, optimiser state and metrics, in one `.npz` without pickles."""
 
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import paddle
@@ -41,9 +40,7 @@ class TrainingState:
         return report["epochs"] if whole else None
 
     def add(self, metrics: dict, net: Learner, optimizer: paddle.optimizer.Optimizer) -> None:
-        """After an epoch: keep the weights when they are the best so far, and save when it is time
-        to.
-        """
+        """After an epoch: keep the weights when they are the best so far, save when it is time."""
         self.history.append(metrics)
         accuracy = metrics["validation_accuracy"]
         if accuracy is None or self.best_accuracy is None or accuracy >= self.best_accuracy:
@@ -60,7 +57,7 @@ class TrainingState:
             meta = json.loads(str(file["meta"]))
             if meta["settings"] != self.settings:
                 return
-            parts = {part: {} for part in ("net", "best", "optimizer")}
+            parts: dict[str, dict[str, Any]] = {"net": {}, "best": {}, "optimizer": {}}
             for name in file.files:
                 part, _, key = name.partition("/")
                 parts.setdefault(part, {})[key] = file[name]
@@ -78,8 +75,9 @@ class TrainingState:
             "settings": self.settings,
             "dishes": dishes,
             "best_validation_accuracy": self.best_accuracy,
+            "weights_sha256": records.sha256_file(self.weights_path),
+            "epochs": self.history,
         }
-        report |= {"weights_sha256": records.sha256_file(self.weights_path), "epochs": self.history}
         records.write_json(self.report_path, report)
         self.path.unlink(missing_ok=True)
 
@@ -89,17 +87,15 @@ class TrainingState:
             "settings": self.settings,
             "schedule": state.pop("LR_Scheduler"),
             "history": self.history,
+            "best_accuracy": self.best_accuracy,
         }
         parts = {"net": _arrays(net.state_dict()), "best": self.best, "optimizer": _arrays(state)}
-        arrays = {
-            f"{part}/{name}": value
-            for part, values in parts.items()
-            for name, value in values.items()
-        }
+        arrays: dict[str, Any] = {"meta": json.dumps(meta)}
+        for part, values in parts.items():
+            for name, value in values.items():
+                arrays[f"{part}/{name}"] = value
         with records.atomic_path(self.path) as temporary:
-            np.savez(
-                temporary, meta=json.dumps(meta | {"best_accuracy": self.best_accuracy}), **arrays
-            )
+            np.savez(temporary, **arrays)
         self.saved = time.monotonic()
 
 

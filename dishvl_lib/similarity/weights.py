@@ -1,6 +1,4 @@
-"""`.pdparams` files without running them: a restricted unpickler, and the matching of their keys to
-a network's.
-"""
+"""`.pdparams` files without running them: a restricted unpickler, and the matching of keys."""
 
 import pickle
 from collections.abc import Mapping
@@ -38,8 +36,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
-    """Parameter name -> array from a file written by `paddle.save(layer.state_dict())`, by any
-    Paddle version.
+    """Parameter name -> array, as any Paddle's `paddle.save(layer.state_dict())` wrote them.
 
     Nothing but numpy arrays can come out of the file: a pickle that asks for anything else is
     refused before it runs. Raises `WeightsError` naming the file.
@@ -65,9 +62,7 @@ def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def rename_recognition_keys(state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The names of a PP-ShiTu recognition model (backbone., neck.fc., head.) as our network's
-    names.
-    """
+    """A PP-ShiTu recognition model's names (backbone., neck.fc., head.) as our network's names."""
     renamed = {}
     for name, value in state.items():
         for old, new in RENAMED_PREFIXES:
@@ -128,9 +123,7 @@ def _refuse_differences(
 
 
 def embedding_size(state: Mapping[str, np.ndarray]) -> int | None:
-    """D of the embedding layer in the weights, None when there is none and the pooled features are
-    compared.
-    """
+    """D of the embedding layer in the weights; None when the pooled features are compared."""
     bias = rename_recognition_keys(state).get("embedding.bias")
     return None if bias is None else len(bias)
 

@@ -36,18 +36,14 @@ Fault = tuple[str, str] | None  # reason and detail of a photo that cannot be us
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with a batch of (path below `root`, sha256): decode, and run `engine` where
-    there is one.
-    """
+    """What is done with a batch of (path below `root`, sha256): decode, and run an `engine`."""
 
     root: Path
     preprocess: Preprocess
     engine: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __call__(self, rows: Sequence[Row]) -> tuple[np.ndarray, list[Fault]]:
-        """(features (n, D), or pixels (n, S, S, 3) without an engine, of the n readable rows; the
-        fault of every row).
-        """
+        """(features (n, D) of the n readable rows, or pixels (n, S, S, 3); every row's fault)."""
         outcomes = [_decode(self.root / path, sha256, self.preprocess) for path, sha256 in rows]
         faults = [outcome if isinstance(outcome, tuple) else None for outcome in outcomes]
         whole = [outcome for outcome in outcomes if not isinstance(outcome, tuple)]
@@ -60,6 +56,7 @@ class Job:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 (n, S, S, 3) -> (n, D)."""
+        assert self.engine is not None, "a job without an engine only decodes"
         return self.engine(self.preprocess.normalise(pixels))
 
 
@@ -71,26 +68,24 @@ def cores() -> int:
 def run(
     job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0
 ) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
-    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row),
-    in order.
+    """(rows of a batch, features (n, D) of its n readable photos, the fault or None of every row).
 
-    `processes` 0: one per core when there are enough photos and cores, 1: none but this one. An
-    engine that runs on a GPU, or is no `Engine`, stays in this process, and the others decode for
-    it. Raises RuntimeError when one of them dies.
+    In the order of the rows. `processes` 0: one per core when there are enough photos and cores, 1:
+    none but this one. An engine that runs on a GPU, or is no `Engine`, stays in this process, and
+    the others decode for it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
-    count = max(
-        1, min(processes or (cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1), len(batches))
-    )
-    elsewhere = count > 1 and hasattr(job.engine, "on_gpu") and not job.engine.on_gpu
+    worth_it = cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1
+    count = max(1, min(processes or worth_it, len(batches)))
+    elsewhere = count > 1 and not getattr(job.engine, "on_gpu", True)
     remote = job if elsewhere else replace(job, engine=None)
     pool = _pool(remote, count)
     task = _in_worker if count > 1 else remote
     try:
-        for batch, (found, faults) in _ahead(
-            pool, task, batches, BATCHES_AHEAD_PER_WORKER * max(count, cores())
-        ):
-            yield batch, found if elsewhere or not len(found) else job.features(found), faults
+        ahead = BATCHES_AHEAD_PER_WORKER * max(count, cores())
+        for batch, (arrays, faults) in _ahead(pool, task, batches, ahead):
+            computed = elsewhere or not len(arrays)
+            yield batch, arrays if computed else job.features(arrays), faults
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -131,12 +126,11 @@ def _first(waiting: deque) -> tuple:
 
 
 def keep_memory() -> None:
-    """From now on this process keeps freed memory for itself, where the C library is glibc;
-    elsewhere nothing happens.
+    """From now on this process keeps freed memory for itself.
 
-    The engine frees its maps after each batch, and glibc gives blocks of that size back to the
-    system: asking for them again, page by page, took a third of the time. It costs some memory that
-    stays taken, so only the workers do it.
+    Where the C library is not glibc, nothing happens. The engine frees its maps after each batch,
+    and glibc gives blocks of that size back to the system: asking for them again, page by page,
+    took a third of the time. It costs some memory that stays taken, so only the workers do it.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
@@ -148,9 +142,7 @@ _job: Job | None = None
 
 
 def _start(job: Job) -> None:
-    """In a new process: keeps the job, leaves interrupts to the parent, and ends when the parent is
-    killed.
-    """
+    """In a new process: keeps the job, leaves interrupts to the parent, and ends with it."""
     global _job
     _job = job
     keep_memory()
@@ -166,6 +158,7 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def _in_worker(rows: Sequence[Row]) -> tuple[np.ndarray, list[Fault]]:
+    assert _job is not None, "the pool starts its processes with a job"
     return _job(rows)
 
 

@@ -10,7 +10,7 @@ from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
-from dishvl_lib.vlm import lengths, pieces, qwen
+from dishvl_lib.vlm import lengths, qwen, token_preview
 
 Rows = list[dict[str, Any]]
 EVERYWHERE = (
@@ -185,7 +185,7 @@ def show_examples(
 ) -> tuple[preview.Preview, pd.DataFrame, list[str]]:
     """(three questions with all their tokens as a page, their photos, the photos' answers)."""
     examples = [questions["train"][0], questions["train"][-1], questions["test"][-1]]
-    tokens = pieces.of_rows(loaded, examples, sources.photos)
+    tokens = token_preview.of_rows(loaded, examples, sources.photos)
     page = preview.preview_html(
         examples, tokens, sources.photos, stage.image_root(), **stage.only("language")
     )

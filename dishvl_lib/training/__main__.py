@@ -1,6 +1,4 @@
-"""`python -m dishvl_lib.training CONFIG.json`: one training process (or one of several under
-torchrun).
-"""
+"""`python -m dishvl_lib.training CONFIG.json`: a training process, or one of torchrun's several."""
 
 import sys
 

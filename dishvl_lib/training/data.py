@@ -1,6 +1,6 @@
 """Rows of train.jsonl as question trees."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
-from dishvl_lib.core import images, questions, records
+from dishvl_lib.core import artefacts, images, questions, records
 from dishvl_lib.training.photos import Photos, another_view, turned
 from dishvl_lib.vlm import inputs, text_rows, trees
-from dishvl_lib.vlm.qwen import Qwen
+from dishvl_lib.vlm.qwen import QwenInputs
 
 
 class DataError(RuntimeError):
@@ -20,20 +20,20 @@ class DataError(RuntimeError):
 
 
 class QuestionTrees(Dataset):
-    """One tree per item: a photo and up to `questions_per_photo` of its questions; a photo with
-    more makes several.
+    """One tree per item: a photo and up to `questions_per_photo` of its questions.
 
-    An item's number may be any n >= 0: `n % len(self)` says which tree, and n with `seed` how its
-    photo is augmented, so that an epoch's views depend on neither workers nor a resume (`Shuffled`
-    deals such numbers). Questions without a photo make trees of their own, by dish. A photo that
-    has gone or does not decode stops the training: nothing is replaced in silence.
+    A photo with more makes several trees. An item's number may be any n >= 0: `n % len(self)` says
+    which tree, and n with `seed` how its photo is augmented, so that an epoch's views depend on
+    neither workers nor a resume (`Shuffled` deals such numbers). Questions without a photo make
+    trees of their own, by dish. A photo that has gone or does not decode stops the training:
+    nothing is replaced in silence.
     """
 
     def __init__(
         self,
         file: str | Path,
         image_root: str | Path,
-        qwen: Qwen,
+        qwen: QwenInputs,
         *,
         questions_per_photo: int,
         photo_cache_mb: int = 0,
@@ -48,11 +48,7 @@ class QuestionTrees(Dataset):
         self.rows = records.read_jsonl(file)
         if not self.rows:
             raise DataError(f"{file} holds no questions")
-        if mute := [row["id"] for row in self.rows if not row["conversations"][1]["value"].strip()]:
-            raise DataError(
-                f"{file}: {len(mute)} questions have an empty answer, so nothing to learn, "
-                f"the first is {mute[0]}; make the dataset again"
-            )
+        self._check_answers()
         self.items = by_photo(self.rows, questions_per_photo)
         self.photos = Photos(Path(image_root), qwen, photo_cache_mb, photo_decoding)
         self._check_photos_exist()
@@ -63,15 +59,14 @@ class QuestionTrees(Dataset):
     def __getitem__(self, number: int) -> tuple[trees.Tree, list[int]]:
         """(tree, the row numbers of its branches in order)."""
         numbers = self.items[number % len(self.items)]
-        rows = [self.rows[one] for one in numbers]
+        rows = [self.rows[row_number] for row_number in numbers]
+        turns = [self._turns(row) for row in rows]
         if not rows[0].get("image"):
-            return text_rows.grow(self.qwen, [self._turns(row) for row in rows]), numbers
-        photo = inputs.photo_inputs(
-            self.qwen, self._view(rows[0], numbers[0], number), resized=True
-        )
-        return trees.grow(
-            [inputs.build(self.qwen, photo, *self._turns(row)) for row in rows]
-        ), numbers
+            return text_rows.grow(self.qwen, turns), numbers
+        view = self._view(rows[0], numbers[0], number)
+        photo = inputs.photo_inputs(self.qwen, view, resized=True)
+        samples = [inputs.build(self.qwen, photo, question, answer) for question, answer in turns]
+        return trees.grow(samples), numbers
 
     def _view(self, row: dict[str, Any], line: int, number: int) -> Image.Image:
         try:
@@ -89,12 +84,23 @@ class QuestionTrees(Dataset):
         return image
 
     def _turns(self, row: dict[str, Any]) -> tuple[str, str]:
-        human, gpt = (turn["value"] for turn in row["conversations"])
+        human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
         return questions.question_of(human), gpt
 
+    def _check_answers(self) -> None:
+        without_answer = []
+        for row in self.rows:
+            if not artefacts.answer_of(row).strip():
+                without_answer.append(row["id"])
+        if without_answer:
+            raise DataError(
+                f"{self.file}: {len(without_answer)} questions have an empty answer, so nothing "
+                f"to learn, the first is {without_answer[0]}; make the dataset again"
+            )
+
     def _check_photos_exist(self) -> None:
-        wanted = {row["image"] for row in self.rows if row.get("image")}
-        gone = sorted(name for name in wanted if not (self.photos.root / name).is_file())
+        photos = {row["image"] for row in self.rows if row.get("image")}
+        gone = sorted(name for name in photos if not (self.photos.root / name).is_file())
         if gone:
             raise DataError(
                 f"{len(gone)} photos of {self.file} are gone from {self.photos.root} since "
@@ -105,8 +111,9 @@ class QuestionTrees(Dataset):
 
 
 class Shuffled(Sampler):
-    """The trees of one epoch in an order that depends on seed and epoch only; epoch e deals numbers
-    e * length ... (e + 1) * length - 1.
+    """The trees of one epoch in an order that depends on seed and epoch only.
+
+    Epoch e deals numbers e * length ... (e + 1) * length - 1.
     """
 
     def __init__(self, length: int, seed: int):
@@ -125,20 +132,21 @@ class Shuffled(Sampler):
         return iter((self.epoch * self.length + order).tolist())
 
 
-def by_photo(rows: Sequence[dict[str, Any]], questions_per_photo: int) -> list[list[int]]:
-    """Row numbers per tree, in the order in which the photos first appear; rows without a photo go
-    by dish.
+def by_photo(rows: Sequence[Mapping[str, Any]], questions_per_photo: int) -> list[list[int]]:
+    """Row numbers per tree, in the order in which the photos first appear.
+
+    Rows without a photo go by dish.
     """
-    of_photo: dict[tuple[str, str], list[int]] = {}
+    groups: dict[tuple[str, str], list[int]] = {}
     for number, row in enumerate(rows):
-        of_photo.setdefault(
-            (row.get("image") or "", "" if row.get("image") else row["dish_id"]), []
-        ).append(number)
-    return [
-        numbers[start : start + questions_per_photo]
-        for numbers in of_photo.values()
-        for start in range(0, len(numbers), questions_per_photo)
-    ]
+        photo = row.get("image") or ""
+        key = (photo, "" if photo else row["dish_id"])
+        groups.setdefault(key, []).append(number)
+    of_trees = []
+    for numbers in groups.values():
+        for start in range(0, len(numbers), questions_per_photo):
+            of_trees.append(numbers[start : start + questions_per_photo])
+    return of_trees
 
 
 def collator(
@@ -151,22 +159,24 @@ def collator(
     """
 
     def join(items: Sequence[tuple[trees.Tree, list[int]]]) -> dict[str, torch.Tensor]:
-        grown = [tree for tree, _ in items]
-        rows = [
-            numbers[branch - 1]
-            for tree, numbers in items
-            for branch, label in zip(tree.branch, tree.labels, strict=True)
-            if label != inputs.IGNORE
-        ]
-        sizes = [
-            len(items),
-            sum(len(numbers) for _, numbers in items),
-            sum(len(tree.input_ids) for tree in grown),
-        ]
+        rows: list[int] = []
+        for tree, numbers in items:
+            rows += _rows_of_labels(tree, numbers)
+        num_questions = sum(len(numbers) for _, numbers in items)
+        num_tokens = sum(len(tree.input_ids) for tree, _ in items)
         return {
-            **trees.collate(grown, pad_token_id),
+            **trees.collate([tree for tree, _ in items], pad_token_id),
             "rows": torch.tensor(rows),
-            "sizes": torch.tensor(sizes),
+            "sizes": torch.tensor([len(items), num_questions, num_tokens]),
         }
 
     return join
+
+
+def _rows_of_labels(tree: trees.Tree, numbers: Sequence[int]) -> list[int]:
+    """The row number of each supervised token; branch 1 asks the first row's question."""
+    rows = []
+    for branch, label in zip(tree.branch, tree.labels, strict=True):
+        if label != inputs.IGNORE:
+            rows.append(numbers[branch - 1])
+    return rows

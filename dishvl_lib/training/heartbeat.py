@@ -1,8 +1,10 @@
-"""What a training does at this moment, in a small file, for those who watch: a step of a large
-model takes minutes.
+"""What a training does at this moment, in a small file, for those who watch.
 
-beat = Heartbeat(folder) beat("validating, menu questions", 40, 200) line(folder)        #
-'validating, menu questions: 40 of 200, for 35 s'
+A step of a large model takes minutes.
+
+    beat = Heartbeat(folder)
+    beat("validating, menu questions", 40, 200)
+    line(folder)        # 'validating, menu questions: 40 of 200, for 35 s'
 """
 
 import json
@@ -15,8 +17,9 @@ EVERY_S = 1.0
 
 
 class Heartbeat:
-    """Called with what is done now, and how much of it; writes at most once in EVERY_S, and always
-    when it is new.
+    """Called with what is done now, and how much of it.
+
+    Writes at most once in EVERY_S, and always when it is new.
     """
 
     def __init__(self, folder: Path):
@@ -33,11 +36,10 @@ class Heartbeat:
             self.since = now
         self.doing = doing
         self.written = now
+        beat = {"doing": doing, "done": done, "of": of, "since": self.since}
         part = self.file.with_name(f".{FILE}.part")
         try:
-            part.write_text(
-                json.dumps({"doing": doing, "done": done, "of": of, "since": self.since}), "utf-8"
-            )
+            part.write_text(json.dumps(beat), "utf-8")
             os.replace(part, self.file)
         except OSError:
             pass  # a disk that is full says so where something is lost

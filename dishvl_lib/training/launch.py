@@ -1,5 +1,6 @@
-"""Starting and watching the training process: it outlives the notebook, and a second start attaches
-to the first.
+"""Starting and watching the training process.
+
+It outlives the notebook, and a second start attaches to the first.
 """
 
 import contextlib
@@ -46,8 +47,9 @@ class TrainingFailed(RuntimeError):
 
 
 def main(config_file: str) -> int:
-    """Train in this process, under the training lock of its folder; the exit status (see
-    `run.main`).
+    """Train in this process, under the training lock of its folder.
+
+    Returns the exit status (see `run.main`).
     """
     try:
         with only_one(Path(read(config_file).output_folder)):
@@ -65,8 +67,9 @@ def refuse(error: Exception) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What an error says, in one line; of one that a data loader's worker sent, its own last line
-    without the traceback.
+    """What an error says, in one line.
+
+    Of an error that a data loader's worker sent, its own last line without the traceback.
     """
     lines = str(error).splitlines() or [""]
     if lines[0].startswith("Caught ") and len(lines) > 1:
@@ -75,11 +78,11 @@ def sentence(error: Exception) -> str:
 
 
 def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = None) -> Path:
-    """`best/` of the configured training: made before, being made (then this attaches), or made
-    now.
+    """`best/` of the configured training: made before, being made, or made now.
 
-    Every `every_s` seconds `show` gets the rows of metrics.jsonl; without it a line is printed.
-    Raises `TrainingFailed` with the last lines of the log.
+    To a training that runs already this attaches. Every `every_s` seconds `show` gets the rows of
+    metrics.jsonl; without it a line is printed. Raises `TrainingFailed` with the last lines of the
+    log.
     """
     folder = Path(config.output_folder)
     if (folder / "best").is_dir():
@@ -97,10 +100,10 @@ def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = No
 
 
 def start(config: TrainingConfig) -> subprocess.Popen:
-    """Start the process (torchrun for more than one) in its own session; returns when it holds its
-    lock or has ended.
+    """Start the process, or torchrun's several, in a session of its own.
 
-    Until then the notebook's lock keeps others out, afterwards the training's own does.
+    Returns when it holds its lock or has ended. Until then the notebook's lock keeps others out,
+    afterwards the training's own does.
     """
     folder = Path(config.output_folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,8 +129,9 @@ def start(config: TrainingConfig) -> subprocess.Popen:
 
 
 def command(config: TrainingConfig, module: str = "dishvl_lib.training") -> list[str]:
-    """The launch line; also printed, so that it can be run by hand. Several hosts go by DeepSpeed's
-    launcher, over ssh.
+    """The launch line; also printed, so that it can be run by hand.
+
+    Several hosts go by DeepSpeed's launcher, over ssh.
     """
     program = str(Path(config.output_folder) / CONFIG)
     if config.hostfile:
@@ -170,10 +174,10 @@ def check_hostfile(file: Path) -> None:
 
 @contextlib.contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder's training lock in the first process of a training; raises `AlreadyRunning`
-    when another holds it.
+    """Hold the folder's training lock in the first process of a training.
 
-    The lock goes with the process that took it, however it ends.
+    Raises `AlreadyRunning` when another holds it. The lock goes with the process that took it,
+    however it ends.
     """
     if int(os.environ.get("RANK", 0)) != 0:
         yield
@@ -202,8 +206,9 @@ def watch(
     show: Show | None = None,
     process: subprocess.Popen | None = None,
 ) -> None:
-    """Show progress until the training ends, and once more then. `process`: its launcher, when this
-    process started it.
+    """Show progress until the training ends, and once more then.
+
+    `process`: its launcher, when this process started it.
     """
     said = 0.0
     while running(folder) or (process and process.poll() is None):
@@ -223,9 +228,7 @@ def _say(folder: Path, show: Show | None) -> None:
 
 
 def progress_line(folder: Path) -> str:
-    """Step, loss and time left, from the newest row of metrics.jsonl, and what is done now; ''
-    before there is either.
-    """
+    """Step, loss and time left, and what is done now; '' before there is either."""
     now = heartbeat.line(folder) if running(folder) else ""
     return "; ".join(filter(None, (_newest_row(folder), now)))
 
@@ -275,8 +278,9 @@ def stop(folder: Path) -> bool:
 
 
 def asked_to_stop(folder: Path) -> bool:
-    """Whether the training that runs now was asked to stop; a wish that an earlier one did not come
-    to is none.
+    """Whether the training that runs now was asked to stop.
+
+    A request that an earlier training did not live to see does not count.
     """
     file = folder / STOP
     if not file.exists():
@@ -286,8 +290,9 @@ def asked_to_stop(folder: Path) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The training's environment. Its data loader's sockets lie in TMPDIR, whose path may be too
-    long for them.
+    """The training's environment.
+
+    Its data loader's sockets lie in TMPDIR, whose path may be too long for them.
     """
     quiet = {"PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     return {**os.environ, **quiet, "TMPDIR": str(sockets.short_temporary_folder())}
@@ -298,12 +303,10 @@ def last_words(folder: Path) -> str:
     lines = (folder / LOG).read_text("utf-8", "replace").splitlines()
     begun = max((number for number, line in enumerate(lines) if line.startswith(BEGUN)), default=0)
     lines = lines[begun:]
-    own = [line for line in lines if line.startswith(CANNOT)]
+    reasons = [line for line in lines if line.startswith(CANNOT)]
     if any(line.startswith(STOPPED) for line in lines):
         return "the training was stopped on request after a checkpoint; run this again to go on"
-    return (
-        own[-1]
-        if own
-        else "the training process ended without a result; its last lines:\n"
-        + "\n".join(lines[-15:])
-    )
+    if reasons:
+        return reasons[-1]
+    shown = "\n".join(lines[-15:])
+    return f"the training process ended without a result; its last lines:\n{shown}"

@@ -1,5 +1,6 @@
-"""LoRA as the way for small GPUs: adapters by peft, merged into `best/` so that nobody needs peft
-to use the model.
+"""LoRA as the way for small GPUs: adapters by peft, merged into `best/`.
+
+Nobody needs peft to use the model.
 """
 
 from typing import Any
@@ -14,8 +15,10 @@ VISION = r".*visual\.blocks\.\d+\.(attn\.(qkv|proj)|mlp\.(gate|up|down)_proj)"
 
 
 def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
-    """Adapters of rank `lora_rank` on the language layers' linears and, if asked, on the vision
-    tower's attention and MLP.
+    """Adapters of rank `lora_rank` on the language layers' linears.
+
+    With `lora_vision` on the vision tower's attention and MLP too. (For the 7B at rank 64: 1.95% of
+    the parameters, 2.49% with vision.)
     """
     pattern = f"({LANGUAGE})|({VISION})" if config.lora_vision else LANGUAGE
     return get_peft_model(
@@ -28,7 +31,7 @@ def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
     )
 
 
-def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
+def contract(model: torch.nn.Module, config: TrainingConfig) -> dict[str, Any]:
     """trainable.json for adapters: counts, rank, learning rate."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
@@ -50,7 +53,7 @@ def contract(model: PeftModel, config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def optimizer_groups(model: PeftModel, config: TrainingConfig) -> list[dict[str, Any]]:
+def optimizer_groups(model: torch.nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
     """One AdamW group of all adapters."""
     return [
         {
@@ -62,6 +65,6 @@ def optimizer_groups(model: PeftModel, config: TrainingConfig) -> list[dict[str,
     ]
 
 
-def merge(model: PeftModel) -> torch.nn.Module:
+def merge(model: PeftModel) -> Any:
     """The base model with the adapters added to its weights."""
     return model.merge_and_unload()

@@ -1,5 +1,4 @@
-"""Photos as training reads them: decoded, resized, kept on disk without loss, and turned or seen
-anew.
+"""Photos as training reads them: decoded, resized, kept on disk, and turned or seen anew.
 
 The pixels are the same with and without the cache, bit for bit. An entry is found by the content of
 the photo's file, so that a changed photo never gives old pixels; it carries a checksum, and a
@@ -25,7 +24,7 @@ from PIL import Image, ImageEnhance
 
 from dishvl_lib.core import images, paths, records
 from dishvl_lib.vlm import inputs
-from dishvl_lib.vlm.qwen import Qwen
+from dishvl_lib.vlm.qwen import QwenInputs
 
 CACHE = "resized_photos"
 VERSION = 1
@@ -42,15 +41,14 @@ class Photos:
     Raises `ImageError` for an unusable photo.
     """
 
-    def __init__(self, root: Path, qwen: Qwen, budget_mb: int = 0, decoding: str = "exact"):
+    def __init__(self, root: Path, qwen: QwenInputs, budget_mb: int = 0, decoding: str = "exact"):
         self.root = root
         self.qwen = qwen
         self.decoding = decoding
-        self.cache = (
-            shared_cache(paths.cache(CACHE) / cache_key(qwen, decoding), budget_mb * 2**20)
-            if budget_mb
-            else None
-        )
+        self.cache: PhotoCache | None = None
+        if budget_mb:
+            folder = paths.cache(CACHE) / cache_key(qwen, decoding)
+            self.cache = shared_cache(folder, budget_mb * 2**20)
 
     def __getitem__(self, path: str) -> Image.Image:
         file = self.root / path
@@ -58,14 +56,15 @@ class Photos:
             return decode(self.qwen, file, self.decoding)
         content = file.read_bytes()
         key = hashlib.sha256(content).hexdigest()
-        if (kept := self.cache.get(key)) is not None:
+        kept = self.cache.get(key)
+        if kept is not None:
             return kept
         resized = decode(self.qwen, content, self.decoding)
         self.cache.put(key, resized)
         return resized
 
 
-def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.Image:
+def decode(qwen: QwenInputs, source: Path | bytes, decoding: str = "exact") -> Image.Image:
     """A photo's file as the RGB image that `inputs.photo_inputs(..., resized=True)` takes.
 
     `exact`: what validation, evaluation and use see. `fast`: a JPEG is decoded at 1/2, 1/4 or 1/8
@@ -82,17 +81,22 @@ def decode(qwen: Qwen, source: Path | bytes, decoding: str = "exact") -> Image.I
     )
 
 
-def cache_bytes(sizes: Iterable[tuple[int, int]], qwen: Qwen) -> int:
-    """Bytes on disk of the cache of photos of these sizes (width, height in pixels, before
-    resizing), each counted once.
+def cache_bytes(sizes: Iterable[tuple[int, int]], qwen: QwenInputs) -> int:
+    """Bytes on disk of the cache of photos of these sizes, each counted once.
+
+    `sizes`: (width, height) in pixels, before resizing.
     """
-    resized = (inputs.resized_size(qwen, width, height) for width, height in sizes)
-    return sum(CHECKSUM.size + SIZE.size + 3 * width * height for width, height in resized)
+    total = 0
+    for size in sizes:
+        width, height = inputs.resized_size(qwen, *size)
+        total += CHECKSUM.size + SIZE.size + 3 * width * height
+    return total
 
 
-def cache_key(qwen: Qwen, decoding: str) -> str:
-    """One short word for everything but the photo that decides its pixels: pixel limits, filter,
-    decoding, library versions.
+def cache_key(qwen: QwenInputs, decoding: str) -> str:
+    """One short word for everything but the photo that decides its pixels.
+
+    Pixel limits, filter, decoding, library versions.
     """
     processor = qwen.image_processor
     side = processor.patch_size * processor.merge_size
@@ -110,18 +114,17 @@ def cache_key(qwen: Qwen, decoding: str) -> str:
 
 
 class PhotoCache:
-    """Resized photos below `folder`, one file each, written under another name and renamed: a
-    reader sees all or nothing.
+    """Resized photos below `folder`, one file each.
 
-    `left`: bytes that may still be written, counted over this process and its workers. Processes of
-    one training share the budget evenly.
+    Written under another name and renamed: a reader sees all or nothing. `left`: bytes that may
+    still be written, counted over this process and its workers. Processes of one training share the
+    budget evenly.
     """
 
     def __init__(self, folder: Path, budget: int):
         self.folder = folder
-        self.left = multiprocessing.Value(
-            "q", (budget - bytes_below(folder)) // int(os.environ.get("WORLD_SIZE", 1))
-        )
+        processes = int(os.environ.get("WORLD_SIZE", 1))
+        self.left = multiprocessing.Value("q", (budget - bytes_below(folder)) // processes)
 
     def get(self, key: str) -> Image.Image | None:
         """The photo, or None when it is not there or damaged."""
@@ -130,15 +133,17 @@ class PhotoCache:
         except OSError:
             return None
         start = CHECKSUM.size + SIZE.size
-        if len(entry) < start or CHECKSUM.unpack_from(entry)[0] != zlib.crc32(
-            entry[CHECKSUM.size :]
-        ):
+        if len(entry) < start:
+            return None
+        (checksum,) = CHECKSUM.unpack_from(entry)
+        if checksum != zlib.crc32(entry[CHECKSUM.size :]):
             return None
         return Image.frombytes("RGB", SIZE.unpack_from(entry, CHECKSUM.size), entry[start:])
 
     def put(self, key: str, photo: Image.Image) -> None:
-        """Keep a photo while there is room. A disk that refuses ends the keeping with a warning,
-        not the training.
+        """Keep a photo while there is room.
+
+        A disk that refuses ends the keeping with a warning, not the training.
         """
         body = SIZE.pack(*photo.size) + photo.tobytes()
         with self.left.get_lock():
@@ -184,24 +189,25 @@ def shared_cache(folder: Path, budget: int) -> PhotoCache:
 
 
 def turned(image: Image.Image, way: int) -> Image.Image:
-    """One of the eight ways a photo taken from above can lie: mirrored left-right, top-bottom,
-    along the diagonal (bits of `way`).
+    """One of the eight ways a photo taken from above can lie.
+
+    Mirrored left-right, top-bottom, along the diagonal: the bits of `way`.
     """
-    for bit, flip in enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-        )
-    ):
+    flips = (
+        Image.Transpose.FLIP_LEFT_RIGHT,
+        Image.Transpose.FLIP_TOP_BOTTOM,
+        Image.Transpose.TRANSPOSE,
+    )
+    for bit, flip in enumerate(flips):
         if way >> bit & 1:
             image = image.transpose(flip)
     return image
 
 
 def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
-    """The photo from nearer by, off centre and in other light, at its size. `chances`: six numbers
-    in [0, 1).
+    """The photo from nearer by, off centre and in other light, at its size.
+
+    `chances`: six numbers in [0, 1): zoom, place (x, y), brightness, contrast, colour.
     """
     zoom, x, y, *light = chances
     width, height = (side * (1 - 0.3 * zoom) for side in image.size)
@@ -210,8 +216,7 @@ def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
     image = image.resize(
         image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
     )
-    for enhance, chance in zip(
-        (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color), light, strict=True
-    ):
+    enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
+    for enhance, chance in zip(enhancers, light, strict=True):
         image = enhance(image).enhance(0.8 + 0.4 * chance)
     return image

@@ -6,14 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainingArguments, set_seed
+from transformers import TrainerCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, params, records
 from dishvl_lib.core.parameter import Role
-from dishvl_lib.training import advice, best, checkpoints, launch, prepare
+from dishvl_lib.training import checkpoints, device, export, launch, model_setup
 from dishvl_lib.training.callbacks import (
     Contract,
     LastValidation,
@@ -43,8 +44,9 @@ EXPECTED = (
 
 
 def main(config_file: str) -> int:
-    """0 when `best/` is written, STOPPED after `dishvl stop`, 1 with one sentence on stderr when it
-    cannot go on.
+    """0 when `best/` is written, STOPPED after `dishvl stop`.
+
+    1 with one sentence on stderr when it cannot go on.
     """
     try:
         return train(read(config_file))
@@ -58,67 +60,79 @@ def train(config: TrainingConfig) -> int:
     beat = Heartbeat(folder)
     beat("loading the model")
     trainer = begin(config)
-    last = trainer.newest_checkpoint()
-    if last:
-        checkpoints.check_best(last)
+    resume_from = trainer.newest_checkpoint()
+    if resume_from:
+        checkpoints.check_best(resume_from)
     if trainer.is_world_process_zero():
-        print(f"resuming from {last.name}" if last else "starting from the base model", flush=True)
-        forget_after(folder / launch.METRICS, int(last.name.split("-")[1]) if last else 0)
-    if not (last and patience_spent(config, last)):
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    leave()
+        announce_start(resume_from, folder)
+    if not (resume_from and patience_spent(config, resume_from)):
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    destroy_process_group()
     if launch.asked_to_stop(folder):
         print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
         return STOPPED
     if not trainer.is_world_process_zero():
         return 0
-    step = (
-        trainer.state.best_global_step
-        or records.read_json(last / checkpoints.STATE)["best_global_step"]
-    )
+    step = best_step(trainer, resume_from)
     checkpoint = trainer.folder / f"checkpoint-{step}"
     del trainer
     # the trained model and its optimizer go before the base model is loaded a second time
     gc.collect()
     beat("writing best/")
-    made = best.export(config, checkpoint)
+    best = export.write_best(config, checkpoint)
     print(
-        f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {made}",
+        f"best checkpoint, by {config.metric_for_best_model}: step {step}; written to {best}",
         flush=True,
     )
     return 0
 
 
-def leave() -> None:
-    """Part from the other processes: one that still stood in the group when it ended was seen to
-    abort, which ends them all, and with them `best/`.
+def announce_start(resume_from: Path | None, folder: Path) -> None:
+    """Say where the training starts, and drop what it will write again."""
+    if resume_from:
+        print(f"resuming from {resume_from.name}", flush=True)
+        step = int(resume_from.name.split("-")[1])
+    else:
+        print("starting from the base model", flush=True)
+        step = 0
+    forget_after(folder / launch.METRICS, step)
+
+
+def best_step(trainer: DishTrainer, resume_from: Path | None) -> int | None:
+    """The step of the best validation; of the checkpoint's, where nothing was left to train."""
+    if trainer.state.best_global_step or resume_from is None:
+        return trainer.state.best_global_step
+    return records.read_json(resume_from / checkpoints.STATE)["best_global_step"]
+
+
+def destroy_process_group() -> None:
+    """Leave the group of processes, all at once.
+
+    A process that exits while still in the group can abort and take the others with it, and with
+    them `best/`.
     """
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
         dist.destroy_process_group()
 
 
-def patience_spent(config: TrainingConfig, last: Path) -> bool:
-    """Whether a training had ended by early stopping at this checkpoint, so that only `best/` is
-    left to make.
-    """
-    counted = Patience.counted(records.read_json(last / checkpoints.STATE)["stateful_callbacks"])
+def patience_spent(config: TrainingConfig, checkpoint: Path) -> bool:
+    """Whether a training had ended by early stopping here: only `best/` is left to make."""
+    state = records.read_json(checkpoint / checkpoints.STATE)
+    counted = Patience.counted(state["stateful_callbacks"])
     return 0 < config.early_stopping_patience <= counted
 
 
 def begin(config: TrainingConfig) -> DishTrainer:
-    """The trainer, on a device that can bear it; with DeepSpeed among the processes that were
-    launched.
-    """
-    advice.require_device(config)
+    """The trainer, on a device that can bear it; with DeepSpeed among the launched processes."""
+    device.require(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     if config.deepspeed:
         import deepspeed
 
-        deepspeed.init_distributed(
-            "gloo" if config.use_cpu else None
-        )  # or it would count one process while partitioning
+        # or it would count one process while partitioning
+        deepspeed.init_distributed("gloo" if config.use_cpu else None)
     return build(config, arguments)
 
 
@@ -131,23 +145,10 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         max_pixels=config.max_pixels,
         dtype=config.dtype,
     )
-    model, report = prepare.trainable(loaded.model, config)
+    model, report = model_setup.trainable(loaded.model, config)
     announce(report, folder)
     trees.bind(loaded.model, config.tree_attention)
-    rows = {
-        "image_root": config.image_root,
-        "qwen": loaded,
-        "questions_per_photo": config.questions_per_photo,
-        "photo_cache_mb": config.photo_cache_mb,
-    }
-    train_rows = QuestionTrees(
-        config.train_file,
-        augmentation=config.photo_augmentation,
-        photo_decoding=config.photo_decoding,
-        seed=config.seed,
-        **rows,
-    )
-    validation_rows = QuestionTrees(config.validation_file, **rows)
+    train_rows, validation_rows = question_trees(config, loaded)
     check_metric(config, validation_rows)
     validation = Validation(
         loaded,
@@ -158,34 +159,64 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
         seed=config.seed,
         beat=Heartbeat(folder),
     )
-    rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
-    watching = [
-        Contract(model, report, rates, config.max_grad_norm),
-        StopFile(folder),
-        LastValidation(),
-        board(folder),
-    ]
-    if config.early_stopping_patience:
-        watching.append(Patience(config.early_stopping_patience))
     return DishTrainer(
         model=model,
         args=arguments,
         train_dataset=train_rows,
         eval_dataset=validation_rows,
         data_collator=collator(loaded.tokenizer.pad_token_id),
-        callbacks=watching,
+        callbacks=watchers(config, model, report),
         config=config,
         belongs=belongs(config),
         validation=validation,
     )
 
 
+def question_trees(
+    config: TrainingConfig, loaded: qwen.QwenInputs
+) -> tuple[QuestionTrees, QuestionTrees]:
+    """(training rows, validation rows); those of validation are never augmented nor read fast."""
+    common: dict[str, Any] = {
+        "image_root": config.image_root,
+        "qwen": loaded,
+        "questions_per_photo": config.questions_per_photo,
+        "photo_cache_mb": config.photo_cache_mb,
+    }
+    train_rows = QuestionTrees(
+        config.train_file,
+        augmentation=config.photo_augmentation,
+        photo_decoding=config.photo_decoding,
+        seed=config.seed,
+        **common,
+    )
+    return train_rows, QuestionTrees(config.validation_file, **common)
+
+
+def watchers(
+    config: TrainingConfig, model: torch.nn.Module, report: dict[str, Any]
+) -> list[TrainerCallback]:
+    """The callbacks: contract, stop file, last validation, TensorBoard and, if asked, patience."""
+    folder = Path(config.output_folder)
+    rates = {"lora": config.learning_rate} if config.lora_rank else config.learning_rates
+    callbacks: list[TrainerCallback] = [
+        Contract(model, report, rates, config.max_grad_norm),
+        StopFile(folder),
+        LastValidation(),
+        board(folder),
+    ]
+    if config.early_stopping_patience:
+        callbacks.append(Patience(config.early_stopping_patience))
+    return callbacks
+
+
 def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
-    """Raises `DataError` when no validation question could be measured by metric_for_best_model:
-    better now than after an epoch.
+    """Raise `DataError` when no validation question can be measured by metric_for_best_model.
+
+    Better now than after an epoch.
     """
     kind = config.metric_for_best_model.removesuffix("_accuracy")
-    if kind != "loss" and not any(row["kind"] == kind and row.get("image") for row in rows.rows):
+    measurable = {row["kind"] for row in rows.rows if row.get("image")}
+    if kind != "loss" and kind not in measurable:
         raise DataError(
             f"{rows.file} holds no {kind} question, which metric_for_best_model: "
             f"{config.metric_for_best_model} needs; set it to loss"
@@ -194,26 +225,31 @@ def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
 
 def announce(report: dict[str, Any], folder: Path) -> None:
     """Store and print what trains, once."""
-    if int(os.environ.get("RANK", 0)) == 0:
-        records.write_json(folder / "trainable.json", report)
-        for name, group in report["groups"].items():
-            state = f"trained at {group['learning_rate']:g}" if group["trained"] else "frozen"
-            print(f"{name:<15}{group['parameters']:>15,} parameters  {state}", flush=True)
-        print(
-            f"training {report['trained_parameters']:,} of {report['parameters']:,} "
-            f"parameters ({report['trained_share']:.2%})",
-            flush=True,
-        )
+    if not _first_process():
+        return
+    records.write_json(folder / "trainable.json", report)
+    for name, group in report["groups"].items():
+        state = f"trained at {group['learning_rate']:g}" if group["trained"] else "frozen"
+        print(f"{name:<15}{group['parameters']:>15,} parameters  {state}", flush=True)
+    print(
+        f"training {report['trained_parameters']:,} of {report['parameters']:,} "
+        f"parameters ({report['trained_share']:.2%})",
+        flush=True,
+    )
 
 
 def board(folder: Path) -> TensorBoardCallback:
     """TensorBoard's files, in `tensorboard/`, written by the first process only."""
-    return TensorBoardCallback(
-        SummaryWriter(str(folder / "tensorboard")) if int(os.environ.get("RANK", 0)) == 0 else None
-    )
+    writer = SummaryWriter(str(folder / "tensorboard")) if _first_process() else None
+    return TensorBoardCallback(writer)
+
+
+def _first_process() -> bool:
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 def training_arguments(config: TrainingConfig) -> TrainingArguments:
+    """transformers' arguments; without the filter that logs a NaN training as loss 0.0."""
     return TrainingArguments(
         output_dir=str(Path(config.output_folder) / "checkpoints"),
         num_train_epochs=config.num_train_epochs,
@@ -249,19 +285,14 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
 
 
 def belongs(config: TrainingConfig) -> dict[str, Any]:
-    """What a checkpoint belongs to: data, base model, number of processes and every parameter that
-    shapes the optimisation.
-    """
+    """What a checkpoint belongs to: data, base model, processes, parameters of the optimisation."""
     may_change = {*PLACES, *params.with_role(STAGE, Role.RUNTIME_ONLY)}
     parts = {key: value for key, value in config.model_dump().items() if key not in may_change}
     parts["deepspeed"] = records.sha256_file(config.deepspeed) if config.deepspeed else ""
-    files = {
-        name: records.sha256_file(getattr(config, name))
-        for name in ("train_file", "validation_file")
-    }
     return {
         **parts,
-        **files,
+        "train_file": records.sha256_file(config.train_file),
+        "validation_file": records.sha256_file(config.validation_file),
         "base_model": qwen.identity(config.base_model),
         "processes": int(os.environ.get("WORLD_SIZE", 1)),
     }
@@ -269,7 +300,10 @@ def belongs(config: TrainingConfig) -> dict[str, Any]:
 
 def forget_after(file: Path, step: int) -> None:
     """Drop the rows of metrics.jsonl that a resume from `step` will write again."""
-    kept = [row for row in launch.metrics(file.parent) if row["step"] <= step]
+    lines = []
+    for row in launch.metrics(file.parent):
+        if row["step"] <= step:
+            lines.append(json.dumps(row) + "\n")
     if file.exists():
         with records.atomic_path(file) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), "utf-8")
+            temporary.write_text("".join(lines), "utf-8")

@@ -1,5 +1,7 @@
-"""transformers' Trainer with our parameter groups, an exact validation, checkpoints that load
-completely, and a metrics file.
+"""transformers' Trainer with parameter groups, exact validation, whole checkpoints and metrics.
+
+Most of what is changed here are private methods: tests/test_training_trainer_contract.py names each
+with its signature, so that an upgrade of transformers that changes one is seen there.
 """
 
 import json
@@ -8,16 +10,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
+from torch.utils.data import Dataset
 from transformers import Trainer
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import EvalLoopOutput
 
-from dishvl_lib.training import checkpoints, lora, tally
+from dishvl_lib.training import checkpoints, lora, throughput
 from dishvl_lib.training.callbacks import TrainingStopped
 from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.training.data import QuestionTrees, Shuffled
@@ -28,9 +32,17 @@ from dishvl_lib.vlm import freeze
 
 
 class DishTrainer(Trainer):
-    """`config`: what was asked for; `belongs`: what a checkpoint must agree on; `validation`:
-    accuracies beside the loss.
+    """`config`: what was asked for; `belongs`: what a checkpoint must agree on.
+
+    `validation`: accuracies beside the loss.
     """
+
+    # transformers declares all of these as perhaps missing; in a training they are there.
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    deepspeed: Any
+    train_dataset: QuestionTrees
 
     def __init__(
         self,
@@ -41,32 +53,32 @@ class DishTrainer(Trainer):
         **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = (
-            True  # the class says no, but the forward of question trees divides by what it is given
-        )
+        # The class says no, but the forward of question trees divides by what it is given.
+        self.model_accepts_loss_kwargs = True
         self.config = config
         self.belongs = belongs
         self.validation = validation
-        self.folder = Path(self.args.output_dir)
+        self.folder = Path(str(self.args.output_dir))
         self.metrics_file = Path(config.output_folder) / METRICS
         self.sampler = Shuffled(len(self.train_dataset), config.seed)
-        self.tally = tally.Tally([row["kind"] for row in self.train_dataset.rows], self.args.device)
+        kinds = [row["kind"] for row in self.train_dataset.rows]
+        self.throughput = throughput.Throughput(kinds, self.args.device)
         self.recent: list[torch.Tensor] = []
         self.beat = Heartbeat(Path(config.output_folder))
         self.started = time.time()
-        self.first_step = None
+        self.first_step: int | None = None
 
     def newest_checkpoint(self) -> Path | None:
-        """What to resume from, as process 0 finds it. Raises `CheckpointError` as
-        `checkpoints.newest`.
+        """What to resume from, as process 0 finds it.
+
+        Raises `CheckpointError` as `checkpoints.newest`.
         """
-        found = [
-            str(checkpoints.newest(self.folder, self.belongs) or "")
-            if self.is_world_process_zero()
-            else ""
-        ]
-        broadcast_object_list(found)
-        return Path(found[0]) if found[0] else None
+        newest = ""
+        if self.is_world_process_zero():
+            newest = str(checkpoints.newest(self.folder, self.belongs) or "")
+        shared = [newest]
+        broadcast_object_list(shared)
+        return Path(shared[0]) if shared[0] else None
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -79,16 +91,16 @@ class DishTrainer(Trainer):
             self.optimizer = torch.optim.AdamW(groups, betas=(0.9, self.config.adam_beta2))
         return self.optimizer
 
-    def _get_train_sampler(self, train_dataset: QuestionTrees | None = None) -> Shuffled:
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Shuffled:
         return self.sampler
 
-    def _run_epoch(self, *args: Any, epoch: int, **kwargs: Any) -> None:
+    def _run_epoch(self, model: Any, epoch: int, *args: Any, **kwargs: Any) -> None:
         self.sampler.set_epoch(epoch)
         if self.first_step is None:
             self.first_step = self.state.global_step
             self.started = time.time()
-            self.tally.reset()
-        super()._run_epoch(*args, epoch=epoch, **kwargs)
+            self.throughput.reset()
+        super()._run_epoch(model, epoch, *args, **kwargs)
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -122,7 +134,7 @@ class DishTrainer(Trainer):
                 f"the loss is {loss.item()} at step {self.state.global_step + 1}, in "
                 f"{self._named(broken if len(broken) else rows)}"
             )
-        self.tally.add(outputs["token_losses"], rows, sizes)
+        self.throughput.add(outputs["token_losses"], rows, sizes)
         return (loss, outputs) if return_outputs else loss
 
     def _get_grad_norm(self, model: torch.nn.Module, grad_norm: Any = None) -> Any:
@@ -136,7 +148,9 @@ class DishTrainer(Trainer):
 
     def _named(self, rows: torch.Tensor) -> str:
         ids = [self.train_dataset.rows[number]["id"] for number in rows.unique().tolist()]
-        shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+        shown = ", ".join(ids[:8])
+        if len(ids) > 8:
+            shown += f" and {len(ids) - 8} more"
         return (
             f"{len(ids)} questions of {self.train_dataset.file}: {shown}; look at them or "
             "lower the learning rate, the last checkpoint is whole"
@@ -150,25 +164,23 @@ class DishTrainer(Trainer):
         metric_key_prefix: str = "eval",
         **kwargs: Any,
     ) -> EvalLoopOutput:
-        """The loss over every supervised token of the validation questions, each once, and the
-        accuracies of `validation`.
+        """The loss over every supervised token of the validation questions, and the accuracies.
 
-        Independent of batch shape and number of processes: losses are kept by row, not by batch.
+        Each token counts once, whatever the batch's shape and the number of processes: losses are
+        kept by row, not by batch.
         """
-        with self.tally.paused():
+        with self.throughput.paused():
             measured = self._validation_losses(dataloader)
             with self.accelerator.autocast():
                 measured |= self.validation.measure(self.args.device)
-        return EvalLoopOutput(
-            None,
-            None,
-            {f"{metric_key_prefix}_{key}": value for key, value in measured.items()},
-            len(dataloader.dataset.rows),
-        )
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in measured.items()}
+        nothing_kept = np.empty(0)
+        return EvalLoopOutput(nothing_kept, None, metrics, len(dataloader.dataset.rows))
 
     @torch.no_grad()
     def _validation_losses(self, dataloader: Any) -> dict[str, float]:
         rows = dataloader.dataset.rows
+        # per row of the file: the sum of its tokens' losses, and their number
         sums = torch.zeros(len(rows), 2, dtype=torch.float64, device=self.args.device)
         self.model_wrapped.eval()
         for done, batch in enumerate(dataloader, start=1):
@@ -176,21 +188,19 @@ class DishTrainer(Trainer):
                 self.beat("validation loss, batch", done, len(dataloader))
             batch = self._prepare_inputs(batch)
             numbers = batch.pop("rows")
-            _ = batch.pop("sizes")
+            batch.pop("sizes")
             losses = self.model_wrapped(**batch)["token_losses"].double()
-            part = torch.zeros_like(sums).index_add_(
-                0, numbers, torch.stack([losses, torch.ones_like(losses)], dim=1)
-            )
-            sums = torch.where(
-                part[:, 1:] > 0, part, sums
-            )  # the last batch may be filled up with rows seen before
+            counted = torch.stack([losses, torch.ones_like(losses)], dim=1)
+            part = torch.zeros_like(sums).index_add_(0, numbers, counted)
+            # Not added: the last batch may be filled up with rows that were seen before.
+            sums = torch.where(part[:, 1:] > 0, part, sums)
         if self.args.world_size > 1:
             dist.all_reduce(sums, op=dist.ReduceOp.MAX)
-        made = {"loss": sums[:, 0].sum() / sums[:, 1].sum()}
+        losses_by_name = {"loss": _mean_loss(sums)}
         for kind in sorted({row["kind"] for row in rows}):
-            own = sums[[number for number, row in enumerate(rows) if row["kind"] == kind]]
-            made[f"loss_{kind}"] = own[:, 0].sum() / own[:, 1].sum()
-        return {name: value.item() for name, value in made.items()}
+            of_kind = [number for number, row in enumerate(rows) if row["kind"] == kind]
+            losses_by_name[f"loss_{kind}"] = _mean_loss(sums[of_kind])
+        return losses_by_name
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         """A new best is saved at once: `best/` is made of it even when no checkpoint is due."""
@@ -199,55 +209,57 @@ class DishTrainer(Trainer):
         return better
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Adds what was tallied since the last row, for metrics.jsonl and TensorBoard alike."""
+        """Adds what was counted since the last row, for metrics.jsonl and TensorBoard alike."""
         if "loss" in logs:
-            logs |= self.tally.read(lambda sums: self.accelerator.reduce(sums, "sum"))
-            logs |= {
-                f"learning_rate_{name.split('/')[0]}": group["lr"]
-                for group in self.optimizer.param_groups
-                if (name := group.get("name"))
-            }
-            logs["memory_gb"] = tally.memory_gb(self.args.device)
+            logs |= self.throughput.read(lambda sums: self.accelerator.reduce(sums, "sum"))
+            for group in self.optimizer.param_groups:
+                if group.get("name"):
+                    name = group["name"].split("/")[0]
+                    logs[f"learning_rate_{name}"] = group["lr"]
+            logs["memory_gb"] = throughput.memory_gb(self.args.device)
         super().log(logs, start_time)
         if self.is_world_process_zero():
             self._write(logs)
 
     def _write(self, logs: dict[str, float]) -> None:
-        done = self.state.global_step - (self.first_step or 0)
+        step = self.state.global_step
+        max_steps = self.state.max_steps
         elapsed = time.time() - self.started
-        left = (
-            elapsed / done * (self.state.max_steps - self.state.global_step) if done > 0 else None
-        )
-        where = {
-            "step": self.state.global_step,
-            "max_steps": self.state.max_steps,
+        done = step - (self.first_step or 0)
+        left = None
+        if done > 0:
+            left = round(elapsed / done * (max_steps - step), 1)
+        row = {
+            **logs,
+            "step": step,
+            "max_steps": max_steps,
             "elapsed_s": round(elapsed, 1),
-            "eta_s": left and round(left, 1),
+            "eta_s": left,
         }
         with open(self.metrics_file, "a", encoding="utf-8") as file:
-            file.write(json.dumps({**logs, **where}) + "\n")
+            file.write(json.dumps(row) + "\n")
 
     def _prepare_for_training(
         self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
     ) -> Any:
-        """transformers' own, but for loading: what DeepSpeed leaves out of a checkpoint must not be
-        asked of it.
+        """transformers' own, but for loading.
+
+        What DeepSpeed leaves out of a checkpoint, the frozen weights, must not be asked of it.
         """
         prepared = super()._prepare_for_training(max_steps, train_dataloader, None)
-        if (
-            self.is_deepspeed_enabled
-            and self.deepspeed.gradient_clipping() != self.args.max_grad_norm
-        ):
-            raise TrainingStopped(
-                f"DeepSpeed clips gradients to {self.deepspeed.gradient_clipping()}, "
-                f"max_grad_norm is {self.args.max_grad_norm}"
-            )
+        if self.is_deepspeed_enabled:
+            clipped_to = self.deepspeed.gradient_clipping()
+            if clipped_to != self.args.max_grad_norm:
+                raise TrainingStopped(
+                    f"DeepSpeed clips gradients to {clipped_to}, "
+                    f"max_grad_norm is {self.args.max_grad_norm}"
+                )
         if resume_from_checkpoint:
             if self.is_deepspeed_enabled:
-                self.deepspeed.load_checkpoint(
-                    str(Path(resume_from_checkpoint) / checkpoints.RESUME), load_module_strict=False
-                )
-                checkpoints.check_loaded(self.model, Path(resume_from_checkpoint))
+                checkpoint = Path(resume_from_checkpoint)
+                resume = str(checkpoint / checkpoints.RESUME)
+                self.deepspeed.load_checkpoint(resume, load_module_strict=False)
+                checkpoints.check_loaded(self.model, checkpoint)
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
         return prepared
 
@@ -265,41 +277,43 @@ class DishTrainer(Trainer):
         super()._load_rng_state(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
-        """Staged beside the others, sealed, renamed: a kill or a full disk at any moment leaves the
-        older ones whole.
+        """Staged beside the others, sealed, renamed.
+
+        A kill or a full disk at any moment leaves the older ones whole.
         """
         target = self.folder / f"checkpoint-{self.state.global_step}"
-        part = self.folder / checkpoints.PART
         if target.exists():
             return
-        with self.tally.paused():
-            if self.is_world_process_zero():
-                self.beat(f"saving {target.name}")
-                shutil.rmtree(part, ignore_errors=True)
-                (part / checkpoints.RESUME).mkdir(parents=True)
-            self.accelerator.wait_for_everyone()
-            try:
-                self._fill(part)
-            except checkpoints.CheckpointError:
-                raise
-            except (OSError, RuntimeError, SafetensorError) as error:
-                shutil.rmtree(part, ignore_errors=True)
-                raise checkpoints.CheckpointError(
-                    f"{target.name} could not be written ({error}); the older checkpoints "
-                    "are whole: make room on the disk and run the stage again"
-                ) from error
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                checkpoints.seal(part, self.belongs)
-                part.rename(target)
-                checkpoints.prune(
-                    self.folder,
-                    self.config.keep_checkpoints,
-                    f"checkpoint-{self.state.best_global_step}",
-                )
-            self.accelerator.wait_for_everyone()
+        with self.throughput.paused():
+            self._stage_checkpoint(target)
+
+    def _stage_checkpoint(self, target: Path) -> None:
+        part = self.folder / checkpoints.PART
+        if self.is_world_process_zero():
+            self.beat(f"saving {target.name}")
+            shutil.rmtree(part, ignore_errors=True)
+            (part / checkpoints.RESUME).mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        try:
+            self._fill(part)
+        except checkpoints.CheckpointError:
+            raise
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(part, ignore_errors=True)
+            raise checkpoints.CheckpointError(
+                f"{target.name} could not be written ({error}); the older checkpoints "
+                "are whole: make room on the disk and run the stage again"
+            ) from error
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            checkpoints.seal(part, self.belongs)
+            part.rename(target)
+            best = f"checkpoint-{self.state.best_global_step}"
+            checkpoints.prune(self.folder, self.config.keep_checkpoints, best)
+        self.accelerator.wait_for_everyone()
 
     def _fill(self, part: Path) -> None:
+        # Every process: under ZeRO-3 tensors are gathered from all of them.
         tensors = checkpoints.trained_tensors(self.model)
         if self.is_world_process_zero():
             checkpoints.write_weights(tensors, part, getattr(torch, self.config.dtype))
@@ -315,6 +329,12 @@ class DishTrainer(Trainer):
         self._save_rng_state(resume)
 
     def _note_callbacks(self) -> None:
-        for one in [*self.callback_handler.callbacks, self.control]:
-            if isinstance(one, ExportableState):
-                self.state.stateful_callbacks[type(one).__name__] = one.state()
+        noted: Any = self.state.stateful_callbacks  # declared as a list, kept as a dictionary
+        for callback in [*self.callback_handler.callbacks, self.control]:
+            if isinstance(callback, ExportableState):
+                noted[type(callback).__name__] = callback.state()
+
+
+def _mean_loss(sums: torch.Tensor) -> float:
+    """`sums` (rows, 2): losses and number of tokens."""
+    return (sums[:, 0].sum() / sums[:, 1].sum()).item()

@@ -1,5 +1,6 @@
-"""Strict naming and menu accuracy while training: by generation and by menu scoring, on a fixed
-sample of the validation questions.
+"""Strict naming and menu accuracy while training, on a fixed sample of the validation questions.
+
+Names by generation, menus by scoring their entries.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from dishvl_lib.core import images, intervals, questions
+from dishvl_lib.core import artefacts, images, intervals, questions
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.qwen import Qwen
 from dishvl_lib.vlm.recognizer import Recognizer
@@ -20,8 +21,9 @@ KINDS = ("naming", "menu")
 
 
 class Validation:
-    """`most`: questions of each kind, drawn once by `seed`. `batch_size`: photos per generation
-    step. `beat`: told how far it is.
+    """`most`: questions of each kind, drawn once by `seed`.
+
+    `batch_size`: photos per generation step. `beat`: told how far it is.
     """
 
     def __init__(
@@ -39,44 +41,44 @@ class Validation:
         self.root = image_root
         self.batch_size = batch_size
         self.beat = beat
-        self.samples = {
-            kind: sample(
-                [row for row in rows if row["kind"] == kind and row.get("image")], most, seed
-            )
-            for kind in KINDS
-        }
+        self.samples = {}
+        for kind in KINDS:
+            of_kind = [row for row in rows if row["kind"] == kind and row.get("image")]
+            self.samples[kind] = sample(of_kind, most, seed)
 
     def measure(self, device: torch.device) -> dict[str, float]:
-        """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson), KIND_n of every kind that has
-        questions.
+        """KIND_accuracy, KIND_ci_low, KIND_ci_high (95%, Wilson) and KIND_n of every kind.
 
         Every process takes its share. All make the same number of calls, the last ones with
         questions that count nothing: under ZeRO-3 a process that calls once less leaves the others
         waiting.
         """
-        made: dict[str, float] = {}
+        accuracies: dict[str, float] = {}
         with own_forward(self.qwen.model), torch.no_grad():
             for kind, rows in self.samples.items():
                 if rows:
-                    made |= _accuracy(kind, self._right(kind, rows, device), len(rows))
-        return made
+                    right = self._right(kind, rows, device)
+                    accuracies |= _accuracy(kind, right, len(rows))
+        return accuracies
 
     def _right(self, kind: str, rows: list[dict[str, Any]], device: torch.device) -> int:
+        marked = {"naming": self._naming, "menu": self._menu}[kind]
         size = self.batch_size if kind == "naming" else 1
+        process, processes = _rank_and_world_size()
         right = torch.zeros(1, dtype=torch.long, device=device)
-        mine = shares(len(rows), size, *_place())
-        for done, batch in enumerate(mine, start=1):
-            if _place()[0] == 0:
-                self.beat(f"validation, {kind} questions, batch", done, len(mine))
-            marks = getattr(self, f"_{kind}")([rows[number] for number, _ in batch])
+        batches = shares(len(rows), size, process, processes)
+        for done, batch in enumerate(batches, start=1):
+            if process == 0:
+                self.beat(f"validation, {kind} questions, batch", done, len(batches))
+            marks = marked([rows[number] for number, _ in batch])
             right += sum(mark and counts for mark, (_, counts) in zip(marks, batch, strict=True))
-        if _place()[1] > 1:
+        if processes > 1:
             dist.all_reduce(right)
         return int(right)
 
     def _naming(self, rows: list[dict[str, Any]]) -> list[bool]:
-        asked = [(self._photo(row), _question(row)) for row in rows]
-        answers = Recognizer(self.qwen, {}).answer(asked)
+        queries = [(self._photo(row), _question(row)) for row in rows]
+        answers = Recognizer(self.qwen, {}).answer(queries)
         return [
             questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)
         ]
@@ -98,8 +100,9 @@ def sample(rows: Sequence[dict[str, Any]], most: int, seed: int) -> list[dict[st
 
 
 def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[int, bool]]]:
-    """This process' batches of (number, whether it counts) of n items: as many and as large as
-    every other process'.
+    """This process' batches of (number, whether it counts) of n items.
+
+    As many and as large as every other process'.
     """
     rounds = -(-n // (size * processes))
     numbers = range(process * rounds * size, (process + 1) * rounds * size)
@@ -109,8 +112,9 @@ def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[i
 
 @contextlib.contextmanager
 def own_forward(model: torch.nn.Module) -> Iterator[None]:
-    """transformers' own forward for a while, in place of the one of question trees, which needs
-    labels; and no dropout.
+    """transformers' own forward for a while, and no dropout.
+
+    The forward of question trees, which it stands in for, needs labels.
     """
     bound = model.__dict__.pop("forward", None)
     training = model.training
@@ -133,17 +137,15 @@ def _accuracy(kind: str, right: int, n: int) -> dict[str, float]:
     }
 
 
-def _place() -> tuple[int, int]:
-    return (
-        (dist.get_rank(), dist.get_world_size())
-        if dist.is_available() and dist.is_initialized()
-        else (0, 1)
-    )
+def _rank_and_world_size() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 def _question(row: dict[str, Any]) -> str:
-    return questions.question_of(row["conversations"][0]["value"])
+    return artefacts.text_of(row)
 
 
 def _truth(row: dict[str, Any]) -> str:
-    return row["conversations"][1]["value"]
+    return artefacts.answer_of(row)

@@ -1,8 +1,7 @@
-"""How far the probabilities of a menu choice can be trusted: temperature, off-menu threshold, and
-what they are worth.
+"""How far the probabilities of a menu choice can be trusted: temperature and off-menu threshold.
 
-fitted = calibration.fit(scored)          # scored: (log-probabilities of the entries, place of the
-truth) per menu calibration.calibrate(best_folder, validation_rows, image_root)
+fitted = calibration.fit(scored)  # per menu: the entries' log-probabilities, place of the truth
+calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
 from collections.abc import Sequence
@@ -13,14 +12,15 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
-from dishvl_lib.core import images, questions, records
+from dishvl_lib.core import artefacts, images, questions, records
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
-# of the temperature; bins of the calibration error
+# bounds of the temperature
 LEAST = 0.02
 MOST = 50.0
-BINS = 15
+BINS = 15  # of the calibration error
+FEWEST_MENUS = 20  # with fewer, nothing is fitted
 ANSWERED = 0.95  # share of the menus with the dish on them that must get an answer
 FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
@@ -34,8 +34,7 @@ def calibrate(
     most: int = 500,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Fit on (at most `most` of) the validation menus and write temperature and threshold into the
-    folder's dishvl.json.
+    """Fit on at most `most` validation menus, and write the result into the folder's dishvl.json.
 
     Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
     menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
@@ -43,10 +42,13 @@ def calibrate(
     menus = [row for row in rows if row["kind"] == "menu"]
     chosen = [menus[place] for place in np.random.default_rng(seed).permutation(len(menus))[:most]]
     scored, skipped = score(Recognizer.load(best), chosen, image_root)
-    found = {**fit(scored), "skipped": skipped}
+    fitted = {**fit(scored), "skipped": skipped}
     file = Path(best) / METADATA
-    records.write_json(file, {**records.read_json(file), **{name: found[name] for name in FIELDS}})
-    return found
+    metadata = records.read_json(file)
+    for name in FIELDS:
+        metadata[name] = fitted[name]
+    records.write_json(file, metadata)
+    return fitted
 
 
 def score(
@@ -63,45 +65,38 @@ def score(
         except images.ImageError:
             skipped += 1
             continue
-        found = choose.log_probabilities(
-            recognizer.qwen,
-            photo,
-            questions.question_of(row["conversations"][0]["value"]),
-            row["menu"],
-        )
-        scored.append(
-            (found.numpy().astype(np.float64), row["menu"].index(row["conversations"][1]["value"]))
-        )
+        human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
+        question = questions.question_of(human)
+        scores = choose.log_probabilities(recognizer.qwen, photo, question, row["menu"])
+        scored.append((scores.numpy().astype(np.float64), row["menu"].index(gpt)))
     return scored, skipped
 
 
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:
-    """temperature, off_menu_threshold, n, accuracy, ece_before, ece_after, auroc, answered,
-    refused.
+    """temperature and off_menu_threshold, and what they are worth on the menus fitted on.
 
-    Temperature scaling (Guo et al. 2017): the one number that makes the truth most likely, as if
-    one more menu had gone to its runner-up. Threshold: below it the answer is None; ANSWERED of the
-    menus still get one. refused: the share of the same menus without their true entry that rightly
-    get none; auroc: of telling the two apart by the best entry's probability (0.5: not at all).
-    ece: expected calibration error over 15 bins. All on the menus that were fitted on.
+    Beside them n, accuracy, ece_before, ece_after, auroc, answered, refused. Temperature scaling
+    (Guo et al. 2017): the one number that makes the truth most likely, as if one more menu had gone
+    to its runner-up. Threshold: below it the answer is None; ANSWERED of the menus still get one.
+    refused: the share of the same menus without their true entry that rightly get none; auroc: of
+    telling the two apart by the best entry's probability (0.5: not at all). ece: expected
+    calibration error over 15 bins.
     """
-    if len(scored) < 20:
+    if len(scored) < FEWEST_MENUS:
         return {
             "temperature": 1.0,
             "off_menu_threshold": 0.0,
             "n": len(scored),
-            "note": "fewer than 20 validation menus: nothing was fitted",
+            "note": f"fewer than {FEWEST_MENUS} validation menus: nothing was fitted",
         }
-    temperature = float(
-        np.exp(
-            minimize_scalar(
-                _loss, args=(scored,), bounds=(np.log(LEAST), np.log(MOST)), method="bounded"
-            ).x
-        )
-    )
+    # In logarithms, where a half and a double are as far from 1.
+    bounds = (np.log(LEAST), np.log(MOST))
+    minimum = minimize_scalar(_loss, args=(scored,), bounds=bounds, method="bounded")
+    temperature = float(np.exp(minimum.x))
     before, right = _best(scored, 1.0)
     after, _ = _best(scored, temperature)
-    absent, _ = _best([without_truth(one) for one in scored if len(one[0]) > 1], temperature)
+    without = [without_truth(menu) for menu in scored if len(menu[0]) > 1]
+    absent, _ = _best(without, temperature)
     threshold, answered, refused = threshold_for(after, absent)
     return {
         "temperature": round(temperature, 4),
@@ -122,26 +117,30 @@ def probabilities(scores: np.ndarray, temperature: float) -> np.ndarray:
     return shifted / shifted.sum()
 
 
-def without_truth(one: Scored) -> Scored:
+def without_truth(menu: Scored) -> Scored:
     """The same menu without its true entry; the place is -1."""
-    return np.delete(one[0], one[1]), -1
+    scores, truth = menu
+    return np.delete(scores, truth), -1
 
 
 def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins,
-    weighted by their size.
+    """Expected calibration error: mean gap between confidence and accuracy over equal-width bins.
+
+    Weighted by their size.
     """
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[place == one].mean() - right[place == one].mean()) * (place == one).mean()
-        for one in np.unique(place)
-    ]
-    return float(sum(gaps))
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    error = 0.0
+    for number in np.unique(bin_of):
+        inside = bin_of == number
+        gap = abs(confidence[inside].mean() - right[inside].mean())
+        error += gap * inside.mean()
+    return float(error)
 
 
 def auroc(present: np.ndarray, absent: np.ndarray) -> float:
-    """Probability that a menu with the dish has the higher confidence (ties count half): the area
-    under the ROC curve.
+    """The area under the ROC curve: how likely a menu with the dish has the higher confidence.
+
+    Ties count half.
     """
     order = np.sort(absent)
     below = np.searchsorted(order, present, "left")
@@ -152,32 +151,35 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
 def threshold_for(
     present: np.ndarray, absent: np.ndarray, share: float = ANSWERED
 ) -> tuple[float, float, float]:
-    """(threshold, share of `present` at or above it, share of `absent` below it): the highest that
-    still answers `share` of `present`.
+    """(threshold, share of `present` at or above it, share of `absent` below it).
+
+    The threshold is the highest that still answers `share` of `present`.
     """
     order = np.sort(present)
+    # 1e-9: in floating point (1 - 0.9) * 10 is a little below 1
     threshold = float(order[int(np.floor((1 - share) * len(order) + 1e-9))])
-    return (
-        threshold,
-        float((present >= threshold).mean()),
-        float((absent < threshold).mean()) if len(absent) else 0.0,
-    )
+    answered = float((present >= threshold).mean())
+    refused = float((absent < threshold).mean()) if len(absent) else 0.0
+    return threshold, answered, refused
 
 
 def _best(scored: Sequence[Scored], temperature: float) -> tuple[np.ndarray, np.ndarray]:
     """(confidence of the best entry, whether it is the truth) per menu."""
-    shares = [probabilities(scores, temperature) for scores, _ in scored]
-    return np.array([one.max() for one in shares]), np.array(
-        [one.argmax() == truth for one, (_, truth) in zip(shares, scored, strict=True)]
-    )
+    confidence = []
+    right = []
+    for scores, truth in scored:
+        shares = probabilities(scores, temperature)
+        confidence.append(shares.max())
+        right.append(shares.argmax() == truth)
+    return np.array(confidence), np.array(right)
 
 
 def _loss(log_temperature: float, scored: Sequence[Scored]) -> float:
-    """Negative log-likelihood of the truths, with each menu's runner-up true once in so many menus
-    as there are, and one.
+    """Negative log-likelihood of the truths, as if one more menu had gone to its runner-up.
 
-    (Laplace's rule of succession. Where every menu is answered rightly the likelihood alone has no
-    maximum: confidence would go to 1 and the threshold to the last digits.)
+    (Laplace's rule of succession: each menu's runner-up is true once in so many menus as there are,
+    and one. Where every menu is answered rightly the likelihood alone has no maximum: confidence
+    would go to 1 and the threshold to the last digits.)
     """
     temperature = float(np.exp(log_temperature))
     total = 0.0

@@ -14,11 +14,11 @@ MAX_NEW_TOKENS = 48
 
 @dataclass
 class Growth:
-    """A photo's trunk with what grows on it: for every place its token and the place before it (-1:
-    none).
+    """A photo's trunk with what grows on it.
 
-    `positions` (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for
-    every question the place of its last prompt token.
+    `token`, `before`: for every place its token and the place before it (-1: none). `positions`
+    (3, length): temporal, height, width. `first`: where the trunk ends; `ends`: for every question
+    the place of its last prompt token; `nodes`: for every trie {node: place}.
     """
 
     token: list[int]
@@ -29,8 +29,9 @@ class Growth:
     nodes: list[dict[int, int]]
 
     def mask(self) -> torch.Tensor:
-        """(1, 1, length, length) bool, True where a place may look: at itself and at all before it
-        on its own way to the root.
+        """(1, 1, length, length) bool, True where a place may look.
+
+        At itself and at all before it on its own way to the root.
         """
         length = len(self.token)
         mask = torch.zeros(length, length, dtype=torch.bool)
@@ -43,8 +44,9 @@ class Growth:
 
 @dataclass
 class Passed:
-    """`hidden` (photos, length, hidden) of the last layer; `mask` (photos, length, length);
-    `positions` (3, photos, length); `cache`: keys and values.
+    """`hidden` (photos, length, hidden) of the last layer; `mask` (photos, length, length).
+
+    `positions` (3, photos, length); `cache`: keys and values, None when they were not kept.
     """
 
     hidden: torch.Tensor
@@ -60,28 +62,13 @@ def prefill(
     grown: Sequence[Growth],
     keep: bool,
 ) -> Passed:
-    """The pass itself, right padded; `keep`: whether keys and values are kept for what is still to
-    come.
-    """
+    """The pass itself, right padded; `keep`: whether keys and values are kept for more tokens."""
     model = qwen.model
-    device = qwen.model.device
-    n = len(grown)
-    length = max(len(one.token) for one in grown)
-    ids = torch.full((n, length), qwen.tokenizer.pad_token_id)
-    types = torch.zeros(n, length, dtype=torch.int)
-    positions = torch.zeros(3, n, length, dtype=torch.long)
-    mask = torch.eye(length, dtype=torch.bool).repeat(
-        n, 1, 1
-    )  # padding sees itself, or its softmax would be NaN
-    for row, (one, photo, start) in enumerate(zip(grown, photos, image_starts, strict=True)):
-        own = len(one.token)
-        ids[row, :own] = torch.tensor(one.token)
-        positions[:, row, :own] = one.positions
-        mask[row, :own, :own] = one.mask()[0, 0]
-        types[row, start : start + photo.num_tokens] = 1
-    mask = mask.to(device)
+    device = model.device
+    ids, types, positions, mask = _padded(photos, image_starts, grown, qwen.tokenizer.pad_token_id)
     positions = positions.to(device)
-    made = model.model(
+    mask = mask.to(device)
+    outputs = model.model(
         input_ids=ids.to(device),
         mm_token_type_ids=types.to(device),
         pixel_values=torch.cat([photo.pixel_values for photo in photos]).to(device, model.dtype),
@@ -90,7 +77,32 @@ def prefill(
         attention_mask={"full_attention": mask[:, None]},
         use_cache=keep,
     )
-    return Passed(made.last_hidden_state, mask, positions, made.past_key_values if keep else None)
+    cache = outputs.past_key_values if keep else None
+    return Passed(outputs.last_hidden_state, mask, positions, cache)
+
+
+def _padded(
+    photos: Sequence[inputs.Photo],
+    image_starts: Sequence[int],
+    grown: Sequence[Growth],
+    pad_token_id: int,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """input_ids, mm_token_type_ids, position_ids and mask of photos with what grows on them."""
+    n = len(grown)
+    longest = max(len(growth.token) for growth in grown)
+    ids = torch.full((n, longest), pad_token_id)
+    types = torch.zeros(n, longest, dtype=torch.int)
+    positions = torch.zeros(3, n, longest, dtype=torch.long)
+    # Padding sees itself, or its softmax would be NaN.
+    mask = torch.eye(longest, dtype=torch.bool).repeat(n, 1, 1)
+    for row, growth in enumerate(grown):
+        length = len(growth.token)
+        start = image_starts[row]
+        ids[row, :length] = torch.tensor(growth.token)
+        positions[:, row, :length] = growth.positions
+        mask[row, :length, :length] = growth.mask()[0, 0]
+        types[row, start : start + photos[row].num_tokens] = 1
+    return ids, types, positions, mask
 
 
 def greedy(
@@ -99,45 +111,50 @@ def greedy(
     ends: Sequence[tuple[int, int]],
     max_new_tokens: int = MAX_NEW_TOKENS,
 ) -> list[str]:
-    """The most probable token again and again, from each of `ends` (photo's number, place of its
-    question's end) until its turn ends.
+    """The most probable token again and again, from each of `ends` until its turn ends.
 
-    A new token sees what its question's end saw, and the tokens since; all step together, those
-    that have ended with tokens that nobody reads.
+    `ends`: (photo's number, place of a question's last prompt token) each. A new token sees what
+    its question's end saw, and the tokens since; all step together, those that have ended with
+    tokens that nobody reads.
     """
     if not ends:
         return []
-    rows, places = (
-        torch.tensor(part, device=passed.hidden.device) for part in zip(*ends, strict=True)
-    )
-    seen = passed.mask[rows, places]
-    at = passed.positions[:, rows, places]
+    device = passed.hidden.device
+    rows = torch.tensor([row for row, _ in ends], device=device)
+    places = torch.tensor([place for _, place in ends], device=device)
+    visible = passed.mask[rows, places]
+    position = passed.positions[:, rows, places]
     hidden = passed.hidden[rows, places]
     passed.cache.batch_select_indices(rows)
     answers: list[list[int]] = [[] for _ in ends]
-    open_rows = set(range(len(ends)))
+    open_answers = set(range(len(ends)))
     for step in range(1, max_new_tokens + 1):
         tokens = qwen.model.lm_head(hidden).argmax(dim=-1)
-        for row, token in enumerate(tokens.tolist()):
-            open_rows -= {row} if token == qwen.end_token_id else set()
-            answers[row] += [token] if row in open_rows else []
-        if not open_rows or step == max_new_tokens:
+        for number, token in enumerate(tokens.tolist()):
+            if token == qwen.end_token_id:
+                open_answers.discard(number)
+            if number in open_answers:
+                answers[number].append(token)
+        if not open_answers or step == max_new_tokens:
             break
-        seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
-        hidden = _next(qwen, tokens, at + step, seen, passed.cache)
-    return [qwen.tokenizer.decode(answer, skip_special_tokens=True).strip() for answer in answers]
+        visible = torch.cat([visible, torch.ones_like(visible[:, :1])], dim=1)
+        hidden = _next(qwen, tokens, position + step, visible, passed.cache)
+    return [qwen.decode(answer, skip_special_tokens=True).strip() for answer in answers]
 
 
 def _next(
-    qwen: Qwen, tokens: torch.Tensor, at: torch.Tensor, seen: torch.Tensor, cache: Any
+    qwen: Qwen, tokens: torch.Tensor, position: torch.Tensor, visible: torch.Tensor, cache: Any
 ) -> torch.Tensor:
-    """(rows, hidden) after one more token a row; `at` (3, rows), `seen` (rows, length so far)."""
+    """(answers, hidden) after one more token each.
+
+    `position` (3, answers), `visible` (answers, length so far) bool.
+    """
     language = qwen.model.model.language_model
-    made = language(
+    outputs = language(
         inputs_embeds=language.embed_tokens(tokens)[:, None],
-        position_ids=at[..., None],
-        attention_mask={"full_attention": seen[:, None, None]},
+        position_ids=position[..., None],
+        attention_mask={"full_attention": visible[:, None, None]},
         past_key_values=cache,
         use_cache=True,
     )
-    return made.last_hidden_state[:, 0]
+    return outputs.last_hidden_state[:, 0]

@@ -1,5 +1,7 @@
-"""What trains: a contract over parameter groups, printed, stored and asserted, never left to a name
-prefix.
+"""What trains: a contract over parameter groups, printed, stored and asserted.
+
+Never left to a name prefix: the official script writes `model.lm_head.requires_grad = False`, which
+sets an attribute of the module and freezes nothing, so that 545 million parameters more train.
 """
 
 import hashlib
@@ -8,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 GROUPS = ("visual", "merger", "language_model", "lm_head")
 
@@ -16,9 +19,10 @@ class ContractError(RuntimeError):
     """The model would not train what was asked for."""
 
 
-def groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
-    """{group: [(name, parameter)]}: the vision tower without its merger, the merger, the language
-    model, the head.
+def groups(
+    model: Qwen2_5_VLForConditionalGeneration,
+) -> dict[str, list[tuple[str, nn.Parameter]]]:
+    """{group: [(name, parameter)]}; `visual` is the vision tower without its merger.
 
     Grouped by module object. Disjoint and complete, a tied head counts as language model.
     """
@@ -30,15 +34,17 @@ def groups(model: nn.Module) -> dict[str, list[tuple[str, nn.Parameter]]]:
         **dict.fromkeys(merger, "merger"),
         **dict.fromkeys(language, "language_model"),
     }
-    found: dict[str, list[tuple[str, nn.Parameter]]] = {group: [] for group in GROUPS}
+    members: dict[str, list[tuple[str, nn.Parameter]]] = {group: [] for group in GROUPS}
     for name, parameter in model.named_parameters():
-        found[place.get(id(parameter), "lm_head")].append((name, parameter))
-    return found
+        group = place.get(id(parameter), "lm_head")
+        members[group].append((name, parameter))
+    return members
 
 
-def apply(model: nn.Module, train: Mapping[str, bool]) -> None:
-    """Set requires_grad of every parameter by group. Raises `ContractError` when nothing would
-    train.
+def apply(model: Qwen2_5_VLForConditionalGeneration, train: Mapping[str, bool]) -> None:
+    """Set requires_grad of every parameter by group.
+
+    Raises `ContractError` when nothing would train.
     """
     if not any(train[group] for group in GROUPS):
         raise ContractError(
@@ -51,85 +57,96 @@ def apply(model: nn.Module, train: Mapping[str, bool]) -> None:
 
 
 def optimizer_groups(
-    model: nn.Module, learning_rates: Mapping[str, float], weight_decay: float
+    model: Qwen2_5_VLForConditionalGeneration,
+    learning_rates: Mapping[str, float],
+    weight_decay: float,
 ) -> list[dict[str, Any]]:
-    """AdamW parameter groups: per trained group one with weight decay (matrices) and one without
-    (norms, biases).
+    """AdamW parameter groups: per trained group one with weight decay and one without.
+
+    Matrices decay; norms and biases do not.
     """
-    made = []
+    rows: list[dict[str, Any]] = []
     for group, members in groups(model).items():
-        for suffix, wanted, decay in (("decay", True, weight_decay), ("no_decay", False, 0.0)):
-            chosen = [
-                p
-                for _, p in members
-                if p.requires_grad and (size(p) and _dimensions(p) > 1) == wanted
-            ]
-            if chosen:
-                made.append(
+        trained = [parameter for _, parameter in members if parameter.requires_grad]
+        matrices = [parameter for parameter in trained if _is_matrix(parameter)]
+        others = [parameter for parameter in trained if not _is_matrix(parameter)]
+        for suffix, parameters, decay in (
+            ("decay", matrices, weight_decay),
+            ("no_decay", others, 0.0),
+        ):
+            if parameters:
+                rows.append(
                     {
-                        "params": chosen,
+                        "params": parameters,
                         "lr": learning_rates[group],
                         "weight_decay": decay,
                         "name": f"{group}/{suffix}",
                     }
                 )
-    return made
+    return rows
 
 
 def contract(
-    model: nn.Module, learning_rates: Mapping[str, float], weight_decay: float
+    model: Qwen2_5_VLForConditionalGeneration,
+    learning_rates: Mapping[str, float],
+    weight_decay: float,
 ) -> dict[str, Any]:
-    """trainable.json: exact counts per group, what trains at which learning rate. Raises
-    `ContractError` if incomplete.
+    """trainable.json: exact counts per group, what trains at which learning rate.
+
+    Raises `ContractError` if incomplete.
     """
-    table = {}
+    table: dict[str, dict[str, Any]] = {}
     for group, members in groups(model).items():
-        trained = [p for _, p in members if p.requires_grad]
+        trained = [parameter for _, parameter in members if parameter.requires_grad]
         if trained and len(trained) != len(members):
             raise ContractError(
                 f"group {group} is only partly trained: {len(trained)} of {len(members)} tensors"
             )
         table[group] = {
-            "parameters": sum(size(p) for _, p in members),
+            "parameters": sum(size(parameter) for _, parameter in members),
             "tensors": len(members),
             "trained": bool(trained),
             "learning_rate": learning_rates[group] if trained else 0.0,
         }
-    total = sum(one["parameters"] for one in table.values())
-    seen = sum(size(p) for p in model.parameters())
-    if total != seen:
-        raise ContractError(f"the groups hold {total:,} parameters, the model {seen:,}")
-    trained = sum(one["parameters"] for one in table.values() if one["trained"])
+    total = sum(row["parameters"] for row in table.values())
+    in_model = sum(size(parameter) for parameter in model.parameters())
+    if total != in_model:
+        raise ContractError(f"the groups hold {total:,} parameters, the model {in_model:,}")
+    total_trained = sum(row["parameters"] for row in table.values() if row["trained"])
     return {
         "groups": table,
         "parameters": total,
-        "trained_parameters": trained,
-        "trained_share": round(trained / total, 6),
+        "trained_parameters": total_trained,
+        "trained_share": round(total_trained / total, 6),
         "weight_decay": weight_decay,
     }
 
 
 def frozen_hash(model: nn.Module) -> str:
-    """blake2b over the bytes of every frozen parameter (this process' part of it), to show at the
-    end that none has moved.
+    """blake2b over the bytes of every frozen parameter, to show that none has moved.
+
+    Under ZeRO-3 of this process' part of it.
     """
     digest = hashlib.blake2b(digest_size=16)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             digest.update(name.encode())
-            digest.update(_own(parameter).cpu().contiguous().flatten().view(torch.uint8).numpy())
+            values = _local_part(parameter).cpu().contiguous().flatten()
+            digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
 def checksums(model: nn.Module) -> dict[str, int]:
-    """{name of a frozen parameter: sum of its bytes, pairs of them read as one number}: fast enough
-    to look after a step.
+    """{name of a frozen parameter: sum of its bytes}, fast enough to look after a step.
+
+    Pairs of bytes are read as one number.
     """
-    return {
-        name: int(_own(p).contiguous().flatten().view(torch.int16).sum(dtype=torch.int64))
-        for name, p in model.named_parameters()
-        if not p.requires_grad
-    }
+    sums = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            pairs = _local_part(parameter).contiguous().flatten().view(torch.int16)
+            sums[name] = int(pairs.sum(dtype=torch.int64))
+    return sums
 
 
 def size(parameter: nn.Parameter) -> int:
@@ -137,9 +154,10 @@ def size(parameter: nn.Parameter) -> int:
     return getattr(parameter, "ds_numel", None) or parameter.numel()
 
 
-def _own(parameter: nn.Parameter) -> torch.Tensor:
+def _local_part(parameter: nn.Parameter) -> torch.Tensor:
     return getattr(parameter, "ds_tensor", parameter).detach()
 
 
-def _dimensions(parameter: nn.Parameter) -> int:
-    return len(getattr(parameter, "ds_shape", parameter.shape))
+def _is_matrix(parameter: nn.Parameter) -> bool:
+    """A tensor of two dimensions or more that holds anything; under ZeRO-3 by its whole shape."""
+    return size(parameter) > 0 and len(getattr(parameter, "ds_shape", parameter.shape)) > 1

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.vlm import inputs
-from dishvl_lib.vlm.qwen import Qwen
+from dishvl_lib.vlm.qwen import QwenInputs
 
 
 class TooLong(ValueError):
@@ -17,55 +17,59 @@ class TooLong(ValueError):
 
 
 def of_rows(
-    qwen: Qwen, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0
+    qwen: QwenInputs, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0
 ) -> list[int]:
-    """Tokens of every row (prompt, photo places, answer, end), from the catalogue's width and
-    height; a row may have no photo.
+    """Tokens of every row: prompt, photo places, answer, end.
 
-    Raises `TooLong` naming the longest rows when any has more than `limit` tokens (0: no limit).
+    `photos`: width and height from the catalogue; a row may have no photo. Raises `TooLong` naming
+    the longest rows when any has more than `limit` tokens (0: no limit).
     """
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
-    found = [
-        len(tokens(qwen, row, sizes[row["image_id"]] if row.get("image_id") else None)[0])
-        for row in rows
-    ]
-    over = sorted(
-        ((n, row["id"]) for n, row in zip(found, rows, strict=True) if limit and n > limit),
-        reverse=True,
-    )
-    if over:
-        shown = ", ".join(f"{row_id} ({n})" for n, row_id in over[:3])
+    counts = []
+    for row in rows:
+        size = sizes[row["image_id"]] if row.get("image_id") else None
+        input_ids, _ = tokens(qwen, row, size)
+        counts.append(len(input_ids))
+    if limit:
+        _refuse_too_long(rows, counts, limit)
+    return counts
+
+
+def _refuse_too_long(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], limit: int) -> None:
+    too_long = []
+    for row, count in zip(rows, counts, strict=True):
+        if count > limit:
+            too_long.append((count, row["id"]))
+    if too_long:
+        longest = sorted(too_long, reverse=True)[:3]
+        shown = ", ".join(f"{row_id} ({count})" for count, row_id in longest)
         raise TooLong(
-            f"{len(over)} of {len(rows)} questions have more than "
+            f"{len(too_long)} of {len(rows)} questions have more than "
             f"max_question_tokens={limit} tokens: {shown}; lower max_pixels or the menu "
             "sizes, shorten the dishes' texts, or raise the limit"
         )
-    return found
 
 
 def tokens(
-    qwen: Qwen, row: Mapping[str, Any], size: tuple[int, int] | None
+    qwen: QwenInputs, row: Mapping[str, Any], size: tuple[int, int] | None
 ) -> tuple[list[int], list[int]]:
-    """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer,
-    without opening the photo.
+    """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer.
 
-    size: (height, width) of the photo in pixels before resizing; None for a row without a photo,
-    which has no vision block.
+    The photo is not opened. size: its (height, width) in pixels before resizing; None for a row
+    without a photo, which has no vision block.
     """
-    photo = inputs.Photo(
-        torch.zeros(0),
-        torch.tensor([1, *grid(qwen, *(size or (1, 1)))]),
-        qwen.image_processor.merge_size,
-    )
-    human, gpt = (turn["value"] for turn in row["conversations"])
+    grid_thw = torch.tensor([1, *grid(qwen, *(size or (1, 1)))])
+    photo = inputs.Photo(torch.zeros(0), grid_thw, qwen.image_processor.merge_size)
+    human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
     sample = inputs.build(qwen, photo, questions.question_of(human), gpt)
     if size is None:
         block = inputs.vision_block(sample)
-        del sample.input_ids[block], sample.labels[block]
+        del sample.input_ids[block]
+        del sample.labels[block]
     return sample.input_ids, sample.labels
 
 
-def grid(qwen: Qwen, height: int, width: int) -> tuple[int, int]:
+def grid(qwen: QwenInputs, height: int, width: int) -> tuple[int, int]:
     """(rows, columns) of 14-pixel patches of a photo of this size after resizing."""
     processor = qwen.image_processor
     size = smart_resize(

@@ -6,9 +6,11 @@ transformers' own.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import (
     AutoTokenizer,
     PreTrainedTokenizerBase,
@@ -30,27 +32,42 @@ class ModelError(RuntimeError):
 
 
 @dataclass
-class Qwen:
-    """A loaded model with what turns text and photos into its inputs."""
+class QwenInputs:
+    """What turns text and photos into a model's inputs: tokenizer and image processor."""
 
-    model: Qwen2_5_VLForConditionalGeneration | None
     tokenizer: PreTrainedTokenizerBase
     image_processor: Qwen2VLImageProcessorPil
     folder: str
 
     @property
     def image_token_id(self) -> int:
-        return self.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+        return self._id_of("<|image_pad|>")
 
     @property
     def end_token_id(self) -> int:
-        return self.tokenizer.convert_tokens_to_ids("<|im_end|>")
+        return self._id_of("<|im_end|>")
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of one sequence of tokens."""
+        text = self.tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+        assert isinstance(text, str), "one sequence is one text"
+        return text
+
+    def _id_of(self, token: str) -> int:
+        token_id = self.tokenizer.convert_tokens_to_ids(token)
+        assert isinstance(token_id, int), f"{token!r} is one token"
+        return token_id
+
+
+@dataclass
+class Qwen(QwenInputs):
+    """The same with the loaded model."""
+
+    model: Qwen2_5_VLForConditionalGeneration
 
 
 def locate(base_model: str) -> str:
-    """A folder for `base_model`: a folder, `modelscope:<id>` (downloaded) or a Hugging Face id
-    (left to transformers).
-    """
+    """A folder or a Hugging Face id for `base_model`; `modelscope:<id>` is downloaded."""
     if base_model.startswith("modelscope:"):
         return _from_modelscope(base_model.removeprefix("modelscope:"))
     folder = paths.resolve(base_model)
@@ -65,8 +82,9 @@ def locate(base_model: str) -> str:
 
 
 def identity(folder: str) -> str:
-    """What tells one base model from another: configuration and weight files (names and bytes) of a
-    folder, or a hub id as it is.
+    """What tells one base model from another.
+
+    Configuration and weight files (names and bytes) of a folder, or a hub id as it is.
     """
     place = Path(folder)
     if not (place / "config.json").exists():
@@ -75,8 +93,10 @@ def identity(folder: str) -> str:
     return records.fingerprint([records.sha256_file(place / "config.json"), weights])
 
 
-def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | None = None) -> Qwen:
-    """Tokenizer and image processor only (`model` is None): enough to count tokens or build inputs.
+def load_inputs(
+    folder: str, min_pixels: int | None = None, max_pixels: int | None = None
+) -> QwenInputs:
+    """Tokenizer and image processor of a model folder. Raises `ModelError`.
 
     `min_pixels`, `max_pixels`: area limits of a photo after resizing, in pixels; None keeps the
     folder's own.
@@ -105,7 +125,7 @@ def load_inputs(folder: str, min_pixels: int | None = None, max_pixels: int | No
             f"{limits['shortest_edge']} and {limits['longest_edge']}"
         )
     processor.size = limits
-    return Qwen(None, tokenizer, processor, str(folder))
+    return QwenInputs(tokenizer, processor, str(folder))
 
 
 def load(
@@ -116,15 +136,44 @@ def load(
     dtype: str = "float32",
     device: str = "cpu",
 ) -> Qwen:
-    """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode. Raises
-    `ModelError`.
+    """The whole model in `dtype` (float32, bfloat16) on `device`, in eval mode.
+
+    Raises `ModelError`.
     """
     if dtype not in DTYPES:
         raise ModelError(f"dtype is {dtype!r}; give one of {', '.join(DTYPES)}")
-    qwen = load_inputs(folder, min_pixels, max_pixels)
+    loaded = load_inputs(folder, min_pixels, max_pixels)
     _check_weights(folder)
+    model = _load_model(folder, dtype)
     try:
-        model, report = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+        nn.Module.to(model, device)  # transformers' own hides its arguments from a type checker
+    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
+        raise ModelError(
+            f"{folder}: the model cannot be put on device {device!r} ({_one_line(error)})"
+        ) from None
+    model.eval()
+    return Qwen(loaded.tokenizer, loaded.image_processor, loaded.folder, model)
+
+
+def save(qwen: Qwen, folder: Path) -> None:
+    """A complete Hugging Face folder that `load` and transformers open as it is."""
+    qwen.model.save_pretrained(folder)
+    save_inputs(qwen, folder)
+    # safetensors writes files for their owner alone; a server under another user must read them.
+    for file in Path(folder).glob("*.safetensors"):
+        file.chmod((Path(folder) / "config.json").stat().st_mode)
+
+
+def save_inputs(qwen: QwenInputs, folder: Path) -> None:
+    """Tokenizer (with chat template) and image processor with its pixel limits."""
+    qwen.tokenizer.save_pretrained(folder)
+    qwen.image_processor.save_pretrained(folder)
+
+
+def _load_model(folder: str, dtype: str) -> Qwen2_5_VLForConditionalGeneration:
+    """The model with every tensor of the folder in its place. Raises `ModelError`."""
+    try:
+        loaded: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
             folder, dtype=getattr(torch, dtype), output_loading_info=True
         )
     except (
@@ -140,6 +189,7 @@ def load(
             f"{folder}: the weights cannot be loaded ({_one_line(error)}); copy or download "
             "the folder again"
         ) from None
+    model, report = loaded
     lacking = [
         *report.get("missing_keys", ()),
         *report.get("unexpected_keys", ()),
@@ -150,32 +200,7 @@ def load(
             f"{folder}: {len(lacking)} tensors do not fit the configuration, the first is "
             f"{lacking[0]}"
         )
-    try:
-        qwen.model = model.to(device).eval()
-    except (AssertionError, RuntimeError) as error:  # torch built without CUDA asserts
-        raise ModelError(
-            f"{folder}: the model cannot be put on device {device!r} ({_one_line(error)})"
-        ) from None
-    return qwen
-
-
-def save(qwen: Qwen, folder: Path) -> None:
-    """A complete Hugging Face folder that `load` and transformers open as it is, by whoever may
-    read the rest of it.
-
-    (safetensors writes files for their owner alone; a server under another user could not open
-    them.)
-    """
-    qwen.model.save_pretrained(folder)
-    save_inputs(qwen, folder)
-    for file in Path(folder).glob("*.safetensors"):
-        file.chmod((Path(folder) / "config.json").stat().st_mode)
-
-
-def save_inputs(qwen: Qwen, folder: Path) -> None:
-    """Tokenizer (with chat template) and image processor with its pixel limits."""
-    qwen.tokenizer.save_pretrained(folder)
-    qwen.image_processor.save_pretrained(folder)
+    return model
 
 
 def _check_family(folder: str) -> None:
@@ -198,11 +223,10 @@ def _check_weights(folder: str) -> None:
     place = Path(folder)
     if not place.is_dir() or any(place.glob("*.safetensors")):
         return
-    others = sorted(
-        file.name
-        for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt")
-        for file in place.glob(pattern)
-    )
+    others = []
+    for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt"):
+        others += [file.name for file in place.glob(pattern)]
+    others.sort()
     there = (
         f"it has {others[0]}, which could run any code when it is opened and is not read"
         if others
@@ -215,17 +239,17 @@ def _check_weights(folder: str) -> None:
 
 
 def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Without its vocabulary's file transformers makes a tokenizer that knows no text, and says
-    nothing.
-    """
+    # Without its vocabulary's file transformers makes a tokenizer that knows no text, and says
+    # nothing.
     if tokenizer.decode(tokenizer.encode(PROBE, add_special_tokens=False)) != PROBE:
         raise ModelError(
             f"{folder}: the tokenizer does not give back what it is given: tokenizer.json is "
             "missing or damaged; copy or download the folder again"
         )
-    if lost := [
+    lost = [
         token for token in SPECIAL if len(tokenizer.encode(token, add_special_tokens=False)) != 1
-    ]:
+    ]
+    if lost:
         raise ModelError(
             f"{folder}: the tokenizer does not know {', '.join(lost)}; it is not Qwen2.5-VL's"
         )

@@ -4,12 +4,13 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
 
 from dishvl_lib.core import images, names, questions, records
-from dishvl_lib.vlm import choose, inputs, lean, qwen
+from dishvl_lib.vlm import choose, inputs, qwen, saved_activations
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 
 METADATA = "dishvl.json"
@@ -19,10 +20,10 @@ Source = str | Path | bytes | Image.Image
 
 @dataclass(frozen=True)
 class Choice:
-    """The menu's entries with probabilities, best first; `answer` is the best one, or None when the
-    dish is not on the menu.
+    """The menu's entries with probabilities, best first.
 
-    That is said when the best probability is below `threshold`, which stage 04 fitted (0: never).
+    `answer` is the best one, or None when the dish is not on the menu: the best probability is then
+    below `threshold`, which stage 04 fitted (0: never).
     """
 
     answer: str | None
@@ -31,18 +32,14 @@ class Choice:
 
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
-        return (
-            shown
-            if self.answer
-            else f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
-        )
+        if self.answer:
+            return shown
+        return f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
 
 
 @dataclass(frozen=True)
 class Recognition:
-    """What one pass says about a photo: an answer per naming question and a choice per menu, in
-    their order.
-    """
+    """What one pass says about a photo: an answer per naming question, a choice per menu."""
 
     names: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
@@ -57,14 +54,12 @@ class Recognition:
 
 
 class Recognizer:
-    """Names dishes and chooses from menus with a folder that stage 04 wrote (`best/`), or any
-    Qwen2.5-VL folder.
-    """
+    """Names dishes and chooses from menus, with stage 04's `best/` or any Qwen2.5-VL folder."""
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
         self.qwen = loaded
         self.metadata = metadata
-        lean.batch_windows(loaded.model)
+        saved_activations.batch_windows(loaded.model)
 
     @classmethod
     def load(
@@ -76,8 +71,7 @@ class Recognizer:
         min_pixels: int | None = None,
         max_pixels: int | None = None,
     ) -> "Recognizer":
-        """Open a model folder. The pixel limits are those it was trained with (dishvl.json) unless
-        given.
+        """Open a model folder, with the pixel limits it was trained with unless others are given.
 
         `device`: 'cuda' when there is one, otherwise 'cpu'; `dtype`: bfloat16 on a GPU, float32 on
         a CPU. Raises `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds
@@ -105,34 +99,32 @@ class Recognizer:
     def name(
         self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16
     ) -> str | list[str]:
-        """The dish's name for a photo, or a list of names for a list of photos. Raises `ImageError`
-        for an unusable one.
+        """The dish's name for a photo, or a list of names for a list of photos.
+
+        Raises `ImageError` for an unusable one.
         """
-        single = isinstance(photos, (str, Path, bytes, Image.Image))
-        sources = [photos] if single else list(photos)
+        question = questions.ask(template)
+        sources = _as_list(photos)
         answers = []
         for start in range(0, len(sources), batch_size):
-            answers += self.answer(
-                [
-                    (source, questions.ask(template))
-                    for source in sources[start : start + batch_size]
-                ]
-            )
-        return answers[0] if single else answers
+            batch = sources[start : start + batch_size]
+            answers += self.answer([(source, question) for source in batch])
+        return answers[0] if isinstance(photos, Source) else answers
 
     @torch.inference_mode()
-    def answer(self, asked: Sequence[tuple[Source, str]]) -> list[str]:
+    def answer(self, queries: Sequence[tuple[Source, str]]) -> list[str]:
         """Greedy answers to (photo, question) pairs, in one batch."""
-        samples = [
-            inputs.build(self.qwen, self._photo(source), question) for source, question in asked
-        ]
+        samples = []
+        for source, question in queries:
+            samples.append(inputs.build(self.qwen, self._photo(source), question))
         batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
         batch.pop("labels")
-        model = self.qwen.model
-        batch = {key: value.to(model.device) for key, value in batch.items()}
-        batch["pixel_values"] = batch["pixel_values"].to(model.dtype)
+        model: Any = self.qwen.model  # transformers declares `generate` for other classes
+        arguments: dict[str, Any] = {key: part.to(model.device) for key, part in batch.items()}
+        arguments["pixel_values"] = arguments["pixel_values"].to(model.dtype)
+        # Every setting by name: a folder's generation_config.json must not decide the answer.
         ids = model.generate(
-            **batch,
+            **arguments,
             max_new_tokens=MAX_NEW_TOKENS,
             do_sample=False,
             temperature=None,
@@ -142,10 +134,11 @@ class Recognizer:
             eos_token_id=self.qwen.end_token_id,
             pad_token_id=self.qwen.tokenizer.pad_token_id,
         )
-        return [
-            self.qwen.tokenizer.decode(row, skip_special_tokens=True).strip()
-            for row in ids[:, batch["input_ids"].shape[1] :]
-        ]
+        prompt_length = batch["input_ids"].shape[1]
+        answers = []
+        for row in ids[:, prompt_length:].tolist():
+            answers.append(self.qwen.decode(row, skip_special_tokens=True).strip())
+        return answers
 
     def choose(
         self,
@@ -156,18 +149,24 @@ class Recognizer:
         template: str = "menu-1",
         batch_size: int = 8,
     ) -> Choice | list[Choice]:
-        """The most probable entry of `menu` and the `top_k` best with their probabilities among the
-        menu; a list for a list of photos.
+        """The most probable entry of `menu`, and the `top_k` best with their probabilities.
 
-        Never answers what is not on the menu, and None when the best entry is not probable enough
-        (see `Choice`). The model reads cleaned entries, the answer is spelt as given. Raises
-        ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
-        `ImageError` for a photo that cannot be read.
+        The probabilities are among the menu; a list for a list of photos. Never answers what is not
+        on the menu, and None when the best entry is not probable enough (see `Choice`). The model
+        reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu,
+        equal entries, or an entry that cannot stand on one; `ImageError` for a photo that cannot be
+        read.
         """
-        made = self.recognise(
-            photo, [menu], naming="", top_k=top_k, template=template, batch_size=batch_size
+        recognitions = self._recognise(
+            _as_list(photo),
+            [menu],
+            naming="",
+            template=template,
+            top_k=top_k,
+            batch_size=batch_size,
         )
-        return [one.choices[0] for one in made] if isinstance(made, list) else made.choices[0]
+        choices = [recognition.choices[0] for recognition in recognitions]
+        return choices[0] if isinstance(photo, Source) else choices
 
     def choose_many(
         self,
@@ -177,8 +176,11 @@ class Recognizer:
         top_k: int = 3,
         template: str = "menu-1",
     ) -> list[Choice]:
-        """One choice per menu for the same photo, in one forward pass: the photo is computed once."""
-        return list(self.recognise(photo, menus, naming="", top_k=top_k, template=template).choices)
+        """One choice per menu for the same photo, which is computed once for all of them."""
+        (recognition,) = self._recognise(
+            [photo], menus, naming="", template=template, top_k=top_k, batch_size=1
+        )
+        return list(recognition.choices)
 
     def recognise(
         self,
@@ -190,52 +192,65 @@ class Recognizer:
         top_k: int = 3,
         batch_size: int = 8,
     ) -> Recognition | list[Recognition]:
-        """Name and choices from the same menus of each photo, every photo computed once; a list for
-        a list of photos.
+        """Name and choices from the same menus of each photo, every photo computed once.
 
-        `naming`: the template of the naming question, '' to ask none. Errors as in `choose`.
+        A list for a list of photos. `naming`: the template of the naming question, '' to ask none.
+        Errors as in `choose`.
         """
+        recognitions = self._recognise(
+            _as_list(photos),
+            menus,
+            naming=naming,
+            template=template,
+            top_k=top_k,
+            batch_size=batch_size,
+        )
+        return recognitions[0] if isinstance(photos, Source) else recognitions
+
+    def _recognise(
+        self,
+        sources: list[Source],
+        menus: Sequence[Sequence[str]],
+        *,
+        naming: str,
+        template: str,
+        top_k: int,
+        batch_size: int,
+    ) -> list[Recognition]:
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; give at least 1")
-        single = isinstance(photos, (str, Path, bytes, Image.Image))
-        named = [questions.ask(naming)] if naming else []
-        asked = [(questions.ask(template, check_menu(menu)), list(menu)) for menu in menus]
-        sources = [photos] if single else list(photos)
-        made = [
-            one
-            for start in range(0, len(sources), batch_size)
-            for one in self.tell(
-                [(source, named, asked) for source in sources[start : start + batch_size]], top_k
-            )
-        ]
-        return made[0] if single else made
+        namings = [questions.ask(naming)] if naming else []
+        menu_questions = []
+        for menu in menus:
+            menu_questions.append((questions.ask(template, check_menu(menu)), list(menu)))
+        recognitions = []
+        for start in range(0, len(sources), batch_size):
+            batch = sources[start : start + batch_size]
+            queries = [(source, namings, menu_questions) for source in batch]
+            recognitions += self.answer_questions(queries, top_k)
+        return recognitions
 
-    def tell(
+    def answer_questions(
         self,
-        asked: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
+        queries: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
         top_k: int = 3,
     ) -> list[Recognition]:
-        """Answers to (photo, naming questions, [(menu question, menu)]) each, in one forward pass
-        for all of them.
+        """Answers to (photo, naming questions, [(menu question, menu)]) each.
+
+        All photos share one forward pass.
         """
-        parts = [
-            choose.Asked(
-                self._photo(source),
-                namings,
-                [(question, check_menu(menu)) for question, menu in menus],
-            )
-            for source, namings, menus in asked
-        ]
-        return [
-            Recognition(
-                tuple(told.names),
-                tuple(
-                    self._choice(menu, scores, top_k)
-                    for (_, menu), scores in zip(menus, told.scores, strict=True)
-                ),
-            )
-            for (_, _, menus), told in zip(asked, choose.together(self.qwen, parts), strict=True)
-        ]
+        photo_queries = []
+        for source, namings, menus in queries:
+            cleaned = [(question, check_menu(menu)) for question, menu in menus]
+            photo_queries.append(choose.PhotoQuery(self._photo(source), namings, cleaned))
+        answers = choose.answer_together(self.qwen, photo_queries)
+        recognitions = []
+        for (_, _, menus), answer in zip(queries, answers, strict=True):
+            choices = []
+            for (_, menu), scores in zip(menus, answer.scores, strict=True):
+                choices.append(self._choice(menu, scores, top_k))
+            recognitions.append(Recognition(tuple(answer.names), tuple(choices)))
+        return recognitions
 
     def _choice(self, menu: Sequence[str], scores: torch.Tensor, top_k: int) -> Choice:
         if not torch.isfinite(scores).all():
@@ -245,11 +260,17 @@ class Recognizer:
         shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
+        best, best_share = ranked[0]
+        # A menu's only entry has all of the probability, which says nothing.
         threshold = float(self.metadata.get("off_menu_threshold", 0.0)) if len(menu) > 1 else 0.0
-        return Choice(ranked[0][0] if ranked[0][1] >= threshold else None, ranked, threshold)
+        return Choice(best if best_share >= threshold else None, ranked, threshold)
 
     def _photo(self, source: Source) -> inputs.Photo:
         return inputs.photo_inputs(self.qwen, images.load_rgb(source))
+
+
+def _as_list(photos: Source | Sequence[Source]) -> list[Source]:
+    return [photos] if isinstance(photos, Source) else list(photos)
 
 
 def checked_metadata(file: Path) -> dict:
@@ -268,8 +289,9 @@ def checked_metadata(file: Path) -> dict:
 
 
 def check_menu(menu: Sequence[str]) -> list[str]:
-    """The menu as a list of cleaned entries. Raises ValueError: empty, an entry twice, or one that
-    cannot be an entry.
+    """The menu as a list of cleaned entries.
+
+    Raises ValueError: empty, an entry twice, or one that cannot be an entry.
     """
     if isinstance(menu, str) or not isinstance(menu, Collection):
         raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")

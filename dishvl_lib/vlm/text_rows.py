@@ -14,29 +14,31 @@ from PIL import Image
 from dishvl_lib.vlm import inputs, qwen, trees
 
 
-def grow(loaded: qwen.Qwen, asked: Sequence[tuple[str, str]]) -> trees.Tree:
-    """One tree of (question, answer) pairs: the system prompt is the trunk, the blank photo the
-    last branch.
+def grow(loaded: qwen.QwenInputs, questions: Sequence[tuple[str, str]]) -> trees.Tree:
+    """One tree of (question, answer) pairs: the system prompt is the trunk.
+
+    The blank photo is the last branch.
     """
-    photo = inputs.photo_inputs(
-        loaded, Image.new("RGB", (qwen.PATCH_PIXELS, qwen.PATCH_PIXELS)), resized=True
-    )
-    samples = [inputs.build(loaded, photo, question, answer) for question, answer in asked]
+    blank = Image.new("RGB", (qwen.PATCH_PIXELS, qwen.PATCH_PIXELS))
+    photo = inputs.photo_inputs(loaded, blank, resized=True)
+    samples = [inputs.build(loaded, photo, question, answer) for question, answer in questions]
     block = inputs.vision_block(samples[0])
-    ids = list(samples[0].input_ids[: block.start])
+    photo_ids = samples[0].input_ids[block]
+    branches = []
+    for sample in samples:
+        branches.append((sample.input_ids[block.stop :], sample.labels[block.stop :]))
+    branches.append((photo_ids, [inputs.IGNORE] * len(photo_ids)))
     end = block.start
+    ids = list(samples[0].input_ids[:end])
     labels = [inputs.IGNORE] * end
     branch = [trees.TRUNK] * end
-    places = list(range(end))
-    parts = [(sample.input_ids[block.stop :], sample.labels[block.stop :]) for sample in samples]
-    blank = samples[0].input_ids[block]
-    for number, (own, own_labels) in enumerate(
-        [*parts, (blank, [inputs.IGNORE] * len(blank))], start=1
-    ):
-        ids = ids + own
-        labels = labels + own_labels
-        branch = branch + [number] * len(own)
-        places += range(end, end + len(own))
+    positions = list(range(end))
+    for number, (branch_ids, branch_labels) in enumerate(branches, start=1):
+        ids += branch_ids
+        labels += branch_labels
+        branch += [number] * len(branch_ids)
+        positions += range(end, end + len(branch_ids))
+    image_start = len(ids) - len(photo_ids) + 1
     return trees.Tree(
-        ids, labels, branch, torch.tensor(places).expand(3, -1), photo, len(ids) - len(blank) + 1
+        ids, labels, branch, torch.tensor(positions).expand(3, -1), photo, image_start
     )

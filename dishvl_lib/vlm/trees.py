@@ -1,10 +1,9 @@
-"""Question trees: one trunk (system prompt and photo) and k branches (a question and its answer) in
-one sequence.
+"""Question trees: one trunk (system prompt and photo) and k branches in one sequence.
 
-Most of the cost of a question is the photo, so questions about one photo share it. A branch sees
-the trunk and itself, never another branch, and its positions go on from the trunk's end: every
-branch computes what it would compute as a sample of its own, which the tests prove in fp32 for the
-loss and every gradient.
+A branch is a question and its answer. Most of the cost of a question is the photo, so questions
+about one photo share it. A branch sees the trunk and itself, never another branch, and its
+positions go on from the trunk's end: every branch computes what it would compute as a sample of its
+own, which the tests prove in fp32 for the loss and every gradient.
 
 Two ways of attention give the same numbers. `dense`: one call with a mask of length x length.
 `segments`: per photo a causal call for the trunk, and one for its branches, each against [trunk;
@@ -21,11 +20,15 @@ import torch
 from torch import nn
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    Qwen2_5_VLForConditionalGeneration,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from dishvl_lib.vlm import head, inputs, lean
+from dishvl_lib.vlm import inputs, label_loss, saved_activations
 
 TRUNK = 0
 PADDING = -1
@@ -35,8 +38,9 @@ WAYS = ("auto", "dense", "segments")
 
 @dataclass
 class Tree:
-    """`input_ids`, `labels`, `branch` (length,): branch 0 is the trunk; `positions` (3, length):
-    temporal, height, width.
+    """`input_ids`, `labels`, `branch` (length,): branch 0 is the trunk.
+
+    `positions` (3, length): temporal, height, width. `image_start`: where the photo's places begin.
     """
 
     input_ids: list[int]
@@ -48,8 +52,9 @@ class Tree:
 
 
 def grow(samples: Sequence[inputs.Sample]) -> Tree:
-    """Join samples that ask about one and the same photo. Raises ValueError when their trunks
-    differ.
+    """Join samples that ask about one and the same photo.
+
+    Raises ValueError when their trunks differ.
     """
     first = samples[0]
     end = first.image_start + first.photo.num_tokens + 1
@@ -61,11 +66,11 @@ def grow(samples: Sequence[inputs.Sample]) -> Tree:
     for number, sample in enumerate(samples, start=1):
         if sample.input_ids[:end] != ids[:end]:
             raise ValueError("the questions of a tree must be about one photo at one size")
-        own = len(sample.input_ids) - end
-        ids = ids + sample.input_ids[end:]
-        labels = labels + sample.labels[end:]
-        branch = branch + [number] * own
-        parts.append((following + torch.arange(own)).expand(3, -1))
+        length = len(sample.input_ids) - end
+        ids += sample.input_ids[end:]
+        labels += sample.labels[end:]
+        branch += [number] * length
+        parts.append((following + torch.arange(length)).expand(3, -1))
     return Tree(ids, labels, branch, torch.cat(parts, dim=1), first.photo, first.image_start)
 
 
@@ -101,54 +106,53 @@ def collate(trees: Sequence[Tree], pad_token_id: int) -> dict[str, torch.Tensor]
 
 
 def mask_of(branch: torch.Tensor) -> torch.Tensor:
-    """(batch, length) branch numbers, -1 for padding -> (batch, 1, length, length) bool, True where
-    a row may look.
+    """(batch, length) branch numbers -> (batch, 1, length, length) bool, True where a row may look.
 
-    Back only, at the trunk and the own branch; padding sees itself, or its softmax would be NaN.
+    Back only, at the trunk and the own branch. Padding (-1) sees itself, or its softmax would be
+    NaN.
     """
     length = branch.shape[1]
     device = branch.device
     back = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-    seen = (branch[:, None, :] == branch[:, :, None]) | (branch[:, None, :] == TRUNK)
-    return (back & seen | torch.eye(length, dtype=torch.bool, device=device))[:, None]
+    itself = torch.eye(length, dtype=torch.bool, device=device)
+    same_branch = branch[:, None, :] == branch[:, :, None]
+    in_trunk = branch[:, None, :] == TRUNK
+    return (back & (same_branch | in_trunk) | itself)[:, None]
 
 
 def segments_of(branch: torch.Tensor) -> list[list[int]]:
-    """(batch, length) branch numbers -> per row the lengths of trunk, first branch, second branch,
-    ...
-    """
+    """(batch, length) branch numbers -> per row the lengths of trunk and branches, in order."""
     return [row[row != PADDING].bincount().tolist() for row in branch.cpu()]
 
 
-def bind(model: nn.Module, tree_attention: str = "auto") -> None:
-    """Give this model (the instance; its class stays transformers' own) the forward of question
-    trees, and lean layers.
+def bind(model: Qwen2_5_VLForConditionalGeneration, tree_attention: str = "auto") -> None:
+    """Give this model (the instance) the forward of question trees, and layers that save less.
 
-    `tree_attention`: `dense`, `segments`, or `auto`: segments on CUDA, dense elsewhere. Raises
-    ValueError for another.
+    Its class stays transformers' own. `tree_attention`: `dense`, `segments`, or `auto`: segments on
+    CUDA, dense elsewhere. Raises ValueError for another.
     """
     if tree_attention not in WAYS:
         raise ValueError(f"tree_attention is {tree_attention!r}; give one of {', '.join(WAYS)}")
     model.model.language_model.config._attn_implementation = ATTENTION
-    model.forward = types.MethodType(forward, model)
-    model.tree_attention = tree_attention
-    lean.bind(model)
+    instance: Any = model  # a subclass would lose names of weights when transformers saves it
+    instance.forward = types.MethodType(forward, model)
+    instance.tree_attention = tree_attention
+    saved_activations.bind(model)
 
 
 def forward(
-    model: nn.Module,
+    model: Qwen2_5_VLForConditionalGeneration,
     branch: torch.Tensor,
     labels: torch.Tensor,
     num_items_in_batch: torch.Tensor | int | None = None,
     **batch: Any,
 ) -> dict[str, torch.Tensor]:
-    """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided by
-    `num_items_in_batch`.
+    """The loss of a collated batch: cross-entropy summed over the supervised tokens, divided.
 
-    That is their number in the whole global batch, so that neither the shape of the batch nor the
-    number of branches changes the gradient; None takes this batch's. The head is computed where
-    there is a label and nowhere else. `token_losses` (supervised tokens,), detached: each one's
-    own, in the order in which they stand in the batch.
+    By `num_items_in_batch`, their number in the whole global batch, so that neither the shape of
+    the batch nor the number of branches changes the gradient; None takes this batch's. The head is
+    computed where there is a label and nowhere else. `token_losses` (supervised tokens,), detached:
+    each one's own, in the order in which they stand in the batch.
     """
     segmented = model.tree_attention == "segments" or (
         model.tree_attention == "auto" and branch.is_cuda
@@ -156,13 +160,12 @@ def forward(
     layout = {"segments": segments_of(branch)} if segmented else {}
     mask = {"full_attention": None if segmented else mask_of(branch)}
     hidden = model.model(attention_mask=mask, use_cache=False, **layout, **batch).last_hidden_state
+    # A place predicts the next one; across the border of two branches there is no label.
     wanted = labels[:, 1:]
-    rows = wanted != inputs.IGNORE
-    losses = head.label_losses(model.lm_head, hidden[:, :-1][rows], wanted[rows])
-    return {
-        "loss": losses.sum() / (rows.sum() if num_items_in_batch is None else num_items_in_batch),
-        "token_losses": losses.detach(),
-    }
+    labelled = wanted != inputs.IGNORE
+    losses = label_loss.label_losses(model.lm_head, hidden[:, :-1][labelled], wanted[labelled])
+    count = labelled.sum() if num_items_in_batch is None else num_items_in_batch
+    return {"loss": losses.sum() / count, "token_losses": losses.detach()}
 
 
 def attention(
@@ -176,12 +179,11 @@ def attention(
     segments: list[list[int]] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """The language model's attention in transformers' interface: (batch, heads, length, head width)
-    -> (batch, length, heads, head width).
+    """The language model's attention in transformers' interface.
 
-    Without `segments` it is transformers' own, but that a CPU with a mask reads key and value heads
-    where they are, and repeats none (on CUDA a mask and shared heads together would lose the fast
-    kernels).
+    (batch, heads, length, head width) -> (batch, length, heads, head width). Without `segments` it
+    is transformers' own, but that a CPU with a mask reads key and value heads where they are, and
+    repeats none (on CUDA a mask and shared heads together would lose the fast kernels).
     """
     attend = functools.partial(
         nn.functional.scaled_dot_product_attention,
@@ -190,11 +192,11 @@ def attention(
         enable_gqa=True,
     )
     if segments is not None:
-        rows = [
-            _by_segments(attend, *row, *lengths)
-            for *row, lengths in zip(query, key, value, segments, strict=True)
-        ]
-        return pad_sequence(rows, batch_first=True), None
+        photos = []
+        for row, (trunk, *branches) in enumerate(segments):
+            photo = (query[row], key[row], value[row])
+            photos.append(_by_segments(attend, *photo, trunk, branches))
+        return pad_sequence(photos, batch_first=True), None
     if attention_mask is None or query.device.type != "cpu":
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, scaling=scaling, dropout=dropout, **options
@@ -212,27 +214,31 @@ def _by_segments(
     key: torch.Tensor,
     value: torch.Tensor,
     trunk: int,
-    *branches: int,
+    branches: Sequence[int],
 ) -> torch.Tensor:
     """One photo: (heads, length, head width) -> (its tokens, heads, head width).
 
-    Branches are right-padded to one length: under a causal mask nothing real sees the padding.
+    `trunk`, `branches`: their lengths. Branches are right-padded to one length: under a causal mask
+    nothing real sees the padding.
     """
-    first = attend(
+    of_trunk = attend(
         query[None, :, :trunk], key[None, :, :trunk], value[None, :, :trunk], is_causal=True
     )
-    own_query, *own = (_branches(rows[:, trunk:], branches) for rows in (query, key, value))
-    shared = (rows[None, :, :trunk].expand(len(branches), -1, -1, -1) for rows in (key, value))
-    key, value = (torch.cat(pair, dim=2) for pair in zip(shared, own, strict=True))
-    second = attend(
-        own_query, key, value, attn_mask=causal_lower_right(own_query.shape[2], key.shape[2])
-    ).transpose(1, 2)
-    return torch.cat(
-        [
-            first[0].transpose(0, 1),
-            *(rows[:length] for rows, length in zip(second, branches, strict=True)),
-        ]
-    )
+    branch_query = _branches(query[:, trunk:], branches)
+    seen_key = _trunk_and_branches(key, trunk, branches)
+    seen_value = _trunk_and_branches(value, trunk, branches)
+    mask = causal_lower_right(branch_query.shape[2], seen_key.shape[2])
+    of_branches = attend(branch_query, seen_key, seen_value, attn_mask=mask).transpose(1, 2)
+    parts = [of_trunk[0].transpose(0, 1)]
+    for rows, length in zip(of_branches, branches, strict=True):
+        parts.append(rows[:length])
+    return torch.cat(parts)
+
+
+def _trunk_and_branches(rows: torch.Tensor, trunk: int, branches: Sequence[int]) -> torch.Tensor:
+    """(heads, length, head width) -> (branches, heads, trunk + longest branch, head width)."""
+    shared = rows[None, :, :trunk].expand(len(branches), -1, -1, -1)
+    return torch.cat([shared, _branches(rows[:, trunk:], branches)], dim=2)
 
 
 def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -242,25 +248,19 @@ def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
 
 
 def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
-    """(3, end): text counts up; the photo's tokens share one temporal place and take their row and
-    column from there.
+    """(3, end): text counts up; the photo's tokens share one temporal place.
+
+    They take their row and column from there.
     """
     start = sample.image_start
     photo = sample.photo
     rows, columns = (int(side) // photo.merge_size for side in photo.grid_thw[1:])
-    grid = torch.stack(
-        [
-            torch.zeros(rows * columns, dtype=torch.long),
-            torch.arange(rows).repeat_interleave(columns),
-            torch.arange(columns).repeat(rows),
-        ]
-    )
-    after = start + max(rows, columns)
-    return torch.cat(
-        [
-            torch.arange(start).expand(3, -1),
-            start + grid,
-            (after + torch.arange(end - start - rows * columns)).expand(3, -1),
-        ],
-        dim=1,
-    )
+    same_time = torch.zeros(rows * columns, dtype=torch.long)
+    row = torch.arange(rows).repeat_interleave(columns)
+    column = torch.arange(columns).repeat(rows)
+    before = torch.arange(start).expand(3, -1)
+    of_photo = start + torch.stack([same_time, row, column])
+    # Text goes on after the longer side of the photo, not after its number of tokens.
+    following = start + max(rows, columns)
+    after = (following + torch.arange(end - start - rows * columns)).expand(3, -1)
+    return torch.cat([before, of_photo, after], dim=1)

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from dishvl_lib.core import paths, records
-from dishvl_lib.training import checkpoints, config, launch, trial
+from dishvl_lib.estimate import trial
+from dishvl_lib.training import checkpoints, config, launch
 from dishvl_lib.vlm import qwen
 
 sys.path.insert(0, str(paths.PROJECT_ROOT / "tests"))

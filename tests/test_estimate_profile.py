@@ -6,7 +6,7 @@ import chain
 import pytest
 import tiny
 
-from dishvl_lib import cli, estimates
+from dishvl_lib import cli, estimate_profile
 from dishvl_lib.core import settings
 
 GPT = {
@@ -33,7 +33,9 @@ def values(tmp_path):
 
 
 def test_photos_dishes_memory_disk_and_advice(values):
-    text = estimates.report(values, official=True, gpu_gb=80, network_gbit=1, photos_per_second=20)
+    text = estimate_profile.report(
+        values, official=True, gpu_gb=80, network_gbit=1, photos_per_second=20
+    )
     assert text.startswith("12 photos of 2 dishes\n\nannotation: costs nothing")
     for part in (
         "optimizer (two moments, float32)",
@@ -52,14 +54,14 @@ def test_photos_dishes_memory_disk_and_advice(values):
 def test_photos_behind_links_out_of_the_folder_count_where_they_are_followed(values, tmp_path):
     tiny.photo(9).save(tmp_path / "far.png")
     (tmp_path / "photos" / "番茄炒蛋" / "far.png").symlink_to(tmp_path / "far.png")
-    assert estimates.report(values).startswith("12 photos of 2 dishes")
+    assert estimate_profile.report(values).startswith("12 photos of 2 dishes")
     values["01_annotation"]["follow_links"] = True
-    assert estimates.report(values).startswith("13 photos of 2 dishes")
+    assert estimate_profile.report(values).startswith("13 photos of 2 dishes")
 
 
 def test_annotation_is_priced_without_a_key(values):
     values["01_annotation"]["annotators"] = [GPT]
-    shown = estimates.annotation(values, dishes=3600)
+    shown = estimate_profile.annotation(values, dishes=3600)
     assert "gpt" in shown
     assert "7200" in shown
     assert "USD" in shown
@@ -67,11 +69,11 @@ def test_annotation_is_priced_without_a_key(values):
 
 def test_a_trial_needs_the_questions(values):
     with pytest.raises(settings.SettingsError, match="run stages 01 to 03 first"):
-        estimates.report(values, trial=True)
+        estimate_profile.report(values, trial=True)
 
 
 def test_hours_stay_open_without_a_rate(values):
-    assert "hours: open" in estimates.report(values)
+    assert "hours: open" in estimate_profile.report(values)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,11 @@
-"""Fewer saved activations: norms and SwiGLU keep their inputs only, and a trained linear keeps what
-its input is made of.
+"""Fewer saved activations: norms, SwiGLU and trained linears keep less for the backward pass.
 
-transformers' layers keep many copies of one state for the backward pass: a norm its float32 input,
-its normalised rows and its output, SwiGLU three tensors, the vision attention the whole `qkv`. All
-but the inputs are elementwise functions that cost next to nothing to compute again. Nothing is
-approximated: the tests prove every gradient equal in fp32. Forwards are bound to the module
-instances; their classes, and the names of weights, stay transformers' own.
+Norms and SwiGLU keep their inputs only, a trained linear what its input is made of. transformers'
+layers keep many copies of one state for the backward pass: a norm its float32 input, its normalised
+rows and its output, SwiGLU three tensors, the vision attention the whole `qkv`. All but the inputs
+are elementwise functions that cost next to nothing to compute again. Nothing is approximated: the
+tests prove every gradient equal in fp32. Forwards are bound to the module instances; their classes,
+and the names of weights, stay transformers' own.
 """
 
 import itertools
@@ -22,13 +22,13 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen2_5_vl
 
 
 def bind(model: nn.Module) -> None:
-    """Give the layers of this model (the instance) forwards that save less; adapters of peft
-    included, bind after attaching them.
+    """Give the layers of this model (the instance) forwards that save less.
 
-    Under ZeRO-3 DeepSpeed's hooks copy what goes from module to module: norms and SwiGLU still save
-    their inputs only, linears save their inputs as always.
+    Adapters of peft included: bind after attaching them. Under ZeRO-3 DeepSpeed's hooks copy what
+    goes from module to module: norms and SwiGLU still save their inputs only, linears save their
+    inputs as always.
     """
-    forwards = {
+    forwards: dict[type[nn.Module], Callable[..., torch.Tensor]] = {
         qwen2_5_vl.Qwen2_5_VLRMSNorm: rms_norm,
         qwen2_5_vl.Qwen2_5_VLMLP: mlp,
         qwen2_5_vl.Qwen2MLP: mlp,
@@ -36,39 +36,50 @@ def bind(model: nn.Module) -> None:
         nn.Linear: linear,
     }
     for module in model.modules():
-        if type(module) in forwards and (
-            forwards[type(module)] is not mlp or isinstance(module.act_fn, SiLUActivation)
-        ):
-            module.forward = types.MethodType(forwards[type(module)], module)
+        forward = forwards.get(type(module))
+        # `mlp` computes SiLU itself: a layer with another activation keeps its own forward.
+        other_activation = forward is mlp and not isinstance(module.act_fn, SiLUActivation)
+        if forward is not None and not other_activation:
+            _set_forward(module, forward)
 
 
 def batch_windows(model: nn.Module) -> None:
-    """The one of these forwards that is of use without training: neighbouring vision windows in one
-    attention call, not one call each.
+    """Neighbouring vision windows in one attention call, not one call each.
+
+    It is the one of these forwards that is of use without training.
     """
     for module in model.modules():
         if type(module) is qwen2_5_vl.Qwen2_5_VLVisionAttention:
-            module.forward = types.MethodType(vision_attention, module)
+            _set_forward(module, vision_attention)
 
 
-def rms_norm(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
-    """`weight * x / sqrt(mean(x^2) + eps)` over the last dimension (Zhang & Sennrich 2019),
-    computed in float32.
+def _set_forward(module: nn.Module, forward: Callable[..., torch.Tensor]) -> None:
+    module.forward = types.MethodType(forward, module)
+
+
+def rms_norm(module: qwen2_5_vl.Qwen2_5_VLRMSNorm, hidden_states: torch.Tensor) -> torch.Tensor:
+    """`weight * x / sqrt(mean(x^2) + eps)` over the last dimension (Zhang & Sennrich 2019).
+
+    Computed in float32.
     """
     normed, scale = _RMSNorm.apply(hidden_states, module.weight, module.variance_epsilon)
     return _made_by(_weighted_rows, normed, module.weight, hidden_states, scale)
 
 
-def mlp(module: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
+def mlp(
+    module: qwen2_5_vl.Qwen2_5_VLMLP | qwen2_5_vl.Qwen2MLP, hidden_states: torch.Tensor
+) -> torch.Tensor:
     """`down(silu(gate(x)) * up(x))` (SwiGLU, Shazeer 2020)."""
     gate = module.gate_proj(hidden_states)
     up = module.up_proj(hidden_states)
-    return module.down_proj(_made_by(_swiglu, _SwiGLU.apply(gate, up), gate, up))
+    product = _SwiGLU.apply(gate, up)
+    return module.down_proj(_made_by(_swiglu, product, gate, up))
 
 
 def linear(module: nn.Linear, input: torch.Tensor) -> torch.Tensor:
-    """`nn.Linear`; when its weight trains and its input can be made again, it keeps what the input
-    is made of, not the input.
+    """`nn.Linear` that keeps what its input is made of, where its weight trains.
+
+    An input that cannot be made again is kept itself.
     """
     made_by = getattr(input, "made_by", None)
     if made_by is None or not module.weight.requires_grad:
@@ -77,23 +88,23 @@ def linear(module: nn.Linear, input: torch.Tensor) -> torch.Tensor:
 
 
 def vision_attention(
-    module: nn.Module,
+    module: qwen2_5_vl.Qwen2_5_VLVisionAttention,
     hidden_states: torch.Tensor,
     cu_seqlens: torch.Tensor,
     position_embeddings: tuple[torch.Tensor, torch.Tensor],
     **_: Any,
 ) -> torch.Tensor:
-    """(patches, width) -> (patches, width), each window for itself; neighbouring windows of one
-    size are one batch.
+    """(patches, width) -> (patches, width), each window for itself.
+
+    Neighbouring windows of one size are one batch.
     """
-    query, key, value = (
-        module.qkv(hidden_states).view(len(hidden_states), 3, module.num_heads, -1).unbind(1)
-    )
+    qkv = module.qkv(hidden_states).view(len(hidden_states), 3, module.num_heads, -1)
+    query, key, value = qkv.unbind(1)
     query, key = qwen2_5_vl.apply_rotary_pos_emb_vision(query, key, *position_embeddings)
     value = value.clone()  # the view would keep all of `qkv` alive
     parts = [
-        _windows(query[where], key[where], value[where], size, module.scaling)
-        for size, where in _runs(cu_seqlens)
+        _windows(query[patches], key[patches], value[patches], size, module.scaling)
+        for size, patches in _runs(cu_seqlens)
     ]
     return module.proj(parts[0] if len(parts) == 1 else torch.cat(parts))
 
@@ -101,34 +112,44 @@ def vision_attention(
 def _windows(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, size: int, scale: float
 ) -> torch.Tensor:
-    """(patches, heads, head width) each -> (patches, width); attention within windows of `size`
-    patches.
+    """(patches, heads, head width) each -> (patches, width).
+
+    Attention within windows of `size` patches.
     """
-    split = [rows.view(-1, size, *rows.shape[1:]).transpose(1, 2) for rows in (query, key, value)]
-    return (
-        F.scaled_dot_product_attention(*split, scale=scale).transpose(1, 2).reshape(len(query), -1)
+    attended = F.scaled_dot_product_attention(
+        _by_window(query, size), _by_window(key, size), _by_window(value, size), scale=scale
     )
+    return attended.transpose(1, 2).reshape(len(query), -1)
+
+
+def _by_window(rows: torch.Tensor, size: int) -> torch.Tensor:
+    """(patches, heads, head width) -> (windows, heads, size, head width)."""
+    return rows.view(-1, size, *rows.shape[1:]).transpose(1, 2)
 
 
 def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
-    """[(window size, its patches)] of neighbouring windows of one size. Read from the device once,
-    not in each layer.
+    """[(window size, its patches)] of neighbouring windows of one size.
+
+    Read from the device once, not in each layer: the tensor carries them from then on.
     """
-    if not hasattr(cu_seqlens, "runs"):
-        cu_seqlens.runs = []
+    carrier: Any = cu_seqlens
+    if not hasattr(carrier, "runs"):
+        runs = []
         start = 0
         for size, windows in itertools.groupby(cu_seqlens.diff().tolist()):
             end = start + size * len(list(windows))
-            cu_seqlens.runs.append((size, slice(start, end)))
+            runs.append((size, slice(start, end)))
             start = end
-    return cu_seqlens.runs
+        carrier.runs = runs
+    return carrier.runs
 
 
 def _made_by(
     remake: Callable[..., torch.Tensor], made: torch.Tensor, *sources: torch.Tensor
 ) -> torch.Tensor:
-    """`made`, with a note for the linears that read it: `remake(*sources)` gives the same values."""
-    made.made_by = (remake, *(source.detach() for source in sources))
+    """`made`, with a note for the linears that read it: `remake(*sources)` gives the same."""
+    carrier: Any = made
+    carrier.made_by = (remake, *(source.detach() for source in sources))
     return made
 
 
@@ -154,14 +175,14 @@ class _RMSNorm(Function):
     def backward(ctx: Any, grad: torch.Tensor, _: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, weight, scale = ctx.saved_tensors
         normed = rows.float() * scale
-        grad_weight = grad_rows = None
+        grad_weight = None
+        grad_rows = None
         if ctx.needs_input_grad[1]:
             grad_weight = (grad * normed.to(rows.dtype)).flatten(0, -2).sum(0).to(weight.dtype)
         if ctx.needs_input_grad[0]:
             grad_normed = (grad * weight).float()
-            grad_rows = (
-                scale * (grad_normed - normed * (grad_normed * normed).mean(-1, keepdim=True))
-            ).to(rows.dtype)
+            along = (grad_normed * normed).mean(-1, keepdim=True)
+            grad_rows = (scale * (grad_normed - normed * along)).to(rows.dtype)
         return grad_rows, grad_weight, None
 
 
@@ -178,8 +199,10 @@ class _SwiGLU(Function):
 
 
 class _Linear(Function):
-    """Dtypes are spelt out in the backward pass, because autocast is over by then: the weight may
-    be wider than `grad`.
+    """A linear that makes its input again in the backward pass.
+
+    Dtypes are spelt out there, because autocast is over by then: the weight may be wider than
+    `grad`.
     """
 
     @staticmethod
@@ -200,9 +223,12 @@ class _Linear(Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         weight, *sources = ctx.saved_tensors
         flat = grad.flatten(0, -2)
-        grad_rows = (
-            (grad @ weight.to(grad.dtype)).to(ctx.dtype) if ctx.needs_input_grad[0] else None
-        )
+        grad_rows = None
+        grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_rows = (grad @ weight.to(grad.dtype)).to(ctx.dtype)
         rows = ctx.remake(*sources).to(grad.dtype).flatten(0, -2)
-        grad_bias = flat.sum(0).to(weight.dtype) if ctx.needs_input_grad[2] else None
-        return grad_rows, (flat.T @ rows).to(weight.dtype), grad_bias, None, *[None] * len(sources)
+        grad_weight = (flat.T @ rows).to(weight.dtype)
+        if ctx.needs_input_grad[2]:
+            grad_bias = flat.sum(0).to(weight.dtype)
+        return grad_rows, grad_weight, grad_bias, None, *[None] * len(sources)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dishvl_lib.vlm import head
+from dishvl_lib.vlm import label_loss
 
 
 def frozen(entries, width, **options):
@@ -21,7 +21,7 @@ def both(made, rows, labels, weights):
     """[(losses, gradient of the rows)] of the one-pass way and of the plain one."""
     results = []
     for losses in (
-        head.label_losses,
+        label_loss.label_losses,
         lambda *given: F.cross_entropy(given[0](given[1]).float(), given[2], reduction="none"),
     ):
         leaf = rows.clone().requires_grad_()
@@ -32,23 +32,25 @@ def both(made, rows, labels, weights):
 
 
 @pytest.mark.parametrize(
-    ("entries", "n"), [(head.LARGE, 1), (40_000, 8), (32_771, 5), (2 * head.LARGE, 300)]
+    ("entries", "n"), [(label_loss.LARGE, 1), (40_000, 8), (32_771, 5), (2 * label_loss.LARGE, 300)]
 )
 def test_losses_and_gradients_are_those_of_the_logits(entries, n):
     made = frozen(entries, 24)
     rows = 3 * torch.randn(n, 24)
     labels = torch.randint(entries, (n,))
-    assert head._one_pass(made, rows)
+    assert label_loss._one_pass(made, rows)
     (losses, gradient), (wanted, wanted_gradient) = both(made, rows, labels, torch.rand(n))
     torch.testing.assert_close(losses, wanted, atol=1e-4, rtol=1e-5)
     assert (gradient - wanted_gradient).norm() <= 1e-5 * wanted_gradient.norm()
 
 
 def test_a_row_that_is_not_a_number_spoils_no_other():
-    made = frozen(head.LARGE, 8)
+    made = frozen(label_loss.LARGE, 8)
     rows = torch.randn(3, 8)
     rows[1] = float("nan")
-    assert torch.isfinite(head.label_losses(made, rows, torch.tensor([1, 2, 3]))).tolist() == [
+    assert torch.isfinite(
+        label_loss.label_losses(made, rows, torch.tensor([1, 2, 3]))
+    ).tolist() == [
         True,
         False,
         True,
@@ -60,16 +62,16 @@ def test_a_row_that_is_not_a_number_spoils_no_other():
     [
         lambda made: made.requires_grad_(True),
         lambda made: made.bfloat16(),
-        lambda made: nn.Linear(8, head.LARGE),
+        lambda made: nn.Linear(8, label_loss.LARGE),
         lambda made: frozen(100, 8),
         nn.Sequential,
     ],
     ids=["trained", "bfloat16", "bias", "small", "wrapped"],
 )
 def test_elsewhere_the_logits_are_computed(changed):
-    made = changed(frozen(head.LARGE, 8))
+    made = changed(frozen(label_loss.LARGE, 8))
     dtype = next(made.parameters()).dtype
     rows = torch.randn(2, 8, dtype=dtype)
-    assert not head._one_pass(made, rows)
+    assert not label_loss._one_pass(made, rows)
     plain = F.cross_entropy(made(rows).float(), torch.tensor([1, 2]), reduction="none")
-    assert torch.equal(head.label_losses(made, rows, torch.tensor([1, 2])), plain)
+    assert torch.equal(label_loss.label_losses(made, rows, torch.tensor([1, 2])), plain)

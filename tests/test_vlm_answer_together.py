@@ -59,7 +59,7 @@ def test_questions_may_differ_from_photo_to_photo(recognizer):
         (PHOTOS[2], [], []),
         (PHOTOS[3], [first, second], [(questions.ask("menu-1", menu), menu) for menu in MENUS]),
     ]
-    made = recognizer.tell(asked)
+    made = recognizer.answer_questions(asked)
     alone = {
         (number, template): recognizer.name(PHOTOS[number], template=template)
         for number in (0, 3)
@@ -75,7 +75,7 @@ def test_questions_may_differ_from_photo_to_photo(recognizer):
     assert made[1].name is None
     assert [len(one.choices) for one in made] == [0, 1, 0, 3]
     close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
-    assert recognizer.tell([]) == []
+    assert recognizer.answer_questions([]) == []
     assert recognizer.recognise([], MENUS) == []
 
 
@@ -108,7 +108,9 @@ def test_a_name_ends_at_its_end_token_or_the_limit():
         shifted = torch.zeros(head.out_features)
         shifted[loaded.end_token_id] = bias
         head.bias = torch.nn.Parameter(shifted)
-        (told,) = choose.together(loaded, [choose.Asked(photo, [questions.ask("naming-1")])])
+        (told,) = choose.answer_together(
+            loaded, [choose.PhotoQuery(photo, [questions.ask("naming-1")])]
+        )
         assert len(loaded.tokenizer.encode(told.names[0])) >= n // 2 if n else told.names == [""]
         head.bias = None
 

@@ -63,8 +63,9 @@ class _Losses(Function):
 
 
 def _parts(entries: int) -> int:
-    """The vocabulary in as many equal parts as there are threads, as far as it can be halved: each
-    is a head of the attention.
+    """The vocabulary in equal parts, one a thread, as far as it can be halved.
+
+    Each is a head of the attention.
     """
     parts = 1
     while 2 * parts <= torch.get_num_threads() and entries % (2 * parts) == 0:

@@ -3,7 +3,8 @@
 import pytest
 import tiny
 
-from dishvl_lib.training import config, trial
+from dishvl_lib.estimate import trial
+from dishvl_lib.training import config
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,4 @@
-"""`python -m dishvl_lib.training.trial CONFIG.json`: a few steps of the real training, for its
-speed on this machine.
+"""`python -m dishvl_lib.estimate.trial CONFIG.json`: a few real training steps, for their speed.
 
 Nothing is validated, saved or exported; the figures land in metrics.jsonl of the configuration's
 folder.
@@ -12,7 +11,8 @@ from pathlib import Path
 
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
-from dishvl_lib.training import launch, planner, run
+from dishvl_lib.estimate import planner
+from dishvl_lib.training import launch, run
 from dishvl_lib.training.callbacks import LastValidation
 from dishvl_lib.training.config import TrainingConfig, read
 
@@ -26,7 +26,10 @@ class TrialFailed(RuntimeError):
 
 
 def photos_per_second(config: TrainingConfig) -> float:
-    """The rate of the last steps of a short trial, in a process of its own. Raises `TrialFailed`."""
+    """The rate of the last steps of a short trial, in a process of its own.
+
+    Raises `TrialFailed`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         short = planner.replace_config(
             config,
@@ -39,20 +42,15 @@ def photos_per_second(config: TrainingConfig) -> float:
         )
         short.write(Path(folder) / launch.CONFIG)
         done = subprocess.run(
-            launch.command(short, "dishvl_lib.training.trial"), capture_output=True, text=True
+            launch.command(short, "dishvl_lib.estimate.trial"), capture_output=True, text=True
         )
-        rates = [
-            row["photos_per_second"]
-            for row in launch.metrics(Path(folder))
-            if "photos_per_second" in row
-        ]
+        rates = []
+        for row in launch.metrics(Path(folder)):
+            if "photos_per_second" in row:
+                rates.append(row["photos_per_second"])
     if done.returncode or not rates:
-        said = (done.stdout + done.stderr).splitlines()
-        own = [line for line in said if line.startswith(launch.CANNOT)]
-        raise TrialFailed(
-            "the trial ended without a result; "
-            + (own[-1] if own else "its last lines:\n" + "\n".join(said[-8:]))
-        )
+        reason = _why_it_ended(done.stdout + done.stderr)
+        raise TrialFailed(f"the trial ended without a result; {reason}")
     return rates[-1]
 
 
@@ -67,6 +65,15 @@ def main(config_file: str) -> int:
         return 0
     except run.EXPECTED as error:
         return launch.refuse(error)
+
+
+def _why_it_ended(output: str) -> str:
+    """The trial's own sentence, or the last lines of its output."""
+    lines = output.splitlines()
+    reasons = [line for line in lines if line.startswith(launch.CANNOT)]
+    if reasons:
+        return reasons[-1]
+    return "its last lines:\n" + "\n".join(lines[-8:])
 
 
 if __name__ == "__main__":

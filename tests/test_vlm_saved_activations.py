@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 
 from dishvl_lib.core import questions
 from dishvl_lib.training import lora
-from dishvl_lib.vlm import freeze, inputs, lean, trees
+from dishvl_lib.vlm import freeze, inputs, saved_activations, trees
 
 TRAINED = {"visual": True, "merger": True, "language_model": False, "lm_head": False}
 EVERYTHING = dict.fromkeys(TRAINED, True)
@@ -61,7 +61,7 @@ def test_loss_and_every_gradient_stay_the_same(kind, checkpointing):
         loaded.model.activation_checkpointing_enable({"use_reentrant": False})
         assert loaded.model.model.visual.blocks[0].gradient_checkpointing
         assert loaded.model.model.language_model.layers[0].gradient_checkpointing
-    lean.bind(model)
+    saved_activations.bind(model)
     ours, ours_gradients = loss_and_gradients(model, batch)
     assert ours == pytest.approx(loss, abs=1e-5)
     assert ours_gradients.keys() == gradients.keys()
@@ -100,7 +100,7 @@ def test_a_trained_vision_block_keeps_six_rows_of_its_width_and_two_of_its_inner
         "position_embeddings": (torch.randn(patches, 32), torch.randn(patches, 32)),
     }
     plain = kept_bytes(block, lambda: block(hidden + 0, **where))
-    lean.bind(model)
+    saved_activations.bind(model)
     per_patch = 6 * width + 2 * inner + 3  # the norms' two scales, the attention's logsumexp
     angles = 2 * patches * width
     assert (
@@ -113,7 +113,7 @@ def test_a_trained_vision_block_keeps_six_rows_of_its_width_and_two_of_its_inner
 def test_a_frozen_language_layers_mlp_keeps_gate_and_up_alone():
     model = tiny.model().model.train()
     layer = model.model.language_model.layers[0].mlp.requires_grad_(False)
-    lean.bind(model)
+    saved_activations.bind(model)
     hidden = torch.randn(1, 50, 32, requires_grad=True)
     assert kept_bytes(layer, lambda: layer(hidden)) == 4 * 50 * 2 * 96
 
@@ -133,7 +133,7 @@ def test_generation_is_the_same_to_the_bit():
         "return_dict_in_generate": True,
     }
     plain = loaded.model.generate(**batch, **options)
-    lean.bind(loaded.model)
+    saved_activations.bind(loaded.model)
     loaded.model.config.text_config._attn_implementation = trees.ATTENTION
     ours = loaded.model.generate(**batch, **options)
     assert torch.equal(plain.sequences, ours.sequences)
@@ -145,7 +145,7 @@ def test_generation_is_the_same_to_the_bit():
 
 def test_a_bound_model_can_be_copied_and_the_copy_is_its_own():
     loaded = tiny.model()
-    lean.bind(loaded.model)
+    saved_activations.bind(loaded.model)
     other = copy.deepcopy(loaded.model)
     with torch.no_grad():
         for parameter in other.parameters():
@@ -164,7 +164,7 @@ def test_under_autocast_with_float32_weights_the_gradients_are_as_near_as_transf
     batch = batch_of(loaded)
     _, exact = loss_and_gradients(loaded.model, batch)
     apart = []
-    for bind in (lambda model: None, lean.bind):
+    for bind in (lambda model: None, saved_activations.bind):
         bind(loaded.model)
         with torch.autocast("cpu", torch.bfloat16):
             _, gradients = loss_and_gradients(loaded.model, batch)
@@ -191,7 +191,7 @@ def test_windows_in_one_call_are_windows_one_by_one():
     grid = torch.stack([photo.grid_thw for photo in photos])
     with torch.no_grad():
         plain = loaded.model.model.visual(pixels, grid).pooler_output
-        lean.batch_windows(loaded.model)
+        saved_activations.batch_windows(loaded.model)
         assert torch.allclose(
             loaded.model.model.visual(pixels, grid).pooler_output, plain, atol=1e-5
         )

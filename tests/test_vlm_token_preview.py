@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from dishvl_lib.core import questions
-from dishvl_lib.vlm import inputs, lengths, pieces
+from dishvl_lib.vlm import inputs, lengths, token_preview
 
 
 def row(human, answer, image_id=""):
@@ -30,7 +30,7 @@ def test_the_pieces_are_the_training_tokens(loaded, answer):
         questions.ask("naming-1"),
         answer,
     )
-    (made,) = pieces.of_rows(loaded, [one], photos)
+    (made,) = token_preview.of_rows(loaded, [one], photos)
     place = f"<|image_pad|> x {sample.photo.num_tokens}"
     assert [text for text, _ in made].count(place) == 1
     assert sample.photo.num_tokens > 1
@@ -43,7 +43,7 @@ def test_the_pieces_are_the_training_tokens(loaded, answer):
 
 
 def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loaded):
-    made = pieces.of_row(
+    made = token_preview.of_row(
         loaded, row(questions.human_turn("knowledge-1", dish="鱼"), "<|im_end|>"), None
     )
     texts = [text for text, _ in made]
@@ -57,7 +57,7 @@ def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loa
 def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):
     one = row(questions.human_turn("knowledge-1", dish="红烧鱼"), "川菜")
     photos = pd.DataFrame({"image_id": [], "width": [], "height": []})
-    text = "".join(text for text, _ in pieces.of_rows(loaded, [one], photos)[0])
+    text = "".join(text for text, _ in token_preview.of_rows(loaded, [one], photos)[0])
     system = f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n"
     assert (
         text

@@ -1,4 +1,4 @@
-"""`best/`: the best checkpoint as a complete Hugging Face folder that transformers loads as it is."""
+"""`best/`: the best checkpoint as a Hugging Face folder that transformers loads as it is."""
 
 import shutil
 from pathlib import Path
@@ -13,12 +13,15 @@ from dishvl_lib.vlm import freeze, inputs, qwen
 from dishvl_lib.vlm.recognizer import METADATA
 
 
-def export(config: TrainingConfig, checkpoint: Path) -> Path:
-    """Base weights with the checkpoint's tensors in them (adapters merged), tokenizer with chat
-    template, image processor with the training's pixel limits, generation config, and dishvl.json
-    with the resolved parameters. Raises `CheckpointError` for a damaged checkpoint.
+def write_best(config: TrainingConfig, checkpoint: Path) -> Path:
+    """`best/`: base weights with the checkpoint's tensors in them (adapters merged).
+
+    Beside them tokenizer with chat template, image processor with the training's pixel limits,
+    generation config, and dishvl.json with the resolved parameters. Raises `CheckpointError` for a
+    damaged checkpoint.
     """
-    if problem := checkpoints.damage(checkpoint):
+    problem = checkpoints.damage(checkpoint)
+    if problem:
         raise checkpoints.CheckpointError(
             f"best/ cannot be made of {checkpoint}: {problem}; {checkpoints.RESTORE}"
         )
@@ -47,8 +50,9 @@ def export(config: TrainingConfig, checkpoint: Path) -> Path:
 
 
 def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict:
-    """dishvl.json: the input fingerprint that a load is checked against, pixel limits, temperature,
-    and what made it.
+    """dishvl.json: the input fingerprint that a load is checked against, and what made the model.
+
+    Temperature 1 until `vlm.calibration` has fitted one.
     """
     of_this_machine = {*PLACES, "deepspeed", "hostfile"}
     parameters = {

@@ -1,9 +1,8 @@
-"""What autograd keeps between forward and backward, counted: the real modules run on the meta
-device, at any size, without memory.
+"""What autograd keeps between forward and backward, counted on the meta device.
 
-The attention there is a stand-in that keeps what fused attention keeps (queries, keys, values,
-output, one number per row); everything else is the model's own code, so that whatever changes in it
-changes the count.
+The real modules run there at any size, without memory. The attention is a stand-in that keeps what
+fused attention keeps (queries, keys, values, output, one number per row); everything else is the
+model's own code, so that whatever changes in it changes the count.
 """
 
 import contextlib
@@ -18,12 +17,15 @@ from transformers import AttentionInterface, Qwen2_5_VLConfig, Qwen2_5_VLForCond
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_position_ids
 
 KEPT = "kept_by_fused_attention"
+PATCH_NUMBERS = 1176  # of one patch: 3 colours, 2 frames, 14 x 14 pixels
 
 
 @dataclass(frozen=True)
 class TreeShape:
-    """One photo with its questions: `grid` (rows, columns) in patches, `trunk` tokens beside the
-    photo's, tokens and labels of each branch.
+    """One photo with its questions.
+
+    `grid` (rows, columns) in patches, `trunk` tokens beside the photo's, tokens of each branch,
+    labels of all branches.
     """
 
     grid: tuple[int, int]
@@ -43,14 +45,19 @@ class TreeShape:
 def skeleton(config: Qwen2_5_VLConfig, dtype: torch.dtype) -> Qwen2_5_VLForConditionalGeneration:
     """The model of a configuration on the meta device, with the counting attention."""
     with torch.device("meta"):
-        model = Qwen2_5_VLForConditionalGeneration(config).to(dtype)
+        model = Qwen2_5_VLForConditionalGeneration(config)
+    nn.Module.to(model, dtype)  # transformers' own `to` hides its arguments from a type checker
     AttentionInterface.register(KEPT, _attention)
     model.set_attn_implementation({name: KEPT for name in ("", "text_config", "vision_config")})
     return model.train()
 
 
 def saved(
-    model: nn.Module, batch: Sequence[TreeShape], *, autocast: bool = False, every_row: bool = False
+    model: Qwen2_5_VLForConditionalGeneration,
+    batch: Sequence[TreeShape],
+    *,
+    autocast: bool = False,
+    every_row: bool = False,
 ) -> dict[str, int]:
     """{vision, language, head: bytes kept for the backward pass} of one forward over the batch.
 
@@ -58,35 +65,26 @@ def saved(
     logits at every place, as transformers computes them, instead of where there is a label.
     """
     dtype = model.model.language_model.embed_tokens.weight.dtype
-    length = max(one.length for one in batch)
-    width = model.config.text_config.hidden_size
+    width = model.lm_head.in_features
+    length = max(tree.length for tree in batch)
+    rows = len(batch) * length if every_row else sum(tree.labels for tree in batch)
+    ways = {"dtype": dtype, "device": "meta"}
+    embedded = torch.empty(len(batch), length, width, requires_grad=_vision_trains(model), **ways)
+    hidden = torch.empty(rows, width, requires_grad=True, **ways)
     seen = Seen(model)
-    made: dict[str, int] = {}
     with seen.watching(), _Autocast() if autocast else contextlib.nullcontext():
-        made["vision"] = seen.bytes_of(lambda: _vision(model, batch, dtype))
-        embedded = torch.empty(
-            len(batch),
-            length,
-            width,
-            dtype=dtype,
-            device="meta",
-            requires_grad=_vision_trains(model),
-        )
-        made["language"] = seen.bytes_of(lambda: _language(model, embedded))
-        rows = len(batch) * length if every_row else sum(one.labels for one in batch)
-        made["head"] = seen.bytes_of(
-            lambda: _head(
-                model, torch.empty(rows, width, dtype=dtype, device="meta", requires_grad=True)
-            )
-        )
-    return made
+        return {
+            "vision": seen.bytes_of(lambda: _vision(model, batch, dtype)),
+            "language": seen.bytes_of(lambda: _language(model, embedded)),
+            "head": seen.bytes_of(lambda: _head(model, hidden)),
+        }
 
 
 class Seen:
     """Storages that autograd has saved, each once, without the model's own parameters."""
 
     def __init__(self, model: nn.Module):
-        self.own = {p.untyped_storage()._cdata for p in model.parameters()}
+        self.parameters = {p.untyped_storage()._cdata for p in model.parameters()}
         self.storages: dict[int, torch.UntypedStorage] = {}
         self.results: list[Any] = []
 
@@ -96,8 +94,9 @@ class Seen:
             yield
 
     def bytes_of(self, forward: Callable[[], Any]) -> int:
-        """Bytes that this forward adds; what it returns is kept alive, as it is until the backward
-        pass.
+        """Bytes that this forward adds.
+
+        What it returns is kept alive, as it is until the backward pass.
         """
         before = self.total
         self.results.append(forward())
@@ -105,11 +104,11 @@ class Seen:
 
     @property
     def total(self) -> int:
-        return sum(one.nbytes() for one in self.storages.values())
+        return sum(storage.nbytes() for storage in self.storages.values())
 
     def _note(self, tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
-        if storage._cdata not in self.own:
+        if storage._cdata not in self.parameters:
             self.storages[storage._cdata] = storage
         return tensor
 
@@ -117,17 +116,20 @@ class Seen:
 class _Autocast(TorchFunctionMode):
     """What torch.autocast does to linear layers, which it does not do on the meta device."""
 
+    PRODUCTS = (nn.functional.linear, nn.functional.conv3d, torch.matmul)
+
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict | None = None
     ) -> Any:
-        if func in (nn.functional.linear, nn.functional.conv3d, torch.matmul):
-            args = [
-                one.to(torch.bfloat16)
-                if isinstance(one, torch.Tensor) and one.is_floating_point()
-                else one
-                for one in args
-            ]
+        if func in self.PRODUCTS:
+            args = [_in_bfloat16(argument) for argument in args]
         return func(*args, **(kwargs or {}))
+
+
+def _in_bfloat16(argument: Any) -> Any:
+    if isinstance(argument, torch.Tensor) and argument.is_floating_point():
+        return argument.to(torch.bfloat16)
+    return argument
 
 
 class _Fused(torch.autograd.Function):
@@ -161,31 +163,34 @@ def _attention(
     return _Fused.apply(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
 
 
-def _vision(model: nn.Module, batch: Sequence[TreeShape], dtype: torch.dtype) -> torch.Tensor:
-    grid = torch.tensor([(1, *one.grid) for one in batch])
-    places = get_vision_position_ids(grid, model.config.vision_config.spatial_merge_size).to("meta")
-    patches = torch.empty(int(grid.prod(dim=1).sum()), 1176, dtype=dtype, device="meta")
-    return model.model.visual(patches, grid, position_ids=places).pooler_output
+def _vision(
+    model: Qwen2_5_VLForConditionalGeneration, batch: Sequence[TreeShape], dtype: torch.dtype
+) -> torch.Tensor:
+    grid = torch.tensor([(1, *tree.grid) for tree in batch])
+    merge = model.model.visual.spatial_merge_size
+    positions = get_vision_position_ids(grid, merge).to("meta")
+    num_patches = int(grid.prod(dim=1).sum())
+    patches = torch.empty(num_patches, PATCH_NUMBERS, dtype=dtype, device="meta")
+    return model.model.visual(patches, grid, position_ids=positions).pooler_output
 
 
-def _language(model: nn.Module, embedded: torch.Tensor) -> torch.Tensor:
+def _language(model: Qwen2_5_VLForConditionalGeneration, embedded: torch.Tensor) -> torch.Tensor:
     rows, length, _ = embedded.shape
-    places = torch.empty(3, rows, length, dtype=torch.long, device="meta")
+    positions = torch.empty(3, rows, length, dtype=torch.long, device="meta")
     mask = torch.empty(rows, 1, length, length, dtype=torch.bool, device="meta")
     return model.model.language_model(
         inputs_embeds=embedded,
-        position_ids=places,
+        position_ids=positions,
         attention_mask={"full_attention": mask},
         use_cache=False,
     ).last_hidden_state
 
 
-def _head(model: nn.Module, hidden: torch.Tensor) -> torch.Tensor:
+def _head(model: Qwen2_5_VLForConditionalGeneration, hidden: torch.Tensor) -> torch.Tensor:
     logits = model.lm_head(hidden).float()
-    return nn.functional.cross_entropy(
-        logits, torch.empty(len(hidden), dtype=torch.long, device="meta"), reduction="none"
-    )
+    labels = torch.empty(len(hidden), dtype=torch.long, device="meta")
+    return nn.functional.cross_entropy(logits, labels, reduction="none")
 
 
-def _vision_trains(model: nn.Module) -> bool:
+def _vision_trains(model: Qwen2_5_VLForConditionalGeneration) -> bool:
     return any(p.requires_grad for p in model.model.visual.parameters())
