@@ -35,9 +35,7 @@ def test_a_rate_or_a_sentence_and_nothing_is_left(settings, monkeypatch):
     assert trial.photos_per_second(settings) > 0
     with pytest.raises(
         trial.TrialFailed,
-        match="without a result; training cannot go on: ContractError: nothing would train",
+        match="without a result; training cannot go on: RecordError: .*none.jsonl",
     ):
-        trial.photos_per_second(
-            settings.model_copy(update={"train_visual": False, "train_merger": False})
-        )
+        trial.photos_per_second(settings.model_copy(update={"train_file": "none.jsonl"}))
     assert not config.Path(settings.output_folder).exists()

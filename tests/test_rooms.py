@@ -35,7 +35,7 @@ DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
 # What an estimate may know of the training: its settings, how it reads data and sets up a model,
 # and where it leaves the plan. The trial is a short training, so it begins one.
 TRAINING_FOR_ESTIMATE = {"config", "data", "photos", "model_setup", "device"}
-TRAINING_FOR_TRIAL = {"config", "launch", "run", "callbacks"}
+TRAINING_FOR_TRIAL = {"config", "launch", "run", "callbacks", "outcome"}
 FILES = sorted((paths.PROJECT_ROOT / "dishvl_lib").rglob("*.py"))
 
 

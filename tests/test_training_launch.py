@@ -12,7 +12,16 @@ from torch.utils.data import DataLoader, Dataset
 from toys import another_process_holding
 
 from dishvl_lib.core import records, stages
-from dishvl_lib.training import callbacks, checkpoints, config, export, heartbeat, launch, run
+from dishvl_lib.training import (
+    callbacks,
+    checkpoints,
+    config,
+    export,
+    heartbeat,
+    launch,
+    outcome,
+    run,
+)
 from dishvl_lib.training.data import DataError, QuestionTrees
 
 GIVEN = dict(
@@ -92,27 +101,36 @@ def test_what_a_data_loaders_worker_says_is_one_sentence_too():
 
 
 @pytest.mark.parametrize(
-    ("newest", "words"),
+    ("ending", "words"),
     [
-        (["loading", "Killed"], "its last lines:\ntraining started at 2\nloading\nKilled"),
-        (["training cannot go on: OSError: no room"], "training cannot go on: OSError: no room"),
+        (None, "its last lines:\ntraining started at 2\nloading\nKilled"),
         (
-            ["stopped on request; running the stage again goes on from here"],
-            "stopped on request after a checkpoint",
+            (outcome.FAILED, "training cannot go on: OSError: no room"),
+            "training cannot go on: OSError: no room",
         ),
+        ((outcome.STOPPED, ""), "stopped on request after a checkpoint"),
     ],
 )
-def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, newest, words):
+def test_an_earlier_starts_words_are_not_the_newest_ones(tmp_path, ending, words):
     """Nor is a wish to stop that did not come to its checkpoint."""
-    before = [
-        "training started at 1",
-        "training cannot go on: DataError: old",
-        "stopped on request; old",
-    ]
-    (tmp_path / launch.LOG).write_text("\n".join([*before, "training started at 2", *newest]))
+    log = tmp_path / launch.LOG
+    log.write_text("training started at 1\nold\n")
+    outcome.begin(tmp_path, 0)
+    outcome.end(tmp_path, outcome.FAILED, "DataError: old")
+    outcome.begin(tmp_path, log.stat().st_size)
+    log.write_text(log.read_text() + "training started at 2\nloading\nKilled\n")
     (tmp_path / launch.STOP).touch()
-    assert launch.last_words(tmp_path).endswith(words) or words in launch.last_words(tmp_path)
+    if ending:
+        outcome.end(tmp_path, *ending)
+    assert words in launch.last_words(tmp_path)
     assert "old" not in launch.last_words(tmp_path)
+
+
+def test_a_damaged_record_of_the_end_leaves_the_logs_last_lines(tmp_path):
+    (tmp_path / launch.LOG).write_text("loading\nKilled\n")
+    for text in ("", "[]", '{"status": 3}', "\x00"):
+        (tmp_path / outcome.FILE).write_text(text)
+        assert launch.last_words(tmp_path).endswith("its last lines:\nloading\nKilled")
 
 
 def test_the_lock_says_who_holds_it(tmp_path):

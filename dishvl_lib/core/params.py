@@ -651,14 +651,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "num_train_epochs",
             "float",
-            5.0,
+            6.0,
             "passes over the training questions",
             Between(above=0, most=10_000),
         ),
         Parameter(
             "per_device_train_batch_size",
             "int",
-            16,
+            8,
             "photos per forward pass and device, each with all its questions",
             PROCESSES,
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 from transformers.trainer_utils import IntervalStrategy, SaveStrategy
 
 from dishvl_lib.estimate import planner
-from dishvl_lib.training import launch, run
+from dishvl_lib.training import launch, outcome, run
 from dishvl_lib.training.callbacks import LastValidation
 from dishvl_lib.training.config import TrainingConfig, read
 
@@ -44,12 +44,15 @@ def photos_per_second(config: TrainingConfig) -> float:
         done = subprocess.run(
             launch.command(short, "dishvl_lib.estimate.trial"), capture_output=True, text=True
         )
+        ended = outcome.read(Path(folder))
         rates = []
         for row in launch.metrics(Path(folder)):
             if "photos_per_second" in row:
                 rates.append(row["photos_per_second"])
     if done.returncode or not rates:
-        reason = _why_it_ended(done.stdout + done.stderr)
+        lines = (done.stdout + done.stderr).splitlines()
+        shown = "\n".join(lines[-8:])
+        reason = ended.sentence or f"its last lines:\n{shown}"
         raise TrialFailed(f"the trial ended without a result; {reason}")
     return rates[-1]
 
@@ -64,16 +67,7 @@ def main(config_file: str) -> int:
         trainer.train()
         return 0
     except run.EXPECTED as error:
-        return launch.refuse(error)
-
-
-def _why_it_ended(output: str) -> str:
-    """The trial's own sentence, or the last lines of its output."""
-    lines = output.splitlines()
-    reasons = [line for line in lines if line.startswith(launch.CANNOT)]
-    if reasons:
-        return reasons[-1]
-    return "its last lines:\n" + "\n".join(lines[-8:])
+        return launch.refuse(error, Path(config_file).parent)
 
 
 if __name__ == "__main__":

@@ -14,17 +14,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dishvl_lib.core import locks, paths, records, sockets, stages
-from dishvl_lib.training import heartbeat
+from dishvl_lib.training import heartbeat, outcome
 from dishvl_lib.training.config import TrainingConfig, read
 
 LOG = "training.log"
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 STOP = "STOP"
-# how lines of the log begin
-CANNOT = "training cannot go on:"
-BEGUN = "training started at"
-STOPPED = "stopped on request;"
 EVERY_S = 10.0
 # A process takes its lock before it imports torch; several hosts are reached by ssh first.
 STARTING_S = 120.0
@@ -51,18 +47,23 @@ def main(config_file: str) -> int:
 
     Returns the exit status (see `run.main`).
     """
+    folder = Path(config_file).parent
     try:
-        with only_one(Path(read(config_file).output_folder)):
+        folder = Path(read(config_file).output_folder)
+        with only_one(folder):
             from dishvl_lib.training import run  # under the lock, for torch takes seconds to import
 
             return run.main(config_file)
     except (AlreadyRunning, records.RecordError, ValueError, OSError) as error:
-        return refuse(error)
+        return refuse(error, folder)
 
 
-def refuse(error: Exception) -> int:
-    """Say in one sentence on stderr why a training cannot go on; 1."""
-    print(f"{CANNOT} {type(error).__name__}: {sentence(error)}", file=sys.stderr, flush=True)
+def refuse(error: Exception, folder: Path) -> int:
+    """Say in one sentence why a training cannot go on, on stderr and in its folder's record; 1."""
+    said = f"training cannot go on: {type(error).__name__}: {sentence(error)}"
+    print(said, file=sys.stderr, flush=True)
+    if not isinstance(error, AlreadyRunning):  # the record is the running training's
+        outcome.end(folder, outcome.FAILED, said)
     return 1
 
 
@@ -111,7 +112,8 @@ def start(config: TrainingConfig) -> subprocess.Popen:
     (folder / heartbeat.FILE).unlink(missing_ok=True)
     config.write(folder / CONFIG)
     with open(folder / LOG, "ab") as log:
-        log.write(f"{BEGUN} {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+        outcome.begin(folder, log.tell())
+        log.write(f"training started at {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
         log.flush()
         process = subprocess.Popen(
             command(config),
@@ -300,13 +302,11 @@ def _environment() -> dict[str, str]:
 
 def last_words(folder: Path) -> str:
     """Why the newest start ended without a result: its own sentence, or the log's last lines."""
-    lines = (folder / LOG).read_text("utf-8", "replace").splitlines()
-    begun = max((number for number, line in enumerate(lines) if line.startswith(BEGUN)), default=0)
-    lines = lines[begun:]
-    reasons = [line for line in lines if line.startswith(CANNOT)]
-    if any(line.startswith(STOPPED) for line in lines):
+    ended = outcome.read(folder)
+    if ended.status == outcome.STOPPED:
         return "the training was stopped on request after a checkpoint; run this again to go on"
-    if reasons:
-        return reasons[-1]
-    shown = "\n".join(lines[-15:])
+    if ended.status == outcome.FAILED:
+        return ended.sentence
+    log = (folder / LOG).read_bytes()[ended.log_from :].decode("utf-8", "replace")
+    shown = "\n".join(log.splitlines()[-15:])
     return f"the training process ended without a result; its last lines:\n{shown}"

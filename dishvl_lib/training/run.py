@@ -14,7 +14,7 @@ from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, params, records
 from dishvl_lib.core.parameter import Role
-from dishvl_lib.training import checkpoints, device, export, launch, model_setup
+from dishvl_lib.training import checkpoints, device, export, launch, model_setup, outcome
 from dishvl_lib.training.callbacks import (
     Contract,
     LastValidation,
@@ -48,10 +48,13 @@ def main(config_file: str) -> int:
 
     1 with one sentence on stderr when it cannot go on.
     """
+    folder = Path(config_file).parent
     try:
-        return train(read(config_file))
+        config = read(config_file)
+        folder = Path(config.output_folder)
+        return train(config)
     except EXPECTED as error:
-        return launch.refuse(error)
+        return launch.refuse(error, folder)
 
 
 def train(config: TrainingConfig) -> int:
@@ -69,7 +72,8 @@ def train(config: TrainingConfig) -> int:
         trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     destroy_process_group()
     if launch.asked_to_stop(folder):
-        print(f"{launch.STOPPED} running the stage again goes on from here", flush=True)
+        outcome.end(folder, outcome.STOPPED)
+        print("stopped on request; running the stage again goes on from here", flush=True)
         return STOPPED
     if not trainer.is_world_process_zero():
         return 0
