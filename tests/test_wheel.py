@@ -13,7 +13,7 @@ import tiny
 from dishvl_lib.core import paths
 
 BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-NOBODY = "annotators=[]"
+ALONE = ("--set", "annotators=[]", "--set", "sites=[]")  # nobody is asked, no site is drawn
 
 
 def run(*command, cwd, **environment):
@@ -102,8 +102,8 @@ def test_an_installed_library_works_in_any_folder(installed, tmp_path):
 
     dishvl("new", "canteen", "--image-root", tmp_path / "photos", "--like", "demo")
     small = ("--set", f"base_model={base}", "--set", "deepspeed=params/deepspeed/zero2.json")
-    estimated = dishvl("estimate", "canteen", *small)
-    dishvl("run", "canteen", "--to", "01", "--set", NOBODY)
+    estimated = dishvl("estimate", "canteen", *small, *ALONE)
+    dishvl("run", "canteen", "--to", "01", *ALONE)
 
     assert (work / "params" / "canteen" / "common.yaml").is_file()
     assert "18 photos of 3 dishes" in estimated
