@@ -1,4 +1,4 @@
-# make demo | test | test-faults | test-browser | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
+# make demo | test | test-faults | test-browser | coverage | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A test file stays on one core: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-faults test-browser lint bench bench-gpu notebooks
+.PHONY: demo test test-faults test-browser coverage lint bench bench-gpu notebooks
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ test-faults: $(STAMP)
 test-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
 	$(BIN)/python -m pytest -q tests/browser
+
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -q $(PARALLEL) --ignore=tests/faults --ignore=tests/browser --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

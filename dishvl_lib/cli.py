@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     not.
     """
     options = _parser().parse_args(arguments)
+    if not paths.IS_CHECKOUT:  # the kernels and trainings that this starts count from here too
+        os.environ[paths.PROJECT_VARIABLE] = str(paths.PROJECT_ROOT)
     try:
         status = options.command(options) or 0
         sys.stdout.flush()  # a reader that has gone is met here, not at the interpreter's end

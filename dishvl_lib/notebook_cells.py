@@ -5,6 +5,7 @@ python -m dishvl_lib.notebook_cells          (make notebooks)
 """
 
 import json
+import sys
 from pathlib import Path
 
 from dishvl_lib.core import params, paths, records
@@ -32,5 +33,7 @@ def write(stage: str) -> Path:
 
 
 if __name__ == "__main__":
+    if not paths.IS_CHECKOUT:
+        sys.exit("the notebooks are written in a checkout only, and this library lies in none")
     for name in paths.STAGES:
         print(write(name))

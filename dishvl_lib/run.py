@@ -114,8 +114,9 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
         raise settings.SettingsError(f"profile name {shortened(name)} {problem}")
     target = paths.PROJECT_ROOT / "params" / name
     source = settings.profile_folder(like)
-    if target.exists():
-        raise settings.SettingsError(f"{target} exists already; choose another name or edit it")
+    for taken in (folder / name for folder in paths.profile_folders()):
+        if taken.exists():
+            raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
     if not Path(image_root).expanduser().is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
     target.mkdir(parents=True)

@@ -1,4 +1,8 @@
-"""Where things are: project, outputs, cache, runs.
+"""Where things are: project, outputs, cache, runs, and what comes with the library.
+
+The project root is the checkout that the library lies in. A library that was installed without one
+takes the working directory, or the folder that the environment variable DISHVL_PROJECT names, and
+has copies of the notebooks and profiles inside; it never writes where it is installed.
 
 Relative paths in params, and in the environment variable DISHVL_OUTPUTS that moves `outputs/` to
 another disk, count from the project root, wherever the notebook was started.
@@ -12,7 +16,39 @@ STAGES = ("01_annotation", "02_similar_dishes", "03_dataset", "04_training", "05
 MOST_NAME_BYTES = 150  # file systems take 255, and names get suffixes such as .old-20260101-120000
 RESERVED_NAMES = ("cache", "errors.log")
 _UNNAMEABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible marks, halves of pairs, breaks
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(__file__).resolve().parents[1]
+PROJECT_VARIABLE = "DISHVL_PROJECT"
+
+
+def in_checkout(package: Path) -> bool:
+    """Whether the library's folder lies in a checkout, which has the notebooks beside it."""
+    beside = package.parent
+    return (beside / "pyproject.toml").is_file() and (beside / "notebooks").is_dir()
+
+
+def project_root(package: Path) -> Path:
+    """The checkout around the library; without one DISHVL_PROJECT or the working directory."""
+    if in_checkout(package):
+        return package.parent
+    return Path(os.environ.get(PROJECT_VARIABLE) or Path.cwd()).expanduser().resolve()
+
+
+IS_CHECKOUT = in_checkout(PACKAGE)
+PROJECT_ROOT = project_root(PACKAGE)
+
+
+def shipped(name: str) -> Path:
+    """`notebooks` or `params` as they come with the library: the checkout's own, or the copies that
+    setup.py puts into the wheel.
+    """
+    return PROJECT_ROOT / name if IS_CHECKOUT else PACKAGE / "_shipped" / name
+
+
+def profile_folders() -> list[Path]:
+    """The folders that profiles lie in: the project's own, and the one that comes with the library
+    where that is another.
+    """
+    return list(dict.fromkeys((PROJECT_ROOT / "params", shipped("params"))))
 
 
 def outputs() -> Path:
@@ -28,8 +64,17 @@ def cache(name: str) -> Path:
 
 
 def resolve(path: str | Path) -> Path:
-    """An absolute path; a relative one counts from the project root."""
-    return (PROJECT_ROOT / Path(path).expanduser()).resolve()
+    """An absolute path; a relative one counts from the project root.
+
+    `params/...` that is not there is looked for among the files that come with the library, such as
+    the DeepSpeed settings that a profile names.
+    """
+    given = Path(path).expanduser()
+    own = (PROJECT_ROOT / given).resolve()
+    if given.parts[:1] != ("params",) or own.exists():
+        return own
+    copy = shipped("params").joinpath(*given.parts[1:]).resolve()
+    return copy if copy.exists() else own
 
 
 def name_problem(name: str) -> str:
@@ -71,7 +116,7 @@ def decisions_file(run_name: str, kind: str) -> Path:
 
 
 def notebook(stage: str) -> Path:
-    return PROJECT_ROOT / "notebooks" / f"{full_stage_name(stage)}.ipynb"
+    return shipped("notebooks") / f"{full_stage_name(stage)}.ipynb"
 
 
 def full_stage_name(stage: str) -> str:

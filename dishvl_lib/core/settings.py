@@ -154,11 +154,11 @@ def profile_folder(profile: str | Path) -> Path:
 
     Raises `SettingsError` listing the profiles.
     """
-    named = paths.PROJECT_ROOT / "params" / profile
-    for folder in (named, Path(profile).expanduser()):
+    named = [folder / profile for folder in paths.profile_folders()]
+    for folder in (*named, Path(profile).expanduser()):
         if _has_common_file(folder):
             return folder.resolve()
-    known = sorted(p.parent.name for p in (paths.PROJECT_ROOT / "params").glob(f"*/{COMMON_FILE}"))
+    known = _known_profiles()
     close = difflib.get_close_matches(str(profile), known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     raise SettingsError(
@@ -166,6 +166,13 @@ def profile_folder(profile: str | Path) -> Path:
         "folder with "
         f"{COMMON_FILE} has that name.{hint} Profiles: {', '.join(known)}"
     )
+
+
+def _known_profiles() -> list[str]:
+    files = []
+    for folder in paths.profile_folders():
+        files += folder.glob(f"*/{COMMON_FILE}")
+    return sorted({file.parent.name for file in files})
 
 
 def _has_common_file(folder: Path) -> bool:
