@@ -51,7 +51,6 @@ def trained(tmp_path_factory):
         image_size=SIZE,
         epochs=12,
         batch_size=16,
-        replicas=1,
     )
     return root, photos, root / "net.pdparams", history
 

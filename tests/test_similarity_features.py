@@ -2,7 +2,6 @@
 apart.
 """
 
-import functools
 import hashlib
 import os
 import shutil
@@ -27,13 +26,12 @@ from dishvl_lib.similarity import (  # noqa: E402
     photos,
     pplcnet,
     preprocess,
-    replicas,
     start,
     workers,
 )
 
 TINY = {"scale": 0.25, "image_size": 32}
-TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16, "replicas": 2}
+TRAINING = TINY | {"batch_size": 8, "learning_rate": 4e-3, "embedding_size": 16}
 
 
 @pytest.fixture
@@ -157,33 +155,6 @@ def test_folding_the_normalisation_keeps_the_function():
     plain.eval()
     plain.dropout.p = 0.0
     np.testing.assert_allclose(plain(x).numpy(), learner(x).numpy(), rtol=1e-3, atol=1e-4)
-
-
-def test_a_step_of_two_processes_has_the_gradients_of_its_shares():
-    build = functools.partial(start.new_learner, scale=0.25, class_num=3, embedding_size=8, seed=0)
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((8, 3, 32, 32)).astype(np.float32)
-    labels = rng.integers(0, 3, 8)
-    pair = replicas.Replicas(build, 2)
-    alone = [replicas.Replicas(build, 1) for _ in range(2)]
-    try:
-        pair.copy_out()
-        loss = pair.backward(x, labels)
-        losses = [
-            single.backward(x[rows], labels[rows])
-            for single, rows in zip(alone, (slice(4), slice(4, 8)), strict=True)
-        ]
-        assert loss == pytest.approx(np.mean(losses), rel=1e-5)
-        gradients = [replicas._trained(one.net)[0].grad.numpy() for one in (pair, *alone)]
-        np.testing.assert_allclose(
-            gradients[0], (gradients[1] + gradients[2]) / 2, rtol=1e-3, atol=1e-5
-        )
-        pair.average_statistics()
-        means = [replicas._statistics(one.net)["norm._mean"] for one in (pair, *alone)]
-        np.testing.assert_allclose(means[0], (means[1] + means[2]) / 2, rtol=1e-3, atol=1e-6)
-        assert pair.logits(x).shape == (8, 3)
-    finally:
-        pair.close()
 
 
 def extract(table, root, tmp_path, **options):
