@@ -1,4 +1,5 @@
-"""What pyproject.toml cannot say: the wheel carries copies of the notebooks and of our profiles.
+"""What pyproject.toml cannot say: the wheel carries copies of the notebooks, of our profiles and of
+the tested versions.
 
 They lie at the top of a checkout, where people read and change them; a wheel holds packages only.
 So `build_py` copies them into `dishvl_lib/_shipped/` of what it builds, never of the checkout, and
@@ -40,6 +41,7 @@ class BuildWithNotebooks(build_py):
     def _copies(self) -> Iterator[tuple[Path, Path]]:
         """(file of the checkout, its copy in the build folder)."""
         shipped = Path(self.build_lib) / "dishvl_lib" / "_shipped"
+        yield Path("constraints.txt"), shipped / "constraints.txt"
         for notebook in sorted(Path("notebooks").glob("*.ipynb")):
             yield notebook, shipped / notebook
         for profile in OUR_PROFILES:

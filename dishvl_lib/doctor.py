@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 
 import psutil
 
@@ -13,6 +14,7 @@ def report() -> str:
     """Versions, cores, memory, disk, GPU and a Chinese font, a line each."""
     disk = shutil.disk_usage(paths.outputs().parent)
     lines = [f"{name} {version}" for name, version in stages.versions().items()]
+    lines += untested(stages.versions(), tested_versions())
     lines += [
         f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB "
         f"({psutil.virtual_memory().available / 2**30:.0f} free)"
@@ -23,6 +25,30 @@ def report() -> str:
         f"Chinese font for figures: {_font()}",
     ]
     return "\n".join(lines)
+
+
+def tested_versions() -> dict[str, str]:
+    """{package: version} that the library was tested with, from constraints.txt."""
+    pinned = {}
+    for line in paths.shipped("constraints.txt").read_text("utf-8").splitlines():
+        name, equals, version = line.partition("#")[0].strip().partition("==")
+        if equals:
+            pinned[name] = version
+    return pinned
+
+
+def untested(installed: Mapping[str, str], tested: Mapping[str, str]) -> list[str]:
+    """A line for each package whose version is not the one that was tested.
+
+    A build's local part (`+cpu`) does not count. What we override of transformers' Trainer is
+    private, and other versions may call it otherwise.
+    """
+    return [
+        f"note: {name} {version} is not the version that was tested ({tested[name]}); "
+        f"pip install {name}=={tested[name]} goes back to it"
+        for name, version in installed.items()
+        if name in tested and version.partition("+")[0] != tested[name]
+    ]
 
 
 def _gpu() -> str:

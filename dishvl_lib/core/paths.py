@@ -38,8 +38,8 @@ PROJECT_ROOT = project_root(PACKAGE)
 
 
 def shipped(name: str) -> Path:
-    """`notebooks` or `params` as they come with the library: the checkout's own, or the copies that
-    setup.py puts into the wheel.
+    """`notebooks`, `params` or `constraints.txt` as they come with the library: the checkout's own,
+    or the copies that setup.py puts into the wheel.
     """
     return PROJECT_ROOT / name if IS_CHECKOUT else PACKAGE / "_shipped" / name
 
