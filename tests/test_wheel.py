@@ -12,7 +12,7 @@ import tiny
 
 from dishvl_lib.core import paths
 
-BUILT_FROM = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
+BUILT_FROM = ("constraints.txt", "pyproject.toml", "setup.py", "README.md", "LICENSE")
 ALONE = ("--set", "annotators=[]", "--set", "sites=[]")  # nobody is asked, no site is drawn
 
 
