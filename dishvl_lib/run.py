@@ -141,12 +141,12 @@ def summary(run_folder: Path) -> str:
     for predictor, protocols in records.read_json(
         run_folder / "05_evaluation" / "metrics.json"
     ).items():
-        for protocol, one in protocols.items():
-            low, high = one["ci95"]
-            size = f"{one['menu_size']:g}" if one.get("menu_size") else "-"
+        for protocol, measured in protocols.items():
+            low, high = measured["ci95"]
+            size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
             rows.append(
-                f"{predictor:<20}{protocol:<22}{one['n']:>6}{one['accuracy']:>10.3f}  "
-                f"[{low:.3f}, {high:.3f}]  {one['chance']:>7.3f}{size:>11}"
+                f"{predictor:<20}{protocol:<22}{measured['n']:>6}{measured['accuracy']:>10.3f}  "
+                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
             )
     notes = [f"note: {note}" for note in marker.get("notes", [])]
     files = [

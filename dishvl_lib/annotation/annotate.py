@@ -119,9 +119,9 @@ def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     image_id, status, problem, text.
     """
     rows = [
-        {"dish_id": row["dish_id"], "annotator": row["annotator"], **one}
+        {"dish_id": row["dish_id"], "annotator": row["annotator"], **refused}
         for row in answers
-        for one in row["quarantined"]
+        for refused in row["quarantined"]
     ]
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
@@ -131,19 +131,19 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
     likely, high, paid, dishes with a card.
     """
     rows = []
-    for one in estimated.itertuples():
-        own = [row for row in answers if row["annotator"] == one.annotator]
+    for expected in estimated.itertuples():
+        own = [row for row in answers if row["annotator"] == expected.annotator]
         paid = round(sum(row["cost"] for row in own), 6)
         tokens = sum(row["tokens"] for row in own)
         rows.append(
             {
-                "annotator": one.annotator,
-                "tokens_estimated": one.tokens,
+                "annotator": expected.annotator,
+                "tokens_estimated": expected.tokens,
                 "tokens": tokens,
-                "likely": one.likely,
-                "high": one.high,
+                "likely": expected.likely,
+                "high": expected.high,
                 "paid": paid,
-                "currency": one.currency,
+                "currency": expected.currency,
                 "cards": sum(row["card"] is not None for row in own),
                 "quarantined": sum(len(row["quarantined"]) for row in own),
             }
@@ -169,8 +169,8 @@ def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     costs nothing again.
     """
     sums: dict[str, float] = {}
-    for one in answers:
-        sums[one["currency"]] = round(sums.get(one["currency"], 0.0) + one["cost"], 6)
+    for answer in answers:
+        sums[answer["currency"]] = round(sums.get(answer["currency"], 0.0) + answer["cost"], 6)
     return sums
 
 
@@ -178,12 +178,12 @@ def no_annotator(rows: Sequence[Mapping[str, Any]]) -> bool:
     """True when no row (of answers or of dishes) has a card: every name comes from a folder or a
     list.
     """
-    return all(one["card"] is None for one in rows)
+    return all(row["card"] is None for row in rows)
 
 
 def names_by_dish(dishes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """{dish_id: name} of dishes.jsonl."""
-    return {one["dish_id"]: one["name"] for one in dishes}
+    return {dish["dish_id"]: dish["name"] for dish in dishes}
 
 
 @dataclass(frozen=True)
@@ -210,11 +210,11 @@ def _ask_everyone(
     """
     with ThreadPoolExecutor(len(asked)) as pool:
         futures = [
-            pool.submit(ask_all, one, its, journal, label=f"{one.name}: {what}", **paying)
-            for one, its in asked
+            pool.submit(ask_all, endpoint, its, journal, label=f"{endpoint.name}: {what}", **paying)
+            for endpoint, its in asked
         ]
         try:
-            return [one.result() for one in futures]
+            return [future.result() for future in futures]
         except BaseException as error:
             paying["halt"].fail(error)
             raise paying["halt"].failure from None

@@ -112,14 +112,14 @@ def scan_folders(
     found, cut = rejections.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
     whole, bad = scan.examine(found, image_root, workers, cache)
     photos = pd.DataFrame(
-        [_row(one, looked, image_root, *patterns) for one, looked in whole],
+        [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
         columns=list(artefacts.PHOTO_COLUMNS),
     )
     photos, two_labels = rejections.without_two_labels(photos)
     photos, not_outside = rejections.without_own_photos(photos)
     refused += [
-        (layout.printable(layout.relative_path(one.file, image_root)), *why)
-        for one, *why in excluded + cut
+        (layout.printable(layout.relative_path(photo.file, image_root)), *why)
+        for photo, *why in excluded + cut
     ]
     rejected = pd.DataFrame(
         [*refused, *bad, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
@@ -232,25 +232,25 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 
 def _row(
-    one: Found,
+    photo: Found,
     looked: dict[str, Any],
     image_root: Path,
     folder_pattern: str,
     file_patterns: Sequence[str],
 ) -> dict[str, Any]:
-    path = layout.relative_path(one.file, image_root)
-    parsed = names.parse_folder(one.folder, folder_pattern)
-    frame, taken = names.frame_of(one.file.stem, tuple(file_patterns))
+    path = layout.relative_path(photo.file, image_root)
+    parsed = names.parse_folder(photo.folder, folder_pattern)
+    frame, taken = names.frame_of(photo.file.stem, tuple(file_patterns))
     return {
         **looked,
         "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
         "path": path,
-        "dish_id": rejections.dish_id(one, folder_pattern),
-        "folder": one.folder,
-        "site": one.source or parsed.site,
+        "dish_id": rejections.dish_id(photo, folder_pattern),
+        "folder": photo.folder,
+        "site": photo.source or parsed.site,
         "frame": frame,
         "taken_on": f"{taken[:4]}-{taken[4:6]}-{taken[6:8]}" if taken else "",
-        "split": artefacts.site_split(one.source) if one.source else one.split,
+        "split": artefacts.site_split(photo.source) if photo.source else photo.split,
     }
 
 

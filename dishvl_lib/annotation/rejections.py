@@ -16,12 +16,12 @@ LEAVE_OUT = ("photo bad", "label wrong")
 LEAVE_OUT_DISH = "leave_out"
 
 
-def dish_id(one: Found, folder_pattern: str) -> str:
+def dish_id(photo: Found, folder_pattern: str) -> str:
     """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their
     own.
     """
-    name = names.parse_folder(one.folder, folder_pattern).name or one.folder
-    return f"{one.source}/{one.folder}" if one.source else name
+    name = names.parse_folder(photo.folder, folder_pattern).name or photo.folder
+    return f"{photo.source}/{photo.folder}" if photo.source else name
 
 
 def without_decided(
@@ -74,16 +74,16 @@ def without_excluded(
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     kept = []
     out = []
-    for one in found:
-        called = (one.folder, dish_id(one, folder_pattern))
+    for photo in found:
+        called = (photo.folder, dish_id(photo, folder_pattern))
         hit = next(
             (pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)),
             None,
         )
         if hit is None:
-            kept.append(one)
+            kept.append(photo)
         else:
-            out.append((one, "excluded", f"exclude_dishes holds {hit!r}"))
+            out.append((photo, "excluded", f"exclude_dishes holds {hit!r}"))
     return kept, out
 
 
@@ -97,17 +97,17 @@ def rehearsal(
     cut = []
     seen = {}
     dishes = {}
-    for one in found:
-        dish = (one.source, dish_id(one, folder_pattern))
-        if dish not in seen and max_dishes and dishes.get(one.source, 0) >= max_dishes:
-            cut.append((one, "rehearsal", f"max_dishes is {max_dishes}"))
+    for photo in found:
+        dish = (photo.source, dish_id(photo, folder_pattern))
+        if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
+            cut.append((photo, "rehearsal", f"max_dishes is {max_dishes}"))
             continue
-        dishes[one.source] = dishes.get(one.source, 0) + (dish not in seen)
+        dishes[photo.source] = dishes.get(photo.source, 0) + (dish not in seen)
         seen[dish] = seen.get(dish, 0) + 1
         if max_photos and seen[dish] > max_photos:
-            cut.append((one, "rehearsal", f"max_photos_per_dish is {max_photos}"))
+            cut.append((photo, "rehearsal", f"max_photos_per_dish is {max_photos}"))
         else:
-            kept.append(one)
+            kept.append(photo)
     return kept, cut
 
 

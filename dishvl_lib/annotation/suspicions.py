@@ -45,29 +45,29 @@ def review(
     """
     found = [
         *_same_names(dishes, given, same_name),
-        *(one for dish in dishes for one in _of_one(dish, given)),
+        *(suspicion for dish in dishes for suspicion in _of_one(dish, given)),
     ]
     found += [*_two_names(dishes, own, given, features), *_same_photos(dishes, own, given, pairs)]
     ordered = sorted(
         found,
-        key=lambda one: (
-            one.kind != "same_name",
-            -one.strength,
-            -one.dish["n_images"],
-            one.dish["dish_id"],
-            one.other,
+        key=lambda suspicion: (
+            suspicion.kind != "same_name",
+            -suspicion.strength,
+            -suspicion.dish["n_images"],
+            suspicion.dish["dish_id"],
+            suspicion.other,
         ),
     )
     rows = [
         (
-            one.dish["dish_id"],
-            one.dish["name"],
-            one.kind,
-            one.other,
-            one.evidence,
-            one.dish["n_images"],
+            suspicion.dish["dish_id"],
+            suspicion.dish["name"],
+            suspicion.kind,
+            suspicion.other,
+            suspicion.evidence,
+            suspicion.dish["n_images"],
         )
-        for one in ordered
+        for suspicion in ordered
     ]
     return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
 
@@ -98,7 +98,7 @@ def not_a_name(name: str) -> str:
 def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The dishes that share a normalised name, most photos first."""
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for dish in sorted(dishes, key=lambda one: (-one["n_images"], one["dish_id"])):
+    for dish in sorted(dishes, key=lambda row: (-row["n_images"], row["dish_id"])):
         found.setdefault(names.normalise(dish["name"]), []).append(dish)
     return [group for name, group in found.items() if name and len(group) > 1]
 

@@ -82,15 +82,15 @@ def ask_all(
             total=len(todo), desc=label or endpoint.name, mininterval=10, disable=len(todo) < 200
         ) as bar,
     ):
-        futures = [pool.submit(asker.ask, one) for one in todo]
-        for one in futures:
-            one.add_done_callback(lambda _: bar.update())
+        futures = [pool.submit(asker.ask, request) for request in todo]
+        for future in futures:
+            future.add_done_callback(lambda _: bar.update())
         try:
-            return [one.result() for one in futures]
+            return [future.result() for future in futures]
         except BaseException as error:
             asker.halt.fail(error)
-            for one in futures:
-                one.cancel()
+            for future in futures:
+                future.cancel()
             raise asker.halt.failure from None
 
 

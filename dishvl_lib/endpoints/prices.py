@@ -87,7 +87,7 @@ def estimate(
     requests, tokens, low, likely, high (in `currency`), minutes (at the endpoint's limits; a batch
     is promised within a day).
     """
-    return pd.DataFrame([_estimate_one(one, kinds) for one in endpoints], columns=COLUMNS)
+    return pd.DataFrame([_estimate_one(endpoint, kinds) for endpoint in endpoints], columns=COLUMNS)
 
 
 def check_budget(
@@ -111,30 +111,32 @@ def check_budget(
             )
 
 
-def _estimate_one(one: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> dict[str, Any]:
+def _estimate_one(
+    endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]
+) -> dict[str, Any]:
     requests = sum(n for n, _ in kinds)
     tokens = sum(n * sum(usage.values()) for n, usage in kinds)
-    likely = sum(n * one.cost(usage) for n, usage in kinds) * (
-        one.batch_discount if one.batch else 1.0
+    likely = sum(n * endpoint.cost(usage) for n, usage in kinds) * (
+        endpoint.batch_discount if endpoint.batch else 1.0
     )
     prices = {"low": LOW * likely, "likely": likely, "high": HIGH * likely}
     return {
-        "annotator": one.name,
-        "model": one.model,
+        "annotator": endpoint.name,
+        "model": endpoint.model,
         "requests": requests,
         "tokens": tokens,
         **prices,
-        "currency": one.currency,
-        "minutes": _minutes(one, requests, tokens),
+        "currency": endpoint.currency,
+        "minutes": _minutes(endpoint, requests, tokens),
     }
 
 
-def _minutes(one: "Endpoint", requests: int, tokens: int) -> float:
-    if one.batch:
+def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
+    if endpoint.batch:
         return float(BATCH_MINUTES)
-    bounds = [requests * SECONDS_PER_REQUEST / 60 / one.concurrency]
-    bounds += [requests / one.requests_per_minute] if one.requests_per_minute else []
-    bounds += [tokens / one.tokens_per_minute] if one.tokens_per_minute else []
+    bounds = [requests * SECONDS_PER_REQUEST / 60 / endpoint.concurrency]
+    bounds += [requests / endpoint.requests_per_minute] if endpoint.requests_per_minute else []
+    bounds += [tokens / endpoint.tokens_per_minute] if endpoint.tokens_per_minute else []
     return round(max(bounds), 1)
 
 
@@ -142,11 +144,11 @@ def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
     parts = [
         part
-        for one in messages
+        for message in messages
         for part in (
-            [{"type": "text", "text": one["content"]}]
-            if isinstance(one["content"], str)
-            else one["content"]
+            [{"type": "text", "text": message["content"]}]
+            if isinstance(message["content"], str)
+            else message["content"]
         )
     ]
     return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(
