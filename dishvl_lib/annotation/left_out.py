@@ -95,8 +95,8 @@ def rehearsal(
     """
     kept = []
     cut = []
-    seen = {}
-    dishes = {}
+    seen: dict[tuple[str, str], int] = {}
+    dishes: dict[str, int] = {}
     for one in found:
         dish = (one.source, dish_id(one, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(one.source, 0) >= max_dishes:
