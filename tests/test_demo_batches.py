@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from dishvl_lib.demo.annotator import BuiltinAnnotator
+from dishvl_lib.demo.batches import BadRequest
 
 ORDER = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
 TEXTS = {
@@ -79,6 +80,14 @@ def test_batches_are_listed_newest_first_over_pages(api):
         for i in range(5)
     ]
     assert [one.id for one in api.batches.list(limit=2)] == made[::-1]
+
+
+def test_a_form_whose_file_is_a_form_itself_is_refused(server):
+    inner = 'Content-Type: multipart/mixed; boundary="in"\r\n\r\n--in\r\n\r\nx\r\n--in--\r\n'
+    head = '--out\r\nContent-Disposition: form-data; name="file"\r\n'
+    body = f"{head}{inner}--out--\r\n".encode()
+    with pytest.raises(BadRequest, match="parts of its own"):
+        server.desk.upload('multipart/form-data; boundary="out"', body)
 
 
 def test_what_is_not_there_is_404_and_what_is_wrong_400(api):

@@ -216,8 +216,7 @@ def _ask_everyone(
         try:
             return [future.result() for future in futures]
         except BaseException as error:
-            paying["halt"].fail(error)
-            raise paying["halt"].failure from None
+            raise paying["halt"].fail(error) from None
 
 
 def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[dict[str, Any]]:

@@ -45,8 +45,7 @@ def build(
     vectors = (
         dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
     )
-    limits = {"max_hamming": max_hamming, "features": vectors, "min_cosine": min_cosine}
-    photos["group_id"] = duplicates.assign_groups(photos, **limits)
+    photos["group_id"] = duplicates.assign_groups(photos, max_hamming, vectors, min_cosine)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
     for step in (
@@ -62,13 +61,18 @@ def build(
     photos["split"] = split.hold_out(photos, **(hold_out or {}))
     pairs = pd.concat(
         [
-            duplicates.near_pairs(photos, **limits),
+            duplicates.near_pairs(photos, max_hamming, vectors, min_cosine),
             duplicates.across_dishes(photos, max_hamming // 2),
         ],
         ignore_index=True,
     )
-    shares = {"test_share": test_share, "validation_share": validation_share, "seed": seed}
-    photos["split"] = split.assign(photos, **shares, train_only=_in_doubt(photos, pairs))
+    photos["split"] = split.assign(
+        photos,
+        test_share=test_share,
+        validation_share=validation_share,
+        seed=seed,
+        train_only=_in_doubt(photos, pairs),
+    )
     return photos, rejected, pairs
 
 
@@ -105,8 +109,8 @@ def scan_folders(
         more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
         found = found + more
         refused = refused + [
-            (layout.printable(layout.relative_path(folder / path, image_root)), *why)
-            for path, *why in out
+            (layout.printable(layout.relative_path(folder / path, image_root)), reason, detail)
+            for path, reason, detail in out
         ]
     found, excluded = rejections.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = rejections.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
@@ -118,8 +122,8 @@ def scan_folders(
     photos, two_labels = rejections.without_two_labels(photos)
     photos, not_outside = rejections.without_own_photos(photos)
     refused += [
-        (layout.printable(layout.relative_path(photo.file, image_root)), *why)
-        for photo, *why in excluded + cut
+        (layout.printable(layout.relative_path(photo.file, image_root)), reason, detail)
+        for photo, reason, detail in excluded + cut
     ]
     rejected = pd.DataFrame(
         [*refused, *bad, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS

@@ -19,6 +19,7 @@ GIVEN_SPLITS = {
 }
 LINK_OUT = "link out of image_root"
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
+RefusedFile = tuple[Path, str, str]  # the same before its path is made relative
 
 
 class CatalogError(ValueError):
@@ -65,8 +66,8 @@ def list_photos(
     splits = {} if source else given_splits(image_root)
     links = _Links(image_root, follow_links)
     found = []
-    left_out = []
-    closed = []
+    left_out: list[RefusedFile] = []
+    closed: list[OSError] = []
     walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
     for directory, folders, files in walked:
         folders.sort()
@@ -103,12 +104,12 @@ class _Links:
             return None
         return LINK_OUT, f"it leads to {printable(target)}; follow_links: true reads it"
 
-    def without_refused(self, directory: str, folders: list[str]) -> list[Refused]:
+    def without_refused(self, directory: str, folders: list[str]) -> list[RefusedFile]:
         """Takes the links that are not followed out of `folders`, which `os.walk` enters next.
 
         Returns them with their reasons.
         """
-        left_out = []
+        left_out: list[RefusedFile] = []
         passed = self.passed.pop(directory, ())
         for name in list(folders):
             path = os.path.join(directory, name)
@@ -181,8 +182,8 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         else [""] * len(table)
     )
     found = []
-    left_out = []
-    seen = {}
+    left_out: list[RefusedFile] = []
+    seen: dict[str, list[str]] = {}
     for path, label, split in zip(table["path"], table["label"], splits, strict=True):
         file = Path(os.path.normpath(image_root / path))
         labels = seen.setdefault(str(file), [])
@@ -246,7 +247,7 @@ def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | 
     return None
 
 
-def _relative(left_out: Iterable[tuple[Path, str, str]], image_root: Path) -> list[Refused]:
+def _relative(left_out: Iterable[RefusedFile], image_root: Path) -> list[Refused]:
     return [
         (printable(relative_path(file, image_root)), reason, detail)
         for file, reason, detail in left_out

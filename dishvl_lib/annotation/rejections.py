@@ -95,8 +95,8 @@ def rehearsal(
     """
     kept = []
     cut = []
-    seen = {}
-    dishes = {}
+    seen: dict[tuple[str, str], int] = {}
+    dishes: dict[str, int] = {}
     for photo in found:
         dish = (photo.source, dish_id(photo, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:

@@ -123,7 +123,7 @@ class _Seen:
 
     def __init__(self, folder: Path | None, image_root: Path):
         self.root = Path(image_root)
-        self.kept = {}
+        self.kept: dict[str, tuple[list[int], dict[str, Any]]] = {}
         self.file: TextIO | None = None
         if folder:
             name = hashlib.sha256(

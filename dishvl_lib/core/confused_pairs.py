@@ -4,7 +4,7 @@ answered by another one.
 The evaluation writes these counts to confusions.csv; the report and the browser show them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -114,7 +114,7 @@ def _known_names(predictions: pd.DataFrame, names: Mapping[str, str]) -> set[str
     return known
 
 
-def _entries(menu: object) -> Sequence[str]:
+def _entries(menu: object) -> Iterable[str]:
     """The entries of a row's menu; rows without one hold None, NaN or an empty list."""
     return menu if isinstance(menu, (list, tuple, np.ndarray)) else ()
 

@@ -1,6 +1,7 @@
 """The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def _open(source: str | Path | bytes) -> Image.Image:
             raise ImageError("empty", "0 bytes")
         return Image.open(source, formats=FORMATS)
     except FileNotFoundError:
-        raise ImageError("missing", f"no such file: {source}") from None
+        raise ImageError("missing", f"no such file: {os.fsdecode(source)}") from None
     except UnidentifiedImageError:
         raise ImageError("not an image", "the bytes are of no known image format") from None
     except OSError as error:

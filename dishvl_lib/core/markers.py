@@ -17,7 +17,10 @@ from dishvl_lib.core import records
 SUCCESS = "_SUCCESS.json"
 STARTED = "_STARTED.json"
 # What the stages after it take from a marker besides the fields that every marker has.
-_OWN_FIELDS = {"01_annotation": {"image_root": str}, "04_training": {"best": dict}}
+_OWN_FIELDS: dict[str, dict[str, type]] = {
+    "01_annotation": {"image_root": str},
+    "04_training": {"best": dict},
+}
 
 
 class StageError(RuntimeError):

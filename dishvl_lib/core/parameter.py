@@ -86,12 +86,12 @@ def _typed(kind: str, value: Any) -> tuple[Any, str]:
         value = float(value) if abs(value) < 1e300 else value
     if not isinstance(value, TYPES[kind]) or (kind == "int" and isinstance(value, bool)):
         return value, f"must be {kind}"
-    if kind == "float" and not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return value, "must be a finite number"
     if isinstance(value, list) and len(value) > MOST_ENTRIES:
         return value, f"must have at most {MOST_ENTRIES} entries"
-    entry_type = {"list[str]": str, "list[dict]": dict}.get(kind)
-    if entry_type and not all(isinstance(entry, entry_type) for entry in value):
+    entry_type = {"list[str]": str, "list[dict]": dict}.get(kind, object)
+    if isinstance(value, list) and not all(isinstance(entry, entry_type) for entry in value):
         return value, f"must be {kind}"
     return value, ""
 

@@ -6,6 +6,7 @@ wording. Two of each kind are never trained on: they show what another wording c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dishvl_lib.core.names import MENU_SEPARATOR, normalise
 
@@ -177,7 +178,7 @@ def field_of(template_id: str) -> str:
     return _BY_ID[template_id].field
 
 
-def fact(field: str, value: object) -> str:
+def fact(field: str, value: Any) -> str:
     """The answer to a knowledge question: a list joined by 、, calories with their unit, text as it
     is; '' for nothing known.
     """

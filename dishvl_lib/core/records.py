@@ -53,7 +53,7 @@ def naming_full_disk(path: str | Path) -> Iterator[None]:
         if error.errno not in NO_SPACE or getattr(error, "named", False):
             raise
         named = OSError(error.errno, _no_space(Path(path), error))
-        named.named = True  # type: ignore[attr-defined]  # so that an outer block does not name it again
+        named.named = True  # type: ignore[attr-defined]  # an outer block must not name it again
         raise named from None
 
 

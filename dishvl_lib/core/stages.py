@@ -458,6 +458,8 @@ def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[st
     damaged record says no.
     """
     before = markers.read_started(folder)
+    if before is None:
+        return False
     try:
         same_parameters = not _changed(name, before["parameters"], params)
         return same_parameters and not dependencies.changed_inputs(

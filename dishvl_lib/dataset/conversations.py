@@ -84,10 +84,11 @@ def rows(
     }
     made = maker.naming(naming_per_photo, balance)
     made += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
-    made += [
+    absent = [
         maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))
     ]
-    return numbered([row for row in made if row], split if trained else f"{split}_unseen")
+    made += [row for row in absent if row]
+    return numbered(made, split if trained else f"{split}_unseen")
 
 
 def site_rows(

@@ -33,7 +33,7 @@ import pandas as pd
 from dishvl_lib.core import artefacts, questions, records
 from dishvl_lib.dataset.conversations import DatasetError
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 COLUMNS = ("format", "file", "rows", "cannot_carry")
 # What the trainers' readers replace, or their tokenizer takes for a command, wherever it stands.
 MARKS = re.compile(

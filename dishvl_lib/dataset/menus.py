@@ -121,8 +121,8 @@ class _Taken:
 
     def __init__(self, of: Pool):
         self.of = of
-        self.menu = []
-        self.closed = set()
+        self.menu: list[int] = []
+        self.closed: set[int] = set()
 
     def add(self, dish: int) -> bool:
         if dish in self.closed:

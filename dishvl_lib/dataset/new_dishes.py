@@ -50,7 +50,7 @@ def rows(
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
     asked = conversations.Asked(part, rng)
-    made = []
+    made: list[dict[str, Any]] = []
     while len(made) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:

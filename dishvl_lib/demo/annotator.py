@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class BuiltinAnnotator:
         best = int(away.argmin())
         return str(self._names[best]) if away[best] <= MAX_DIFFERENCE else None
 
-    def complete(self, request: object) -> dict:
+    def complete(self, request: Any) -> dict:
         """The reply to the JSON of one chat completion request; raises BadRequest."""
         text, photos = read_messages(request)
         answers = {"dish_card": self._card, "dish_texts": self._texts}

@@ -121,8 +121,9 @@ def new_model(
 ) -> qwen.Qwen:
     """Random weights from the real configuration class, with a tokenizer made for `names`."""
     tokenizer = make_tokenizer(names)
+    vocabulary = tokenizer.get_vocab()
     ids = {
-        name: tokenizer.convert_tokens_to_ids(f"<|{name}|>")
+        name: vocabulary[f"<|{name}|>"]
         for name in ("image_pad", "video_pad", "vision_start", "vision_end", "im_end", "endoftext")
     }
     heads = max(1, hidden_size // 32)
@@ -220,7 +221,7 @@ def make_tokenizer(names: Sequence[str]) -> Qwen2Tokenizer:
     state = json.loads(raw.to_str())["model"]
     tokenizer = Qwen2Tokenizer(
         vocab=state["vocab"],
-        merges=[tuple(m) for m in state["merges"]],
+        merges=[tuple(m) for m in state["merges"]],  # type: ignore[misc]  # the BPE takes pairs
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         additional_special_tokens=list(SPECIAL_TOKENS),

@@ -43,9 +43,10 @@ class BatchDesk:
         )
         if "file" not in parts:
             raise BadRequest("the form has no part called file")
-        return self._keep(
-            parts["file"].get_payload(decode=True), parts["file"].get_filename() or ""
-        )
+        data = parts["file"].get_payload(decode=True)
+        if not isinstance(data, bytes):
+            raise BadRequest("the part called file holds parts of its own, not a file")
+        return self._keep(data, parts["file"].get_filename() or "")
 
     def content(self, file_id: str) -> bytes:
         """Raises KeyError for a file that is not here."""

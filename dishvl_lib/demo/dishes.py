@@ -309,9 +309,9 @@ _DIRT = {
 def _write_site_b_tables(root: Path, jobs: list[_Job]) -> None:
     (root / "site_b").mkdir(exist_ok=True)
     tables = {
-        "site_b_truth.csv": [("folder", "name")]
-        + [(Path(job.folders[0]).name, job.name) for job in jobs],
-        "site_b_menu.csv": [("name",)] + [(job.name,) for job in jobs],
+        "site_b_truth.csv": [["folder", "name"]]
+        + [[Path(job.folders[0]).name, job.name] for job in jobs],
+        "site_b_menu.csv": [["name"]] + [[job.name] for job in jobs],
     }
     for file, rows in tables.items():
         with open(root / file, "w", encoding="utf-8", newline="") as out:

@@ -208,5 +208,12 @@ def _drawing(name: str, variant: int) -> tuple[Image.Image, Image.Image, float]:
 
 def _extent(cover: np.ndarray) -> tuple[slice, slice]:
     """The rows and columns that hold anything, with a margin of one pixel where there is one."""
-    lines = (np.flatnonzero((cover > 0).any(axis=axis)) for axis in (1, 0))
-    return tuple(slice(max(0, int(line[0]) - 1), int(line[-1]) + 2) for line in lines)
+    covered = cover > 0
+    rows = np.flatnonzero(covered.any(axis=1))
+    columns = np.flatnonzero(covered.any(axis=0))
+    return _span(rows), _span(columns)
+
+
+def _span(places: np.ndarray) -> slice:
+    """From one before the first place to one after the last."""
+    return slice(max(0, int(places[0]) - 1), int(places[-1]) + 2)

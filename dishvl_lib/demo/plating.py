@@ -277,7 +277,7 @@ def _fill(
         rho = np.hypot(x - (x0 - SIZE / 2) / RADIUS, y - (y0 - SIZE / 2) / RADIUS)
         canvas.height += plating.mound * np.clip(1 - (rho / (spread * 1.15)) ** 2, 0, None)
     amount = rng.uniform(1.0, 1.25)
-    tints = {name: tint * np.float32(dye) for name, dye in plating.dyes.items()}
+    tints = {name: tint * np.array(dye, np.float32) for name, dye in plating.dyes.items()}
     tints = {name: tints.get(name, tint) for name in (*plating.pieces, *plating.garnish)}
     _scatter(canvas, rng, plating.pieces, (x0, y0), spread, amount, tints, plating.along)
     _scatter(
@@ -332,7 +332,7 @@ def _oil(
         w = (slice(max(0, row - 8), row + 9), slice(max(0, column - 8), column + 9))
         drop = np.clip(0.5 - (np.hypot(x[w] - cx, y[w] - cy) - size) * RADIUS, 0, 1)
         canvas.colour[w] += (
-            0.5 * drop[..., None] * (np.float32([0.9, 0.45, 0.1]) - canvas.colour[w])
+            0.5 * drop[..., None] * (np.array([0.9, 0.45, 0.1], np.float32) - canvas.colour[w])
         )
         canvas.gloss[w] = np.maximum(canvas.gloss[w], drop)
 

@@ -22,6 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionTransformerPretrainedModel,
+)
 
 from dishvl_lib.core import paths, records
 from dishvl_lib.demo import base_model, recipes, tower
@@ -50,7 +53,7 @@ class Settings:
 class RecipeClassifier(nn.Module):
     """The demo's vision tower with its merger, and linear heads on the mean of a photo's tokens."""
 
-    def __init__(self, visual: nn.Module, num_recipes: int) -> None:
+    def __init__(self, visual: Qwen2_5_VisionTransformerPretrainedModel, num_recipes: int) -> None:
         super().__init__()
         width = visual.config.out_hidden_size
         self.visual = visual

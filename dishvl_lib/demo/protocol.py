@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from dishvl_lib.demo.batches import BadRequest, BatchDesk
@@ -26,15 +26,15 @@ class Answering(Protocol):
     latency_s: float
     desk: BatchDesk
 
-    def complete(self, request: object) -> dict: ...
+    def complete(self, request: Any) -> dict: ...
 
 
-def listen(port: int) -> ThreadingHTTPServer:
+def listen(port: int) -> "Server":
     """A server on this machine; 0 takes a free port. Raises OSError with the remedy when the port
     is in use.
     """
     try:
-        return _Server(("127.0.0.1", port), _Handler)
+        return Server(("127.0.0.1", port), _Handler)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -45,7 +45,7 @@ def listen(port: int) -> ThreadingHTTPServer:
         ) from None
 
 
-def read_messages(request: object) -> tuple[str, list[bytes]]:
+def read_messages(request: Any) -> tuple[str, list[bytes]]:
     """All text of a request, and its pictures' bytes."""
     messages = request.get("messages") if isinstance(request, dict) else None
     if (
@@ -54,8 +54,8 @@ def read_messages(request: object) -> tuple[str, list[bytes]]:
         or not all(isinstance(message, dict) for message in messages)
     ):
         raise BadRequest("messages must be a list of objects with at least one entry")
-    texts = []
-    photos = []
+    texts: list[str] = []
+    photos: list[bytes] = []
     for message in messages:
         content = message.get("content")
         if not isinstance(content, (str, list)):
@@ -65,7 +65,7 @@ def read_messages(request: object) -> tuple[str, list[bytes]]:
     return "\n".join(texts), photos
 
 
-def _read_part(part: object, texts: list[str], photos: list[bytes]) -> None:
+def _read_part(part: Any, texts: list[str], photos: list[bytes]) -> None:
     try:
         if part["type"] == "text":
             texts.append(str(part["text"]))
@@ -100,7 +100,9 @@ def completion(model: str, text: str, n_photos: int, content: str) -> dict:
     }
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
+    """The server of `listen`; `answering` is set before it serves."""
+
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 128
@@ -108,6 +110,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

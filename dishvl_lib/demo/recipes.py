@@ -131,7 +131,8 @@ def _random_colour(
         colour = np.clip(grey + rng.normal(0, 25, 3), 0, 255)
         distances = [float(np.linalg.norm(colour - np.array(other))) for other in avoid]
         if all(distance >= MIN_DISTANCE for distance in distances):
-            return tuple(int(value) for value in colour)
+            red, green, blue = colour
+            return int(red), int(green), int(blue)
 
 
 def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarray:

@@ -92,8 +92,14 @@ def _draw_bars(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
     panel.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
     panel.grid(axis="x", color=GRID, zorder=0)
     panel.spines[["top", "right", "left"]].set_visible(False)
-    above = {"loc": "lower right", "bbox_to_anchor": (1, 1.0), "borderaxespad": 0.2}
-    panel.legend(ncols=2, fontsize=8, frameon=False, **above)
+    panel.legend(
+        ncols=2,
+        fontsize=8,
+        frameon=False,
+        loc="lower right",
+        bbox_to_anchor=(1, 1.0),
+        borderaxespad=0.2,
+    )
 
 
 def _draw_baselines(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
@@ -130,7 +136,7 @@ def score_histogram(table: pd.DataFrame, *, language: str = "en") -> Picture:
     for kind, values in cosines.items():
         text, color = PAIR_KINDS[kind]
         label = f"{words(text)} (n={len(values):,})"
-        axes.hist(values, edges, density=True, color=color, alpha=0.5, label=label)
+        axes.hist(values, list(edges), density=True, color=color, alpha=0.5, label=label)
     if len(cosines) == len(PAIR_KINDS):
         _draw_median(axes, cosines, words)
     axes.set(xlabel=words("cosine"), ylabel=words("density"))

@@ -288,8 +288,9 @@ def _panels(table: Matrix, with_all: bool) -> tuple[Picture, list[Axes]]:
 
 def _draw_counts(axes: Axes, table: Matrix, names: list[str], words: Words) -> None:
     axes.imshow(np.sqrt(table.counts), cmap="Blues", vmin=0, aspect="equal")
-    slanted = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(len(names)), names, fontsize=8, **slanted)
+    axes.set_xticks(
+        range(len(names)), names, fontsize=8, rotation=60, ha="right", rotation_mode="anchor"
+    )
     axes.set_yticks(range(len(table.rows)), names[: len(table.rows)], fontsize=8)
     dark = table.counts.max() / 2.5
     for row, column in zip(*np.nonzero(table.counts), strict=True):

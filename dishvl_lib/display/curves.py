@@ -175,13 +175,20 @@ def _draw_reliability(
 ) -> None:
     records.require_columns(table, RELIABILITY_COLUMNS, "the reliability table")
     axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=DASHED, linewidth=1)
-    points = {"marker": "o", "markersize": 4, "capsize": 2, "linewidth": 1.4}
     for when, (text, color) in WHEN.items():
         rows = table[table["when"] == when]
         errors = [rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]]
         label = f"{words(text)}, ECE {summary[f'ece_{when}']:.3f}"
         axes.errorbar(
-            rows["confidence"], rows["accuracy"], yerr=errors, color=color, label=label, **points
+            rows["confidence"],
+            rows["accuracy"],
+            yerr=errors,
+            color=color,
+            label=label,
+            marker="o",
+            markersize=4,
+            capsize=2,
+            linewidth=1.4,
         )
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.set(xlabel=words("probability of the best entry"), ylabel=words("accuracy"))

@@ -178,8 +178,8 @@ def _draw_pair(
     for index, path in enumerate(book.examples(truth_id, PHOTOS, asked)):
         frame = WRONG if index < len(asked) else None
         sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
-    middle = {"ha": "center", "va": "center"}
-    sheet.text(second - 0.27, photos_y + SIDE / 2, "→", size=16, color=FAINT, **middle)
+    arrow_y = photos_y + SIDE / 2
+    sheet.text(second - 0.27, arrow_y, "→", size=16, color=FAINT, ha="center", va="center")
     answer = shorten(sheet.labels(words.answer(row["answer"])), 46)
     sheet.text(second, y, answer, size=10, color=WRONG)
     for index, path in enumerate(book.examples(answer_id, PHOTOS) or [None]):

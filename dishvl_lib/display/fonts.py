@@ -3,9 +3,11 @@
 import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.typing import RcKeyType
 
 # GB2312 and more out of Noto Sans CJK SC (see font_subset.py): figures look the same everywhere.
 SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
@@ -56,7 +58,7 @@ def use_chinese_font() -> str | None:
     return families[0]
 
 
-def drawing_settings() -> dict[str, object]:
+def drawing_settings() -> dict[RcKeyType, Any]:
     """rcParams to draw names under: the Chinese fonts, and no formulas (a name may hold `$`)."""
     families = [*_families(), LATIN]
     return {"font.family": families, "text.parse_math": False, "axes.unicode_minus": False}

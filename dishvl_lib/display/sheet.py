@@ -6,7 +6,7 @@ import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -77,13 +77,23 @@ class Sheet:
         *,
         size: float = 10,
         color: str = INK,
-        **options: object,
+        ha: str = "left",
+        va: str = "top",
+        linespacing: float = 1.5,
+        bbox: dict[str, Any] | None = None,
     ) -> None:
         """A text whose upper left corner is x, y inches from the sheet's upper left corner."""
-        options = {"va": "top", "linespacing": 1.5, **options}
-        across = x / self.width
-        up = 1 - y / self.height
-        self.figure.text(across, up, text, fontsize=size, color=color, **options)
+        self.figure.text(
+            x / self.width,
+            1 - y / self.height,
+            text,
+            fontsize=size,
+            color=color,
+            ha=ha,
+            va=va,
+            linespacing=linespacing,
+            bbox=bbox,
+        )
 
     def photo(
         self, path: Path | None, x: float, y: float, side: float, frame: str | None = None
@@ -100,8 +110,16 @@ class Sheet:
             axes.imshow(thumbnail(path, PHOTO_PIXELS))
         except images.ImageError as error:
             axes.set_facecolor(NO_PHOTO)
-            middle = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-            axes.text(0.5, 0.5, error.reason, fontsize=8, color=FAINT, **middle)
+            axes.text(
+                0.5,
+                0.5,
+                error.reason,
+                fontsize=8,
+                color=FAINT,
+                ha="center",
+                va="center",
+                transform=axes.transAxes,
+            )
 
     def done(self) -> Picture:
         """The finished picture; the legend of numbered names is printed."""
@@ -113,6 +131,5 @@ class Sheet:
 def message(text: str) -> Picture:
     """A small sheet that says why there is nothing to draw."""
     sheet = Sheet(7, 1)
-    middle = {"ha": "center", "va": "center"}
-    sheet.text(3.5, 0.5, sheet.labels(text), size=12, color=FAINT, **middle)
+    sheet.text(3.5, 0.5, sheet.labels(text), size=12, color=FAINT, ha="center", va="center")
     return sheet.done()

@@ -88,10 +88,10 @@ def ask_all(
         try:
             return [future.result() for future in futures]
         except BaseException as error:
-            asker.halt.fail(error)
+            first = asker.halt.fail(error)
             for future in futures:
                 future.cancel()
-            raise asker.halt.failure from None
+            raise first from None
 
 
 @dataclass
@@ -119,8 +119,8 @@ class _Asker:
         self.halt = halt
         self.sender = Sender(endpoint, journal, run, budget, pace, halt)
         self._lock = threading.Lock()
-        self._locks = defaultdict(threading.Lock)
-        self._charged = set()
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._charged: set[str] = set()
 
     def ask(self, request: Request) -> Answer:
         """The answer, after one repair turn where it can help. Any error that stops the endpoint

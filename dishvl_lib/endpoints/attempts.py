@@ -64,17 +64,14 @@ class Sender:
         self.budget = budget
         self.pace = pace
         self.halt = halt
-        limits = {
-            "requests_per_minute": endpoint.requests_per_minute,
-            "tokens_per_minute": endpoint.tokens_per_minute,
-        }
         self.gate = Gate(
             endpoint.where,
             endpoint.concurrency,
             threshold=MAX_ATTEMPTS - 1,
+            requests_per_minute=endpoint.requests_per_minute,
+            tokens_per_minute=endpoint.tokens_per_minute,
             pace=pace,
             halt=halt,
-            **limits,
         )
         self.ladder = Ladder(endpoint, journal)
         self._lock = threading.Lock()

@@ -203,15 +203,14 @@ class BatchRunner:
         """Create the batch. Never tried again blindly: after an answer that was lost on the way it
         is looked for first.
         """
-        order = {
-            "input_file_id": file_id,
-            "endpoint": "/v1/chat/completions",
-            "completion_window": "24h",
-            "metadata": {MARK: mark},
-        }
         for number in range(CALL_TRIES):
             try:
-                return self.endpoint.client.batches.create(**order)
+                return self.endpoint.connection.batches.create(
+                    input_file_id=file_id,
+                    endpoint="/v1/chat/completions",
+                    completion_window="24h",
+                    metadata={MARK: mark},
+                )
             except PASSING as error:
                 self.api.wait_or_stop("create a batch", error, number)
                 if found := self._find(mark):
@@ -298,9 +297,7 @@ class BatchRunner:
         answered and not paid for.
         """
         for file_id in filter(None, (batch.output_file_id, batch.error_file_id)):
-            for line in self.api.call(
-                "hand out a file", lambda api, wanted=file_id: api.files.content(wanted).text
-            ).splitlines():
+            for line in self._lines_of(file_id):
                 key, raw = self._read_line(line)
                 if key in missing:
                     self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
@@ -314,6 +311,10 @@ class BatchRunner:
             self.why = self.endpoint.hide(
                 f"the last batch {batch.status}{': ' + said[0] if said else ''}"
             )
+
+    def _lines_of(self, file_id: str) -> list[str]:
+        text = self.api.call("hand out a file", lambda api: api.files.content(file_id).text)
+        return text.splitlines()
 
     def _read_line(self, line: str) -> tuple[str, Raw]:
         try:

@@ -54,7 +54,7 @@ class Endpoint:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = _USUAL["batch"]
     batch_discount: float = _USUAL["batch_discount"]
-    client: openai.OpenAI = field(default=None, repr=False, compare=False)
+    client: openai.OpenAI | None = field(default=None, repr=False, compare=False)
     secret: str = field(default="", repr=False, compare=False)
 
     def cost(self, usage: Mapping[str, int]) -> float:
@@ -71,6 +71,12 @@ class Endpoint:
         """
         host = urlsplit(self.base_url).hostname or self.base_url
         return self.name if host in LOOPBACK else host
+
+    @property
+    def connection(self) -> openai.OpenAI:
+        """What an endpoint of `connect` sends through."""
+        assert self.client is not None, "only connect() makes endpoints that can be asked"
+        return self.client
 
     @property
     def where(self) -> str:
@@ -121,7 +127,7 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
     started = time.monotonic()
     rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
     try:
-        response = endpoint.client.chat.completions.with_raw_response.create(
+        response = endpoint.connection.chat.completions.with_raw_response.create(
             model=body["model"], messages=body["messages"], extra_body=rest
         )
         found = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))

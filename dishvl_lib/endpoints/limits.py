@@ -32,12 +32,15 @@ class StopSignal:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._lock = threading.Lock()
-        self.failure = None
+        self.failure: BaseException | None = None
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> BaseException:
+        """Stops all threads; returns the first error, which may be another thread's."""
         with self._lock:
-            self.failure = self.failure or error
+            first = self.failure or error
+            self.failure = first
         self._event.set()
+        return first
 
     def check(self) -> None:
         """Raises `Stopped` once any thread has failed."""

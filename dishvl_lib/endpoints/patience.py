@@ -33,7 +33,7 @@ class Patience:
         """A call that may safely be repeated, until the server answers it."""
         for number in range(CALL_TRIES):
             try:
-                return function(self.endpoint.client)
+                return function(self.endpoint.connection)
             except PASSING as error:
                 self.wait_or_stop(what, error, number)
             except openai.APIStatusError as error:

@@ -7,7 +7,7 @@ through the same road as stage 01.
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,24 +265,25 @@ def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answer:
-    known = {
-        "seconds": given.seconds,
-        "cost": round(given.cost, 8),
-        "currency": rival.endpoint.currency,
-        "tokens": sum(given.usage.values()),
-    }
+    answer = Answer(
+        None,
+        seconds=given.seconds,
+        cost=round(given.cost, 8),
+        currency=rival.endpoint.currency,
+        tokens=sum(given.usage.values()),
+    )
     if given.value is None:
-        return Answer(None, error=given.problem or given.status, **known)
+        return replace(answer, error=given.problem or given.status)
     text = given.text.strip()
     if rival.structured == "json_schema" and row["menu"]:
         try:
             text = str(json.loads(outcomes.without_fence(text))["answer"])
         except (ValueError, KeyError, TypeError):
-            return Answer(
-                None, error=f"the answer is not the JSON that was asked for: {text[:80]}", **known
+            return replace(
+                answer, error=f"the answer is not the JSON that was asked for: {text[:80]}"
             )
     absent = row["kind"] == "menu_absent" and questions.mark_normalised(text, questions.NOT_ON_MENU)
-    return Answer(None if absent else text, **known)
+    return replace(answer, text=None if absent else text)
 
 
 def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:

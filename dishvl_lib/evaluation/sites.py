@@ -157,8 +157,7 @@ def protocols(
     `RecordError` for a menu that cannot be used.
     """
     register, queries = _shared_out(rows, register_per_dish)
-    common = {"menu_size": menu_size, "seed": seed}
-    made = [Site(f"site:{name}", register, queries, **common)]
+    made = [Site(f"site:{name}", register, queries, menu_size=menu_size, seed=seed)]
     if menu_csv:
         menu, by_folder = read_menu(menu_csv)
         truths = {f"{name}/{folder}": entry for folder, entry in by_folder.items()}
@@ -169,7 +168,15 @@ def protocols(
                 f"of site {name}"
             )
         made.append(
-            Site(f"site:{name}:own_menu", [] if truths else register, known, menu, truths, **common)
+            Site(
+                f"site:{name}:own_menu",
+                [] if truths else register,
+                known,
+                menu,
+                truths,
+                menu_size=menu_size,
+                seed=seed,
+            )
         )
     return made
 
@@ -208,8 +215,8 @@ def _shared_out(
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """(register, queries): stage 03 put each dish's photos in a random order of different groups."""
     seen: Counter = Counter()
-    register = []
-    queries = []
+    register: list[dict[str, Any]] = []
+    queries: list[dict[str, Any]] = []
     for row in rows:
         seen[row["dish_id"]] += 1
         (register if seen[row["dish_id"]] <= register_per_dish else queries).append(row)

@@ -63,12 +63,14 @@ def summary(
         "accuracy_answered": right[given],
         "refused": absent < threshold,
     }
-    made = {"n": len(found), "temperature": temperature, "threshold": threshold}
-    made |= {
+    made = {
+        "n": len(found),
+        "temperature": temperature,
+        "threshold": threshold,
         "ece_before": calibration.calibration_error(before, right),
         "ece_after": calibration.calibration_error(after, right),
+        "auroc": calibration.auroc(after, absent) if len(absent) else None,
     }
-    made |= {"auroc": calibration.auroc(after, absent) if len(absent) else None}
     return made | {
         key: value for name, marks in shares.items() for key, value in _share(name, marks).items()
     }

@@ -112,7 +112,8 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         aliases={dish["dish_id"]: dish["aliases"] for dish in sources.dishes},
         **options,
     )
-    tests = [stage.rows("03_dataset", f"{name}.jsonl") for name in ("test", "test_unseen")]
+    test = stage.rows("03_dataset", "test.jsonl")
+    unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     outside = sites.of_run(
         given_sites,
@@ -121,7 +122,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         **options,
     )
     near = _near_training(photos)
-    everything = protocols.Plan(protocols.stored(*tests, new), outside).marked(near)
+    everything = protocols.Plan(protocols.stored(test, unseen, new), outside).marked(near)
     rows = everything.rows_with_photos()
     missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
     plan = everything.without_photos(set(missing.path))

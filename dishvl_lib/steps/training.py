@@ -36,7 +36,7 @@ class Curve(NamedTuple):
 def question_files(stage: Stage) -> dict[str, Path]:
     """{train, validation: file}, without the questions whose photo has gone since stage 01."""
     given = {name: stage.input("03_dataset", f"{name}.jsonl") for name in ("train", "validation")}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for file in given.values():
         rows += records.iter_jsonl(file)
     missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
