@@ -169,7 +169,7 @@ def profile_folder(profile: str | Path) -> Path:
 
 
 def _known_profiles() -> list[str]:
-    files = []
+    files: list[Path] = []
     for folder in paths.profile_folders():
         files += folder.glob(f"*/{COMMON_FILE}")
     return sorted({file.parent.name for file in files})

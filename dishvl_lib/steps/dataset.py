@@ -127,7 +127,7 @@ def _write_sites(stage: Stage, checked: Checked) -> dict[str, int]:
     return counts
 
 
-def load_inputs(stage: Stage, sources: Sources) -> qwen.Qwen:
+def load_inputs(stage: Stage, sources: Sources) -> qwen.QwenInputs:
     """The base model's tokenizer and image processor; builds the demo's model when asked for."""
     params = stage.params
     names = list(sources.all_names.values())
@@ -140,7 +140,7 @@ def audit_questions(
     sources: Sources,
     checked: Checked,
     questions: dict[str, Rows],
-    loaded: qwen.Qwen,
+    loaded: qwen.QwenInputs,
 ) -> dict[str, Any]:
     """audit.json: counts, leaks, lengths, and whether a guesser without a photo beats chance."""
     ranks = shortcuts.ranks_by_name(sources.similar, sources.names)
@@ -181,7 +181,7 @@ def _try_shortcut(
 
 
 def show_examples(
-    stage: Stage, sources: Sources, questions: dict[str, Rows], loaded: qwen.Qwen
+    stage: Stage, sources: Sources, questions: dict[str, Rows], loaded: qwen.QwenInputs
 ) -> tuple[preview.Preview, pd.DataFrame, list[str]]:
     """(three questions with all their tokens as a page, their photos, the photos' answers)."""
     examples = [questions["train"][0], questions["train"][-1], questions["test"][-1]]
