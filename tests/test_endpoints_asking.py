@@ -571,11 +571,12 @@ def test_a_server_that_comes_back_is_waited_for_and_nothing_is_put_aside(journal
 def test_an_unjudged_reply_of_a_killed_run_is_judged_and_not_bought_again(journal):
     with Server(lambda _: (200, completion(GOOD))) as server:
         ask(server, journal)
-        journal.set_mode("any", "any", "prompt")
+        journal.set_mode("any", "any", "prompt")  # waits for what was put down before it
         with sqlite3.connect(journal.path) as db:
             db.execute("UPDATE attempts SET status = 'received', final = 0")
         assert ask(server, journal)[0].value == Dish(**GOOD)
         assert len(server.requests) == 1
+        journal.set_mode("any", "any", "prompt")
         with sqlite3.connect(journal.path) as db:
             db.execute("UPDATE attempts SET status = 'received', final = 0, body = '<html>'")
         assert ask(server, journal)[0].value == Dish(**GOOD), (
