@@ -16,8 +16,12 @@ from typing import Any
 from dishvl_lib.core import locks, markers, paths, records, settings, stages
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
-# and more varied, and takes more passes.
-ON_OWN_PHOTOS = {"num_train_epochs": 12.0}
+# and more varied: each question is asked of another view of its photo, and more often.
+ON_OWN_PHOTOS = {
+    "num_train_epochs": 12.0,
+    "questions_per_photo": 1,
+    "per_device_train_batch_size": 16,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
