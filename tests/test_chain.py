@@ -422,7 +422,7 @@ def test_open_fills_in_the_profile_and_keeps_older_copies(world):
         for cell in cells
         if "parameters" in cell["metadata"].get("tags", [])
     )
-    assert "run_name: str = 'toy'" in filled
+    assert 'run_name: str = "toy"' in filled
     assert "max_pixels: int = 3136" in filled
     assert len(list((outputs / "toy" / "notebooks").glob("03_dataset_interactive*.ipynb"))) == 2
 

@@ -21,6 +21,7 @@ def config(tmp_path, monkeypatch):
         num_train_epochs=1,
         min_pixels=3136,
         max_pixels=3136,
+        use_cpu=False,
     )
 
 
