@@ -10,7 +10,7 @@ import pytest
 from toys import photo_rows
 
 from dishvl_lib.annotation import audit, given_names, merging, same_dish
-from dishvl_lib.core import records
+from dishvl_lib.core import params, records
 
 FISH = ["鱼", "姜", "酱油"]
 POTATO = ["土豆", "醋"]
@@ -257,7 +257,7 @@ def test_one_name_by_decision_merges_whatever_same_name_says(tmp_path):
         "炒蛋,番茄炒蛋,,",
         "炒蛋,炒鸡蛋,,",
     )
-    for same_name in audit.SAME_NAME:
+    for same_name in params.SAME_NAME:
         dishes, catalogue, review = settled(photos, decisions=file, same_name=same_name)
         assert list(dishes) == ["炒蛋", "番茄炒蛋"]
         assert dishes["番茄炒蛋"]["name_source"] == "decision"

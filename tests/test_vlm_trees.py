@@ -9,7 +9,7 @@ import tiny
 import torch
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import params, questions
 from dishvl_lib.vlm import freeze, inputs, qwen, trees
 
 SIZES = [(64, 48), (40, 90), (120, 56), (56, 56)]
@@ -195,7 +195,7 @@ def test_the_way_of_attention_is_dense_on_a_cpu_unless_asked_otherwise(monkeypat
     masks = []
     make = trees.mask_of
     monkeypatch.setattr(trees, "mask_of", lambda branch: masks.append(way) or make(branch))
-    for way in trees.WAYS:
+    for way in params.TREE_ATTENTION:
         trees.bind(loaded.model, way)
         loaded.model(**batch)
     assert masks == ["auto", "dense"]

@@ -15,7 +15,7 @@ import pandas as pd
 from dishvl_lib.annotation import given_names, merging, suspicions
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
-from dishvl_lib.core import artefacts, intervals, names, records
+from dishvl_lib.core import artefacts, intervals, names, params, records
 
 __all__ = [
     "card_table",
@@ -27,7 +27,6 @@ __all__ = [
     "unknown_folders",
 ]
 
-SAME_NAME = ("ask", "merge", "keep_apart")
 SOURCE_KEYS = (
     "annotator",
     "model",
@@ -69,8 +68,10 @@ def settle(
     `same_name`, `RecordError` for files that cannot be read, `merging.MergeError` when a group of
     photos or one photo's bytes would lie in two splits.
     """
-    if same_name not in SAME_NAME:
-        raise ValueError(f"same_name must be one of {', '.join(SAME_NAME)}, got {same_name!r}")
+    if same_name not in params.SAME_NAME:
+        raise ValueError(
+            f"same_name must be one of {', '.join(params.SAME_NAME)}, got {same_name!r}"
+        )
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions)
     photos = merging.split(

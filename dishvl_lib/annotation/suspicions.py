@@ -11,12 +11,11 @@ import pandas as pd
 
 from dishvl_lib.annotation import same_dish
 from dishvl_lib.annotation.given_names import Given
-from dishvl_lib.core import names, records
+from dishvl_lib.core import artefacts, names, records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
 
 BY_PEOPLE = ("decision", "names_csv")
 NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
-PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
 
 
 @dataclass(frozen=True)
@@ -272,7 +271,9 @@ def _same_photos(
     """
     if pairs is None or pairs.empty:
         return
-    records.require_columns(pairs, PAIR_COLUMNS, "the pairs of near-duplicate photos")
+    records.require_columns(
+        pairs, artefacts.PHOTO_PAIR_COLUMNS, "the pairs of near-duplicate photos"
+    )
     photos = own.set_index("image_id")
     by_id = {dish["dish_id"]: dish for dish in dishes}
     known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core.questions import IMAGE_MARK
+from dishvl_lib.core import questions
 
 PHOTO_COLUMNS = (
     "image_id",
@@ -69,14 +69,9 @@ def human_turn_of(question: Mapping[str, Any]) -> str:
 
 def text_of(question: Mapping[str, Any]) -> str:
     """What the model reads: the image mark and the line break after it belong to the file format."""
-    return human_turn_of(question).removeprefix(IMAGE_MARK).removeprefix("\n")
+    return questions.question_of(human_turn_of(question))
 
 
 def answer_of(question: Mapping[str, Any]) -> str:
     """The right answer."""
     return question["conversations"][1]["value"]
-
-
-def is_about_a_photo(question: Mapping[str, Any]) -> bool:
-    """Questions about a dish's card may name the dish and show no photo."""
-    return bool(question.get("image"))

@@ -39,7 +39,6 @@ from dishvl_lib.core.rules import (
 )
 
 AT_LEAST_0 = Between(least=0)
-AT_LEAST_1 = Between(least=1)
 SHARE = Between(least=0, most=1)
 PIXELS = Between(least=784, most=12_845_056)  # one visual token, and Qwen2.5-VL's own upper limit
 RATE = Between(above=0, most=1)
@@ -67,6 +66,8 @@ WITH_SITES = ("01_annotation", "05_evaluation")
 WITH_MODEL = ("03_dataset", "04_training", "05_evaluation")
 MENU_SIZE = Between(least=2, most=1000)
 PPLCNET_SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
+SAME_NAME = ("ask", "merge", "keep_apart")
+TREE_ATTENTION = ("auto", "dense", "segments")
 EXPORT_FORMATS = ("qwen", "llama_factory", "ms_swift")
 LR_SCHEDULERS = (
     "cosine",
@@ -335,7 +336,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "ask",
             "dishes that end with one name: ask (apart and first in the review), merge or "
             "keep_apart",
-            OneOf(("ask", "merge", "keep_apart")),
+            OneOf(SAME_NAME),
         ),
         Parameter(
             "test_share", "float", 0.2, "share of each dish's photos kept for testing", SHARE
@@ -777,7 +778,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "str",
             "auto",
             "auto: segments (no mask) on a GPU, dense (one masked call) on a CPU",
-            OneOf(("auto", "dense", "segments")),
+            OneOf(TREE_ATTENTION),
         ),
         Parameter(
             "logging_steps",

@@ -42,8 +42,14 @@ def shortened(value: Any) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for a word that is close to a known one, otherwise the known ones."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+
+
+def one_line(error: Exception) -> str:
+    """An error's text in one line, shortened: YAML's holds the line that it cannot read."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def text_problem(text: str) -> str:
@@ -218,7 +224,7 @@ def yaml_mapping(file: Path) -> str:
     try:
         content = yaml.safe_load(file.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        return f"names {file}, which is no YAML ({_one_line(error)})"
+        return f"names {file}, which is no YAML ({one_line(error)})"
     return "" if isinstance(content, dict) else f"names {file}, which holds no 'key: value' lines"
 
 
@@ -227,12 +233,8 @@ def json_object(file: Path) -> str:
     try:
         content = json.loads(file.read_text("utf-8"))
     except ValueError as error:
-        return f"names {file}, which is no JSON ({_one_line(error)})"
+        return f"names {file}, which is no JSON ({one_line(error)})"
     return "" if isinstance(content, dict) else f"names {file}, which holds no JSON object"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _instead(path: Path) -> str:

@@ -18,7 +18,7 @@ import yaml
 
 from dishvl_lib.core import params, paths
 from dishvl_lib.core.parameter import Parameter
-from dishvl_lib.core.rules import shortened
+from dishvl_lib.core.rules import nearest, one_line, shortened
 
 COMMON_FILE = "common.yaml"
 BASE_KEY = "base"
@@ -268,7 +268,7 @@ def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
     try:
         text = file.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{file}: not valid YAML ({_one_line(error)})") from None
+        raise SettingsError(f"{file}: not valid YAML ({one_line(error)})") from None
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read ({error.strerror})") from None
     content, raw = _parsed(text, str(file))
@@ -288,7 +288,7 @@ def _parsed(text: str, where: str) -> tuple[Any, dict[str, str]]:
     except RecursionError:
         raise SettingsError(f"{where}: not valid YAML (nested too deeply)") from None
     except (yaml.YAMLError, ValueError) as error:
-        raise SettingsError(f"{where}: not valid YAML ({_one_line(error)})") from None
+        raise SettingsError(f"{where}: not valid YAML ({one_line(error)})") from None
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return content, {
         key.value: value.value for key, value in pairs if isinstance(value, yaml.ScalarNode)
@@ -329,12 +329,4 @@ def _unknown_key(
 
 
 def _unknown(where: str, key: str, known: set[str], what: str = "parameter") -> str:
-    close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sorted(known))}"
-    return f"{where}: unknown {what} {shortened(key)}; {hint}"
-
-
-def _one_line(error: Exception) -> str:
-    """An error's text in one line, shortened: YAML's holds the line that it cannot read."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else f"{text[:200]}..."
+    return f"{where}: unknown {what} {shortened(key)}{nearest(key, sorted(known))}"

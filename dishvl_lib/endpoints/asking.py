@@ -63,7 +63,8 @@ def ask_all(
     by one. Raises `EndpointError` (also `BudgetError`) when going on is of no use; everything
     received until then is in the journal.
     """
-    asker = _Asker(endpoint, journal, run, budget, pace, halt or StopSignal())
+    sender = Sender(endpoint, journal, run, budget, pace, halt or StopSignal())
+    asker = _Asker(sender)
     todo = list(asked)
     if endpoint.batch and todo:
         batches.collect(
@@ -104,20 +105,12 @@ class _Settled:
 class _Asker:
     """One endpoint in one run: what its threads share."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        journal: Journal,
-        run: str,
-        budget: Budget,
-        pace: float,
-        halt: StopSignal,
-    ):
-        self.endpoint = endpoint
-        self.journal = journal
-        self.run = run
-        self.halt = halt
-        self.sender = Sender(endpoint, journal, run, budget, pace, halt)
+    def __init__(self, sender: Sender):
+        self.sender = sender
+        self.endpoint = sender.endpoint
+        self.journal = sender.journal
+        self.run = sender.run
+        self.halt = sender.halt
         self._lock = threading.Lock()
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._charged: set[str] = set()

@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from dishvl_lib.core import records
+from dishvl_lib.core import params, records
 from dishvl_lib.similarity import weights
 from dishvl_lib.similarity.weights import WeightsError, load_pdparams
 
@@ -27,7 +27,6 @@ __all__ = [
     "weights_hash",
 ]
 
-SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 FEATURE_SIZE = 1280
 STEM_CHANNELS = 16
 # Paddle would answer the signal that ends a kernel with a "C++ Traceback", at the end of a stage
@@ -119,8 +118,10 @@ class PPLCNet(nn.Layer):
         dropout: float = 0.2,
     ):
         super().__init__()
-        if scale not in SCALES:
-            raise ValueError(f"scale must be one of {', '.join(map(str, SCALES))}, got {scale}")
+        if scale not in params.PPLCNET_SCALES:
+            raise ValueError(
+                f"scale must be one of {', '.join(map(str, params.PPLCNET_SCALES))}, got {scale}"
+            )
         width = channels_at(STEM_CHANNELS * scale)
         self.conv1 = ConvBNAct(3, width, 3, stride=2)
         for stage, blocks in STAGES.items():

@@ -352,7 +352,7 @@ def write_report(
     )
 
 
-def figure_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:
+def confusion_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:
     """The confused pairs with their photos."""
     return figures.confusion_grid(
         confusions.cells,

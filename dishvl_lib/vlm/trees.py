@@ -28,12 +28,12 @@ from transformers import (
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from dishvl_lib.core import params
 from dishvl_lib.vlm import inputs, label_loss, saved_activations
 
 TRUNK = 0
 PADDING = -1
 ATTENTION = "question_tree"  # the name under which transformers finds `attention`
-WAYS = ("auto", "dense", "segments")
 
 
 @dataclass
@@ -131,8 +131,10 @@ def bind(model: Qwen2_5_VLForConditionalGeneration, tree_attention: str = "auto"
     Its class stays transformers' own. `tree_attention`: `dense`, `segments`, or `auto`: segments on
     CUDA, dense elsewhere. Raises ValueError for another.
     """
-    if tree_attention not in WAYS:
-        raise ValueError(f"tree_attention is {tree_attention!r}; give one of {', '.join(WAYS)}")
+    if tree_attention not in params.TREE_ATTENTION:
+        raise ValueError(
+            f"tree_attention is {tree_attention!r}; give one of {', '.join(params.TREE_ATTENTION)}"
+        )
     model.model.language_model.config._attn_implementation = ATTENTION
     instance: Any = model  # a subclass would lose names of weights when transformers saves it
     instance.forward = types.MethodType(forward, model)
