@@ -28,12 +28,8 @@ PHOTO_448 = TreeShape(
 def configured(base, **changed):
     given = dict(
         learning_rate=1e-4,
-        merger_learning_rate=0,
-        vision_learning_rate=0,
         num_train_epochs=10,
-        min_pixels=3136,
         max_pixels=200704,
-        use_cpu=True,
     )
     return TrainingConfig(base_model=str(base), **PLACES, **{**tiny.TRAINING, **given, **changed})
 

@@ -11,15 +11,9 @@ from dishvl_lib.training import config
 def settings(tmp_path_factory):
     folder = tmp_path_factory.mktemp("world")
     given = dict(
-        learning_rate=1e-3,
-        merger_learning_rate=0.0,
-        vision_learning_rate=0.0,
         num_train_epochs=5,
-        min_pixels=3136,
-        max_pixels=3136,
         per_device_train_batch_size=5,
         early_stopping_patience=2,
-        use_cpu=True,
     )
     return config.from_parameters(
         {**tiny.TRAINING, **given},

@@ -116,15 +116,9 @@ def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
         **tiny.data_set(tmp_path / "data", per_dish=1),
     }
     given = dict(
-        learning_rate=1e-3,
-        merger_learning_rate=0,
-        vision_learning_rate=0,
         num_train_epochs=1,
-        min_pixels=3136,
-        max_pixels=3136,
         dtype="bfloat16",
         per_device_train_batch_size=5,
-        use_cpu=True,
         validation_questions=0,
     )
     made = config.from_parameters({**tiny.TRAINING, **given}, output_folder=folder, **world)

@@ -1,6 +1,7 @@
 """A training that wants a GPU on a machine without one."""
 
 import pytest
+import tiny
 import torch
 
 from dishvl_lib.training import device
@@ -12,17 +13,8 @@ from dishvl_lib.vlm.qwen import ModelError
 def config(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     paths = dict.fromkeys(("base_model", "image_root", "train_file", "validation_file"), "-")
-    return TrainingConfig(
-        **paths,
-        output_folder=str(tmp_path),
-        learning_rate=1e-4,
-        merger_learning_rate=0,
-        vision_learning_rate=0,
-        num_train_epochs=1,
-        min_pixels=3136,
-        max_pixels=3136,
-        use_cpu=False,
-    )
+    wants_a_gpu = {**tiny.TRAINING, "use_cpu": False}
+    return TrainingConfig(**paths, **wants_a_gpu, output_folder=str(tmp_path))
 
 
 def refusal(config):

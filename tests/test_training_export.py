@@ -71,15 +71,7 @@ def adapters(vision):
     places = dict.fromkeys(
         ("base_model", "image_root", "train_file", "validation_file", "output_folder"), "x"
     )
-    rates = dict(
-        learning_rate=1e-4,
-        merger_learning_rate=0,
-        vision_learning_rate=0,
-        num_train_epochs=1,
-        min_pixels=3136,
-        max_pixels=3136,
-    )
-    return TrainingConfig(**tiny.TRAINING, **places, **rates, lora_rank=64, lora_vision=vision)
+    return TrainingConfig(**tiny.TRAINING, **places, lora_rank=64, lora_vision=vision)
 
 
 def test_the_names_that_best_would_hold_are_the_public_ones(model):

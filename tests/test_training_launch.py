@@ -25,12 +25,7 @@ from dishvl_lib.training import (
 from dishvl_lib.training.data import DataError, QuestionTrees
 
 GIVEN = dict(
-    learning_rate=1e-3,
-    merger_learning_rate=0.0,
-    vision_learning_rate=0.0,
     num_train_epochs=1,
-    min_pixels=3136,
-    max_pixels=3136,
 )
 PLACES = dict.fromkeys(
     ("base_model", "image_root", "train_file", "validation_file", "output_folder"), "x"

@@ -29,14 +29,10 @@ def world(tmp_path_factory):
 def settings(world, folder, **changed):
     given = dict(
         learning_rate=3e-3,
-        merger_learning_rate=0.0,
         vision_learning_rate=1e-3,
         num_train_epochs=2,
-        min_pixels=3136,
-        max_pixels=3136,
         per_device_train_batch_size=5,
         logging_steps=2,
-        use_cpu=True,
         photo_augmentation="flips",
         photo_cache_mb=10,
         validation_questions=5,

@@ -15,6 +15,11 @@ from dishvl_lib.vlm import qwen
 
 # A plain training, for tests that change one thing: neither the demo's nor a user's.
 TRAINING = {
+    "learning_rate": 1e-3,
+    "merger_learning_rate": 0.0,
+    "vision_learning_rate": 0.0,
+    "min_pixels": 3136,
+    "max_pixels": 3136,
     "questions_per_photo": 4,
     "per_device_train_batch_size": 8,
     "per_device_eval_batch_size": 8,
@@ -24,7 +29,7 @@ TRAINING = {
     "weight_decay": 0.01,
     "warmup_ratio": 0.05,
     "adam_beta2": 0.999,
-    "use_cpu": False,
+    "use_cpu": True,
 }
 NAMES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "素鸡(豆制品)", "麻婆豆腐")
 

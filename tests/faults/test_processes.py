@@ -52,16 +52,11 @@ def world(tmp_path_factory):
 def configured(world, folder, **changed):
     folder.mkdir(parents=True, exist_ok=True)
     given = dict(
-        learning_rate=1e-3,
         merger_learning_rate=2e-3,
-        vision_learning_rate=0.0,
         num_train_epochs=2,
-        min_pixels=3136,
-        max_pixels=3136,
         questions_per_photo=2,
         per_device_train_batch_size=4,
         logging_steps=1,
-        use_cpu=True,
         warmup_ratio=0.1,
         validation_questions=5,
     )

@@ -42,15 +42,10 @@ def configured(world, folder, **changed):
     folder.mkdir(parents=True, exist_ok=True)
     given = dict(
         learning_rate=2e-3,
-        merger_learning_rate=0.0,
-        vision_learning_rate=0.0,
         num_train_epochs=STEPS / 8,
-        min_pixels=3136,
-        max_pixels=3136,
         questions_per_photo=1,
         per_device_train_batch_size=5,
         logging_steps=1,
-        use_cpu=True,
         save_steps=3,
         eval_steps=50,
         validation_questions=5,
