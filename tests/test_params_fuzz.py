@@ -250,6 +250,15 @@ def test_a_profiles_file_that_cannot_be(tmp_path, text, words):
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.parametrize("name", ["食堂（东）", "canteen #2", "gpt-4.1 (mini)", "B&B"])
+def test_a_site_or_server_may_be_called_what_people_call_it(name):
+    changed = {
+        "sites": [{"name": name, "image_root": "builtin"}],
+        "annotators": [{**SERVER, "name": name}],
+    }
+    assert settings.load_profile("demo", changed)["01_annotation"]["sites"][0]["name"] == name
+
+
 def test_several_faults_are_listed_together(tmp_path):
     (tmp_path / "common.yaml").write_text(yaml.safe_dump({"language": "de", "sed": 3}))
     (tmp_path / "04_training.yaml").write_text(yaml.safe_dump({"lora_rank": -3, "dtype": "fp8"}))

@@ -19,7 +19,6 @@ from dishvl_lib.core.rules import (
     Between,
     Device,
     Each,
-    EntryName,
     FolderName,
     KeyVariable,
     Matching,
@@ -28,6 +27,7 @@ from dishvl_lib.core.rules import (
     OneOf,
     Pattern,
     PhotoFolder,
+    PredictorName,
     RequestParameters,
     ServerAddress,
     UpstreamRun,
@@ -83,7 +83,7 @@ DATE_BEGINNING = Matching(
 )
 
 SITE_FIELDS = (
-    Parameter("name", "str", "", "what the site is called", EntryName()),
+    Parameter("name", "str", "", "what the site is called", FolderName(":")),
     Parameter("image_root", "str", "", "its folder of photos", PhotoFolder()),
     Parameter(
         "menu_csv",
@@ -94,7 +94,7 @@ SITE_FIELDS = (
     ),
 )
 SERVER_FIELDS = (
-    Parameter("name", "str", "", "what its answers are stored under", EntryName()),
+    Parameter("name", "str", "", "what its answers are stored under", FolderName(":")),
     Parameter("base_url", "str", "", "where it is", ServerAddress()),
     Parameter("model", "str", "", "the model that is asked"),
     Parameter("api_key_env", "str", "", "environment variable that holds the key", KeyVariable()),
@@ -142,7 +142,7 @@ PREDICTOR_FIELDS = (
         "str",
         "",
         "what its answers are stored under",
-        EntryName(OUR_PREDICTORS, OUR_PREDICTORS_BEGIN),
+        PredictorName(OUR_PREDICTORS, OUR_PREDICTORS_BEGIN),
     ),
     *SERVER_FIELDS[1:],
     Parameter(

@@ -126,15 +126,23 @@ class OneOf(Rule):
 
 @dataclass(frozen=True)
 class FolderName(Rule):
-    """A name that becomes a folder's: it cannot lead out of `outputs/`."""
+    """A name that becomes a folder's or part of a file's: it cannot lead out of `outputs/`.
+
+    `forbidden`: characters that separate such names from others.
+    """
+
+    forbidden: str = ""
 
     def problem(self, value: Any) -> str:
-        return paths.name_problem(value)
+        problem = paths.name_problem(value)
+        if problem or not set(self.forbidden) & set(value):
+            return problem
+        return f"must not hold {' or '.join(self.forbidden)}"
 
 
 @dataclass(frozen=True)
-class EntryName(Rule):
-    """A name that stands in tables and in names of files; some are taken by the library."""
+class PredictorName(Rule):
+    """A name beside our own predictors' in stage 05's tables, some of which are taken."""
 
     taken: tuple[str, ...] = ()
     taken_beginning: str | None = None
