@@ -26,11 +26,19 @@ def report(
 
     `official`: the training as the official script does it, ours beside it. `trial`: measure the
     rate by a few steps on this machine. `gpu_gb`: memory of the device to advise for (0: this
-    machine's GPU, if any).
+    machine's GPU, if any). Without the base model's files the annotation alone is estimated, and
+    that is said.
     """
     photos, dishes = _photos(values)
     paragraphs = [f"{photos:,} photos of {dishes:,} dishes", annotation(values, dishes)]
-    base_model = _base_model(values["04_training"]["base_model"])
+    try:
+        base_model = _base_model(values["04_training"]["base_model"])
+    except qwen.ModelError as error:
+        if trial:
+            raise
+        # What the annotation costs is known without the model, and is what is paid first.
+        missing = f"training: not estimated, its base model is not at hand: {error}"
+        return "\n\n".join([*paragraphs, missing])
     case = training_report.case_of(values, base_model, photos)
     if trial:
         photos_per_second = training_report.measured_rate(case)

@@ -8,6 +8,7 @@ import tiny
 
 from dishvl_lib import cli, estimate_profile
 from dishvl_lib.core import settings
+from dishvl_lib.vlm import qwen
 
 GPT = {
     "name": "gpt",
@@ -65,6 +66,19 @@ def test_annotation_is_priced_without_a_key(values):
     assert "gpt" in shown
     assert "7200" in shown
     assert "USD" in shown
+
+
+def test_without_the_base_model_the_annotation_is_priced_all_the_same(values, monkeypatch):
+    def out_of_reach(source):
+        raise qwen.ModelError(f"{source}: it could not be fetched")
+
+    monkeypatch.setattr(estimate_profile.qwen, "locate", out_of_reach)
+    values["01_annotation"]["annotators"] = [GPT]
+    shown = estimate_profile.report(values)
+    assert "USD" in shown
+    assert "training: not estimated, its base model is not at hand" in shown
+    with pytest.raises(qwen.ModelError):
+        estimate_profile.report(values, trial=True)
 
 
 def test_a_trial_needs_the_questions(values):
