@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dishvl_lib.core import images, names, records
+from dishvl_lib.core import images, names, photo_list
 
 GIVEN_SPLITS = {
     "train": "train",
@@ -175,19 +175,16 @@ def relative_path(file: Path, image_root: Path) -> str:
 def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refused]]:
     if not photos_csv.is_file():
         raise CatalogError(f"photos_csv: {photos_csv} is missing")
-    table = records.read_table(photos_csv, ["path", "label"])
-    splits = (
-        [_split_of(value, photos_csv, line) for line, value in enumerate(table["split"], start=2)]
-        if "split" in table
-        else [""] * len(table)
-    )
+    table = photo_list.read(photos_csv, image_root)
     found = []
     left_out: list[RefusedFile] = []
     seen: dict[str, list[str]] = {}
-    for path, label, split in zip(table["path"], table["label"], splits, strict=True):
-        file = Path(os.path.normpath(image_root / path))
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
+        file = row["photo"]
+        label = row["label"]
+        split = _split_of(row["split"], photos_csv, line)
         labels = seen.setdefault(str(file), [])
-        if refused := _listed_refusal(file, path, label, labels):
+        if refused := _listed_refusal(file, row["path"], label, labels):
             left_out.append((file, *refused))
         else:
             found.append(Found(file, label, "", split))

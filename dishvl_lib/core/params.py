@@ -35,6 +35,7 @@ from dishvl_lib.core.rules import (
     arrays,
     csv_with,
     json_object,
+    photo_list_file,
     yaml_mapping,
 )
 
@@ -283,9 +284,9 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "photos_csv",
             "str",
             "",
-            "CSV with columns path,label (and split) instead of folders; paths count from "
-            "image_root",
-            NamedFile(csv_with("path", "label")),
+            "table with columns path,label (and split), or lines of path and label, instead of "
+            "folders; paths count from image_root",
+            NamedFile(photo_list_file),
         ),
         Parameter(
             "folder_pattern",
@@ -327,7 +328,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "names_csv",
             "str",
             "",
-            "CSV with columns folder,name that outranks the annotators",
+            "table (CSV or .xlsx) with columns folder,name that outranks the annotators",
             NamedFile(csv_with("folder", "name")),
         ),
         Parameter(

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, audit, catalog, duplicates
-from dishvl_lib.core import artefacts, paths
+from dishvl_lib.annotation import annotate, audit, catalog, duplicates, given_names
+from dishvl_lib.core import artefacts, given_tables, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
@@ -73,11 +73,24 @@ def build_catalogue(stage: Stage) -> Catalogue:
         **scanning,
     )
     made = Catalogue(root, photos, rejected, pairs)
+    if scanning["photos_csv"]:
+        _note_missing(stage, rejected)
     print(
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
     return made
+
+
+def _note_missing(stage: Stage, rejected: pd.DataFrame) -> None:
+    """Note the lines of photos_csv that name no photo."""
+    missing = rejected[rejected.reason == "missing"].path
+    if len(missing):
+        shown = ", ".join(missing.head(given_tables.MOST_SHOWN))
+        stage.note(
+            f"photos_csv {stage.params['photos_csv']}: {len(missing)} lines name no photo that is "
+            f"there (rejected.csv): {shown}"
+        )
 
 
 def connect(stage: Stage) -> tuple[list[client.Endpoint], builtin.BuiltinAnnotator | None]:
@@ -146,6 +159,12 @@ def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -
         pairs=duplicates.typed(duplicates.between_dishes(made.pairs)),
         features=catalog.read_features(stage.named_file("near_features") or ""),
     )
+    for sentence in given_names.unmatched(
+        catalogue[~artefacts.at_site(catalogue.split)].folder,
+        stage.named_file("names_csv") or "",
+        stage.decisions("names"),
+    ):
+        stage.note(sentence)
     named = audit.name_table(dishes)
     print(
         f"{len(dishes)} dishes: {named.name_source.value_counts().to_dict()}; "
