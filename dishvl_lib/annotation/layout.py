@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dishvl_lib.core import images, names, photo_list
+from dishvl_lib.core import names, photo_files, photo_list
 
 GIVEN_SPLITS = {
     "train": "train",
@@ -235,8 +235,10 @@ def _refusal(
 
 
 def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | None:
-    if file.suffix.lower() not in images.PHOTO_SUFFIXES:
-        return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}"
+    if file.suffix.lower() in photo_files.RAW_SUFFIXES:
+        return "not a photo file", "a camera's raw file; export it as JPEG"
+    if not photo_files.is_photo(file):
+        return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}, and no photo"
     if any(printable(part) != part for part in parts):
         return "unreadable name", "the name is not UTF-8; rename it"
     if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):

@@ -303,6 +303,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "False leaves them out",
         ),
         Parameter(
+            "max_image_pixels",
+            "int",
+            250_000_000,
+            "largest photo in pixels; larger ones are left out, those beyond 100 million are "
+            "decoded at half their sides where that is possible",
+            Between(least=784, most=10**10),
+        ),
+        Parameter(
             "file_patterns",
             "list[str]",
             [],

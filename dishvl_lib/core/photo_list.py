@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from dishvl_lib.core import given_tables, images, names, records
+from dishvl_lib.core import given_tables, names, photo_files, records
 
 LABEL_FILES = ("label_list.txt", "labels.txt", "label.txt", "classes.txt", "class_names.txt")
 _SEPARATED = re.compile(r"^(?P<path>.+\.\w{3,5})\s*[\s,;，；]\s*(?P<label>\S.*)$")
@@ -49,7 +49,7 @@ def _without_headings(file: Path) -> pd.DataFrame | None:
     rows: dict[int, tuple[str, str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         parts = _SEPARATED.match(line.strip())
-        is_photo = parts and Path(parts["path"]).suffix.lower() in images.PHOTO_SUFFIXES
+        is_photo = parts and Path(parts["path"]).suffix.lower() in photo_files.PHOTO_SUFFIXES
         if not rows and line.strip() and not is_photo:
             return None
         if line.strip():

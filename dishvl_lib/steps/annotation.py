@@ -21,6 +21,7 @@ SCANNING = (
     "max_dishes",
     "max_photos_per_dish",
     "follow_links",
+    "max_image_pixels",
 )
 SPLITTING = (
     "test_share",

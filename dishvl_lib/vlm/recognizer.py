@@ -266,7 +266,8 @@ class Recognizer:
         return Choice(best if best_share >= threshold else None, ranked, threshold)
 
     def _photo(self, source: Source) -> inputs.Photo:
-        return inputs.photo_inputs(self.qwen, images.load_rgb(source))
+        photo = images.load_rgb(source, max_image_pixels=images.MAX_IMAGE_PIXELS)
+        return inputs.photo_inputs(self.qwen, photo)
 
 
 def _as_list(photos: Source | Sequence[Source]) -> list[Source]:
