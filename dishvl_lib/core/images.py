@@ -194,8 +194,8 @@ def _top_value(image: Image.Image) -> float:
     """The value that becomes white in an image of more than 8 bits."""
     if not _is_deep(image):
         return 255.0
-    _, largest = image.getextrema()
-    return 65535.0 if float(largest) > 255 else 255.0
+    largest = np.max(image.getextrema())
+    return 65535.0 if largest > 255 else 255.0
 
 
 def _is_deep(image: Image.Image) -> bool:
