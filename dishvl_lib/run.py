@@ -132,8 +132,9 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
 
 
 def summary(run_folder: Path) -> str:
-    """The accuracy table of a finished run, its files and its report, as text."""
-    marker = markers.read(run_folder / "05_evaluation")
+    """The accuracy table of a finished run, the notes of its stages, its files and its report, as
+    text.
+    """
     rows = [
         f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
         f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
@@ -148,7 +149,10 @@ def summary(run_folder: Path) -> str:
                 f"{predictor:<20}{protocol:<22}{measured['n']:>6}{measured['accuracy']:>10.3f}  "
                 f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
             )
-    notes = [f"note: {note}" for note in marker.get("notes", [])]
+    notes = []
+    for stage in paths.STAGES:
+        if markers.finished(run_folder / stage):
+            notes += markers.read(run_folder / stage).get("notes", [])
     files = [
         f"  {path.relative_to(run_folder)}"
         for path in sorted(run_folder.glob("0*_*/*"))
@@ -157,7 +161,7 @@ def summary(run_folder: Path) -> str:
     return "\n".join(
         [
             *rows,
-            *notes,
+            *(f"note: {note}" for note in notes),
             f"files in {run_folder}:",
             *files,
             f"report: {run_folder / '05_evaluation' / 'report.html'}",

@@ -99,9 +99,9 @@ def _spelled(text: str) -> Reading | None:
     if _PERCENT.search(text):
         raw = unquote_to_bytes(text)
         for encoding, title in (("utf-8", "UTF-8"), ("gb18030", "GBK")):
-            plain = _decoded(raw, encoding)
-            if plain and _is_meant(plain, encoding):
-                return Reading(plain, title, "% escapes")
+            decoded = _decoded(raw, encoding)
+            if decoded and _is_meant(decoded, encoding):
+                return Reading(decoded, title, "% escapes")
     return None
 
 

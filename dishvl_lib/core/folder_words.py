@@ -39,7 +39,7 @@ _SPLIT_TRIMMINGS = re.compile(
 )
 _NUMBER = "[0-9一二三四五六七八九十百两]+"
 _ORDINAL = re.compile(f"第{_NUMBER}")
-_FILING_NUMBER = re.compile(f"^(批次|批|组|part|batch)?{_NUMBER}(批次?|组|轮|次|期|号)?$")
+_FILING_NUMBER = re.compile(f"{_NUMBER}(批次?|组|轮|次|期|号)|(批次?|组){_NUMBER}")
 _MONTH = (
     "jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|january|february|march|april|"
     "august|september|october|november|december"
@@ -72,7 +72,7 @@ def is_date(text: str) -> bool:
 def is_filing(text: str) -> bool:
     """Whether a text holds nothing but words of filing: 批次1, 第3批, new folder (2), raw, 原图."""
     plain = _plain(text)
-    if _FILING_NUMBER.match(plain):
+    if _FILING_NUMBER.fullmatch(plain):
         return True
     words = re.findall(r"[^\W\d_]+", _ORDINAL.sub("第", plain))
     return bool(words) and all(word in FILING for word in words)

@@ -61,7 +61,9 @@ _AFTER = tuple(
     )
 )
 # General words that a number or price makes a name: 2号套餐, 15元套餐, 3荤自助.
-_NOT_ALONE = frozenset("套餐 餐 菜 饭 汤 面 菜品 例汤 盒饭 份饭 自助 自助餐 快餐 简餐 便当 新菜".split())
+_NOT_ALONE = frozenset(
+    "套餐 餐 菜 饭 汤 面 菜品 例汤 盒饭 份饭 自助 自助餐 快餐 简餐 便当 新菜".split()
+)
 _LEFTOVERS = re.compile(
     rf"^\d+(?=[\u4e00-\u9fff])(?![{_MEASURES}])|(?<=[\u4e00-\u9fff])[ _-]*\d+$|{_PRICE}|¥|"
     rf"(?<![a-z])({_CAMERA})[ _-]?\d+|[a-z]{{1,3}}\d+[ _-]+(?=[\u4e00-\u9fff])|{_DAY}|副本|新建",

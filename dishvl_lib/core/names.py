@@ -240,7 +240,8 @@ def says_nothing(name: str) -> str:
         return "it is a date"
     if folder_words.is_place(text):
         return "it is a place"
-    if folder_words.is_filing(text) or re.fullmatch(r"(.)\1{2,}", text) or text in _CAMERA:
+    is_filed = folder_words.is_filing(text) or folder_words.split_of(text) or text in _CAMERA
+    if is_filed or re.fullmatch(r"(.)\1{2,}", text):
         return "it names no dish"
     return ""
 

@@ -27,6 +27,7 @@ import pandas as pd
 
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
+from dishvl_lib.core.rules import listed
 
 PACKAGES = (
     "dishvl",
@@ -175,10 +176,11 @@ class Stage:
         self,
         counts: dict[str, Any] | None = None,
         cost: dict[str, float] | None = None,
+        notes: Sequence[str] = (),
         **extra: Any,
     ) -> None:
         """Hash every file, write the success marker last, say what was written, and let go of the
-        stage's lock.
+        stage's lock. `notes`: what somebody must know of the result; they are said last.
 
         A finished stage stays as it is, but for the files that were written anew. Raises
         `StageError` when what the stage was made from has changed since it began.
@@ -196,6 +198,7 @@ class Stage:
             "outputs": {name: markers.describe(path) for name, path in files.items()},
             "counts": counts or {},
             "cost": cost or {},
+            "notes": list(notes),
             "seconds": round(time.time() - self.started_at, 1),
             "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": versions(),
@@ -206,6 +209,8 @@ class Stage:
         for name, path in files.items():
             if path.parent == self.folder or len(files) <= 20:
                 print(f"  {name}  ({path.stat().st_size:,} bytes)")
+        for note in notes:
+            print(f"note: {note}")
 
     def _renews(self, filename: str) -> bool:
         return any(markers.matches(filename, patterns) for patterns in self.renewed.values())
@@ -250,7 +255,7 @@ class Stage:
         if changed:
             raise StageError(
                 f"what {self.name} is made from changed while it worked "
-                f"({_listed(changed)}); run it again: it begins anew with what is there now"
+                f"({listed(changed)}); run it again: it begins anew with what is there now"
             )
 
 
@@ -436,7 +441,7 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
     if markers.finished(folder):
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
         print(
-            f"What {name} was made from has changed ({_listed(changed)}); the old folder is "
+            f"What {name} was made from has changed ({listed(changed)}); the old folder is "
             f"now {move_aside(folder)}"
         )
     elif started.exists() and not _begun_alike(folder, name, params, begun):
@@ -503,10 +508,6 @@ def _refusal(folder: Path, name: str, changed: list[str]) -> str:
         f"stages.move_aside(paths.stage_folder(run_name, {name!r}))), "
         f"which moves the old folder aside and deletes nothing."
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _print_header(stage: Stage) -> None:

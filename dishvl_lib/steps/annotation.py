@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, audit, catalog, duplicates
-from dishvl_lib.core import artefacts, paths
+from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates
+from dishvl_lib.core import artefacts, markers, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
@@ -21,6 +21,7 @@ SCANNING = (
     "max_dishes",
     "max_photos_per_dish",
     "follow_links",
+    "dish_level",
 )
 SPLITTING = (
     "test_share",
@@ -33,12 +34,15 @@ SPLITTING = (
 
 
 class Catalogue(NamedTuple):
-    """The usable photos below `root`, the files left out, and pairs of near-duplicates."""
+    """The usable photos below `root`, the files left out, pairs of near-duplicates, and what its
+    folders and file names make one ask, in sentences.
+    """
 
     root: Path
     photos: pd.DataFrame
     rejected: pd.DataFrame
     pairs: pd.DataFrame
+    notes: list[str]
 
 
 class Settled(NamedTuple):
@@ -72,12 +76,34 @@ def build_catalogue(stage: Stage) -> Catalogue:
         **stage.only(*SPLITTING),
         **scanning,
     )
-    made = Catalogue(root, photos, rejected, pairs)
     print(
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
-    return made
+    notes = _notes_of_folders(stage, root, photos, rejected, scanning)
+    for note in notes:
+        print(f"note: {note}")
+    return Catalogue(root, photos, rejected, pairs, notes)
+
+
+def _notes_of_folders(
+    stage: Stage,
+    root: Path,
+    photos: pd.DataFrame,
+    rejected: pd.DataFrame,
+    scanning: dict[str, Any],
+) -> list[str]:
+    """What folders and file names make one ask. A finished stage says what it said then: its photo
+    folder may be elsewhere now.
+    """
+    if stage.done:
+        return markers.read(stage.folder).get("notes", [])
+    parts = ("photos_csv", "folder_pattern", "follow_links", "dish_level")
+    reading = {key: scanning[key] for key in parts}
+    asked = stage.make("folders.json", catalog.lost_dishes, root, photos, rejected, **reading)
+    copies = stage.make("augmented.csv", augmented.families, photos)
+    said = [*asked["notes"], *catalog.lost_notes(asked["lost"], rejected), augmented.note(copies)]
+    return [note for note in said if note]
 
 
 def connect(stage: Stage) -> tuple[list[client.Endpoint], builtin.BuiltinAnnotator | None]:
@@ -174,6 +200,11 @@ def name_review(stage: Stage, made: Catalogue, settled: Settled) -> NameReview:
 def number_of_dishes(photos: pd.DataFrame) -> int:
     """Dishes at home: outside sites are not asked about."""
     return photos[~artefacts.at_site(photos.split)].dish_id.nunique()
+
+
+def notes(made: Catalogue, settled: Settled) -> list[str]:
+    """For the run's last lines: dishes without a name first."""
+    return [*audit.notes(settled.dishes, settled.to_review), *made.notes]
 
 
 def counts(made: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:

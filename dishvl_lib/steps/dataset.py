@@ -6,7 +6,8 @@ import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, records
-from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.rules import listed
+from dishvl_lib.core.stages import Stage, StageError
 from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
@@ -48,13 +49,21 @@ class Checked(NamedTuple):
 
 
 def read_sources(stage: Stage) -> Sources:
-    """Photos, dishes and look-alikes; writes left_out.csv of the dishes without a usable name."""
+    """Photos, dishes and look-alikes. Raises `StageError` when fewer than two dishes can be asked
+    about.
+    """
     photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
     dishes = stage.rows("01_annotation", "dishes.jsonl")
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
     all_names = annotate.names_by_dish(dishes)
-    names, unusable = menus.askable(all_names)
+    names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
     print(f"{len(names)} of {len(all_names)} dishes can be asked about")
+    if len(names) < 2:
+        first = unusable[0]
+        raise StageError(
+            f"{len(names)} of {len(all_names)} dishes can be asked about, and a menu needs two: "
+            f"{first['dish_id']} is left out, {first['reason']}"
+        )
     return Sources(photos, dishes, similar, all_names, names, unusable)
 
 
@@ -194,6 +203,17 @@ def show_examples(
     by_id = sources.photos.set_index("image_id")
     photos = by_id.loc[[row["image_id"] for row in pictured]].reset_index()
     return page, photos, [artefacts.answer_of(row) for row in pictured]
+
+
+def notes(sources: Sources) -> list[str]:
+    """For the run's last lines: how many dishes are not asked about, and which."""
+    if not sources.unusable:
+        return []
+    left_out = [row["dish_id"] for row in sources.unusable]
+    return [
+        f"{len(left_out)} of {len(sources.all_names)} dishes are not asked about (left_out.csv): "
+        f"{listed(left_out, 10)}"
+    ]
 
 
 def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> dict[str, Any]:
