@@ -22,7 +22,7 @@ _WORDS = (
 )
 _FRAME = r"(?P<frame>.+?)"
 # What stands behind a photo's own name in a copy of it: _flip, _rot90, -aug_3, (aug2).
-_MARK = r"[ _.([-]+(?:WORDS)(?:[ _-]*\d+)*(?:deg)?[)\]]?"
+_MARK = r"[ _.([-]+(?:WORDS)(?:[ _-]*\(?\d+\)?)*(?:deg)?[)\]]?"
 _MARKED = re.compile(f"{_FRAME}(?:{_MARK.replace('WORDS', _WORDS)})+", re.IGNORECASE)
 _WORD = re.compile(f"(?<![^ _.([-])(?:{_WORDS})", re.IGNORECASE)
 # Augmentor and Keras put the source's name, or its number, before a mark of their own.

@@ -4,6 +4,7 @@ Paths here are tuples of folders below a photo folder, without the file.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from dishvl_lib.core import folder_words, names
 from dishvl_lib.core.file_names import CHINESE
@@ -24,8 +25,8 @@ class DishFolders:
     Raises `UnclearFolders` otherwise.
 
     The dish is the last folder that may name one: dates, batches, numbers and codes below it say
-    nothing (dish/20240301), nor do places (site/dish, dish/site). A word that stands below several
-    dishes and is none itself (dish/HGD) says nothing either.
+    nothing (dish/20240301), nor do places (site/dish, dish/site). Nor does a Latin word below
+    Chinese names that stands there several times or is all capitals (dish/HGD).
     """
 
     def __init__(
@@ -68,17 +69,17 @@ class DishFolders:
             self._refuse_codes()
 
     def _words_below_dishes(self, strict: bool) -> frozenset[str]:
-        """The names that stand below several others and are no dishes themselves."""
+        """The names that stand below dishes and are none themselves."""
         parents = _parents(self.without_splits)
         below = set()
         for name, above in sorted(parents.items()):
-            if len(above) < 2 or "" in above:
-                continue
-            chinese_above = [other for other in above if CHINESE.search(other)]
-            if not CHINESE.search(name) and len(chinese_above) == len(above):
+            chinese_above = [other for other in above if _is_chinese(other)]
+            is_latin = not _is_chinese(name) and len(chinese_above) == len(above)
+            if is_latin and (len(above) > 1 or name.isupper()):
                 below.add(name)
+            if len(above) < 2 or "" in above or name in below:
                 continue
-            is_at_sites = CHINESE.search(name) and not chinese_above
+            is_at_sites = _is_chinese(name) and not chinese_above
             beside = [other for other, over in parents.items() if above & over]
             # Sites have more dishes than there are sites; dishes more photos than views of them.
             if strict and not is_at_sites and len(above) > len(beside):
@@ -100,8 +101,9 @@ class DishFolders:
         places = set(self.without_splits)
         for rest in self.without_splits:
             upper = rest[: _depth(rest, self.below_dishes) + 1]
-            is_clear = upper in places or rest[-1].isdigit() or _says_when(rest[-1])
-            if not is_clear and not CHINESE.search(upper[-1]):
+            last = rest[-1]
+            is_told = last.isdigit() or _says_when(last) or folder_words.is_place(last)
+            if not (is_told or upper in places or _is_chinese(upper[-1])):
                 raise _unclear(upper[-1], rest[-1])
 
 
@@ -139,9 +141,14 @@ class SplitFolders:
         return place[: self.depth] + place[self.depth + 1 :]
 
 
+@lru_cache(maxsize=65_536)
 def may_name_dish(folder: str) -> bool:
     """Whether a folder's name may be a dish's."""
     return not names.says_nothing(names.clean_folder_name(folder))
+
+
+def _is_chinese(folder: str) -> bool:
+    return bool(CHINESE.search(names.clean_folder_name(folder)))
 
 
 def _depth(rest: Folders, below_dishes: frozenset[str]) -> int:

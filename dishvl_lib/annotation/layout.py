@@ -307,7 +307,7 @@ def _remedy(folders: tuple[str, ...], name: str) -> str:
     surrogates = any("\ud800" <= char <= "\udfff" for char in name)
     wrong = "is not UTF-8" if surrogates else "holds control characters"
     said = f"; it is {reading}" if reading else ""
-    new = reading.text if reading else names.clean(name)
+    new = reading.text if reading else file_names.writable(name)
     if not new:
         return f"the name {wrong}{said}; rename it"
     old = os.path.join(*folders, name)

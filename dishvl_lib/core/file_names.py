@@ -69,6 +69,11 @@ def printable(text: str) -> str:
     return _NOT_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def writable(name: str) -> str:
+    """The name without what cannot stand in tables and on terminals."""
+    return _NOT_TEXT.sub("", name).strip()
+
+
 def rename_command(old: str, new: str) -> str:
     """The command that renames a file or folder, and does nothing where `new` is there already."""
     return f"mv -nT -- {_quoted(old)} {_quoted(new)}"

@@ -26,7 +26,7 @@ FILING = frozenset(
     "已标注 未标注 待标注 标注 已完成 未完成 完成 全部 汇总 备份 副本 临时 杂项 其它 其他 分类 类别 "
     "拍摄 实拍 摆拍 手机 手机拍摄 相机 相册 图库 素材 数据 数据集 样本 图 图片 照片 图像 菜品图片 菜品照片 "
     "菜品数据 微信 微信图片 下载 桌面 截图 正面 侧面 俯拍 俯视 侧拍 近景 远景 全景 特写 "
-    "早餐 午餐 晚餐 早上 上午 中午 下午 晚上 白天 夜间 "
+    "大份 中份 小份 半份 整份 早餐 午餐 晚餐 早上 上午 中午 下午 晚上 白天 夜间 "
     "batch part group set round new old folder dir untitled unnamed raw images imgs pics pictures "
     "photos jpg jpeg png ori original originals src source data dataset datasets backup bak copy "
     "temp tmp misc crop crops cropped resized resize thumb thumbs thumbnail thumbnails camera roll "
