@@ -132,9 +132,7 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
 
 
 def summary(run_folder: Path) -> str:
-    """The accuracy table of a finished run, the notes of its stages, its files and its report, as
-    text.
-    """
+    """The accuracy table of a finished run, its files and its report, as text."""
     rows = [
         f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
         f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
@@ -149,10 +147,7 @@ def summary(run_folder: Path) -> str:
                 f"{predictor:<20}{protocol:<22}{measured['n']:>6}{measured['accuracy']:>10.3f}  "
                 f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
             )
-    notes = []
-    for stage in paths.STAGES:
-        if markers.finished(run_folder / stage):
-            notes += markers.read(run_folder / stage).get("notes", [])
+    notes = _notes(run_folder)
     files = [
         f"  {path.relative_to(run_folder)}"
         for path in sorted(run_folder.glob("0*_*/*"))
@@ -167,6 +162,16 @@ def summary(run_folder: Path) -> str:
             f"report: {run_folder / '05_evaluation' / 'report.html'}",
         ]
     )
+
+
+def _notes(run_folder: Path) -> list[str]:
+    """What each finished stage says that a person should know, the first stage's first."""
+    lines = []
+    for stage in paths.STAGES:
+        if markers.finished(run_folder / stage):
+            noted = markers.read(run_folder / stage).get("notes", [])
+            lines += [f"note: {sentence}" for sentence in noted]
+    return lines
 
 
 def _execute(stage: str, values: dict[str, Any]) -> None:

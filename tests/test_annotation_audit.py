@@ -666,7 +666,7 @@ def test_files_of_given_names(tmp_path):
     with pytest.raises(records.RecordError, match="missing"):
         audit.read_names(tmp_path / "none.csv")
     with pytest.raises(
-        records.RecordError, match=r"row 2 \(B\): action 'merge' is unknown; use name, keep_apart"
+        records.RecordError, match=r"line 3 \(B\): action 'merge' is unknown; use name, keep_apart"
     ):
         given_names.read("", decided(tmp_path, "A,x,,", "B,y,merge,"))
     given = given_names.read("", write(tmp_path / "hand.csv", "folder,name", "A,x", "A,"))
@@ -675,10 +675,20 @@ def test_files_of_given_names(tmp_path):
     left = given_names.read("", decided(tmp_path, "A,x,leave_out,", "B,,keep_apart,why"))
     assert left.decided == {}
     assert left.apart == {"B": "why"}
-    assert audit.unknown_folders(photos_of("A"), listed, decided(tmp_path, "A,x,,", "Z,y,,")) == [
-        "B",
-        "Z",
-    ]
+
+
+def test_rows_about_folders_that_are_not_there_are_told_with_their_lines(tmp_path):
+    listed = write(tmp_path / "list.csv", "folder,name", "A,蒸鱼", "B,糖醋鱼", ",空")
+    decisions = decided(tmp_path, "a ,x,,", "Z,y,,", "C,,leave_out,")
+    in_table, in_decisions = given_names.unmatched(["A"], listed, decisions)
+    assert in_table == f"names_csv {listed}: 1 row names no folder that is there: line 3 'B'"
+    assert in_decisions.endswith("1 row names no folder that is there: line 3 'Z'")
+
+
+def test_a_folder_is_found_under_another_spelling_of_it(tmp_path):
+    listed = write(tmp_path / "list.csv", "folder,name", "ｇｘ4_6 ,蒸鱼", "Cafe\u0301,烤鱼")
+    given = given_names.read(listed, None, ["GX4_6", "Caf\u00e9"])
+    assert given.listed == {"GX4_6": "蒸鱼", "Caf\u00e9": "烤鱼"}
 
 
 def test_two_names_of_names_csv_for_one_dish_are_a_question(tmp_path):

@@ -17,7 +17,9 @@ def looks(monkeypatch):
     """The files that were really looked at."""
     seen = []
     really = scan.look
-    monkeypatch.setattr(scan, "look", lambda file: seen.append(file.name) or really(file))
+    monkeypatch.setattr(
+        scan, "look", lambda file, *options: seen.append(file.name) or really(file, *options)
+    )
     return seen
 
 
@@ -112,8 +114,9 @@ def test_many_chunks_and_workers_change_nothing(root, tmp_path, monkeypatch):
         (b"", "empty"),
         (b"<html></html>", "not an image"),
         (encoded(picture(60, (400, 300)))[:3000], "damaged"),
-        (encoded(Image.new("RGB", (2000, 3)), "PNG"), "too narrow"),
-        (encoded(Image.new("1", (12000, 12000)), "PNG"), "too large"),
+        (encoded(Image.new("RGB", (2000, 31)), "PNG"), "too small"),
+        (encoded(Image.new("RGB", (6500, 32)), "PNG"), "too narrow"),
+        (encoded(Image.new("1", (16000, 16000)), "PNG"), "too large"),
     ],
 )
 def test_what_cannot_be_used(tmp_path, content, reason):
@@ -124,8 +127,8 @@ def test_what_cannot_be_used(tmp_path, content, reason):
 
 
 def test_a_bomb_is_refused_from_its_header(tmp_path):
-    """17 kB that would unfold to 144 megapixels: refused without decoding."""
-    (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (12000, 12000)), "PNG"))
+    """30 kB that would unfold to 256 megapixels: refused without decoding."""
+    (tmp_path / "bomb.png").write_bytes(encoded(Image.new("1", (16000, 16000)), "PNG"))
     assert os.path.getsize(tmp_path / "bomb.png") < 40_000
     assert scan.look(tmp_path / "bomb.png")["reason"] == "too large"
 

@@ -14,7 +14,7 @@ from dishvl_lib.core.decisions import (
 
 
 def read(path):
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -50,7 +50,7 @@ def test_name_decisions_need_an_action_and_a_name(tmp_path):
         file.add("name", {"a": "x", "b": " "})
     assert not file.path.exists()
     file.add("name", {"a": 'x "y",\nz'})
-    assert file.path.read_text("utf-8").splitlines()[0] == ",".join(NAME_COLUMNS)
+    assert file.path.read_text("utf-8-sig").splitlines()[0] == ",".join(NAME_COLUMNS)
     assert NameDecisions(file.path).latest("a")["name"] == 'x "y",\nz'
     assert file.latest("b") is None
 

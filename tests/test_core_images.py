@@ -55,7 +55,7 @@ def test_the_word_for_each_failure(tmp_path):
 
 
 def test_a_bomb_is_refused_by_its_header():
-    assert refused(bomb(12_000, 12_000)) == "too large"
+    assert refused(bomb(16_000, 16_000), max_image_pixels=images.MAX_IMAGE_PIXELS) == "too large"
     assert refused(jpeg(1), max_image_pixels=96 * 72 - 1) == "too large"
     assert images.load_rgb(jpeg(1), max_image_pixels=96 * 72).size == (96, 72)
 

@@ -96,7 +96,7 @@ def test_the_marker_is_written_last_and_holds_everything(own_outputs):
     marker = records.read_json(stage.path("_SUCCESS.json"))
     assert set(marker["outputs"]) == {"a.csv", "deep/b.txt"}
     assert marker["outputs"]["a.csv"]["sha256"] == records.sha256_file(stage.path("a.csv"))
-    assert marker["outputs"]["a.csv"]["bytes"] == 4
+    assert marker["outputs"]["a.csv"]["bytes"] == len(b"\xef\xbb\xbfx\n1\n")
     assert marker["parameters"] == params()
     assert marker["counts"] == {"files": 3, "ok": 2}
     assert marker["cost"] == {"USD": 0.5}

@@ -76,7 +76,7 @@ def make(tmp_path):
 
 
 def written(path):
-    with open(path, encoding="utf-8", newline="") as file:
+    with open(path, encoding="utf-8-sig", newline="") as file:
         return [
             (row["folder"], row["name"], row["action"], row["note"]) for row in csv.DictReader(file)
         ]
@@ -229,7 +229,7 @@ def test_rows_written_by_hand_count_and_those_the_review_was_made_with_do_not(ma
     review = make()
     assert review.open == [1, 2, 3]
     press(review, "this name", 0)
-    assert make.file.read_text("utf-8").splitlines()[:3] == [
+    assert make.file.read_text("utf-8-sig").splitlines()[:3] == [
         "folder,name,time,action,note",
         "d4,a$b$,,,",
         "GX4,清蒸鱼,,,",

@@ -129,7 +129,7 @@ def test_the_own_menu_with_folders_judges_by_true_names(tmp_path):
     ("text", "words"),
     [
         ("name\n鱼\n" + "菜" * 500 + "\n", "line 3.*500 characters"),
-        ('name\n""\n鱼\n', "line 2.*empty"),
+        ("name,price\n,8\n鱼,9\n", "line 2.*empty"),
         ("name\n", "no menu entry"),
         ("dish\n鱼\n", "no column name"),
         ("folder,name\n无此,鱼\n", "none of its folders"),

@@ -2,13 +2,15 @@
 do.
 """
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 import tiny
 
 from dishvl_lib.core import images, records
-from dishvl_lib.vlm import inputs, qwen
+from dishvl_lib.vlm import earlier_transformers, inputs, qwen
 from dishvl_lib.vlm.recognizer import Recognizer
 
 
@@ -125,3 +127,94 @@ def test_a_folder_that_is_not_there_is_not_looked_for_in_the_network(tmp_path):
 def test_a_photo_of_no_use_is_an_image_error(size):
     with pytest.raises(images.ImageError, match="too narrow: .*aspect ratio over 200"):
         inputs.resized_size(tiny.model(), *size)
+
+
+@pytest.fixture(scope="module")
+def trained(base, tmp_path_factory):
+    """A folder with dishvl.json, as stage 04 leaves it."""
+    folder = shutil.copytree(base, tmp_path_factory.mktemp("trained") / "best")
+    loaded = qwen.load_inputs(str(folder))
+    metadata = {
+        "input_fingerprint": inputs.fingerprint(loaded),
+        "input_fingerprint_version": inputs.FINGERPRINT_VERSION,
+    }
+    records.write_json(folder / "dishvl.json", metadata)
+    return folder
+
+
+def other_filter(folder):
+    config = records.read_json(folder / "preprocessor_config.json")
+    records.write_json(folder / "preprocessor_config.json", config | {"resample": 2})
+
+
+def other_template(folder):
+    file = folder / "chat_template.jinja"
+    file.write_text(file.read_text().replace("assistant", "helper"))
+
+
+@pytest.mark.parametrize("change", [other_filter, other_template])
+def test_a_folder_that_builds_other_inputs_is_refused(trained, tmp_path, change):
+    folder = shutil.copytree(trained, tmp_path / "model")
+    Recognizer.load(folder, device="cpu")
+    change(folder)
+    with pytest.raises(qwen.ModelError, match="trained on other inputs"):
+        Recognizer.load(folder, device="cpu")
+
+
+def test_a_folder_with_an_older_fingerprint_opens(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "model")
+    older = inputs.fingerprint_of_prompt(qwen.load_inputs(str(folder)))
+    records.write_json(folder / "dishvl.json", {"input_fingerprint": older})
+    Recognizer.load(folder, device="cpu")
+    records.write_json(folder / "dishvl.json", {"input_fingerprint": older[::-1]})
+    with pytest.raises(qwen.ModelError, match="trained on other inputs"):
+        Recognizer.load(folder, device="cpu")
+
+
+def test_earlier_transformers_finds_its_fields(base):
+    config = records.read_json(base / "config.json")["text_config"]
+    rope = config["rope_parameters"]
+    assert config["rope_theta"] == rope["rope_theta"]
+    assert config["rope_scaling"] == {"type": "mrope", "mrope_section": rope["mrope_section"]}
+    tokenizer = records.read_json(base / "tokenizer_config.json")
+    assert "<|image_pad|>" in tokenizer["additional_special_tokens"]
+    assert "extra_special_tokens" not in tokenizer
+    photos = records.read_json(base / "preprocessor_config.json")
+    assert photos["min_pixels"] == photos["size"]["shortest_edge"]
+    assert photos["max_pixels"] == photos["size"]["longest_edge"]
+
+
+def test_what_we_write_of_the_7b_says_what_its_own_files_say(tmp_path):
+    """AutoProcessor needs torchvision and is not tried: the files that it reads are compared."""
+    source = os.environ.get("DISHVL_TEST_DATA")
+    if not source:
+        pytest.skip("DISHVL_TEST_DATA is not set: the 7B's own files are not at hand")
+    original = Path(source) / "qwen2_5_vl_7b_files"
+    loaded = qwen.load_inputs(str(original))
+    qwen.save_inputs(loaded, tmp_path)
+    earlier_transformers.add_fields(tmp_path)
+    ours = records.read_json(tmp_path / "preprocessor_config.json")
+    theirs = records.read_json(original / "preprocessor_config.json")
+    assert {key: ours[key] for key in theirs} == theirs
+    ours = records.read_json(tmp_path / "tokenizer_config.json")
+    theirs = records.read_json(original / "tokenizer_config.json")
+    assert ours["additional_special_tokens"] == theirs["additional_special_tokens"]
+    assert ours["processor_class"] == "Qwen2_5_VLProcessor"
+    assert (tmp_path / "chat_template.jinja").read_text() == theirs["chat_template"]
+
+
+def test_a_lora_adapter_is_named_with_the_remedy(tmp_path):
+    records.write_json(
+        tmp_path / "adapter_config.json", {"base_model_name_or_path": "Qwen/Qwen2.5-VL-7B-Instruct"}
+    )
+    with pytest.raises(
+        qwen.ModelError, match="LoRA adapter for Qwen/Qwen2.5-VL-7B-Instruct.*merge"
+    ):
+        qwen.load_inputs(str(tmp_path))
+
+
+def test_a_folder_one_level_too_high_names_the_one_below(tmp_path):
+    (tmp_path / "checkpoint-600").mkdir()
+    records.write_json(tmp_path / "checkpoint-600" / "config.json", {})
+    with pytest.raises(qwen.ModelError, match="give .*checkpoint-600, which lies in it"):
+        qwen.load_inputs(str(tmp_path))

@@ -25,7 +25,6 @@ __all__ = [
     "read_names",
     "settle",
     "share_parsed",
-    "unknown_folders",
 ]
 
 SOURCE_KEYS = (
@@ -74,7 +73,7 @@ def settle(
             f"same_name must be one of {', '.join(params.SAME_NAME)}, got {same_name!r}"
         )
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
-    given = given_names.read(names_csv, decisions)
+    given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
     photos = merging.split(
         photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided
     )
@@ -151,16 +150,6 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
-
-
-def unknown_folders(
-    photos: pd.DataFrame, names_csv: str | Path = "", decisions: str | Path | None = None
-) -> list[str]:
-    """Folders that people named and that hold no photo of the catalogue: mistyped, left out, or cut
-    off by a rehearsal.
-    """
-    given = given_names.read(names_csv, decisions)
-    return sorted({*given.listed, *given.decided, *given.apart} - set(photos.folder))
 
 
 def notes(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[str]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, Found
-from dishvl_lib.core import artefacts, names, params, records
+from dishvl_lib.core import artefacts, images, names, params, records
 from dishvl_lib.core.rules import listed, shortened
 
 
@@ -89,6 +89,7 @@ def scan_folders(
     workers: int = 4,
     follow_links: bool = False,
     dish_level: int = 0,
+    max_image_pixels: int = images.MAX_IMAGE_PIXELS,
     cache: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected): files and empty folders found = photos + rejected. `image_root`,
@@ -98,7 +99,8 @@ def scan_folders(
     (those of sites may begin with '..'). `folder_pattern`, `file_patterns`: regular expressions as
     in `core.names`, '' and [] for those there. `exclude_dishes`: folder or dish names, with * and
     ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. `follow_links`: read what links out of
-    `image_root`, or out of a site's folder, lead to. Raises `CatalogError` when there is no folder,
+    `image_root`, or out of a site's folder, lead to. `max_image_pixels`: photos of more are left
+    out. Raises `CatalogError` when there is no folder,
     no photo, or fewer than two dishes, for a pattern that cannot be used, and for a site that is
     incomplete or shares its folder with others.
     """
@@ -118,7 +120,7 @@ def scan_folders(
         ]
     found, excluded = rejections.without_excluded(found, exclude_dishes, patterns[0])
     found, cut = rejections.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
-    whole, bad = scan.examine(found, image_root, workers, cache)
+    whole, bad = scan.examine(found, image_root, workers, cache, max_image_pixels)
     photos = pd.DataFrame(
         [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
         columns=list(artefacts.PHOTO_COLUMNS),

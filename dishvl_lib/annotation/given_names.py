@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dishvl_lib.core import names, records
-from dishvl_lib.core.decisions import NAME_ACTIONS
+import pandas as pd
+
+from dishvl_lib.core import given_tables, names, records
+from dishvl_lib.core.decisions import LEAVE_OUT, NAME_ACTIONS
 
 ACTIONS = ("", *NAME_ACTIONS)
 
@@ -31,20 +33,28 @@ class Given:
         return any((folder, question) in self.answered for folder in folders)
 
 
-def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Given:
-    """Both files; a decisions file that is not there yet is empty. Raises `RecordError` for a
-    names_csv that is missing, a missing column or an unknown action.
+def read(
+    names_csv: str | Path = "",
+    decisions: str | Path | None = None,
+    folders: Iterable[str] | None = None,
+) -> Given:
+    """Both files; a decisions file that is not there yet is empty.
+
+    `folders`: those of the catalogue, by which rows are understood that spell one otherwise
+    (`names.matching`); None takes all rows as they are. Raises `RecordError` for a names_csv that
+    is missing, a missing column or an unknown action.
     """
-    rows = _decisions(decisions)
+    folders = None if folders is None else set(folders)
+    rows = _meant(_decisions(decisions), folders).to_dict("records")
     last = {row["folder"]: row for row in rows}
     decided = {
         folder: row["name"]
         for folder, row in last.items()
-        if row["name"] and row["action"] != "leave_out"
+        if row["name"] and row["action"] != LEAVE_OUT
     }
     apart = {folder: row["note"] for folder, row in last.items() if row["action"] == "keep_apart"}
     return Given(
-        read_names(names_csv),
+        _last_names(_meant(_names(names_csv), folders)),
         decided,
         apart,
         frozenset((row["folder"], row["note"]) for row in rows),
@@ -52,31 +62,66 @@ def read(names_csv: str | Path = "", decisions: str | Path | None = None) -> Giv
 
 
 def read_names(path: str | Path | None) -> dict[str, str]:
-    """{folder: name} from a CSV with these two columns; {} for no file given. The last row of a
+    """{folder: name} from a table with these two columns; {} for no file given. The last row of a
     folder counts, an empty name is none.
     """
-    if not path:
-        return {}
-    table = records.read_table(path, ["folder", "name"])
-    last = {
-        folder: names.clean(name)
-        for folder, name in zip(table["folder"], table["name"], strict=True)
-    }
+    return _last_names(_names(path))
+
+
+def left_out(decisions: str | Path, folders: Iterable[str]) -> set[str]:
+    """The folders whose last decision is that they are no dish."""
+    rows = _meant(_decisions(decisions), folders)
+    last = dict(zip(rows["folder"], rows["action"], strict=True))
+    return {folder for folder, action in last.items() if action == LEAVE_OUT}
+
+
+def unmatched(
+    folders: Iterable[str], names_csv: str | Path = "", decisions: str | Path | None = None
+) -> list[str]:
+    """A sentence for each of the two files that has rows about folders which are not there."""
+    there = set(folders)
+    sentences = []
+    decided = _decisions(decisions)
+    # The photos of a folder that was decided to be no dish are gone for a reason.
+    kept = decided[decided["action"] != LEAVE_OUT]
+    for what, table in ((f"names_csv {names_csv}", _names(names_csv)), (f"{decisions}", kept)):
+        if clause := given_tables.unmatched(table, "folder", there):
+            sentences.append(f"{what}: {clause}")
+    return sentences
+
+
+def _meant(table: pd.DataFrame, folders: Iterable[str] | None) -> pd.DataFrame:
+    """The rows under the folders that they mean."""
+    if folders is None:
+        return table
+    meant = names.matching(table["folder"], folders)
+    return table.assign(folder=[meant.get(folder, folder) for folder in table["folder"]])
+
+
+def _last_names(table: pd.DataFrame) -> dict[str, str]:
+    last = dict(zip(table["folder"], table["name"], strict=True))
     return {folder: name for folder, name in last.items() if name}
 
 
-def _decisions(path: str | Path | None) -> list[dict[str, str]]:
+def _names(path: str | Path | None) -> pd.DataFrame:
+    if not path:
+        return pd.DataFrame(columns=["folder", "name"])
+    table = given_tables.read(path, ["folder", "name"])
+    return table.assign(name=table["name"].map(names.clean))
+
+
+def _decisions(path: str | Path | None) -> pd.DataFrame:
     if not path or not Path(path).exists():
-        return []
-    table = records.read_table(path, ["folder", "name"])
-    rows = [
-        {"action": "", "note": "", **row, "name": names.clean(row["name"])}
-        for row in table.to_dict("records")
-    ]
-    for number, row in enumerate(rows, start=1):
+        return pd.DataFrame(columns=["folder", "name", "action", "note"])
+    table = given_tables.read(path, ["folder", "name"])
+    table = pd.DataFrame({"action": "", "note": ""}, index=table.index).assign(
+        **dict(table.items())
+    )
+    table["action"] = table["action"].str.strip()
+    for line, row in table.iterrows():
         if row["action"] not in ACTIONS:
             raise records.RecordError(
-                f"{path}, row {number} ({row['folder']}): action {row['action']!r} is "
+                f"{path}, line {line} ({row['folder']}): action {row['action']!r} is "
                 "unknown; use name, keep_apart, leave_out or nothing"
             )
-    return rows
+    return table.assign(name=table["name"].map(names.clean))

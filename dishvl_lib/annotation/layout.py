@@ -9,16 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dishvl_lib.annotation.dish_folders import DishFolders, UnclearFolders
-from dishvl_lib.core import file_names, images, names, records, system_files
+from dishvl_lib.core import file_names, folder_words, names, photo_files, photo_list, system_files
 from dishvl_lib.core.file_names import printable
 
-GIVEN_SPLITS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 LINK_OUT = "link out of image_root"
 NOT_IN_DISH = ("not in a dish folder", "it lies beside the dish folders")
 EMPTY_FOLDER = ("empty folder", "it holds no file")
@@ -219,19 +212,16 @@ def relative_path(file: Path, image_root: Path) -> str:
 def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refused]]:
     if not photos_csv.is_file():
         raise CatalogError(f"photos_csv: {photos_csv} is missing")
-    table = records.read_table(photos_csv, ["path", "label"])
-    splits = (
-        [_split_of(value, photos_csv, line) for line, value in enumerate(table["split"], start=2)]
-        if "split" in table
-        else [""] * len(table)
-    )
+    table = photo_list.read(photos_csv, image_root)
     found = []
     left_out: list[RefusedFile] = []
     seen: dict[str, list[str]] = {}
-    for path, label, split in zip(table["path"], table["label"], splits, strict=True):
-        file = Path(os.path.normpath(image_root / path))
+    for line, row in zip(table.index, table.to_dict("records"), strict=True):
+        file = row["photo"]
+        label = row["label"]
+        split = _split_of(row["split"], photos_csv, line)
         labels = seen.setdefault(str(file), [])
-        if refused := _listed_refusal(file, path, label, labels):
+        if refused := _listed_refusal(file, row["path"], label, labels):
             left_out.append((file, *refused))
         else:
             found.append(Found(file, label, "", split))
@@ -250,12 +240,13 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:
-    if value.lower() not in GIVEN_SPLITS and value:
+    split = folder_words.split_of(value)
+    if value and not split:
         raise CatalogError(
             f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, "
             "validation, test or empty"
         )
-    return GIVEN_SPLITS.get(value.lower(), "")
+    return split
 
 
 def _listed_refusal(
@@ -291,8 +282,10 @@ def _is_hidden(parts: tuple[str, ...]) -> bool:
 
 
 def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | None:
-    if file.suffix.lower() not in images.PHOTO_SUFFIXES:
-        return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}"
+    if file.suffix.lower() in photo_files.RAW_SUFFIXES:
+        return "not a photo file", "a camera's raw file; export it as JPEG"
+    if not photo_files.is_photo(file):
+        return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}, and no photo"
     for depth, part in enumerate(parts):
         if not file_names.is_writable(part):
             return "unreadable name", _remedy(parts[:depth], part)

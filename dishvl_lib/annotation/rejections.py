@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from dishvl_lib.annotation import given_names
 from dishvl_lib.annotation.layout import Found, Refused
-from dishvl_lib.core import artefacts, names, records
+from dishvl_lib.core import artefacts, given_tables, names
 
 LEAVE_OUT = ("photo bad", "label wrong")
-LEAVE_OUT_DISH = "leave_out"
 NOT_A_DISH = "not a dish"
 EXCLUDED = "excluded"
 REHEARSAL = "rehearsal"
@@ -38,7 +38,7 @@ def without_decided(
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     latest = (
-        records.read_table(decisions, ["image_id", "decision"])
+        given_tables.read(decisions, ["image_id", "decision"])
         .drop_duplicates("image_id", keep="last")
         .set_index("image_id")
         .decision
@@ -55,10 +55,8 @@ def without_dishes(
     """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
-    table = records.read_table(decisions, ["folder"])
-    action = table["action"] if "action" in table else pd.Series("", index=table.index)
-    latest = action.groupby(table["folder"]).last()
-    out = photos.folder.map(latest).eq(LEAVE_OUT_DISH) & ~artefacts.at_site(photos.split)
+    own = ~artefacts.at_site(photos.split)
+    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[own])) & own
     return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,30 +20,39 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from dishvl_lib.annotation import hashes
+from dishvl_lib.annotation.decoding_memory import DecodingMemory
 from dishvl_lib.annotation.layout import Found, Refused, printable, relative_path
-from dishvl_lib.core import images, records
+from dishvl_lib.core import images, photo_files, records
 
-VERSION = 1  # of what is kept: another hash or draft size makes old entries worthless
+VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
+MOST_BYTES = 2_000_000_000  # what decoding one photo may take
+MIN_SIDE = 32  # pixels; icons and thumbnails show no dish
 MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
 DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
-# Refusals that another look may lift: rights, disks and links change without the file changing.
-PASSING = ("unreadable", "missing")
+# Refusals that another look may lift: rights, disks, links, memory, parameters and installed
+# libraries change without the file changing.
+PASSING = ("unreadable", "missing", "out of memory", "too large", photo_files.NO_HEIC_READER)
 LOOKED = {"width", "height", "sha256", "phash", "phash_mirrored", "sharpness"}
 REFUSED = {"reason", "detail"}
 CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
 def examine(
-    found: Sequence[Found], image_root: Path, workers: int, cache: Path | None = None
+    found: Sequence[Found],
+    image_root: Path,
+    workers: int,
+    cache: Path | None = None,
+    max_image_pixels: int = images.MAX_IMAGE_PIXELS,
 ) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
     order of `found`.
 
-    Each photo is decoded to its last bit in one of `workers` threads. `cache`: a folder where
-    results are kept; None keeps nothing. Shows progress with ETA for more than a few thousand
+    Each photo is decoded to its last bit in one of `workers` threads, large ones one after the
+    other. `cache`: a folder where results are kept; None keeps nothing. Photos of more than
+    `max_image_pixels` are left out. Shows progress with ETA for more than a few thousand
     photos.
     """
-    seen = _Seen(cache, image_root)
+    seen = _Seen(cache, image_root, max_image_pixels)
     whole = []
     left_out = []
     try:
@@ -64,13 +74,25 @@ def examine(
     return whole, left_out
 
 
-def look(file: Path) -> dict[str, Any]:
-    """What a scan keeps of one photo, or {reason, detail} when it cannot be used."""
+def look(
+    file: Path,
+    max_image_pixels: int = images.MAX_IMAGE_PIXELS,
+    memory: DecodingMemory | None = None,
+) -> dict[str, Any]:
+    """What a scan keeps of one photo, or {reason, detail} when it cannot be used.
+
+    `memory`: what is shared with the photos that are decoded at the same time.
+    """
+    memory = memory or DecodingMemory()
     try:
-        content = file.read_bytes()
-        (width, height), grey = images.examine(content, DRAFT)
+        needed = images.decoding_bytes(file, DRAFT) + os.stat(file).st_size
+        if needed > MOST_BYTES:
+            return {"reason": "too large", "detail": f"decoding it takes {needed / 2**30:.1f} GiB"}
+        return memory.decode(needed, partial(_examined, file, max_image_pixels))
     except images.ImageError as error:
         return {"reason": error.reason, "detail": printable(error.detail)}
+    except MemoryError:
+        return {"reason": "out of memory", "detail": "the file does not fit into memory now"}
     except FileNotFoundError:
         return {
             "reason": "missing",
@@ -78,6 +100,14 @@ def look(file: Path) -> dict[str, Any]:
         }
     except OSError as error:
         return {"reason": "unreadable", "detail": error.strerror or str(error)}
+
+
+def _examined(file: Path, max_image_pixels: int) -> dict[str, Any]:
+    content = file.read_bytes()
+    (width, height), grey = images.examine(content, DRAFT, max_image_pixels)
+    if min(width, height) < MIN_SIDE:
+        detail = f"{width}x{height}; a side has at least {MIN_SIDE} pixels"
+        return {"reason": "too small", "detail": detail}
     if max(width, height) > MAX_ASPECT_RATIO * min(width, height):
         detail = (
             f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
@@ -121,8 +151,10 @@ class _Seen:
     line of a path counts.
     """
 
-    def __init__(self, folder: Path | None, image_root: Path):
+    def __init__(self, folder: Path | None, image_root: Path, max_image_pixels: int):
         self.root = Path(image_root)
+        self.max_image_pixels = max_image_pixels
+        self.memory = DecodingMemory()
         self.kept: dict[str, tuple[list[int], dict[str, Any]]] = {}
         self.file: TextIO | None = None
         if folder:
@@ -136,12 +168,16 @@ class _Seen:
         path = relative_path(one.file, self.root)
         stamp = _stamp(one.file)
         kept = self.kept.get(path)
-        if kept and kept[0] == stamp:
+        if kept and kept[0] == stamp and self._within_limit(kept[1]):
             return kept[1], None
-        looked = look(one.file)
+        looked = look(one.file, self.max_image_pixels, self.memory)
         return looked, [path, stamp, looked] if stamp and looked.get(
             "reason"
         ) not in PASSING else None
+
+    def _within_limit(self, looked: dict[str, Any]) -> bool:
+        """Whether a photo that was looked at under another limit is within this one."""
+        return looked.get("width", 0) * looked.get("height", 0) <= self.max_image_pixels
 
     def keep(self, news: list | None) -> None:
         if news and self.file:
@@ -153,6 +189,7 @@ class _Seen:
                 self.file.flush()
 
     def close(self) -> None:
+        self.memory.close()
         if self.file:
             self.file.close()
 

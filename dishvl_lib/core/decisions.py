@@ -2,6 +2,7 @@
 is removed, and the questions about names that they answer.
 """
 
+import codecs
 import csv
 import io
 import os
@@ -9,14 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
-from dishvl_lib.core import records
+from dishvl_lib.core import given_tables, records, spreadsheets
 
 PHOTO_COLUMNS = ("time", "image_id", "path", "dish_id", "decision", "answer", "predictor", "note")
 PHOTO_DECISIONS = ("label wrong", "photo bad", "real confusion")
 NAME_COLUMNS = ("time", "folder", "name", "action", "note")
-NAME_ACTIONS = ("name", "keep_apart", "leave_out")
+LEAVE_OUT = "leave_out"  # the folder is no dish
+NAME_ACTIONS = ("name", "keep_apart", LEAVE_OUT)
 # Of name_review.csv: a row is a question about one dish or two.
 REVIEW_COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
 
@@ -29,9 +29,10 @@ def question(suspicion: str, other_dish: str = "") -> str:
 class AppendedFile:
     """The rows of a CSV file, read at the start and added to by `append`.
 
-    `needed`: the columns that a file which is there must have (all by default). Columns that a
-    hand-written file lacks are added to it, empty, before the first row is. Raises `RecordError`
-    when a needed one is missing.
+    `needed`: the columns that a file which is there must have (all by default). A file that a
+    person wrote, or a spreadsheet saved in its own way, is brought into our form before the first
+    row is added: its rows stay, columns that it lacks are added, empty. Raises `RecordError` when a
+    needed one is missing.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class AppendedFile:
     ):
         self.path = Path(path)
         self.columns = tuple(columns)
-        self.lacking: list[str] = []
+        self.is_ours = True
         self.rows: list[dict[str, str]] = []
         if self.path.exists() and self.path.stat().st_size > 0:
             self._read(columns if needed is None else needed)
@@ -48,10 +49,11 @@ class AppendedFile:
         """Adds rows in one write, on the disk when this returns; `time` is filled in."""
         time = datetime.now(UTC).isoformat(timespec="seconds")
         added = [self._as_text({"time": time, **row}) for row in rows]
-        if self.lacking:
-            table = records.read_table(self.path)
-            records.write_table(self.path, table.assign(**dict.fromkeys(self.lacking, "")))
-            self.lacking = []
+        if not self.is_ours:
+            table = given_tables.read(self.path)
+            lacking = [name for name in self.columns if name not in table.columns]
+            records.write_table(self.path, table.assign(**dict.fromkeys(lacking, "")))
+            self.is_ours = True
         _append(self.path, self.columns, added)
         self.rows += added
         return added
@@ -61,8 +63,8 @@ class AppendedFile:
         return next((row for row in reversed(self.rows) if row[column] == value), None)
 
     def _read(self, needed: Sequence[str]) -> None:
-        table: pd.DataFrame = records.read_table(self.path, needed).fillna("")
-        self.lacking = [name for name in self.columns if name not in table.columns]
+        table = given_tables.read(self.path, needed)
+        self.is_ours = given_tables.is_ours(self.path, self.columns)
         blank = dict.fromkeys(self.columns, "")
         self.rows = [blank | row for row in table.to_dict("records")]
 
@@ -111,7 +113,7 @@ class NameDecisions(AppendedFile):
         if action not in NAME_ACTIONS:
             raise ValueError(f"action must be one of {', '.join(NAME_ACTIONS)}, got {action!r}")
         nameless = [folder for folder, name in named.items() if not name.strip()]
-        if nameless and action != "leave_out":
+        if nameless and action != LEAVE_OUT:
             raise ValueError(f"folder {nameless[0]} needs a name")
         return self.append(
             {"folder": folder, "name": name, "action": action, "note": note}
@@ -130,10 +132,12 @@ def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]
         columns = _columns(file) if end else columns
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         if end == 0:
+            file.write(codecs.BOM_UTF8)
             writer.writeheader()
         elif _last_byte(file, end) != b"\n":
             text.write("\n")
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({name: spreadsheets.guarded(value) for name, value in row.items()})
         file.write(text.getvalue().encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
@@ -142,7 +146,7 @@ def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]
 def _columns(file: io.BufferedRandom) -> list[str]:
     """The file's own order of columns, which may hold more than ours."""
     file.seek(0)
-    return next(csv.reader([file.readline().decode("utf-8-sig")]))
+    return next(csv.reader([file.readline().decode(spreadsheets.ENCODING)]))
 
 
 def _last_byte(file: io.BufferedRandom, end: int) -> bytes:

@@ -1,70 +1,87 @@
 """The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
 
 import io
-import os
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-MAX_IMAGE_PIXELS = 100_000_000
-# What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing
-# exotic.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+from dishvl_lib.core import photo_files
+from dishvl_lib.core.photo_files import ImageError
+
+__all__ = ["ImageError", "decoding_bytes", "examine", "jpeg_bytes", "load_rgb", "upright_size"]
+
+MAX_IMAGE_PIXELS = 250_000_000  # what is taken from people; a catalogue's photos are any size
+# A JPEG beyond this is decoded at half its sides: no use of a photo here needs more.
+FULL_DECODE_PIXELS = 100_000_000
+BAND_PIXELS = 4_000_000  # converted at once, so that a large photo has no second full-size copy
+# Bytes a pixel: four in Pillow and one of the grey copy, and what the decoder itself holds.
+DECODING_BYTES = {"WEBP": 17, "AVIF": 13, "HEIF": 13}
+ORIENTATION = 0x0112  # EXIF tag
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation[^0-9]{1,3}([1-8])")
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 Image.MAX_IMAGE_PIXELS = (
     None  # our own limit is checked from the header, before anything is decoded
 )
-
-
-class ImageError(ValueError):
-    """A photo that cannot be used. `reason` is one of a few fixed words, `detail` says what was
-    seen.
-    """
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
 
 
 def load_rgb(
     source: str | Path | bytes | Image.Image,
     *,
     draft_size: tuple[int, int] | None = None,
-    max_image_pixels: int = MAX_IMAGE_PIXELS,
+    max_image_pixels: int | None = None,
 ) -> Image.Image:
     """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an
     animation.
 
     `draft_size` (width, height as seen upright) lets a JPEG decode at a reduced scale that is still
-    at least that large; the whole bitstream is read all the same. Raises `ImageError` with reason
-    `missing`, `unreadable`, `empty`, `not an image`, `too large` or `damaged`; truncated files are
-    refused, never filled up with grey.
+    at least that large; the whole bitstream is read all the same. A JPEG over FULL_DECODE_PIXELS is
+    halved in any case. `max_image_pixels`: the largest photo that is decoded, None for any. Raises
+    `ImageError` with reason `missing`, `unreadable`, `empty`, `not an image`, `HEIC`, `too large`,
+    `out of memory` or `damaged`; truncated files are refused, never filled up with grey.
     """
     if isinstance(source, Image.Image):
-        return _to_rgb(ImageOps.exif_transpose(source))
-    return _decode(_open(source), draft_size, max_image_pixels)
+        return _upright(_converted(source, "RGB"), _orientation(source))
+    return _decode(source, draft_size, max_image_pixels, "RGB")
 
 
 def examine(
-    content: bytes, draft_size: tuple[int, int], max_image_pixels: int = MAX_IMAGE_PIXELS
+    content: bytes, draft_size: tuple[int, int], max_image_pixels: int | None = None
 ) -> tuple[tuple[int, int], Image.Image]:
     """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last
     bit, once.
 
-    `draft_size` as in `load_rgb`. A JPEG's colours are read and checked like its brightness, but
-    not computed. Raises `ImageError`.
+    `draft_size` and `max_image_pixels` as in `load_rgb`. A JPEG's colours are read and checked like
+    its brightness, but not computed. Raises `ImageError`.
     """
-    image = _open(content)
-    return _upright_size(image), _decode(image, draft_size, max_image_pixels, "L", _to_grey)
+    return upright_size(content), _decode(content, draft_size, max_image_pixels, "L")
 
 
 def upright_size(source: str | Path | bytes) -> tuple[int, int]:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
-    with _open(source) as image:
+    with photo_files.open_photo(source) as image:
         return _upright_size(image)
+
+
+def decoding_bytes(source: str | Path | bytes, draft_size: tuple[int, int]) -> int:
+    """About how much memory `examine` takes for a photo, from its header. Raises `ImageError`."""
+    with photo_files.open_photo(source) as image:
+        width, height = image.size
+        if image.format in ("JPEG", "MPO"):
+            # A progressive JPEG's coefficients (2 bytes, 3 channels) are kept until its last scan.
+            is_progressive = "progressive" in image.info
+            scale = max(1, min(width // draft_size[0], height // draft_size[1], 8))
+            return width * height * 6 * is_progressive + width * height * 3 // scale**2
+        return width * height * DECODING_BYTES.get(image.format or "", 5)
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:
@@ -78,81 +95,119 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
     return buffer.getvalue()
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
-    try:
-        turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    except (
-        Exception
-    ) as error:  # EXIF blocks are read by a parser of their own, which raises as it likes
-        raise ImageError("damaged", f"EXIF: {type(error).__name__}: {error}") from None
-    return image.size[::-1] if turned else image.size
-
-
 def _decode(
-    image: Image.Image,
+    source: str | Path | bytes,
     draft_size: tuple[int, int] | None,
-    max_image_pixels: int,
-    draft_mode: str | None = None,
-    convert: Callable[[Image.Image], Image.Image] | None = None,
+    max_image_pixels: int | None,
+    mode: str,
 ) -> Image.Image:
-    """The whole photo, upright and converted (to RGB by default); `draft_mode` is what a JPEG's
-    decoder is asked for.
-    """
+    """The whole photo, upright, in `mode` RGB or L."""
+    image = photo_files.open_photo(source)
     width, height = image.size
-    if width * height > max_image_pixels:
+    if max_image_pixels is not None and width * height > max_image_pixels:
         image.close()
         raise ImageError(
             "too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels"
         )
-    if draft_size and image.format == "JPEG":
-        image.draft(
-            draft_mode, draft_size if _upright_size(image) == image.size else draft_size[::-1]
-        )
+    orientation = _orientation(image)
+    _set_draft(image, draft_size, mode)
     try:
         image.load()
-        return (convert or _to_rgb)(ImageOps.exif_transpose(image))
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise half a dozen unrelated classes for damaged data
+        return _upright(_converted(image, mode), orientation)
+    except MemoryError:
+        detail = f"{width}x{height} does not fit into memory now"
+        raise ImageError("out of memory", detail) from None
+    except OSError as error:
+        if error.errno:  # the disk's fault or the network's; what a decoder finds has no number
+            raise ImageError("unreadable", error.strerror or str(error)) from None
+        raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
+    # Pillow's decoders raise half a dozen unrelated classes for damaged data.
+    except Exception as error:
+        bare = _without_asides(source)
+        if bare is not None:
+            return _decode(bare, draft_size, max_image_pixels, mode)
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
-def _open(source: str | Path | bytes) -> Image.Image:
+def _without_asides(source: str | Path | bytes) -> bytes | None:
+    """A PNG without the text that may have been refused after its pixels; None when it has none."""
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    bare = photo_files.without_asides(content)
+    return None if bare == content else bare
+
+
+def _set_draft(image: Image.Image, draft_size: tuple[int, int] | None, mode: str) -> None:
+    """Let a JPEG decode at a reduced scale where that is enough."""
+    if image.format not in ("JPEG", "MPO"):
+        return
+    width, height = image.size
+    if draft_size:
+        is_turned = _upright_size(image) != image.size
+        image.draft("L" if mode == "L" else None, draft_size[::-1] if is_turned else draft_size)
+    elif width * height > FULL_DECODE_PIXELS:
+        image.draft(None, (width // 2, height // 2))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the photo lies, 1 (upright) to 8, as EXIF or XMP say; 1 where they say nothing sound.
+
+    Only read: writing EXIF back, as Pillow's `exif_transpose` does, fails for many cameras' tags.
+    """
     try:
-        if isinstance(source, bytes):
-            if not source:
-                raise ImageError("empty", "0 bytes")
-            return Image.open(io.BytesIO(source), formats=FORMATS)
-        if Path(source).stat().st_size == 0:
-            raise ImageError("empty", "0 bytes")
-        return Image.open(source, formats=FORMATS)
-    except FileNotFoundError:
-        raise ImageError("missing", f"no such file: {os.fsdecode(source)}") from None
-    except UnidentifiedImageError:
-        raise ImageError("not an image", "the bytes are of no known image format") from None
-    except OSError as error:
-        raise ImageError("unreadable", error.strerror or str(error)) from None
-    except (SyntaxError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError("damaged", str(error)) from None
+        stated = image.getexif().get(ORIENTATION)
+    # The block is read by a parser of its own, which raises as it likes.
+    except Exception:
+        stated = None
+    first = stated[0] if isinstance(stated, tuple) and stated else stated
+    if first is None:
+        xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+        match = _XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
+        first = int(match[1]) if match else 1
+    return first if isinstance(first, int) and 1 <= first <= 8 else 1
 
 
-def _to_grey(image: Image.Image) -> Image.Image:
-    return (
-        image
-        if image.mode == "L" and "transparency" not in image.info
-        else _to_rgb(image).convert("L")
-    )
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    """The photo in mode RGB or L, alpha on white, 16 bit scaled: in bands, without a second copy of
+    full size.
+    """
+    if image.mode == mode and "transparency" not in image.info:
+        return image
+    width, height = image.size
+    top = _top_value(image)
+    made = Image.new(mode, image.size)
+    rows = max(1, BAND_PIXELS // width)
+    for first in range(0, height, rows):
+        band = image.crop((0, first, width, min(first + rows, height)))
+        made.paste(_band_converted(band, mode, top), (0, first))
+    return made
+
+
+def _top_value(image: Image.Image) -> float:
+    """The value that becomes white in an image of more than 8 bits."""
+    if not _is_deep(image):
+        return 255.0
+    largest = np.max(image.getextrema())
+    return 65535.0 if largest > 255 else 255.0
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16") or image.mode in ("I", "F")
+
+
+def _band_converted(band: Image.Image, mode: str, top: float) -> Image.Image:
+    if _is_deep(band):
+        values = np.asarray(band, dtype=np.float64)
+        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert(mode)
+    if band.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in band.info:
+        rgba = band.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB") if image.mode != "RGB" else image
+        return Image.alpha_composite(white, rgba).convert("RGB").convert(mode)
+    return band.convert("RGB").convert(mode)

@@ -4,6 +4,7 @@ same.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -185,6 +186,22 @@ def normalise(name: str) -> str:
     return "".join(char for char in text if unicodedata.category(char)[0] in "LNM")
 
 
+def matching(wanted: Iterable[str], there: Iterable[str]) -> dict[str, str]:
+    """{wanted: there} of the folders (or names) that a table means: spelt alike, or the only one
+    that is but for Unicode form, width, case and white space. What has no partner is not in it.
+    """
+    exact = set(there)
+    alike: dict[str, list[str]] = {}
+    for name in exact:
+        alike.setdefault(spelling(name), []).append(name)
+    found = {}
+    for name in wanted:
+        partners = [name] if name in exact else alike.get(spelling(name), [])
+        if len(partners) == 1:
+            found[name] = partners[0]
+    return found
+
+
 def canonical(name: str) -> str:
     """The form in which two names that mean one dish are equal: 西红柿炒鸡蛋(大份) and 番茄炒蛋 are both 番茄炒蛋.
 
@@ -292,6 +309,12 @@ class NameFault:
 
     def __str__(self) -> str:
         return f"{self.reason}; {self.remedy}"
+
+
+def spelling(name: str) -> str:
+    """A name without what programs change unseen: Unicode form, width, case, white space."""
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name))
+    return "".join(text.casefold().split())
 
 
 def fault_of(name: str) -> NameFault | None:

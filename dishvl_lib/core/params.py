@@ -35,6 +35,7 @@ from dishvl_lib.core.rules import (
     arrays,
     csv_with,
     json_object,
+    photo_list_file,
     yaml_mapping,
 )
 
@@ -283,9 +284,9 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "photos_csv",
             "str",
             "",
-            "CSV with columns path,label (and split) instead of folders; paths count from "
-            "image_root",
-            NamedFile(csv_with("path", "label")),
+            "table with columns path,label (and split), or lines of path and label, instead of "
+            "folders; paths count from image_root",
+            NamedFile(photo_list_file),
         ),
         Parameter(
             "folder_pattern",
@@ -308,6 +309,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             False,
             "read photos that links out of image_root (or out of a site's folder) lead to; "
             "False leaves them out",
+        ),
+        Parameter(
+            "max_image_pixels",
+            "int",
+            250_000_000,
+            "largest photo in pixels; larger ones are left out, those beyond 100 million are "
+            "decoded at half their sides where that is possible",
+            Between(least=784, most=10**10),
         ),
         Parameter(
             "file_patterns",
@@ -335,7 +344,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "names_csv",
             "str",
             "",
-            "CSV with columns folder,name that outranks the annotators",
+            "table (CSV or .xlsx) with columns folder,name that outranks the annotators",
             NamedFile(csv_with("folder", "name")),
         ),
         Parameter(

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dishvl_lib.core import spreadsheets
+
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PART = re.compile(r"\..*\.[0-9a-f]{8}\.part(\..*)?")
 
@@ -139,26 +141,26 @@ def read_jsonl(path: str | Path) -> list[dict]:
 
 
 def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Parquet or CSV, by the suffix."""
+    """Parquet or CSV, by the suffix; a CSV as spreadsheets need it (`core/spreadsheets.py`)."""
     with atomic_path(path) as temporary:
         if Path(path).suffix == ".parquet":
             table.to_parquet(temporary, index=False)
-        else:
-            # The csv module leaves a bare carriage return unquoted, and readers take it for a
-            # line's end.
-            returns = any(
-                table[name].astype(str).str.contains("\r").any() for name in table.columns
-            )
-            table.to_csv(
-                temporary,
-                index=False,
-                encoding="utf-8",
-                quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
-            )
+            return
+        # The csv module leaves a bare carriage return unquoted, and readers take it for a line's
+        # end.
+        returns = any(table[name].astype(str).str.contains("\r").any() for name in table.columns)
+        spreadsheets.guarded_table(table).to_csv(
+            temporary,
+            index=False,
+            encoding=spreadsheets.ENCODING,
+            quoting=csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL,
+        )
 
 
 def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
-    """A Parquet or CSV file that must hold `columns`; ids stay strings, empty CSV fields become ''."""
+    """A Parquet or CSV file of ours that must hold `columns`; ids stay strings, empty CSV fields
+    become ''. A table that a person made is read by `given_tables.read`.
+    """
     path = Path(path)
     if not path.exists():
         raise RecordError(f"{path} is missing")
@@ -166,7 +168,10 @@ def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
         if path.suffix == ".parquet":
             table = pd.read_parquet(path)
         else:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            written = pd.read_csv(
+                path, dtype=str, keep_default_na=False, encoding=spreadsheets.ENCODING
+            )
+            table = spreadsheets.unguarded_table(written)
     except (ValueError, OSError, KeyError, NotImplementedError) as error:
         raise RecordError(
             f"{path} cannot be read as a table ({' '.join(str(error).split())})"

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import given_tables, paths, photo_list, records
 
 BUILTIN = "builtin"
 SHOWN_CHARACTERS = 60
@@ -214,12 +214,21 @@ def csv_with(*columns: str) -> Callable[[Path], str]:
 
     def check(file: Path) -> str:
         try:
-            records.read_table(file, columns)
+            given_tables.read(file, columns)
         except records.RecordError as error:
             return f"names a table that cannot be used: {error}"
         return ""
 
     return check
+
+
+def photo_list_file(file: Path) -> str:
+    """A check that a file lists photos and their labels."""
+    try:
+        photo_list.listed(file)
+    except records.RecordError as error:
+        return f"names a list of photos that cannot be used: {error}"
+    return ""
 
 
 def any_content(file: Path) -> str:

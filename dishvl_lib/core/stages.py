@@ -67,6 +67,7 @@ class Stage:
         self.begun = begun
         self.done = done
         self.renewed = renewed or {}
+        self.notes: list[str] = []
         self.started_at = time.time()
 
     def path(self, filename: str) -> Path:
@@ -119,6 +120,12 @@ class Stage:
                 _write(file, value)
         read = tuple(_read(file) for file in files)
         return read[0] if isinstance(filename, str) else read
+
+    def note(self, sentence: str) -> None:
+        """Something that a person should know of this stage: it stands in the marker, and in the
+        last lines of what the stage says.
+        """
+        self.notes.append(sentence)
 
     def make_file(self, filename: str, function: Callable[..., Any], **kwargs: Any) -> Path:
         """Let `function` write a file of its own form, whose path is its first argument; not again
@@ -179,8 +186,8 @@ class Stage:
         notes: Sequence[str] = (),
         **extra: Any,
     ) -> None:
-        """Hash every file, write the success marker last, say what was written, and let go of the
-        stage's lock. `notes`: what somebody must know of the result; they are said last.
+        """Hash every file, write the success marker last, say what was written and what a person
+        should know (`notes`, and those of `note`), and let go of the stage's lock.
 
         A finished stage stays as it is, but for the files that were written anew. Raises
         `StageError` when what the stage was made from has changed since it began.
@@ -198,7 +205,7 @@ class Stage:
             "outputs": {name: markers.describe(path) for name, path in files.items()},
             "counts": counts or {},
             "cost": cost or {},
-            "notes": list(notes),
+            "notes": [*self.notes, *notes],
             "seconds": round(time.time() - self.started_at, 1),
             "finished_at": datetime.now().astimezone().isoformat(timespec="seconds"),
             "versions": versions(),
@@ -209,7 +216,7 @@ class Stage:
         for name, path in files.items():
             if path.parent == self.folder or len(files) <= 20:
                 print(f"  {name}  ({path.stat().st_size:,} bytes)")
-        for note in notes:
+        for note in marker["notes"]:
             print(f"note: {note}")
 
     def _renews(self, filename: str) -> bool:

@@ -108,7 +108,7 @@ class NameReview:
 
     def leave_out(self, side: int = 0) -> None:
         """What a side shows is not a dish: its photos are left out of the catalogue."""
-        self._write([("leave_out", dict.fromkeys(self._named(side), ""))])
+        self._write([(decisions.LEAVE_OUT, dict.fromkeys(self._named(side), ""))])
 
     def skip(self) -> None:
         """On to the next open question; nothing is written."""
@@ -299,7 +299,7 @@ def _problem_with(written: Sequence[Decision]) -> str:
     """Why one of the names cannot stand on a menu; '' when all can."""
     for action, named in written:
         for name in named.values():
-            problem = names.problem_with(name) if action != "leave_out" else ""
+            problem = names.problem_with(name) if action != decisions.LEAVE_OUT else ""
             if problem:
                 return problem
     return ""
@@ -315,7 +315,7 @@ def _in_words(written: Sequence[Decision]) -> str:
 
 def _settles(decision: Mapping[str, str], dish: Dish, row: Mapping[str, Any]) -> bool:
     """Does a dish's last decision, which the review had not seen yet, leave nothing to ask?"""
-    if decision["action"] == "leave_out":
+    if decision["action"] == decisions.LEAVE_OUT:
         return True
     if row["suspicion"] in ABOUT_PAIRS:
         return decision["action"] == "keep_apart" and not decision["note"]

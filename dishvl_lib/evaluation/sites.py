@@ -11,14 +11,15 @@ photos got.
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from dishvl_lib.core import names, paths, questions, records
+from dishvl_lib.core import given_tables, names, paths, questions, records
 
 NO_NAME = "no usable name was given to this dish"
 
@@ -160,7 +161,10 @@ def protocols(
     made = [Site(f"site:{name}", register, queries, menu_size=menu_size, seed=seed)]
     if menu_csv:
         menu, by_folder = read_menu(menu_csv)
-        truths = {f"{name}/{folder}": entry for folder, entry in by_folder.items()}
+        meant = names.matching(by_folder, _folders(rows))
+        truths = {
+            f"{name}/{meant.get(folder, folder)}": entry for folder, entry in by_folder.items()
+        }
         known = [row for row in queries if not truths or row["dish_id"] in truths]
         if truths and not known:
             raise records.RecordError(
@@ -181,6 +185,23 @@ def protocols(
     return made
 
 
+def unmatched_menu_rows(
+    sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path]
+) -> list[str]:
+    """A sentence for each site whose menu_csv has rows about folders that no question is about."""
+    sentences = []
+    for site in sites:
+        rows = [file for file in question_files if file.stem == f"site_{site['name']}"]
+        menu_csv = _menu_file(site)
+        table = given_tables.read(menu_csv, ["name"]) if menu_csv and rows else pd.DataFrame()
+        if "folder" not in table:
+            continue
+        there = _folders(records.read_jsonl(rows[0]))
+        if clause := given_tables.unmatched(table, "folder", there):
+            sentences.append(f"menu_csv {menu_csv}: {clause}")
+    return sentences
+
+
 def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     """(entries, {folder: entry}) of a menu_csv with a column `name` and, where the dishes are
     known, `folder`.
@@ -188,9 +209,9 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     Raises `RecordError` naming the line of an entry that cannot stand on a menu (empty, too long,
     with a separator).
     """
-    table = records.read_table(path, ["name"])
+    table = given_tables.read(path, ["name"])
     entries = [names.clean(name) for name in table["name"]]
-    for line, entry in enumerate(entries, start=2):
+    for line, entry in zip(table.index, entries, strict=True):
         fault = names.fault_of(entry)
         if fault:
             raise records.RecordError(
@@ -204,6 +225,11 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
         )
     folders = dict(zip(table["folder"], entries, strict=True)) if "folder" in table else {}
     return list(dict.fromkeys(entries)), folders
+
+
+def _folders(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The folders of a site, whose dishes are SITE/FOLDER."""
+    return {row["dish_id"].partition("/")[2] for row in rows}
 
 
 def _menu_file(site: Mapping[str, Any]) -> str | Path:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates
-from dishvl_lib.core import artefacts, markers, paths
+from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates, given_names
+from dishvl_lib.core import artefacts, given_tables, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
@@ -22,6 +22,7 @@ SCANNING = (
     "max_photos_per_dish",
     "follow_links",
     "dish_level",
+    "max_image_pixels",
 )
 SPLITTING = (
     "test_share",
@@ -34,15 +35,12 @@ SPLITTING = (
 
 
 class Catalogue(NamedTuple):
-    """The usable photos below `root`, the files left out, pairs of near-duplicates, and what its
-    folders and file names make one ask, in sentences.
-    """
+    """The usable photos below `root`, the files left out, and pairs of near-duplicates."""
 
     root: Path
     photos: pd.DataFrame
     rejected: pd.DataFrame
     pairs: pd.DataFrame
-    notes: list[str]
 
 
 class Settled(NamedTuple):
@@ -76,34 +74,44 @@ def build_catalogue(stage: Stage) -> Catalogue:
         **stage.only(*SPLITTING),
         **scanning,
     )
+    made = Catalogue(root, photos, rejected, pairs)
+    if scanning["photos_csv"]:
+        _note_missing(stage, rejected)
     print(
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
-    notes = _notes_of_folders(stage, root, photos, rejected, scanning)
-    for note in notes:
-        print(f"note: {note}")
-    return Catalogue(root, photos, rejected, pairs, notes)
+    _note_folders(stage, made, scanning)
+    return made
 
 
-def _notes_of_folders(
-    stage: Stage,
-    root: Path,
-    photos: pd.DataFrame,
-    rejected: pd.DataFrame,
-    scanning: dict[str, Any],
-) -> list[str]:
-    """What folders and file names make one ask. A finished stage says what it said then: its photo
-    folder may be elsewhere now.
+def _note_folders(stage: Stage, made: Catalogue, scanning: dict[str, Any]) -> None:
+    """Note splits that are not taken, dishes without a photo, and copies made by augmenting. A
+    finished stage has noted them: its photo folder may be elsewhere now.
     """
     if stage.done:
-        return markers.read(stage.folder).get("notes", [])
+        return
     parts = ("photos_csv", "folder_pattern", "follow_links", "dish_level")
     reading = {key: scanning[key] for key in parts}
-    asked = stage.make("folders.json", catalog.lost_dishes, root, photos, rejected, **reading)
-    copies = stage.make("augmented.csv", augmented.families, photos)
-    said = [*asked["notes"], *catalog.lost_notes(asked["lost"], rejected), augmented.note(copies)]
-    return [note for note in said if note]
+    folders = stage.make(
+        "folders.json", catalog.lost_dishes, made.root, made.photos, made.rejected, **reading
+    )
+    copies = stage.make("augmented.csv", augmented.families, made.photos)
+    of_copies = augmented.note(copies)
+    said = [*folders["notes"], *catalog.lost_notes(folders["lost"], made.rejected)]
+    for sentence in [*said, *([of_copies] if of_copies else [])]:
+        stage.note(sentence)
+
+
+def _note_missing(stage: Stage, rejected: pd.DataFrame) -> None:
+    """Note the lines of photos_csv that name no photo."""
+    missing = rejected[rejected.reason == "missing"].path
+    if len(missing):
+        shown = ", ".join(missing.head(given_tables.MOST_SHOWN))
+        stage.note(
+            f"photos_csv {stage.params['photos_csv']}: {len(missing)} lines name no photo that is "
+            f"there (rejected.csv): {shown}"
+        )
 
 
 def connect(stage: Stage) -> tuple[list[client.Endpoint], builtin.BuiltinAnnotator | None]:
@@ -172,6 +180,14 @@ def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -
         pairs=duplicates.typed(duplicates.between_dishes(made.pairs)),
         features=catalog.read_features(stage.named_file("near_features") or ""),
     )
+    for sentence in given_names.unmatched(
+        catalogue[~artefacts.at_site(catalogue.split)].folder,
+        stage.named_file("names_csv") or "",
+        stage.decisions("names"),
+    ):
+        stage.note(sentence)
+    for sentence in audit.notes(dishes, to_review):
+        stage.note(sentence)
     named = audit.name_table(dishes)
     print(
         f"{len(dishes)} dishes: {named.name_source.value_counts().to_dict()}; "
@@ -200,11 +216,6 @@ def name_review(stage: Stage, made: Catalogue, settled: Settled) -> NameReview:
 def number_of_dishes(photos: pd.DataFrame) -> int:
     """Dishes at home: outside sites are not asked about."""
     return photos[~artefacts.at_site(photos.split)].dish_id.nunique()
-
-
-def notes(made: Catalogue, settled: Settled) -> list[str]:
-    """For the run's last lines: dishes without a name first."""
-    return [*audit.notes(settled.dishes, settled.to_review), *made.notes]
 
 
 def counts(made: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:

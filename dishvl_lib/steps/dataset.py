@@ -64,6 +64,12 @@ def read_sources(stage: Stage) -> Sources:
             f"{len(names)} of {len(all_names)} dishes can be asked about, and a menu needs two: "
             f"{first['dish_id']} is left out, {first['reason']}"
         )
+    if unusable:
+        left_out = [row["dish_id"] for row in unusable]
+        stage.note(
+            f"{len(left_out)} of {len(all_names)} dishes are not asked about (left_out.csv): "
+            f"{listed(left_out, 10)}"
+        )
     return Sources(photos, dishes, similar, all_names, names, unusable)
 
 
@@ -203,17 +209,6 @@ def show_examples(
     by_id = sources.photos.set_index("image_id")
     photos = by_id.loc[[row["image_id"] for row in pictured]].reset_index()
     return page, photos, [artefacts.answer_of(row) for row in pictured]
-
-
-def notes(sources: Sources) -> list[str]:
-    """For the run's last lines: how many dishes are not asked about, and which."""
-    if not sources.unusable:
-        return []
-    left_out = [row["dish_id"] for row in sources.unusable]
-    return [
-        f"{len(left_out)} of {len(sources.all_names)} dishes are not asked about (left_out.csv): "
-        f"{listed(left_out, 10)}"
-    ]
 
 
 def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> dict[str, Any]:

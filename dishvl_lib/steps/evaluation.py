@@ -115,9 +115,12 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     test = stage.rows("03_dataset", "test.jsonl")
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+    site_files = stage.inputs("03_dataset", "site_*.jsonl")
+    for sentence in sites.unmatched_menu_rows(given_sites, site_files):
+        stage.note(sentence)
     outside = sites.of_run(
         given_sites,
-        stage.inputs("03_dataset", "site_*.jsonl"),
+        site_files,
         register_per_dish=stage.params["register_per_dish"],
         **options,
     )

@@ -188,8 +188,29 @@ def collate(
     }
 
 
+# Of the hash below; dishvl.json holds it beside the hash.
+FINGERPRINT_VERSION = 2
+
+
 def fingerprint(qwen: QwenInputs) -> str:
-    """One hash of all that decides the inputs: template, pixel limits, tokenizer, normalisation."""
+    """One hash of all that decides the inputs: prompt, chat template, tokenizer, pixel limits,
+    resampling filter, normalisation.
+    """
+    processor = qwen.image_processor
+    parts = {
+        "inputs": fingerprint_of_prompt(qwen),
+        "chat_template": qwen.tokenizer.chat_template,
+        "resample": int(processor.resample),
+        "rescale_factor": round(float(processor.rescale_factor), 9),
+        "patches": [processor.patch_size, processor.temporal_patch_size, processor.merge_size],
+    }
+    return records.fingerprint(parts)
+
+
+def fingerprint_of_prompt(qwen: QwenInputs) -> str:
+    """The hash that folders without FINGERPRINT_VERSION hold: without chat template and resampling
+    filter.
+    """
     probe = "图中的菜品是什么？（红烧鱼、素鸡(豆制品)）"
     processor = qwen.image_processor
     parts = {

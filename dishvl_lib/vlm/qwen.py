@@ -20,6 +20,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dishvl_lib.core import paths, records
+from dishvl_lib.vlm import earlier_transformers
 
 DTYPES = ("float32", "bfloat16")
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
@@ -159,6 +160,7 @@ def save(qwen: Qwen, folder: Path) -> None:
     """A complete Hugging Face folder that `load` and transformers open as it is."""
     qwen.model.save_pretrained(folder)
     save_inputs(qwen, folder)
+    earlier_transformers.add_fields(Path(folder))
     # safetensors writes files for their owner alone; a server under another user must read them.
     for file in Path(folder).glob("*.safetensors"):
         file.chmod((Path(folder) / "config.json").stat().st_mode)
@@ -208,7 +210,7 @@ def _check_family(folder: str) -> None:
     if not Path(folder).is_dir():
         return  # a Hugging Face id: transformers reports what is wrong with it
     if not file.exists():
-        raise ModelError(f"{file} is missing: {folder} is not a Hugging Face model folder")
+        raise ModelError(f"{file} is missing: {_what_it_is(Path(folder))}")
     config = records.read_json(file)
     family = config.get("model_type") if isinstance(config, dict) else None
     if family != Qwen2_5_VLConfig.model_type:
@@ -216,6 +218,21 @@ def _check_family(folder: str) -> None:
             f"{file}: model_type is {family!r}, DishVL needs {Qwen2_5_VLConfig.model_type!r} "
             "(Qwen2.5-VL)"
         )
+
+
+def _what_it_is(folder: Path) -> str:
+    """What a folder without config.json is, and what to give instead."""
+    adapter = folder / "adapter_config.json"
+    if adapter.exists():
+        base = records.read_json(adapter).get("base_model_name_or_path") or "its base model"
+        return (
+            f"{folder} is a LoRA adapter for {base}, which is no model by itself; merge it (peft's "
+            "merge_and_unload, or the export of the tool that trained it) and give the merged folder"
+        )
+    below = sorted(file.parent for file in folder.glob("*/config.json"))
+    if below:
+        return f"{folder} is not a model folder itself; give {below[-1]}, which lies in it"
+    return f"{folder} is not a Hugging Face model folder"
 
 
 def _check_weights(folder: str) -> None:

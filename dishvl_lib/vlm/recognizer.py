@@ -87,11 +87,10 @@ class Recognizer:
             "max_pixels": max_pixels or metadata.get("max_pixels"),
         }
         loaded = qwen.load(folder, dtype=dtype, device=device, **limits)
-        wanted = metadata.get("input_fingerprint")
-        if wanted and wanted != inputs.fingerprint(loaded):
+        if not _builds_trained_inputs(loaded, metadata):
             raise qwen.ModelError(
-                f"{file}: this folder was trained on other inputs (template, tokenizer or "
-                "pixel limits) than are built now; use it with the DishVL version that "
+                f"{file}: this folder was trained on other inputs (template, tokenizer, pixel "
+                "limits or resampling) than are built now; use it with the DishVL version that "
                 "trained it, and without other pixel limits"
             )
         return cls(loaded, metadata)
@@ -266,7 +265,18 @@ class Recognizer:
         return Choice(best if best_share >= threshold else None, ranked, threshold)
 
     def _photo(self, source: Source) -> inputs.Photo:
-        return inputs.photo_inputs(self.qwen, images.load_rgb(source))
+        photo = images.load_rgb(source, max_image_pixels=images.MAX_IMAGE_PIXELS)
+        return inputs.photo_inputs(self.qwen, photo)
+
+
+def _builds_trained_inputs(loaded: qwen.Qwen, metadata: dict) -> bool:
+    """Whether text and photos become what the model was trained on, as far as its folder says."""
+    wanted = metadata.get("input_fingerprint")
+    if not wanted:
+        return True
+    if metadata.get("input_fingerprint_version") == inputs.FINGERPRINT_VERSION:
+        return wanted == inputs.fingerprint(loaded)
+    return wanted == inputs.fingerprint_of_prompt(loaded)
 
 
 def _as_list(photos: Source | Sequence[Source]) -> list[Source]:

@@ -48,7 +48,9 @@ ConfusionBrowser(
 
 def marks(folder):
     file = folder / "outputs" / "confusions" / "photos.csv"
-    return list(csv.DictReader(file.open(encoding="utf-8", newline=""))) if file.exists() else []
+    return (
+        list(csv.DictReader(file.open(encoding="utf-8-sig", newline=""))) if file.exists() else []
+    )
 
 
 def opened(chromium, address):

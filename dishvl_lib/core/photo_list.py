@@ -1,0 +1,159 @@
+"""A list of photos and their labels, as people and other programs write it: a table with headings,
+lines of `path label` (PaddleClas), paths of another system, labels that are numbers.
+"""
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path, PureWindowsPath
+
+import pandas as pd
+
+from dishvl_lib.core import given_tables, names, photo_files, records, system_files
+
+LABEL_FILES = ("label_list.txt", "labels.txt", "label.txt", "classes.txt", "class_names.txt")
+_SEPARATED = re.compile(r"^(?P<path>.+\.\w{3,5})\s*[\s,;，；]\s*(?P<label>\S.*)$")
+_NUMBERED = re.compile(r"^(?P<number>\d+)[\s,:：]+(?P<name>\S.*)$")
+
+
+def read(file: Path, image_root: Path) -> pd.DataFrame:
+    """photo (a path that need not exist), path as written, label and split ('' without one); the
+    index is the line in the file.
+
+    Relative paths count from `image_root`. Paths of another system, or of another folder, are
+    looked for below it by their last parts. Raises `RecordError` for what is no such list.
+    """
+    table = listed(file)
+    label = _named(table["label"], table["path"], file)
+    split = table["split"] if "split" in table else pd.Series("", index=table.index)
+    finder = _PhotoFinder(image_root)
+    photo = [finder.photo(path) for path in table["path"]]
+    made = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
+    return pd.DataFrame(made, index=table.index)
+
+
+def listed(file: Path) -> pd.DataFrame:
+    """path and label (and split) as they are written, under headings or without."""
+    try:
+        return given_tables.read(file, ["path", "label"])
+    except records.RecordError:
+        lines = _without_headings(file)
+        if lines is None:
+            raise
+        return lines
+
+
+def _without_headings(file: Path) -> pd.DataFrame | None:
+    """Lines of a photo's path and its label, or None when the first line is none."""
+    text = given_tables.decoded(file.read_bytes(), file)
+    rows: dict[int, tuple[str, str]] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        parts = _SEPARATED.match(line.strip())
+        is_photo = parts and Path(parts["path"]).suffix.lower() in photo_files.PHOTO_SUFFIXES
+        if not rows and line.strip() and not is_photo:
+            return None
+        if line.strip():
+            rows[number] = (parts["path"], parts["label"]) if parts else (line.strip(), "")
+    if not rows:
+        return None
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["path", "label"])
+
+
+def _named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
+    """Labels as names of dishes: numbers by the list of names beside the file or, where each number
+    stands for one folder, by that folder; the last part of labels that all are paths.
+    """
+    if len(label) == 0:
+        return label
+    if label.str.fullmatch(r"\d+").all():
+        return _numbers_named(label, path, file)
+    if label.str.contains("/").all():
+        return label.str.rstrip("/").str.rpartition("/")[2]
+    return label
+
+
+def _numbers_named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
+    numbered = _label_names(file)
+    if set(label) <= numbered.keys():
+        return label.map(numbered)
+    folder = path.map(lambda written: _parts(written)[-2:-1]).str[0].fillna("")
+    pairs = set(zip(label, folder, strict=True))
+    one_to_one = len(pairs) == label.nunique() == folder.nunique() and "" not in set(folder)
+    return folder if one_to_one else label
+
+
+def _label_names(file: Path) -> dict[str, str]:
+    """{number: name} of the list of labels that lies beside a list of photos; {} without one."""
+    beside = next(
+        (file.parent / name for name in LABEL_FILES if (file.parent / name).exists()), None
+    )
+    if beside is None or beside == file:
+        return {}
+    text = given_tables.decoded(beside.read_bytes(), beside)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    numbered = [_NUMBERED.match(line) for line in lines]
+    if all(numbered):
+        return {parts["number"]: parts["name"] for parts in numbered if parts}
+    return {str(number): line for number, line in enumerate(lines)}
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    """The parts of a path of any system, without its drive."""
+    written = PureWindowsPath(path.strip().strip('"'))
+    return tuple(part for part in written.parts if part != written.anchor)
+
+
+class _PhotoFinder:
+    """Photos by paths that were written on another machine; the folder is walked only when one is
+    not where it is said to be.
+    """
+
+    def __init__(self, image_root: Path):
+        self.root = Path(image_root)
+        self._by_end: dict[tuple[str, ...], list[Path]] | None = None
+
+    def photo(self, written: str) -> Path:
+        """The photo that a path means; where none is, the path below `image_root` as written."""
+        plain = Path(os.path.normpath(self.root / written))
+        if plain.exists() or not written.strip():
+            return plain
+        parts = _parts(written)
+        if not parts:
+            return plain
+        below = Path(os.path.normpath(self.root.joinpath(*parts)))
+        if below.exists():
+            return below
+        return self._alike(parts) or below
+
+    def _alike(self, parts: tuple[str, ...]) -> Path | None:
+        """The only file that shares most last parts with a path, at least its folder and name."""
+        if self._by_end is None:
+            self._by_end = _files_by_end(self.root)
+        ends = [names.spelling(part) for part in parts]
+        there = self._by_end.get(tuple(ends[-2:]), [])
+        ranked = sorted(there, key=lambda file: -self._shared(file, ends))
+        if not ranked:
+            return None
+        unclear = len(ranked) > 1 and self._shared(ranked[1], ends) == self._shared(ranked[0], ends)
+        return None if unclear else ranked[0]
+
+    def _shared(self, file: Path, ends: Iterable[str]) -> int:
+        own = [names.spelling(part) for part in file.relative_to(self.root).parts]
+        count = 0
+        for mine, theirs in zip(reversed(own), reversed(list(ends)), strict=False):
+            if mine != theirs:
+                break
+            count += 1
+        return count
+
+
+def _files_by_end(root: Path) -> dict[tuple[str, ...], list[Path]]:
+    files: dict[tuple[str, ...], list[Path]] = {}
+    for directory, folders, found in os.walk(root):
+        # Deleted photos and thumbnails share their names with the photos that are meant.
+        folders[:] = [folder for folder in folders if not system_files.refusal((folder,))]
+        for name in found:
+            file = Path(directory) / name
+            end = tuple(names.spelling(part) for part in file.relative_to(root).parts[-2:])
+            files.setdefault(end, []).append(file)
+    return files
