@@ -293,6 +293,16 @@ def test_dishes_without_a_photo_and_empty_folders_are_named(root):
     said = catalog.lost_notes(lost, rejected)
     assert said[0].startswith("3 dishes have no usable photo: 夫妻肺片 (1 unreadable name), 空碗")
     assert said[1] == "1 folders are empty: 空碗"
+    assert "1 files are left out for their names: 夫妻肺片\\r/0.jpg" in said[2]
+
+
+def test_a_set_whose_names_are_all_in_gbk_says_what_mends_them(tmp_path):
+    for number, dish in enumerate(("红烧鱼", "土豆丝")):
+        folder = os.path.join(os.fsencode(tmp_path), dish.encode("gbk"))
+        os.makedirs(folder)
+        Path(os.fsdecode(os.path.join(folder, b"0.jpg"))).write_bytes(jpeg(number))
+    with pytest.raises(catalog.CatalogError, match="it should say .* mv -nT --"):
+        scan(tmp_path)
 
 
 def test_copies_of_roboflow_are_one_frame_by_their_name_alone(root):

@@ -179,8 +179,8 @@ def lost_dishes(
 
 
 def lost_notes(lost: Mapping[str, Mapping[str, int]], rejected: pd.DataFrame) -> list[str]:
-    """Sentences that name the dishes without a photo, and the empty folders. lost: as
-    `lost_dishes` makes it.
+    """Sentences that name the dishes without a photo, the empty folders, and names that cannot be
+    read. lost: as `lost_dishes` makes it.
     """
     said = []
     if lost:
@@ -192,7 +192,15 @@ def lost_notes(lost: Mapping[str, Mapping[str, int]], rejected: pd.DataFrame) ->
     empty = rejected.path[rejected.reason == layout.EMPTY_FOLDER[0]].tolist()
     if empty:
         said.append(f"{len(empty)} folders are empty: {listed(empty, 20)}")
+    unreadable = rejected[rejected.reason == layout.UNREADABLE_NAME]
+    if len(unreadable):
+        said.append(f"{len(unreadable)} files are left out for their names: {_first(unreadable)}")
     return said
+
+
+def _first(rejected: pd.DataFrame) -> str:
+    """The first file left out, with what is to be done about it."""
+    return f"{rejected.path.iloc[0]}, {rejected.detail.iloc[0]}"
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
@@ -364,6 +372,9 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
         )
         linked = rejected.reason.eq(layout.LINK_OUT).any()
         remedy = "; set follow_links: true if these links are meant" if linked else ""
+        unreadable = rejected[rejected.reason == layout.UNREADABLE_NAME]
+        if len(unreadable):
+            remedy += f"; {_first(unreadable)}"
         raise CatalogError(
             f"image_root {image_root} holds no usable photo ({reasons}); it must hold one "
             f"folder of photos per dish{remedy}"

@@ -14,6 +14,7 @@ from dishvl_lib.core.file_names import printable
 
 LINK_OUT = "link out of image_root"
 NOT_IN_DISH = ("not in a dish folder", "it lies beside the dish folders")
+UNREADABLE_NAME = "unreadable name"
 EMPTY_FOLDER = ("empty folder", "it holds no file")
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 RefusedFile = tuple[Path, str, str]  # the same before its path is made relative
@@ -288,7 +289,7 @@ def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | 
         return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}, and no photo"
     for depth, part in enumerate(parts):
         if not file_names.is_writable(part):
-            return "unreadable name", _remedy(parts[:depth], part)
+            return UNREADABLE_NAME, _remedy(parts[:depth], part)
     if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):
         return "not a photo file", "it is a device, pipe, socket or folder"
     return None

@@ -8,15 +8,18 @@ SPLITS = {
     "train": "train",
     "training": "train",
     "训练": "train",
+    "訓練": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "dev": "validation",
     "eval": "validation",
     "验证": "validation",
+    "驗證": "validation",
     "test": "test",
     "testing": "test",
     "测试": "test",
+    "測試": "test",
 }
 # What people call folders in which they file, whatever is in them.
 FILING = frozenset(
