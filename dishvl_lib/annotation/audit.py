@@ -63,10 +63,10 @@ def settle(
     by, distance), or None.
 
     catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most
-    photos. review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then
-    the strongest. Photos of outside sites stay as they are. Raises ValueError for an unknown
-    `same_name`, `RecordError` for files that cannot be read, `merging.MergeError` when a group of
-    photos or one photo's bytes would lie in two splits.
+    photos. review: dish_id, name, suspicion, other_dish, evidence, n_images; dishes without a
+    name first, then same_name, then the strongest. Photos of outside sites stay as they are.
+    Raises ValueError for an unknown `same_name`, `RecordError` for files that cannot be read,
+    `merging.MergeError` when a group of photos or one photo's bytes would lie in two splits.
     """
     if same_name not in params.SAME_NAME:
         raise ValueError(
