@@ -233,6 +233,12 @@ def test_several_names_in_one_are_no_name_and_still_say_something():
     assert names.says_nothing("红烧鱼+米饭") == ""
 
 
+@pytest.mark.parametrize("entry", ["套餐1", "菜0", "2套餐"])
+def test_a_numbered_entry_of_a_menu_is_no_name_and_still_says_something(entry):
+    assert names.not_a_dish(entry) == "it names no dish"
+    assert names.says_nothing(entry) == ""
+
+
 def test_a_cook_book_holds_nothing_but_names():
     folder = os.environ.get("DISHVL_TEST_DATA")
     if not folder:

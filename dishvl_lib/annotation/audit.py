@@ -153,7 +153,10 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def notes(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[str]:
-    """What must be known of the names before anything is trained, in sentences. found: the review."""
+    """What must be known of the names before anything is trained, in sentences.
+
+    found: the review.
+    """
     without = [dish["dish_id"] for dish in dishes if artefacts.unnamed(dish)]
     misread = found[found.suspicion == "misread_folder"]
     said = []

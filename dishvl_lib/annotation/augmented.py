@@ -14,8 +14,9 @@ from dishvl_lib.core import artefacts
 
 COLUMNS = ("dish_id", "stem", "photos", "splits", "marks", "first", "second")
 _WORDS = (
-    "h?flip(?:ped)?|v?flip(?:ped)?|mirror(?:ed)?|rot(?:ate|ated|ation)?|aug(?:ment|mented|mentation)?|"
-    "bright(?:ness)?|dark(?:en|ened)?|contrast|blur(?:red)?|noise|noisy|gauss(?:ian)?|shift(?:ed)?|scaled?|"
+    "h?flip(?:ped)?|v?flip(?:ped)?|mirror(?:ed)?|rot(?:ate|ated|ation)?|"
+    "aug(?:ment|mented|mentation)?|bright(?:ness)?|dark(?:en|ened)?|contrast|blur(?:red)?|"
+    "noise|noisy|gauss(?:ian)?|shift(?:ed)?|scaled?|"
     "zoom(?:ed)?|crop(?:ped)?|sharp(?:en|ened)?|gr[ae]y|hue|satur(?:ation|ated)?|jitter|colou?r|"
     "shear(?:ed)?|transformed|cutout|mixup|翻转|水平翻转|垂直翻转|旋转|镜像|增强|亮度|变亮|变暗|模糊|噪声|裁剪|"
     "缩放|平移"

@@ -14,7 +14,7 @@ Folders = tuple[str, ...]
 
 
 class UnclearFolders(ValueError):
-    """Folders of which two may say the dish; the message names them and the parameter that decides."""
+    """Folders of which two may say the dish; the message names the parameter that decides."""
 
 
 class DishFolders:

@@ -63,8 +63,8 @@ def is_writable(name: str) -> bool:
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters, and bytes that are no UTF-8, as escapes (\n, \x1b, \udcXX),
-    so that it can be written.
+    r"""The text with control characters and bytes that are no UTF-8 as escapes (\n, \x1b, \udcXX), so
+    that it can be written.
     """
     return _NOT_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 

@@ -68,7 +68,7 @@ def split_of(folder: str) -> str:
 
 
 def is_date(text: str) -> bool:
-    """Whether a text is a day, month, year or week day and nothing else: 20240301, 3月1日, 2024-03."""
+    """Whether a text is nothing but a day, month, year or week day: 20240301, 3月1日, 2024-03."""
     return bool(_DATE.fullmatch(_plain(text)))
 
 

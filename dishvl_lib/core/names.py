@@ -117,6 +117,10 @@ GENERIC = frozenset(
     "图片 照片 图像 其他 其它 无 空 未命名 新建文件夹 测试 不知道 "
     "none null na nan unknown unclear other food dish meal image photo picture untitled test".split()
 )
+# General words under which menus number their entries: 套餐1 is no name, and still what one orders.
+_NUMBERED_ENTRY = re.compile(
+    r"(菜|套餐|餐|主食|小吃|热菜|凉菜|素菜|荤菜)[ _-]*\d+|\d+[ _-]*(套餐|餐)"
+)
 _DISCLAIMERS = re.compile(
     "未知|无法|识别|辨认|看不清|看不出|不确定|不清楚|不详|抱歉|这是|图中|图片中|照片中|不是菜|unknown|cannot|sorry|unable"
 )
@@ -150,7 +154,9 @@ class FolderName:
 @lru_cache(maxsize=65_536)
 def parse_folder(folder: str, pattern: str = FOLDER_PATTERN) -> FolderName:
     """`红烧鱼1@HGD_20211221` -> (红烧鱼, HGD, 20211221); any other name is cleaned, and numbering, prices
-    and the like are taken off where that is certain. A misread name is taken for what it should say.
+    and the like are taken off where that is certain.
+
+    A misread name is taken for what it should say.
     """
     reading = file_names.reading_of(folder)
     if reading and reading.whole:
@@ -227,12 +233,13 @@ def undecorated(name: str) -> str:
 def not_a_dish(name: str) -> str:
     """Why a text is no dish's name, in one clause; '' when it may be one.
 
-    It says nothing (see `says_nothing`), or joins several names (红烧鱼/米饭).
+    It says nothing (see `says_nothing`), is a general word with a number (套餐1), or joins several
+    names (红烧鱼/米饭).
     """
-    text = _BRACKETS.sub("", clean(name))
-    if _says_something(text) and (
-        MENU_SEPARATOR in clean(name) or "\n" in name or _JOINERS.search(text)
-    ):
+    text = clean(name)
+    if not _says_something(text):
+        return "it names no dish"
+    if MENU_SEPARATOR in text or "\n" in name or _JOINERS.search(_BRACKETS.sub("", text)):
         return "it joins several names"
     return says_nothing(name)
 
@@ -241,11 +248,11 @@ def says_nothing(name: str) -> str:
     """Why a text names no dish at all, in one clause; '' when it may name one.
 
     Empty, a general word (菜品, 食物, unknown), a refusal (无法识别), a code of letters and digits (GX4_6,
-    IMG_1234), a date, a word of filing (批次1, 新建文件夹), a place (一食堂), letters typed at random, or what
-    was read in the wrong encoding.
+    IMG_1234), a date, a word of filing (批次1, 新建文件夹), a place (一食堂), letters typed at random, or
+    what was read in the wrong encoding.
     """
     text = clean(name).casefold()
-    if not _says_something(text):
+    if not _says_something(text) and not _NUMBERED_ENTRY.fullmatch(text):
         return "it names no dish"
     if _DISCLAIMERS.search(text):
         return "it is a remark, not a name"

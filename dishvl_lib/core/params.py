@@ -299,8 +299,8 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "dish_level",
             "int",
             0,
-            "which folder of a photo's path names its dish: 1 the first below image_root (splits do "
-            "not count), -1 the one it lies in; 0 finds out, and stops where that is not clear",
+            "which folder of a photo's path names its dish: 1 the first below image_root (splits "
+            "do not count), -1 the one it lies in; 0 finds out, and stops where that is not clear",
             Between(least=-20, most=20),
         ),
         Parameter(

@@ -45,8 +45,8 @@ _MADE_BY = {
 }
 _TRASH = re.compile(r"\.trash-\d+|found\.\d{3}")
 _FILES = re.compile(
-    r"\._.*|\.ds_store|icon\r|\.localized|\.apdisk|thumbs\.db(:.*)?|ehthumbs(_vista)?\.db|desktop\.ini|"
-    r".*:zone\.identifier|\.directory|\.nomedia|\.?picasa\.ini|zbthumbnail\.info|synophoto_.*|"
+    r"\._.*|\.ds_store|icon\r|\.localized|\.apdisk|thumbs\.db(:.*)?|ehthumbs(_vista)?\.db|"
+    r"desktop\.ini|.*:zone\.identifier|\.directory|\.nomedia|\.?picasa\.ini|zbthumbnail\.info|synophoto_.*|"
     r"synoindex_.*|.*@synoeastream|.*@synoresource|~\$.*"
 )
 REASON = "system file"
