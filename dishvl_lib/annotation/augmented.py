@@ -58,11 +58,13 @@ def note(table: pd.DataFrame) -> str:
         return ""
     crossing = int(table.splits.str.contains(",").sum())
     first = table.iloc[0]
+    # As it is written in a profile: there a backslash stands for itself between single quotes.
+    joining = ", ".join(f"'{pattern}'" for pattern in patterns(table))
     return (
         f"{len(table)} photos seem to have copies made by augmenting, such as {first['first']} and "
         f"{first['second']} (augmented.csv), and {crossing} of them lie in another split than a "
         "copy: names alone join nothing. Where they are copies, take the originals only, or set "
-        f"file_patterns to {patterns(table)}, which keeps those of one photo together"
+        f"file_patterns: [{joining}], which keeps those of one photo together"
     )
 
 

@@ -3,7 +3,7 @@
 import re
 
 _MADE_BY = {
-    "__macosx": "macOS when it packs a zip",
+    "__macosx": "macOS, which packs it into every zip",
     ".trashes": "macOS",
     ".spotlight-v100": "macOS",
     ".fseventsd": "macOS",
@@ -59,9 +59,9 @@ def refusal(folders: tuple[str, ...], name: str = "") -> tuple[str, str] | None:
     for folder in folders:
         key = folder.casefold()
         if key in _MADE_BY:
-            return REASON, f"{folder} is a folder of {_MADE_BY[key]}"
+            return REASON, f"it lies in {folder}, a folder of {_MADE_BY[key]}"
         if _TRASH.fullmatch(key):
-            return REASON, f"{folder} is a folder of deleted files"
+            return REASON, f"it lies in {folder}, a folder of deleted files"
     if _FILES.fullmatch(name.casefold()):
         return REASON, "a file that an operating system or tool keeps for itself"
     return None
