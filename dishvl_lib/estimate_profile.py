@@ -80,7 +80,10 @@ def _photos(values: Values) -> tuple[int, int]:
     params = values["01_annotation"]
     root = builtin.photos(params["image_root"], [])[0]
     files, _ = layout.list_photos(
-        root, params.get("photos_csv", ""), follow_links=params.get("follow_links", False)
+        root,
+        params.get("photos_csv", ""),
+        follow_links=params.get("follow_links", False),
+        dish_level=params.get("dish_level", 0),
     )
     folders = {file.folder for file in files}
     return len(files), len({names.clean_folder_name(folder) for folder in folders})

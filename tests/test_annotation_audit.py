@@ -10,7 +10,7 @@ import pytest
 from toys import photo_rows
 
 from dishvl_lib.annotation import audit, given_names, merging, same_dish
-from dishvl_lib.core import params, records
+from dishvl_lib.core import artefacts, params, records
 
 FISH = ["鱼", "姜", "酱油"]
 POTATO = ["土豆", "醋"]
@@ -169,7 +169,7 @@ def test_an_answer_that_is_no_name_never_outranks_the_folder():
     assert "a answered '无法识别'" in review.evidence[1]
 
 
-def test_dishes_with_one_name_stay_apart_and_lead_the_review():
+def test_dishes_with_one_name_stay_apart_and_lead_the_review_after_those_without_any():
     answers = [
         answer("GX1", "红烧鱼", card=FISH),
         answer("GX2", "红烧鱼。", card=FISH),
@@ -178,11 +178,11 @@ def test_dishes_with_one_name_stay_apart_and_lead_the_review():
     ]
     dishes, catalogue, review = settled(photos_of("GX2", "GX1", "GX2", "GX3", "GX4"), answers)
     assert suspicions(review) == [
+        ("not_a_name", "GX4", ""),
         ("same_name", "GX2", "GX1"),
         ("same_name", "GX2", "GX3"),
-        ("not_a_name", "GX4", ""),
     ]
-    assert "decisions/names.csv" in review.evidence[0]
+    assert "decisions/names.csv" in review.evidence[1]
     assert dishes["GX1"]["review"] == "same_name: GX2, GX3"
     assert dishes["GX2"]["review"] == "same_name: GX1, GX3"
     assert sorted(catalogue.dish_id.unique()) == ["GX1", "GX2", "GX3", "GX4"]
@@ -226,7 +226,7 @@ def test_keep_apart_is_obeyed_in_every_mode(tmp_path):
         settled(photos, answers, same_name="join")
 
 
-def test_open_questions_about_one_name_come_before_those_kept_apart_and_both_before_all_others(
+def test_dishes_without_a_name_come_first_and_open_questions_about_one_before_those_kept_apart(
     tmp_path,
 ):
     answers = [
@@ -235,17 +235,63 @@ def test_open_questions_about_one_name_come_before_those_kept_apart_and_both_bef
         answer("B1", "土豆丝"),
         answer("B2", "土豆丝"),
         answer("GX", "未知"),
+        answer("C1", "无法识别"),
+        answer("C1", "米饭", annotator="b"),
     ]
     _, _, review = settled(
-        photos_of("A1", "A1", "A2", "B1", "B2", "GX"),
+        photos_of("A1", "A1", "A2", "B1", "B2", "C1", "GX"),
         answers,
         decisions=decided(tmp_path, "A1,红烧鱼,keep_apart,"),
     )
     assert suspicions(review) == [
+        ("not_a_name", "GX", ""),
         ("same_name", "B1", "B2"),
         ("same_name", "A1", "A2"),
-        ("not_a_name", "GX", ""),
+        ("not_a_name", "C1", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    "folder", ["GX4_6", "新建文件夹", "123", "aaa", "批次1", "20240301", "一食堂"]
+)
+def test_a_folders_name_that_an_annotator_hands_back_is_none(folder):
+    dishes, _, review = settled(photos_of(folder, "红烧鱼"), [answer(folder, folder, card=FISH)])
+    assert artefacts.unnamed_dishes(dishes.values()).keys() == {folder}
+    assert suspicions(review)[0] == ("not_a_name", folder, "")
+    assert audit.notes(list(dishes.values()), review)[0].startswith(
+        f"1 of 2 dishes have no name and are NOT asked about: {folder};"
+    )
+
+
+def test_a_decision_a_table_or_an_annotator_gives_a_dish_its_name(tmp_path):
+    listed = write(tmp_path / "listed.csv", "folder,name", "GX2,123")
+    dishes, *_ = settled(
+        photos_of("GX1", "GX2", "GX3", "GX4"),
+        [answer("GX3", "红烧鱼")],
+        decisions=decided(tmp_path, "GX1,A1,,"),
+        names_csv=listed,
+    )
+    assert artefacts.unnamed_dishes(dishes.values()).keys() == {"GX4"}
+
+
+def test_a_misread_folder_is_pointed_out_with_the_command_until_it_is_decided(tmp_path):
+    photos = photos_of("红烧鱼", "土豆丝", 红烧鱼="║∞╔╒╙π")
+    answers = [answer("红烧鱼", "║∞╔╒╙π")]
+    dishes, _, review = settled(photos, answers)
+    assert suspicions(review) == [("misread_folder", "红烧鱼", ""), ("not_a_name", "红烧鱼", "")]
+    assert "GBK read as cp437, it should say 红烧鱼" in review.evidence[0]
+    assert "mv -nT -- '║∞╔╒╙π' '红烧鱼'" in review.evidence[0]
+    assert (dishes["红烧鱼"]["name"], dishes["红烧鱼"]["name_source"]) == ("红烧鱼", "folder")
+    assert "read in the wrong encoding" in audit.notes(list(dishes.values()), review)[0]
+    decisions = decided(tmp_path, "║∞╔╒╙π,红烧鱼,,misread_folder")
+    assert suspicions(settled(photos, decisions=decisions)[2]) == []
+
+
+def test_what_is_perhaps_no_part_of_a_folders_name_is_pointed_out():
+    _, _, review = settled(photos_of("15元套餐", "7喜", "红烧鱼"), [])
+    assert suspicions(review) == [("untidy_name", "15元套餐", "")]
+    named = settled(photos_of("15元套餐", "红烧鱼"), [answer("15元套餐", "15元套餐")])[2]
+    assert suspicions(named) == []
 
 
 def test_one_name_by_decision_merges_whatever_same_name_says(tmp_path):

@@ -129,8 +129,9 @@ def test_odd_photos_that_are_good_are_kept(root):
 
 
 def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
-    odd = ["-rf.jpg", "line\nbreak.jpg", 'a,"b".jpg', "return\r.jpg", "@#$%().jpg", "  .jpg"]
-    for number, name in enumerate(odd):
+    odd = ["-rf.jpg", 'a,"b".jpg', "@#$%().jpg", "  .jpg"]
+    control = ["line\nbreak.jpg", "return\r.jpg", "\x1b[31mred.jpg"]
+    for number, name in enumerate([*odd, *control]):
         (root / "土豆丝" / name).write_bytes(jpeg(80 + number))
     for folder, name in (
         (b"\xcf\xc8.d", b"1.jpg"),
@@ -142,12 +143,14 @@ def test_strange_names_are_kept_or_refused_in_print(root, tmp_path):
     photos, rejected = scan(root)
     assert {Path(path).name for path in photos.path} >= set(odd)
     assert len(photos) == 6 + len(odd)
-    assert sorted(rejected.reason) == [
-        "unreadable name",
-        "unreadable name",
-        "unreadable name",
-    ]
+    assert set(rejected.reason) == {"unreadable name"}
+    assert len(rejected) == 6
     assert "土豆丝/\\udcff\\udcfe.jpg" in set(rejected.path)
+    assert "土豆丝/line\\nbreak.jpg" in set(rejected.path)
+    detail = rejected.set_index("path").detail
+    assert "GBK read as UTF-8, it should say 先" in detail["\\udccf\\udcc8.d/1.jpg"]
+    assert "mv -nT -- 土豆丝" not in detail["土豆丝/return\\r.jpg"], "quoted for a shell"
+    assert "\\x0d.jpg' '土豆丝/return.jpg'" in detail["土豆丝/return\\r.jpg"]
     back_photos, back_rejected = written_and_read(tmp_path, photos, rejected)
     assert back_photos.path.tolist() == photos.path.tolist()
     assert back_rejected.to_dict("list") == rejected.to_dict("list")
@@ -249,6 +252,72 @@ def test_bytes_under_two_dishes_are_left_out_of_both_and_within_one_stay(root):
     assert "土豆丝" in rejected.detail[0]
     assert "红烧鱼" in rejected.detail[0]
     assert "土豆丝/copy.jpg" in set(photos.path)
+
+
+def test_of_copies_in_two_folders_of_one_dish_those_of_one_folder_stay(root):
+    twin = jpeg(40)
+    fill(root, {"土豆丝 - 副本": 0, "1.红烧鱼": 0})
+    for place in ("土豆丝/t.jpg", "土豆丝/again.jpg", "土豆丝 - 副本/t.jpg"):
+        (root / place).write_bytes(twin)
+    for place in ("红烧鱼1@HGD_20211221/0.jpg",):
+        (root / "1.红烧鱼" / "0.jpg").write_bytes((root / place).read_bytes())
+    photos, rejected = scan(root)
+    assert reasons(rejected) == {
+        "土豆丝 - 副本/t.jpg": "copy",
+        "红烧鱼1@HGD_20211221/0.jpg": "copy",
+    }
+    assert Counter(photos.dish_id) == {"红烧鱼": 3, "土豆丝": 5}
+
+
+def test_names_that_differ_by_punctuation_only_do_not_lose_their_copies_twice(root):
+    fill(root, {"红烧-鱼": 0})
+    for number in range(3):
+        original = root / "红烧鱼1@HGD_20211221" / f"{number}.jpg"
+        (root / "红烧-鱼" / f"{number}.jpg").write_bytes(original.read_bytes())
+    photos, rejected = scan(root)
+    assert set(rejected.reason) == {"copy"}
+    assert len(photos) == 6
+
+
+def test_dishes_without_a_photo_and_empty_folders_are_named(root):
+    fill(root, {"麻婆豆腐": 0, "空碗": 0, "餐盘": 1, "夫妻肺片\r": 1}, 70)
+    (root / "麻婆豆腐" / "0.jpg").write_bytes(b"no photo")
+    (root / "麻婆豆腐" / "a.txt").write_bytes(b"x")
+    photos, rejected = scan(root, exclude_dishes=["餐盘"])
+    lost = catalog.lost_dishes(root, photos, rejected)["lost"]
+    assert lost == {
+        "麻婆豆腐": {"not an image": 1, "not a photo file": 1},
+        "空碗": {"empty folder": 1},
+        "夫妻肺片": {"unreadable name": 1},
+    }
+    said = catalog.lost_notes(lost, rejected)
+    assert said[0].startswith("3 dishes have no usable photo: 夫妻肺片 (1 unreadable name), 空碗")
+    assert said[1] == "1 folders are empty: 空碗"
+    assert "1 files are left out for their names: 夫妻肺片\\r/0.jpg" in said[2]
+
+
+def test_a_set_whose_names_are_all_in_gbk_says_what_mends_them(tmp_path):
+    for number, dish in enumerate(("红烧鱼", "土豆丝")):
+        folder = os.path.join(os.fsencode(tmp_path), dish.encode("gbk"))
+        os.makedirs(folder)
+        Path(os.fsdecode(os.path.join(folder, b"0.jpg"))).write_bytes(jpeg(number))
+    with pytest.raises(catalog.CatalogError, match="it should say .* mv -nT --"):
+        scan(tmp_path)
+
+
+def test_copies_of_roboflow_are_one_frame_by_their_name_alone(root):
+    for number, name in enumerate(("a_jpg.rf.0f3a9c", "a_jpg.rf.1f3a9c", "b_jpg.rf.0f3a9c")):
+        (root / "土豆丝" / f"{name}.jpg").write_bytes(jpeg(70 + number))
+    photos, *_ = catalog.build(root, [], **SHARES)
+    groups = photos.set_index(photos.path.str.rpartition("/")[2]).group_id
+    assert groups["a_jpg.rf.0f3a9c.jpg"] == groups["a_jpg.rf.1f3a9c.jpg"]
+    assert groups["a_jpg.rf.0f3a9c.jpg"] != groups["b_jpg.rf.0f3a9c.jpg"]
+
+
+def test_a_misread_folder_is_the_dish_that_it_should_say(root):
+    fill(root, {"║∞╔╒╙π": 1}, 70)
+    photos, _ = scan(root)
+    assert Counter(photos.dish_id) == {"红烧鱼": 4, "土豆丝": 3}
 
 
 def test_folders_with_one_cleaned_name_are_one_dish_and_numbers_stay_apart(root):

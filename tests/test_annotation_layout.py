@@ -16,22 +16,51 @@ def told(found, root):
 
 
 @pytest.mark.parametrize(
-    "names, expected",
+    "folders, expected",
     [
         (("train", "val", "test"), {"train": "train", "val": "validation", "test": "test"}),
         (("Train", "validation"), {"Train": "train", "validation": "validation"}),
         (("train", "test", ".git"), {"train": "train", "test": "test"}),
-        (("train",), {}),
-        (("val", "test"), {}),
-        (("train", "val", "valid"), {}),
-        (("train", "test", "红烧鱼"), {}),
-        ((), {}),
+        (("train", "test", "__MACOSX"), {"train": "train", "test": "test"}),
+        (("train", "test", "@eaDir"), {"train": "train", "test": "test"}),
+        (("train",), {"train": ""}),
+        (("val", "test"), {"val": "", "test": ""}),
+        (("train", "val", "valid"), {"train": "", "val": "", "valid": ""}),
+        (("train", "test", "川菜"), {"train": "", "test": "", "川菜": ""}),
     ],
 )
-def test_folders_that_are_splits(tmp_path, names, expected):
-    for name in names:
-        (tmp_path / name).mkdir()
-    assert layout.given_splits(tmp_path) == expected
+def test_folders_that_are_splits(tmp_path, folders, expected):
+    fill(tmp_path, {f"{folder}/红烧鱼": 1 for folder in folders})
+    found, _ = layout.list_photos(tmp_path)
+    assert {one.file.parts[-3]: one.split for one in found} == expected
+
+
+def test_folders_without_photos_unmake_no_splits(tmp_path):
+    fill(tmp_path, {"train/红烧鱼": 1, "test/红烧鱼": 1, "labels": 0, "empty": 0})
+    write(tmp_path / "labels" / "red.txt", "x")
+    listing = layout.listing(tmp_path)
+    assert {one.split for one in listing.found} == {"train", "test"}
+    assert ("empty", *layout.EMPTY_FOLDER) in listing.refused
+    assert listing.notes == []
+
+
+def test_splits_that_are_not_taken_are_said(tmp_path):
+    fill(tmp_path, {"train/红烧鱼": 1, "test/红烧鱼": 1, "土豆丝": 1})
+    assert "土豆丝 beside them is none" in layout.listing(tmp_path).notes[0]
+
+
+def test_folders_below_a_dish_that_say_nothing_are_its_own(tmp_path):
+    fill(tmp_path, {"红烧鱼/20240301": 1, "红烧鱼/批次2": 1, "一食堂/土豆丝": 1})
+    assert [one.folder for one in layout.list_photos(tmp_path)[0]] == ["土豆丝", "红烧鱼", "红烧鱼"]
+
+
+def test_folders_that_are_not_clear_stop_until_the_level_is_given(tmp_path):
+    fill(tmp_path, {"红烧鱼/张江": 1, "土豆丝/张江": 1, "麻婆豆腐/张江": 1})
+    with pytest.raises(layout.CatalogError, match="image_root .*张江.* set dish_level"):
+        layout.list_photos(tmp_path)
+    found, _ = layout.list_photos(tmp_path, dish_level=1)
+    assert {one.folder for one in found} == {"红烧鱼", "土豆丝", "麻婆豆腐"}
+    assert len(layout.list_photos(tmp_path, source="site")[0]) == 3
 
 
 def test_splits_over_class_folders(tmp_path):

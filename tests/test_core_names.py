@@ -53,6 +53,10 @@ def test_dishes_that_are_only_a_number_stay_apart():
         ("20220609174506", ("", "")),
         ("2022060917450-5#90", ("", "")),
         ("10 (2)", ("", "")),
+        ("a_jpg.rf.0123456789abcdef0123456789abcdef", ("a", "")),
+        ("20220609174506-5#90_jpg.rf.0123abcd", ("20220609174506", "20220609174506")),
+        ("a_flip", ("", "")),
+        ("x_1", ("", "")),
     ],
 )
 def test_files(stem, expected):
@@ -69,6 +73,11 @@ def test_files(stem, expected):
         ("__x_", "x"),
         ("ＡＢ", "AB"),
         ("\u200b", ""),
+        ("\x1b[31m红烧鱼\x1b[0m", "红烧鱼"),
+        ("\x1b]0;title\x07红烧鱼", "红烧鱼"),
+        ("红\x00烧\x07鱼\x7f\x9b", "红烧鱼"),
+        ("红烧鱼\r", "红烧鱼"),
+        ("\u202e红烧鱼\u2066\ud800", "红烧鱼"),
     ],
 )
 def test_clean(raw, cleaned):
@@ -185,6 +194,15 @@ def test_praise_in_front_is_taken_off_as_long_as_a_name_stays(name, bare):
         ("IMG_1234", "a code"),
         ("DSCF0012", "a code"),
         ("X", "a code"),
+        ("aaa", "names no dish"),
+        ("img", "names no dish"),
+        ("新建文件夹 (2)", "names no dish"),
+        ("批次1", "names no dish"),
+        ("train", "names no dish"),
+        ("3月1日", "a date"),
+        ("一食堂", "a place"),
+        ("║∞╔╒╙π", "the wrong encoding"),
+        ("锟斤拷", "the wrong encoding"),
     ],
 )
 def test_what_is_no_name_of_a_dish(text, clause):
@@ -208,6 +226,17 @@ def test_what_is_no_name_of_a_dish(text, clause):
 )
 def test_what_may_be_one(name):
     assert names.not_a_dish(name) == ""
+
+
+def test_several_names_in_one_are_no_name_and_still_say_something():
+    assert names.not_a_dish("红烧鱼+米饭") == "it joins several names"
+    assert names.says_nothing("红烧鱼+米饭") == ""
+
+
+@pytest.mark.parametrize("entry", ["套餐1", "菜0", "2套餐"])
+def test_a_numbered_entry_of_a_menu_is_no_name_and_still_says_something(entry):
+    assert names.not_a_dish(entry) == "it names no dish"
+    assert names.says_nothing(entry) == ""
 
 
 def test_a_cook_book_holds_nothing_but_names():

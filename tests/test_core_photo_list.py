@@ -85,6 +85,14 @@ def test_a_path_that_fits_two_photos_stays_missing(root):
     assert [file.exists() for file in table["photo"]] == [False, True]
 
 
+def test_a_deleted_photo_of_that_name_is_not_meant(root):
+    deleted = root / "#recycle" / "红烧鱼" / "0.jpg"
+    deleted.parent.mkdir(parents=True)
+    deleted.write_bytes(b"")
+    table = read(root, "path,label\nD:/x/红烧鱼/0.jpg,红烧鱼\nD:/x/番茄炒蛋/1.jpg,番茄炒蛋\n")
+    assert placed(table, root) == EXPECTED
+
+
 def test_lines_are_counted_and_a_line_without_a_label_is_kept(root):
     table = read(root, "\n红烧鱼/0.jpg 红烧鱼\n\n红烧鱼/1.jpg\n")
     assert table.index.tolist() == [2, 4]

@@ -107,6 +107,16 @@ def test_the_marker_is_written_last_and_holds_everything(own_outputs):
     assert marker["stage"] == "01_annotation"
 
 
+def test_notes_are_a_stages_last_lines_and_stand_in_its_marker(capsys):
+    stage = stages.start("01", params())
+    stage.make("a.csv", lambda: pd.DataFrame({"x": ["1"]}))
+    stage.finish(notes=["one dish has no name", "a folder is empty"], image_root="/photos")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["note: one dish has no name", "note: a folder is empty"]
+    marker = records.read_json(stage.path("_SUCCESS.json"))
+    assert marker["notes"] == ["one dish has no name", "a folder is empty"]
+
+
 def test_a_finished_stage_asked_again_does_nothing(capsys):
     folder = make("01").folder
     before = tree(folder)

@@ -101,6 +101,12 @@ def test_who_may_stand_on_a_menu_and_why_not():
     assert "61 characters" in reasons["h"]
 
 
+def test_a_dish_that_nobody_has_named_is_not_asked_about():
+    good, out = menus.askable({"a": "红烧鱼", "GX4_6": "GX4_6"}, {"GX4_6": "it is a code"})
+    assert good == {"a": "红烧鱼"}
+    assert out[0]["reason"].startswith("nobody has named it: it is a code; give it a name in")
+
+
 def test_the_order_of_dishes_does_not_matter():
     names = {"a": "红烧鱼", "b": "土豆丝", "c": "红烧鱼"}
     assert menus.askable(names) == menus.askable(dict(reversed(names.items())))

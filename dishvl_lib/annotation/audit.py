@@ -16,6 +16,7 @@ from dishvl_lib.annotation import given_names, merging, suspicions
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, intervals, names, params, records
+from dishvl_lib.core.rules import listed
 
 __all__ = [
     "card_table",
@@ -62,10 +63,10 @@ def settle(
     by, distance), or None.
 
     catalogue: the photos without `typical`; merged dishes have the dish_id of the one with the most
-    photos. review: dish_id, name, suspicion, other_dish, evidence, n_images; same_name first, then
-    the strongest. Photos of outside sites stay as they are. Raises ValueError for an unknown
-    `same_name`, `RecordError` for files that cannot be read, `merging.MergeError` when a group of
-    photos or one photo's bytes would lie in two splits.
+    photos. review: dish_id, name, suspicion, other_dish, evidence, n_images; dishes without a
+    name first, then same_name, then the strongest. Photos of outside sites stay as they are.
+    Raises ValueError for an unknown `same_name`, `RecordError` for files that cannot be read,
+    `merging.MergeError` when a group of photos or one photo's bytes would lie in two splits.
     """
     if same_name not in params.SAME_NAME:
         raise ValueError(
@@ -151,6 +152,29 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
+def notes(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[str]:
+    """What must be known of the names before anything is trained, in sentences.
+
+    found: the review.
+    """
+    without = [dish["dish_id"] for dish in dishes if artefacts.unnamed(dish)]
+    misread = found[found.suspicion == "misread_folder"]
+    said = []
+    if without:
+        said.append(
+            f"{len(without)} of {len(dishes)} dishes have no name and are NOT asked about: "
+            f"{listed(without, 10)}; give them one in decisions/names.csv or names_csv, "
+            "or ask an annotator (they stand first in name_review.csv)"
+        )
+    if len(misread):
+        said.append(
+            f"{len(misread)} folders' names were read in the wrong encoding: "
+            f"{misread.evidence.iloc[0]} (name_review.csv has the command for each; an archive "
+            "unpacked again with unzip -O GBK is right, too)"
+        )
+    return said
+
+
 def _outside(photos: pd.DataFrame) -> pd.Series:
     return artefacts.at_site(photos.split)
 
@@ -222,6 +246,7 @@ def _settle_name(
         names.clean(answer["name"])
         for answer in answers
         if not suspicions.not_a_name(answer["name"])
+        and not suspicions.is_misread_folder(answer["name"], folders)
     ]
     if named:
         return named[0], "annotators" if len(named) > 1 and len(

@@ -3,7 +3,7 @@ one left out.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pandas as pd
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, Found
 from dishvl_lib.core import artefacts, images, names, params, records
-from dishvl_lib.core.rules import shortened
+from dishvl_lib.core.rules import listed, shortened
 
 
 def build(
@@ -88,10 +88,12 @@ def scan_folders(
     max_photos_per_dish: int = 0,
     workers: int = 4,
     follow_links: bool = False,
+    dish_level: int = 0,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
     cache: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(photos, rejected): files found = photos + rejected. `image_root`: see `layout.list_photos`.
+    """(photos, rejected): files and empty folders found = photos + rejected. `image_root`,
+    `dish_level`: see `layout.listing`.
 
     photos: artefacts.PHOTO_COLUMNS, `split` '' or as given or 'site:NAME'; paths are relative to `image_root`
     (those of sites may begin with '..'). `folder_pattern`, `file_patterns`: regular expressions as
@@ -105,7 +107,9 @@ def scan_folders(
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    found, refused = layout.list_photos(image_root, photos_csv, follow_links=follow_links)
+    found, refused = layout.list_photos(
+        image_root, photos_csv, follow_links=follow_links, dish_level=dish_level
+    )
     for site in sites:
         folder = Path(site["image_root"])
         more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
@@ -121,6 +125,7 @@ def scan_folders(
         [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
         columns=list(artefacts.PHOTO_COLUMNS),
     )
+    photos, copies = rejections.without_copies(photos)
     photos, two_labels = rejections.without_two_labels(photos)
     photos, not_outside = rejections.without_own_photos(photos)
     refused += [
@@ -128,12 +133,74 @@ def scan_folders(
         for photo, reason, detail in excluded + cut
     ]
     rejected = pd.DataFrame(
-        [*refused, *bad, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
+        [*refused, *bad, *copies, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
     )
     _check_enough(photos, rejected, image_root)
     return photos.reset_index(drop=True), rejected.sort_values(
         ["reason", "path"], ignore_index=True
     )
+
+
+def lost_dishes(
+    image_root: Path,
+    photos: pd.DataFrame,
+    rejected: pd.DataFrame,
+    *,
+    photos_csv: str | Path = "",
+    folder_pattern: str = "",
+    follow_links: bool = False,
+    dish_level: int = 0,
+) -> dict[str, Any]:
+    """{notes: what the folders make one ask, in sentences; lost: {dish: {reason: files}} of dishes
+    without a photo in the catalogue, also those of empty folders}.
+
+    Dishes that people or parameters leave out are not lost. `photos`, `rejected`: as `build` made
+    them of this folder, with the same parameters.
+    """
+    listed = layout.listing(image_root, photos_csv, "", follow_links, dish_level)
+    pattern = _patterns(folder_pattern, ())[0]
+    reasons = dict(zip(rejected.path, rejected.reason, strict=True))
+    places = {
+        layout.printable(layout.relative_path(photo.file, image_root)): photo.folder
+        for photo in listed.found
+    }
+    kept = set(photos.dish_id)
+    lost: dict[str, dict[str, int]] = {}
+    for path, folder in {**places, **listed.dish_of_refused}.items():
+        dish = names.parse_folder(folder, pattern).name or folder
+        if dish not in kept:
+            of_dish = lost.setdefault(layout.printable(dish), {})
+            reason = reasons.get(path, "gone since")
+            of_dish[reason] = of_dish.get(reason, 0) + 1
+    missed = {
+        dish: of_dish for dish, of_dish in lost.items() if not of_dish.keys() & rejections.BY_CHOICE
+    }
+    return {"notes": listed.notes, "lost": missed}
+
+
+def lost_notes(lost: Mapping[str, Mapping[str, int]], rejected: pd.DataFrame) -> list[str]:
+    """Sentences that name the dishes without a photo, the empty folders, and names that cannot be
+    read. lost: as `lost_dishes` makes it.
+    """
+    said = []
+    if lost:
+        why = [
+            f"{dish} ({', '.join(f'{count} {reason}' for reason, count in of_dish.items())})"
+            for dish, of_dish in sorted(lost.items())
+        ]
+        said.append(f"{len(lost)} dishes have no usable photo: {listed(why, 20)} (rejected.csv)")
+    empty = rejected.path[rejected.reason == layout.EMPTY_FOLDER[0]].tolist()
+    if empty:
+        said.append(f"{len(empty)} folders are empty: {listed(empty, 20)}")
+    unreadable = rejected[rejected.reason == layout.UNREADABLE_NAME]
+    if len(unreadable):
+        said.append(f"{len(unreadable)} files are left out for their names: {_first(unreadable)}")
+    return said
+
+
+def _first(rejected: pd.DataFrame) -> str:
+    """The first file left out, with what is to be done about it."""
+    return f"{rejected.path.iloc[0]}, {rejected.detail.iloc[0]}"
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
@@ -252,7 +319,7 @@ def _row(
         "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
         "path": path,
         "dish_id": rejections.dish_id(photo, folder_pattern),
-        "folder": photo.folder,
+        "folder": layout.printable(photo.folder),
         "site": photo.source or parsed.site,
         "frame": frame,
         "taken_on": f"{taken[:4]}-{taken[4:6]}-{taken[6:8]}" if taken else "",
@@ -305,12 +372,17 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
         )
         linked = rejected.reason.eq(layout.LINK_OUT).any()
         remedy = "; set follow_links: true if these links are meant" if linked else ""
+        unreadable = rejected[rejected.reason == layout.UNREADABLE_NAME]
+        if len(unreadable):
+            remedy += f"; {_first(unreadable)}"
         raise CatalogError(
             f"image_root {image_root} holds no usable photo ({reasons}); it must hold one "
             f"folder of photos per dish{remedy}"
         )
     if own.dish_id.nunique() < 2:
+        places = own.path.str.rpartition("/")[0].nunique()
+        remedy = "; where they lie in folders below it, dish_level says which" if places > 1 else ""
         raise CatalogError(
             f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling "
-            "dishes apart needs at least two folders of photos"
+            f"dishes apart needs at least two folders of photos{remedy}"
         )

@@ -4,20 +4,18 @@ path and label.
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from dishvl_lib.core import names, photo_files, photo_list
+from dishvl_lib.annotation.dish_folders import DishFolders, UnclearFolders
+from dishvl_lib.core import file_names, folder_words, names, photo_files, photo_list, system_files
+from dishvl_lib.core.file_names import printable
 
-GIVEN_SPLITS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 LINK_OUT = "link out of image_root"
+NOT_IN_DISH = ("not in a dish folder", "it lies beside the dish folders")
+UNREADABLE_NAME = "unreadable name"
+EMPTY_FOLDER = ("empty folder", "it holds no file")
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 RefusedFile = tuple[Path, str, str]  # the same before its path is made relative
 
@@ -40,20 +38,46 @@ class Found:
     split: str = ""
 
 
+@dataclass(frozen=True)
+class Listing:
+    """What a photo folder holds. `found`: photos; `refused`: files and empty folders left out;
+    `dish_of_refused`: {path: folder} of those that lie where a dish's photos would; `notes`: what
+    its folders make one ask, in sentences.
+    """
+
+    found: list[Found]
+    refused: list[Refused]
+    dish_of_refused: dict[str, str]
+    notes: list[str]
+
+
 def list_photos(
     image_root: Path,
     photos_csv: str | Path = "",
     source: str = "",
     follow_links: bool = False,
+    dish_level: int = 0,
 ) -> tuple[list[Found], list[Refused]]:
-    """(photos, files left out) below `image_root`, or those that `photos_csv` names; photos + left
-    out = files (or lines).
+    """(photos, files left out) below `image_root`; see `listing`."""
+    listed = listing(image_root, photos_csv, source, follow_links, dish_level)
+    return listed.found, listed.refused
 
-    Folders named train, val (valid, validation) and test, and nothing beside them, are splits over
-    class folders. `photos_csv` has the columns path and label, and may have split; relative paths
+
+def listing(
+    image_root: Path,
+    photos_csv: str | Path = "",
+    source: str = "",
+    follow_links: bool = False,
+    dish_level: int = 0,
+) -> Listing:
+    """The photos below `image_root`, or those that `photos_csv` names; photos + left out = files
+    (or lines) + empty folders.
+
+    Which folder says the dish or a split: see `DishFolders`; `dish_level` decides where that is
+    not clear. `photos_csv` has the columns path and label, and may have split; relative paths
     count from `image_root`, and a path that stands there may lead anywhere. Links that lead out of
     `image_root` are left out unless `follow_links`; `image_root` may be a link itself. Raises
-    `CatalogError` when there is no such folder.
+    `CatalogError` when there is no such folder, or its folders are not clear.
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
@@ -62,27 +86,68 @@ def list_photos(
             "must hold one folder of photos per dish"
         )
     if photos_csv:
-        return _listed(image_root, Path(photos_csv))
-    splits = {} if source else given_splits(image_root)
-    links = _Links(image_root, follow_links)
+        found, left_out = _listed(image_root, Path(photos_csv))
+        return Listing(found, left_out, {}, [])
+    walk = _Walk(image_root, follow_links)
+    folders = _dish_folders(image_root, walk, source, dish_level)
     found = []
-    left_out: list[RefusedFile] = []
-    closed: list[OSError] = []
-    walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
-    for directory, folders, files in walked:
-        folders.sort()
-        left_out += links.without_refused(directory, folders)
-        for name in sorted(files):
-            file = Path(directory) / name
-            parts = file.relative_to(image_root).parts
-            if refused := _refusal(file, parts, links, depth=2 if splits else 1):
-                left_out.append((file, *refused))
-            else:
-                found.append(Found(file, file.parent.name, source, splits.get(parts[0], "")))
-    left_out += [
-        (Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed
-    ]
-    return found, _relative(left_out, image_root)
+    refused = list(walk.refused)
+    dish_of_refused = {}
+    for file, parts, reason in walk.files:
+        dish = folders.dish(parts)
+        if not reason and not dish:
+            reason = NOT_IN_DISH
+        if not reason:
+            found.append(Found(file, dish, source, folders.split(parts)))
+            continue
+        refused.append((file, *reason))
+        if dish and not _is_hidden(parts):
+            dish_of_refused[printable(relative_path(file, image_root))] = dish
+    notes = [folders.splits.note] if folders.splits.note else []
+    return Listing(found, _relative(refused, image_root), dish_of_refused, notes)
+
+
+def _dish_folders(image_root: Path, walk: "_Walk", source: str, dish_level: int) -> DishFolders:
+    """An outside site has no splits, and a layout of its own that nobody is asked about."""
+    places = {parts for _, parts, reason in walk.files if not reason}
+    try:
+        if source:
+            return DishFolders(places, with_splits=False, strict=False)
+        return DishFolders(places, dish_level)
+    except UnclearFolders as error:
+        raise CatalogError(f"image_root {image_root}: {error}") from None
+
+
+class _Walk:
+    """All files below a folder. `files`: (file, the folders it lies in, why it is refused or None),
+    empty folders among them; `refused`: links, and folders that could not be read.
+    """
+
+    def __init__(self, image_root: Path, follow_links: bool):
+        self.root = image_root
+        self.links = _Links(image_root, follow_links)
+        self.files: list[tuple[Path, tuple[str, ...], tuple[str, str] | None]] = []
+        self.refused: list[RefusedFile] = []
+        closed: list[OSError] = []
+        walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
+        for directory, folders, files in walked:
+            folders.sort()
+            self.files += self._of_folder(Path(directory), bool(folders), sorted(files))
+            self.refused += self.links.without_refused(directory, folders)
+        self.refused += [
+            (Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed
+        ]
+
+    def _of_folder(
+        self, directory: Path, has_folders: bool, names_of_files: list[str]
+    ) -> Iterator[tuple[Path, tuple[str, ...], tuple[str, str] | None]]:
+        parts = directory.relative_to(self.root).parts
+        if parts and not has_folders and not names_of_files:
+            reason = system_files.refusal(parts) or _hidden(parts) or EMPTY_FOLDER
+            yield directory, parts, reason
+        for name in names_of_files:
+            file = directory / name
+            yield file, parts, _refusal(file, parts, self.links)
 
 
 class _Links:
@@ -140,33 +205,6 @@ def _is_below(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
 
-def given_splits(image_root: Path) -> dict[str, str]:
-    """{folder: split} when the folders of `image_root` are train, val and test only, train among
-    them; otherwise {}.
-    """
-    with os.scandir(image_root) as entries:
-        folders = sorted(
-            entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")
-        )
-    known = {
-        folder: GIVEN_SPLITS[folder.lower()] for folder in folders if folder.lower() in GIVEN_SPLITS
-    }
-    return (
-        known
-        if len(known) == len(folders)
-        and "train" in known.values()
-        and len(set(known.values())) == len(known) >= 2
-        else {}
-    )
-
-
-def printable(text: str) -> str:
-    """The text with bytes that are no UTF-8 (in names from the file system) as \\udcXX escapes, so
-    that it can be written.
-    """
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def relative_path(file: Path, image_root: Path) -> str:
     """With forward slashes, relative to `image_root` also when the file lies beside it."""
     return Path(os.path.relpath(file, image_root)).as_posix()
@@ -203,12 +241,13 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:
-    if value.lower() not in GIVEN_SPLITS and value:
+    split = folder_words.split_of(value)
+    if value and not split:
         raise CatalogError(
             f"photos_csv: {photos_csv}, line {line}: split {value!r} must be train, "
             "validation, test or empty"
         )
-    return GIVEN_SPLITS.get(value.lower(), "")
+    return split
 
 
 def _listed_refusal(
@@ -218,20 +257,29 @@ def _listed_refusal(
         return "no path or label", f"the line reads {path!r}, {label!r}"
     if label in earlier:
         return "listed twice", f"under {label}; it is kept once"
-    return _file_refusal(file)
+    return _file_refusal(file, (path,))
 
 
-def _refusal(
-    file: Path, parts: tuple[str, ...], links: _Links, depth: int
-) -> tuple[str, str] | None:
+def _refusal(file: Path, parts: tuple[str, ...], links: _Links) -> tuple[str, str] | None:
     """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before
-    anything is read.
+    anything is read. `parts`: the folders that it lies in.
     """
-    if len(parts) <= depth:
-        return "not in a dish folder", "it lies beside the dish folders"
-    if any(part.startswith(".") for part in parts):
-        return "hidden file", "its name begins with a dot"
-    return links.refusal(file) or _file_refusal(file, parts)
+    if of_system := system_files.refusal(parts):
+        return of_system
+    if not parts:
+        return NOT_IN_DISH
+    if refused := system_files.refusal((), file.name) or _hidden((*parts, file.name)):
+        return refused
+    return links.refusal(file) or _file_refusal(file, (*parts, file.name))
+
+
+def _hidden(parts: tuple[str, ...]) -> tuple[str, str] | None:
+    return ("hidden file", "its name begins with a dot") if _is_hidden(parts) else None
+
+
+def _is_hidden(parts: tuple[str, ...]) -> bool:
+    """Whether one of the names is hidden, or belongs to a system."""
+    return any(part.startswith(".") for part in parts) or bool(system_files.refusal(parts))
 
 
 def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | None:
@@ -239,11 +287,26 @@ def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | 
         return "not a photo file", "a camera's raw file; export it as JPEG"
     if not photo_files.is_photo(file):
         return "not a photo file", f"suffix {printable(file.suffix) or 'missing'}, and no photo"
-    if any(printable(part) != part for part in parts):
-        return "unreadable name", "the name is not UTF-8; rename it"
+    for depth, part in enumerate(parts):
+        if not file_names.is_writable(part):
+            return UNREADABLE_NAME, _remedy(parts[:depth], part)
     if os.path.exists(file) and not stat.S_ISREG(os.stat(file).st_mode):
         return "not a photo file", "it is a device, pipe, socket or folder"
     return None
+
+
+def _remedy(folders: tuple[str, ...], name: str) -> str:
+    """What is wrong with a name that cannot be written down, and the command that mends it."""
+    reading = file_names.reading_of(name)
+    surrogates = any("\ud800" <= char <= "\udfff" for char in name)
+    wrong = "is not UTF-8" if surrogates else "holds control characters"
+    said = f"; it is {reading}" if reading else ""
+    new = reading.text if reading else file_names.writable(name)
+    if not new:
+        return f"the name {wrong}{said}; rename it"
+    old = os.path.join(*folders, name)
+    command = file_names.rename_command(old, os.path.join(*folders, new))
+    return f"the name {wrong}{said}; rename it, in image_root: {command}"
 
 
 def _relative(left_out: Iterable[RefusedFile], image_root: Path) -> list[Refused]:

@@ -14,6 +14,11 @@ from dishvl_lib.annotation.layout import Found, Refused
 from dishvl_lib.core import artefacts, given_tables, names
 
 LEAVE_OUT = ("photo bad", "label wrong")
+NOT_A_DISH = "not a dish"
+EXCLUDED = "excluded"
+REHEARSAL = "rehearsal"
+# A dish that loses its photos for one of these was left out by somebody.
+BY_CHOICE = frozenset((*LEAVE_OUT, NOT_A_DISH, EXCLUDED, REHEARSAL))
 
 
 def dish_id(photo: Found, folder_pattern: str) -> str:
@@ -52,7 +57,7 @@ def without_dishes(
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     own = ~artefacts.at_site(photos.split)
     out = photos.folder.isin(given_names.left_out(decisions, photos.folder[own])) & own
-    return _part(photos, out, "not a dish", f"decided in {decisions.name}")
+    return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 
 def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,7 +86,7 @@ def without_excluded(
         if hit is None:
             kept.append(photo)
         else:
-            out.append((photo, "excluded", f"exclude_dishes holds {hit!r}"))
+            out.append((photo, EXCLUDED, f"exclude_dishes holds {hit!r}"))
     return kept, out
 
 
@@ -98,15 +103,45 @@ def rehearsal(
     for photo in found:
         dish = (photo.source, dish_id(photo, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
-            cut.append((photo, "rehearsal", f"max_dishes is {max_dishes}"))
+            cut.append((photo, REHEARSAL, f"max_dishes is {max_dishes}"))
             continue
         dishes[photo.source] = dishes.get(photo.source, 0) + (dish not in seen)
         seen[dish] = seen.get(dish, 0) + 1
         if max_photos and seen[dish] > max_photos:
-            cut.append((photo, "rehearsal", f"max_photos_per_dish is {max_photos}"))
+            cut.append((photo, REHEARSAL, f"max_photos_per_dish is {max_photos}"))
         else:
             kept.append(photo)
     return kept, cut
+
+
+def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
+    """(photos, rejected rows): of equal bytes in several folders of one dish those of one folder
+    stay, of training before others, of the folder called like the dish before others.
+
+    Copies within a folder stay: they are one group. So do copies in two given splits of a dish,
+    which `split.check_given` looks at.
+    """
+    own = photos[~artefacts.at_site(photos.split)]
+    if own.empty:
+        return photos, []
+    labelled = own.assign(
+        place=own.path.str.rpartition("/")[0],
+        label=own.dish_id.map(names.normalise),
+        is_tested=own.split.isin(("validation", "test")),
+        is_called_otherwise=own.folder != own.dish_id,
+    )
+    keys = ["sha256", "label"]
+    ordered = labelled.sort_values([*keys, "is_tested", "is_called_otherwise", "path"])
+    kept = ordered.groupby(keys, sort=False)[["place", "path", "dish_id", "split"]].transform(
+        "first"
+    )
+    given_twice = ordered.split.ne(kept.split) & ordered.dish_id.eq(kept.dish_id)
+    is_copy = ordered.place.ne(kept.place) & ~given_twice
+    rows = [
+        (path, "copy", f"the same bytes lie in another folder of its dish as {twin}")
+        for path, twin in zip(ordered.path[is_copy], kept.path[is_copy], strict=True)
+    ]
+    return photos.drop(ordered.index[is_copy]), rows
 
 
 def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:

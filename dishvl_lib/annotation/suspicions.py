@@ -11,7 +11,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import same_dish
 from dishvl_lib.annotation.given_names import Given
-from dishvl_lib.core import artefacts, names, records
+from dishvl_lib.core import artefacts, file_names, name_trimmings, names, records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
 
 BY_PEOPLE = ("decision", "names_csv")
@@ -38,9 +38,10 @@ def review(
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """REVIEW_COLUMNS, same_name first, then by strength and photos. `dishes`: settled dishes;
-    `own`: their photos (image_id, path, dish_id, group_id, split); features, pairs: as in
-    `audit.settle`.
+    """REVIEW_COLUMNS: dishes without a name first, then same_name, then by strength and photos.
+
+    `dishes`: settled dishes; `own`: their photos (image_id, path, dish_id, group_id, split);
+    features, pairs: as in `audit.settle`.
     """
     found = [
         *_same_names(dishes, given, same_name),
@@ -50,6 +51,7 @@ def review(
     ordered = sorted(
         found,
         key=lambda suspicion: (
+            suspicion.kind != "not_a_name" or not artefacts.unnamed(suspicion.dish),
             suspicion.kind != "same_name",
             -suspicion.strength,
             -suspicion.dish["n_images"],
@@ -94,6 +96,12 @@ def not_a_name(name: str) -> str:
     return names.problem_with(name) or names.not_a_dish(name)
 
 
+def is_misread_folder(name: str, folders: Sequence[str]) -> bool:
+    """Whether a name is a folder's that was read in the wrong encoding, handed back as it is."""
+    misread = {names.normalise(folder) for folder in folders if file_names.reading_of(folder)}
+    return names.normalise(name) in misread
+
+
 def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The dishes that share a normalised name, most photos first."""
     found: dict[str, list[Mapping[str, Any]]] = {}
@@ -134,9 +142,11 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
     by_people = dish["name_source"] in BY_PEOPLE
     yield from _not_names(dish, by_people)
     yield from _given_names(dish, given)
+    yield from _misread_folders(dish, given)
     if not by_people:
         yield from _answers(dish)
         yield from _hints(dish)
+        yield from _leftovers(dish)
     problems = [
         f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]
     ]
@@ -157,6 +167,27 @@ def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
     ]
     if said:
         yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
+
+
+def _misread_folders(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+    """The folders whose names were read in the wrong encoding, each with what mends it."""
+    if given.has_answer(dish["folders"], "misread_folder"):
+        return
+    for folder in dish["folders"]:
+        reading = file_names.reading_of(folder)
+        if reading:
+            evidence = f"{folder}: {reading}"
+            if reading.whole:
+                command = file_names.rename_command(folder, reading.text)
+                evidence += f"; rename it, where it lies: {command}"
+            yield Suspicion(dish, "misread_folder", 0.95, evidence)
+
+
+def _leftovers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+    """A folder's name that was taken with something in it that is perhaps no part of it."""
+    part = name_trimmings.leftover(dish["name"])
+    if part and dish["name_source"] == "folder" and not artefacts.unnamed(dish):
+        yield Suspicion(dish, "untidy_name", 0.2, f"{dish['name']}: is {part} a part of the name?")
 
 
 def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:

@@ -4,12 +4,12 @@ A photo is a row of 01's catalog.parquet, a dish a row of dishes.jsonl, a questi
 Qwen's fine-tuning scripts read, a prediction a row of 05's predictions.jsonl.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import names, questions
 
 PHOTO_COLUMNS = (
     "image_id",
@@ -55,6 +55,21 @@ def site_split(site: str) -> str:
 def site_of(split: str) -> str:
     """The outside site that a split or protocol belongs to."""
     return split.removeprefix(SITE_PREFIX)
+
+
+def unnamed(dish: Mapping[str, Any]) -> str:
+    """Why a dish of dishes.jsonl has no name, in one clause; '' when it has one.
+
+    Its name is its folder's, which says nothing (GX4_6), and no decision, table or annotator has
+    given it another. Such a dish is not asked about.
+    """
+    return names.says_nothing(dish["name"]) if dish["name_source"] == "folder" else ""
+
+
+def unnamed_dishes(dishes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """{dish_id: why} of the dishes that nobody has named."""
+    reasons = {dish["dish_id"]: unnamed(dish) for dish in dishes}
+    return {dish_id: reason for dish_id, reason in reasons.items() if reason}
 
 
 def conversation(human: str, answer: str) -> list[dict[str, str]]:

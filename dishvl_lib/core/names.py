@@ -6,11 +6,16 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+
+from dishvl_lib.core import file_names, folder_words, name_trimmings
 
 FOLDER_PATTERN = r"^(?P<name>.*?\D|\d+)(?P<number>\d*)@(?P<site>[^@]+)_(?P<date>\d{8})$"
 LONG_FILE_PATTERN = r"^(?P<time>\d{14})_(?P<device>[^_]+)_(?P<frame>[^$#]+)\$(?P<box>\d+_\d+_\d+_\d+)#(?P<counter>\d+)$"
 SHORT_FILE_PATTERN = r"^(?P<time>\d{14})-(?P<crop>\d+)#(?P<counter>\d+)$"
 FILE_PATTERNS = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN)
+# Copies that Roboflow made of one photo, by augmenting too: the photo's name, its suffix, a hash.
+ROBOFLOW_COPY = re.compile(r"(?P<name>.+?)([_-](jpe?g|png|webp|bmp))?\.rf\.[0-9A-Za-z]{6,}")
 MENU_SEPARATOR = "、"
 MAX_NAME_LENGTH = 60
 
@@ -112,16 +117,27 @@ GENERIC = frozenset(
     "图片 照片 图像 其他 其它 无 空 未命名 新建文件夹 测试 不知道 "
     "none null na nan unknown unclear other food dish meal image photo picture untitled test".split()
 )
+# General words under which menus number their entries: 套餐1 is no name, and still what one orders.
+_NUMBERED_ENTRY = re.compile(
+    r"(菜|套餐|餐|主食|小吃|热菜|凉菜|素菜|荤菜)[ _-]*\d+|\d+[ _-]*(套餐|餐)"
+)
 _DISCLAIMERS = re.compile(
     "未知|无法|识别|辨认|看不清|看不出|不确定|不清楚|不详|抱歉|这是|图中|图片中|照片中|不是菜|unknown|cannot|sorry|unable"
 )
+_WORDS = re.compile(r"[^\W\d_]+")
 _JOINERS = re.compile(r"[,，;；/|+]|或者|或")
 _CAMERA = frozenset(
     "img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class "
     "label folder cat category item id no new".split()
 )
 _BRACKETS = re.compile(r"[(\[【〔「『<《][^)\]】〕」』>》]*[)\]】〕」』>》]")
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_INVISIBLE = re.compile(
+    "[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad\u061c\u180e\ufff9-\ufffb\ud800-\udfff]"
+)
+# What moves a terminal's cursor, colours or titles it, and every other control character but white
+# space.
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _CANONICAL = {word: group[0] for group in SYNONYMS for word in group}
 _SYNONYM = re.compile("|".join(sorted(_CANONICAL, key=len, reverse=True)))
 
@@ -135,11 +151,19 @@ class FolderName:
     date: str = ""
 
 
+@lru_cache(maxsize=65_536)
 def parse_folder(folder: str, pattern: str = FOLDER_PATTERN) -> FolderName:
-    """`红烧鱼1@HGD_20211221` -> (红烧鱼, HGD, 20211221); any other name is cleaned and taken as it is."""
+    """`红烧鱼1@HGD_20211221` -> (红烧鱼, HGD, 20211221); any other name is cleaned, and numbering, prices
+    and the like are taken off where that is certain.
+
+    A misread name is taken for what it should say.
+    """
+    reading = file_names.reading_of(folder)
+    if reading and reading.whole:
+        folder = reading.text
     found = re.match(pattern, folder)
     if not found:
-        return FolderName(clean(folder))
+        return FolderName(name_trimmings.without(clean(name_trimmings.numbered(folder))))
     parts = found.groupdict()
     return FolderName(clean(parts["name"]), parts.get("site") or "", parts.get("date") or "")
 
@@ -150,10 +174,11 @@ def clean_folder_name(folder: str) -> str:
 
 
 def clean(name: str) -> str:
-    """NFKC, without invisible characters, outer white space, outer underscores and a trailing full
-    stop.
+    """NFKC, without invisible and control characters, outer white space, outer underscores and a
+    trailing full stop.
     """
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", name))
+    plain = _CONTROL.sub("", _TERMINAL.sub("", name))
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", plain))
     return re.sub(r"\s+", " ", text).strip(" _.。")
 
 
@@ -208,32 +233,67 @@ def undecorated(name: str) -> str:
 def not_a_dish(name: str) -> str:
     """Why a text is no dish's name, in one clause; '' when it may be one.
 
-    Empty, a general word (菜品, 食物, unknown), a sentence or a refusal (无法识别), several names in one
-    (红烧鱼/米饭), or a code of letters and digits (GX4_6, IMG_1234).
+    It says nothing (see `says_nothing`), is a general word with a number (套餐1), or joins several
+    names (红烧鱼/米饭).
+    """
+    text = clean(name)
+    if not _says_something(text):
+        return "it names no dish"
+    if MENU_SEPARATOR in text or "\n" in name or _JOINERS.search(_BRACKETS.sub("", text)):
+        return "it joins several names"
+    return says_nothing(name)
+
+
+def says_nothing(name: str) -> str:
+    """Why a text names no dish at all, in one clause; '' when it may name one.
+
+    Empty, a general word (菜品, 食物, unknown), a refusal (无法识别), a code of letters and digits (GX4_6,
+    IMG_1234), a date, a word of filing (批次1, 新建文件夹), a place (一食堂), letters typed at random, or
+    what was read in the wrong encoding.
     """
     text = clean(name).casefold()
-    words = re.findall("[^\\W\\d_]+", text)
-    if not words or "".join(words) in GENERIC:
+    if not _says_something(text) and not _NUMBERED_ENTRY.fullmatch(text):
         return "it names no dish"
     if _DISCLAIMERS.search(text):
         return "it is a remark, not a name"
-    if MENU_SEPARATOR in text or "\n" in name or _JOINERS.search(_BRACKETS.sub("", text)):
-        return "it joins several names"
-    if (
-        text.isascii()
-        and not any(len(word) > 3 and word not in _CAMERA for word in words)
-        and re.search(r"\d|^[a-z]{1,2}$", text)
-    ):
+    if _is_code(text):
         return "it is a code"
+    if file_names.reading_of(name) or any(mark in name for mark in file_names.LOST):
+        return "it was read in the wrong encoding"
+    if folder_words.is_date(text):
+        return "it is a date"
+    if folder_words.is_place(text):
+        return "it is a place"
+    is_filed = folder_words.is_filing(text) or folder_words.split_of(text) or text in _CAMERA
+    if is_filed or re.fullmatch(r"(.)\1{2,}", text):
+        return "it names no dish"
     return ""
+
+
+def _says_something(text: str) -> bool:
+    """Whether a text has words beside GENERIC ones."""
+    words = "".join(_WORDS.findall(text.casefold()))
+    return bool(words) and words not in GENERIC
+
+
+def _is_code(text: str) -> bool:
+    """Whether a text in lower case is a code of letters and digits, or hardly a letter."""
+    spoken = [word for word in _WORDS.findall(text) if len(word) > 3 and word not in _CAMERA]
+    has_code = re.search(r"\d|^[a-z]{1,2}$", text)
+    return text.isascii() and not spoken and bool(has_code)
 
 
 def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str, str]:
     """(frame id, time) from a file name without suffix; ("", "") when it follows none of the
     patterns.
 
-    Long form: device and frame id; short form: the time. Crops of one frame get the same frame id.
+    Long form: device and frame id; short form: the time. Crops of one frame get the same frame id,
+    and so do the copies that Roboflow made of one photo: its name, or its frame.
     """
+    copy = ROBOFLOW_COPY.fullmatch(stem)
+    if copy:
+        frame, time = frame_of(copy["name"], patterns)
+        return frame or copy["name"], time
     for pattern in patterns:
         found = re.match(pattern, stem)
         if found:

@@ -296,6 +296,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             Pattern(("name",)),
         ),
         Parameter(
+            "dish_level",
+            "int",
+            0,
+            "which folder of a photo's path names its dish: 1 the first below image_root (splits "
+            "do not count), -1 the one it lies in; 0 finds out, and stops where that is not clear",
+            Between(least=-20, most=20),
+        ),
+        Parameter(
             "follow_links",
             "bool",
             False,
@@ -314,8 +322,8 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "file_patterns",
             "list[str]",
             [],
-            "regular expressions with the groups time and frame; [] for the two forms of the "
-            "reference",
+            "regular expressions with the groups time and frame, of whose files those of one frame "
+            "stay together; [] for the two forms of the reference",
             Each(Pattern(("time", "frame"))),
         ),
         Parameter(

@@ -9,7 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 import pandas as pd
 
-from dishvl_lib.core import given_tables, names, photo_files, records
+from dishvl_lib.core import given_tables, names, photo_files, records, system_files
 
 LABEL_FILES = ("label_list.txt", "labels.txt", "label.txt", "classes.txt", "class_names.txt")
 _SEPARATED = re.compile(r"^(?P<path>.+\.\w{3,5})\s*[\s,;，；]\s*(?P<label>\S.*)$")
@@ -149,7 +149,9 @@ class _PhotoFinder:
 
 def _files_by_end(root: Path) -> dict[tuple[str, ...], list[Path]]:
     files: dict[tuple[str, ...], list[Path]] = {}
-    for directory, _, found in os.walk(root):
+    for directory, folders, found in os.walk(root):
+        # Deleted photos and thumbnails share their names with the photos that are meant.
+        folders[:] = [folder for folder in folders if not system_files.refusal((folder,))]
         for name in found:
             file = Path(directory) / name
             end = tuple(names.spelling(part) for part in file.relative_to(root).parts[-2:])

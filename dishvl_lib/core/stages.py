@@ -27,6 +27,7 @@ import pandas as pd
 
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
+from dishvl_lib.core.rules import listed
 
 PACKAGES = (
     "dishvl",
@@ -261,7 +262,7 @@ class Stage:
         if changed:
             raise StageError(
                 f"what {self.name} is made from changed while it worked "
-                f"({_listed(changed)}); run it again: it begins anew with what is there now"
+                f"({listed(changed)}); run it again: it begins anew with what is there now"
             )
 
 
@@ -447,7 +448,7 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
     if markers.finished(folder):
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
         print(
-            f"What {name} was made from has changed ({_listed(changed)}); the old folder is "
+            f"What {name} was made from has changed ({listed(changed)}); the old folder is "
             f"now {move_aside(folder)}"
         )
     elif started.exists() and not _begun_alike(folder, name, params, begun):
@@ -514,10 +515,6 @@ def _refusal(folder: Path, name: str, changed: list[str]) -> str:
         f"stages.move_aside(paths.stage_folder(run_name, {name!r}))), "
         f"which moves the old folder aside and deletes nothing."
     )
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _print_header(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dishvl_lib.core import names
 
+NAME_IT = "give it a name in decisions/names.csv or names_csv"
 FEW = 256  # dishes up to which a random order is drawn whole; of more, dishes are drawn one by one
 
 
@@ -87,12 +88,15 @@ def draw_menu(
     return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
 
 
-def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[str, str]]]:
+def askable(
+    dish_names: Mapping[str, str], unnamed: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], list[dict[str, str]]]:
     """({dish_id: name} that may stand on a menu, [{dish_id, name, reason}] that may not).
 
-    Left out: names that cannot be an entry, and dishes that share a name after normalisation, since
-    one right answer would be two.
+    Left out: dishes that nobody has named (`unnamed` {dish_id: why}), names that cannot be an
+    entry, and dishes that share a name after normalisation, since one right answer would be two.
     """
+    without_name = unnamed or {}
     by_name: dict[str, list[str]] = {}
     for dish, name in dish_names.items():
         by_name.setdefault(names.normalise(name), []).append(dish)
@@ -100,9 +104,11 @@ def askable(dish_names: Mapping[str, str]) -> tuple[dict[str, str], list[dict[st
     out = []
     for dish, name in sorted(dish_names.items()):
         twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
-        reason = names.problem_with(name) or (
-            f"same name as {', '.join(twins)}; decide in decisions/names.csv" if twins else ""
-        )
+        reason = names.problem_with(name)
+        if dish in without_name:
+            reason = f"nobody has named it: {without_name[dish]}; {NAME_IT}"
+        elif twins and not reason:
+            reason = f"same name as {', '.join(twins)}; decide in decisions/names.csv"
         if reason:
             out.append({"dish_id": dish, "name": name, "reason": reason})
         else:

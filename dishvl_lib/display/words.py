@@ -73,6 +73,8 @@ _ENGLISH_CHINESE = {
     "two_names": "一道菜两个名字",
     "look_the_same": "看起来是同一道",
     "not_a_name": "不是菜名",
+    "misread_folder": "文件夹名乱码",
+    "untidy_name": "菜名里有多余的字",
     "hint_disagrees": "与文件夹名不符",
     "annotators_disagree": "标注模型意见不一",
     "votes_split": "各照片答案不一",
@@ -203,6 +205,14 @@ QUESTIONS = {
     ),
     "two_names": ("Are these one dish under two names?", "这是一道菜的两个名字吗？"),
     "not_a_name": ("What is this dish called?", "这道菜叫什么？"),
+    "misread_folder": (
+        "The folder's name is garbled. Is this what it should say?",
+        "文件夹名是乱码，原来的名字是这个吗？",
+    ),
+    "untidy_name": (
+        "Is all of this the dish's name?",
+        "这些字都属于菜名吗？",
+    ),
     "hint_disagrees": (
         "The folder says another dish than the annotators. Who is right?",
         "文件夹名与标注模型的回答不同，哪个对？",

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, audit, catalog, duplicates, given_names
+from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates, given_names
 from dishvl_lib.core import artefacts, given_tables, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
@@ -21,6 +21,7 @@ SCANNING = (
     "max_dishes",
     "max_photos_per_dish",
     "follow_links",
+    "dish_level",
     "max_image_pixels",
 )
 SPLITTING = (
@@ -80,7 +81,26 @@ def build_catalogue(stage: Stage) -> Catalogue:
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
+    _note_folders(stage, made, scanning)
     return made
+
+
+def _note_folders(stage: Stage, made: Catalogue, scanning: dict[str, Any]) -> None:
+    """Note splits that are not taken, dishes without a photo, and copies made by augmenting. A
+    finished stage has noted them: its photo folder may be elsewhere now.
+    """
+    if stage.done:
+        return
+    parts = ("photos_csv", "folder_pattern", "follow_links", "dish_level")
+    reading = {key: scanning[key] for key in parts}
+    folders = stage.make(
+        "folders.json", catalog.lost_dishes, made.root, made.photos, made.rejected, **reading
+    )
+    copies = stage.make("augmented.csv", augmented.families, made.photos)
+    of_copies = augmented.note(copies)
+    said = [*folders["notes"], *catalog.lost_notes(folders["lost"], made.rejected)]
+    for sentence in [*said, *([of_copies] if of_copies else [])]:
+        stage.note(sentence)
 
 
 def _note_missing(stage: Stage, rejected: pd.DataFrame) -> None:
@@ -165,6 +185,8 @@ def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -
         stage.named_file("names_csv") or "",
         stage.decisions("names"),
     ):
+        stage.note(sentence)
+    for sentence in audit.notes(dishes, to_review):
         stage.note(sentence)
     named = audit.name_table(dishes)
     print(

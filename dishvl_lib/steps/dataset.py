@@ -6,7 +6,8 @@ import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, records
-from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.rules import listed
+from dishvl_lib.core.stages import Stage, StageError
 from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
@@ -48,13 +49,27 @@ class Checked(NamedTuple):
 
 
 def read_sources(stage: Stage) -> Sources:
-    """Photos, dishes and look-alikes; writes left_out.csv of the dishes without a usable name."""
+    """Photos, dishes and look-alikes. Raises `StageError` when fewer than two dishes can be asked
+    about.
+    """
     photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
     dishes = stage.rows("01_annotation", "dishes.jsonl")
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
     all_names = annotate.names_by_dish(dishes)
-    names, unusable = menus.askable(all_names)
+    names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
     print(f"{len(names)} of {len(all_names)} dishes can be asked about")
+    if len(names) < 2:
+        first = unusable[0]
+        raise StageError(
+            f"{len(names)} of {len(all_names)} dishes can be asked about, and a menu needs two: "
+            f"{first['dish_id']} is left out, {first['reason']}"
+        )
+    if unusable:
+        left_out = [row["dish_id"] for row in unusable]
+        stage.note(
+            f"{len(left_out)} of {len(all_names)} dishes are not asked about (left_out.csv): "
+            f"{listed(left_out, 10)}"
+        )
     return Sources(photos, dishes, similar, all_names, names, unusable)
 
 

@@ -107,7 +107,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         "new_dishes.jsonl",
         new_dishes.rows,
         photos,
-        menus.askable(sources.names)[0],
+        menus.askable(sources.names, artefacts.unnamed_dishes(sources.dishes))[0],
         sources.similar,
         aliases={dish["dish_id"]: dish["aliases"] for dish in sources.dishes},
         **options,

@@ -98,6 +98,47 @@ def test_unusable_photos_and_a_dish_of_one_photo_do_not_stop_the_rest(tmp_path):
     assert "孤独" not in asked["test"]
 
 
+def test_what_a_person_must_know_of_folders_stands_in_the_last_lines(tmp_path):
+    from dishvl_lib.core import records
+
+    root = fill(tmp_path / "photos", 3)
+    for number in range(4):
+        for folder in ("GX4_6", "菜0/20240301", "菜1/@eaDir"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+            seed = 900 + 10 * len(folder) + number
+            tiny.photo(seed).save(root / folder / f"n{number}.jpg")
+    (root / "空盘").mkdir()
+    (root / "train").mkdir()
+    tiny.photo(999).save(root / "train" / "1.jpg")
+    done = chain.dishvl(
+        "run", chain.profile(tmp_path / "profile", root), "--to", "03", outputs=tmp_path / "outputs"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    notes = [line for line in done.stdout.splitlines() if line.startswith("note: ")]
+    assert "folders called train are NOT taken as splits" in notes[0]
+    assert notes[1] == "note: 1 dishes have no usable photo: 空盘 (1 empty folder) (rejected.csv)"
+    assert "2 of 5 dishes have no name and are NOT asked about: GX4_6, train;" in notes[3]
+    assert notes[-1].endswith("2 of 5 dishes are not asked about (left_out.csv): GX4_6, train")
+    run = tmp_path / "outputs" / "toy"
+    review = records.read_table(run / "01_annotation" / "name_review.csv")
+    assert review.dish_id[:2].tolist() == ["GX4_6", "train"]
+    asked = records.read_jsonl(run / "03_dataset" / "train.jsonl")
+    assert {row["dish_id"] for row in asked} == {"菜0", "菜1", "菜2"}
+
+
+def test_a_set_without_a_single_name_stops_before_questions(tmp_path):
+    root = tmp_path / "photos"
+    for number in range(8):
+        folder = root / f"GX{number % 2}_1"
+        folder.mkdir(parents=True, exist_ok=True)
+        tiny.photo(number).save(folder / f"{number}.jpg")
+    profile = chain.profile(tmp_path / "profile", root)
+    done = chain.dishvl("run", profile, "--to", "03", outputs=tmp_path / "outputs")
+    assert done.returncode == 1
+    assert "0 of 2 dishes can be asked about, and a menu needs two: GX0_1" in done.stderr
+    assert "give it a name in decisions/names.csv" in done.stderr
+
+
 def test_new_writes_a_profile_that_passes_and_keeps_its_comments(tmp_path):
     import shutil
 

@@ -1,0 +1,213 @@
+"""Which folder of a photo's path says the dish, and which says train, validation or test.
+
+Paths here are tuples of folders below a photo folder, without the file.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from dishvl_lib.core import folder_words, names
+from dishvl_lib.core.file_names import CHINESE
+from dishvl_lib.core.rules import listed
+
+Folders = tuple[str, ...]
+
+
+class UnclearFolders(ValueError):
+    """Folders of which two may say the dish; the message names the parameter that decides."""
+
+
+class DishFolders:
+    """What the folders below one photo folder say.
+
+    `places`: the folders that hold photos. `level`: dish_level, 0 to find out. `with_splits`: False
+    takes no folder for a split. `strict`: False takes the last folder where two may say the dish.
+    Raises `UnclearFolders` otherwise.
+
+    The dish is the last folder that may name one: dates, batches, numbers and codes below it say
+    nothing (dish/20240301), nor do places (site/dish, dish/site). Nor does a Latin word below
+    Chinese names that stands there several times or is all capitals (dish/HGD).
+    """
+
+    def __init__(
+        self,
+        places: Iterable[Folders],
+        level: int = 0,
+        *,
+        with_splits: bool = True,
+        strict: bool = True,
+    ):
+        self.places = sorted({place for place in places if place})
+        self.level = level
+        self.splits = SplitFolders(self.places) if with_splits else SplitFolders(())
+        self.without_splits = sorted({self.splits.rest(place) for place in self.places} - {()})
+        self.below_dishes: frozenset[str] = frozenset()
+        self.only_last = False
+        if level == 0:
+            self._find_out(strict)
+
+    def split(self, place: Folders) -> str:
+        """train, validation or test as a folder gives it; ''."""
+        return self.splits.split(place)
+
+    def dish(self, place: Folders) -> str:
+        """The folder that says the dish; '' for a place outside all dish folders."""
+        rest = self.splits.rest(place)
+        if not rest:
+            return ""
+        if self.level:
+            number = (
+                min(self.level, len(rest)) - 1 if self.level > 0 else max(self.level, -len(rest))
+            )
+            return rest[number]
+        return rest[-1] if self.only_last else rest[_depth(rest, self.below_dishes)]
+
+    def _find_out(self, strict: bool) -> None:
+        self.below_dishes = self._words_below_dishes(strict)
+        self.only_last = self._are_classes_without_names()
+        if strict and not self.only_last:
+            self._refuse_codes()
+
+    def _words_below_dishes(self, strict: bool) -> frozenset[str]:
+        """The names that stand below dishes and are none themselves."""
+        parents = _parents(self.without_splits)
+        below = set()
+        for name, above in sorted(parents.items()):
+            chinese_above = [other for other in above if _is_chinese(other)]
+            is_latin = not _is_chinese(name) and len(chinese_above) == len(above)
+            if is_latin and (len(above) > 1 or name.isupper()):
+                below.add(name)
+            if len(above) < 2 or "" in above or name in below:
+                continue
+            is_at_sites = _is_chinese(name) and not chinese_above
+            beside = [other for other, over in parents.items() if above & over]
+            # Sites have more dishes than there are sites; dishes more photos than views of them.
+            if strict and not is_at_sites and len(above) > len(beside):
+                raise _unclear(min(above), name)
+        return frozenset(below)
+
+    def _are_classes_without_names(self) -> bool:
+        """Whether one name stands above all numbers or codes: it is that of the whole set."""
+        depths = [_depth(rest, self.below_dishes) for rest in self.without_splits]
+        uppers = {
+            rest[: depth + 1] for rest, depth in zip(self.without_splits, depths, strict=True)
+        }
+        last = {rest[-1] for rest in self.without_splits}
+        is_one = len(uppers) == 1 and not uppers & set(self.without_splits)
+        return is_one and len(last) > 1 and not any(map(_says_when, last))
+
+    def _refuse_codes(self) -> None:
+        """A code below a word that may be a site (HGD/GX4_6) says no more than that word."""
+        places = set(self.without_splits)
+        for rest in self.without_splits:
+            upper = rest[: _depth(rest, self.below_dishes) + 1]
+            last = rest[-1]
+            is_told = last.isdigit() or _says_when(last) or folder_words.is_place(last)
+            if not (is_told or upper in places or _is_chinese(upper[-1])):
+                raise _unclear(upper[-1], rest[-1])
+
+
+class SplitFolders:
+    """Which folders say train, validation or test: at one depth all of them, train among them.
+
+    `note`: that folders which are called so are not taken as splits, and why; '' otherwise.
+    """
+
+    def __init__(self, places: Sequence[Folders]):
+        self.depth = -1
+        self.note = ""
+        called = _called_like_splits(places)
+        if not called:
+            return
+        depth = min(_depth_of_split(place) for place in places if called & set(place))
+        here = {place[depth] for place in places if len(place) > depth}
+        strays = sorted({place[-1] for place in places if len(place) <= depth})
+        strays += sorted(name for name in here if not folder_words.split_of(name))
+        reason = _why_no_splits(called & here, strays)
+        if not reason:
+            self.depth = depth
+        elif len(called) > 1 or "train" in map(folder_words.split_of, called):
+            # A folder called test alone may well be a dish.
+            self.note = _note(called, reason)
+
+    def split(self, place: Folders) -> str:
+        taken = 0 <= self.depth < len(place)
+        return folder_words.split_of(place[self.depth]) if taken else ""
+
+    def rest(self, place: Folders) -> Folders:
+        """The place without its split folder."""
+        if not 0 <= self.depth < len(place):
+            return place
+        return place[: self.depth] + place[self.depth + 1 :]
+
+
+@lru_cache(maxsize=65_536)
+def may_name_dish(folder: str) -> bool:
+    """Whether a folder's name may be a dish's."""
+    return not names.says_nothing(names.clean_folder_name(folder))
+
+
+def _is_chinese(folder: str) -> bool:
+    return bool(CHINESE.search(names.clean_folder_name(folder)))
+
+
+def _depth(rest: Folders, below_dishes: frozenset[str]) -> int:
+    """Where the folder stands that says the dish: the last that may, or else the last of all."""
+    for depth in range(len(rest) - 1, -1, -1):
+        if may_name_dish(rest[depth]) and rest[depth] not in below_dishes:
+            return depth
+    return len(rest) - 1
+
+
+def _says_when(folder: str) -> bool:
+    """Whether a folder's name is certainly a batch or date, and not a class without a name."""
+    return folder_words.is_date(folder) or folder_words.is_filing(folder)
+
+
+def _parents(places: Iterable[Folders]) -> dict[str, set[str]]:
+    """{name: the next names above it}, '' where there is none, of the last name in each place."""
+    parents: dict[str, set[str]] = {}
+    for place in places:
+        named = [folder for folder in place if may_name_dish(folder)]
+        if named:
+            parents.setdefault(named[-1], set()).add(named[-2] if len(named) > 1 else "")
+    return parents
+
+
+def _unclear(upper: str, lower: str) -> UnclearFolders:
+    return UnclearFolders(
+        f"it is not clear whether {upper} or {lower} is the dish of the photos in {upper}/{lower}; "
+        f"set dish_level to 1 where the first folder below image_root names the dish, to 2 for the "
+        f"second, or to -1 for the folder that the photos lie in (or list them in photos_csv)"
+    )
+
+
+def _called_like_splits(places: Iterable[Folders]) -> set[str]:
+    return {folder for place in places for folder in place if folder_words.split_of(folder)}
+
+
+def _depth_of_split(place: Folders) -> int:
+    """Where the first folder stands that is called like a split."""
+    return [bool(folder_words.split_of(folder)) for folder in place].index(True)
+
+
+def _why_no_splits(named: set[str], strays: Sequence[str]) -> str:
+    """Why these folders are not taken as splits, in one clause; '' when they are."""
+    splits = {folder_words.split_of(name) for name in named}
+    if strays:
+        return f"{listed(strays)} beside them is none"
+    if "train" not in splits:
+        return "no folder for training is among them"
+    if len(splits) < 2:
+        return "no folder for validation or testing is among them"
+    if len({name.casefold() for name in named}) > len(splits):
+        return "two of them mean one split"
+    return ""
+
+
+def _note(called: set[str], reason: str) -> str:
+    listed = ", ".join(sorted(called, key=lambda name: (folder_words.split_of(name), name)))
+    return (
+        f"folders called {listed} are NOT taken as splits and all photos are dealt anew: {reason}; "
+        "leave nothing but split folders there, or give the splits in photos_csv, to keep them"
+    )
