@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dishvl_lib.core import images, paths
+from dishvl_lib.core import images, menu_entries, paths
 
 
 def answer(photos: Sequence[str], model: str | None = None, menu_file: str | None = None) -> int:
@@ -14,11 +14,11 @@ def answer(photos: Sequence[str], model: str | None = None, menu_file: str | Non
     Raises ValueError or `ModelError` for a menu or a model that cannot be used.
     """
     from dishvl_lib import Recognizer
-    from dishvl_lib.vlm.recognizer import check_menu
+    from dishvl_lib.vlm.recognizer import as_read
 
-    menu = menu_lines(Path(menu_file)) if menu_file else None
+    menu = menu_entries.read(menu_file) if menu_file else None
     if menu is not None:
-        check_menu(menu)  # before the model takes its time to load
+        as_read(menu)  # before the model takes its time to load
     recognizer = Recognizer.load(model or newest_best())
     unread = 0
     for photo in photos:
@@ -31,18 +31,6 @@ def answer(photos: Sequence[str], model: str | None = None, menu_file: str | Non
             unread += 1
             print(f"dishvl: {photo} is not answered, the photo is {error}", file=sys.stderr)
     return int(unread > 0)
-
-
-def menu_lines(file: Path) -> list[str]:
-    """One entry a line; blank lines and a byte order mark are passed over. Raises ValueError for
-    what is not UTF-8 text.
-    """
-    try:
-        return [line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ValueError(
-            f"the menu {file} is not UTF-8 text; save it as UTF-8, one entry a line"
-        ) from None
 
 
 def newest_best() -> Path:

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from dishvl_lib import cli, predict
+from dishvl_lib import cli
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_broken_photo_costs_no_other_its_answer(best, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("红烧鱼\n".encode("gbk"), "not UTF-8 text; save it as UTF-8"),
+        (b"\xff\xff\xff\n", "neither UTF-8 nor GB18030"),
         (b"\n \n", "the menu is empty"),
         ("鱼\n鱼 \n".encode(), "there twice"),
     ],
@@ -56,6 +56,18 @@ def test_a_menu_that_cannot_be_used(tmp_path, capsys, content, words):
     assert words in capsys.readouterr().err
 
 
-def test_a_menu_of_lines(tmp_path):
-    (tmp_path / "menu.txt").write_bytes("\ufeff 甲 \r\n\r\n乙".encode())
-    assert predict.menu_lines(tmp_path / "menu.txt") == ["甲", "乙"]
+def test_prices_are_shown_and_not_read(best, tmp_path, capsys):
+    tiny.photo(1).save(tmp_path / "a.png")
+    (tmp_path / "menu.txt").write_bytes("1. 红烧鱼 ￥12\n2. 麻婆豆腐 8元\n".encode("gbk"))
+    (tmp_path / "bare.txt").write_text("红烧鱼\n麻婆豆腐\n", "utf-8")
+    shown = []
+    for menu in ("menu.txt", "bare.txt"):
+        photo = str(tmp_path / "a.png")
+        cli.main(["predict", photo, "--menu", str(tmp_path / menu), "--model", str(best)])
+        shown.append(capsys.readouterr().out)
+    priced, bare = shown
+    assert "1. 红烧鱼 ￥12" in priced
+    assert (
+        priced.replace("1. ", "").replace(" ￥12", "").replace("2. ", "").replace(" 8元", "")
+        == bare
+    )

@@ -53,11 +53,11 @@ def read(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
     """
     path = Path(path)
     columns = tuple(columns)
-    content = _content(path)
-    if content.startswith(XLSX_MAGIC):
-        sheets = _sheets(content, path)
+    stored = content(path)
+    if stored.startswith(XLSX_MAGIC):
+        sheets = _sheets(stored, path)
     else:
-        text = decoded(content, path)
+        text = decoded(stored, path)
         separator = _separator(text, columns)
         sheets = [_rows(text, separator, path)]
     if not any(sheets):
@@ -108,7 +108,13 @@ def is_ours(path: str | Path, columns: Sequence[str]) -> bool:
     return set(columns) <= set(heading)
 
 
-def _content(path: Path) -> bytes:
+def is_workbook(path: Path) -> bool:
+    """Whether a file is one of Excel's, of any kind."""
+    return content(path).startswith((XLSX_MAGIC, OLD_EXCEL_MAGIC))
+
+
+def content(path: Path) -> bytes:
+    """The bytes of a file. Raises `RecordError` where there is none or it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

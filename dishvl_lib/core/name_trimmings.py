@@ -3,6 +3,7 @@ words, dates, notes, copies. What is certain is taken off, what is not is only p
 """
 
 import re
+from collections.abc import Sequence
 
 from dishvl_lib.core import folder_words
 from dishvl_lib.core.file_names import CHINESE
@@ -27,39 +28,58 @@ _BRACKETED = rf"[(\[【]\s*({_IN_BRACKETS})\s*[)\]】]"
 _MEASURES = "杯宝味丝鲜色元块斤两份号人寸只个片串年度折种层款喜点分时小颗粒头"
 # Each takes off what no dish's name begins or ends with. One that needs a Chinese character after
 # it leaves 7-up, B52 and 3+2 alone.
-_BEFORE = tuple(
-    re.compile(expression, re.IGNORECASE)
-    for expression in (
-        rf"({_CAMERA})([ _-]*\d[\d _-]*|[ _-]+)(?=[\u4e00-\u9fff])",
-        rf"{_DAY}[ _.-]*(?=[\u4e00-\u9fff])",
-        rf"{_BRACKETED}\s*",
-        r"[(\[【](no\.?|编号|序号)?\s*\d{1,4}[)\]】]\s*",
-        r"(no\.?|编号|序号)?\s*\d{1,4}\s*[.、,:;)_-]\s*(?=[^\W\d_])",
-        r"(no\.?|编号|序号)\s*\d{1,4}\s*(?=[^\W\d_])",
-        rf"\d{{1,4}} (?=[\u4e00-\u9fff])(?![{_MEASURES}])",
-        rf"0\d{{1,3}}(?=[\u4e00-\u9fff])(?![{_MEASURES}])",
-        r"第\d{1,4}[道款]\s*",
-        r"[一二三四五六七八九十]{1,3}[、.)]\s*",
-        rf"{_PRICE_WORD}¥\s*{_AMOUNT}{_PER}[ _-]*(?=[^\W\d_])",
-        rf"{_PRICE_WORD}({_PRICE})[ _:,-]+(?=[^\W\d_])",
-    )
+_NOTES_BEFORE = (
+    rf"({_CAMERA})([ _-]*\d[\d _-]*|[ _-]+)(?=[\u4e00-\u9fff])",
+    rf"{_DAY}[ _.-]*(?=[\u4e00-\u9fff])",
+    rf"{_BRACKETED}\s*",
 )
-_AFTER = tuple(
-    re.compile(f"({expression})$", re.IGNORECASE)
-    for expression in (
-        rf"\s*{_BRACKETED}",
-        rf"[ _:,-]*{_PRICE_WORD}[ :]*({_PRICE})",
-        rf"[ _-]*{_AMOUNT}\s*/\s*[份个位例斤碗杯串只盘]",
-        r"\s*/\s*[份个位例斤碗杯串只盘]",
-        rf"(?<=[\u4e00-\u9fff]{{2}})[ _-]*{_PORTION}",
-        r"[ _-]*(的?副本|拷贝)[ _-]*(\(?\d{1,3}\)?)?",
-        r"[ _-]+copy[ _-]*(\(?\d{1,3}\)?)?",
-        rf"[ _-]*({_STATE})",
-        r"([ _-]+|(?<=[\u4e00-\u9fff]))(final|new|v\d{1,2}(\.\d)?|ok|done)",
-        r"[ _-]+(old|新版?|photos?|images?|imgs?|pics?|(img|dsc)[ _-]?\d+)",
-        rf"(?<=[\u4e00-\u9fff)])[ _-]*{_DAY}",
-    )
+_NUMBERING = (
+    r"[(\[【](no\.?|编号|序号)?\s*\d{1,4}[)\]】]\s*",
+    r"(no\.?|编号|序号)?\s*\d{1,4}\s*[.、,:;)_-]\s*(?=[^\W\d_])",
+    r"(no\.?|编号|序号)\s*\d{1,4}\s*(?=[^\W\d_])",
+    rf"\d{{1,4}} (?=[\u4e00-\u9fff])(?![{_MEASURES}])",
+    rf"0\d{{1,3}}(?=[\u4e00-\u9fff])(?![{_MEASURES}])",
+    r"第\d{1,4}[道款]\s*",
+    r"[一二三四五六七八九十]{1,3}[、.)]\s*",
 )
+_PRICES_BEFORE = (
+    rf"{_PRICE_WORD}¥\s*{_AMOUNT}{_PER}[ _-]*(?=[^\W\d_])",
+    rf"{_PRICE_WORD}({_PRICE})[ _:,-]+(?=[^\W\d_])",
+)
+_PRICES_AFTER = (
+    rf"[ _:,-]*{_PRICE_WORD}[ :]*({_PRICE})",
+    rf"[ _-]*{_AMOUNT}\s*/\s*[份个位例斤碗杯串只盘]",
+    r"\s*/\s*[份个位例斤碗杯串只盘]",
+)
+_NOTES_AFTER = (
+    rf"\s*{_BRACKETED}",
+    rf"(?<=[\u4e00-\u9fff]{{2}})[ _-]*{_PORTION}",
+    r"[ _-]*(的?副本|拷贝)[ _-]*(\(?\d{1,3}\)?)?",
+    r"[ _-]+copy[ _-]*(\(?\d{1,3}\)?)?",
+    rf"[ _-]*({_STATE})",
+    r"([ _-]+|(?<=[\u4e00-\u9fff]))(final|new|v\d{1,2}(\.\d)?|ok|done)",
+    r"[ _-]+(old|新版?|photos?|images?|imgs?|pics?|(img|dsc)[ _-]?\d+)",
+    rf"(?<=[\u4e00-\u9fff)])[ _-]*{_DAY}",
+)
+# On a menu a number at the end is a price, whatever it is separated by.
+_MENU_PRICES_AFTER = (
+    rf"(?<!\d)[\s.·…_:,|$¥-]+{_AMOUNT}",
+    r"(?<=[^\W\d_])\d+\.\d{1,2}",
+)
+
+
+def _before(*expressions: str) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(expression, re.IGNORECASE) for expression in expressions)
+
+
+def _after(*expressions: str) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(f"({expression})$", re.IGNORECASE) for expression in expressions)
+
+
+_BEFORE = _before(*_NOTES_BEFORE, *_NUMBERING, *_PRICES_BEFORE)
+_AFTER = _after(*_PRICES_AFTER, *_NOTES_AFTER)
+_MENU_BEFORE = _before(*_NUMBERING, *_PRICES_BEFORE)
+_MENU_AFTER = _after(*_PRICES_AFTER, *_MENU_PRICES_AFTER)
 # General words that a number or price makes a name: 2号套餐, 15元套餐, 3荤自助.
 _NOT_ALONE = frozenset(
     "套餐 餐 菜 饭 汤 面 菜品 例汤 盒饭 份饭 自助 自助餐 快餐 简餐 便当 新菜".split()
@@ -83,12 +103,12 @@ def without(name: str) -> str:
     As it is where nothing that can be a name would be left, and where it holds an @, which has a
     form of its own.
     """
-    while "@" not in name:
-        shorter = _one_less(name)
-        if not shorter:
-            break
-        name = shorter
-    return name
+    return name if "@" in name else _without(name, _BEFORE, _AFTER)
+
+
+def of_menu(entry: str) -> str:
+    """A cleaned menu entry without numbering and prices: `3、红烧肉(大份) ¥12` -> `红烧肉(大份)`."""
+    return _without(entry, _MENU_BEFORE, _MENU_AFTER)
 
 
 def leftover(name: str) -> str:
@@ -97,13 +117,21 @@ def leftover(name: str) -> str:
     return found[0].strip(" _-") if found else ""
 
 
-def _one_less(name: str) -> str:
+def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
+    while shorter := _one_less(name, before, after):
+        name = shorter
+    return name
+
+
+def _one_less(
+    name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]
+) -> str:
     """The name without one trimming; '' when there is none that can be taken off."""
-    for pattern in _BEFORE:
+    for pattern in before:
         found = pattern.match(name)
         if found and _is_enough(rest := name[found.end() :].strip(" _-.")):
             return rest
-    for pattern in _AFTER:
+    for pattern in after:
         found = pattern.search(name)
         if found and found[0] and _is_enough(rest := name[: found.start()].strip(" _-.,:")):
             return rest

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import given_tables, names, paths, questions, records
+from dishvl_lib.core import given_tables, menu_entries, names, paths, questions, records
 
 NO_NAME = "no usable name was given to this dish"
 
@@ -210,7 +210,7 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     with a separator).
     """
     table = given_tables.read(path, ["name"])
-    entries = [names.clean(name) for name in table["name"]]
+    entries = menu_entries.dish_names(list(table["name"]))
     for line, entry in zip(table.index, entries, strict=True):
         fault = names.fault_of(entry)
         if fault:

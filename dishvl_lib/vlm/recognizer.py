@@ -1,15 +1,15 @@
 """The public face: a trained folder that names a dish or picks an entry of a menu."""
 
 import math
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from dishvl_lib.core import images, names, questions, records
+from dishvl_lib.core import images, menu_entries, names, questions, records
 from dishvl_lib.vlm import choose, inputs, qwen, saved_activations
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 
@@ -152,9 +152,9 @@ class Recognizer:
 
         The probabilities are among the menu; a list for a list of photos. Never answers what is not
         on the menu, and None when the best entry is not probable enough (see `Choice`). The model
-        reads cleaned entries, the answer is spelt as given. Raises ValueError for an empty menu,
-        equal entries, or an entry that cannot stand on one; `ImageError` for a photo that cannot be
-        read.
+        reads cleaned entries without numbering and prices, the answer is spelt as given. Raises
+        ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
+        `ImageError` for a photo that cannot be read.
         """
         recognitions = self._recognise(
             _as_list(photo),
@@ -219,15 +219,17 @@ class Recognizer:
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; give at least 1")
         namings = [questions.ask(naming)] if naming else []
-        menu_questions = []
-        for menu in menus:
-            menu_questions.append((questions.ask(template, check_menu(menu)), list(menu)))
+        read = [as_read(menu) for menu in menus]
+        menu_questions = [(questions.ask(template, entries), entries) for entries in read]
         recognitions = []
         for start in range(0, len(sources), batch_size):
             batch = sources[start : start + batch_size]
             queries = [(source, namings, menu_questions) for source in batch]
             recognitions += self.answer_questions(queries, top_k)
-        return recognitions
+        spellings = [
+            dict(zip(entries, menu, strict=True)) for entries, menu in zip(read, menus, strict=True)
+        ]
+        return [_spelt(recognition, spellings) for recognition in recognitions]
 
     def answer_questions(
         self,
@@ -279,6 +281,16 @@ def _builds_trained_inputs(loaded: qwen.Qwen, metadata: dict) -> bool:
     return wanted == inputs.fingerprint_of_prompt(loaded)
 
 
+def _spelt(recognition: Recognition, spellings: Sequence[Mapping[str, str]]) -> Recognition:
+    """The choices with their entries as each menu spells them."""
+    choices = []
+    for choice, spelling in zip(recognition.choices, spellings, strict=True):
+        answer = None if choice.answer is None else spelling[choice.answer]
+        ranked = tuple((spelling[entry], share) for entry, share in choice.entries)
+        choices.append(Choice(answer, ranked, choice.threshold))
+    return replace(recognition, choices=tuple(choices))
+
+
 def _as_list(photos: Source | Sequence[Source]) -> list[Source]:
     return [photos] if isinstance(photos, Source) else list(photos)
 
@@ -298,16 +310,18 @@ def checked_metadata(file: Path) -> dict:
     return metadata
 
 
+def as_read(menu: Sequence[str]) -> list[str]:
+    """What the model reads of a menu that people wrote: `check_menu` without numbering and prices."""
+    _check_texts(menu)
+    return check_menu(menu_entries.dish_names(list(menu)))
+
+
 def check_menu(menu: Sequence[str]) -> list[str]:
     """The menu as a list of cleaned entries.
 
     Raises ValueError: empty, an entry twice, or one that cannot be an entry.
     """
-    if isinstance(menu, str) or not isinstance(menu, Collection):
-        raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")
-    for place, entry in enumerate(menu, start=1):
-        if not isinstance(entry, str):
-            raise ValueError(f"menu entry {place} is {entry!r}; give its name as text")
+    _check_texts(menu)
     entries = [names.clean(entry) for entry in menu]
     if not entries:
         raise ValueError("the menu is empty; give at least one entry")
@@ -320,3 +334,12 @@ def check_menu(menu: Sequence[str]) -> list[str]:
         if entry in entries[: place - 1]:
             raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")
     return entries
+
+
+def _check_texts(menu: Sequence[str]) -> None:
+    """Raises ValueError for what is no collection of texts."""
+    if isinstance(menu, str) or not isinstance(menu, Collection):
+        raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")
+    for place, entry in enumerate(menu, start=1):
+        if not isinstance(entry, str):
+            raise ValueError(f"menu entry {place} is {entry!r}; give its name as text")

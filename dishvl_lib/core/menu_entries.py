@@ -1,0 +1,43 @@
+"""Menus as people write them: what the model reads of an entry, beside the entry as it is written."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from dishvl_lib.core import given_tables, name_trimmings, names
+from dishvl_lib.core.records import RecordError
+
+_ONE_LINE = re.compile(r"[、，,;；\t]")
+
+
+def dish_names(entries: Sequence[str]) -> list[str]:
+    """What the model reads of each entry: cleaned, without numbering and price.
+
+    Entries that differ in their numbers alone (酸奶 200, 酸奶 400) keep them. Nothing is checked.
+    """
+    cleaned = [names.clean(name_trimmings.numbered(entry)) for entry in entries]
+    trimmed = [name_trimmings.of_menu(entry) for entry in cleaned]
+    written: dict[str, set[str]] = {name: set() for name in trimmed}
+    for name, entry in zip(trimmed, cleaned, strict=True):
+        written[name].add(entry)
+    shared = {name for name, forms in written.items() if len(forms) > 1}
+    return [entry if name in shared else name for name, entry in zip(trimmed, cleaned, strict=True)]
+
+
+def read(file: str | Path) -> list[str]:
+    """The entries of a menu as they are written: a table with a column of names, an entry a line,
+    or one line of entries.
+
+    Raises `RecordError` for what is no text and no table.
+    """
+    file = Path(file)
+    try:
+        return [entry for entry in given_tables.read(file, ["name"])["name"] if entry.strip()]
+    except RecordError:
+        if given_tables.is_workbook(file):
+            raise
+    text = given_tables.decoded(given_tables.content(file), file)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) == 1:
+        return [entry.strip() for entry in _ONE_LINE.split(lines[0]) if entry.strip()]
+    return lines
