@@ -124,3 +124,92 @@ def test_damaged_files_are_one_clear_error(tmp_path, content):
 def test_unknown_scale_is_refused():
     with pytest.raises(ValueError, match="0.25"):
         pplcnet.PPLCNet(0.3)
+
+
+def stored(tmp_path, state, protocol=4, name="net.pdparams"):
+    (tmp_path / name).write_bytes(pickle.dumps(state, protocol=protocol))
+    return tmp_path / name
+
+
+@pytest.fixture(scope="module")
+def plain_state():
+    return rule_state(shapes_of(pplcnet.PPLCNet(0.25, class_num=5)))
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_every_pickle_protocol_is_read(tmp_path, plain_state, protocol):
+    loaded = pplcnet.load_pdparams(stored(tmp_path, plain_state, protocol))
+    assert loaded.keys() == plain_state.keys()
+    assert all(np.array_equal(loaded[name], plain_state[name]) for name in plain_state)
+
+
+def test_what_this_paddle_writes_with_protocol_2_is_read(tmp_path):
+    net = pplcnet.seeded(0, scale=0.25, class_num=5)
+    paddle.save(net.state_dict(), str(tmp_path / "net.pdparams"), protocol=2)
+    assert pplcnet.load_weights(net, tmp_path / "net.pdparams") == []
+
+
+def test_half_precision_becomes_float32(tmp_path, plain_state):
+    half = {name: value.astype(np.float16) for name, value in plain_state.items()}
+    loaded = pplcnet.load_pdparams(stored(tmp_path, half))
+    assert {value.dtype for value in loaded.values()} == {np.dtype(np.float32)}
+    assert all(np.allclose(loaded[name], plain_state[name], 1e-3, 1e-3) for name in plain_state)
+
+
+def test_bfloat16_as_paddle_stores_it_becomes_float32(tmp_path):
+    upper = (np.array([1.5, -2.0], np.float32).view(np.uint32) >> 16).astype(np.uint16)
+    loaded = pplcnet.load_pdparams(stored(tmp_path, {"w": upper}))
+    assert loaded["w"].tolist() == [1.5, -2.0]
+
+
+PREFIXES = {
+    "a distilled net": lambda state: (
+        {f"Teacher.{name}": value + 1 for name, value in state.items()}
+        | {f"Student.{name}": value for name, value in state.items()}
+    ),
+    "a distilled recognition net": lambda state: {
+        f"Student.backbone.{name}": value for name, value in state.items()
+    },
+    "a teacher alone": lambda state: {f"Teacher.{name}": value for name, value in state.items()},
+    "a net of several devices": lambda state: {
+        f"_layers.{name}": value for name, value in state.items()
+    },
+}
+
+
+@pytest.mark.parametrize("prefixed", PREFIXES.values(), ids=PREFIXES.keys())
+def test_names_of_trainings_fit(tmp_path, plain_state, prefixed):
+    net = pplcnet.PPLCNet(0.25, class_num=5)
+    pplcnet.load_weights(net, stored(tmp_path, prefixed(plain_state)))
+    assert all(
+        np.array_equal(value.numpy(), plain_state[name]) for name, value in net.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize(
+    "name, content, words",
+    [
+        ("inference.pdiparams", b"\0" * 40, "an exported inference model; give the .pdparams"),
+        ("net.pdopt", b"x", "an optimizer's state"),
+        ("model.onnx", b"x", "an ONNX model"),
+        ("weights.bin", b"PK\x03\x04rest", "a file of PyTorch's"),
+    ],
+)
+def test_another_file_is_told_for_what_it_is(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(weights.WeightsError, match=words):
+        pplcnet.load_pdparams(tmp_path / name)
+
+
+def test_a_path_without_its_suffix_names_the_file(tmp_path, plain_state):
+    stored(tmp_path, plain_state)
+    with pytest.raises(weights.WeightsError, match=r"give .*net\.pdparams, with its suffix"):
+        pplcnet.load_pdparams(tmp_path / "net")
+
+
+def test_a_codec_other_than_latin1_is_refused(tmp_path):
+    # What pickle.dumps writes for bytes, with another codec's name in it.
+    program = pickle.dumps(b"\xff\xfe", protocol=2).replace(b"latin1", b"rot_13")
+    (tmp_path / "odd.pdparams").write_bytes(program)
+    with pytest.raises(weights.WeightsError, match="codec 'rot_13'"):
+        pplcnet.load_pdparams(tmp_path / "odd.pdparams")

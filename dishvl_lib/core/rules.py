@@ -8,6 +8,7 @@ is about to be made.
 """
 
 import difflib
+import glob
 import json
 import math
 import os
@@ -266,7 +267,8 @@ def _instead(path: Path) -> str:
         return "is a folder"
     if path.is_file():
         return "is a file"
-    return "does not exist"
+    whole = sorted(path.parent.glob(f"{glob.escape(path.name)}.*")) if path.name else []
+    return f"does not exist, {whole[0].name} does" if whole else "does not exist"
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,14 @@ def extract(
 
 
 def _network(weights_path: str | Path | None, scale: float):
-    from dishvl_lib.similarity import pplcnet, weights
+    from dishvl_lib.similarity import pplcnet, pplcnet_v2, weights
 
-    size = weights.embedding_size(weights.load_pdparams(weights_path)) if weights_path else None
+    state = weights.our_names(weights.load_pdparams(weights_path)) if weights_path else {}
+    if weights.is_v2(state):
+        second, _ = pplcnet_v2.load(state, weights_path)
+        second.eval()
+        return second
+    size = weights.embedding_size(state)
     net = pplcnet.seeded(RANDOM_WEIGHTS_SEED, scale=scale, class_num=0, embedding_size=size)
     if weights_path:
         pplcnet.load_weights(net, weights_path)

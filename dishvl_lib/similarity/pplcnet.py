@@ -167,7 +167,12 @@ def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc."
     `WeightsError`.
     """
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
-    state, messages = weights.match(load_pdparams(path), wanted, path, fresh)
+    stored = load_pdparams(path)
+    if weights.is_v2(weights.our_names(stored)):
+        raise WeightsError(
+            f"{path} holds a PP-LCNetV2: give it as `weights`; a training here begins from a PP-LCNet"
+        )
+    state, messages = weights.match(stored, wanted, path, fresh)
     arrays: dict[str, Any] = dict(state)  # Paddle takes arrays as well as the tensors it declares
     net.set_state_dict(arrays)
     return messages
