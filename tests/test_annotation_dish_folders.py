@@ -46,7 +46,7 @@ def test_sites_below_dishes_are_none(site):
 
 
 def test_a_latin_name_beside_chinese_ones_is_a_dish_like_them():
-    assert dishes("饮料/XO", "饮料/可乐", "酒水/XO") == ["XO", "可乐", "XO"]
+    assert dishes("饮料/VSOP", "饮料/可乐", "酒水/VSOP") == ["VSOP", "可乐", "VSOP"]
 
 
 def test_codes_without_a_name_above_them_stay():
