@@ -296,6 +296,15 @@ def test_dishes_without_a_photo_and_empty_folders_are_named(root):
     assert "1 files are left out for their names: 夫妻肺片\\r/0.jpg" in said[2]
 
 
+def test_a_dish_behind_a_link_that_is_not_followed_is_named(root, tmp_path):
+    fill(tmp_path / "away", {"麻婆豆腐": 1}, 70)
+    (root / "麻婆豆腐").symlink_to(tmp_path / "away" / "麻婆豆腐")
+    (root / "再来").symlink_to("土豆丝")
+    photos, rejected = scan(root)
+    lost = catalog.lost_dishes(root, photos, rejected)["lost"]
+    assert lost == {"麻婆豆腐": {"link out of image_root": 1}}
+
+
 def test_a_set_whose_names_are_all_in_gbk_says_what_mends_them(tmp_path):
     for number, dish in enumerate(("红烧鱼", "土豆丝")):
         folder = os.path.join(os.fsencode(tmp_path), dish.encode("gbk"))

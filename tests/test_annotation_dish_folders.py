@@ -45,6 +45,10 @@ def test_sites_below_dishes_are_none(site):
     assert dishes(f"红烧鱼/{site}", f"土豆丝/{site}") == ["红烧鱼", "土豆丝"]
 
 
+def test_a_latin_name_beside_chinese_ones_is_a_dish_like_them():
+    assert dishes("饮料/VSOP", "饮料/可乐", "酒水/VSOP") == ["VSOP", "可乐", "VSOP"]
+
+
 def test_codes_without_a_name_above_them_stay():
     assert dishes("GX4_6", "新建文件夹", "123") == ["GX4_6", "新建文件夹", "123"]
     assert dishes("食堂菜/001", "食堂菜/002") == ["001", "002"]

@@ -21,6 +21,7 @@ from dishvl_lib.core import folder_words
         ("测试集", "test"),
         ("测试集图片", "test"),
         ("test_images", "test"),
+        ("train_2", "train"),
         ("红烧鱼", ""),
         ("test1", ""),
         ("trained", ""),
@@ -33,7 +34,7 @@ def test_splits(folder, split):
 @pytest.mark.parametrize(
     "text",
     "20240301 2024-03 2024.3.1 2024年3月 2024年 3月1日 3月 03-01 周三 星期日 Mar_2024 "
-    "2024-03-01_12-30 20240301_123045".split(),
+    "2024-03-01_12-30 20240301_123045 3月上旬".split(),
 )
 def test_dates(text):
     assert folder_words.is_date(text)
@@ -64,6 +65,13 @@ def test_what_is_no_date(text):
         "原图",
         "已标注",
         "俯拍",
+        "20240301-午餐",
+        "3月1日拍摄",
+        "2024年第3周",
+        "2024春",
+        "A组",
+        "batch_a",
+        "45度",
         "大份",
     ],
 )

@@ -195,6 +195,8 @@ def test_praise_in_front_is_taken_off_as_long_as_a_name_stays(name, bare):
         ("DSCF0012", "a code"),
         ("X", "a code"),
         ("aaa", "names no dish"),
+        ("asdf", "names no dish"),
+        ("未分类", "names no dish"),
         ("img", "names no dish"),
         ("新建文件夹 (2)", "names no dish"),
         ("批次1", "names no dish"),

@@ -74,13 +74,14 @@ class DishFolders:
         below = set()
         for name, above in sorted(parents.items()):
             chinese_above = [other for other in above if _is_chinese(other)]
-            is_latin = not _is_chinese(name) and len(chinese_above) == len(above)
-            if is_latin and (len(above) > 1 or name.isupper()):
+            beside = [other for other, over in parents.items() if above & over]
+            # Chinese names beside it are dishes, and what stands above them all is none.
+            all_latin = not any(map(_is_chinese, beside)) and len(chinese_above) == len(above)
+            if all_latin and (len(above) > 1 or name.isupper()):
                 below.add(name)
             if len(above) < 2 or "" in above or name in below:
                 continue
             is_at_sites = _is_chinese(name) and not chinese_above
-            beside = [other for other, over in parents.items() if above & over]
             # Sites have more dishes than there are sites; dishes more photos than views of them.
             if strict and not is_at_sites and len(above) > len(beside):
                 raise _unclear(min(above), name)

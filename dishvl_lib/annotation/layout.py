@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dishvl_lib.annotation.dish_folders import DishFolders, UnclearFolders
 from dishvl_lib.core import file_names, folder_words, names, photo_files, photo_list, system_files
@@ -93,15 +94,13 @@ def listing(
     found = []
     refused = list(walk.refused)
     dish_of_refused = {}
-    for file, parts, reason in walk.files:
-        dish = folders.dish(parts)
-        if not reason and not dish:
-            reason = NOT_IN_DISH
-        if not reason:
-            found.append(Found(file, dish, source, folders.split(parts)))
+    for file, place, refusal in walk.files:
+        dish = folders.dish(place)
+        if refusal is None and dish:
+            found.append(Found(file, dish, source, folders.split(place)))
             continue
-        refused.append((file, *reason))
-        if dish and not _is_hidden(parts):
+        refused.append((file, *(refusal or NOT_IN_DISH)))
+        if dish and not _is_hidden(place):
             dish_of_refused[printable(relative_path(file, image_root))] = dish
     notes = [folders.splits.note] if folders.splits.note else []
     return Listing(found, _relative(refused, image_root), dish_of_refused, notes)
@@ -109,7 +108,7 @@ def listing(
 
 def _dish_folders(image_root: Path, walk: "_Walk", source: str, dish_level: int) -> DishFolders:
     """An outside site has no splits, and a layout of its own that nobody is asked about."""
-    places = {parts for _, parts, reason in walk.files if not reason}
+    places = {walked.place for walked in walk.files if walked.refusal is None}
     try:
         if source:
             return DishFolders(places, with_splits=False, strict=False)
@@ -118,36 +117,57 @@ def _dish_folders(image_root: Path, walk: "_Walk", source: str, dish_level: int)
         raise CatalogError(f"image_root {image_root}: {error}") from None
 
 
-class _Walk:
-    """All files below a folder. `files`: (file, the folders it lies in, why it is refused or None),
-    empty folders among them; `refused`: links, and folders that could not be read.
+class _Walked(NamedTuple):
+    """A file, the folders below the photo folder that it lies in, and (reason, detail) when it is
+    left out; or a folder that is empty or was not entered.
     """
+
+    file: Path
+    place: tuple[str, ...]
+    refusal: tuple[str, str] | None
+
+
+class _Walk:
+    """All files below a folder; `refused`: links to folders that are read at their own place."""
 
     def __init__(self, image_root: Path, follow_links: bool):
         self.root = image_root
         self.links = _Links(image_root, follow_links)
-        self.files: list[tuple[Path, tuple[str, ...], tuple[str, str] | None]] = []
+        self.files: list[_Walked] = []
         self.refused: list[RefusedFile] = []
         closed: list[OSError] = []
         walked = os.walk(image_root, onerror=closed.append, followlinks=follow_links)
         for directory, folders, files in walked:
             folders.sort()
             self.files += self._of_folder(Path(directory), bool(folders), sorted(files))
-            self.refused += self.links.without_refused(directory, folders)
-        self.refused += [
-            (Path(error.filename), "unreadable", f"folder: {error.strerror}") for error in closed
-        ]
+            self._leave_out_links(directory, folders)
+        for error in closed:
+            self.files.append(
+                self._folder(Path(error.filename), ("unreadable", f"folder: {error.strerror}"))
+            )
 
     def _of_folder(
         self, directory: Path, has_folders: bool, names_of_files: list[str]
-    ) -> Iterator[tuple[Path, tuple[str, ...], tuple[str, str] | None]]:
-        parts = directory.relative_to(self.root).parts
-        if parts and not has_folders and not names_of_files:
-            reason = system_files.refusal(parts) or _hidden(parts) or EMPTY_FOLDER
-            yield directory, parts, reason
+    ) -> Iterator[_Walked]:
+        place = directory.relative_to(self.root).parts
+        if place and not has_folders and not names_of_files:
+            of_system = system_files.refusal(place)
+            yield self._folder(directory, of_system or _hidden(place) or EMPTY_FOLDER)
         for name in names_of_files:
             file = directory / name
-            yield file, parts, _refusal(file, parts, self.links)
+            yield _Walked(file, place, _refusal(file, place, self.links))
+
+    def _leave_out_links(self, directory: str, folders: list[str]) -> None:
+        """Takes the links that are not followed out of `folders`, which `os.walk` enters next."""
+        for path, reason, detail in self.links.without_refused(directory, folders):
+            if reason == LINK_OUT:
+                self.files.append(self._folder(path, (reason, detail)))
+            else:
+                self.refused.append((path, reason, detail))
+
+    def _folder(self, folder: Path, refusal: tuple[str, str]) -> _Walked:
+        """A folder whose dish has no photos here."""
+        return _Walked(folder, folder.relative_to(self.root).parts, refusal)
 
 
 class _Links:

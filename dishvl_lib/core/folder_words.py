@@ -23,33 +23,35 @@ SPLITS = {
 }
 # What people call folders in which they file, whatever is in them.
 FILING = frozenset(
-    "批 批次 批量 第批 组 第组 轮 第轮 次 第次 期 第期 部分 第部分 周 第周 天 第天 号 元 "
+    "批 批次 批量 组 轮 次 期 部分 周 天 号 元 度 至 到 拍 机 号机 机位 号机位 设备 "
+    "春 夏 秋 冬 春季 夏季 秋季 冬季 上半年 下半年 早餐 午餐 晚餐 早上 上午 中午 下午 晚上 白天 夜间 "
     "新 新增 新建 新建文件夹 新文件夹 文件夹 未命名 未命名文件夹 无标题 无标题文件夹 补充 追加 补拍 重拍 "
-    "原图 原始 原始图 原始图片 原片 缩略图 压缩 压缩后 裁剪 裁剪后 处理后 已处理 待处理 未处理 "
-    "已标注 未标注 待标注 标注 已完成 未完成 完成 全部 汇总 备份 副本 临时 杂项 其它 其他 分类 类别 "
-    "拍摄 实拍 摆拍 手机 手机拍摄 相机 相册 图库 素材 数据 数据集 样本 图 图片 照片 图像 菜品图片 菜品照片 "
-    "菜品数据 微信 微信图片 下载 桌面 截图 正面 侧面 俯拍 俯视 侧拍 近景 远景 全景 特写 "
-    "大份 中份 小份 半份 整份 早餐 午餐 晚餐 早上 上午 中午 下午 晚上 白天 夜间 "
+    "原图 原始 原始图 原始图片 原片 缩略图 压缩 压缩后 裁剪 裁剪后 处理后 已处理 待处理 未处理 增强 增强后 "
+    "已标注 未标注 待标注 标注 已完成 未完成 完成 未分类 待分类 待确认 全部 汇总 备份 副本 临时 杂项 其它 其他 "
+    "分类 类别 拍摄 实拍 摆拍 手机 手机拍 手机拍摄 相机 相册 图库 素材 数据 数据集 样本 图 图片 照片 图像 "
+    "菜品图片 菜品照片 菜品数据 微信 微信图片 下载 桌面 截图 正面 正面照 侧面 侧面照 俯拍 俯视 俯视图 侧拍 "
+    "近景 远景 全景 特写 左 右 左侧 右侧 清晰 模糊 合格 不合格 大份 中份 小份 半份 整份 "
     "batch part group set round new old folder dir untitled unnamed raw images imgs pics pictures "
-    "photos jpg jpeg png ori original originals src source data dataset datasets backup bak copy "
-    "temp tmp misc crop crops cropped resized resize thumb thumbs thumbnail thumbnails camera roll "
-    "dcim downloads desktop labels annotations class classes category categories final version ver "
-    "labeled labelled unlabeled unlabelled annotated todo done breakfast lunch dinner "
-    "abc abcd asd asdf qwe qwer qwerty xyz the of all and my for".split()
+    "photos img image pic photo picture jpg jpeg png ori original originals src source data "
+    "dataset datasets backup bak copy temp tmp misc crop crops cropped resized resize thumb "
+    "thumbs thumbnail thumbnails cam camera phone iphone mobile device roll dcim downloads "
+    "desktop labels annotations class classes category categories final version ver aug augmented "
+    "labeled labelled unlabeled unlabelled annotated todo done good bad breakfast lunch dinner "
+    "the of all and my for".split()
 )
 _SPLIT_TRIMMINGS = re.compile(
-    r"^\d+[\s_.-]*|[\s_.-]*(set|data|dataset|imgs?|images|photos|集|数据集?|图片|照片|\d{4})$"
+    r"^\d+[\s_.-]*|[\s_.-]*(set|data|dataset|imgs?|images|photos|集|数据集?|图片|照片|\d{4})$|[\s_.-]+\d+$"
 )
 _NUMBER = "[0-9一二三四五六七八九十百两]+"
 _ORDINAL = re.compile(f"第{_NUMBER}")
-_FILING_NUMBER = re.compile(f"{_NUMBER}(批次?|组|轮|次|期|号)|(批次?|组){_NUMBER}")
+_FILING_NUMBER = re.compile(f"({_NUMBER}|[a-z])(批次?|组|轮|次|期|号)|(批次?|组)({_NUMBER}|[a-z])")
 _MONTH = (
     "jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec|january|february|march|april|"
     "august|september|october|november|december"
 )
 _DATE = re.compile(
     rf"(\d{{4}}[-_./年]?\d{{1,2}}([-_./月]?\d{{1,2}}日?|月)?|\d{{2,4}}年|(\d{{2,4}}年)?\d{{1,2}}月"
-    rf"(\d{{1,2}}[日号]?)?|\d{{1,2}}[-_.]\d{{1,2}}|\d{{1,2}}[日号]|(周|星期|礼拜)[一二三四五六日天]"
+    rf"(\d{{1,2}}[日号]?|[上中下]旬)?|\d{{1,2}}[-_.]\d{{1,2}}|\d{{1,2}}[日号]|(周|星期|礼拜)[一二三四五六日天]"
     rf"|(\d{{1,4}}[-_ ]?)?({_MONTH})([-_ ]?\d{{1,4}})*)"
     r"([ _T-]*\d{2}[-:：_.时点]?\d{2}([-:：_.分]?\d{2}秒?)?)?"
 )
@@ -77,8 +79,9 @@ def is_filing(text: str) -> bool:
     plain = _plain(text)
     if _FILING_NUMBER.fullmatch(plain):
         return True
-    words = re.findall(r"[^\W\d_]+", _ORDINAL.sub("第", plain))
-    return bool(words) and all(word in FILING for word in words)
+    words = re.findall(r"[^\W\d_]+", _DATE.sub(" ", _ORDINAL.sub(" ", plain)))
+    letters = [word for word in words if word.isascii() and len(word) == 1]
+    return len(words) > len(letters) and all(word in FILING or word in letters for word in words)
 
 
 def is_place(text: str) -> bool:

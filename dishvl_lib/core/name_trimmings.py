@@ -12,7 +12,7 @@ _AMOUNT = r"\d+(\.\d{1,2})?"
 _PER = r"(\s*[/每一]\s*[份个位例斤碗杯串只盘])?"
 _PRICE = rf"(¥|rmb|cny)\s*{_AMOUNT}\s*(元|块)?{_PER}|{_AMOUNT}\s*(元|块钱?|rmb){_PER}"
 _PRICE_WORD = "(单价|特价|售价|原价|价格|现价|仅售?)?"
-_DAY = r"(19|20)\d\d[-_./年]?(0?[1-9]|1[0-2])[-_./月]?(3[01]|[12]\d|0?[1-9])日?([ _-]*\d{4,6})?"
+_DAY = r"(19|20)\d\d[-_./年]?(0?[1-9]|1[0-2])[-_./月]?(3[01]|[12]\d|0?[1-9])日?([ _–—-]*\d{4,6})?"
 _PORTION = "[大小中半整全单双一1]份"
 _CAMERA = (
     "img|dsc[nf]?|mvimg|pxl|vid|pano|mmexport|wx_camera|wechatimg|screenshot|image|photo|pic|"
@@ -21,7 +21,7 @@ _CAMERA = (
 _STATE = "已标注|未标注|待标注|已完成|已清洗|已处理|原图|补拍|重拍|照片|图片|最终版?|备份"
 _IN_BRACKETS = (
     rf"新|新品|新菜|新款|new|推荐|热卖|招牌|特价|限时|final|{_STATE}|副本|copy|{_PORTION}|大|小|中|半|例|位|份|"
-    rf"每份|\d{{1,3}}|\d+人份|\d+\s*(g|kg|ml|l|克|千克|毫升|升)|{_PRICE_WORD}\s*({_PRICE})|{_DAY}"
+    rf"每份|\d{{1,3}}(\.\d\d?)?|\d+人份|\d+\s*(g|kg|ml|l|克|千克|毫升|升)|{_PRICE_WORD}\s*({_PRICE})|{_DAY}"
 )
 _BRACKETED = rf"[(\[【]\s*({_IN_BRACKETS})\s*[)\]】]"
 # Numbers that belong to the word after them: 3 杯鸡, 8 宝饭, 2 号套餐.
@@ -29,13 +29,14 @@ _MEASURES = "杯宝味丝鲜色元块斤两份号人寸只个片串年度折种�
 # Each takes off what no dish's name begins or ends with. One that needs a Chinese character after
 # it leaves 7-up, B52 and 3+2 alone.
 _NOTES_BEFORE = (
-    rf"({_CAMERA})([ _-]*\d[\d _-]*|[ _-]+)(?=[\u4e00-\u9fff])",
-    rf"{_DAY}[ _.-]*(?=[\u4e00-\u9fff])",
+    rf"({_CAMERA})([ _–—-]*\d[\d _–—-]*|[ _–—-]+)(?=[\u4e00-\u9fff])",
+    rf"{_DAY}[ _.–—-]*(?=[\u4e00-\u9fff])",
     rf"{_BRACKETED}\s*",
+    r"((复件|副本)[ _–—-]*(\(\d{1,3}\))?|copy( \(\d{1,3}\))? of )\s*(?=[\u4e00-\u9fff])",
 )
 _NUMBERING = (
     r"[(\[【](no\.?|编号|序号)?\s*\d{1,4}[)\]】]\s*",
-    r"(no\.?|编号|序号)?\s*\d{1,4}\s*[.、,:;)_-]\s*(?=[^\W\d_])",
+    r"(no\.?|编号|序号)?\s*\d{1,4}\s*[.、,:;)_#·–—-]\s*(?=[^\W\d_])",
     r"(no\.?|编号|序号)\s*\d{1,4}\s*(?=[^\W\d_])",
     rf"\d{{1,4}} (?=[\u4e00-\u9fff])(?![{_MEASURES}])",
     rf"0\d{{1,3}}(?=[\u4e00-\u9fff])(?![{_MEASURES}])",
@@ -43,27 +44,28 @@ _NUMBERING = (
     r"[一二三四五六七八九十]{1,3}[、.)]\s*",
 )
 _PRICES_BEFORE = (
-    rf"{_PRICE_WORD}¥\s*{_AMOUNT}{_PER}[ _-]*(?=[^\W\d_])",
-    rf"{_PRICE_WORD}({_PRICE})[ _:,-]+(?=[^\W\d_])",
+    rf"{_PRICE_WORD}¥\s*{_AMOUNT}{_PER}[ _–—-]*(?=[^\W\d_])",
+    rf"{_PRICE_WORD}({_PRICE})[ _:,–—-]+(?=[^\W\d_])",
 )
 _PRICES_AFTER = (
-    rf"[ _:,-]*{_PRICE_WORD}[ :]*({_PRICE})",
-    rf"[ _-]*{_AMOUNT}\s*/\s*[份个位例斤碗杯串只盘]",
+    rf"[ _:,–—-]*{_PRICE_WORD}[ :]*({_PRICE})",
+    rf"[ _–—-]*{_AMOUNT}\s*/\s*[份个位例斤碗杯串只盘]",
     r"\s*/\s*[份个位例斤碗杯串只盘]",
 )
 _NOTES_AFTER = (
     rf"\s*{_BRACKETED}",
-    rf"(?<=[\u4e00-\u9fff]{{2}})[ _-]*{_PORTION}",
-    r"[ _-]*(的?副本|拷贝)[ _-]*(\(?\d{1,3}\)?)?",
-    r"[ _-]+copy[ _-]*(\(?\d{1,3}\)?)?",
-    rf"[ _-]*({_STATE})",
-    r"([ _-]+|(?<=[\u4e00-\u9fff]))(final|new|v\d{1,2}(\.\d)?|ok|done)",
-    r"[ _-]+(old|新版?|photos?|images?|imgs?|pics?|(img|dsc)[ _-]?\d+)",
-    rf"(?<=[\u4e00-\u9fff)])[ _-]*{_DAY}",
+    rf"(?<=[\u4e00-\u9fff]{{2}})[ _–—-]*{_PORTION}",
+    r"[ _–—-]*(的?副本|拷贝)[ _–—-]*(\(?\d{1,3}\)?)?",
+    r"[ _–—-]+copy[ _–—-]*(\(?\d{1,3}\)?)?",
+    rf"[ _–—-]*({_STATE})",
+    r"([ _–—-]+|(?<=[\u4e00-\u9fff]))(final|new|v\d{1,2}(\.\d)?|ok|done)",
+    r"[ _–—-]+(old|新版?|photos?|images?|imgs?|pics?|(img|dsc)[ _–—-]?\d+)",
+    rf"(?<=[\u4e00-\u9fff)])[ _–—-]*{_DAY}",
+    r"\.(jpe?g|png)",
 )
 # On a menu a number at the end is a price, whatever it is separated by.
 _MENU_PRICES_AFTER = (
-    rf"(?<!\d)[\s.·…_:,|$¥-]+{_AMOUNT}",
+    rf"(?<!\d)[\s.·…_:,|$¥–—-]+{_AMOUNT}",
     r"(?<=[^\W\d_])\d+\.\d{1,2}",
 )
 
@@ -85,8 +87,8 @@ _NOT_ALONE = frozenset(
     "套餐 餐 菜 饭 汤 面 菜品 例汤 盒饭 份饭 自助 自助餐 快餐 简餐 便当 新菜".split()
 )
 _LEFTOVERS = re.compile(
-    rf"^\d+(?=[\u4e00-\u9fff])(?![{_MEASURES}])|(?<=[\u4e00-\u9fff])[ _-]*\d+$|{_PRICE}|¥|"
-    rf"(?<![a-z])({_CAMERA})[ _-]?\d+|[a-z]{{1,3}}\d+[ _-]+(?=[\u4e00-\u9fff])|{_DAY}|副本|新建",
+    rf"^\d+(?=[\u4e00-\u9fff])(?![{_MEASURES}])|(?<=[\u4e00-\u9fff])[ _–—-]*[\d.]+$|^[大小中半]份|{_PRICE}|¥|"
+    rf"(?<![a-z])({_CAMERA})[ _–—-]?\d+|[a-z]{{1,3}}\d+[ _–—-]+(?=[\u4e00-\u9fff])|{_DAY}|副本|新建",
     re.IGNORECASE,
 )
 _CIRCLED = re.compile(r"^\s*([\u2460-\u2473\u2776-\u277f])")
@@ -114,7 +116,7 @@ def of_menu(entry: str) -> str:
 def leftover(name: str) -> str:
     """What a name still holds that is perhaps no part of it: 15元 of 15元套餐; '' for nothing."""
     found = _LEFTOVERS.search(name)
-    return found[0].strip(" _-") if found else ""
+    return found[0].strip(" _-–—") if found else ""
 
 
 def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
@@ -129,11 +131,11 @@ def _one_less(
     """The name without one trimming; '' when there is none that can be taken off."""
     for pattern in before:
         found = pattern.match(name)
-        if found and _is_enough(rest := name[found.end() :].strip(" _-.")):
+        if found and _is_enough(rest := name[found.end() :].strip(" _-.–—")):
             return rest
     for pattern in after:
         found = pattern.search(name)
-        if found and found[0] and _is_enough(rest := name[: found.start()].strip(" _-.,:")):
+        if found and found[0] and _is_enough(rest := name[: found.start()].strip(" _-.,:–—")):
             return rest
     return ""
 

@@ -130,6 +130,7 @@ _CAMERA = frozenset(
     "img image dsc dscf dscn mvimg pic photo picture screenshot mmexport wechat dish class "
     "label folder cat category item id no new".split()
 )
+_KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "abcdefghijklmnopqrstuvwxyz")
 _BRACKETS = re.compile(r"[(\[【〔「『<《][^)\]】〕」』>》]*[)\]】〕」』>》]")
 _INVISIBLE = re.compile(
     "[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad\u061c\u180e\ufff9-\ufffb\ud800-\udfff]"
@@ -265,7 +266,7 @@ def says_nothing(name: str) -> str:
     if folder_words.is_place(text):
         return "it is a place"
     is_filed = folder_words.is_filing(text) or folder_words.split_of(text) or text in _CAMERA
-    if is_filed or re.fullmatch(r"(.)\1{2,}", text):
+    if is_filed or _is_typed_at_random(text):
         return "it names no dish"
     return ""
 
@@ -274,6 +275,12 @@ def _says_something(text: str) -> bool:
     """Whether a text has words beside GENERIC ones."""
     words = "".join(_WORDS.findall(text.casefold()))
     return bool(words) and words not in GENERIC
+
+
+def _is_typed_at_random(text: str) -> bool:
+    """Whether a text is one character over and over, or keys that lie side by side: aaa, asdf."""
+    in_a_row = len(text) > 2 and any(text in keys for keys in _KEYS)
+    return in_a_row or bool(re.fullmatch(r"(.)\1{2,}", text))
 
 
 def _is_code(text: str) -> bool:
