@@ -431,6 +431,9 @@ def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_pa
         "problem",
     ]
     assert review.evidence[1] == "a: dish_card: refusal: no; a: dish_texts: empty"
+    controls = [answer("红烧鱼", "红烧鱼", problems=["server: \x1b[31mred\n"])]
+    escaped = settled(photos_of("红烧鱼"), controls)[2].evidence[0]
+    assert escaped == "a: server: \\x1b[31mred\\n"
     assert settled(
         photos_of("红烧鱼"), answers, decisions=decided(tmp_path, "红烧鱼,红烧鱼,name,problem")
     )[2].empty

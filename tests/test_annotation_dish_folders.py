@@ -71,12 +71,12 @@ def test_a_folder_put_into_another_by_accident_is_its_own_dish():
     ],
 )
 def test_what_is_not_clear_stops_and_names_the_parameter(paths):
-    with pytest.raises(UnclearFolders, match="set dish_level to 1 .* or to -1"):
+    with pytest.raises(UnclearFolders, match="set dish_level to 1 .* or to 9"):
         dishes(*paths)
     upper = [path.split("/")[0] for path in paths]
     lower = [path.split("/")[1] for path in paths]
     assert dishes(*paths, level=1) == upper
-    assert dishes(*paths, level=-1) == lower
+    assert dishes(*paths, level=2) == lower
     assert dishes(*paths, level=9) == lower
     assert len(dishes(*paths, strict=False)) == len(paths)
 

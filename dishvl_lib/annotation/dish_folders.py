@@ -20,9 +20,9 @@ class UnclearFolders(ValueError):
 class DishFolders:
     """What the folders below one photo folder say.
 
-    `places`: the folders that hold photos. `level`: dish_level, 0 to find out. `with_splits`: False
-    takes no folder for a split. `strict`: False takes the last folder where two may say the dish.
-    Raises `UnclearFolders` otherwise.
+    `places`: the folders that hold photos. `level`: dish_level, 0 to find out; where a path has
+    fewer folders the last one counts. `with_splits`: False takes no folder for a split. `strict`:
+    False takes the last folder where two may say the dish. Raises `UnclearFolders` otherwise.
 
     The dish is the last folder that may name one: dates, batches, numbers and codes below it say
     nothing (dish/20240301), nor do places (site/dish, dish/site). Nor does a Latin word below
@@ -56,10 +56,7 @@ class DishFolders:
         if not rest:
             return ""
         if self.level:
-            number = (
-                min(self.level, len(rest)) - 1 if self.level > 0 else max(self.level, -len(rest))
-            )
-            return rest[number]
+            return rest[min(self.level, len(rest)) - 1]
         return rest[-1] if self.only_last else rest[_depth(rest, self.below_dishes)]
 
     def _find_out(self, strict: bool) -> None:
@@ -179,7 +176,7 @@ def _unclear(upper: str, lower: str) -> UnclearFolders:
     return UnclearFolders(
         f"it is not clear whether {upper} or {lower} is the dish of the photos in {upper}/{lower}; "
         f"set dish_level to 1 where the first folder below image_root names the dish, to 2 for the "
-        f"second, or to -1 for the folder that the photos lie in (or list them in photos_csv)"
+        f"second, or to 9 for the folder that the photos lie in (or list them in photos_csv)"
     )
 
 

@@ -65,7 +65,7 @@ def review(
             suspicion.dish["name"],
             suspicion.kind,
             suspicion.other,
-            suspicion.evidence,
+            file_names.printable(suspicion.evidence),
             suspicion.dish["n_images"],
         )
         for suspicion in ordered

@@ -300,8 +300,8 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "int",
             0,
             "which folder of a photo's path names its dish: 1 the first below image_root (splits "
-            "do not count), -1 the one it lies in; 0 finds out, and stops where that is not clear",
-            Between(least=-20, most=20),
+            "do not count), 9 the one it lies in; 0 finds out, and stops where that is not clear",
+            Between(least=0, most=9),
         ),
         Parameter(
             "follow_links",
