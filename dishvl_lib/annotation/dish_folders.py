@@ -68,19 +68,24 @@ class DishFolders:
     def _words_below_dishes(self, strict: bool) -> frozenset[str]:
         """The names that stand below dishes and are none themselves."""
         parents = _parents(self.without_splits)
+        children: dict[str, set[str]] = {}
+        for name, above in parents.items():
+            for other in above - {""}:
+                children.setdefault(other, set()).add(name)
         below = set()
         for name, above in sorted(parents.items()):
+            if "" in above:
+                continue  # it stands by itself elsewhere: a dish
             chinese_above = [other for other in above if _is_chinese(other)]
-            beside = [other for other, over in parents.items() if above & over]
+            beside = set().union(*(children[other] for other in above))
             # Chinese names beside it are dishes, and what stands above them all is none.
             all_latin = not any(map(_is_chinese, beside)) and len(chinese_above) == len(above)
             if all_latin and (len(above) > 1 or name.isupper()):
                 below.add(name)
-            if len(above) < 2 or "" in above or name in below:
-                continue
-            is_at_sites = _is_chinese(name) and not chinese_above
             # Sites have more dishes than there are sites; dishes more photos than views of them.
-            if strict and not is_at_sites and len(above) > len(beside):
+            is_unclear = len(above) > len(beside) and name not in below
+            is_at_sites = _is_chinese(name) and not chinese_above
+            if strict and is_unclear and not is_at_sites:
                 raise _unclear(min(above), name)
         return frozenset(below)
 
