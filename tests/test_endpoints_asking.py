@@ -165,9 +165,8 @@ PASSING = [
     (200, {"choices": None}),
     (200, {"choices": []}),
     (200, b'{"choices": [{"mess'),
-    (200, completion("")),
     (200, b"[]"),
-    (200, {"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}),
+    (200, {"choices": [{"message": {"content": ["x"]}}]}),
 ]
 
 
@@ -177,11 +176,7 @@ def test_failures_that_may_pass_are_tried_again(journal, failure):
         assert ask(server, journal)[0].value == Dish(**GOOD)
     assert len(server.requests) == 3
     assert settled(journal)[2] == "ok"
-    assert set(settled(journal)[:2]) <= {
-        "failed",
-        "malformed",
-        "empty",
-    }
+    assert set(settled(journal)[:2]) <= {"failed", "malformed"}
 
 
 def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
@@ -206,14 +201,20 @@ def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
         )
 
 
-def test_a_useless_reply_that_was_paid_for_again_and_again_is_not_bought_once_more(journal):
+def test_an_empty_completion_is_bought_twice_and_then_put_aside(journal):
     with Server(lambda _: (200, completion("  "))) as server:
         first = ask(server, journal)[0]
         second = ask(server, journal)[0]
     assert first.status == second.status == "empty"
-    assert len(server.requests) == attempts.MAX_ATTEMPTS
-    assert first.cost == pytest.approx(5 * 0.0028) == second.cost
+    assert len(server.requests) == attempts.MOST_BOUGHT
+    assert first.cost == pytest.approx(2 * 0.0028) == second.cost
     assert second.from_journal
+
+
+def test_an_empty_completion_may_be_followed_by_a_whole_one(journal):
+    with Server(replies((200, completion("")), (200, completion(GOOD)))) as server:
+        assert ask(server, journal)[0].value == Dish(**GOOD)
+    assert len(server.requests) == 2
 
 
 def test_too_fast_is_waited_out_longer_than_a_failure(journal):

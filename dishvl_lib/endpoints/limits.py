@@ -148,7 +148,9 @@ class Breaker:
 
 @dataclass
 class Gate:
-    """Where every request of an endpoint waits for its turn. Safe for threads."""
+    """Where every request of an endpoint waits for its turn. Safe for threads. `note`: what to add
+    where the server is down.
+    """
 
     where: str
     concurrency: int
@@ -158,6 +160,7 @@ class Gate:
     pace: float = 1.0
     halt: StopSignal = field(default_factory=StopSignal)
     clock: Callable[[], float] = time.monotonic
+    note: str = ""
 
     def __post_init__(self) -> None:
         self.requests = Rate(self.requests_per_minute)
@@ -210,5 +213,5 @@ class Gate:
                 raise EndpointError(
                     f"{self.where}: the server is down ({self.breaker.in_a_row} failures in "
                     "a row); check base_url, and run again when it answers: nothing paid is "
-                    "lost"
+                    f"lost{self.note}"
                 )
