@@ -92,10 +92,10 @@ def photo_in(request):
 
 
 def knows(request):
-    """Knows GX4_6 by sight, and of other photos only the folder's name."""
+    """Knows GX4_6 by sight, and of other photos nothing."""
     if wanted(request) == "dish_texts":
         return 200, completion(TEXTS)
-    return 200, completion(CARD if folder_in(request) == "GX4_6" else {"name": "土豆丝"})
+    return 200, completion(CARD if folder_in(request) == "GX4_6" else {"name": ""})
 
 
 def endpoints(*servers, **changed):
@@ -320,7 +320,7 @@ def test_a_photo_that_changed_or_went_is_put_aside_and_never_sent(photos, tmp_pa
     [
         ("{not json", "malformed"),
         ("[]", "schema_violation"),
-        ('{"name": "x", "calories": 5000}', "schema_violation"),
+        ('{"name": 7, "calories": 5000}', "schema_violation"),
         ('{"name": "鱼、肉", "cuisine": "川菜"}', "schema_violation"),
         ("", "empty"),
     ],
@@ -354,14 +354,16 @@ def test_bad_texts_leave_the_card(photos, tmp_path):
     assert annotate.quarantined(rows).kind.tolist() == ["dish_texts"] * 2
 
 
-def test_the_builtin_annotator_knows_nothing_of_photos_it_did_not_draw(photos, tmp_path):
+def test_a_name_alone_is_a_card_unless_it_names_no_dish(photos, tmp_path):
+    """The builtin annotator hands the folder's name back for photos that it did not draw."""
     with BuiltinAnnotator() as server:
         rows = run(photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={})
         batch = run(
             photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={}, batch=True
         )
-    assert [(row["name"], row["card"]) for row in rows] == [("", None)] * 2
-    assert annotate.no_annotator(rows)
+    assert [row["name"] for row in rows] == ["", "土豆丝"]
+    assert rows[0]["card"] is None
+    assert rows[1]["card"]["name"] == "土豆丝"
     assert without_costs(batch) == without_costs(rows)
 
 

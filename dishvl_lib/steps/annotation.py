@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, audit, catalog, duplicates
-from dishvl_lib.core import artefacts, paths
+from dishvl_lib.core import artefacts, markers, paths, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
+from dishvl_lib.endpoints.errors import EndpointError, UselessError
 
 SCANNING = (
     "photos_csv",
@@ -112,23 +113,45 @@ def ask_annotators(
     local: builtin.BuiltinAnnotator | None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
-    answers = stage.make(
-        "answers.jsonl",
-        annotate.ask_dishes,
-        made.photos,
-        made.root,
-        endpoints,
-        paths.cache("annotation") / "journal.sqlite",
-        **stage.only("run_name", "budget", "photos_per_dish"),
-    )
-    if local:
-        local.stop()
-    put_aside = stage.make("quarantined.csv", annotate.quarantined, answers)
+    try:
+        answers, put_aside = stage.make(
+            ("answers.jsonl", "quarantined.csv"), _asked, stage, made, endpoints
+        )
+    finally:
+        if local:
+            local.stop()
     if annotate.no_annotator(answers):
         print(annotate.NO_ANNOTATOR_NOTE)
     else:
         dishes = number_of_dishes(made.photos)
         print(f"{len(answers)} answers about {dishes} dishes, {len(put_aside)} requests put aside")
+    return answers, put_aside
+
+
+def _asked(
+    stage: Stage, made: Catalogue, endpoints: Sequence[client.Endpoint]
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed in
+    quarantined.csv; without answers.jsonl beside it the stage asks again.
+    """
+    try:
+        answers = annotate.ask_dishes(
+            made.photos,
+            made.root,
+            endpoints,
+            paths.cache("annotation") / "journal.sqlite",
+            making=stage.making,
+            **stage.only("run_name", "budget", "photos_per_dish"),
+        )
+        problem = annotate.failure(answers)
+    except UselessError as error:
+        answers = error.answers
+        problem = str(error)
+    put_aside = annotate.quarantined(answers)
+    if problem:
+        records.write_table(stage.path("quarantined.csv"), put_aside)
+        remedy = f"what it put aside is asked anew when you {markers.remedy(stage.name)}"
+        raise EndpointError(f"{problem}; {remedy}")
     return answers, put_aside
 
 
