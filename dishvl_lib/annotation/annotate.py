@@ -33,6 +33,7 @@ from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.errors import UselessError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.limits import StopSignal
+from dishvl_lib.endpoints.outcomes import FAILED
 from dishvl_lib.endpoints.requests import Request
 from dishvl_lib.endpoints.trial import Usefulness
 
@@ -139,7 +140,7 @@ def failure(answers: Sequence[Mapping[str, Any]]) -> str:
         return ""
     problems = [row["quarantined"][0] for row in answers if row["quarantined"]]
     first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
-    text = " ".join(first["text"].split())[:120]
+    text = "" if first.get("status") == FAILED else " ".join(first["text"].split())[:120]
     paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
     return (
         f"no annotator gave a card for any of {len({row['dish_id'] for row in answers})} dishes, "

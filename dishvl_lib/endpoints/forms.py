@@ -23,7 +23,7 @@ class Form(BaseModel):
     @classmethod
     def from_answer(cls, found: Mapping[str, Any]) -> Self:
         """The form that an object of a model's answer comes to. Raises ValidationError, with the
-        faults of all fields, when one that must be there is at fault.
+        faults of all fields, when one that must be there is at fault or none is left.
         """
         known = _known_fields(cls)
         given: dict[str, Any] = {}
@@ -35,9 +35,10 @@ class Form(BaseModel):
             return cls.model_validate(given)
         except ValidationError as error:
             faulty = {fault["loc"][0] for fault in error.errors()}
-            if faulty & _required(cls):
+            sound = {key: value for key, value in given.items() if key not in faulty}
+            if faulty & _required(cls) or not sound:
                 raise
-            return cls.model_validate({key: given[key] for key in given.keys() - faulty})
+            return cls.model_validate(sound)
 
     @classmethod
     def coerced(cls, field: str, value: Any) -> Any:

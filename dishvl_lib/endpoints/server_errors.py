@@ -225,7 +225,7 @@ def envelope(value: Any) -> ServerError | None:
 
 def is_event_stream(body: str) -> bool:
     """Whether a body is a stream of events, which nobody asked for."""
-    return re.match(r"\s*(?:event|data|id|retry):", body) is not None
+    return re.match(r"\s*(?:event|data|id|retry)?:", body) is not None
 
 
 def _errors(value: Any, depth: int) -> Iterator[ServerError]:

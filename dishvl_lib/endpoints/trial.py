@@ -14,6 +14,7 @@ MOST_USELESS = 10
 OF_FIRST = 20
 # So many refusals before any answer: the parameters are wrong, not the requests.
 REFUSED_WITHOUT_ANSWER = 10
+_SHOWN = 120
 # What to change, by what the useless answers were.
 _REMEDIES = {
     "empty": "turn the model's thinking off in parameters, raise max_tokens, or take another model",
@@ -83,17 +84,19 @@ class Usefulness:
     @property
     def sentence(self) -> str:
         """What came instead of answers that can be used, and what to change."""
-        kinds = ", ".join(f"{count} {status}" for status, count in self.useless.most_common())
-        (commonest, _), *_ = self.useless.most_common(1)
-        told = (
-            f"The last: {self.last.problem or 'nothing is known of the dish'}" if self.last else ""
-        )
-        text = " ".join(self.last.text.split())[:120] if self.last else ""
+        ranked = self.useless.most_common()
+        kinds = ", ".join(f"{count} {status}" for status, count in ranked)
         return (
             f"{self.useless.total()} of the first {self.judged} answers hold nothing that can be "
-            f"used ({kinds}). {told}{f', in {text!r}' if text else ''}. What to change: "
-            f"{_REMEDIES[commonest]}"
+            f"used ({kinds}). {self._last_answer()}. What to change: {_REMEDIES[ranked[0][0]]}"
         )
+
+    def _last_answer(self) -> str:
+        if self.last is None:
+            return ""
+        text = "" if self.last.status == FAILED else " ".join(self.last.text.split())[:_SHOWN]
+        problem = self.last.problem or "nothing is known of the dish"
+        return f"The last: {problem}{f', in {text!r}' if text else ''}"
 
 
 def _says_something(outcome: Outcome) -> bool:

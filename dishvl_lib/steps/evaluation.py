@@ -236,6 +236,7 @@ def _opener(
             run=stage.params["run_name"],
             budget=stage.params["budget"],
             version=records.fingerprint(stage.begun["inputs"]),
+            making=stage.making,
         )
 
     return opened
