@@ -75,7 +75,7 @@ def words(value: Any) -> Any:
     """A list of words: of a text with separators, of nested lists, of a mapping's keys; without
     entries that say nothing, are no text or too long.
     """
-    if value is None:
+    if value is None or (isinstance(value, str) and is_nothing(value)):
         return []
     if not isinstance(value, str | list | Mapping):
         return value

@@ -68,7 +68,7 @@ class Usefulness:
 
     def note(self, outcome: Outcome) -> str:
         """Take an outcome into account; never stops others, so always ''."""
-        if not _says_something(outcome):
+        if self.given_up or not _says_something(outcome):
             return ""
         with self._lock:
             self.judged += 1
