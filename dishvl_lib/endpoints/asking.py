@@ -152,7 +152,8 @@ class _Asker:
         """
         try:
             settled = self._settle_with_repair(request)
-            stop = self.sender.trial.note(settled[-1].outcome)
+            with self._lock:
+                stop = self.sender.trial.note(settled[-1].outcome)
             if stop:
                 raise EndpointError(f"{self.endpoint.where}: {stop}")
         except Exception as error:
@@ -174,8 +175,8 @@ class _Asker:
             if outcome.next != outcomes.REPAIR or len(turns) == MOST_BOUGHT:
                 break
             turns.append(requests.repair(request, outcome.text, outcome.problem))
-        of_no_use = outcome.next in (outcomes.RETRY, outcomes.AGAIN, outcomes.REPAIR)
-        if stored.final and of_no_use and stored.making != self.sender.making:
+        is_put_aside = stored.final and outcome.next != outcomes.DONE
+        if is_put_aside and stored.making != self.sender.making:
             for turn in turns:
                 self.journal.reopen(requests.key(self.endpoint, turn))
 
@@ -251,11 +252,14 @@ class _Asker:
             return None
         outcome = self._judge(stored, request)
         counts = outcome.next in (outcomes.DONE, outcomes.REPAIR)
-        if not stored.final:
-            self.journal.label(key, stored.attempt, outcome.status, counts)
-        if stored.final or counts:
-            return _Settled(key, outcome, True, stored.empty)
-        return None
+        is_put_aside = stored.final and outcome.next in (outcomes.RETRY, outcomes.AGAIN)
+        if counts or is_put_aside:
+            settled = _Settled(key, outcome, True, stored.empty)
+        else:
+            settled = None
+        if not stored.final or settled is None:
+            self.journal.label(key, stored.attempt, outcome.status, settled is not None)
+        return settled
 
     def _judge(self, stored: History, request: Request) -> Outcome:
         raw = Raw(stored.http_status, stored.body or "")

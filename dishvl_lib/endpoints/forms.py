@@ -169,7 +169,7 @@ def _score(candidate: Mapping[str, Any], known: Mapping[str, str]) -> int:
 
 def _known_fields(schema: type[BaseModel]) -> dict[str, str]:
     """{a key without case, blanks and remarks: the field that it means}."""
-    known = {}
+    known: dict[str, str] = {}
     if issubclass(schema, Form):
         for field, words in schema.synonyms.items():
             known |= {_bare_key(word): field for word in words}

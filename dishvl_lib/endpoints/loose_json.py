@@ -101,7 +101,7 @@ class _Parser:
             made[name], place = self.value(self._blank(place + 1), depth + 1)
 
     def _list(self, place: int, depth: int) -> tuple[list[Any], int]:
-        made = []
+        made: list[Any] = []
         while True:
             place = self._skip(place, _COMMAS)
             if self._closer(place) == "]":
@@ -120,7 +120,7 @@ class _Parser:
     def _quoted(self, place: int) -> tuple[str, int]:
         """A quote ends a text only before what may follow a text: others should have been escaped."""
         closing = _QUOTES[self.text[place]]
-        made = []
+        made: list[str] = []
         place += 1
         while place < len(self.text):
             character = self.text[place]

@@ -1,6 +1,5 @@
 """The first answers of an endpoint, by which it is judged whether asking on is of any use."""
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -63,22 +62,18 @@ class Usefulness:
     useless: Counter[str] = field(default_factory=Counter)
     last: Outcome | None = None
 
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-
     def note(self, outcome: Outcome) -> str:
         """Take an outcome into account; never stops others, so always ''."""
         if self.given_up or not _says_something(outcome):
             return ""
-        with self._lock:
-            self.judged += 1
-            if outcome.status != "ok" or not self.is_useful(outcome.value):
-                self.useless[outcome.status] += 1
-                self.last = outcome
-            count = self.useless.total()
-            none_of_first = self.judged == count >= ALL_OF_FIRST
-            few_of_first = self.judged <= OF_FIRST and count >= MOST_USELESS
-            self.given_up = self.given_up or none_of_first or few_of_first
+        self.judged += 1
+        if outcome.status != "ok" or not self.is_useful(outcome.value):
+            self.useless[outcome.status] += 1
+            self.last = outcome
+        count = self.useless.total()
+        none_of_first = self.judged == count >= ALL_OF_FIRST
+        few_of_first = self.judged <= OF_FIRST and count >= MOST_USELESS
+        self.given_up = none_of_first or few_of_first
         return ""
 
     @property

@@ -150,7 +150,7 @@ def _asked(
     put_aside = annotate.quarantined(answers)
     if problem:
         records.write_table(stage.path("quarantined.csv"), put_aside)
-        remedy = f"what it put aside is asked anew when you {markers.remedy(stage.name)}"
+        remedy = f"then {markers.remedy(stage.name)}: what can be used is kept and not paid again"
         raise EndpointError(f"{problem}; {remedy}")
     return answers, put_aside
 

@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TRANSIENT = ("too fast", "error", "timeout", "reset", "cut", "null", "html")
 LASTING = ("fenced", "thinking", "parts", "garbled", "violation", "refusal")
-WEIGHTS = {"timeout": 0.15}  # waiting for these takes real time
+# Waiting for a timeout takes real time; a violation must outlast its repair turn now and then.
+WEIGHTS = {"timeout": 0.15, "thinking": 0.5, "parts": 0.5, "violation": 2.0}
 USAGE = {"prompt_tokens": 300, "completion_tokens": 120}
 FOLDER_LINE = "文件夹名（可能有误）："
 CARD_LINE = "菜品卡片："
