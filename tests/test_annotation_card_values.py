@@ -175,3 +175,8 @@ def test_what_was_paid_for_before_is_stored_under_the_same_key():
 
     keys = [records.fingerprint(requests.sent_schema(form))[:8] for form in (DishCard, DishTexts)]
     assert keys == ["2349ff16", "7303b5e8"]
+
+
+def test_a_schema_that_is_handed_back_is_no_card():
+    with pytest.raises(ValueError, match="name"):
+        forms.of_text(json.dumps(DishCard.model_json_schema()), DishCard)

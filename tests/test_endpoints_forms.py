@@ -108,3 +108,18 @@ def test_the_text_under_one_key():
     assert forms.entry('{"result": {"answer": "鱼"}}', "answer") == "鱼"
     assert forms.entry("鱼", "answer") is None
     assert forms.entry('{"answer": 7}', "answer") is None
+
+
+def test_a_list_inside_of_a_dish_makes_no_other_dishes():
+    text = '{"name": "鱼", "flavor": [{"name": "辣"}, {"name": "咸"}]}'
+    assert forms.of_text(text, Kind).name == "鱼"
+
+
+def test_several_dishes_beside_other_things_are_too_many():
+    with pytest.raises(forms.SeveralError):
+        forms.of_text('{"count": 2, "dishes": [{"name": "鱼"}, {"name": "肉"}]}', Kind)
+
+
+def test_a_schema_that_is_handed_back_is_no_answer():
+    with pytest.raises(ValidationError):
+        forms.of_text(json.dumps(Kind.model_json_schema()), Kind)

@@ -181,6 +181,11 @@ def test_a_reply_without_an_error_has_none(body):
     assert server_errors.envelope(body) is None
 
 
+def test_a_field_that_is_only_mentioned_is_not_refused():
+    said = "cannot decode the image in {'temperature': 0, 'max_tokens': 9}"
+    assert server_errors.read(json.dumps(error(said))).kind == server_errors.OTHER
+
+
 def test_an_error_in_the_place_of_a_completion():
     assert server_errors.envelope(error("oops", code=502)).http_status == 502
     assert server_errors.envelope({"code": 500, "msg": "oops"}).sentence == "oops"

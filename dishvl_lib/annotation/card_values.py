@@ -54,7 +54,8 @@ def name(value: Any) -> Any:
     if isinstance(value, list) and len(value) == 1:
         return name(value[0])
     if isinstance(value, Mapping):
-        return name(_first(value, _KEYS_OF_A_NAME, value))
+        inner = _first(value, _KEYS_OF_A_NAME, None)
+        return value if inner is None else name(inner)
     if not isinstance(value, str):
         return value
     text = _NAME_LABEL.sub("", value.strip(_OUTER_MARKS)).strip(_OUTER_MARKS)

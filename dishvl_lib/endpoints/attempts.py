@@ -44,6 +44,7 @@ class _Turn:
 
     used: int = 0
     pressure: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,6 @@ class Sender:
             tokens_per_minute=endpoint.tokens_per_minute,
             pace=pace,
             halt=halt,
-            note=endpoint.proxy_note,
         )
         self.ladder = Ladder(endpoint, journal)
         self._lock = threading.Lock()
@@ -235,6 +235,7 @@ class Sender:
         outcome = outcomes.judge(self.endpoint, raw, request.schema)
         turn.used = sum(usage.values())
         turn.pressure = outcome.pressure
+        turn.problem = outcome.problem
         return raw, outcome
 
     @contextmanager
@@ -246,7 +247,7 @@ class Sender:
             yield turn
         finally:
             if turn.pressure:
-                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+                self.gate.leave(probe, tokens - turn.used, turn.pressure, turn.problem)
             else:
                 self.gate.leave_unsent(probe, tokens)
 

@@ -141,30 +141,40 @@ def _best_object(value: Any, schema: type[BaseModel]) -> Mapping[str, Any]:
     `SeveralError` for a list of objects that differ in what must be there.
     """
     known = _known_fields(schema)
-    candidates = list(_objects(value))
-    _refuse_several(value, schema)
-    return max(candidates, key=lambda candidate: _score(candidate, known), default={})
+    if _required(schema):
+        _refuse_several(value, _required(schema), known)
+    return max(_objects(value), key=lambda candidate: _score(candidate, known), default={})
 
 
-def _refuse_several(value: Any, schema: type[BaseModel]) -> None:
-    while isinstance(value, Mapping) and len(value) == 1:
-        value = next(iter(value.values()))
-    required = _required(schema)
-    if not isinstance(value, list) or not required:
+def _refuse_several(value: Any, required: set[str], known: Mapping[str, str]) -> None:
+    """Raises `SeveralError` where whole objects that differ stand side by side; lists inside of a
+    whole object are its own affair.
+    """
+    if isinstance(value, Mapping):
+        if required <= _fields_of(value, known).keys():
+            return
+        value = list(value.values())
+        side_by_side = []
+    elif isinstance(value, list):
+        side_by_side = [inner for inner in value if isinstance(inner, Mapping)]
+    else:
         return
-    known = _known_fields(schema)
-    whole = set()
-    for candidate in value:
-        if isinstance(candidate, Mapping):
-            fields = {known.get(_bare_key(key)): candidate[key] for key in candidate}
-            if required <= fields.keys():
-                whole.add(str([fields[field] for field in sorted(required)]))
-    if len(whole) > 1:
-        raise SeveralError(f"it holds {len(whole)} objects, give one")
+    fields = [_fields_of(inner, known) for inner in side_by_side]
+    whole = [given for given in fields if required <= given.keys()]
+    kinds = {str([given[field] for field in sorted(required)]) for given in whole}
+    if len(kinds) > 1:
+        raise SeveralError(f"it holds {len(kinds)} objects, give one")
+    for inner in value:
+        _refuse_several(inner, required, known)
+
+
+def _fields_of(candidate: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """{field: value} of the keys of an object that mean a field."""
+    return {known[_bare_key(key)]: candidate[key] for key in candidate if _bare_key(key) in known}
 
 
 def _score(candidate: Mapping[str, Any], known: Mapping[str, str]) -> int:
-    return len({known[_bare_key(key)] for key in candidate if _bare_key(key) in known})
+    return len(_fields_of(candidate, known))
 
 
 def _known_fields(schema: type[BaseModel]) -> dict[str, str]:

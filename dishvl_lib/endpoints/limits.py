@@ -148,9 +148,7 @@ class Breaker:
 
 @dataclass
 class Gate:
-    """Where every request of an endpoint waits for its turn. Safe for threads. `note`: what to add
-    where the server is down.
-    """
+    """Where every request of an endpoint waits for its turn. Safe for threads."""
 
     where: str
     concurrency: int
@@ -160,7 +158,6 @@ class Gate:
     pace: float = 1.0
     halt: StopSignal = field(default_factory=StopSignal)
     clock: Callable[[], float] = time.monotonic
-    note: str = ""
 
     def __post_init__(self) -> None:
         self.requests = Rate(self.requests_per_minute)
@@ -198,9 +195,9 @@ class Gate:
                 self.breaker.probing = False
         self.leave(probe, 0, pressure="")
 
-    def leave(self, probe: bool, unused_tokens: int, pressure: str) -> None:
+    def leave(self, probe: bool, unused_tokens: int, pressure: str, problem: str = "") -> None:
         """What the request met, and the tokens it was booked for and did not use. Raises
-        `EndpointError` when the server is down for good.
+        `EndpointError` with the last problem when the server is down for good.
         """
         with self._turn:
             self.out -= 1
@@ -210,8 +207,9 @@ class Gate:
             self.tokens.correct(unused_tokens)
             self.crowd.note(TOO_FAST if pressure == DOWN else pressure)
             if self.breaker.note(pressure, probe, self.clock()):
+                last = f", the last: {problem}" if problem else ""
                 raise EndpointError(
                     f"{self.where}: the server is down ({self.breaker.in_a_row} failures in "
-                    "a row); check base_url, and run again when it answers: nothing paid is "
-                    f"lost{self.note}"
+                    f"a row{last}); check base_url, and run again when it answers: nothing paid "
+                    "is lost"
                 )

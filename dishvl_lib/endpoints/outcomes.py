@@ -79,21 +79,24 @@ def _judge_reply(endpoint: Endpoint, body: str, schema: type[BaseModel] | None) 
         reply = json.loads(body)
     except (ValueError, RecursionError):
         return _unread(body, _NOT_A_COMPLETION)
+    choice = _first_choice(reply)
+    error = server_errors.envelope(reply if choice is None else {"error": choice.get("error")})
+    if error:
+        return _judge_error_inside(endpoint, body, error)
+    if choice is None:
+        return _unread(body, _NOT_A_COMPLETION)
     try:
-        choice = reply["choices"][0]
-        error = server_errors.envelope({"error": choice.get("error")})
-        return (
-            _judge_error_inside(endpoint, body, error)
-            if error
-            else _judge_choice(choice, body, schema)
-        )
-    except (KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        error = server_errors.envelope(reply)
-        return (
-            _judge_error_inside(endpoint, body, error)
-            if error
-            else _unread(body, _NOT_A_COMPLETION)
-        )
+        return _judge_choice(choice, body, schema)
+    except RecursionError:
+        return _unread(body, _NOT_A_COMPLETION)
+
+
+def _first_choice(reply: Any) -> Mapping[str, Any] | None:
+    """The first choice of a chat completion; None when it is none."""
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    is_whole = isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping)
+    return choice if is_whole else None
 
 
 def _judge_choice(choice: Mapping[str, Any], body: str, schema: type[BaseModel] | None) -> Outcome:

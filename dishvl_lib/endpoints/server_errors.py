@@ -118,6 +118,18 @@ _FORMAT_WORDS = re.compile(
     "response_?format|json_?schema|json_?object|structured[ _]outputs?|json mode|guided[ _]"
     "|结构化输出"
 )
+# A field that is only mentioned, as where a request is repeated, is not refused.
+_REFUSING = (
+    "unsupported|not support|does not|must|invalid|only|should|range|unknown|unrecogni[sz]ed"
+    "|unexpected|not (?:permitted|allowed)|instead|deprecated|greater|less|at most|too (?:large"
+    "|high)|不支持|范围|无效"
+)
+_FIELD_WORDS = {RESPONSE_FORMAT: _FORMAT_WORDS} | {
+    field: re.compile(
+        rf"\b{field}\b(?=[^{{}}。]{{0,60}}(?:{_REFUSING}))|(?:{_REFUSING})[^{{}}。]{{0,60}}\b{field}\b"
+    )
+    for field in FIELDS[1:]
+}
 _LENGTH_WORDS = re.compile(
     "less than|greater than|at most|at least|should be in|range|too (?:large|high|big)|exceed"
     "|larger than|maximum|between|不能超过|不能大于|范围"
@@ -175,11 +187,9 @@ class ServerError:
             if known:
                 return known
         said = f"{' '.join(self.codes)} {self.sentence}".casefold()
-        places = {field: said.find(field) for field in FIELDS[1:]}
-        form = _FORMAT_WORDS.search(said)
-        places[RESPONSE_FORMAT] = form.start() if form else -1
-        mentioned = [field for field in places if places[field] >= 0]
-        return min(mentioned, key=lambda field: places[field], default="")
+        found = [(field, words.search(said)) for field, words in _FIELD_WORDS.items()]
+        places = {field: place.start() for field, place in found if place}
+        return min(places, key=lambda field: places[field], default="")
 
     def _is_about_money(self) -> bool:
         codes = self._folded()
