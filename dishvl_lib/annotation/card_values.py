@@ -105,7 +105,7 @@ def calories(value: Any) -> Any:
 
 def yes_or_no(value: Any) -> Any:
     """是 or 否, '' where neither is clear."""
-    if isinstance(value, bool):
+    if value in (0, 1):
         return "是" if value else "否"
     if isinstance(value, list) and len(value) == 1:
         return yes_or_no(value[0])
@@ -188,11 +188,13 @@ def _entries_of_text(value: str) -> Iterator[str]:
             return
         except (ValueError, RecursionError):
             pass
-    whole = _ET_CETERA.sub("", value.strip(_OUTER_MARKS))
+    whole = value.strip(_OUTER_MARKS)
     parts = [_BULLET.sub("", part) for part in _SEPARATOR.split(whole)]
     # 土豆 青椒 are two words, sweet and sour is one.
     if len(parts) == 1 and _CHINESE_WORDS.fullmatch(whole):
         parts = whole.split()
+    if len(parts) > 1:
+        parts[-1] = _ET_CETERA.sub("", parts[-1])
     yield from parts
 
 
