@@ -23,7 +23,7 @@ SHOWN_KEY = "[key]"
 _SHORTEST_SECRET = 6
 # A gateway gave up waiting: the model behind it may have worked on.
 _LATE = (408, 504, 524)
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
 
 
 _USUAL = {field.name: field.default for field in params.SERVER_FIELDS}

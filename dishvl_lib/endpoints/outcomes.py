@@ -206,6 +206,8 @@ def _why_stop(endpoint: Endpoint, status: int, kind: str, said: str) -> str:
             f"there is no model {endpoint.model!r} at this address ({said}); change this "
             "endpoint's model or base_url"
         )
+    if status == 407:
+        return f"the proxy did not let the request through ({said}){endpoint.proxy_note}"
     is_refused = status in (401, 403) and kind != server_errors.TOO_FAST
     if is_refused or kind == server_errors.BAD_KEY:
         return f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})"
