@@ -41,6 +41,7 @@ def test_ordinary_text_stays(text):
 
 
 def test_control_characters_go_and_lines_stay():
+    assert plain_text.plain("\ufeff红\u200b烧\u202e鱼") == "红烧鱼"
     assert plain_text.plain("1. 切\r\n2.\t炒\x00\x1b[31m\x07\u2028完") == "1. 切\n2. 炒[31m\n完"
 
 

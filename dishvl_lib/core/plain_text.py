@@ -14,7 +14,8 @@ _SPECIAL_TOKEN = re.compile(
     re.IGNORECASE,
 )
 _LINE_ENDS = re.compile("\r\n?|[\u2028\u2029\x85\x0b\x0c]")
-_UNPRINTABLE = ("Cc", "Cs", "Co", "Cn")
+# Control characters, marks without a width, halves of characters, and what no font has.
+_UNPRINTABLE = ("Cc", "Cf", "Cs", "Co", "Cn")
 
 
 def special_tokens(text: str) -> list[str]:

@@ -54,6 +54,7 @@ _TURN_ENDS = re.compile(
 )
 _FENCE = re.compile(r"(?:```|~~~)[^\n`~]*\n(.*?)(?:```|~~~|$)", re.DOTALL)
 _FENCE_IN_LINE = re.compile(r"```(?:json\b)?([^`\n]*)```", re.IGNORECASE)
+_LINE_MARK = re.compile(r"(?:#{1,6}|[-*•>])\s+(?=[^\n]*$)")
 _MARKUP = re.compile(r"(\*\*|__|\*|`)(.+)\1", re.DOTALL)
 _KEYS_OF_TEXT = ("answer", "name", "dish", "dish_name", "result", "菜名", "菜品", "答案", "名称")
 
@@ -216,6 +217,7 @@ def fenced(text: str) -> list[str]:
 
 
 def _without_markup(text: str) -> str:
+    text = _LINE_MARK.sub("", text, count=1) if _LINE_MARK.match(text) else text
     marked = _MARKUP.fullmatch(text)
     return marked[2] if marked else text
 
