@@ -19,7 +19,7 @@ from dishvl_lib.annotation.cards import FOLDER_LINE, PROMPT_VERSION
 from dishvl_lib.core import images
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 from dishvl_lib.endpoints import client
-from dishvl_lib.endpoints.errors import BudgetError, EndpointError
+from dishvl_lib.endpoints.errors import BudgetError, EndpointError, UselessError
 
 CARD = {"name": "红烧鱼", "cuisine": "家常菜", "ingredients": ["鱼"], "calories": 150.0}
 TEXTS = {"introduction": "一道菜。", "recipe": "1. 烧鱼。"}
@@ -92,10 +92,10 @@ def photo_in(request):
 
 
 def knows(request):
-    """Knows GX4_6 by sight, and of other photos only the folder's name."""
+    """Knows GX4_6 by sight, and of other photos nothing."""
     if wanted(request) == "dish_texts":
         return 200, completion(TEXTS)
-    return 200, completion(CARD if folder_in(request) == "GX4_6" else {"name": "土豆丝"})
+    return 200, completion(CARD if folder_in(request) == "GX4_6" else {"name": ""})
 
 
 def endpoints(*servers, **changed):
@@ -320,7 +320,7 @@ def test_a_photo_that_changed_or_went_is_put_aside_and_never_sent(photos, tmp_pa
     [
         ("{not json", "malformed"),
         ("[]", "schema_violation"),
-        ('{"name": "x", "calories": 5000}', "schema_violation"),
+        ('{"name": 7, "calories": 5000}', "schema_violation"),
         ('{"name": "鱼、肉", "cuisine": "川菜"}', "schema_violation"),
         ("", "empty"),
     ],
@@ -343,6 +343,108 @@ def test_a_bad_answer_is_put_aside_with_its_text(photos, tmp_path, answer, statu
     assert without_costs(again) == without_costs(rows), "it is not asked for again"
 
 
+MANY = [f"菜{letter}" for letter in "甲乙丙丁戊己庚辛壬癸子丑寅卯"]
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Fourteen dishes with a photo each."""
+    fill(tmp_path, dict.fromkeys(MANY, 1), first_seed=500)
+    rows = [
+        {
+            "image_id": dish,
+            "path": f"{dish}/0.jpg",
+            "dish_id": dish,
+            "folder": dish,
+            "split": "train",
+            "typical": 0,
+        }
+        for dish in MANY
+    ]
+    return with_hashes(pd.DataFrame(rows), tmp_path)
+
+
+def says_nothing(_):
+    return 200, completion("这张照片里好像是一道菜。")
+
+
+def test_an_annotator_of_no_use_is_asked_no_more_and_fails_alone(many, tmp_path, capsys):
+    def knows_all(request):
+        name = folder_in(request) or "x"
+        return 200, completion(TEXTS if wanted(request) == "dish_texts" else CARD | {"name": name})
+
+    with Server(says_nothing) as bad, Server(knows_all) as good:
+        rows = run(many, tmp_path, bad, good, concurrency=1)
+    assert len(bad.requests) == 10, "five dishes, each with its repair turn"
+    assert [row["dish_id"] for row in rows if row["annotator"] == "a1"] == sorted(MANY)
+    assert all(row["card"] for row in rows if row["annotator"] == "a1")
+    assert sum(row["annotator"] == "a0" for row in rows) == 5
+    said = capsys.readouterr().out
+    assert "a0 at http" in said
+    assert "asked no more after 5 of 14 requests, for which 0.0110 USD were paid" in said
+    assert not annotate.failure(rows)
+
+
+def test_when_no_annotator_is_of_use_the_annotation_fails_with_what_came(many, tmp_path):
+    with Server(says_nothing) as server:
+        with pytest.raises(UselessError, match="好像是一道菜.*What to change") as caught:
+            run(many, tmp_path, server, concurrency=1)
+    assert len(server.requests) == 10
+    assert annotate.quarantined(caught.value.answers).status.tolist() == ["malformed"] * 5
+
+
+def test_refusals_of_all_requests_end_an_annotator_too(many, tmp_path):
+    refusal = {"error": {"message": "unknown parameter: seed_of_run"}}
+    with Server(lambda _: (400, refusal)) as server:
+        with pytest.raises(UselessError, match="5 failed.*unknown parameter: seed_of_run"):
+            run(many, tmp_path, server, concurrency=1)
+    assert len(server.requests) == 5
+
+
+def test_texts_of_no_use_cost_the_texts_alone(many, tmp_path):
+    def no_texts(request):
+        is_card = wanted(request) == "dish_card"
+        return 200, completion(CARD | {"name": folder_in(request)} if is_card else "抱歉")
+
+    with Server(no_texts) as server:
+        rows = run(many, tmp_path, server, concurrency=1)
+    assert all(row["card"] for row in rows)
+    assert [wanted(request) for request in server.requests].count("dish_texts") == 10
+
+
+def test_an_annotation_without_a_card_is_a_failure(photos, tmp_path):
+    with Server(says_nothing) as server:
+        rows = run(photos, tmp_path, server)
+    said = annotate.failure(rows)
+    assert said.startswith("no annotator gave a card for any of 2 dishes, for which 0.0044 USD")
+    assert "dish_card: " not in said
+    assert "好像是一道菜" in said
+    assert annotate.failure([]) == ""
+
+
+def test_another_making_of_the_stage_asks_anew_for_what_was_put_aside(photos, tmp_path):
+    def ask(making):
+        return annotate.ask_dishes(
+            photos,
+            tmp_path,
+            endpoints(server),
+            tmp_path / "journal.sqlite",
+            run_name="r",
+            budget={"USD": 1.0},
+            pace=1e-3,
+            making=making,
+        )
+
+    with Server(says_nothing) as server:
+        ask("first")
+        ask("first")
+        assert len(server.requests) == 4
+        ask("second")
+        assert len(server.requests) == 8
+    with Server(knows) as server:
+        assert ask("third")[0]["card"]["name"] == "红烧鱼"
+
+
 def test_bad_texts_leave_the_card(photos, tmp_path):
     with Server(
         lambda request: (200, completion(CARD if wanted(request) == "dish_card" else "没有 JSON"))
@@ -354,14 +456,16 @@ def test_bad_texts_leave_the_card(photos, tmp_path):
     assert annotate.quarantined(rows).kind.tolist() == ["dish_texts"] * 2
 
 
-def test_the_builtin_annotator_knows_nothing_of_photos_it_did_not_draw(photos, tmp_path):
+def test_a_name_alone_is_a_card_unless_it_names_no_dish(photos, tmp_path):
+    """The builtin annotator hands the folder's name back for photos that it did not draw."""
     with BuiltinAnnotator() as server:
         rows = run(photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={})
         batch = run(
             photos, tmp_path, server, price_input=0.0, price_output=0.0, budget={}, batch=True
         )
-    assert [(row["name"], row["card"]) for row in rows] == [("", None)] * 2
-    assert annotate.no_annotator(rows)
+    assert [row["name"] for row in rows] == ["", "土豆丝"]
+    assert rows[0]["card"] is None
+    assert rows[1]["card"]["name"] == "土豆丝"
     assert without_costs(batch) == without_costs(rows)
 
 

@@ -424,6 +424,30 @@ def test_upstream_run_lends_the_stages_that_a_run_does_not_make():
     ), "one's own comes first"
 
 
+def test_a_making_lasts_over_kills_and_new_decisions_and_ends_with_a_redo():
+    killed = stages.start("01", params()).making
+    assert killed
+    assert stages.start("01", params()).making == killed
+    make("01")
+    records.write_text(paths.decisions_file("r", "names"), "folder,name\na,鱼\n")
+    assert stages.start("01", params()).making == killed, "decisions cost nothing"
+    stages.move_aside(paths.stage_folder("r", "01"))
+    assert stages.start("01", params()).making != killed
+
+
+def test_a_stage_begun_with_other_parameters_is_another_making():
+    first = stages.start("01", params()).making
+    assert stages.start("01", params(size=4)).making != first
+
+
+def test_a_folder_of_an_earlier_version_has_no_making():
+    folder = stages.start("01", params()).folder
+    begun = records.read_json(folder / "_STARTED.json")
+    del begun["making"]
+    records.write_json(folder / "_STARTED.json", begun)
+    assert stages.start("01", params()).making == ""
+
+
 def test_new_decisions_and_an_edited_names_csv_make_the_stage_run_again(tmp_path):
     given = tmp_path / "names.csv"
     given.write_text("folder,name\na,鱼\n")

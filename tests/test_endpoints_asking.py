@@ -165,9 +165,8 @@ PASSING = [
     (200, {"choices": None}),
     (200, {"choices": []}),
     (200, b'{"choices": [{"mess'),
-    (200, completion("")),
     (200, b"[]"),
-    (200, {"choices": [{"message": {"content": [{"type": "text", "text": "x"}]}}]}),
+    (200, {"choices": [{"message": {"content": ["x"]}}]}),
 ]
 
 
@@ -177,11 +176,7 @@ def test_failures_that_may_pass_are_tried_again(journal, failure):
         assert ask(server, journal)[0].value == Dish(**GOOD)
     assert len(server.requests) == 3
     assert settled(journal)[2] == "ok"
-    assert set(settled(journal)[:2]) <= {
-        "failed",
-        "malformed",
-        "empty",
-    }
+    assert set(settled(journal)[:2]) <= {"failed", "malformed"}
 
 
 def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
@@ -206,14 +201,20 @@ def test_they_are_not_tried_for_ever_and_a_later_run_tries_again(journal):
         )
 
 
-def test_a_useless_reply_that_was_paid_for_again_and_again_is_not_bought_once_more(journal):
+def test_an_empty_completion_is_bought_twice_and_then_put_aside(journal):
     with Server(lambda _: (200, completion("  "))) as server:
         first = ask(server, journal)[0]
         second = ask(server, journal)[0]
     assert first.status == second.status == "empty"
-    assert len(server.requests) == attempts.MAX_ATTEMPTS
-    assert first.cost == pytest.approx(5 * 0.0028) == second.cost
+    assert len(server.requests) == attempts.MOST_BOUGHT
+    assert first.cost == pytest.approx(2 * 0.0028) == second.cost
     assert second.from_journal
+
+
+def test_an_empty_completion_may_be_followed_by_a_whole_one(journal):
+    with Server(replies((200, completion("")), (200, completion(GOOD)))) as server:
+        assert ask(server, journal)[0].value == Dish(**GOOD)
+    assert len(server.requests) == 2
 
 
 def test_too_fast_is_waited_out_longer_than_a_failure(journal):
@@ -416,6 +417,181 @@ def test_the_ladder_is_climbed_down_once_per_model_and_remembered(journal):
         )
 
 
+def only(field, instead=""):
+    """A server that refuses a field of the request, as OpenAI's newer models do."""
+
+    def answer(request):
+        if field not in request:
+            return 200, completion(GOOD)
+        said = f"Unsupported parameter: '{field}' is not supported with this model. {instead}"
+        return 400, {"error": {"message": said, "code": "unsupported_parameter", "param": field}}
+
+    return answer
+
+
+def test_a_model_that_takes_no_max_tokens_gets_max_completion_tokens(journal, capsys):
+    with Server(only("max_tokens", "Use 'max_completion_tokens' instead.")) as server:
+        answers = ask(server, journal, *map(str, range(9)), concurrency=1)
+        ask(server, journal, "later")
+    assert all(answer.value == Dish(**GOOD) for answer in answers)
+    assert len(server.requests) == 1 + 9 + 1, "found out once, and recorded for later runs"
+    assert server.requests[-1]["max_completion_tokens"] == 100
+    assert capsys.readouterr().out.count("max_tokens is refused; max_completion_tokens from") == 1
+
+
+def test_a_model_that_takes_no_temperature_is_asked_without(journal):
+    with Server(only("temperature")) as server:
+        answers = ask(server, journal, *map(str, range(9)), concurrency=1)
+    assert all(answer.value == Dish(**GOOD) for answer in answers)
+    assert len(server.requests) == 1 + 9
+    assert journal.refused_fields("toy", "m-1") == ["temperature"]
+
+
+def test_what_was_asked_in_another_way_is_the_same_request(journal):
+    with Server(lambda _: (200, completion(GOOD))) as server:
+        ask(server, journal)
+        journal.refuse_field("toy", "m-1", "temperature")
+        assert ask(server, journal)[0].from_journal
+
+
+def test_a_server_that_refuses_both_names_of_a_field_is_refused_soon(journal):
+    def answer(request):
+        field = next(name for name in request if name.startswith("max_"))
+        return 400, {"error": {"message": f"unknown field {field}", "param": field}}
+
+    with Server(answer) as server, pytest.raises(EndpointError, match="max_completion_tokens"):
+        ask(server, journal, *map(str, range(40)), concurrency=1)
+    assert len(server.requests) == 11
+
+
+def test_a_bound_on_max_tokens_is_said_and_not_gone_around(journal):
+    detail = [{"loc": ["body", "max_tokens"], "msg": "ensure this value is less than 64"}]
+    with Server(lambda _: (422, {"detail": detail})) as server:
+        answer = ask(server, journal)[0]
+    assert "HTTP 422: max_tokens: ensure this value is less than 64" in answer.problem
+    assert "lower this endpoint's max_tokens" in answer.problem
+    assert len(server.requests) == 1
+
+
+EMPTY_ACCOUNTS = [
+    (429, {"error": {"type": "exceeded_current_quota_error", "message": "suspended"}}),
+    (429, {"error": {"code": "1113", "message": "余额不足"}}),
+    (400, {"error": {"code": "Arrearage", "message": "in good standing"}}),
+    (403, {"error": {"code": "AllocationQuota.FreeTierOnly", "message": "free tier"}}),
+    (402, {"error": {"message": "Insufficient Balance"}}),
+    (200, {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+]
+
+
+@pytest.mark.parametrize("reply", EMPTY_ACCOUNTS)
+def test_an_empty_account_stops_everything_at_once(journal, reply):
+    with Server(lambda _: reply) as server:
+        with pytest.raises(EndpointError, match="the account's quota is used up"):
+            ask(server, journal, *map(str, range(40)), concurrency=1)
+    assert len(server.requests) == 1
+
+
+FILTERS = [
+    (400, {"error": {"code": "data_inspection_failed", "message": "inappropriate"}}),
+    (400, {"error": {"code": "1301", "message": "不安全"}}),
+    (400, {"error": {"message": "Content Exists Risk", "code": "invalid_request_error"}}),
+    (403, {"error": {"message": "your input was flagged", "code": 403}}),
+    (451, {"error": {"message": "censored"}}),
+    (200, {"error": {"code": "1301", "message": "敏感"}}),
+    (200, {"choices": [{"finish_reason": "sensitive", "message": {"content": ""}}]}),
+]
+
+
+@pytest.mark.parametrize("reply", FILTERS)
+def test_a_content_filter_puts_one_dish_aside_and_is_paid_once(journal, reply):
+    with Server(lambda _: reply) as server:
+        answers = [ask(server, journal)[0] for _ in range(2)]
+    assert [answer.status for answer in answers] == ["content_filter"] * 2
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"error": {"message": "boom", "code": 502}}, "HTTP 502: boom"),
+        ({"error": {"message": "boom"}}, "the reply holds an error in place of an answer"),
+        (b'data: {"choices": []}\n\ndata: [DONE]\n\n', "the reply is an event stream"),
+    ],
+)
+def test_what_stands_in_the_place_of_a_completion_is_said_and_tried_again(journal, body, words):
+    with Server(lambda _: (200, body)) as server:
+        answer = ask(server, journal)[0]
+    assert words in answer.problem
+    assert len(server.requests) == attempts.MAX_ATTEMPTS
+
+
+def test_a_malformed_answer_after_an_empty_one_is_not_repaired(journal):
+    with Server(replies((200, completion("")), (200, completion("?")))) as server:
+        assert ask(server, journal)[0].status == "malformed"
+    assert len(server.requests) == attempts.MOST_BOUGHT
+
+
+def test_an_empty_repair_is_not_bought_again(journal):
+    with Server(replies((200, completion("?")), (200, completion("")))) as server:
+        assert ask(server, journal)[0].status == "empty"
+    assert len(server.requests) == attempts.MOST_BOUGHT
+
+
+def test_a_repair_turn_names_all_faults_at_once(journal):
+    broken = {"calories": 5000.0}
+    with Server(replies((200, completion(broken)), (200, completion(GOOD)))) as server:
+        ask(server, journal)
+    told = server.requests[1]["messages"][2]["content"]
+    assert "name: " in told
+    assert "calories: " in told
+
+
+@pytest.mark.parametrize("useless", ["", "没有 JSON"])
+def test_what_was_put_aside_is_bought_again_only_when_the_stage_is_made_again(journal, useless):
+    def ask_for(making):
+        return ask_all(
+            endpoint(server),
+            [question()],
+            journal,
+            run="r",
+            budget=Budget({"USD": 1.0}),
+            pace=PACE,
+            making=making,
+        )[0]
+
+    with Server(lambda _: (200, completion(useless))) as server:
+        for _ in range(2):
+            ask_for("first")
+            assert len(server.requests) == 2
+        for _ in range(2):
+            ask_for("second")
+            assert len(server.requests) == 4
+    with Server(lambda _: (200, completion(GOOD))) as server:
+        assert ask_for("third").value == Dish(**GOOD)
+        assert ask_for("fourth").from_journal
+
+
+def test_an_old_reply_that_can_be_read_by_now_is_not_bought_again(journal):
+    with Server(lambda _: (200, completion(GOOD))) as server:
+        ask(server, journal)
+        settled(journal)
+        with sqlite3.connect(journal.path) as db:
+            db.execute("UPDATE attempts SET status = 'malformed', making = 'an earlier one'")
+        assert ask(server, journal)[0].value == Dish(**GOOD)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_in_parts_or_beside_an_empty_content_is_read(journal):
+    text = json.dumps(GOOD)
+    parts = [{"type": "thinking", "thinking": "看"}, {"type": "text", "text": text}]
+    messages = [{"content": parts}, {"content": "", "reasoning_content": f"看\n{text}"}]
+    replied = [(200, {"choices": [{"message": message}]}) for message in messages]
+    with Server(replies(*replied)) as server:
+        answers = ask(server, journal, "a", "b", concurrency=1)
+    assert [answer.value for answer in answers] == [Dish(**GOOD)] * 2
+    assert len(server.requests) == 2
+
+
 def test_a_model_that_takes_schemas_is_recorded_too(journal):
     with Server(lambda _: (200, completion(GOOD))) as server:
         ask(server, journal)
@@ -539,7 +715,8 @@ def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_
 def test_nobody_listening_is_said_soon(journal):
     with pytest.raises(
         EndpointError,
-        match=r"toy at http://127.0.0.1:9/v1: the server is down .* run again when it answers",
+        match=r"toy at http://127.0.0.1:9/v1: the server is down .*the last: no answer "
+        r".*run again when it answers",
     ):
         ask("http://127.0.0.1:9/v1", journal, *map(str, range(30)))
 

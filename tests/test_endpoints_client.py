@@ -254,6 +254,50 @@ def test_a_server_on_this_machine_is_reached_past_a_proxy(monkeypatch):
     assert send(lambda _: (200, completion("x")))[0].http_status == 200
 
 
+@pytest.fixture
+def no_proxies(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        for spelt in (name, name.lower()):
+            monkeypatch.delenv(spelt, raising=False)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_that_makes_a_server_unreachable_is_named(no_proxies, monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://user:word@127.0.0.1:9")
+    one = endpoint("http://api.example.com/v1", timeout_s=5.0)
+    raw = client.send(one, {"model": "m", "messages": []})
+    assert raw.http_status is None
+    assert f"the environment variable {variable} sends requests to api.example.com" in raw.problem
+    assert "word" not in raw.problem
+
+
+def test_a_proxy_that_an_address_goes_past_is_not_named(no_proxies, monkeypatch):
+    assert endpoint("http://api.example.com/v1").proxy_note == ""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    assert endpoint("http://127.0.0.1:1/v1").proxy_note == ""
+    assert endpoint("https://api.example.com/v1").proxy_note == ""
+    monkeypatch.setenv("NO_PROXY", "localhost,api.example.com")
+    assert endpoint("http://api.example.com/v1").proxy_note == ""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("ALL_PROXY", "socks://127.0.0.1:9"), ("HTTPS_PROXY", "http://127.0.0.1:nine")],
+)
+def test_a_proxy_that_cannot_be_used_is_a_sentence(no_proxies, monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(client.EndpointError, match=f"endpoint toy: the proxy that {variable} name"):
+        endpoint("https://api.example.com/v1")
+
+
+@pytest.mark.parametrize(
+    "tail", ["/chat/completions", "/chat/completions/", "/Chat/Completions", "/completions"]
+)
+def test_an_address_that_names_the_call_already_is_said(tail):
+    with pytest.raises(client.EndpointError, match=f"take {tail} off its end"):
+        endpoint(f"https://api.example.com/v1{tail}")
+
+
 def test_prices_are_per_million_tokens():
     one = endpoint(price_input=2.0, price_output=8.0)
     assert one.cost({"prompt_tokens": 1000, "completion_tokens": 100}) == pytest.approx(0.0028)

@@ -146,3 +146,40 @@ def test_the_ladder_goes_down_once_however_many_complain(tmp_path):
     assert Ladder(endpoint(), journal).mode == "prompt"
     assert Ladder(endpoint(model="n"), journal).mode == "json_schema"
     journal.close()
+
+
+ALL = requests.Capabilities("json_schema")
+
+
+def test_a_refused_field_is_left_out_or_sent_under_its_other_name():
+    made = requests.body(endpoint(), [], request(), "prompt", {"temperature", "max_tokens"})
+    assert "temperature" not in made
+    assert "max_tokens" not in made
+    assert made["max_completion_tokens"] == 2048
+
+
+def test_a_rung_is_taken_once_however_many_complain_and_is_kept(tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    ladder = Ladder(endpoint(), journal)
+    assert ladder.next_rung("temperature", ALL)
+    assert ladder.next_rung("temperature", ALL), "sent before the first complaint came back"
+    assert not ladder.next_rung("temperature", ladder.capabilities), "it is left out already"
+    assert ladder.capabilities == requests.Capabilities("json_schema", frozenset({"temperature"}))
+    assert Ladder(endpoint(), journal).capabilities == ladder.capabilities
+    assert Ladder(endpoint(model="n"), journal).capabilities == ALL
+    journal.close()
+
+
+def test_a_form_that_is_refused_is_a_rung_of_its_own(tmp_path):
+    journal = Journal(tmp_path / "j.sqlite")
+    ladder = Ladder(endpoint(), journal)
+    assert ladder.next_rung("response_format", ALL)
+    assert ladder.capabilities.mode == "json_object"
+    journal.close()
+
+
+@pytest.mark.parametrize("field", ["seed", "max_completion_tokens", ""])
+def test_there_is_no_rung_for_another_field(tmp_path, field):
+    journal = Journal(tmp_path / "j.sqlite")
+    assert not Ladder(endpoint(), journal).next_rung(field, ALL)
+    journal.close()

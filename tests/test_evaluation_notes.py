@@ -41,6 +41,18 @@ def test_failures_sites_and_absent_predictors_are_said():
     assert sum("not by its true name" in note for note in said) == 1
 
 
+def test_answers_that_were_cleaned_are_said_with_the_first_that_was_removed():
+    rows = table(
+        prediction(0, "红烧鱼", predictor="gpt", removed="<think>\n像鱼。</think>"),
+        prediction(1, "红烧鱼", predictor="gpt", removed=""),
+        prediction(2, "红烧鱼", predictor="tuned", removed=""),
+    )
+    assert notes.notes({"counts": {"files": 1, "skipped": 0}}, rows, 0) == [
+        "gpt: 1 of 2 answers were cleaned before they were marked; from the first was removed: "
+        "<think> 像鱼。</think>"
+    ]
+
+
 def test_a_plain_run_has_nothing_to_confess():
     assert (
         notes.notes(

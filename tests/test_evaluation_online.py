@@ -183,6 +183,44 @@ def test_an_answer_that_cannot_be_used_is_a_recorded_failure(world, reply, words
     assert made["answer"] is None
 
 
+THOUGHTS = "<think>\n像鱼。\n</think>\n\n"
+
+
+@pytest.mark.parametrize("structured", ["plain", "choice"])
+def test_an_answer_is_cleaned_before_it_is_marked_and_what_was_removed_is_shown(world, structured):
+    with Server(says(THOUGHTS + "红烧鱼<|im_end|>")) as server:
+        made = asking.predict(
+            "gpt",
+            opened(rival(server, structured=structured), world),
+            [row(0), row(1, menu=MENU)],
+            asking.answer_file(world, "gpt"),
+        )
+    assert [one["answer"] for one in made] == ["红烧鱼"] * 2
+    assert [one["correct"] for one in made] == [True] * 2
+    assert made[0]["removed"] == "<think>\n像鱼。\n</think> <|im_end|>"
+    assert online.costs(world, ["gpt"]).cleaned.tolist() == [2]
+
+
+def test_a_plain_answer_has_nothing_removed(world):
+    with Server(says("红烧鱼")) as server:
+        made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")
+    assert made[0]["removed"] == ""
+
+
+def test_the_entry_is_taken_out_of_what_stands_around_its_object(world):
+    with Server(says(THOUGHTS + '```json\n{"answer": "米饭"}\n```')) as server:
+        said = opened(rival(server, structured="json_schema"), world).answer([row(0, menu=MENU)])
+    assert said[0].text == "米饭"
+
+
+def test_an_empty_answer_is_bought_twice_and_recorded_as_failed(world):
+    with Server(says("<think>\n我先想想，\n再想想")) as server:
+        said = opened(rival(server), world).answer([row(0)])[0]
+    assert said.text is None
+    assert "empty" in said.error
+    assert len(server.requests) == 2
+
+
 def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
     (world / "0.jpg").unlink()
     with Server(says("红烧鱼")) as server:

@@ -2,7 +2,7 @@
 asked twice.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,24 @@ from dishvl_lib.annotation.cards import (
     card_messages,
     texts_messages,
 )
-from dishvl_lib.annotation.voting import Vote, card_request, choose_photos, texts_request, vote
+from dishvl_lib.annotation.voting import (
+    Vote,
+    card_request,
+    choose_photos,
+    tells,
+    texts_request,
+    vote,
+)
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
+from dishvl_lib.endpoints.errors import UselessError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.limits import StopSignal
+from dishvl_lib.endpoints.outcomes import FAILED
 from dishvl_lib.endpoints.requests import Request
+from dishvl_lib.endpoints.trial import Usefulness
 
 # Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a
 # recipe eight steps.
@@ -75,6 +85,7 @@ def ask_dishes(
     budget: Mapping[str, float],
     photos_per_dish: int = 1,
     pace: float = 1.0,
+    making: str = "",
 ) -> list[dict[str, Any]]:
     """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their
     order; [] without any.
@@ -82,31 +93,61 @@ def ask_dishes(
     `photos`: the catalogue; outside sites are left out, and a dish's most typical photos are sent.
     With several photos a dish the card's names are voted on. Fields: dish_id, annotator, model,
     prompt_version, image_ids, votes, name, card, introduction, recipe, problems, quarantined, cost,
-    currency, tokens, seconds. `pace` multiplies every pause. Raises `EndpointError` or
-    `BudgetError` when an annotator cannot go on; run again and what was paid for comes from the
-    journal.
+    currency, tokens, seconds. `pace` multiplies every pause. `making`: which making of the stage
+    this is; what another one has put aside is asked anew.
+
+    An annotator whose first answers are of no use is asked no more, which is printed; the dishes
+    that it was not asked about have no row of it. Raises `UselessError` with the rows until then
+    when that goes for all of them, `EndpointError` or `BudgetError` when an annotator cannot go on;
+    run again and what was paid for comes from the journal.
     """
     if not endpoints:
         return []
     chosen = choose_photos(photos, photos_per_dish)
     journal = Journal(journal_file)
-    paying = {"run": run_name, "budget": Budget(budget), "pace": pace, "halt": StopSignal()}
+    paying = {
+        "run": run_name,
+        "budget": Budget(budget),
+        "pace": pace,
+        "halt": StopSignal(),
+        "making": making,
+    }
     try:
         requests_for_cards = [
             card_request(photo, Path(image_root)) for photo in chosen.itertuples()
         ]
         to_ask = [(endpoint, requests_for_cards) for endpoint in endpoints]
-        cards = _ask_everyone(to_ask, journal, paying, "cards")
-        polls = [_polls(chosen, answers) for answers in cards]
-        requests_for_texts = [_texts_requests(of_endpoint) for of_endpoint in polls]
-        to_ask = list(zip(endpoints, requests_for_texts, strict=True))
-        texts = _ask_everyone(to_ask, journal, paying, "texts")
+        cards = _ask_everyone(to_ask, journal, paying, "cards", tells)
+        polls = [_polls(chosen, asked.answers) for asked in cards]
+        if all(asked.given_up for asked in cards):
+            rows = _all_rows(endpoints, polls, [[] for _ in endpoints])
+            raise UselessError("; ".join(asked.given_up for asked in cards), rows)
+        to_ask = [
+            (endpoint, [] if asked.given_up else _texts_requests(of_endpoint))
+            for endpoint, asked, of_endpoint in zip(endpoints, cards, polls, strict=True)
+        ]
+        texts = _ask_everyone(to_ask, journal, paying, "texts", _tell_something)
     finally:
         journal.close()
-    rows = []
-    for endpoint, of_endpoint, answers in zip(endpoints, polls, texts, strict=True):
-        rows += _rows(endpoint, of_endpoint, answers)
-    return sorted(rows, key=lambda row: row["dish_id"])
+    return _all_rows(endpoints, polls, [asked.answers for asked in texts])
+
+
+def failure(answers: Sequence[Mapping[str, Any]]) -> str:
+    """Why an annotation has failed as a whole, with what came and was paid; '' when it has not:
+    nobody was asked, or some annotator gave a card.
+    """
+    if not answers or not no_annotator(answers):
+        return ""
+    problems = [row["quarantined"][0] for row in answers if row["quarantined"]]
+    first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
+    text = "" if first.get("status") == FAILED else " ".join(first["text"].split())[:120]
+    paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
+    return (
+        f"no annotator gave a card for any of {len({row['dish_id'] for row in answers})} dishes, "
+        f"for which {paid} were paid. The first answer: {first['problem']}"
+        f"{f', in {text!r}' if text else ''}. Change model, parameters or base_url of annotators, "
+        "or set annotators: [] to take the names from folders; all answers are in quarantined.csv"
+    )
 
 
 def _texts_requests(polls: Sequence[Any]) -> list[Request]:
@@ -195,32 +236,66 @@ class _Poll:
     vote: Vote
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """An annotator's answers, and why it was given up on the way; '' when it was not."""
+
+    answers: list[Answer]
+    given_up: str = ""
+
+
 def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
+    """The dishes that were asked about."""
     by_dish: dict[str, list[Answer]] = {}
     for dish_id, answer in zip(chosen.dish_id, answers, strict=True):
-        by_dish.setdefault(dish_id, []).append(answer)
-    return [_Poll(dish_id, own, vote(own)) for dish_id, own in by_dish.items()]
+        if answer.was_asked:
+            by_dish.setdefault(dish_id, []).append(answer)
+    return [_Poll(dish_id, given, vote(given)) for dish_id, given in by_dish.items()]
 
 
 def _ask_everyone(
-    asked: list[tuple[Endpoint, list[Request]]], journal: Journal, paying: dict[str, Any], what: str
-) -> list[list[Answer]]:
-    """All annotators at once, each within its own limits. The first error stops the others too and
-    is raised.
+    asked: list[tuple[Endpoint, list[Request]]],
+    journal: Journal,
+    paying: dict[str, Any],
+    what: str,
+    is_useful: Callable[[Any], bool],
+) -> list[_Asked]:
+    """All annotators at once, each within its own limits. One whose answers are of no use is given
+    up alone; the first error of another kind stops the others too and is raised.
     """
+
+    def ask(endpoint: Endpoint, its: list[Request]) -> _Asked:
+        label = f"{endpoint.name}: {what}"
+        trial = Usefulness(is_useful)
+        try:
+            return _Asked(ask_all(endpoint, its, journal, label=label, trial=trial, **paying))
+        except UselessError as error:
+            print(f"{what}: {error}", flush=True)
+            return _Asked(error.answers, given_up=str(error))
+
     with ThreadPoolExecutor(len(asked)) as pool:
-        futures = [
-            pool.submit(ask_all, endpoint, its, journal, label=f"{endpoint.name}: {what}", **paying)
-            for endpoint, its in asked
-        ]
+        futures = [pool.submit(ask, endpoint, its) for endpoint, its in asked]
         try:
             return [future.result() for future in futures]
         except BaseException as error:
             raise paying["halt"].fail(error) from None
 
 
+def _tell_something(texts: DishTexts) -> bool:
+    return bool(texts.introduction or texts.recipe)
+
+
+def _all_rows(
+    endpoints: Sequence[Endpoint], polls: list[list[_Poll]], texts: list[list[Answer]]
+) -> list[dict[str, Any]]:
+    rows = []
+    for endpoint, of_endpoint, told in zip(endpoints, polls, texts, strict=True):
+        rows += _rows(endpoint, of_endpoint, told)
+    return sorted(rows, key=lambda row: row["dish_id"])
+
+
 def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[dict[str, Any]]:
-    told = {answer.id: answer for answer in texts}
+    told = {answer.id: answer for answer in texts if answer.was_asked}
     return [_row(endpoint, poll, told.get(poll.dish_id)) for poll in polls]
 
 

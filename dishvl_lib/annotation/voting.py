@@ -82,13 +82,18 @@ def vote(answers: Sequence[Answer]) -> Vote:
     """One dish's card answers, in the order of its photos. Of names with equally many photos the
     one that came first wins.
 
-    A card with nothing but a name tells nothing beyond the folder and does not count.
+    A card that `tells` nothing does not count.
     """
-    cards = [one.value for one in answers if one.value and not one.value.only_name]
+    cards = [answer.value for answer in answers if answer.value and tells(answer.value)]
     votes = Counter(name for name in (names.clean(card.name) for card in cards) if name)
     winner = votes.most_common(1)[0][0] if votes else ""
     card = next((card for card in cards if names.clean(card.name) == winner), None)
     return Vote(dict(votes), winner, card)
+
+
+def tells(card: DishCard) -> bool:
+    """Whether a card says anything: a name is enough, where it is a dish's."""
+    return not card.only_name or not names.not_a_dish(card.name)
 
 
 def _data_url(path: Path, sha256: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dishvl_lib.core import plain_text
 from dishvl_lib.core.names import MENU_SEPARATOR, normalise
 
 VERSION = "2026-12"
@@ -180,13 +181,15 @@ def field_of(template_id: str) -> str:
 
 def fact(field: str, value: Any) -> str:
     """The answer to a knowledge question: a list joined by 、, calories with their unit, text as it
-    is; '' for nothing known.
+    is; '' for nothing known. What a model would read as a command is taken out.
     """
     if value is None or value == "" or value == []:
         return ""
     if field == "calories":
         return f"约 {float(value):g} 千卡"
-    return MENU_SEPARATOR.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    is_list = isinstance(value, list | tuple)
+    text = MENU_SEPARATOR.join(map(str, value)) if is_list else str(value)
+    return plain_text.plain(text).strip()
 
 
 def question_of(human_turn_value: str) -> str:

@@ -358,8 +358,19 @@ class ServerAddress(Rule):
         except ValueError:
             usable = False
         if usable and not re.search(r"\s", value):
-            return ""
+            return _path_beyond_base(address.path)
         return f"must be an address such as https://api.openai.com/v1, or {BUILTIN}"
+
+
+def _path_beyond_base(path: str) -> str:
+    """What to take off an address that names a call; '' when it ends where the calls begin."""
+    beyond = re.search("(/chat)?/completions/*$", path, re.IGNORECASE)
+    if beyond is None:
+        return ""
+    return (
+        f"must end where the calls of the server begin: take {beyond[0]} off its end, what is "
+        "asked for is added to it"
+    )
 
 
 @dataclass(frozen=True)

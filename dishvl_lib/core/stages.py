@@ -15,6 +15,7 @@ out.
 import importlib.metadata
 import platform
 import time
+import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -69,6 +70,13 @@ class Stage:
         self.renewed = renewed or {}
         self.notes: list[str] = []
         self.started_at = time.time()
+
+    @property
+    def making(self) -> str:
+        """Which making of the stage this is: the same over kills and new decisions, another after
+        --redo or with other parameters; '' in folders of earlier versions.
+        """
+        return _making_of(self.folder)
 
     def path(self, filename: str) -> Path:
         """A file of this stage."""
@@ -445,7 +453,9 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
     started = folder / STARTED
     if _done(folder, name, params, begun["inputs"]):
         return True
+    making = uuid.uuid4().hex[:12]
     if markers.finished(folder):
+        making = _making_of(folder)
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
         print(
             f"What {name} was made from has changed ({listed(changed)}); the old folder is "
@@ -458,11 +468,17 @@ def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any
         )
     elif folder.exists() and not started.exists() and any(folder.iterdir()):
         print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
+    elif started.exists():
+        making = _making_of(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not locks.holder(training_lock_file(folder)):
         records.sweep_parts(folder)
-    records.write_json(started, begun)
+    records.write_json(started, begun | {"making": making})
     return False
+
+
+def _making_of(folder: Path) -> str:
+    return (markers.read_started(folder) or {}).get("making", "")
 
 
 def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:

@@ -43,11 +43,14 @@ def annotators(
     settings: Sequence[dict[str, Any]], image_root: str
 ) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
     """The annotator list with real addresses, and the local server when one was started (stop it
-    when done).
+    when done). The local one knows the demo's own photos only, and is not asked about others.
     """
     if not any(one.get("base_url") == BUILTIN for one in settings):
         return list(settings), None
-    server = BuiltinAnnotator(drawn_folder() if image_root == BUILTIN else None).start()
+    if image_root != BUILTIN:
+        print("the demo's annotator knows only photos that it drew: it is not asked about yours")
+        return [one for one in settings if one.get("base_url") != BUILTIN], None
+    server = BuiltinAnnotator(drawn_folder()).start()
     return [
         {**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one
         for one in settings

@@ -59,6 +59,7 @@ def answer_card(
         photo=embedded(book.path(row["image_id"]), LARGE) if book else None,
         prompt=_prompt(row.get("prompt")),
         answer=words.answer(row.get("answer")),
+        removed="" if missing(row.get("removed")) else row["removed"],
         is_right=row.get("correct") == 1,
         scores=_scores(row.get("scores"), row["truth"]),
         neighbours=[_neighbour_photo(neighbour, book) for neighbour in neighbours if book],

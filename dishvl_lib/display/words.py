@@ -23,6 +23,8 @@ _ENGLISH_CHINESE = {
     "per dish": "按菜平均",
     "truth": "真实菜名",
     "answer": "回答",
+    "removed": "评分前去掉",
+    "cleaned": "评分前清理",
     "answered": "被答成",
     "look-alike rank": "相似菜名次",
     "not a look-alike": "不在相似菜之列",

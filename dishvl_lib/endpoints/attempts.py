@@ -4,7 +4,7 @@ for and journaled.
 
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +16,18 @@ from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Intent, Journal
 from dishvl_lib.endpoints.limits import TOO_FAST, Gate, StopSignal
 from dishvl_lib.endpoints.outcomes import Outcome
-from dishvl_lib.endpoints.requests import Ladder, Request
+from dishvl_lib.endpoints.requests import Capabilities, Ladder, Request
+from dishvl_lib.endpoints.server_errors import RESPONSE_FORMAT
+from dishvl_lib.endpoints.trial import Refusals, Usefulness
 
 MAX_ATTEMPTS = 5
+# A whole completion of no use is paid for each time: so many of one dish, the repair included.
+MOST_BOUGHT = 2
 # Being told "too fast" costs nothing: it is waited out longer, and then it is a limit that putting
 # dishes aside would hide.
 MAX_TOO_FAST = 30
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
-# So many refusals before any answer: the parameters are wrong, not the requests.
-REFUSED_WITHOUT_ANSWER = 10
 
 
 # How often it is looked whether a reply that another process waits for has come, and when that is
@@ -42,6 +44,15 @@ class _Turn:
 
     used: int = 0
     pressure: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """The outcome that counts, and how many completions of no use were paid for on the way."""
+
+    outcome: Outcome
+    bought: int = 0
 
 
 class Sender:
@@ -57,6 +68,8 @@ class Sender:
         budget: Budget,
         pace: float,
         halt: StopSignal,
+        making: str = "",
+        trial: Refusals | Usefulness | None = None,
     ):
         self.endpoint = endpoint
         self.journal = journal
@@ -64,6 +77,8 @@ class Sender:
         self.budget = budget
         self.pace = pace
         self.halt = halt
+        self.making = making
+        self.trial = trial or Refusals()
         self.gate = Gate(
             endpoint.where,
             endpoint.concurrency,
@@ -75,34 +90,40 @@ class Sender:
         )
         self.ladder = Ladder(endpoint, journal)
         self._lock = threading.Lock()
-        self._answered = False
-        self._refused = 0
         self._dearer = 1.0  # by how much this server counts more than our upper bound
         self._told: set[str] = set()
 
     def until_settled(
-        self, request: Request, key: str, messages: list[dict[str, Any]]
-    ) -> Outcome | None:
+        self, request: Request, key: str, messages: list[dict[str, Any]], bought: int = 0
+    ) -> Settlement | None:
         """The outcome that counts: of the first attempt that need not be repeated, or of the last
-        one allowed.
+        one allowed. `bought`: completions of no use that were paid for in this matter before.
 
         None when the reply has come into the journal otherwise: another process had sent the same
         request. Raises `EndpointError` when the endpoint cannot be used, `BudgetError`, or
         `Stopped`.
         """
-        tries = too_fast = 0
+        tries = 0
+        too_fast = 0
         while True:
-            mode = self.ladder.mode
-            attempt = self._attempt(request, key, messages, mode, last=tries == MAX_ATTEMPTS - 1)
+            way = self.ladder.capabilities
+            last = {
+                outcomes.RETRY: tries == MAX_ATTEMPTS - 1,
+                outcomes.AGAIN: bought >= MOST_BOUGHT - 1,
+            }
+            attempt = self._attempt(request, key, messages, way, last)
             if attempt is None:
                 return None
             outcome, wait = attempt
             if outcome.next == outcomes.STOP:
                 raise EndpointError(outcome.problem)
-            if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
+            if outcome.next == outcomes.STEP_DOWN and self._next_rung(request, outcome, way):
+                continue
+            if outcome.next == outcomes.AGAIN and not last[outcomes.AGAIN]:
+                bought += 1
                 continue
             if outcome.next != outcomes.RETRY:
-                return outcome
+                return Settlement(outcome, bought)
             if outcome.pressure == TOO_FAST:
                 too_fast += 1
             else:
@@ -115,11 +136,23 @@ class Sender:
                     "limit of the day has passed: nothing paid is lost"
                 )
             if tries >= MAX_ATTEMPTS:
-                return outcome
+                return Settlement(outcome, bought)
             self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
 
+    def _next_rung(self, request: Request, outcome: Outcome, way: Capabilities) -> bool:
+        """Whether there is another way to send a request whose field is refused. What the request
+        itself brings along is not ours to leave out.
+        """
+        is_ours = request.schema is not None or outcome.field != RESPONSE_FORMAT
+        return is_ours and self.ladder.next_rung(outcome.field, way)
+
     def _attempt(
-        self, request: Request, key: str, messages: list[dict[str, Any]], mode: str, last: bool
+        self,
+        request: Request,
+        key: str,
+        messages: list[dict[str, Any]],
+        way: Capabilities,
+        last: Mapping[str, bool],
     ) -> tuple[Outcome, float] | None:
         """One request, from its reservation to its entry in the journal; with the pause that the
         server asked for.
@@ -131,22 +164,31 @@ class Sender:
         while True:
             intent = self._intent(key, most)
             with self._turn(sum(most.values())) as turn:
+                if self.trial.given_up:
+                    return outcomes.NOT_ASKED, 0.0
                 # Only now, in front of the server, is it noted as sent: a kill leaves as few in
                 # doubt as may be.
                 claim = self.journal.claim(intent, self.budget.limit(intent.currency))
                 if claim.attempt:
-                    raw, outcome = self._send(request, intent, claim.attempt, messages, mode, turn)
+                    raw, outcome = self._send(request, intent, claim.attempt, messages, way, turn)
                     self._label(key, claim.attempt, raw, outcome, last)
                     break
             if claim.answered or self._answered_elsewhere(intent):
                 return None
-        self._note_refusals(raw, outcome)
+        if outcome.status == "ok":
+            self.ladder.works()
         return outcome, raw.retry_after
 
     def _intent(self, key: str, most: dict[str, int]) -> Intent:
         reserved = self.endpoint.cost(most) * self._dearer
         return Intent(
-            key, self.run, self.endpoint.name, self.endpoint.model, self.endpoint.currency, reserved
+            key,
+            self.run,
+            self.endpoint.name,
+            self.endpoint.model,
+            self.endpoint.currency,
+            reserved,
+            self.making,
         )
 
     def _answered_elsewhere(self, intent: Intent) -> bool:
@@ -180,11 +222,12 @@ class Sender:
         intent: Intent,
         number: int,
         messages: list[dict[str, Any]],
-        mode: str,
+        way: Capabilities,
         turn: _Turn,
     ) -> tuple[Raw, Outcome]:
         """Send a request that was noted as attempt `number`, store what comes back, and judge it."""
-        raw = client.send(self.endpoint, requests.body(self.endpoint, messages, request, mode))
+        body = requests.body(self.endpoint, messages, request, way.mode, way.refused)
+        raw = client.send(self.endpoint, body)
         usage = prices.usage_of(raw.body)
         paid = self._store(intent.key, number, raw, usage, intent.reserved)
         if intent.reserved:
@@ -192,6 +235,7 @@ class Sender:
         outcome = outcomes.judge(self.endpoint, raw, request.schema)
         turn.used = sum(usage.values())
         turn.pressure = outcome.pressure
+        turn.problem = outcome.problem
         return raw, outcome
 
     @contextmanager
@@ -203,7 +247,7 @@ class Sender:
             yield turn
         finally:
             if turn.pressure:
-                self.gate.leave(probe, tokens - turn.used, turn.pressure)
+                self.gate.leave(probe, tokens - turn.used, turn.pressure, turn.problem)
             else:
                 self.gate.leave_unsent(probe, tokens)
 
@@ -229,24 +273,12 @@ class Sender:
         )
         return cost + doubt
 
-    def _label(self, key: str, number: int, raw: Raw, outcome: Outcome, last: bool) -> None:
-        paid_for_nothing = last and raw.http_status == 200 and outcome.next == outcomes.RETRY
+    def _label(
+        self, key: str, number: int, raw: Raw, outcome: Outcome, last: Mapping[str, bool]
+    ) -> None:
+        paid_for_nothing = raw.http_status == 200 and last.get(outcome.next, False)
         final = outcome.next in (outcomes.DONE, outcomes.REPAIR) and outcome.status != "failed"
         self.journal.label(key, number, outcome.status, final or paid_for_nothing)
-
-    def _note_refusals(self, raw: Raw, outcome: Outcome) -> None:
-        if raw.http_status == 200:
-            self._answered = True
-            if outcome.status == "ok":
-                self.ladder.works()
-        elif outcome.status == "failed" and outcome.next == outcomes.DONE and not self._answered:
-            with self._lock:
-                self._refused += 1
-            if self._refused >= REFUSED_WITHOUT_ANSWER:
-                raise EndpointError(
-                    f"{self.endpoint.where}: the first {self._refused} requests were all "
-                    f"refused; check parameters and model. The last: {outcome.problem}"
-                )
 
 
 def _back_off(tries: int) -> float:

@@ -22,7 +22,7 @@ from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Intent, Journal, fits
 from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
-from dishvl_lib.endpoints.requests import Ladder, Request
+from dishvl_lib.endpoints.requests import Capabilities, Ladder, Request
 
 MOST_REQUESTS = 50_000
 MOST_BYTES = 100_000_000
@@ -43,6 +43,7 @@ def collect(
     budget: Budget,
     pace: float = 1.0,
     halt: StopSignal | None = None,
+    making: str = "",
 ) -> None:
     """Bring the answers to as many requests as batches will give into the journal; waits for the
     batches.
@@ -54,7 +55,16 @@ def collect(
     halt = halt or StopSignal()
     by_key = {requests.key(endpoint, one): one for one in asked}
     runner = BatchRunner(
-        endpoint, journal, ladder, run, budget, pace, halt, by_key, Patience(endpoint, pace, halt)
+        endpoint,
+        journal,
+        ladder,
+        run,
+        budget,
+        pace,
+        halt,
+        by_key,
+        Patience(endpoint, pace, halt),
+        making,
     )
     runner.api.call("list its batches", lambda api: api.batches.list(limit=1))
     runner.finish()
@@ -80,12 +90,15 @@ class BatchRunner:
     halt: StopSignal
     asked: dict[str, Request]
     api: Patience
+    making: str = ""
+    refused: frozenset[str] = frozenset()  # what this round's requests are sent without
     unanswered: set[str] = field(default_factory=set)
     why: str = ""
 
     def one_round(self) -> None:
         """Submit what has no answer yet, in as many batches as it takes, and wait for them."""
         self.unanswered = set()
+        self.refused = self.ladder.capabilities.refused
         left = {
             key: one for key, one in self.asked.items() if self.journal.history(key).body is None
         }
@@ -146,7 +159,7 @@ class BatchRunner:
             except ValueError:
                 dealt.add(key)
                 continue
-            body = requests.body(self.endpoint, messages, request, self.ladder.mode)
+            body = requests.body(self.endpoint, messages, request, self.ladder.mode, self.refused)
             most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
             reserved = self.endpoint.cost(most) * self.endpoint.batch_discount
             line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
@@ -157,6 +170,7 @@ class BatchRunner:
                 self.endpoint.model,
                 self.endpoint.currency,
                 reserved,
+                self.making,
             )
             yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
@@ -348,7 +362,8 @@ class BatchRunner:
             seconds=0.0,
         )
         outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
-        if outcome.next == outcomes.STEP_DOWN and self.ladder.step_down(mode):
+        used = Capabilities(mode, self.refused)
+        if outcome.next == outcomes.STEP_DOWN and self.ladder.next_rung(outcome.field, used):
             self.unanswered.add(key)
             self.why = outcome.problem
         if outcome.next == outcomes.STOP:
@@ -358,7 +373,8 @@ class BatchRunner:
                 key,
                 attempt,
                 outcome.status,
-                outcome.status != "failed" and outcome.next != outcomes.RETRY,
+                outcome.status != outcomes.FAILED
+                and outcome.next in (outcomes.DONE, outcomes.REPAIR),
             )
 
     def _give_back(self, attempts: dict[str, int]) -> None:

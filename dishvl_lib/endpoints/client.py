@@ -6,6 +6,7 @@ import email.utils
 import json
 import os
 import time
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,7 @@ SHOWN_KEY = "[key]"
 _SHORTEST_SECRET = 6
 # A gateway gave up waiting: the model behind it may have worked on.
 _LATE = (408, 504, 524)
-_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout")
+_NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
 
 
 _USUAL = {field.name: field.default for field in params.SERVER_FIELDS}
@@ -69,8 +70,7 @@ class Endpoint:
         """What a reply is stored under: the host, or the endpoint's name for a server on this
         machine (its port may change).
         """
-        host = urlsplit(self.base_url).hostname or self.base_url
-        return self.name if host in LOOPBACK else host
+        return self.name if self.host in LOOPBACK else self.host
 
     @property
     def connection(self) -> openai.OpenAI:
@@ -81,6 +81,23 @@ class Endpoint:
     @property
     def where(self) -> str:
         return f"{self.name} at {self.base_url}"
+
+    @property
+    def proxy_note(self) -> str:
+        """Which proxy stands between, to be said where this endpoint cannot be reached; '' for
+        none.
+        """
+        variable = _proxy_variable(self.base_url)
+        if not variable:
+            return ""
+        return (
+            f"; the environment variable {variable} sends requests to {self.host} through a proxy: "
+            f"unset it, or put {self.host} into NO_PROXY"
+        )
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or self.base_url
 
     def hide(self, text: str) -> str:
         """The text without the key, in whatever way JSON may have written it."""
@@ -143,7 +160,7 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
         found = Raw(
             None,
             "",
-            f"no answer ({type(error).__name__}: {cause})",
+            f"no answer ({type(error).__name__}: {cause}){endpoint.proxy_note}",
             may_be_billed=cause not in _NOT_SENT,
         )
     return Raw(
@@ -181,17 +198,41 @@ def _connected(given: Mapping[str, Any]) -> Endpoint:
 
 def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
     """Never retries on its own (it would pay twice), and reaches a server on this machine past any
-    proxy.
+    proxy. Raises `EndpointError` for a proxy variable that cannot be used.
     """
-    direct = (
-        openai.DefaultHttpxClient(trust_env=False)
-        if urlsplit(given["base_url"]).hostname in LOOPBACK
-        else None
-    )
-    return openai.OpenAI(
-        base_url=given["base_url"],
-        api_key=key,
-        max_retries=0,
-        timeout=given.get("timeout_s", 60.0),
-        http_client=direct,
-    )
+    is_here = urlsplit(given["base_url"]).hostname in LOOPBACK
+    try:
+        return openai.OpenAI(
+            base_url=given["base_url"],
+            api_key=key,
+            max_retries=0,
+            timeout=given.get("timeout_s", 60.0),
+            http_client=openai.DefaultHttpxClient(trust_env=False) if is_here else None,
+        )
+    except Exception as error:  # what a proxy's address may break is of many classes
+        variables = _proxy_variables()
+        if is_here or not variables:
+            raise
+        raise EndpointError(
+            f"endpoint {given['name']}: the proxy that {', '.join(variables)} name cannot be used "
+            f"({type(error).__name__}); unset what you do not need, for SOCKS install httpx[socks], "
+            "and write NO_PROXY as host names with commas between them"
+        ) from None
+
+
+def _proxy_variables() -> list[str]:
+    """The environment variables about proxies that are set."""
+    names = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    spelt = [form for name in names for form in (name, name.lower())]
+    return [name for name in spelt if os.environ.get(name)]
+
+
+def _proxy_variable(base_url: str) -> str:
+    """The environment variable by which an address is reached through a proxy; '' for none."""
+    address = urlsplit(base_url)
+    host = address.hostname or ""
+    if host in LOOPBACK or urllib.request.proxy_bypass(host):
+        return ""
+    names = (f"{address.scheme}_proxy", "all_proxy")
+    spelt = [form for name in names for form in (name, name.upper())]
+    return next((name for name in spelt if os.environ.get(name)), "")

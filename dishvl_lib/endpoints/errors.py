@@ -1,5 +1,8 @@
 """What stops an endpoint, as errors written for the person who must act."""
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class EndpointError(RuntimeError):
     """A server that cannot be used: missing key, wrong parameter, exhausted quota, or down."""
@@ -15,3 +18,13 @@ class JournalError(RuntimeError):
 
 class Stopped(EndpointError):
     """This request was not sent because another one met an error that stops all of them."""
+
+
+class UselessError(EndpointError):
+    """An endpoint that was asked no more, since its first answers were of no use; `answers` holds
+    what came until then, and what was not asked.
+    """
+
+    def __init__(self, sentence: str, answers: Sequence[Any]):
+        super().__init__(sentence)
+        self.answers = list(answers)

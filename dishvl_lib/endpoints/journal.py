@@ -44,6 +44,12 @@ CREATE TABLE IF NOT EXISTS capabilities (
     mode TEXT NOT NULL,
     PRIMARY KEY (server, model)
 );
+CREATE TABLE IF NOT EXISTS refused_fields (
+    server TEXT NOT NULL,
+    model TEXT NOT NULL,
+    field TEXT NOT NULL,
+    PRIMARY KEY (server, model, field)
+);
 CREATE TABLE IF NOT EXISTS batches (
     mark TEXT PRIMARY KEY,
     server TEXT NOT NULL,
@@ -79,6 +85,7 @@ _LATER_COLUMNS = {
     "cost": "REAL NOT NULL DEFAULT 0",
     "final": "INTEGER NOT NULL DEFAULT 0",
     "sender": "TEXT NOT NULL DEFAULT ''",
+    "making": "TEXT NOT NULL DEFAULT ''",
 }
 _MOST_TOGETHER = 512
 _ROUNDING = 1e-9
@@ -100,7 +107,9 @@ _REMEDIES = {
 
 @dataclass(frozen=True)
 class Intent:
-    """A request that is about to be sent. `reserved`: the most it can cost, in `currency`."""
+    """A request that is about to be sent. `reserved`: the most it can cost, in `currency`;
+    `making`: for what making of a stage.
+    """
 
     key: str
     run: str
@@ -108,6 +117,7 @@ class Intent:
     model: str
     currency: str = ""
     reserved: float = 0.0
+    making: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,7 +142,8 @@ class History:
     """What the journal knows of a key: the reply that counts (`body` None: there is none), and all
     it took.
 
-    `attempt`: its number; `final`: it was judged; `cost`: what this run paid; `usage` and
+    `attempt`: its number; `final`: it was judged; `making`: of the stage for which it was bought;
+    `empty`: how many empty replies this making has bought; `cost`: what this run paid; `usage` and
     `seconds`: sums over every attempt of any run.
     """
 
@@ -140,6 +151,8 @@ class History:
     final: bool = False
     http_status: int | None = None
     body: str | None = None
+    making: str = ""
+    empty: int = 0
     cost: float = 0.0
     usage: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -185,22 +198,36 @@ class Journal:
         self._writer = threading.Thread(target=self._write_on, name="journal", daemon=True)
         self._writer.start()
 
-    def history(self, key: str, run: str = "") -> History:
-        """The reply to use for a key, and what its attempts cost `run`."""
-        rows = self._read(
-            "SELECT attempt, final, http_status, body, status, run, cost, usage, seconds "
-            "FROM attempts WHERE key = ? ORDER BY attempt",
-            (key,),
+    def history(self, key: str, run: str = "", making: str = "") -> History:
+        """The reply to use for a key, and what its attempts cost `run` and were for `making`."""
+        columns = (
+            "attempt",
+            "final",
+            "http_status",
+            "body",
+            "status",
+            "run",
+            "making",
+            "cost",
+            "usage",
+            "seconds",
         )
-        attempt, final, http_status, body = next(
-            (row[:4] for row in reversed(rows) if row[1] or row[4] == "received"),
-            (0, False, None, None),
+        sql = f"SELECT {', '.join(columns)} FROM attempts WHERE key = ? ORDER BY attempt"
+        rows = [dict(zip(columns, row, strict=True)) for row in self._read(sql, (key,))]
+        judged = [row for row in rows if row["final"] or row["status"] == "received"]
+        counts = judged[-1] if judged else {}
+        of_making = [row for row in rows if row["making"] == making]
+        return History(
+            attempt=counts.get("attempt", 0),
+            final=bool(counts.get("final", False)),
+            http_status=counts.get("http_status"),
+            body=counts.get("body"),
+            making=counts.get("making", ""),
+            empty=sum(row["status"] == "empty" for row in of_making),
+            cost=sum(row["cost"] for row in rows if row["run"] == run),
+            usage=total_usage([json.loads(row["usage"] or "{}") for row in rows]),
+            seconds=sum(row["seconds"] or 0.0 for row in rows),
         )
-        usages = [json.loads(row[7] or "{}") for row in rows]
-        usage = total_usage(usages)
-        cost = sum(row[6] for row in rows if row[5] == run)
-        seconds = sum(row[8] or 0.0 for row in rows)
-        return History(attempt, bool(final), http_status, body, cost, usage, seconds)
 
     def claim(self, intent: Intent, limit: float) -> Claim:
         """Look a request up and, if nobody has it and its cost fits under `limit` for its run, note
@@ -257,6 +284,11 @@ class Journal:
         sql = "UPDATE attempts SET status = ?, final = ? WHERE key = ? AND attempt = ?"
         self._jobs.put((lambda db: db.execute(sql, (status, int(final), key, attempt)), Future()))
 
+    def reopen(self, key: str) -> None:
+        """Let a request be sent again whose replies were of no use; they stay in the file."""
+        sql = "UPDATE attempts SET final = 0 WHERE key = ?"
+        self._write(lambda db: db.execute(sql, (key,)))
+
     def spent(self, run: str) -> dict[str, float]:
         """What a run has paid or may have paid so far, by currency."""
         return dict(self._read("SELECT currency, amount FROM spent WHERE run = ?", (run,)))
@@ -274,6 +306,15 @@ class Journal:
                 "INSERT OR REPLACE INTO capabilities VALUES (?, ?, ?)", (server, model, mode)
             )
         )
+
+    def refused_fields(self, server: str, model: str) -> list[str]:
+        """The fields of a request that this model was found not to take."""
+        sql = "SELECT field FROM refused_fields WHERE server = ? AND model = ?"
+        return [row[0] for row in self._read(sql, (server, model))]
+
+    def refuse_field(self, server: str, model: str, field: str) -> None:
+        sql = "INSERT OR IGNORE INTO refused_fields VALUES (?, ?, ?)"
+        self._write(lambda db: db.execute(sql, (server, model, field)))
 
     def begin_batch(
         self, mark: str, server: str, model: str, mode: str, intents: Sequence[Intent], limit: float
@@ -387,8 +428,9 @@ class Journal:
     def _insert(self, db: sqlite3.Connection, intent: Intent) -> int:
         sql = """
             INSERT INTO attempts
-                (key, attempt, run, endpoint, model, currency, reserved, sent_at, status, sender)
-            SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, ?, ?, ?, 'sent', ?
+                (key, attempt, run, endpoint, model, currency, reserved, making, sent_at, status,
+                sender)
+            SELECT ?, COALESCE(MAX(attempt), 0) + 1, ?, ?, ?, ?, ?, ?, ?, 'sent', ?
             FROM attempts WHERE key = ? RETURNING attempt
         """
         values = (
@@ -398,6 +440,7 @@ class Journal:
             intent.model,
             intent.currency,
             intent.reserved,
+            intent.making,
             time.time(),
             self.sender,
             intent.key,

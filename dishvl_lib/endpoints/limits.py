@@ -195,9 +195,9 @@ class Gate:
                 self.breaker.probing = False
         self.leave(probe, 0, pressure="")
 
-    def leave(self, probe: bool, unused_tokens: int, pressure: str) -> None:
+    def leave(self, probe: bool, unused_tokens: int, pressure: str, problem: str = "") -> None:
         """What the request met, and the tokens it was booked for and did not use. Raises
-        `EndpointError` when the server is down for good.
+        `EndpointError` with the last problem when the server is down for good.
         """
         with self._turn:
             self.out -= 1
@@ -207,8 +207,9 @@ class Gate:
             self.tokens.correct(unused_tokens)
             self.crowd.note(TOO_FAST if pressure == DOWN else pressure)
             if self.breaker.note(pressure, probe, self.clock()):
+                last = f", the last: {problem}" if problem else ""
                 raise EndpointError(
                     f"{self.where}: the server is down ({self.breaker.in_a_row} failures in "
-                    "a row); check base_url, and run again when it answers: nothing paid is "
-                    "lost"
+                    f"a row{last}); check base_url, and run again when it answers: nothing paid "
+                    "is lost"
                 )

@@ -3,15 +3,20 @@ functions raise.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from dishvl_lib.endpoints import forms, reading, server_errors
 from dishvl_lib.endpoints.client import Endpoint, Raw
+from dishvl_lib.endpoints.server_errors import ServerError
 
 DONE = "done"
 RETRY = "retry"
+# A whole completion of no use: bought once more, not as often as a failure is tried.
+AGAIN = "again"
 REPAIR = "repair"
 STEP_DOWN = "step down"
 STOP = "stop"
@@ -19,16 +24,22 @@ STOP = "stop"
 FINE = "fine"
 TOO_FAST = "too fast"
 DOWN = "down"
+FAILED = "failed"
+FILTERED = "content_filter"
 _SHOWN = 300
-_FILTERED = ("content_filter", "content_policy", "sensitive", "safety")
-_ABOUT_FORMAT = ("response_format", "json_schema", "json_object", "structured output", "json mode")
-_NO_MONEY = ("insufficient_quota", "billing_hard_limit", "insufficient_balance", "accountoverdue")
+_MOST_FAULTS = 8
+# OpenAI's words for the end of an answer, and Zhipu's and Gemini's.
+_STOPPED_BY_FILTER = ("content_filter", "sensitive", "safety", "prohibited_content", "blocklist")
+_CUT = ("length", "max_tokens", "model_context_window_exceeded")
+_BROKEN_OFF = ("error", "network_error")
+_NOT_A_COMPLETION = "the reply is not a chat completion"
 
 
 @dataclass(frozen=True)
 class Outcome:
     """status: `ok`, `refusal`, `content_filter`, `length`, `empty`, `malformed`, `schema_violation`
-    or `failed`. rejected: the server does not take the request as it is, whatever it is about.
+    or `failed`. rejected: the server does not take the request as it is, whatever it is about;
+    field: what of it, where that is a field of ours. removed: what stood around a plain answer.
     """
 
     status: str
@@ -38,148 +49,194 @@ class Outcome:
     problem: str = ""
     pressure: str = FINE
     rejected: bool = False
+    field: str = ""
+    removed: str = ""
+
+
+NOT_ASKED = Outcome(
+    "not_asked", DONE, problem="not asked: this endpoint's first answers were of no use"
+)
 
 
 def judge(endpoint: Endpoint, raw: Raw, schema: type[BaseModel] | None) -> Outcome:
     """The outcome of one attempt. `schema` None: any text is an answer."""
     if raw.http_status is None:
-        return Outcome("failed", RETRY, problem=raw.problem, pressure=DOWN)
+        return Outcome(FAILED, RETRY, problem=raw.problem, pressure=DOWN)
     if raw.http_status >= 400:
-        return _judge_error(endpoint, raw.http_status, raw.body)
-    return read(raw.body, schema)
+        error = server_errors.read(raw.body)
+        return _judge_error(endpoint, raw.http_status, raw.body, error)
+    return _judge_reply(endpoint, raw.body, schema)
 
 
-def read(body: str, schema: type[BaseModel] | None) -> Outcome:
+def _judge_reply(endpoint: Endpoint, body: str, schema: type[BaseModel] | None) -> Outcome:
     """The outcome of a reply with status 200: a chat completion, or what a broken server or proxy
     sent in its place.
     """
+    if server_errors.is_event_stream(body):
+        problem = "the reply is an event stream, which was not asked for: the server or a gateway"
+        return _unread(body, f"{problem} streams by itself; turn that off there")
     try:
-        choice = json.loads(body)["choices"][0]
-        message = choice["message"]
-        reason = choice.get("finish_reason")
-        text = _writable(message.get("content"))
-        refusal = _writable(message.get("refusal"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
-        return Outcome("malformed", RETRY, text=body, problem="the reply is not a chat completion")
+        reply = json.loads(body)
+    except (ValueError, RecursionError):
+        return _unread(body, _NOT_A_COMPLETION)
+    choice = _first_choice(reply)
+    error = server_errors.envelope(reply if choice is None else {"error": choice.get("error")})
+    if error:
+        return _judge_error_inside(endpoint, body, error)
+    if choice is None:
+        return _unread(body, _NOT_A_COMPLETION)
+    try:
+        return _judge_choice(choice, body, schema)
+    except RecursionError:
+        return _unread(body, _NOT_A_COMPLETION)
+
+
+def _first_choice(reply: Any) -> Mapping[str, Any] | None:
+    """The first choice of a chat completion; None when it is none."""
+    choices = reply.get("choices") if isinstance(reply, Mapping) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    is_whole = isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping)
+    return choice if is_whole else None
+
+
+def _judge_choice(choice: Mapping[str, Any], body: str, schema: type[BaseModel] | None) -> Outcome:
+    message = choice["message"]
+    reason = str(choice.get("finish_reason") or "").casefold()
+    refusal = reading.refusal_of(message)
+    written = reading.written(message)
+    text = written.text if written else ""
     if refusal:
         return Outcome(
-            "refusal", DONE, text=str(refusal), problem=f"the model refused: {_short(str(refusal))}"
+            "refusal", DONE, text=refusal, problem=f"the model refused: {_short(refusal)}"
         )
-    if reason == "content_filter":
+    if any(word in reason for word in _STOPPED_BY_FILTER):
         return Outcome(
-            "content_filter",
-            DONE,
-            text=str(text or ""),
-            problem="the provider's filter stopped the answer",
+            FILTERED, DONE, text=text, problem="the provider's filter stopped the answer"
         )
-    if reason == "length":
-        return Outcome(
-            "length",
-            DONE,
-            text=str(text or ""),
-            problem="the answer was cut at max_tokens; raise this endpoint's max_tokens",
-        )
-    if text is not None and not isinstance(text, str):
-        return Outcome("malformed", RETRY, text=body, problem="the reply holds no text")
-    if not text or not text.strip():
-        return Outcome("empty", RETRY, text=body, problem="the reply is empty")
-    return Outcome("ok", DONE, value=text, text=text) if schema is None else _parse(text, schema)
+    if reason in _CUT:
+        problem = "the answer was cut at max_tokens; raise this endpoint's max_tokens"
+        return Outcome("length", DONE, text=text, problem=problem)
+    if reason in _BROKEN_OFF:
+        return _unread(body, "the server broke the answer off")
+    if written is None:
+        return _unread(body, "the reply holds no text")
+    thoughts = reading.thoughts_of(message)
+    return _judge_text(text, thoughts, schema) or Outcome(
+        "empty", AGAIN, text=body, problem="the reply is empty"
+    )
 
 
-def _writable(text: Any) -> Any:
-    """Text without the half characters that JSON can spell and no UTF-8 file can hold."""
-    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
+def _judge_text(text: str, thoughts: str, schema: type[BaseModel] | None) -> Outcome | None:
+    """The outcome of what a message says, or, where it says nothing, of the thoughts beside it;
+    None when neither holds an answer.
+    """
+    if schema is None:
+        return _plain_answer(text, thoughts)
+    if text.strip():
+        return _parse(text, schema)
+    in_thoughts = _parse(thoughts, schema)
+    return in_thoughts if in_thoughts.status == "ok" else None
+
+
+def _plain_answer(text: str, thoughts: str) -> Outcome | None:
+    found = reading.answer(text)
+    if not found.text:
+        found = reading.answer_in_thoughts(thoughts)
+    return Outcome("ok", DONE, found.text, text, removed=found.removed) if found.text else None
 
 
 def _parse(text: str, schema: type[BaseModel]) -> Outcome:
     try:
-        found = json.loads(without_fence(text))
-    except (ValueError, RecursionError) as error:
-        return Outcome(
-            "malformed", REPAIR, text=text, problem=f"the answer is not JSON ({_short(str(error))})"
-        )
-    try:
-        return Outcome("ok", DONE, value=schema.model_validate(found), text=text)
+        return Outcome("ok", DONE, value=forms.of_text(text, schema), text=text)
     except ValidationError as error:
-        return Outcome(
-            "schema_violation",
-            REPAIR,
-            text=text,
-            problem=f"the answer does not fit the schema ({_first(error)})",
-        )
+        problem = f"the answer does not fit the schema ({_faults(error)})"
+        return Outcome("schema_violation", REPAIR, text=text, problem=problem)
+    except forms.SeveralError as error:
+        problem = f"the answer does not fit the schema ({error})"
+        return Outcome("schema_violation", REPAIR, text=text, problem=problem)
+    except (ValueError, RecursionError) as error:
+        problem = f"the answer is not JSON ({_short(str(error))})"
+        return Outcome("malformed", REPAIR, text=text, problem=problem)
 
 
-def without_fence(text: str) -> str:
-    """The text inside a Markdown code fence, or the text itself."""
-    body = text.strip()
-    if not body.startswith("```"):
-        return body
-    return (
-        body.partition("\n")[2].rpartition("```")[0].strip()
-        if "\n" in body
-        else body.strip("`").removeprefix("json").strip()
-    )
+def _unread(body: str, problem: str) -> Outcome:
+    return Outcome("malformed", RETRY, text=body, problem=problem)
 
 
-def _judge_error(endpoint: Endpoint, status: int, body: str) -> Outcome:
-    code, message = _error_of(body)
-    said = f"HTTP {status}{f' {code}' if code else ''}{f': {_short(message)}' if message else ''}"
-    about = f"{code} {message}".casefold()
-    code = code.casefold()
-    if status == 402 or any(word in code for word in _NO_MONEY):
-        return _stop(
-            endpoint,
-            f"the account's quota is used up ({said}); top it up and run again, nothing paid "
-            "is lost",
+def _judge_error_inside(endpoint: Endpoint, body: str, error: ServerError) -> Outcome:
+    """An error in a reply with status 200: what it says of itself counts, and else it may pass."""
+    status = error.http_status or 200
+    outcome = _judge_error(endpoint, status, body, error)
+    if outcome.rejected and not outcome.field and status == 200:
+        return _unread(
+            body, f"the reply holds an error in place of an answer ({_said(200, error)})"
         )
-    if status in (401, 403):
-        return _stop(
-            endpoint,
-            f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})",
-        )
-    if status == 404:
-        return _stop(
-            endpoint,
-            f"there is no model {endpoint.model!r} at this address ({said}); change this "
-            "endpoint's model or base_url",
-        )
-    if status == 429:
-        return Outcome("failed", RETRY, problem=said, pressure=TOO_FAST)
+    return outcome
+
+
+def _judge_error(endpoint: Endpoint, status: int, body: str, error: ServerError) -> Outcome:
+    kind = error.kind
+    said = _said(status, error)
+    if kind == server_errors.FILTERED or status == 451:
+        problem = f"the provider's filter refused the request ({said})"
+        return Outcome(FILTERED, DONE, text=body, problem=problem)
+    why = _why_stop(endpoint, status, kind, said)
+    if why:
+        return Outcome(FAILED, STOP, problem=f"{endpoint.where}: {why}")
+    refused = _refused_field(body, error, said)
+    if refused and status in (200, 400, 422, 500, 501):
+        return refused
+    if status == 429 or kind == server_errors.TOO_FAST:
+        return Outcome(FAILED, RETRY, problem=said, pressure=TOO_FAST)
     if status in (408, 409, 425) or status >= 500:
-        return Outcome("failed", RETRY, problem=said, pressure=DOWN)
-    if any(word in code for word in _FILTERED):
-        return Outcome(
-            "content_filter",
-            DONE,
-            text=body,
-            problem=f"the provider's filter refused the request ({said})",
+        return Outcome(FAILED, RETRY, problem=f"{said}{endpoint.proxy_note}", pressure=DOWN)
+    problem = f"the request was refused ({said})"
+    return Outcome(FAILED, DONE, text=body, problem=problem, rejected=True)
+
+
+def _why_stop(endpoint: Endpoint, status: int, kind: str, said: str) -> str:
+    """Why asking on is of no use, with the remedy; '' when it may be."""
+    if kind == server_errors.NO_MONEY or status == 402:
+        return (
+            f"the account's quota is used up ({said}); top it up and run again, nothing paid is "
+            "lost"
         )
-    about_format = any(word in about for word in _ABOUT_FORMAT)
-    return Outcome(
-        "failed",
-        STEP_DOWN if about_format else DONE,
-        text=body,
-        problem=f"the request was refused ({said})",
-        rejected=True,
-    )
+    if kind == server_errors.NO_MODEL or status == 404:
+        return (
+            f"there is no model {endpoint.model!r} at this address ({said}); change this "
+            "endpoint's model or base_url"
+        )
+    if status == 407:
+        return f"the proxy did not let the request through ({said}){endpoint.proxy_note}"
+    is_refused = status in (401, 403) and kind != server_errors.TOO_FAST
+    if is_refused or kind == server_errors.BAD_KEY:
+        return f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})"
+    return ""
 
 
-def _stop(endpoint: Endpoint, why: str) -> Outcome:
-    return Outcome("failed", STOP, problem=f"{endpoint.where}: {why}")
+def _refused_field(body: str, error: ServerError, said: str) -> Outcome | None:
+    """The outcome where a server does not take a field of ours; None when it is about no field."""
+    if error.kind == server_errors.TOO_LONG:
+        problem = f"the request was refused ({said}); lower this endpoint's max_tokens"
+        return Outcome(FAILED, DONE, text=body, problem=problem, rejected=True)
+    if error.kind != server_errors.REFUSED_FIELD:
+        return None
+    refused = Outcome(FAILED, STEP_DOWN, text=body, rejected=True)
+    problem = f"the request was refused ({said})"
+    return replace(refused, problem=problem, field=error.field)
 
 
-def _error_of(body: str) -> tuple[str, str]:
-    """(code, message) of an error body; empty where it does not say."""
-    try:
-        error = json.loads(body)["error"]
-        return str(error.get("code") or error.get("type") or ""), str(error.get("message") or "")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "", ""
+def _said(status: int, error: ServerError) -> str:
+    code = f" {error.code}" if error.code else ""
+    sentence = f": {_short(error.sentence)}" if error.sentence else ""
+    return f"HTTP {status}{code}{sentence}"
 
 
-def _first(error: ValidationError) -> str:
-    problem = error.errors()[0]
-    return f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+def _faults(error: ValidationError) -> str:
+    """All that does not fit, so that one repair turn can mend all of it."""
+    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    more = len(faults) - _MOST_FAULTS
+    return "; ".join(faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _short(text: str) -> str:

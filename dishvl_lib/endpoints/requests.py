@@ -6,7 +6,7 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,10 +15,14 @@ from pydantic import BaseModel
 from dishvl_lib.core import records
 from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.server_errors import RESPONSE_FORMAT
 
 MODES = ("json_schema", "json_object", "prompt")
 JSON_ONLY = "只输出一个符合下面 JSON Schema 的 JSON 对象，不要输出任何别的内容：\n"
 REPAIR = "上面的回答不能使用：{problem}。请改正后重新输出完整的 JSON，不要输出任何别的内容。"
+# Fields that a model may refuse and that we can do without, and what takes a field's place.
+OPTIONAL_FIELDS = ("temperature", "max_tokens")
+OTHER_NAMES = {"max_tokens": "max_completion_tokens"}
 # What pydantic writes and strict structured output refuses or ignores.
 _NOT_SENT = {"title", "default", "minLength", "maxLength"}
 
@@ -62,11 +66,18 @@ def parameters(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def body(
-    endpoint: Endpoint, messages: list[dict[str, Any]], request: Request, mode: str
+    endpoint: Endpoint,
+    messages: list[dict[str, Any]],
+    request: Request,
+    mode: str,
+    without: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The JSON that is sent. `messages`: what `request.messages` built."""
+    """The JSON that is sent. `messages`: what `request.messages` built; `without`: fields that the
+    model does not take.
+    """
     schema = request.schema
-    made = {"model": endpoint.model, "messages": messages, **parameters(endpoint), **request.extra}
+    given = _accepted(parameters(endpoint), without)
+    made = {"model": endpoint.model, "messages": messages, **given, **request.extra}
     if schema is None:
         return made
     if mode == "json_schema":
@@ -78,6 +89,14 @@ def body(
     }
     form = {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
     return {**made, "messages": [told, *messages], **form}
+
+
+def _accepted(given: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
+    """The parameters without those that a model does not take. The longest answer stays bounded,
+    under its other name, or a budget could not hold.
+    """
+    renamed = {OTHER_NAMES.get(name, name) if name in without else name: name for name in given}
+    return {name: given[old] for name, old in renamed.items() if name not in without}
 
 
 def repair(request: Request, text: str, problem: str) -> Request:
@@ -128,17 +147,53 @@ def _strict(node: Any) -> Any:
     return made
 
 
+@dataclass(frozen=True)
+class Capabilities:
+    """How a model takes requests: its mode for schemas, one of MODES, and the fields that it
+    refuses.
+    """
+
+    mode: str
+    refused: frozenset[str] = frozenset()
+
+
 class Ladder:
-    """json_schema, then json_object, then the prompt alone: found out once per server and model,
-    kept in the journal.
+    """How a model is asked: json_schema, then json_object, then the prompt alone; with temperature,
+    then without; the longest answer as max_tokens, then as max_completion_tokens. Found out once
+    per server and model, kept in the journal.
     """
 
     def __init__(self, endpoint: Endpoint, journal: Journal):
         self._place = (endpoint.server, endpoint.model)
+        self._where = endpoint.where
         self._journal = journal
         self._lock = threading.Lock()
         self._recorded = journal.mode(*self._place)
+        self._refused = frozenset(journal.refused_fields(*self._place))
         self.mode = self._recorded or MODES[0]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What is known now: the way in which the next request is sent."""
+        with self._lock:
+            return Capabilities(self.mode, self._refused)
+
+    def next_rung(self, field: str, used: Capabilities) -> bool:
+        """The model refused `field` of a request that was sent as `used`: take the next way. False
+        when there is none.
+        """
+        if field == RESPONSE_FORMAT:
+            return self.step_down(used.mode)
+        if field not in OPTIONAL_FIELDS or field in used.refused:
+            return False
+        with self._lock:
+            is_new = field not in self._refused
+            self._refused |= {field}
+        if is_new:
+            self._journal.refuse_field(*self._place, field)
+            instead = OTHER_NAMES.get(field, "the model's own value")
+            print(f"{self._where}: {field} is refused; {instead} from now on", flush=True)
+        return True
 
     def step_down(self, used: str) -> bool:
         """The model refused `used`: take the next one. False when there is none."""

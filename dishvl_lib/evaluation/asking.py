@@ -19,6 +19,7 @@ from dishvl_lib.vlm.recognizer import check_menu
 
 TOP_K = 5
 BATCH = 16
+MOST_REMOVED = 1000  # characters that are kept of what stood around an answer
 
 
 def predict_all(
@@ -199,6 +200,7 @@ def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -
         "menu": row["menu"],
         "prompt": question(row),
         "answer": answer.text,
+        "removed": answer.removed[:MOST_REMOVED],
         "correct": sound and (refused or questions.mark(answer.text, truth)),
         "correct_normalised": sound and (refused or questions.mark_normalised(answer.text, truth)),
         "scores": [[entry, round(score, 6)] for entry, score in answer.scores[:TOP_K]],

@@ -8,6 +8,8 @@ import pandas as pd
 from dishvl_lib.core import artefacts
 from dishvl_lib.evaluation import sites
 
+REMOVED_SHOWN = 120  # characters of what stood around an answer
+
 
 def notes(
     annotation: Mapping[str, Any],
@@ -41,7 +43,7 @@ def notes(
             "pplcnet_classifier is absent: the weights given to stage 02 have no class head "
             "for these dishes"
         )
-    return [*found, *_failures(predictions), *_site_notes(predictions)]
+    return [*found, *_failures(predictions), *_cleaned(predictions), *_site_notes(predictions)]
 
 
 def facts(
@@ -107,6 +109,19 @@ def _failures(predictions: pd.DataFrame) -> list[str]:
         f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} "
         f"questions failed and count as wrong, the first: {own['error'].iloc[0]}"
         for predictor, own in failed.groupby("predictor", sort=False)
+    ]
+
+
+def _cleaned(predictions: pd.DataFrame) -> list[str]:
+    """Whose answers were taken out of something before they were marked, with the first of it."""
+    if "removed" not in predictions:
+        return []
+    cleaned = predictions[predictions["removed"].fillna("") != ""]
+    return [
+        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} answers were "
+        f"cleaned before they were marked; from the first was removed: "
+        f"{' '.join(own['removed'].iloc[0].split())[:REMOVED_SHOWN]}"
+        for predictor, own in cleaned.groupby("predictor", sort=False)
     ]
 
 

@@ -5,7 +5,6 @@ through the same road as stage 01.
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.core import images, params, questions
-from dishvl_lib.endpoints import asking, client, outcomes, prices
+from dishvl_lib.endpoints import asking, client, forms, prices
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.errors import EndpointError
@@ -65,19 +64,22 @@ class EndpointPredictor:
         run: str,
         budget: Mapping[str, float],
         version: str = "",
+        making: str = "",
         pace: float = 1.0,
     ):
         """sha256: {image_id: hash of the photo's file}. run: who pays, within `budget` {currency:
         amount}, which all endpoints of a run share.
 
         version: what a free server's answers belong to: under one name and address it may serve
-        another model tomorrow.
+        another model tomorrow. making: which making of the stage this is; what another one has put
+        aside is asked anew.
         """
         self.rival = rival
         self.image_root = Path(image_root)
         self.sha256 = sha256
         self.journal_file = journal_file
         self.run = run
+        self.making = making
         self.pace = pace
         self.budget = budget
         self.version = "" if rival.endpoint.price_input or rival.endpoint.price_output else version
@@ -100,6 +102,7 @@ class EndpointPredictor:
                 run=self.run,
                 budget=Budget(self.budget),
                 pace=self.pace,
+                making=self.making,
             )
         finally:
             journal.close()
@@ -199,8 +202,8 @@ def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     """What the endpoints `names` took, from their answer files in `folder`, the naming of sites'
     dishes included.
 
-    endpoint, questions, failed, off_menu (share of the menu answers given), seconds (median, 95th
-    percentile), tokens, cost, currency.
+    endpoint, questions, failed, cleaned (answers that were taken out of something), off_menu (share
+    of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
     """
     made = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
     return pd.DataFrame(
@@ -209,6 +212,7 @@ def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
             "endpoint",
             "questions",
             "failed",
+            "cleaned",
             "off_menu",
             "seconds_median",
             "seconds_p95",
@@ -274,16 +278,16 @@ def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answe
     )
     if given.value is None:
         return replace(answer, error=given.problem or given.status)
-    text = given.text.strip()
+    text: str | None = given.value
+    removed = given.removed
     if rival.structured == "json_schema" and row["menu"]:
-        try:
-            text = str(json.loads(outcomes.without_fence(text))["answer"])
-        except (ValueError, KeyError, TypeError):
-            return replace(
-                answer, error=f"the answer is not the JSON that was asked for: {text[:80]}"
-            )
+        text = forms.entry(given.text, "answer")
+        removed = ""  # the object was asked for
+    if text is None:
+        said = given.text.strip()[:80]
+        return replace(answer, error=f"the answer is not the JSON that was asked for: {said}")
     absent = row["kind"] == "menu_absent" and questions.mark_normalised(text, questions.NOT_ON_MENU)
-    return replace(answer, text=None if absent else text)
+    return replace(answer, text=None if absent else text, removed=removed)
 
 
 def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:
@@ -300,6 +304,7 @@ def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
         "endpoint": name,
         "questions": len(own),
         "failed": int(own.error.ne("").sum()),
+        "cleaned": int(own.removed.fillna("").ne("").sum()) if "removed" in own else 0,
         "off_menu": sum(off) / len(off) if off else None,
         "seconds_median": own.seconds.median(),
         "seconds_p95": own.seconds.quantile(0.95),

@@ -24,7 +24,7 @@ class Answer:
 
     scores: (entry, score) best first. log_probabilities: of every entry of the menu, in its order,
     where they are known. seconds: of this question alone, None where a batch is timed; cost in
-    `currency`, and tokens, of an online model.
+    `currency`, and tokens, of an online model; removed: what stood around its answer.
     """
 
     text: str | None
@@ -35,6 +35,7 @@ class Answer:
     cost: float = 0.0
     currency: str = ""
     tokens: int = 0
+    removed: str = ""
 
 
 class Predictor(Protocol):

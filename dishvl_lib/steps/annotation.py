@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates, given_names
-from dishvl_lib.core import artefacts, given_tables, paths
+from dishvl_lib.core import artefacts, given_tables, markers, paths, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
+from dishvl_lib.endpoints.errors import EndpointError, UselessError
 
 SCANNING = (
     "photos_csv",
@@ -146,23 +147,45 @@ def ask_annotators(
     local: builtin.BuiltinAnnotator | None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
-    answers = stage.make(
-        "answers.jsonl",
-        annotate.ask_dishes,
-        made.photos,
-        made.root,
-        endpoints,
-        paths.cache("annotation") / "journal.sqlite",
-        **stage.only("run_name", "budget", "photos_per_dish"),
-    )
-    if local:
-        local.stop()
-    put_aside = stage.make("quarantined.csv", annotate.quarantined, answers)
+    try:
+        answers, put_aside = stage.make(
+            ("answers.jsonl", "quarantined.csv"), _asked, stage, made, endpoints
+        )
+    finally:
+        if local:
+            local.stop()
     if annotate.no_annotator(answers):
         print(annotate.NO_ANNOTATOR_NOTE)
     else:
         dishes = number_of_dishes(made.photos)
         print(f"{len(answers)} answers about {dishes} dishes, {len(put_aside)} requests put aside")
+    return answers, put_aside
+
+
+def _asked(
+    stage: Stage, made: Catalogue, endpoints: Sequence[client.Endpoint]
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed in
+    quarantined.csv; without answers.jsonl beside it the stage asks again.
+    """
+    try:
+        answers = annotate.ask_dishes(
+            made.photos,
+            made.root,
+            endpoints,
+            paths.cache("annotation") / "journal.sqlite",
+            making=stage.making,
+            **stage.only("run_name", "budget", "photos_per_dish"),
+        )
+        problem = annotate.failure(answers)
+    except UselessError as error:
+        answers = error.answers
+        problem = str(error)
+    put_aside = annotate.quarantined(answers)
+    if problem:
+        records.write_table(stage.path("quarantined.csv"), put_aside)
+        remedy = f"then {markers.remedy(stage.name)}: what can be used is kept and not paid again"
+        raise EndpointError(f"{problem}; {remedy}")
     return answers, put_aside
 
 
@@ -180,14 +203,7 @@ def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -
         pairs=duplicates.typed(duplicates.between_dishes(made.pairs)),
         features=catalog.read_features(stage.named_file("near_features") or ""),
     )
-    for sentence in given_names.unmatched(
-        catalogue[~artefacts.at_site(catalogue.split)].folder,
-        stage.named_file("names_csv") or "",
-        stage.decisions("names"),
-    ):
-        stage.note(sentence)
-    for sentence in audit.notes(dishes, to_review):
-        stage.note(sentence)
+    _note_names(stage, dishes, catalogue, to_review)
     named = audit.name_table(dishes)
     print(
         f"{len(dishes)} dishes: {named.name_source.value_counts().to_dict()}; "
@@ -195,6 +211,24 @@ def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -
         f"{len(named)} have a card; {len(to_review)} to review"
     )
     return Settled(dishes, catalogue, to_review)
+
+
+def _note_names(
+    stage: Stage,
+    dishes: Sequence[dict[str, Any]],
+    catalogue: pd.DataFrame,
+    to_review: pd.DataFrame,
+) -> None:
+    """Note rows that name no folder, and dishes without a name. A finished stage has noted them: a
+    table that it read may be gone by now.
+    """
+    if stage.done:
+        return
+    folders = catalogue[~artefacts.at_site(catalogue.split)].folder
+    table = stage.named_file("names_csv") or ""
+    unmatched = given_names.unmatched(folders, table, stage.decisions("names"))
+    for sentence in [*unmatched, *audit.notes(dishes, to_review)]:
+        stage.note(sentence)
 
 
 def named_differently(settled: Settled, differing: pd.DataFrame, most: int = 12) -> pd.DataFrame:

@@ -116,8 +116,9 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
-    for sentence in sites.unmatched_menu_rows(given_sites, site_files):
-        stage.note(sentence)
+    if not stage.done:  # a finished stage has noted them; the menu may be gone by now
+        for sentence in sites.unmatched_menu_rows(given_sites, site_files):
+            stage.note(sentence)
     outside = sites.of_run(
         given_sites,
         site_files,
@@ -239,6 +240,7 @@ def _opener(
             run=stage.params["run_name"],
             budget=stage.params["budget"],
             version=records.fingerprint(stage.begun["inputs"]),
+            making=stage.making,
         )
 
     return opened

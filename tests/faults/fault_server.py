@@ -13,8 +13,9 @@ from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TRANSIENT = ("too fast", "error", "timeout", "reset", "cut", "null", "html")
-LASTING = ("fenced", "garbled", "violation", "refusal")
-WEIGHTS = {"timeout": 0.15}  # waiting for these takes real time
+LASTING = ("fenced", "thinking", "parts", "garbled", "violation", "refusal")
+# Waiting for a timeout takes real time; a violation must outlast its repair turn now and then.
+WEIGHTS = {"timeout": 0.15, "thinking": 0.5, "parts": 0.5, "violation": 2.0}
 USAGE = {"prompt_tokens": 300, "completion_tokens": 120}
 FOLDER_LINE = "文件夹名（可能有误）："
 CARD_LINE = "菜品卡片："
@@ -103,6 +104,18 @@ class _Handler(BaseHTTPRequestHandler):
             faults, digest, f"```json\n{json.dumps(_answer(request), ensure_ascii=False)}\n```"
         )
 
+    def _thinking(self, faults, digest, request):
+        thoughts = "<think>\n先看颜色{，再看形状。\n</think>\n\n"
+        self._complete(faults, digest, thoughts + json.dumps(_answer(request), ensure_ascii=False))
+
+    def _parts(self, faults, digest, request):
+        text = json.dumps(_answer(request), ensure_ascii=False)
+        self._complete(
+            faults,
+            digest,
+            [{"type": "thinking", "thinking": "先看颜色"}, {"type": "text", "text": text}],
+        )
+
     def _garbled(self, faults, digest, request):
         self._complete(faults, digest, json.dumps(_answer(request), ensure_ascii=False)[:-7])
 
@@ -110,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._complete(
             faults,
             digest,
-            json.dumps(_answer(request) | {"calories": 99999, "recipe": 1}, ensure_ascii=False),
+            json.dumps(dict.fromkeys(_answer(request), 7), ensure_ascii=False),
         )
 
     def _refusal(self, faults, digest, request):
