@@ -39,7 +39,7 @@ def test_folders_without_photos_unmake_no_splits(tmp_path):
     fill(tmp_path, {"train/红烧鱼": 1, "test/红烧鱼": 1, "labels": 0, "empty": 0})
     write(tmp_path / "labels" / "red.txt", "x")
     listing = layout.listing(tmp_path)
-    assert {one.split for one in listing.found} == {"train", "test"}
+    assert {photo.split for photo in listing.photos} == {"train", "test"}
     assert ("empty", *layout.EMPTY_FOLDER) in listing.refused
     assert listing.notes == []
 

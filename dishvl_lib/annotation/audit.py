@@ -120,10 +120,10 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         different = {names.normalise(answer["name"]) for answer in of_dish if answer["name"]}
         if len(different) < 2:
             continue
-        said = dict.fromkeys(annotators, "")
-        said |= {answer["annotator"]: answer["name"] for answer in of_dish}
+        names_by_annotator = dict.fromkeys(annotators, "")
+        names_by_annotator |= {answer["annotator"]: answer["name"] for answer in of_dish}
         sent = dict.fromkeys(image_id for answer in of_dish for image_id in answer["image_ids"])
-        rows.append({"dish_id": dish_id, **said, "image_ids": list(sent)})
+        rows.append({"dish_id": dish_id, **names_by_annotator, "image_ids": list(sent)})
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
@@ -133,18 +133,18 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for annotator in dict.fromkeys(answer["annotator"] for answer in answers):
-        asked = [answer for answer in answers if answer["annotator"] == annotator]
+        of_annotator = [answer for answer in answers if answer["annotator"] == annotator]
         parsed = sum(
             not any(problem.startswith("dish_card") for problem in answer["problems"])
-            for answer in asked
+            for answer in of_annotator
         )
-        low, high = intervals.wilson(parsed, len(asked))
+        low, high = intervals.wilson(parsed, len(of_annotator))
         rows.append(
             {
                 "annotator": annotator,
                 "parsed": parsed,
-                "n": len(asked),
-                "share": parsed / len(asked),
+                "n": len(of_annotator),
+                "share": parsed / len(of_annotator),
                 "ci_low": low,
                 "ci_high": high,
             }
@@ -152,27 +152,27 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
-def notes(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[str]:
+def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str]:
     """What must be known of the names before anything is trained, in sentences.
 
-    found: the review.
+    review: as `settle` gives it.
     """
     without = [dish["dish_id"] for dish in dishes if artefacts.unnamed(dish)]
-    misread = found[found.suspicion == "misread_folder"]
-    said = []
+    misread = review[review.suspicion == "misread_folder"]
+    sentences = []
     if without:
-        said.append(
+        sentences.append(
             f"{len(without)} of {len(dishes)} dishes have no name and are NOT asked about: "
             f"{listed(without, 10)}; give them one in decisions/names.csv or names_csv, "
             "or ask an annotator (they stand first in name_review.csv)"
         )
     if len(misread):
-        said.append(
+        sentences.append(
             f"{len(misread)} folders' names were read in the wrong encoding: "
             f"{misread.evidence.iloc[0]} (name_review.csv has the command for each; an archive "
             "unpacked again with unzip -O GBK is right, too)"
         )
-    return said
+    return sentences
 
 
 def _outside(photos: pd.DataFrame) -> pd.Series:
@@ -183,22 +183,26 @@ def _by_dish(
     answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
 ) -> dict[str, list[Mapping[str, Any]]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_dish: dict[str, list[Mapping[str, Any]]] = {}
     for answer in answers:
         photo = answer["image_ids"][0] if answer["image_ids"] else ""
-        found.setdefault((dish_of or {}).get(photo, answer["dish_id"]), []).append(answer)
-    return found
+        by_dish.setdefault((dish_of or {}).get(photo, answer["dish_id"]), []).append(answer)
+    return by_dish
 
 
-def _members(own: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given) -> list[Member]:
-    asked = _by_dish(answers, dict(zip(own.image_id, own.dish_id, strict=True)))
-    folders = own.groupby("dish_id").folder.unique().map(sorted)
-    counts = own.dish_id.value_counts()
-    made = [
-        (_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named)
+def _members(
+    photos: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given
+) -> list[Member]:
+    by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
+    folders = photos.groupby("dish_id").folder.unique().map(sorted)
+    counts = photos.dish_id.value_counts()
+    dish_records = [
+        (_record(dish_id, named, int(counts[dish_id]), by_dish.get(dish_id, []), given), named)
         for dish_id, named in folders.items()
     ]
-    return [Member(record, not given.apart.keys().isdisjoint(named)) for record, named in made]
+    return [
+        Member(record, not given.apart.keys().isdisjoint(named)) for record, named in dish_records
+    ]
 
 
 def _record(
@@ -213,7 +217,7 @@ def _record(
     others = {
         *(names.clean(answer["name"]) for answer in answers),
         *map(names.clean_folder_name, folders),
-        *(given.listed.get(one, "") for one in folders),
+        *(given.listed.get(folder, "") for folder in folders),
     }
     return {
         "dish_id": dish_id,

@@ -78,10 +78,10 @@ def patterns(table: pd.DataFrame) -> list[str]:
     return [*of_tools, rf"(?i)^{_FRAME}(?:{_MARK.replace('WORDS', words)})*$"]
 
 
-def _families(own: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+def _families(photos: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """((dish_id, stem), photos) of two photos or more, one of them marked, in several groups."""
-    read = [_read(PurePosixPath(path).stem) for path in own.path]
-    named = own.assign(stem=[stem for stem, _ in read], marks=[marks for _, marks in read])
+    read = [_read(PurePosixPath(path).stem) for path in photos.path]
+    named = photos.assign(stem=[stem for stem, _ in read], marks=[marks for _, marks in read])
     for key, part in named.groupby(["dish_id", "stem"], sort=True):
         if len(part) > 1 and part.marks.any() and part.group_id.nunique() > 1:
             yield key, part
@@ -90,11 +90,11 @@ def _families(own: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame
 def _read(stem: str) -> tuple[str, str]:
     """(the name of the photo that one was made from, its marks); the name itself without marks."""
     for tool, expression in _TOOLS.items():
-        found = re.fullmatch(expression, stem, re.IGNORECASE)
-        if found:
-            return found["frame"], tool
-    found = _MARKED.fullmatch(stem)
-    if not found:
+        match = re.fullmatch(expression, stem, re.IGNORECASE)
+        if match:
+            return match["frame"], tool
+    match = _MARKED.fullmatch(stem)
+    if not match:
         return stem, ""
-    words = _WORD.findall(stem[len(found["frame"]) :].casefold())
-    return found["frame"], ", ".join(dict.fromkeys(words))
+    words = _WORD.findall(stem[len(match["frame"]) :].casefold())
+    return match["frame"], ", ".join(dict.fromkeys(words))

@@ -113,10 +113,10 @@ def yes_or_no(value: Any) -> Any:
         return ""
     text = unicodedata.normalize("NFKC", str(value)).strip(_OUTER_MARKS).casefold()
     first = re.split(r"[\s,，。(（:：;；]", text, maxsplit=1)[0]
-    for said in (text.replace(" ", "-"), first):
-        if said in _YES:
+    for word in (text.replace(" ", "-"), first):
+        if word in _YES:
             return "是"
-        if said in _NO:
+        if word in _NO:
             return "否"
     return ""
 
@@ -153,9 +153,9 @@ def _energy(text: str) -> float | None:
     rest = _PER_100_G.sub(" ", text)
     amount = _RANGE.sub(lambda ends: f"{(float(ends[1]) + float(ends[2])) / 2:g}", rest)
     for unit, factor in ((_KCAL, 1.0), (_KJ, 1 / _KILOJOULES)):
-        found = unit.findall(amount)
-        if found:
-            return round(float(found[0]) * factor, 1)
+        amounts = unit.findall(amount)
+        if amounts:
+            return round(float(amounts[0]) * factor, 1)
     numbers = re.findall(_NUMBER, amount)
     return float(numbers[0]) if len(numbers) == 1 else None
 

@@ -93,7 +93,7 @@ _COERCIONS = {
 def _without_blanks(value: Any) -> Any:
     """A list without empty entries: a field that was left empty as asked is worth no repair turn."""
     return (
-        [one for one in value if not isinstance(one, str) or one.strip()]
+        [entry for entry in value if not isinstance(entry, str) or entry.strip()]
         if isinstance(value, list)
         else value
     )

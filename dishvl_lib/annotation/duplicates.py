@@ -84,12 +84,12 @@ def near_pairs(
     `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that
     is near to both; `distance`: bits, of features 1 - cosine.
     """
-    made = [
+    parts = [
         _pairs_of(part, _Distances(part, features), max_hamming, min_cosine)
         for part in _dishes(photos)
         if len(part) > 1
     ]
-    pairs = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=PAIR_COLUMNS)
+    pairs = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PAIR_COLUMNS)
     return pairs.sort_values(
         ["joined", "by", "distance", "path_a", "path_b"],
         ascending=[False, True, True, True, True],
@@ -110,15 +110,15 @@ def torn_pairs(
     still in a split would widen as photos are left out, and each leaving out would make new pairs.
     """
     at_home = photos[~artefacts.at_site(photos.split)]
-    found = []
+    parts = []
     for part in _dishes(at_home):
         judged = part.split[part.split.isin(artefacts.SPLITS)]
         if judged.nunique() > 1:
-            found.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
-    found = [pairs for pairs in found if len(pairs)]
-    if not found:
+            parts.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
+    parts = [pairs for pairs in parts if len(pairs)]
+    if not parts:
         return pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
@@ -131,7 +131,7 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     plain = numbers(ordered.phash)
     mirrored = numbers(ordered.phash_mirrored)
     dish = ordered.dish_id.factorize()[0]
-    found = [np.zeros((0, 4), int)]
+    parts = [np.zeros((0, 4), int)]
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
         bits = np.bitwise_count(plain[rows, None] ^ plain[None, start:])
@@ -140,8 +140,8 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         kept = (a < b) & (dish[start + a] != dish[start + b])
         a = a[kept]
         b = b[kept]
-        found.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
-    return _rows(ordered, *np.concatenate(found).T).sort_values(
+        parts.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
+    return _rows(ordered, *np.concatenate(parts).T).sort_values(
         ["distance", "path_a", "path_b"], ignore_index=True
     )
 
@@ -247,8 +247,8 @@ def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
     """(n, n): what both photos of a pair allow."""
     if len(distances) < FEW:
         return np.full(distances.shape, float(limit))
-    own = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
-    return np.minimum(own[:, None], own[None, :])
+    allowed = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
+    return np.minimum(allowed[:, None], allowed[None, :])
 
 
 def _usual(distances: np.ndarray) -> np.ndarray:
@@ -299,8 +299,8 @@ def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: flo
     a, b = np.nonzero(np.triu(near & crosses, 1))
     if not len(a):
         return pd.DataFrame()
-    made = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
-    return made.assign(split_a=split[a], split_b=split[b])
+    pairs = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
+    return pairs.assign(split_a=split[a], split_b=split[b])
 
 
 def _pairs_of(
@@ -322,12 +322,12 @@ def _pairs_of(
     b = b[chosen]
     together = together[chosen]
     units = units[chosen]
-    made = _named_by(part, far, a, b, together, max_hamming, min_cosine)
+    pairs = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
-    made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
+    pairs.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
         together & (units > 1)
     ]
-    return made
+    return pairs
 
 
 def _named_by(
@@ -339,12 +339,12 @@ def _named_by(
     max_hamming: int,
     min_cosine: float,
 ) -> pd.DataFrame:
-    made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
+    pairs = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
     if far.features is not None:
-        close = (made.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
-        made.loc[close, "by"] = "features"
-        made.loc[close, "distance"] = far.features[a, b][close].round(4)
-    return made
+        close = (pairs.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
+        pairs.loc[close, "by"] = "features"
+        pairs.loc[close, "distance"] = far.features[a, b][close].round(4)
+    return pairs
 
 
 def _rows(

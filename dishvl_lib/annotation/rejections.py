@@ -55,8 +55,8 @@ def without_dishes(
     """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
-    own = ~artefacts.at_site(photos.split)
-    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[own])) & own
+    at_home = ~artefacts.at_site(photos.split)
+    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[at_home])) & at_home
     return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 
@@ -73,11 +73,11 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
 
 
 def without_excluded(
-    found: list[Found], exclude: Sequence[str], folder_pattern: str
+    photos: list[Found], exclude: Sequence[str], folder_pattern: str
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     kept = []
     out = []
-    for photo in found:
+    for photo in photos:
         called = (photo.folder, dish_id(photo, folder_pattern))
         hit = next(
             (pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)),
@@ -91,7 +91,7 @@ def without_excluded(
 
 
 def rehearsal(
-    found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
+    photos: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
 ) -> tuple[list[Found], list[tuple[Found, str, str]]]:
     """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same
     number of folders.
@@ -100,7 +100,7 @@ def rehearsal(
     cut = []
     seen: dict[tuple[str, str], int] = {}
     dishes: dict[str, int] = {}
-    for photo in found:
+    for photo in photos:
         dish = (photo.source, dish_id(photo, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
             cut.append((photo, REHEARSAL, f"max_dishes is {max_dishes}"))
@@ -121,14 +121,14 @@ def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
     Copies within a folder stay: they are one group. So do copies in two given splits of a dish,
     which `split.check_given` looks at.
     """
-    own = photos[~artefacts.at_site(photos.split)]
-    if own.empty:
+    at_home = photos[~artefacts.at_site(photos.split)]
+    if at_home.empty:
         return photos, []
-    labelled = own.assign(
-        place=own.path.str.rpartition("/")[0],
-        label=own.dish_id.map(names.normalise),
-        is_tested=own.split.isin(("validation", "test")),
-        is_called_otherwise=own.folder != own.dish_id,
+    labelled = at_home.assign(
+        place=at_home.path.str.rpartition("/")[0],
+        label=at_home.dish_id.map(names.normalise),
+        is_tested=at_home.split.isin(("validation", "test")),
+        is_called_otherwise=at_home.folder != at_home.dish_id,
     )
     keys = ["sha256", "label"]
     ordered = labelled.sort_values([*keys, "is_tested", "is_called_otherwise", "path"])
@@ -145,10 +145,10 @@ def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
 
 
 def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    own = photos[~artefacts.at_site(photos.split)]
-    dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
+    at_home = photos[~artefacts.at_site(photos.split)]
+    dishes = at_home.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
     torn = dishes[dishes.map(len) > 1]
-    out = own[own.sha256.isin(torn.index)]
+    out = at_home[at_home.sha256.isin(torn.index)]
     rows = [
         (row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256]))
         for row in out.itertuples()
@@ -161,10 +161,10 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     tested on what was learned.
     """
     outside = artefacts.at_site(photos.split)
-    own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
-    out = photos[outside & photos.sha256.isin(own.index)]
+    at_home = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
+    out = photos[outside & photos.sha256.isin(at_home.index)]
     return photos.drop(out.index), [
-        (row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}")
+        (row.path, "not outside", f"the same bytes lie in image_root as {at_home[row.sha256]}")
         for row in out.itertuples()
     ]
 

@@ -88,12 +88,12 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
     Dishes with one normalised name are not listed: that is another question.
     """
     comparison = _Comparison(dishes, photos)
-    found = [
+    likenesses = [
         likeness
         for start in range(0, len(dishes), BLOCK_ROWS)
         for likeness in comparison.block(start)
     ]
-    return sorted(found, key=lambda one: (-one.strength, one.i, one.j))
+    return sorted(likenesses, key=lambda pair: (-pair.strength, pair.i, pair.j))
 
 
 class _Comparison:
@@ -117,13 +117,13 @@ class _Comparison:
         eaten = self.ingredients.jaccard(rows)
         seen = self._seen(rows)
         same = self.meaning[rows, None] == self.meaning[None]
-        asked = np.triu(
+        suspected = np.triu(
             same | ((named >= NAME_LIKENESS) & ((eaten >= INGREDIENT_LIKENESS) | (seen > 0))),
             start + 1,
         )
         places = [
             (int(row), int(j))
-            for row, j in np.argwhere(asked)
+            for row, j in np.argwhere(suspected)
             if self._may_be_one(start + row, j, same[row, j])
         ]
         return [
@@ -174,9 +174,9 @@ class _Comparison:
 
 
 def photo_means(
-    dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]
+    dish_ids: Sequence[str], photos: pd.DataFrame, features: Mapping[str, np.ndarray]
 ) -> Photos:
-    """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split;
+    """`Photos` of the dishes from their training photos. photos: image_id, dish_id, group_id, split;
     features: image_id (N,), feature (N, D) of unit length.
 
     `least` is the cosine of the means of two halves of a dish's own photos, without a group in
@@ -184,8 +184,8 @@ def photo_means(
     of its CLOSEST-th neighbour: features that tell no dishes apart are no witness.
     """
     place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
-    train = own[
-        (own.split == "train") & own.image_id.isin(place) & own.dish_id.isin(dish_ids)
+    train = photos[
+        (photos.split == "train") & photos.image_id.isin(place) & photos.dish_id.isin(dish_ids)
     ].sort_values(["dish_id", "group_id", "image_id"])
     half = (
         train.groupby("dish_id")
@@ -208,13 +208,13 @@ def photo_means(
 
 def _closest(means: np.ndarray) -> np.ndarray:
     """(N,) cosine of each row's CLOSEST-th neighbour."""
-    found = np.zeros(len(means), np.float32)
+    cosines = np.zeros(len(means), np.float32)
     k = min(CLOSEST + 1, len(means))
     for start in range(0, len(means), BLOCK_ROWS):
-        found[start : start + BLOCK_ROWS] = np.partition(
+        cosines[start : start + BLOCK_ROWS] = np.partition(
             means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1
         )[:, -k]
-    return found
+    return cosines
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -233,13 +233,13 @@ def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
     return {_CUT.sub("", names.canonical(text)) for text in texts} - {""}
 
 
-def excluded(one: str, other: str) -> bool:
+def excluded(first: str, second: str) -> bool:
     """True when two canonical names say that they are different: another way of cooking, cut, kind
     of food or part of the animal.
     """
-    methods = [{_METHODS[char] for char in name if char in _METHODS} for name in (one, other)]
+    methods = [{_METHODS[char] for char in name if char in _METHODS} for name in (first, second)]
     cuts, kinds = [
-        [name[-1] if name[-1] in group else "" for name in (one, other)]
+        [name[-1] if name[-1] in group else "" for name in (first, second)]
         for group in (_CUTS, _KINDS)
     ]
     return (
@@ -250,16 +250,16 @@ def excluded(one: str, other: str) -> bool:
 
 
 def _likeness(i: int, j: int, same: bool, named: float, eaten: float, seen: float) -> Likeness:
-    said = (
+    reasons = (
         ["the names mean the same"]
         if same
         else ["one name has all the other's characters"]
         if named == 1
         else [f"the names are {named:.0%} alike"]
     )
-    said += [f"the ingredients are {eaten:.0%} alike"] if eaten >= INGREDIENT_LIKENESS else []
-    said += [f"the photos do not tell them apart (cosine {seen:.3f})"] if seen > 0 else []
+    reasons += [f"the ingredients are {eaten:.0%} alike"] if eaten >= INGREDIENT_LIKENESS else []
+    reasons += [f"the photos do not tell them apart (cosine {seen:.3f})"] if seen > 0 else []
     witness = max(eaten, float(seen > 0))
     return Likeness(
-        i, j, (0.8 if same else 0.4 * named) + (0.2 if same else 0.35) * witness, "; ".join(said)
+        i, j, (0.8 if same else 0.4 * named) + (0.2 if same else 0.35) * witness, "; ".join(reasons)
     )

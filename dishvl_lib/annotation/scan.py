@@ -38,14 +38,14 @@ CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
 def examine(
-    found: Sequence[Found],
+    photos: Sequence[Found],
     image_root: Path,
     workers: int,
     cache: Path | None = None,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
 ) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
-    order of `found`.
+    order of `photos`.
 
     Each photo is decoded to its last bit in one of `workers` threads, large ones one after the
     other. `cache`: a folder where results are kept; None keeps nothing. Photos of more than
@@ -56,19 +56,19 @@ def examine(
     whole = []
     left_out = []
     try:
-        for one, looked in tqdm(
-            _look_at_all(found, seen, workers),
-            total=len(found),
+        for photo, looked in tqdm(
+            _look_at_all(photos, seen, workers),
+            total=len(photos),
             desc="photos",
             mininterval=10,
-            disable=len(found) < 5000,
+            disable=len(photos) < 5000,
         ):
             if "reason" in looked:
                 left_out.append(
-                    (relative_path(one.file, image_root), looked["reason"], looked["detail"])
+                    (relative_path(photo.file, image_root), looked["reason"], looked["detail"])
                 )
             else:
-                whole.append((one, looked))
+                whole.append((photo, looked))
     finally:
         seen.close()
     return whole, left_out
@@ -135,14 +135,14 @@ def sharpness(grey: Image.Image) -> float:
 
 
 def _look_at_all(
-    found: Sequence[Found], seen: "_Seen", workers: int
+    photos: Sequence[Found], seen: "_Seen", workers: int
 ) -> Iterator[tuple[Found, dict[str, Any]]]:
-    rest = iter(found)
+    rest = iter(photos)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(rest, CHUNK)):
-            for one, (looked, news) in zip(part, pool.map(seen.look, part), strict=True):
+            for photo, (looked, news) in zip(part, pool.map(seen.look, part), strict=True):
                 seen.keep(news)
-                yield one, looked
+                yield photo, looked
             seen.flush()
 
 
@@ -163,14 +163,14 @@ class _Seen:
             ).hexdigest()[:16]
             self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
 
-    def look(self, one: Found) -> tuple[dict[str, Any], list | None]:
+    def look(self, photo: Found) -> tuple[dict[str, Any], list | None]:
         """(what is known of the photo, the line to keep when it is new)."""
-        path = relative_path(one.file, self.root)
-        stamp = _stamp(one.file)
+        path = relative_path(photo.file, self.root)
+        stamp = _stamp(photo.file)
         kept = self.kept.get(path)
         if kept and kept[0] == stamp and self._within_limit(kept[1]):
             return kept[1], None
-        looked = look(one.file, self.max_image_pixels, self.memory)
+        looked = look(photo.file, self.max_image_pixels, self.memory)
         return looked, [path, stamp, looked] if stamp and looked.get(
             "reason"
         ) not in PASSING else None

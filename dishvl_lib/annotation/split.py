@@ -90,18 +90,18 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows) where given splits share a group: the photo outside training goes, of
     validation and test that of validation.
     """
-    own = photos[photos.split.isin(artefacts.SPLITS)]
+    at_home = photos[photos.split.isin(artefacts.SPLITS)]
     keeper = {"train": 0, "test": 1, "validation": 2}
-    rank = own.split.map(keeper)
-    best = rank.groupby(own.group_id).transform("min")
-    out = own[rank > best]
-    twins = own[rank == best].drop_duplicates("group_id").set_index("group_id").path
+    rank = at_home.split.map(keeper)
+    best = rank.groupby(at_home.group_id).transform("min")
+    out = at_home[rank > best]
+    twins = at_home[rank == best].drop_duplicates("group_id").set_index("group_id").path
     rows = [
         (
             row.path,
             "in two splits",
             f"the same picture (or frame) as {twins[row.group_id]}, which is given as "
-            f"{own.split[own.path == twins[row.group_id]].iloc[0]}",
+            f"{at_home.split[at_home.path == twins[row.group_id]].iloc[0]}",
         )
         for row in out.itertuples()
     ]
@@ -112,8 +112,8 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     """The dishes that lack photos in a split, with what they have: photos per split."""
-    own = photos[photos.split.isin(artefacts.SPLITS)]
-    table = own.pivot_table(
+    at_home = photos[photos.split.isin(artefacts.SPLITS)]
+    table = at_home.pivot_table(
         index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0
     ).reindex(columns=list(artefacts.SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]

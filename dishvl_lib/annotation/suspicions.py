@@ -31,7 +31,7 @@ class Suspicion:
 
 def review(
     dishes: Sequence[Mapping[str, Any]],
-    own: pd.DataFrame,
+    photos: pd.DataFrame,
     given: Given,
     *,
     same_name: str,
@@ -40,16 +40,19 @@ def review(
 ) -> pd.DataFrame:
     """REVIEW_COLUMNS: dishes without a name first, then same_name, then by strength and photos.
 
-    `dishes`: settled dishes; `own`: their photos (image_id, path, dish_id, group_id, split);
+    `dishes`: settled dishes; `photos`: their photos (image_id, path, dish_id, group_id, split);
     features, pairs: as in `audit.settle`.
     """
-    found = [
+    suspects = [
         *_same_names(dishes, given, same_name),
         *(suspicion for dish in dishes for suspicion in _of_one(dish, given)),
     ]
-    found += [*_two_names(dishes, own, given, features), *_same_photos(dishes, own, given, pairs)]
+    suspects += [
+        *_two_names(dishes, photos, given, features),
+        *_same_photos(dishes, photos, given, pairs),
+    ]
     ordered = sorted(
-        found,
+        suspects,
         key=lambda suspicion: (
             suspicion.kind != "not_a_name" or not artefacts.unnamed(suspicion.dish),
             suspicion.kind != "same_name",
@@ -73,22 +76,22 @@ def review(
     return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
 
 
-def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dict[str, Any]]:
+def marked(dishes: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
     suspicion in which the dish stands.
     """
-    said: dict[str, str] = {}
-    for row in found.itertuples():
-        said.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
+    questions: dict[str, str] = {}
+    for row in rows.itertuples():
+        questions.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
         if row.other_dish:
-            said.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
+            questions.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
     for alike_named in _by_name(dishes):
         for dish in alike_named:
-            said[dish["dish_id"]] = question(
+            questions[dish["dish_id"]] = question(
                 "same_name",
                 ", ".join(other["dish_id"] for other in alike_named if other is not dish),
             )
-    return [{**dish, "review": said.get(dish["dish_id"], "")} for dish in dishes]
+    return [{**dish, "review": questions.get(dish["dish_id"], "")} for dish in dishes]
 
 
 def not_a_name(name: str) -> str:
@@ -104,10 +107,10 @@ def is_misread_folder(name: str, folders: Sequence[str]) -> bool:
 
 def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The dishes that share a normalised name, most photos first."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
     for dish in sorted(dishes, key=lambda row: (-row["n_images"], row["dish_id"])):
-        found.setdefault(names.normalise(dish["name"]), []).append(dish)
-    return [group for name, group in found.items() if name and len(group) > 1]
+        by_name.setdefault(names.normalise(dish["name"]), []).append(dish)
+    return [group for name, group in by_name.items() if name and len(group) > 1]
 
 
 def _same_names(
@@ -121,7 +124,7 @@ def _same_names(
             apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint(
                 (*first["folders"], *other["folders"])
             )
-            said = (
+            remedy = (
                 f"kept apart: {NEEDS_NAME}"
                 if apart
                 else f"{NEEDS_NAME}, or both the same: one dish"
@@ -130,7 +133,7 @@ def _same_names(
                 first,
                 "same_name",
                 0.5 if apart else 1.0,
-                f"both are called {first['name']}; {said}",
+                f"both are called {first['name']}; {remedy}",
                 other["dish_id"],
             )
 
@@ -161,12 +164,12 @@ def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
         if by_people
         else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
     )
-    said = [f"{dish['name_source']}: {problem}"] if problem else []
-    said += [
+    reasons = [f"{dish['name_source']}: {problem}"] if problem else []
+    reasons += [
         f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused
     ]
-    if said:
-        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
+    if reasons:
+        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(reasons))
 
 
 def _misread_folders(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
@@ -191,12 +194,14 @@ def _leftovers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
 
 
 def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
-    said = {folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed}
+    given_names = {
+        folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed
+    }
     if (
         dish["name_source"] == "names_csv"
-        and len({names.normalise(name) for name in said.values()}) > 1
+        and len({names.normalise(name) for name in given_names.values()}) > 1
     ):
-        listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
+        listed = ", ".join(f"{folder} = {name}" for folder, name in given_names.items())
         yield Suspicion(
             dish,
             "two_names",
@@ -206,9 +211,9 @@ def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
 
 
 def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
-    said = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
-    listed = ", ".join(f"{annotator}: {name}" for annotator, name in said.items())
-    usable = [name for name in said.values() if not not_a_name(name)]
+    answers = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
+    listed = ", ".join(f"{annotator}: {name}" for annotator, name in answers.items())
+    usable = [name for name in answers.values() if not not_a_name(name)]
     if len({names.normalise(name) for name in usable}) > 1:
         yield Suspicion(
             dish,
@@ -258,44 +263,47 @@ def _meaning(name: str) -> str:
 
 def _two_names(
     dishes: Sequence[Mapping[str, Any]],
-    own: pd.DataFrame,
+    photos_of_dishes: pd.DataFrame,
     given: Given,
     features: Mapping[str, np.ndarray] | None,
 ) -> Iterator[Suspicion]:
     photos = (
-        same_dish.photo_means([dish["dish_id"] for dish in dishes], own, features)
+        same_dish.photo_means([dish["dish_id"] for dish in dishes], photos_of_dishes, features)
         if features is not None
         else None
     )
     for likeness in same_dish.pairs(dishes, photos):
-        one, other = sorted(
+        first, second = sorted(
             (dishes[likeness.i], dishes[likeness.j]),
             key=lambda dish: (-dish["n_images"], dish["dish_id"]),
         )
-        if not _answered(given, "two_names", one, other):
+        if not _answered(given, "two_names", first, second):
             yield Suspicion(
-                one,
+                first,
                 "two_names",
                 likeness.strength,
-                f"{one['name']} / {other['name']}: {likeness.evidence}",
-                other["dish_id"],
+                f"{first['name']} / {second['name']}: {likeness.evidence}",
+                second["dish_id"],
             )
 
 
-def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """True when a decision notes this question, or keeps one of the two apart without noting why:
     then from every dish.
     """
-    if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
+    if any(given.apart.get(folder) == "" for folder in (*first["folders"], *second["folders"])):
         return True
     return any(
-        given.has_answer(first["folders"], question(kind, second["dish_id"]))
-        for first, second in ((one, other), (other, one))
+        given.has_answer(asked_dish["folders"], question(kind, other_dish["dish_id"]))
+        for asked_dish, other_dish in ((first, second), (second, first))
     )
 
 
 def _same_photos(
-    dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None
+    dishes: Sequence[Mapping[str, Any]],
+    catalogue: pd.DataFrame,
+    given: Given,
+    pairs: pd.DataFrame | None,
 ) -> Iterator[Suspicion]:
     """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where
     they lie in two splits.
@@ -305,7 +313,7 @@ def _same_photos(
     records.require_columns(
         pairs, artefacts.PHOTO_PAIR_COLUMNS, "the pairs of near-duplicate photos"
     )
-    photos = own.set_index("image_id")
+    photos = catalogue.set_index("image_id")
     by_id = {dish["dish_id"]: dish for dish in dishes}
     known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
     a = photos.loc[known.image_id_a]
@@ -319,21 +327,21 @@ def _same_photos(
         }
     )
     sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
-    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (
+    suspected = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (
         a.split.to_numpy() != b.split.to_numpy()
     )
-    for key, part in sides[asked].groupby("dishes", sort=False):
-        one, other = sorted(
+    for key, part in sides[suspected].groupby("dishes", sort=False):
+        first, second = sorted(
             (by_id[dish_id] for dish_id in key),
             key=lambda dish: (-dish["n_images"], dish["dish_id"]),
         )
-        if one is other or not _answered(given, "same_photo", one, other):
+        if first is second or not _answered(given, "same_photo", first, second):
             yield Suspicion(
-                one,
+                first,
                 "same_photo",
                 0.9,
                 _photo_evidence(part),
-                "" if one is other else other["dish_id"],
+                "" if first is second else second["dish_id"],
             )
 
 

@@ -45,8 +45,8 @@ def choose_photos(photos: pd.DataFrame, per_dish: int) -> pd.DataFrame:
     `photos`: the catalogue with dish_id, split, typical. The split does not matter on purpose: it
     shifts a little when people leave a photo out, and a dish would be paid for again.
     """
-    own = photos[~artefacts.at_site(photos.split)]
-    return own.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
+    at_home = photos[~artefacts.at_site(photos.split)]
+    return at_home.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
 
 
 def card_request(photo: Any, image_root: Path) -> Request:
