@@ -54,30 +54,32 @@ def problems(
     """
     again = "and run the chain again from stage 01"
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
-    asked = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
-    off_menu = [row for row in asked if artefacts.answer_of(row) not in row["menu"]]
+    menu_rows = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
+    off_menu = [row for row in menu_rows if artefacts.answer_of(row) not in row["menu"]]
     guesser = report["shortcut_test"]
-    found = []
+    sentences = []
     if len(torn):
         pair = " and ".join(torn[["path_a", "path_b"]].iloc[0])
-        said = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
-        found.append(f"{said}; {leave_out}")
+        problem = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
+        sentences.append(f"{problem}; {leave_out}")
     if report["leaks"]:
         first = report["leaks"][0]
-        said = f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
-        found.append(f"{said}; {leave_out}")
+        problem = (
+            f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
+        )
+        sentences.append(f"{problem}; {leave_out}")
     if off_menu:
-        said = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
-        found.append(f"{said}; give its dish another name in decisions/names.csv {again}")
+        problem = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
+        sentences.append(f"{problem}; give its dish another name in decisions/names.csv {again}")
     if guesser["excess"] > shortcuts.POINT:
         right = f"{guesser['accuracy']:.1%}"
         chance = f"{guesser['chance']:.1%}"
-        found.append(
+        sentences.append(
             f"menus give their answers away: a guesser without eyes is right in {right}, "
             f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "
             "in that have no look-alikes, and run this stage again with --redo 03"
         )
-    return found
+    return sentences
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -87,10 +89,10 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are
     not tested.
     """
-    asked = [row for row in rows if row["kind"] == "menu"]
-    menus = [row for row in asked if artefacts.answer_of(row) in row["menu"]]
+    menu_rows = [row for row in rows if row["kind"] == "menu"]
+    menus = [row for row in menu_rows if artefacts.answer_of(row) in row["menu"]]
     if not menus:
-        return {"n": 0, "off_menu": len(asked)}
+        return {"n": 0, "off_menu": len(menu_rows)}
     relative = [
         (row["menu"].index(artefacts.answer_of(row)) + 0.5) / len(row["menu"]) for row in menus
     ]
@@ -100,7 +102,7 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     p = _chi2_tail(chi2, int((expected > 0).sum()) - 1)
     return {
         "n": len(menus),
-        "off_menu": len(asked) - len(menus),
+        "off_menu": len(menu_rows) - len(menus),
         "thirds": seen.tolist(),
         "expected": np.round(expected, 2).tolist(),
         "chi2": round(chi2, 3),

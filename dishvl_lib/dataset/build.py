@@ -34,11 +34,11 @@ def rows(
             f"knowledge_ratio is {knowledge_ratio}; it must be 0 (none) or more"
         )
     aliases = {dish["dish_id"]: dish["aliases"] for dish in dishes}
-    made = conversations.rows(
+    dialogues = conversations.rows(
         photos, split, dish_names, similar, aliases=aliases, trained=trained, seed=seed, **options
     )
-    wanted = round(knowledge_ratio * len(made))
-    return made + knowledge.rows(
+    wanted = round(knowledge_ratio * len(dialogues))
+    return dialogues + knowledge.rows(
         photos,
         split,
         dish_names,

@@ -82,13 +82,13 @@ def rows(
         "per_seed": look_alikes_per_seed,
         "same_site_share": same_site_share,
     }
-    made = maker.naming(naming_per_photo, balance)
-    made += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
+    dialogues = maker.naming(naming_per_photo, balance)
+    dialogues += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
     absent = [
         maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))
     ]
-    made += [row for row in absent if row]
-    return numbered(made, split if trained else f"{split}_unseen")
+    dialogues += [row for row in absent if row]
+    return numbered(dialogues, split if trained else f"{split}_unseen")
 
 
 def site_rows(
@@ -107,22 +107,22 @@ def site_rows(
     """
     part = photos[photos.split == f"site:{site}"].sort_values("image_id")
     rng = seeded(seed, f"site:{site}")
-    made = []
+    dialogues = []
     for dish, rows_ in part.groupby("dish_id", sort=True):
         mixed = rows_.iloc[rng.permutation(len(rows_))]
         first = mixed.drop_duplicates("group_id")
         ordered = pd.concat([first, mixed.drop(first.index)])
         for place, photo in enumerate(ordered.itertuples()):
             row = _row(photo, _wording("naming", True, rng), [], folder_names.get(dish, ""))
-            made.append({**row, "role": "register" if place < register_per_dish else "query"})
-    return numbered(made, f"site_{site}")
+            dialogues.append({**row, "role": "register" if place < register_per_dish else "query"})
+    return numbered(dialogues, f"site_{site}")
 
 
-def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+def numbered(dialogues: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
     """The rows with their ids: prefix, kind, running number."""
-    for number, row in enumerate(made):
+    for number, row in enumerate(dialogues):
         row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
-    return made
+    return dialogues
 
 
 def question(
@@ -134,7 +134,7 @@ def question(
     return _row(photo, _wording(kind, True, rng), menu, answer, kind)
 
 
-class Asked:
+class PhotoDeck:
     """The photos of each dish in a random order, of which the next is asked about."""
 
     def __init__(self, part: pd.DataFrame, rng: np.random.Generator):
@@ -145,9 +145,9 @@ class Asked:
         self.used = dict.fromkeys(self.by_dish, 0)
 
     def next(self, dish: str) -> Any:
-        own = self.by_dish[dish]
+        photos = self.by_dish[dish]
         self.used[dish] = self.used[dish] + 1
-        return own[(self.used[dish] - 1) % len(own)]
+        return photos[(self.used[dish] - 1) % len(photos)]
 
 
 def by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
@@ -190,13 +190,13 @@ class _Maker:
         self.names = dish_names
         self.trained = trained
         self.rng = rng
-        self.asked = Asked(part, rng)
+        self.deck = PhotoDeck(part, rng)
 
     def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
         photos = [photo for _ in range(per_photo) for photo in self.part.itertuples()]
         if balance and per_photo:
-            each = max(1, round(len(photos) / len(self.asked.by_dish)))
-            photos = [self.asked.next(dish) for dish in self.asked.by_dish for _ in range(each)]
+            each = max(1, round(len(photos) / len(self.deck.by_dish)))
+            photos = [self.deck.next(dish) for dish in self.deck.by_dish for _ in range(each)]
         return [
             _row(photo, _wording("naming", self.trained, self.rng), [], self.names[photo.dish_id])
             for photo in photos
@@ -225,9 +225,9 @@ class _Maker:
 
     def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> dict[str, Any]:
         return _row(
-            self.asked.next(dish),
+            self.deck.next(dish),
             _wording(kind, self.trained, self.rng),
-            [self.names[one] for one in menu],
+            [self.names[entry] for entry in menu],
             answer,
             kind,
         )

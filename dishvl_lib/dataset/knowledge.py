@@ -34,14 +34,14 @@ def rows(
         "image_id"
     )
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
-    asked = conversations.Asked(part, rng)
-    own = set(part.dish_id)
-    told = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in own}
+    deck = conversations.PhotoDeck(part, rng)
+    dishes_of_split = set(part.dish_id)
+    facts = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in dishes_of_split}
     known = [
-        (dish, one.id, told[dish][one.field])
-        for dish in sorted(told)
-        for one in questions.templates("knowledge", trained)
-        if told[dish].get(one.field)
+        (dish, wording.id, facts[dish][wording.field])
+        for dish in sorted(facts)
+        for wording in questions.templates("knowledge", trained)
+        if facts[dish].get(wording.field)
     ]
     order = (
         [
@@ -52,11 +52,11 @@ def rows(
         if known
         else []
     )
-    made = [
-        _row(asked.next(dish) if with_photo else None, dish, dish_names[dish], template, answer)
+    dialogues = [
+        _row(deck.next(dish) if with_photo else None, dish, dish_names[dish], template, answer)
         for dish, template, answer in order
     ]
-    return conversations.numbered(made, split if trained else f"{split}_unseen")
+    return conversations.numbered(dialogues, split if trained else f"{split}_unseen")
 
 
 def _facts(dish: Mapping[str, Any]) -> dict[str, str]:

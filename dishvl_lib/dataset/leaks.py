@@ -16,15 +16,15 @@ def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
     """Groups and identical bytes that lie in more than one of train, validation and test; [] is
     what must hold.
     """
-    own = photos[photos.split.isin(SPLITS)]
-    found = []
+    at_home = photos[photos.split.isin(SPLITS)]
+    leaks = []
     for column in ("group_id", "sha256"):
-        spread = own.groupby(column).split.agg(lambda values: sorted(set(values)))
-        found += [
+        spread = at_home.groupby(column).split.agg(lambda values: sorted(set(values)))
+        leaks += [
             {"by": column, "value": value, "splits": splits}
             for value, splits in spread[spread.map(len) > 1].items()
         ]
-    return found
+    return leaks
 
 
 def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
@@ -54,13 +54,13 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
             )
         )
         rows.append((sides[1][1], path[sides[0][1]], sides[0][2], pair.by, float(pair.distance)))
-    found = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
-    found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates(
+    twins = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
+    twins = twins.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates(
         "image_id"
     )
     moved = (
         photos[["image_id", "path", "dish_id", "split"]]
-        .merge(found, on="image_id")
+        .merge(twins, on="image_id")
         .sort_values("path", ignore_index=True)
     )
     return photos.assign(
@@ -74,8 +74,8 @@ def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     `before`, `after`: the same photos (dish_id, split) before and after the leaving out. Such a
     dish is trained on, but nothing says how well it is known.
     """
-    own = before[before.split.isin(SPLITS)]
-    had = own.groupby(["dish_id", "split"]).size().rename("photos").reset_index()
+    at_home = before[before.split.isin(SPLITS)]
+    had = at_home.groupby(["dish_id", "split"]).size().rename("photos").reset_index()
     kept = set(zip(after.dish_id, after.split, strict=True))
     lost = [(row.dish_id, row.split) not in kept for row in had.itertuples()]
     return had[lost].reset_index(drop=True)[list(LOST_COLUMNS)]

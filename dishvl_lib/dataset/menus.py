@@ -174,11 +174,11 @@ def _conflicts(
         for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:
             for form in {names.normalise(name), names.canonical(name)} - {""}:
                 called.setdefault(form, set()).add(place)
-    found: list[set[int]] = [set() for _ in dishes]
+    conflicts: list[set[int]] = [set() for _ in dishes]
     for place, dish in enumerate(dishes):
-        own = dish_names.get(dish, "")
-        for form in {names.normalise(own), names.canonical(own)} - {""}:
+        dish_name = dish_names.get(dish, "")
+        for form in {names.normalise(dish_name), names.canonical(dish_name)} - {""}:
             for other in called[form] - {place}:
-                found[place].add(other)
-                found[other].add(place)
-    return [frozenset(others) for others in found]
+                conflicts[place].add(other)
+                conflicts[other].add(place)
+    return [frozenset(others) for others in conflicts]

@@ -49,19 +49,19 @@ def rows(
     )
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
-    asked = conversations.Asked(part, rng)
-    made: list[dict[str, Any]] = []
-    while len(made) < len(part):
+    deck = conversations.PhotoDeck(part, rng)
+    dialogues: list[dict[str, Any]] = []
+    while len(dialogues) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
             answer = there[rng.integers(len(there))]
-            made.append(
+            dialogues.append(
                 conversations.question(
-                    asked.next(answer),
+                    deck.next(answer),
                     "menu",
                     [dish_names[dish] for dish in menu],
                     dish_names[answer],
                     rng,
                 )
             )
-    return conversations.numbered(made, "new_dishes")
+    return conversations.numbered(dialogues, "new_dishes")

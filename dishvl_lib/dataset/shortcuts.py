@@ -65,11 +65,11 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by
     heart.
     """
-    asked = [(row["menu"], row["menu"].index(artefacts.answer_of(row))) for row in rows]
-    answers = Counter(menu[place] for menu, place in asked)
-    entries = Counter(name for menu, _ in asked for name in menu)
+    menus = [(row["menu"], row["menu"].index(artefacts.answer_of(row))) for row in rows]
+    answers = Counter(menu[place] for menu, place in menus)
+    entries = Counter(name for menu, _ in menus for name in menu)
     described = []
-    for menu, place in asked:
+    for menu, place in menus:
         answers[menu[place]] -= 1
         described.append(describe(menu, ranks, answers, entries))
         answers[menu[place]] += 1
@@ -77,15 +77,15 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     mean = everything.mean(axis=0)
     spread = np.maximum(everything.std(axis=0), 1e-9)
     scaled = [(part - mean) / spread for part in described]
-    places = [place for _, place in asked]
-    found = minimize(
+    places = [place for _, place in menus]
+    fitted = minimize(
         _loss,
         np.zeros(len(FEATURES)),
         args=(_padded(scaled), np.array(places)),
         jac=True,
         method="L-BFGS-B",
     )
-    return Guesser(ranks, answers, entries, mean, spread, found.x)
+    return Guesser(ranks, answers, entries, mean, spread, fitted.x)
 
 
 def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -125,10 +125,10 @@ def try_out(
     something. Without training menus nothing is fitted.
     """
     menus = [row for row in train if row["kind"] == "menu"][:FITTED]
-    one = more(1)
-    chance = float(np.mean([1 / len(row["menu"]) for row in one]))
+    sample = more(1)
+    chance = float(np.mean([1 / len(row["menu"]) for row in sample]))
     n = max(n, math.ceil(chance * (1 - chance) / SCATTER**2))
-    rows = one if len(one) >= n else more(-(-n // len(one)))
+    rows = sample if len(sample) >= n else more(-(-n // len(sample)))
     nothing = Guesser(
         ranks,
         Counter(),
