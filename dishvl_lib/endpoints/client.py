@@ -147,9 +147,9 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
         response = endpoint.connection.chat.completions.with_raw_response.create(
             model=body["model"], messages=body["messages"], extra_body=rest
         )
-        found = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
+        raw = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
     except openai.APIStatusError as error:
-        found = Raw(
+        raw = Raw(
             error.status_code,
             endpoint.hide(error.response.text),
             retry_after=retry_after(error.response.headers),
@@ -157,18 +157,18 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
         )
     except openai.APIConnectionError as error:
         cause = type(error.__cause__).__name__
-        found = Raw(
+        raw = Raw(
             None,
             "",
             f"no answer ({type(error).__name__}: {cause}){endpoint.proxy_note}",
             may_be_billed=cause not in _NOT_SENT,
         )
     return Raw(
-        found.http_status,
-        found.body,
-        found.problem,
-        found.retry_after,
-        found.may_be_billed,
+        raw.http_status,
+        raw.body,
+        raw.problem,
+        raw.retry_after,
+        raw.may_be_billed,
         time.monotonic() - started,
     )
 

@@ -42,9 +42,9 @@ COLUMNS = [
 def usage_of(body: str) -> dict[str, int]:
     """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not say."""
     try:
-        found = json.loads(body)["usage"]
+        usage = json.loads(body)["usage"]
         return {
-            name: max(0, int(found[name] or 0)) for name in ("prompt_tokens", "completion_tokens")
+            name: max(0, int(usage[name] or 0)) for name in ("prompt_tokens", "completion_tokens")
         }
     except (ValueError, KeyError, TypeError, OverflowError):
         return {}

@@ -81,9 +81,9 @@ def written(message: Mapping[str, Any]) -> Reading | None:
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         return None
     parts = [(_part_text(part), _is_thought(part)) for part in content]
-    said = "".join(text for text, is_thought in parts if not is_thought)
+    spoken = "".join(text for text, is_thought in parts if not is_thought)
     thoughts = "\n".join(text for text, is_thought in parts if is_thought)
-    return Reading(writable(said), writable(thoughts))
+    return Reading(writable(spoken), writable(thoughts))
 
 
 def thoughts_of(message: Mapping[str, Any]) -> str:
