@@ -40,13 +40,13 @@ def predict_all(
             "there is nothing to ask: 03_dataset/test.jsonl holds no question and no site "
             "has photos to judge; give dishes more photos"
         )
-    made = []
+    predictions = []
     for name, opened in predictors.items():
         started = time.time()
         answers = follow(name, opened(), plans[name], answer_file(folder, name), batch_size)
         print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
-        made += answers
-    return made
+        predictions += answers
+    return predictions
 
 
 def follow(
@@ -57,8 +57,8 @@ def follow(
     """
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
-    said = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
-    framed = [row for site in plan.sites for row in site.to_judge(site.named(said))]
+    names = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
+    framed = [row for site in plan.sites for row in site.to_judge(site.named(names))]
     return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
 
 

@@ -53,11 +53,12 @@ def table(
     """COLUMNS: every group of KINDS under every protocol that was asked, the worst group of each
     kind first.
     """
-    asked = set(described_rows.loc[described_rows.predictor == predictor, "protocol"])
+    of_predictor = described_rows.predictor == predictor
+    answered = set(described_rows.loc[of_predictor, "protocol"])
     parts = [
         _part(described_rows, kind, predictor, protocol)
         for protocol in protocols
-        if protocol in asked
+        if protocol in answered
         for kind in KINDS
     ]
     return (
@@ -68,8 +69,8 @@ def table(
 
 
 def _part(rows: pd.DataFrame, kind: str, predictor: str, protocol: str) -> pd.DataFrame:
-    made = metrics.by_group(rows, kind, predictor, protocol).rename(columns={kind: "group"})
-    return made.assign(protocol=protocol, kind=KINDS[kind])[list(COLUMNS)]
+    accuracies = metrics.by_group(rows, kind, predictor, protocol).rename(columns={kind: "group"})
+    return accuracies.assign(protocol=protocol, kind=KINDS[kind])[list(COLUMNS)]
 
 
 def _size_class(count: int) -> str:

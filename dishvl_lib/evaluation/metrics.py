@@ -128,19 +128,19 @@ def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet")
     accuracy_reference, accuracy, difference, p; a protocol without common questions is left out. Of
     equally good ones the first in the table.
     """
-    own = (
+    accuracies = (
         table[table["predictor"].str.startswith(family)]
         .sort_values("accuracy", ascending=False, kind="stable")
         .drop_duplicates("protocol")
     )
-    found = (
-        own[["protocol", "predictor"]]
+    comparisons = (
+        accuracies[["protocol", "predictor"]]
         .merge(compared, on=["protocol", "predictor"])
         .rename(columns={"predictor": "rival"})
     )
     order = {protocol: place for place, protocol in enumerate(dict.fromkeys(table["protocol"]))}
     columns = ["protocol", "rival", "n", "accuracy_reference", "accuracy", "difference", "p"]
-    return found[columns].sort_values(
+    return comparisons[columns].sort_values(
         "protocol", key=lambda names: names.map(order), ignore_index=True
     )
 
@@ -179,16 +179,16 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
 
 def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
     """The rows of one predictor and protocol; ValueError naming those there are when there is none."""
-    found = predictions[
+    rows = predictions[
         (predictions["predictor"] == predictor) & (predictions["protocol"] == protocol)
     ]
-    if found.empty:
+    if rows.empty:
         there = predictions[["predictor", "protocol"]].drop_duplicates().itertuples(index=False)
         raise ValueError(
             f"no predictions of {predictor} / {protocol}; there are "
             f"{', '.join(f'{row[0]} / {row[1]}' for row in there)}"
         )
-    return found
+    return rows
 
 
 def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -247,15 +247,15 @@ def _measures(rows: pd.DataFrame) -> dict:
 
 
 def _mishaps(rows: pd.DataFrame) -> dict:
-    told = {
+    mishaps = {
         name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index)
         for name in ("error", "lost", "near_training")
     }
-    seconds = float(rows.loc[~told["lost"], "seconds"].median()) if "seconds" in rows else None
+    seconds = float(rows.loc[~mishaps["lost"], "seconds"].median()) if "seconds" in rows else None
     return {
-        "failed": int(told["error"].sum()),
-        "lost": int(told["lost"].sum()),
-        "near_training": int(told["near_training"].sum()),
+        "failed": int(mishaps["error"].sum()),
+        "lost": int(mishaps["lost"].sum()),
+        "near_training": int(mishaps["near_training"].sum()),
         "seconds": seconds,
     }
 

@@ -64,27 +64,18 @@ class RecognizerPredictor:
         photos: dict[str, tuple[list[int], list[int]]] = {}
         for number, row in enumerate(rows):
             photos.setdefault(row["image"], ([], []))[row["kind"] != "naming"].append(number)
-        asked = [
-            (
-                self.image_root / image,
-                [question(rows[number]) for number in named],
-                [_menu(rows[number]) for number in chosen],
-            )
-            for image, (named, chosen) in photos.items()
-        ]
+        batch = []
+        for photo, (named, chosen) in photos.items():
+            naming = [question(rows[number]) for number in named]
+            menus = [_menu(rows[number]) for number in chosen]
+            batch.append((self.image_root / photo, naming, menus))
+        replies = self.recognizer.answer_questions(batch, top_k=LONGEST_MENU)
         answers: dict[int, Answer] = {}
-        for (named, chosen), told in zip(
-            photos.values(),
-            self.recognizer.answer_questions(asked, top_k=LONGEST_MENU),
-            strict=True,
-        ):
-            answers |= {
-                number: Answer(name) for number, name in zip(named, told.names, strict=True)
-            }
-            answers |= {
-                number: _chosen(rows[number], choice)
-                for number, choice in zip(chosen, told.choices, strict=True)
-            }
+        for (named, chosen), reply in zip(photos.values(), replies, strict=True):
+            for number, name in zip(named, reply.names, strict=True):
+                answers[number] = Answer(name)
+            for number, choice in zip(chosen, reply.choices, strict=True):
+                answers[number] = _chosen(rows[number], choice)
         return [answers[number] for number in range(len(rows))]
 
 

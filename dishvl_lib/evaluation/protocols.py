@@ -47,7 +47,10 @@ class Plan:
         by_protocol: dict[str, list[dict[str, Any]]] = {}
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
-        rows = [row for own in by_protocol.values() for row in _sample(own, most, seed)]
+        samples = [
+            _sample(rows_of_protocol, most, seed) for rows_of_protocol in by_protocol.values()
+        ]
+        rows = [row for sample in samples for row in sample]
         return Plan(
             rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites]
         )
@@ -111,10 +114,12 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
         *zip(pairs.image_id_a, pairs.image_id_b, strict=True),
         *zip(pairs.image_id_b, pairs.image_id_a, strict=True),
     ]
-    found = {
-        one: "near-duplicate" for one, other in both_ways if one in judged and other in trained
+    reasons = {
+        image_id: "near-duplicate"
+        for image_id, twin in both_ways
+        if image_id in judged and twin in trained
     }
-    return found | dict.fromkeys(
+    return reasons | dict.fromkeys(
         outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame"
     )
 

@@ -39,7 +39,7 @@ def scored(
 
 
 def summary(
-    found: Sequence[calibration.Scored], temperature: float, threshold: float
+    scored: Sequence[calibration.Scored], temperature: float, threshold: float
 ) -> dict[str, Any]:
     """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered,
     accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
@@ -49,12 +49,12 @@ def summary(
     of the menus at or above the threshold, right in `accuracy_answered`; refused: the share of
     those without the dish that get no answer. {n: 0} without menus.
     """
-    if not found:
+    if not scored:
         return {"n": 0}
-    before, right = confidence(found, 1.0)
-    after, _ = confidence(found, temperature)
+    before, right = confidence(scored, 1.0)
+    after, _ = confidence(scored, temperature)
     absent, _ = confidence(
-        [calibration.without_truth(one) for one in found if len(one[0]) > 1], temperature
+        [calibration.without_truth(photo) for photo in scored if len(photo[0]) > 1], temperature
     )
     given = after >= threshold
     shares = {
@@ -63,15 +63,15 @@ def summary(
         "accuracy_answered": right[given],
         "refused": absent < threshold,
     }
-    made = {
-        "n": len(found),
+    values = {
+        "n": len(scored),
         "temperature": temperature,
         "threshold": threshold,
         "ece_before": calibration.calibration_error(before, right),
         "ece_after": calibration.calibration_error(after, right),
         "auroc": calibration.auroc(after, absent) if len(absent) else None,
     }
-    return made | {
+    return values | {
         key: value for name, marks in shares.items() for key, value in _share(name, marks).items()
     }
 
@@ -84,20 +84,20 @@ def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
+def reliability(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """when (`before`, `after`), confidence (mean of the bin), n, accuracy, ci_low, ci_high: BINS
     equally wide bins, the empty ones left out.
     """
     rows = []
     for when, value in (("before", 1.0), ("after", temperature)):
-        sure, right = confidence(found, value)
+        sure, right = confidence(scored, value)
         place = np.minimum((sure * BINS).astype(int), BINS - 1)
-        for one in np.unique(place):
+        for bin_number in np.unique(place):
             rows.append(
                 {
                     "when": when,
-                    "confidence": float(sure[place == one].mean()),
-                    **_measured(right[place == one]),
+                    "confidence": float(sure[place == bin_number].mean()),
+                    **_measured(right[place == bin_number]),
                 }
             )
     return pd.DataFrame(
@@ -105,11 +105,11 @@ def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.D
     )
 
 
-def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
+def coverage(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """coverage (share of the menus answered, the surest first), least (their lowest probability),
     n, correct, accuracy, ci_low, ci_high.
     """
-    sure, right = confidence(found, temperature)
+    sure, right = confidence(scored, temperature)
     order = np.argsort(-sure, kind="stable")
     counts = (
         sorted({max(1, round(share * len(order))) for share in COVERAGES}) if len(order) else []
@@ -128,14 +128,14 @@ def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.Data
 
 
 def confidence(
-    found: Sequence[calibration.Scored], temperature: float
+    scored: Sequence[calibration.Scored], temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a
     temperature.
     """
-    shares = [calibration.probabilities(scores, temperature) for scores, _ in found]
-    right = [one.argmax() == truth for one, (_, truth) in zip(shares, found, strict=True)]
-    return np.array([one.max() for one in shares], float), np.array(right, bool)
+    shares = [calibration.probabilities(scores, temperature) for scores, _ in scored]
+    right = [share.argmax() == truth for share, (_, truth) in zip(shares, scored, strict=True)]
+    return np.array([share.max() for share in shares], float), np.array(right, bool)
 
 
 def _measured(right: np.ndarray) -> dict[str, Any]:
