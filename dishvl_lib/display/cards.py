@@ -94,10 +94,10 @@ def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:
 
 
 def dish_photos(
-    book: PhotoBook, dish_id: str, count: int, asked: Sequence[str] = ()
+    book: PhotoBook, dish_id: str, count: int, first: Sequence[str] = ()
 ) -> list[EmbeddedPhoto]:
     """Up to `count` photos of a dish for a page, those that were asked about first."""
-    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
+    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, first)]
 
 
 def dish_card(
@@ -110,13 +110,13 @@ def dish_card(
     """A dish of dishes.jsonl: its photos, what everybody calls it, and its card; fields of the card
     that differ from `other`'s are marked. Photos that the evidence names come first, framed.
     """
-    asked = book.named_in(evidence, dish["dish_id"])[:PHOTOS_OF_DISH]
+    evidence_photos = book.named_in(evidence, dish["dish_id"])[:PHOTOS_OF_DISH]
     return pages.render(
         "dish_card.html.j2",
         dish=dish,
         words=words,
-        photos=dish_photos(book, dish["dish_id"], PHOTOS_OF_DISH, asked),
-        n_asked=len(asked),
+        photos=dish_photos(book, dish["dish_id"], PHOTOS_OF_DISH, evidence_photos),
+        n_asked=len(evidence_photos),
         names=_names(dish, words),
         fields=_fields(dish["card"] or {}, (other or {}).get("card"), words),
     )

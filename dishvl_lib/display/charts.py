@@ -156,7 +156,7 @@ def _cosines(table: pd.DataFrame) -> dict[str, np.ndarray]:
     # In float32 the bins of cosines that hardly differ would have no width.
     values = pd.to_numeric(table["cosine"]).astype(float)
     by_kind = {kind: values[table["kind"] == kind].dropna().to_numpy() for kind in PAIR_KINDS}
-    cosines = {kind: found for kind, found in by_kind.items() if len(found)}
+    cosines = {kind: of_kind for kind, of_kind in by_kind.items() if len(of_kind)}
     if not cosines:
         raise ValueError("there is no pair of photos whose cosine could be drawn")
     return cosines

@@ -171,12 +171,12 @@ def _draw_pair(
     """
     second = MARGIN + STRIP + 0.5
     photos_y = y + 0.25
-    asked = _photos_of(row)
+    photos = _photos_of(row)
     truth_id = row.get("truth_id") or ids.get(row["truth"], "")
     answer_id = row.get("answer_id") or ids.get(row["answer"], "")
     sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
-    for index, path in enumerate(book.examples(truth_id, PHOTOS, asked)):
-        frame = WRONG if index < len(asked) else None
+    for index, path in enumerate(book.examples(truth_id, PHOTOS, photos)):
+        frame = WRONG if index < len(photos) else None
         sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
     arrow_y = photos_y + SIDE / 2
     sheet.text(second - 0.27, arrow_y, "→", size=16, color=FAINT, ha="center", va="center")

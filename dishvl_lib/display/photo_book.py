@@ -141,14 +141,14 @@ class NearestPhotos:
         All photos asked about are compared in one product, so that a page of cards takes one pass
         over the features.
         """
-        asked = [image_id for image_id in dict.fromkeys(image_ids) if image_id in self.place]
-        if not asked:
+        known = [image_id for image_id in dict.fromkeys(image_ids) if image_id in self.place]
+        if not known:
             return {}
-        places = [self.place[image_id] for image_id in asked]
+        places = [self.place[image_id] for image_id in known]
         cosines = self.features @ self.features[places].T
         cosines[~self.is_registered] = -np.inf
         cosines[places, range(len(places))] = -np.inf  # a photo is not its own neighbour
-        columns = zip(asked, cosines.T, strict=True)
+        columns = zip(known, cosines.T, strict=True)
         return {image_id: self._closest(column, k) for image_id, column in columns}
 
     def _closest(self, cosines: np.ndarray, k: int) -> list[Neighbour]:

@@ -220,12 +220,13 @@ class PairsPage:
         answer = self.words.answer(row["shown"])
         if self.book is None:
             return [Side(row["truth"]), Side(answer)]
-        asked = row["image_ids"]
+        confused_photos = row["image_ids"]
         truth_id = self.ids.get(row["truth"], "")
         answer_id = self.ids.get(row["shown"], "")
-        truths = cards.dish_photos(self.book, truth_id, EXAMPLES, asked)
+        truths = cards.dish_photos(self.book, truth_id, EXAMPLES, confused_photos)
         answers = cards.dish_photos(self.book, answer_id, EXAMPLES)
-        return [Side(row["truth"], strip=truths, n_asked=len(asked)), Side(answer, strip=answers)]
+        truth_side = Side(row["truth"], strip=truths, n_asked=len(confused_photos))
+        return [truth_side, Side(answer, strip=answers)]
 
     def _sides(self, row: Mapping[str, Any]) -> list[Side]:
         """One small photo of each side while there are any left; the other predictors get theirs
