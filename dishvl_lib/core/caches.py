@@ -68,13 +68,13 @@ def _make(place: Path, make: Callable[[Path], object]) -> None:
 
 
 def _take(lock: Path, what: str) -> None:
-    told = False
+    is_reported = False
     while True:
         try:
             locks.take(lock, what)
             return
         except locks.LockedError as error:
-            if not told:
+            if not is_reported:
                 print(f"waiting for {error.holder}, which makes {what}", flush=True)
-            told = True
+            is_reported = True
             time.sleep(WAIT_S)

@@ -66,7 +66,7 @@ def printable(text: str) -> str:
     r"""The text with control characters and bytes that are no UTF-8 as escapes (\n, \x1b, \udcXX), so
     that it can be written.
     """
-    return _NOT_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _NOT_TEXT.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def writable(name: str) -> str:
@@ -98,7 +98,7 @@ def _raw_gbk(name: str) -> Reading | None:
 def _spelled(text: str) -> Reading | None:
     """A name that a browser (%E9%B1%BC) or an unpacker (#U9c7c) has spelled in ASCII."""
     if _ESCAPED.search(text):
-        plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
         if CHINESE.search(plain) and is_writable(plain):
             return Reading(plain, "Unicode", "#U escapes")
     if _PERCENT.search(text):

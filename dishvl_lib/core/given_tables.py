@@ -202,9 +202,9 @@ def _sheets(content: bytes, path: Path) -> list[list[Row]]:
         return [_sheet_rows(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
     # openpyxl lets many kinds of error out of a damaged workbook.
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise RecordError(
-            f"{path} cannot be read as an Excel workbook ({said}); save it as CSV UTF-8"
+            f"{path} cannot be read as an Excel workbook ({reason}); save it as CSV UTF-8"
         ) from None
 
 

@@ -182,12 +182,12 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
         return image
     width, height = image.size
     top = _top_value(image)
-    made = Image.new(mode, image.size)
+    converted = Image.new(mode, image.size)
     rows = max(1, BAND_PIXELS // width)
     for first in range(0, height, rows):
         band = image.crop((0, first, width, min(first + rows, height)))
-        made.paste(_band_converted(band, mode, top), (0, first))
-    return made
+        converted.paste(_band_converted(band, mode, top), (0, first))
+    return converted
 
 
 def _top_value(image: Image.Image) -> float:

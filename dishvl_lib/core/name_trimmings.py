@@ -115,8 +115,8 @@ def of_menu(entry: str) -> str:
 
 def leftover(name: str) -> str:
     """What a name still holds that is perhaps no part of it: 15元 of 15元套餐; '' for nothing."""
-    found = _LEFTOVERS.search(name)
-    return found[0].strip(" _-–—") if found else ""
+    match = _LEFTOVERS.search(name)
+    return match[0].strip(" _-–—") if match else ""
 
 
 def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
@@ -130,12 +130,12 @@ def _one_less(
 ) -> str:
     """The name without one trimming; '' when there is none that can be taken off."""
     for pattern in before:
-        found = pattern.match(name)
-        if found and _is_enough(rest := name[found.end() :].strip(" _-.–—")):
+        match = pattern.match(name)
+        if match and _is_enough(rest := name[match.end() :].strip(" _-.–—")):
             return rest
     for pattern in after:
-        found = pattern.search(name)
-        if found and found[0] and _is_enough(rest := name[: found.start()].strip(" _-.,:–—")):
+        match = pattern.search(name)
+        if match and match[0] and _is_enough(rest := name[: match.start()].strip(" _-.,:–—")):
             return rest
     return ""
 

@@ -162,10 +162,10 @@ def parse_folder(folder: str, pattern: str = FOLDER_PATTERN) -> FolderName:
     reading = file_names.reading_of(folder)
     if reading and reading.whole:
         folder = reading.text
-    found = re.match(pattern, folder)
-    if not found:
+    match = re.match(pattern, folder)
+    if not match:
         return FolderName(name_trimmings.without(clean(name_trimmings.numbered(folder))))
-    parts = found.groupdict()
+    parts = match.groupdict()
     return FolderName(clean(parts["name"]), parts.get("site") or "", parts.get("date") or "")
 
 
@@ -201,12 +201,12 @@ def matching(wanted: Iterable[str], there: Iterable[str]) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for name in exact:
         alike.setdefault(spelling(name), []).append(name)
-    found = {}
+    partner_of = {}
     for name in wanted:
         partners = [name] if name in exact else alike.get(spelling(name), [])
         if len(partners) == 1:
-            found[name] = partners[0]
-    return found
+            partner_of[name] = partners[0]
+    return partner_of
 
 
 def canonical(name: str) -> str:
@@ -218,7 +218,7 @@ def canonical(name: str) -> str:
     """
     without_remarks = _BRACKETS.sub("", clean(name))
     return _SYNONYM.sub(
-        lambda found: _CANONICAL[found[0]], normalise(without_remarks) or normalise(name)
+        lambda match: _CANONICAL[match[0]], normalise(without_remarks) or normalise(name)
     )
 
 
@@ -302,9 +302,9 @@ def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str,
         frame, time = frame_of(copy["name"], patterns)
         return frame or copy["name"], time
     for pattern in patterns:
-        found = re.match(pattern, stem)
-        if found:
-            parts = found.groupdict()
+        match = re.match(pattern, stem)
+        if match:
+            parts = match.groupdict()
             frame = (
                 f"{parts.get('device', '')}_{parts['frame']}"
                 if parts.get("frame")

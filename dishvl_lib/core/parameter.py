@@ -49,15 +49,15 @@ class Parameter:
         if not problem and isinstance(value, str):
             problem = text_problem(value)
         if not problem and isinstance(self.rule, Mappings):
-            return value, [f"{self.name}: {said}" for said in self.rule.problems(value)]
+            return value, [f"{self.name}: {fault}" for fault in self.rule.problems(value)]
         problems = [problem] if problem else self.rule.problems(value)
         got = f", got {shortened(value)}" if self.rule.shows_value else ""
-        return value, [f"{self.name} {said}{got}" for said in problems]
+        return value, [f"{self.name} {fault}{got}" for fault in problems]
 
     def absences(self, value: Any) -> list[str]:
         """A sentence for each thing that the value names and that is not there."""
         joint = ": " if isinstance(self.rule, Mappings) else " "
-        return [f"{self.name}{joint}{said}" for said in self.rule.absences(value)]
+        return [f"{self.name}{joint}{absence}" for absence in self.rule.absences(value)]
 
     def has_type(self, value: Any) -> bool:
         """Whether the value has the declared type, whatever the rule says of it."""
@@ -107,7 +107,8 @@ class Mappings(Rule):
     def problems(self, value: Any) -> list[str]:
         problems = []
         for number, entry in enumerate(value, start=1):
-            problems += [f"{self._label(number, entry)}: {said}" for said in self.of_entry(entry)]
+            label = self._label(number, entry)
+            problems += [f"{label}: {problem}" for problem in self.of_entry(entry)]
         names = [entry["name"] for entry in value if isinstance(entry.get("name"), str)]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -134,8 +135,8 @@ class Mappings(Rule):
         for number, entry in enumerate(value, start=1):
             label = self._label(number, entry)
             for field in self.fields:
-                said = field.absences(entry.get(field.name, field.default))
-                absent += [f"{label}: {sentence}" for sentence in said]
+                absences = field.absences(entry.get(field.name, field.default))
+                absent += [f"{label}: {sentence}" for sentence in absences]
         return absent
 
     def _label(self, number: int, entry: Mapping[str, Any]) -> str:

@@ -70,11 +70,11 @@ def resolve(path: str | Path) -> Path:
     the DeepSpeed settings that a profile names.
     """
     given = Path(path).expanduser()
-    own = (PROJECT_ROOT / given).resolve()
-    if given.parts[:1] != ("params",) or own.exists():
-        return own
+    in_project = (PROJECT_ROOT / given).resolve()
+    if given.parts[:1] != ("params",) or in_project.exists():
+        return in_project
     copy = shipped("params").joinpath(*given.parts[1:]).resolve()
-    return copy if copy.exists() else own
+    return copy if copy.exists() else in_project
 
 
 def name_problem(name: str) -> str:

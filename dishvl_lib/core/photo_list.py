@@ -28,8 +28,8 @@ def read(file: Path, image_root: Path) -> pd.DataFrame:
     split = table["split"] if "split" in table else pd.Series("", index=table.index)
     finder = _PhotoFinder(image_root)
     photo = [finder.photo(path) for path in table["path"]]
-    made = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
-    return pd.DataFrame(made, index=table.index)
+    columns = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
+    return pd.DataFrame(columns, index=table.index)
 
 
 def listed(file: Path) -> pd.DataFrame:
@@ -138,9 +138,9 @@ class _PhotoFinder:
         return None if unclear else ranked[0]
 
     def _shared(self, file: Path, ends: Iterable[str]) -> int:
-        own = [names.spelling(part) for part in file.relative_to(self.root).parts]
+        parts = [names.spelling(part) for part in file.relative_to(self.root).parts]
         count = 0
-        for mine, theirs in zip(reversed(own), reversed(list(ends)), strict=False):
+        for mine, theirs in zip(reversed(parts), reversed(list(ends)), strict=False):
             if mine != theirs:
                 break
             count += 1
@@ -149,11 +149,12 @@ class _PhotoFinder:
 
 def _files_by_end(root: Path) -> dict[tuple[str, ...], list[Path]]:
     files: dict[tuple[str, ...], list[Path]] = {}
-    for directory, folders, found in os.walk(root):
+    for directory, folders, file_names in os.walk(root):
         # Deleted photos and thumbnails share their names with the photos that are meant.
         folders[:] = [folder for folder in folders if not system_files.refusal((folder,))]
-        for name in found:
+        for name in file_names:
             file = Path(directory) / name
-            end = tuple(names.spelling(part) for part in file.relative_to(root).parts[-2:])
+            last_parts = file.relative_to(root).parts[-2:]
+            end = tuple(names.spelling(part) for part in last_parts)
             files.setdefault(end, []).append(file)
     return files

@@ -193,7 +193,7 @@ def _checked(parameter: Parameter, value: Any, where: str, raw: str = "") -> tup
     """(the value in its type, faults)."""
     value, problems = parameter.accept(value)
     remedy = "" if parameter.has_type(value) else _remedy(parameter, value, raw)
-    faults = [f"{where}: {said}{remedy}" for said in problems]
+    faults = [f"{where}: {problem}{remedy}" for problem in problems]
     return value, faults
 
 

@@ -119,11 +119,12 @@ class Stage:
         belongs to one set of parameters and inputs, a file that is there is right: this is how a
         killed stage resumes and a finished one does nothing.
         """
-        files = [self.path(one) for one in ((filename,) if isinstance(filename, str) else filename)]
+        filenames = (filename,) if isinstance(filename, str) else filename
+        files = [self.path(name) for name in filenames]
         if not all(file.exists() for file in files):
-            made = function(*args, **kwargs)
+            result = function(*args, **kwargs)
             for file, value in zip(
-                files, (made,) if isinstance(filename, str) else made, strict=True
+                files, (result,) if isinstance(filename, str) else result, strict=True
             ):
                 _write(file, value)
         read = tuple(_read(file) for file in files)
@@ -513,13 +514,13 @@ def refuse_busy(folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Installed versions of the packages that decide a result."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            numbers[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             pass
-    return found
+    return numbers
 
 
 def _refusal(folder: Path, name: str, changed: list[str]) -> str:
