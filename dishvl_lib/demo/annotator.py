@@ -136,7 +136,6 @@ def _load_thumbnails(photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 def _line_after(text: str, label: str) -> str | None:
     """What follows the label: the rest of its line, or the next line when the label stands alone."""
-    _, found, rest = text.partition(label)
-    return (
-        next((line.strip() for line in rest.splitlines() if line.strip()), None) if found else None
-    )
+    _, label_there, rest = text.partition(label)
+    lines = (line.strip() for line in rest.splitlines())
+    return next(filter(None, lines), None) if label_there else None

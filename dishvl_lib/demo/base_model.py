@@ -98,9 +98,10 @@ def describe(
         return (
             f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
         )
-    made = tower.metadata()
-    held_out = f"{made['held_out_correct']} of {made['held_out_n']} held-out photos of them right"
-    seen = f"{made['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
+    metadata = tower.metadata()
+    correct = f"{metadata['held_out_correct']} of {metadata['held_out_n']}"
+    held_out = f"{correct} held-out photos of them right"
+    seen = f"{metadata['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
     return f"{model}; its vision tower has seen {seen}"
 
 
@@ -254,7 +255,7 @@ def train_language(
         optimizer, learning_rate, total_steps=steps, pct_start=0.1
     )
     texts = NameTexts(built, names, image_size, rng)
-    started = said = time.time()
+    started = shown_at = time.time()
     for step in range(steps):
         loss = _text_loss(model, texts.batch(batch_size, menus=step % 2 == 1))
         loss.backward()
@@ -262,9 +263,9 @@ def train_language(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - said > 10 or step == steps - 1:
-            said = time.time()
-            left = (said - started) / (step + 1) * (steps - step - 1)
+        if time.time() - shown_at > 10 or step == steps - 1:
+            shown_at = time.time()
+            left = (shown_at - started) / (step + 1) * (steps - step - 1)
             print(
                 f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, "
                 f"{left:.0f} s left",
@@ -308,8 +309,8 @@ class NameTexts:
                 )
             )
             blends.append(self._blend(index, height * width))
-        made = inputs.collate(samples, self.built.tokenizer.pad_token_id)
-        return {**made, "blend": torch.cat(blends)}
+        batch = inputs.collate(samples, self.built.tokenizer.pad_token_id)
+        return {**batch, "blend": torch.cat(blends)}
 
     def _question(self, index: int, entries: int) -> str:
         kind = "menu" if entries else "naming"

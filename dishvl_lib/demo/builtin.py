@@ -45,15 +45,15 @@ def annotators(
     """The annotator list with real addresses, and the local server when one was started (stop it
     when done). The local one knows the demo's own photos only, and is not asked about others.
     """
-    if not any(one.get("base_url") == BUILTIN for one in settings):
+    if not any(setting.get("base_url") == BUILTIN for setting in settings):
         return list(settings), None
     if image_root != BUILTIN:
         print("the demo's annotator knows only photos that it drew: it is not asked about yours")
-        return [one for one in settings if one.get("base_url") != BUILTIN], None
+        return [setting for setting in settings if setting.get("base_url") != BUILTIN], None
     server = BuiltinAnnotator(drawn_folder()).start()
     return [
-        {**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one
-        for one in settings
+        {**setting, "base_url": server.base_url} if setting.get("base_url") == BUILTIN else setting
+        for setting in settings
     ], server
 
 

@@ -199,7 +199,7 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
     optimizer, schedule = _optimizer(model, settings, steps)
     generator = torch.Generator().manual_seed(settings.seed)
     model.train()
-    started = said = time.time()
+    started = shown_at = time.time()
     for step in range(steps):
         if step % batches == 0:
             order = torch.randperm(len(flat), generator=generator)
@@ -213,9 +213,9 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - said > 30 or step == steps - 1:
-            said = time.time()
-            left = (said - started) / (step + 1) * (steps - step - 1)
+        if time.time() - shown_at > 30 or step == steps - 1:
+            shown_at = time.time()
+            left = (shown_at - started) / (step + 1) * (steps - step - 1)
             progress = f"step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
             print(f"vision tower: {progress}", flush=True)
 
