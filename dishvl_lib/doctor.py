@@ -54,12 +54,12 @@ def untested(installed: Mapping[str, str], tested: Mapping[str, str]) -> list[st
 def _gpu() -> str:
     if not shutil.which("nvidia-smi"):
         return "none (no nvidia-smi): the demo runs, training the 7B needs one with about 70 GB"
-    found = subprocess.run(
+    listing = subprocess.run(
         ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
         capture_output=True,
         text=True,
     )
-    return found.stdout.strip().replace("\n", "; ") or found.stderr.strip()
+    return listing.stdout.strip().replace("\n", "; ") or listing.stderr.strip()
 
 
 def _font() -> str:

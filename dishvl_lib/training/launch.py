@@ -60,10 +60,10 @@ def main(config_file: str) -> int:
 
 def refuse(error: Exception, folder: Path) -> int:
     """Say in one sentence why a training cannot go on, on stderr and in its folder's record; 1."""
-    said = f"training cannot go on: {type(error).__name__}: {sentence(error)}"
-    print(said, file=sys.stderr, flush=True)
+    problem = f"training cannot go on: {type(error).__name__}: {sentence(error)}"
+    print(problem, file=sys.stderr, flush=True)
     if not isinstance(error, AlreadyRunning):  # the record is the running training's
-        outcome.end(folder, outcome.FAILED, said)
+        outcome.end(folder, outcome.FAILED, problem)
     return 1
 
 
@@ -212,11 +212,11 @@ def watch(
 
     `process`: its launcher, when this process started it.
     """
-    said = 0.0
+    last_shown = 0.0
     while running(folder) or (process and process.poll() is None):
         time.sleep(0.5)
-        if time.time() - said >= every_s:
-            said = time.time()
+        if time.time() - last_shown >= every_s:
+            last_shown = time.time()
             _say(folder, show)
     if show:
         _say(folder, show)
