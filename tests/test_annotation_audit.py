@@ -39,6 +39,7 @@ def answer(dish_id, name, annotator="a", card=None, **changed):
         "introduction": f"about {name}",
         "recipe": "1.",
         "problems": [],
+        "quarantined": [],
         "cost": 0.5,
         "currency": "USD",
         "tokens": 9,
@@ -710,8 +711,8 @@ def test_two_names_of_names_csv_for_one_dish_are_a_question(tmp_path):
 def test_tables_for_the_look():
     answers = [
         answer("GX1", "红烧鱼", card=FISH),
-        answer("GX2", "", problems=["dish_card: malformed"]),
-        answer("GX2", "", "b", problems=["dish_texts: empty"]),
+        answer("GX2", "", quarantined=[{"kind": "dish_card"}]),
+        answer("GX2", "", "b", quarantined=[{"kind": "dish_texts"}]),
     ]
     dishes = audit.settle(photos_of("GX1", "GX2"), answers)[0]
     assert audit.name_table(dishes).to_dict("records")[0] == {

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation.cards import (
+    CARD_KIND,
     CARD_LINE,
     PROMPT_VERSION,
+    TEXTS_KIND,
     DishCard,
     DishTexts,
     card_messages,
@@ -57,13 +59,9 @@ def estimate(
     card = prices.likely_usage(
         card_messages("菜" * 8, ""), requests.sent_schema(DishCard), CARD_TOKENS
     )
-    messages = [
-        {
-            "role": "user",
-            "content": texts_messages(DishCard(name=""))[0]["content"].partition(CARD_LINE)[0]
-            + CARD_IN_PROMPT,
-        }
-    ]
+    prompt = texts_messages(DishCard(name=""))[0]["content"]
+    before_card = prompt.partition(CARD_LINE)[0]
+    messages = [{"role": "user", "content": before_card + CARD_IN_PROMPT}]
     texts = prices.likely_usage(messages, requests.sent_schema(DishTexts), TEXTS_TOKENS)
     return prices.estimate(endpoints, [(n_dishes * photos_per_dish, card), (n_dishes, texts)])
 
@@ -142,8 +140,9 @@ def failure(answers: Sequence[Mapping[str, Any]]) -> str:
     first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
     text = "" if first.get("status") == FAILED else " ".join(first["text"].split())[:120]
     paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
+    dishes = {row["dish_id"] for row in answers}
     return (
-        f"no annotator gave a card for any of {len({row['dish_id'] for row in answers})} dishes, "
+        f"no annotator gave a card for any of {len(dishes)} dishes, "
         f"for which {paid} were paid. The first answer: {first['problem']}"
         f"{f', in {text!r}' if text else ''}. Change model, parameters or base_url of annotators, "
         "or set annotators: [] to take the names from folders; all answers are in quarantined.csv"
@@ -211,7 +210,8 @@ def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """
     sums: dict[str, float] = {}
     for answer in answers:
-        sums[answer["currency"]] = round(sums.get(answer["currency"], 0.0) + answer["cost"], 6)
+        currency = answer["currency"]
+        sums[currency] = round(sums.get(currency, 0.0) + answer["cost"], 6)
     return sums
 
 
@@ -301,9 +301,9 @@ def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[d
 
 def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> dict[str, Any]:
     texts = texts_answer.value if texts_answer and texts_answer.value else DishTexts()
-    kinds = [("dish_card", answer) for answer in poll.answers] + (
-        [("dish_texts", texts_answer)] if texts_answer else []
-    )
+    kinds = [(CARD_KIND, answer) for answer in poll.answers]
+    if texts_answer:
+        kinds.append((TEXTS_KIND, texts_answer))
     card = poll.vote.card
     return {
         "dish_id": poll.dish_id,
@@ -326,7 +326,7 @@ def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> dict[s
 
 
 def _put_aside(kind: str, answer: Answer) -> dict[str, str]:
-    image_id = answer.id if kind == "dish_card" else ""
+    image_id = answer.id if kind == CARD_KIND else ""
     return {
         "kind": kind,
         "image_id": image_id,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import given_names, merging, suspicions
+from dishvl_lib.annotation.cards import CARD_KIND
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, intervals, names, params, records
@@ -74,13 +75,12 @@ def settle(
         )
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
-    photos = merging.split(
-        photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided
-    )
-    groups = merging.groups(
-        _members(photos[~_outside(photos)], answers, given), merge_all=same_name == "merge"
-    )
-    dishes = sorted((merging.joined(group) for group in groups), key=lambda dish: dish["dish_id"])
+    photos = photos.drop(columns="typical", errors="ignore")
+    photos = merging.split(photos, ~_outside(photos), given.decided)
+    members = _members(photos[~_outside(photos)], answers, given)
+    groups = merging.groups(members, merge_all=same_name == "merge")
+    dishes = [merging.joined(group) for group in groups]
+    dishes.sort(key=lambda dish: dish["dish_id"])
     catalogue = merging.relabelled(photos, ~_outside(photos), groups)
     review = suspicions.review(
         dishes,
@@ -134,22 +134,25 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     rows = []
     for annotator in dict.fromkeys(answer["annotator"] for answer in answers):
         of_annotator = [answer for answer in answers if answer["annotator"] == annotator]
-        parsed = sum(
-            not any(problem.startswith("dish_card") for problem in answer["problems"])
-            for answer in of_annotator
-        )
-        low, high = intervals.wilson(parsed, len(of_annotator))
+        n = len(of_annotator)
+        parsed = n - sum(_has_refused_card(answer) for answer in of_annotator)
+        low, high = intervals.wilson(parsed, n)
         rows.append(
             {
                 "annotator": annotator,
                 "parsed": parsed,
-                "n": len(of_annotator),
-                "share": parsed / len(of_annotator),
+                "n": n,
+                "share": parsed / n,
                 "ci_low": low,
                 "ci_high": high,
             }
         )
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
+
+
+def _has_refused_card(answer: Mapping[str, Any]) -> bool:
+    """Whether a card that was asked for could not be read."""
+    return any(refused["kind"] == CARD_KIND for refused in answer["quarantined"])
 
 
 def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str]:
@@ -183,10 +186,12 @@ def _by_dish(
     answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
 ) -> dict[str, list[Mapping[str, Any]]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
+    dish_of = dish_of or {}
     by_dish: dict[str, list[Mapping[str, Any]]] = {}
     for answer in answers:
         photo = answer["image_ids"][0] if answer["image_ids"] else ""
-        by_dish.setdefault((dish_of or {}).get(photo, answer["dish_id"]), []).append(answer)
+        dish_id = dish_of.get(photo, answer["dish_id"])
+        by_dish.setdefault(dish_id, []).append(answer)
     return by_dish
 
 
@@ -252,11 +257,11 @@ def _settle_name(
         if not suspicions.not_a_name(answer["name"])
         and not suspicions.is_misread_folder(answer["name"], folders)
     ]
-    if named:
-        return named[0], "annotators" if len(named) > 1 and len(
-            set(map(names.normalise, named))
-        ) == 1 else "annotator"
-    return names.clean(dish_id), "folder"
+    if not named:
+        return names.clean(dish_id), "folder"
+    different = set(map(names.normalise, named))
+    agreed = len(named) > 1 and len(different) == 1
+    return named[0], "annotators" if agreed else "annotator"
 
 
 def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -264,10 +269,9 @@ def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]
     the first with a card.
     """
     carded = [answer for answer in answers if answer["card"]]
-    return next(
-        (answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)),
-        carded[0] if carded else None,
-    )
+    meaning = names.canonical(name)
+    fitting = [answer for answer in carded if names.canonical(answer["name"]) == meaning]
+    return next(iter(fitting or carded), None)
 
 
 def _shown(value: Any) -> str:

@@ -42,7 +42,7 @@ def families(photos: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (dish_id, stem), part in _families(photos[~artefacts.at_site(photos.split)]):
         splits = ", ".join(sorted(set(part.split)))
-        marks = ", ".join(sorted(set(", ".join(part.marks).split(", ")) - {""}))
+        marks = ", ".join(_single_marks(part.marks))
         rows.append((dish_id, stem, len(part), splits, marks, *sorted(part.path)[:2]))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"splits": str})
     stays = ~table.splits.str.contains(",")
@@ -70,7 +70,7 @@ def note(table: pd.DataFrame) -> str:
 
 def patterns(table: pd.DataFrame) -> list[str]:
     """The file_patterns that join these families."""
-    marks = sorted(set(", ".join(table.marks).split(", ")) - {""})
+    marks = _single_marks(table.marks)
     of_tools = [f"^{_TOOLS[mark]}$" for mark in marks if mark in _TOOLS]
     words = "|".join(mark for mark in marks if mark not in _TOOLS)
     if not words:
@@ -78,10 +78,18 @@ def patterns(table: pd.DataFrame) -> list[str]:
     return [*of_tools, rf"(?i)^{_FRAME}(?:{_MARK.replace('WORDS', words)})*$"]
 
 
+def _single_marks(written: pd.Series) -> list[str]:
+    """The marks that stand in cells, of which each holds several, each mark once."""
+    marks = ", ".join(written).split(", ")
+    return sorted(set(marks) - {""})
+
+
 def _families(photos: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """((dish_id, stem), photos) of two photos or more, one of them marked, in several groups."""
     read = [_read(PurePosixPath(path).stem) for path in photos.path]
-    named = photos.assign(stem=[stem for stem, _ in read], marks=[marks for _, marks in read])
+    stems = [stem for stem, _ in read]
+    marks = [marks for _, marks in read]
+    named = photos.assign(stem=stems, marks=marks)
     for key, part in named.groupby(["dish_id", "stem"], sort=True):
         if len(part) > 1 and part.marks.any() and part.group_id.nunique() > 1:
             yield key, part

@@ -42,9 +42,9 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    vectors = (
-        dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
-    )
+    vectors = None
+    if stored:
+        vectors = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, max_hamming, vectors, min_cosine)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
@@ -178,16 +178,17 @@ def lost_dishes(
     return {"notes": listed.notes, "lost": missed}
 
 
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
 def lost_notes(lost: Mapping[str, Mapping[str, int]], rejected: pd.DataFrame) -> list[str]:
     """Sentences that name the dishes without a photo, the empty folders, and names that cannot be
     read. lost: as `lost_dishes` makes it.
     """
     sentences = []
     if lost:
-        why = [
-            f"{dish} ({', '.join(f'{count} {reason}' for reason, count in of_dish.items())})"
-            for dish, of_dish in sorted(lost.items())
-        ]
+        why = [f"{dish} ({_counted(of_dish)})" for dish, of_dish in sorted(lost.items())]
         sentences.append(
             f"{len(lost)} dishes have no usable photo: {listed(why, 20)} (rejected.csv)"
         )

@@ -173,7 +173,8 @@ def _parents(places: Iterable[Folders]) -> dict[str, set[str]]:
     for place in places:
         named = [folder for folder in place if may_name_dish(folder)]
         if named:
-            parents.setdefault(named[-1], set()).add(named[-2] if len(named) > 1 else "")
+            above = named[-2] if len(named) > 1 else ""
+            parents.setdefault(named[-1], set()).add(above)
     return parents
 
 

@@ -64,7 +64,8 @@ def assign_groups(
     """
     groups = pd.Series("", index=photos.index, dtype=object)
     for part in _dishes(photos):
-        clusters = _clusters(_in_limits(_Distances(part, features), max_hamming, min_cosine))
+        units = _in_limits(_Distances(part, features), max_hamming, min_cosine)
+        clusters = _clusters(units)
         labels = _components(part, clusters)
         ids = part.image_id.to_numpy()
         smallest = {label: min(ids[labels == label]) for label in np.unique(labels)}
@@ -140,10 +141,10 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         kept = (a < b) & (dish[start + a] != dish[start + b])
         a = a[kept]
         b = b[kept]
-        parts.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
-    return _rows(ordered, *np.concatenate(parts).T).sort_values(
-        ["distance", "path_a", "path_b"], ignore_index=True
-    )
+        columns = [start + a, start + b, bits[a, b], turned[a, b]]
+        parts.append(np.stack(columns, axis=1).astype(int))
+    pairs = _rows(ordered, *np.concatenate(parts).T)
+    return pairs.sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 
 
 def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
@@ -226,10 +227,8 @@ class _Distances:
         self.bits = np.minimum(self.plain, self.turned)
         self.features = None
         if features:
-            width = len(next(iter(features.values())))
-            vectors = np.stack(
-                [features.get(image_id, np.full(width, np.nan)) for image_id in part.image_id]
-            )
+            unknown = np.full(len(next(iter(features.values()))), np.nan)
+            vectors = np.stack([features.get(image_id, unknown) for image_id in part.image_id])
             self.features = np.clip(1 - vectors @ vectors.T, 0, 2)
 
 
@@ -262,11 +261,10 @@ def _usual(distances: np.ndarray) -> np.ndarray:
 
 def _clusters(units: np.ndarray) -> np.ndarray:
     """A cluster number per photo by complete linkage at 1."""
-    return (
-        fcluster(linkage(squareform(units, checks=False), "complete"), 1.0, "distance")
-        if len(units) > 1
-        else np.zeros(len(units), int)
-    )
+    if len(units) < 2:
+        return np.zeros(len(units), int)
+    tree = linkage(squareform(units, checks=False), "complete")
+    return fcluster(tree, 1.0, "distance")
 
 
 def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
@@ -286,9 +284,9 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
         marks.append(column[known] + offset)
         offset += int(column.max(initial=0)) + 1
     edges = np.concatenate(photos), np.concatenate(marks)
-    return connected_components(
-        coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False
-    )[1][:n]
+    graph = coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset))
+    _, labels = connected_components(graph, directed=False)
+    return labels[:n]
 
 
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
@@ -312,21 +310,17 @@ def _pairs_of(
     together = group[a] == group[b]
     units = _in_limits(far, max_hamming, min_cosine)[a, b]
     apart = np.flatnonzero(~together & (units <= OUTSIDE))
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(together),
-            apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]],
-        ]
-    )
+    closest = np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]
+    chosen = np.concatenate([np.flatnonzero(together), apart[closest]])
     a = a[chosen]
     b = b[chosen]
     together = together[chosen]
     units = units[chosen]
     pairs = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
-    pairs.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
-        together & (units > 1)
-    ]
+    joined_from_afar = together & (units > 1)
+    joint = np.where(same_frame, "frame", "a third photo")
+    pairs.loc[joined_from_afar, "by"] = joint[joined_from_afar]
     return pairs
 
 
@@ -361,7 +355,8 @@ def _rows(
         for side, rows in (("a", a), ("b", b))
     }
     sha = photos.sha256.to_numpy()
-    by = np.where(sha[a] == sha[b], "bytes", np.where(plain <= turned, "hash", "mirrored hash"))
+    by_hash = np.where(plain <= turned, "hash", "mirrored hash")
+    by = np.where(sha[a] == sha[b], "bytes", by_hash)
     table = pd.DataFrame(
         {
             **named,

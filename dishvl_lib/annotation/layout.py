@@ -247,19 +247,15 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         else:
             photos.append(Found(file, label, "", split))
         labels.append(label)
-    torn = {file for file, labels in seen.items() if len(set(labels)) > 1}
-    left_out += [
-        (
-            photo.file,
-            "two labels",
-            f"{photos_csv.name} names it as {' and '.join(sorted(set(seen[str(photo.file)])))}",
-        )
-        for photo in photos
-        if str(photo.file) in torn
-    ]
-    return [photo for photo in photos if str(photo.file) not in torn], _relative(
-        left_out, image_root
-    )
+    kept = []
+    for photo in photos:
+        labels = sorted(set(seen[str(photo.file)]))
+        if len(labels) == 1:
+            kept.append(photo)
+        else:
+            detail = f"{photos_csv.name} names it as {' and '.join(labels)}"
+            left_out.append((photo.file, "two labels", detail))
+    return kept, _relative(left_out, image_root)
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:

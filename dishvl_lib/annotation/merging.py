@@ -53,16 +53,17 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
     with the most photos comes first.
     """
     by_name: dict[tuple[str, str], list[Member]] = {}
-    for member in sorted(
-        members, key=lambda dish: (-dish.record["n_images"], dish.record["dish_id"])
-    ):
+    for member in sorted(members, key=_most_photos_first):
         name = names.normalise(member.record["name"])
         decided = member.record["name_source"] == "decision"
         joins = name and not member.apart and (decided or merge_all)
-        by_name.setdefault(
-            ("name", name) if joins else ("dish", member.record["dish_id"]), []
-        ).append(member)
+        key = ("name", name) if joins else ("dish", member.record["dish_id"])
+        by_name.setdefault(key, []).append(member)
     return list(by_name.values())
+
+
+def _most_photos_first(member: Member) -> tuple[int, str]:
+    return -member.record["n_images"], member.record["dish_id"]
 
 
 def joined(group: Sequence[Member]) -> dict[str, Any]:
@@ -72,10 +73,14 @@ def joined(group: Sequence[Member]) -> dict[str, Any]:
     dishes = [member.record for member in group]
     named = min(dishes, key=lambda record: TRUST.index(record["name_source"]))
     carded = next((record for record in dishes if record["card"]), dishes[0])
-    other_names = {alias for record in dishes for alias in (*record["aliases"], record["name"])}
+    folders: set[str] = set()
+    other_names: set[str] = set()
+    for record in dishes:
+        folders.update(record["folders"])
+        other_names.update(record["aliases"], [record["name"]])
     return {
         **dishes[0],
-        "folders": sorted({folder for record in dishes for folder in record["folders"]}),
+        "folders": sorted(folders),
         **{key: named[key] for key in ("name", "name_source")},
         "aliases": sorted(other_names - {named["name"], ""}),
         "n_images": sum(record["n_images"] for record in dishes),

@@ -79,15 +79,16 @@ def without_excluded(
     out = []
     for photo in photos:
         called = (photo.folder, dish_id(photo, folder_pattern))
-        hit = next(
-            (pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)),
-            None,
-        )
-        if hit is None:
+        hits = [pattern for pattern in exclude if _fits_any(called, pattern)]
+        if not hits:
             kept.append(photo)
         else:
-            out.append((photo, EXCLUDED, f"exclude_dishes holds {hit!r}"))
+            out.append((photo, EXCLUDED, f"exclude_dishes holds {hits[0]!r}"))
     return kept, out
+
+
+def _fits_any(called: Sequence[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in called)
 
 
 def rehearsal(

@@ -43,25 +43,12 @@ def review(
     `dishes`: settled dishes; `photos`: their photos (image_id, path, dish_id, group_id, split);
     features, pairs: as in `audit.settle`.
     """
-    suspects = [
-        *_same_names(dishes, given, same_name),
-        *(suspicion for dish in dishes for suspicion in _of_one(dish, given)),
-    ]
-    suspects += [
-        *_two_names(dishes, photos, given, features),
-        *_same_photos(dishes, photos, given, pairs),
-    ]
-    ordered = sorted(
-        suspects,
-        key=lambda suspicion: (
-            suspicion.kind != "not_a_name" or not artefacts.unnamed(suspicion.dish),
-            suspicion.kind != "same_name",
-            -suspicion.strength,
-            -suspicion.dish["n_images"],
-            suspicion.dish["dish_id"],
-            suspicion.other,
-        ),
-    )
+    suspects = [*_same_names(dishes, given, same_name)]
+    for dish in dishes:
+        suspects += _of_one(dish, given)
+    suspects += _two_names(dishes, photos, given, features)
+    suspects += _same_photos(dishes, photos, given, pairs)
+    ordered = sorted(suspects, key=_most_urgent_first)
     rows = [
         (
             suspicion.dish["dish_id"],
@@ -76,6 +63,18 @@ def review(
     return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
 
 
+def _most_urgent_first(suspicion: Suspicion) -> tuple[Any, ...]:
+    dish = suspicion.dish
+    return (
+        suspicion.kind != "not_a_name" or not artefacts.unnamed(dish),
+        suspicion.kind != "same_name",
+        -suspicion.strength,
+        -dish["n_images"],
+        dish["dish_id"],
+        suspicion.other,
+    )
+
+
 def marked(dishes: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
     suspicion in which the dish stands.
@@ -87,10 +86,8 @@ def marked(dishes: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> list[dict
             questions.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
     for alike_named in _by_name(dishes):
         for dish in alike_named:
-            questions[dish["dish_id"]] = question(
-                "same_name",
-                ", ".join(other["dish_id"] for other in alike_named if other is not dish),
-            )
+            others = [other["dish_id"] for other in alike_named if other is not dish]
+            questions[dish["dish_id"]] = question("same_name", ", ".join(others))
     return [{**dish, "review": questions.get(dish["dish_id"], "")} for dish in dishes]
 
 
@@ -108,7 +105,7 @@ def is_misread_folder(name: str, folders: Sequence[str]) -> bool:
 def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The dishes that share a normalised name, most photos first."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
-    for dish in sorted(dishes, key=lambda row: (-row["n_images"], row["dish_id"])):
+    for dish in sorted(dishes, key=_most_photos_first):
         by_name.setdefault(names.normalise(dish["name"]), []).append(dish)
     return [group for name, group in by_name.items() if name and len(group) > 1]
 
@@ -121,21 +118,14 @@ def _same_names(
     """
     for first, *others in _by_name(dishes):
         for other in others:
-            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint(
-                (*first["folders"], *other["folders"])
-            )
-            remedy = (
-                f"kept apart: {NEEDS_NAME}"
-                if apart
-                else f"{NEEDS_NAME}, or both the same: one dish"
-            )
-            yield Suspicion(
-                first,
-                "same_name",
-                0.5 if apart else 1.0,
-                f"both are called {first['name']}; {remedy}",
-                other["dish_id"],
-            )
+            strength = 1.0
+            remedy = f"{NEEDS_NAME}, or both the same: one dish"
+            folders = (*first["folders"], *other["folders"])
+            if same_name == "keep_apart" or not given.apart.keys().isdisjoint(folders):
+                strength = 0.5
+                remedy = f"kept apart: {NEEDS_NAME}"
+            evidence = f"both are called {first['name']}; {remedy}"
+            yield Suspicion(first, "same_name", strength, evidence, other["dish_id"])
 
 
 def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
@@ -159,15 +149,11 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
 
 def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
     problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
-    refused = (
-        []
-        if by_people
-        else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
-    )
     reasons = [f"{dish['name_source']}: {problem}"] if problem else []
-    reasons += [
-        f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused
-    ]
+    for row in [] if by_people else dish["source"]:
+        refusal = not_a_name(row["name"]) if row["name"] else ""
+        if refusal:
+            reasons.append(f"{row['annotator']} answered {row['name']!r}: {refusal}")
     if reasons:
         yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(reasons))
 
@@ -197,38 +183,28 @@ def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
     given_names = {
         folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed
     }
-    if (
-        dish["name_source"] == "names_csv"
-        and len({names.normalise(name) for name in given_names.values()}) > 1
-    ):
+    different = {names.normalise(name) for name in given_names.values()}
+    if dish["name_source"] == "names_csv" and len(different) > 1:
         listed = ", ".join(f"{folder} = {name}" for folder, name in given_names.items())
-        yield Suspicion(
-            dish,
-            "two_names",
-            0.9,
-            f"names_csv gives folders of one dish two names: {listed}; the first was taken",
-        )
+        evidence = f"names_csv gives folders of one dish two names: {listed}; the first was taken"
+        yield Suspicion(dish, "two_names", 0.9, evidence)
 
 
 def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
-    answers = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
+    named = [row for row in dish["source"] if row["name"]]
+    answers = {row["annotator"]: names.clean(row["name"]) for row in named}
     listed = ", ".join(f"{annotator}: {name}" for annotator, name in answers.items())
     usable = [name for name in answers.values() if not not_a_name(name)]
-    if len({names.normalise(name) for name in usable}) > 1:
-        yield Suspicion(
-            dish,
-            "annotators_disagree",
-            0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3,
-            listed,
-        )
+    spellings = {names.normalise(name) for name in usable}
+    meanings = {_meaning(name) for name in usable}
+    if len(spellings) > 1:
+        strength = 0.75 if len(meanings) > 1 else 0.3
+        yield Suspicion(dish, "annotators_disagree", strength, listed)
     for row in dish["source"]:
-        if len({_meaning(name) for name in row["votes"]}) > 1:
-            counted = ", ".join(
-                f"{name} {count}"
-                for name, count in sorted(
-                    row["votes"].items(), key=lambda item: (-item[1], item[0])
-                )
-            )
+        votes = row["votes"]
+        if len({_meaning(name) for name in votes}) > 1:
+            ranked = sorted(votes, key=lambda name: (-votes[name], name))
+            counted = ", ".join(f"{name} {votes[name]}" for name in ranked)
             yield Suspicion(dish, "votes_split", 0.5, f"{row['annotator']}: {counted}")
 
 
@@ -236,25 +212,27 @@ def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     """A folder's name that is a dish's name and means another dish than the name that was settled
     on.
     """
-    hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
-    others = {
-        hint: folder
-        for folder, hint in hints.items()
-        if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])
-    }
+    name = dish["name"]
+    others = {}
+    for folder in dish["folders"]:
+        hint = names.clean_folder_name(folder)
+        if not not_a_name(hint) and _meaning(hint) != _meaning(name):
+            others[hint] = folder
     if others:
-        akin = all(
-            names.canonical(hint) in names.canonical(dish["name"])
-            or names.canonical(dish["name"]) in names.canonical(hint)
-            for hint in others
-        )
+        strength = 0.4 if all(_is_akin(hint, name) for hint in others) else 0.6
         listed = ", ".join(f"folder {folder}: {hint}" for hint, folder in others.items())
-        yield Suspicion(
-            dish,
-            "hint_disagrees",
-            0.4 if akin else 0.6,
-            f"{listed}; {dish['name_source']}: {dish['name']}",
-        )
+        evidence = f"{listed}; {dish['name_source']}: {name}"
+        yield Suspicion(dish, "hint_disagrees", strength, evidence)
+
+
+def _is_akin(name: str, other: str) -> bool:
+    """Whether a name is a part of the other one: a dish and its plain form."""
+    forms = (names.canonical(name), names.canonical(other))
+    return forms[0] in forms[1] or forms[1] in forms[0]
+
+
+def _most_photos_first(dish: Mapping[str, Any]) -> tuple[int, str]:
+    return -dish["n_images"], dish["dish_id"]
 
 
 def _meaning(name: str) -> str:
@@ -263,28 +241,20 @@ def _meaning(name: str) -> str:
 
 def _two_names(
     dishes: Sequence[Mapping[str, Any]],
-    photos_of_dishes: pd.DataFrame,
+    photos: pd.DataFrame,
     given: Given,
     features: Mapping[str, np.ndarray] | None,
 ) -> Iterator[Suspicion]:
-    photos = (
-        same_dish.photo_means([dish["dish_id"] for dish in dishes], photos_of_dishes, features)
-        if features is not None
-        else None
-    )
-    for likeness in same_dish.pairs(dishes, photos):
-        first, second = sorted(
-            (dishes[likeness.i], dishes[likeness.j]),
-            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
-        )
+    means = None
+    if features is not None:
+        dish_ids = [dish["dish_id"] for dish in dishes]
+        means = same_dish.photo_means(dish_ids, photos, features)
+    for likeness in same_dish.pairs(dishes, means):
+        both = (dishes[likeness.i], dishes[likeness.j])
+        first, second = sorted(both, key=_most_photos_first)
         if not _answered(given, "two_names", first, second):
-            yield Suspicion(
-                first,
-                "two_names",
-                likeness.strength,
-                f"{first['name']} / {second['name']}: {likeness.evidence}",
-                second["dish_id"],
-            )
+            evidence = f"{first['name']} / {second['name']}: {likeness.evidence}"
+            yield Suspicion(first, "two_names", likeness.strength, evidence, second["dish_id"])
 
 
 def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
@@ -315,7 +285,8 @@ def _same_photos(
     )
     photos = catalogue.set_index("image_id")
     by_id = {dish["dish_id"]: dish for dish in dishes}
-    known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
+    is_known = pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)
+    known = pairs[is_known]
     a = photos.loc[known.image_id_a]
     b = photos.loc[known.image_id_b]
     sides = pd.DataFrame(
@@ -327,22 +298,13 @@ def _same_photos(
         }
     )
     sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
-    suspected = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (
-        a.split.to_numpy() != b.split.to_numpy()
-    )
-    for key, part in sides[suspected].groupby("dishes", sort=False):
-        first, second = sorted(
-            (by_id[dish_id] for dish_id in key),
-            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
-        )
+    in_two_dishes = a.dish_id.to_numpy() != b.dish_id.to_numpy()
+    in_two_splits = a.split.to_numpy() != b.split.to_numpy()
+    for key, part in sides[in_two_dishes | in_two_splits].groupby("dishes", sort=False):
+        first, second = sorted((by_id[dish_id] for dish_id in key), key=_most_photos_first)
         if first is second or not _answered(given, "same_photo", first, second):
-            yield Suspicion(
-                first,
-                "same_photo",
-                0.9,
-                _photo_evidence(part),
-                "" if first is second else second["dish_id"],
-            )
+            other = "" if first is second else second["dish_id"]
+            yield Suspicion(first, "same_photo", 0.9, _photo_evidence(part), other)
 
 
 def _photo_evidence(part: pd.DataFrame) -> str:

@@ -85,7 +85,8 @@ def vote(answers: Sequence[Answer]) -> Vote:
     A card that `tells` nothing does not count.
     """
     cards = [answer.value for answer in answers if answer.value and tells(answer.value)]
-    votes = Counter(name for name in (names.clean(card.name) for card in cards) if name)
+    votes = Counter(names.clean(card.name) for card in cards)
+    del votes[""]
     winner = votes.most_common(1)[0][0] if votes else ""
     card = next((card for card in cards if names.clean(card.name) == winner), None)
     return Vote(dict(votes), winner, card)
