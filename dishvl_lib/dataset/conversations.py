@@ -84,9 +84,8 @@ def rows(
     }
     dialogues = maker.naming(naming_per_photo, balance)
     dialogues += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
-    absent = [
-        maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))
-    ]
+    n_absent = round(absent_share * menus_per_photo * len(part))
+    absent = [maker.absent(**drawing) for _ in range(n_absent)]
     dialogues += [row for row in absent if row]
     return numbered(dialogues, split if trained else f"{split}_unseen")
 
@@ -162,15 +161,14 @@ def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """
     if not most:
         return part
-    order = part.assign(
-        _turn=[
-            hashlib.sha256(f"{seed}|{image_id}".encode()).hexdigest() for image_id in part.image_id
-        ]
-    ).sort_values("_turn")
-    order["_again"] = (
-        order.groupby(["dish_id", "group_id"]).cumcount() if "group_id" in order else 0
-    )
-    kept = order.sort_values(["_again", "_turn"]).groupby("dish_id").head(most).index
+    texts = [f"{seed}|{image_id}" for image_id in part.image_id]
+    turns = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    order = part.assign(_turn=turns).sort_values("_turn")
+    order["_again"] = 0
+    if "group_id" in order:
+        order["_again"] = order.groupby(["dish_id", "group_id"]).cumcount()
+    order = order.sort_values(["_again", "_turn"])
+    kept = order.groupby("dish_id").head(most).index
     return part.loc[part.index.isin(kept)]
 
 
@@ -235,9 +233,9 @@ class _Maker:
 
 def seeded(seed: int, *what: str) -> np.random.Generator:
     """A generator of its own for each purpose, the same on every machine."""
-    return np.random.default_rng(
-        int(hashlib.sha256("|".join((str(seed), *what)).encode()).hexdigest()[:16], 16)
-    )
+    text = "|".join((str(seed), *what))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return np.random.default_rng(int(digest[:16], 16))
 
 
 def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:

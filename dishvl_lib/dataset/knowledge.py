@@ -43,19 +43,14 @@ def rows(
         for wording in questions.templates("knowledge", trained)
         if facts[dish].get(wording.field)
     ]
-    order = (
-        [
-            known[place]
-            for _ in range(-(-n // max(1, len(known))))
-            for place in rng.permutation(len(known))
-        ][:n]
-        if known
-        else []
-    )
-    dialogues = [
-        _row(deck.next(dish) if with_photo else None, dish, dish_names[dish], template, answer)
-        for dish, template, answer in order
-    ]
+    order: list[int] = []
+    while known and len(order) < n:
+        order += rng.permutation(len(known)).tolist()
+    dialogues = []
+    for place in order[:n]:
+        dish, template, answer = known[place]
+        photo = deck.next(dish) if with_photo else None
+        dialogues.append(_row(photo, dish, dish_names[dish], template, answer))
     return conversations.numbered(dialogues, split if trained else f"{split}_unseen")
 
 

@@ -47,25 +47,18 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     path = dict(zip(photos.image_id, photos.path, strict=True))
     rows = []
     for pair in torn.itertuples():
-        sides = sorted(
-            (
-                (order[pair.split_a], pair.image_id_a, pair.split_a),
-                (order[pair.split_b], pair.image_id_b, pair.split_b),
-            )
-        )
-        rows.append((sides[1][1], path[sides[0][1]], sides[0][2], pair.by, float(pair.distance)))
+        a = (order[pair.split_a], pair.image_id_a, pair.split_a)
+        b = (order[pair.split_b], pair.image_id_b, pair.split_b)
+        stays, goes = sorted((a, b))
+        _, twin, twin_split = stays
+        rows.append((goes[1], path[twin], twin_split, pair.by, float(pair.distance)))
     twins = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
-    twins = twins.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates(
-        "image_id"
-    )
-    moved = (
-        photos[["image_id", "path", "dish_id", "split"]]
-        .merge(twins, on="image_id")
-        .sort_values("path", ignore_index=True)
-    )
-    return photos.assign(
-        split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)
-    ), moved[list(MOVED_COLUMNS)]
+    twins = twins.sort_values(["image_id", "twin_split", "distance", "twin"])
+    closest = twins.drop_duplicates("image_id")
+    moved = photos[["image_id", "path", "dish_id", "split"]].merge(closest, on="image_id")
+    moved = moved.sort_values("path", ignore_index=True)
+    split = photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)
+    return photos.assign(split=split), moved[list(MOVED_COLUMNS)]
 
 
 def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:

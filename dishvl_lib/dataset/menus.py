@@ -39,10 +39,10 @@ def pool(
     """
     dishes = sorted(dishes)
     number = {dish: place for place, dish in enumerate(dishes)}
-    alike = [
-        [number[other] for other in similar.get(dish, ()) if other in number and other != dish]
-        for dish in dishes
-    ]
+    alike = []
+    for dish in dishes:
+        others = [other for other in similar.get(dish, ()) if other != dish]
+        alike.append([number[other] for other in others if other in number])
     return Pool(
         dishes,
         alike,
@@ -75,11 +75,14 @@ def draw_menu(
             for other in of.similar[seed][:look_alikes_per_seed]:
                 taken.add(other)
     near = of.same_site[taken.menu[0]]
-    wanted = len(taken.menu) + round(same_site_share * (size - len(taken.menu)))
-    for place in rng.permutation(len(near))[: 4 * size] if len(near) else ():
+    free = size - len(taken.menu)
+    wanted = len(taken.menu) + round(same_site_share * free)
+    if len(near):
+        near = near[rng.permutation(len(near))]
+    for dish in near[: 4 * size]:
         if len(taken.menu) >= wanted:
             break
-        taken.add(int(near[place]))
+        taken.add(int(dish))
     for dish in at_random(len(of.dishes), rng):
         if len(taken.menu) >= size:
             break
@@ -103,7 +106,8 @@ def askable(
     good = {}
     out = []
     for dish, name in sorted(dish_names.items()):
-        twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
+        namesakes = by_name[names.normalise(name)]
+        twins = sorted(other for other in namesakes if other != dish)
         reason = names.problem_with(name)
         if dish in without_name:
             reason = f"nobody has named it: {without_name[dish]}; {NAME_IT}"
@@ -154,16 +158,16 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
         for site in sites.get(dish, ()):
             at.setdefault(site, []).append(place)
     arrays = {site: np.array(places) for site, places in at.items()}
-    whole: dict[tuple[str, ...], np.ndarray] = {}
+    # Many dishes are sold at the same sites: each set of sites is put together once.
+    together: dict[tuple[str, ...], np.ndarray] = {(): np.zeros(0, int)}
+    neighbours = []
     for dish in dishes:
         key = tuple(sorted(sites.get(dish, ())))
-        if key not in whole:
-            whole[key] = (
-                np.unique(np.concatenate([arrays[site] for site in key]))
-                if key
-                else np.zeros(0, int)
-            )
-    return [whole[tuple(sorted(sites.get(dish, ())))] for dish in dishes]
+        if key not in together:
+            of_sites = [arrays[site] for site in key]
+            together[key] = np.unique(np.concatenate(of_sites))
+        neighbours.append(together[key])
+    return neighbours
 
 
 def _conflicts(
@@ -172,13 +176,17 @@ def _conflicts(
     called: dict[str, set[int]] = {}
     for place, dish in enumerate(dishes):
         for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:
-            for form in {names.normalise(name), names.canonical(name)} - {""}:
+            for form in _forms(name):
                 called.setdefault(form, set()).add(place)
     conflicts: list[set[int]] = [set() for _ in dishes]
     for place, dish in enumerate(dishes):
-        dish_name = dish_names.get(dish, "")
-        for form in {names.normalise(dish_name), names.canonical(dish_name)} - {""}:
+        for form in _forms(dish_names.get(dish, "")):
             for other in called[form] - {place}:
                 conflicts[place].add(other)
                 conflicts[other].add(place)
     return [frozenset(others) for others in conflicts]
+
+
+def _forms(name: str) -> set[str]:
+    """The forms in which a name is compared with others."""
+    return {names.normalise(name), names.canonical(name)} - {""}

@@ -31,11 +31,9 @@ def rows(
     dish_id, similar_id, rank; aliases: names that never stand beside a dish.
     """
     known = photos[(photos.split == "train") & photos.dish_id.isin(dish_names.keys())]
-    held_out = photos[
-        (photos.split == artefacts.HELD_OUT)
-        & photos.dish_id.isin(dish_names.keys())
-        & ~photos.dish_id.isin(photos.dish_id[photos.split == "train"])
-    ]
+    trained = photos.dish_id[photos.split == "train"]
+    is_new = photos.dish_id.isin(dish_names.keys()) & ~photos.dish_id.isin(trained)
+    held_out = photos[(photos.split == artefacts.HELD_OUT) & is_new]
     part = held_out.sort_values("image_id")
     if part.empty:
         return []
