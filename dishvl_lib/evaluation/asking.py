@@ -99,11 +99,8 @@ def predict(
             disable=len(left) < 200,
         ) as bar,
     ):
-        for batch in batches(
-            left,
-            getattr(predictor, "batch_size", batch_size),
-            getattr(predictor, "by_photo", False),
-        ):
+        size = getattr(predictor, "batch_size", batch_size)
+        for batch in batches(left, size, getattr(predictor, "by_photo", False)):
             with records.naming_full_disk(journal):
                 for result in _answer_batch(name, predictor, batch):
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
@@ -136,7 +133,8 @@ def batches(
             photos.setdefault(row["image"], []).append(row)
         groups = list(photos.values())
         for start in range(0, len(groups), size):
-            yield [row for group in groups[start : start + size] for row in group]
+            chosen = groups[start : start + size]
+            yield [row for group in chosen for row in group]
         return
     for kind in KINDS:
         same = [row for row in rows if row["kind"] == kind]
@@ -153,9 +151,8 @@ def _answer_batch(
     answers = iter(_answers(predictor, sound) if sound else [])
     seconds = (time.perf_counter() - started) / max(1, len(sound))
     for row, fault in zip(batch, faults, strict=True):
-        yield _result(
-            name, row, next(answers) if fault is None else Answer(None, error=fault), seconds
-        )
+        answer = next(answers) if fault is None else Answer(None, error=fault)
+        yield _result(name, row, answer, seconds)
 
 
 def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
@@ -190,6 +187,9 @@ def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -
     lost = row.get("lost", "")
     sound = not answer.error and not lost
     refused = row["kind"] == "menu_absent" and answer.text is None
+    correct = refused or questions.mark(answer.text, truth)
+    correct_normalised = refused or questions.mark_normalised(answer.text, truth)
+    seconds = seconds if answer.seconds is None else answer.seconds
     return {
         "id": row["id"],
         "predictor": name,
@@ -201,11 +201,11 @@ def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -
         "prompt": question(row),
         "answer": answer.text,
         "removed": answer.removed[:MOST_REMOVED],
-        "correct": sound and (refused or questions.mark(answer.text, truth)),
-        "correct_normalised": sound and (refused or questions.mark_normalised(answer.text, truth)),
+        "correct": sound and correct,
+        "correct_normalised": sound and correct_normalised,
         "scores": [[entry, round(score, 6)] for entry, score in answer.scores[:TOP_K]],
         "log_probabilities": [round(value, 5) for value in answer.log_probabilities],
-        "seconds": round(seconds if answer.seconds is None else answer.seconds, 5),
+        "seconds": round(seconds, 5),
         "error": answer.error,
         "lost": lost,
         "framed": row.get("framed", False),

@@ -38,10 +38,12 @@ def described(
         )
     }
     sites = dict(zip(photos.image_id, photos.site, strict=True))
+    dishes = predictions.dish_id
+    n_photos = [int(counts.get(dish, 0)) for dish in dishes]
     return predictions.assign(
         site=[sites.get(image_id) or UNKNOWN for image_id in predictions.image_id],
-        training_photos=[_size_class(int(counts.get(dish, 0))) for dish in predictions.dish_id],
-        cluster=[named.get(dish, "no look-alikes") for dish in predictions.dish_id],
+        training_photos=[_size_class(n) for n in n_photos],
+        cluster=[named.get(dish, "no look-alikes") for dish in dishes],
     )
 
 

@@ -68,8 +68,8 @@ def facts(
         "base model": str(best["base_model"]),
         "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} "
         "parameters",
-        "on": f"{questions['train']:,} questions about {dataset['counts']['ok']} dishes; validated on "
-        f"{questions['validation']:,}, tested on {questions['test']:,}",
+        "on": f"{questions['train']:,} questions about {dataset['counts']['ok']} dishes; "
+        f"validated on {questions['validation']:,}, tested on {questions['test']:,}",
         "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
         "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, "
         f"learning rate {given['learning_rate']:g}",
@@ -142,9 +142,8 @@ def _site_notes(predictions: pd.DataFrame, predictor: str = "tuned") -> list[str
 
 def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
     near = rows["near_training"].ne("")
-    kinds = ", ".join(
-        f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items()
-    )
+    counts = rows.loc[near, "near_training"].value_counts()
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     sentences = [
         f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training "
         f"photo{f' ({kinds})' if kinds else ''}"

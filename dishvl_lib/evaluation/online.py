@@ -300,11 +300,15 @@ def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
     answered = answers[answers.lost.eq("")]
     menus = answered[answered.answer.notna() & answered.menu.map(len).gt(0)]
     off = [answer not in menu for answer, menu in zip(menus.answer, menus.menu, strict=True)]
+    has_failed = answered.error.ne("")
+    cleaned = 0
+    if "removed" in answered:
+        cleaned = int(answered.removed.fillna("").ne("").sum())
     return {
         "endpoint": name,
         "questions": len(answered),
-        "failed": int(answered.error.ne("").sum()),
-        "cleaned": int(answered.removed.fillna("").ne("").sum()) if "removed" in answered else 0,
+        "failed": int(has_failed.sum()),
+        "cleaned": cleaned,
         "off_menu": sum(off) / len(off) if off else None,
         "seconds_median": answered.seconds.median(),
         "seconds_p95": answered.seconds.quantile(0.95),

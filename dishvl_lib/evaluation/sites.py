@@ -47,12 +47,11 @@ class Site:
         """
         if not self.menu:
             return [{**row, "protocol": self.protocol} for row in self.register]
-        return [
-            _menu_row(
-                {**row, "id": f"{row['id']}-own_menu"}, self.menu, "", self.protocol, self._rng(row)
-            )
-            for row in self.register
-        ]
+        rows = []
+        for row in self.register:
+            named = {**row, "id": f"{row['id']}-own_menu"}
+            rows.append(_menu_row(named, self.menu, "", self.protocol, self._rng(row)))
+        return rows
 
     def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
         """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the
@@ -79,22 +78,14 @@ class Site:
         counts = Counter(name for name in given.values() if name)
         entries = self.menu or sorted(counts)
         rows = []
+        ending = "-own_menu" if self.menu else ""
         for row in self.queries:
             name = given.get(row["dish_id"], "")
-            question = _menu_row(
-                {**row, "id": f"{row['id']}{'-own_menu' if self.menu else ''}"},
-                self._menu(row, name, entries),
-                name,
-                self.protocol,
-                self._rng(row),
-            )
-            rows.append(
-                {
-                    **question,
-                    "framed": not self.truths,
-                    "lost": "" if self.truths else _lost(name, counts),
-                }
-            )
+            menu = self._menu(row, name, entries)
+            asked_row = {**row, "id": f"{row['id']}{ending}"}
+            question = _menu_row(asked_row, menu, name, self.protocol, self._rng(row))
+            lost = "" if self.truths else _lost(name, counts)
+            rows.append({**question, "framed": not self.truths, "lost": lost})
         return rows
 
     def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
@@ -104,9 +95,8 @@ class Site:
         rng = self._rng(row)
         others = [entry for entry in entries if entry != name]
         answer = [name] if name else []
-        menu = answer + [
-            others[place] for place in rng.permutation(len(others))[: self.menu_size - len(answer)]
-        ]
+        order = rng.permutation(len(others))[: self.menu_size - len(answer)]
+        menu = answer + [others[place] for place in order]
         return [menu[place] for place in rng.permutation(len(menu))]
 
     def _rng(self, row: Mapping[str, Any]) -> np.random.Generator:

@@ -29,13 +29,12 @@ def scored(
     """
     rows = metrics.checked(predictions, ("menu", "log_probabilities"))
     rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
-    known = [
-        row for row in rows.itertuples() if len(row.log_probabilities) and row.truth in row.menu
-    ]
-    return [
-        (np.array(row.log_probabilities) * temperature, list(row.menu).index(row.truth))
-        for row in known
-    ]
+    scored = []
+    for row in rows.itertuples():
+        if len(row.log_probabilities) and row.truth in row.menu:
+            scores = np.array(row.log_probabilities) * temperature
+            scored.append((scores, list(row.menu).index(row.truth)))
+    return scored
 
 
 def summary(
@@ -53,9 +52,9 @@ def summary(
         return {"n": 0}
     before, right = confidence(scored, 1.0)
     after, _ = confidence(scored, temperature)
-    absent, _ = confidence(
-        [calibration.without_truth(photo) for photo in scored if len(photo[0]) > 1], temperature
-    )
+    # A menu of one entry is none without it.
+    longer = [menu for menu in scored if len(menu[0]) > 1]
+    absent, _ = confidence([calibration.without_truth(menu) for menu in longer], temperature)
     given = after >= threshold
     shares = {
         "accuracy": right,
@@ -71,9 +70,9 @@ def summary(
         "ece_after": calibration.calibration_error(after, right),
         "auroc": calibration.auroc(after, absent) if len(absent) else None,
     }
-    return values | {
-        key: value for name, marks in shares.items() for key, value in _share(name, marks).items()
-    }
+    for name, marks in shares.items():
+        values |= _share(name, marks)
+    return values
 
 
 def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
@@ -93,13 +92,9 @@ def reliability(scored: Sequence[calibration.Scored], temperature: float) -> pd.
         sure, right = confidence(scored, value)
         place = np.minimum((sure * BINS).astype(int), BINS - 1)
         for bin_number in np.unique(place):
-            rows.append(
-                {
-                    "when": when,
-                    "confidence": float(sure[place == bin_number].mean()),
-                    **_measured(right[place == bin_number]),
-                }
-            )
+            inside = place == bin_number
+            mean = float(sure[inside].mean())
+            rows.append({"when": when, "confidence": mean, **_measured(right[inside])})
     return pd.DataFrame(
         rows, columns=["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"]
     )
@@ -111,17 +106,13 @@ def coverage(scored: Sequence[calibration.Scored], temperature: float) -> pd.Dat
     """
     sure, right = confidence(scored, temperature)
     order = np.argsort(-sure, kind="stable")
-    counts = (
-        sorted({max(1, round(share * len(order))) for share in COVERAGES}) if len(order) else []
-    )
-    rows = [
-        {
-            "coverage": count / len(order),
-            "least": float(sure[order[count - 1]]),
-            **_measured(right[order[:count]]),
-        }
-        for count in counts
-    ]
+    n = len(order)
+    counts = {max(1, round(share * n)) for share in COVERAGES} if n else set()
+    rows = []
+    for count in sorted(counts):
+        surest = order[:count]
+        least = float(sure[surest[-1]])
+        rows.append({"coverage": count / n, "least": least, **_measured(right[surest])})
     return pd.DataFrame(
         rows, columns=["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"]
     )
@@ -135,7 +126,8 @@ def confidence(
     """
     shares = [calibration.probabilities(scores, temperature) for scores, _ in scored]
     right = [share.argmax() == truth for share, (_, truth) in zip(shares, scored, strict=True)]
-    return np.array([share.max() for share in shares], float), np.array(right, bool)
+    best = [share.max() for share in shares]
+    return np.array(best, float), np.array(right, bool)
 
 
 def _measured(right: np.ndarray) -> dict[str, Any]:
