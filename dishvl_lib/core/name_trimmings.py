@@ -143,4 +143,5 @@ def _one_less(
 def _is_enough(rest: str) -> bool:
     if rest in _NOT_ALONE or folder_words.is_filing(rest) or folder_words.is_date(rest):
         return False
-    return bool(CHINESE.search(rest)) or len(re.findall(r"[^\W\d_]", rest)) > 2
+    letters = re.findall(r"[^\W\d_]", rest)
+    return len(letters) > 2 or bool(CHINESE.search(rest))

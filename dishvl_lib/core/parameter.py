@@ -84,7 +84,9 @@ def _typed(kind: str, value: Any) -> tuple[Any, str]:
     """The value in the declared type; an int is a float where a float is asked for."""
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1e300 else value
-    if not isinstance(value, TYPES[kind]) or (kind == "int" and isinstance(value, bool)):
+    # To Python True is an int.
+    is_bool_for_int = kind == "int" and isinstance(value, bool)
+    if not isinstance(value, TYPES[kind]) or is_bool_for_int:
         return value, f"must be {kind}"
     if isinstance(value, float) and not math.isfinite(value):
         return value, "must be a finite number"
@@ -128,7 +130,8 @@ class Mappings(Rule):
             else:
                 problems += declared[key].accept(value)[1]
         missing = [key for key in self.required if entry.get(key, "") == ""]
-        return [*problems, *(f"{key} is missing" for key in missing)]
+        problems += [f"{key} is missing" for key in missing]
+        return problems
 
     def absences(self, value: Any) -> list[str]:
         absent = []

@@ -217,7 +217,8 @@ def mark_fact(answer: str | None, truth: str) -> float:
     right = _entries(truth)
     if not answered or not right:
         return 0.0
-    return 2 * len(answered & right) / (len(answered) + len(right))
+    shared = answered & right
+    return 2 * len(shared) / (len(answered) + len(right))
 
 
 def _entries(text: str) -> set[str]:
