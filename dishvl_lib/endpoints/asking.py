@@ -203,12 +203,10 @@ class _Asker:
         last = settled[-1].outcome
         taken = [self.journal.history(record.key, self.run) for record in settled]
         with self._lock:
-            cost = sum(
-                record.cost
-                for record, its in zip(taken, settled, strict=True)
-                if its.key not in self._charged
-            )
-            self._charged |= {record.key for record in settled}
+            # Equal requests share a reply, which only the first of them has paid for.
+            costs = {its.key: record.cost for record, its in zip(taken, settled, strict=True)}
+            cost = sum(costs[key] for key in costs if key not in self._charged)
+            self._charged |= costs.keys()
         return Answer(
             id=request.id,
             status=last.status,
@@ -219,7 +217,7 @@ class _Asker:
             currency=self.endpoint.currency,
             usage=total_usage([attempts.usage for attempts in taken]),
             seconds=sum(record.seconds for record in taken),
-            from_journal=all(record.from_journal for record in settled),
+            from_journal=all(its.from_journal for its in settled),
             rejected=last.rejected,
             removed=last.removed,
         )

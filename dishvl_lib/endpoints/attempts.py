@@ -137,7 +137,8 @@ class Sender:
                 )
             if tries >= MAX_ATTEMPTS:
                 return Settlement(outcome, bought)
-            self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
+            pause = wait or _back_off(tries + too_fast)
+            self.halt.wait(self.pace * pause)
 
     def _next_rung(self, request: Request, outcome: Outcome, way: Capabilities) -> bool:
         """Whether there is another way to send a request whose field is refused. What the request
@@ -198,11 +199,8 @@ class Sender:
             if not claim.under_way:
                 return claim.answered
             self._tell(claim.under_way)
-            self.halt.wait(
-                BATCH_ELSEWHERE_S * self.pace
-                if claim.under_way.startswith("batch ")
-                else ELSEWHERE_S
-            )
+            # A batch takes minutes or hours, another process's reply seconds.
+            self.halt.wait(BATCH_ELSEWHERE_S * self.pace if claim.in_batch else ELSEWHERE_S)
 
     def _tell(self, who: str) -> None:
         """Say once whose replies are waited for."""
@@ -259,30 +257,19 @@ class Sender:
         """
         cost = self.endpoint.cost(usage)
         doubt = reserved if not usage and raw.may_be_billed else 0.0
-        status = "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(
-            key,
-            number,
-            status=status,
-            http_status=raw.http_status,
-            body=raw.body,
-            usage=usage,
-            cost=cost,
-            reserved=doubt,
-            seconds=raw.seconds,
-        )
+        self.journal.keep(key, number, raw, usage, cost, doubt)
         return cost + doubt
 
     def _label(
         self, key: str, number: int, raw: Raw, outcome: Outcome, last: Mapping[str, bool]
     ) -> None:
         paid_for_nothing = raw.http_status == 200 and last.get(outcome.next, False)
-        final = outcome.next in (outcomes.DONE, outcomes.REPAIR) and outcome.status != "failed"
-        self.journal.label(key, number, outcome.status, final or paid_for_nothing)
+        self.journal.label(key, number, outcome.status, outcome.is_final or paid_for_nothing)
 
 
 def _back_off(tries: int) -> float:
     """Seconds before the next try: doubling, with jitter so that many threads do not come back
     together.
     """
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+    wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1))
+    return wait * random.uniform(0.5, 1.0)

@@ -134,9 +134,9 @@ class BatchRunner:
         intents: list[Intent] = []
         total = 0.0
         for key, intent, line in self._lines(left, dealt):
-            full = len(intents) == MOST_REQUESTS or (
-                intents and file.tell() + len(line) > MOST_BYTES
-            )
+            # A first line of any length is taken: a batch of its own is all that it can be in.
+            is_long = bool(intents) and file.tell() + len(line) > MOST_BYTES
+            full = len(intents) == MOST_REQUESTS or is_long
             if full or not self._has_room(intent, total, first=not intents):
                 break
             if self.journal.look(intent, math.inf).attempt == 0:
@@ -240,17 +240,7 @@ class BatchRunner:
 
     def _find(self, mark: str) -> Any:
         """The provider's batch with this mark, or None."""
-        return self.api.call(
-            "list its batches",
-            lambda api: next(
-                (
-                    batch
-                    for batch in api.batches.list(limit=100)
-                    if (batch.metadata or {}).get(MARK) == mark
-                ),
-                None,
-            ),
-        )
+        return self.api.call("list its batches", lambda api: _marked(api, mark))
 
     def finish(self) -> None:
         """Wait for each batch that is out and store its results. What was reserved for one that was
@@ -318,15 +308,11 @@ class BatchRunner:
                 if key in missing:
                     self._store_reply(key, missing.pop(key), raw, order["mode"], refusals)
         if missing:
-            reasons = [
-                error.message
-                for error in (batch.errors.data or [] if batch.errors else [])
-                if error.message
-            ]
+            errors = (batch.errors.data or []) if batch.errors else []
+            reasons = [error.message for error in errors if error.message]
+            why = f": {reasons[0]}" if reasons else ""
             self.unanswered |= missing.keys() & self.by_key.keys()
-            self.why = self.endpoint.hide(
-                f"the last batch {batch.status}{': ' + reasons[0] if reasons else ''}"
-            )
+            self.why = self.endpoint.hide(f"the last batch {batch.status}{why}")
 
     def _lines_of(self, file_id: str) -> list[str]:
         text = self.api.call("hand out a file", lambda api: api.files.content(file_id).text)
@@ -351,18 +337,7 @@ class BatchRunner:
         usage = prices.usage_of(raw.body)
         request = self.by_key.get(key)
         cost = self.endpoint.cost(usage) * self.endpoint.batch_discount
-        status = "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(
-            key,
-            attempt,
-            status=status,
-            http_status=raw.http_status,
-            body=raw.body,
-            usage=usage,
-            cost=cost,
-            reserved=0.0,
-            seconds=0.0,
-        )
+        self.journal.keep(key, attempt, raw, usage, cost)
         outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
         used = Capabilities(mode, self.refused)
         if outcome.next == outcomes.STEP_DOWN and self.ladder.next_rung(outcome.field, used):
@@ -371,13 +346,7 @@ class BatchRunner:
         if outcome.next == outcomes.STOP:
             refusals.append(outcome.problem)
         if request:
-            self.journal.label(
-                key,
-                attempt,
-                outcome.status,
-                outcome.status != outcomes.FAILED
-                and outcome.next in (outcomes.DONE, outcomes.REPAIR),
-            )
+            self.journal.label(key, attempt, outcome.status, outcome.is_final)
 
     def _give_back(self, attempts: dict[str, int]) -> None:
         for key, attempt in attempts.items():
@@ -392,6 +361,14 @@ class BatchRunner:
                 reserved=0.0,
                 seconds=0.0,
             )
+
+
+def _marked(api: openai.OpenAI, mark: str) -> Any:
+    """The newest batch with this mark, or None."""
+    for batch in api.batches.list(limit=100):
+        if (batch.metadata or {}).get(MARK) == mark:
+            return batch
+    return None
 
 
 def _rewound(file: Any) -> Any:

@@ -53,6 +53,11 @@ class Outcome:
     field: str = ""
     removed: str = ""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the reply counts, so that the request is not sent again."""
+        return self.next in (DONE, REPAIR) and self.status != FAILED
+
 
 NOT_ASKED = Outcome(
     "not_asked", DONE, problem="not asked: this endpoint's first answers were of no use"

@@ -142,15 +142,14 @@ def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
 
 def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
-    parts = [
-        part
-        for message in messages
-        for part in (
-            [{"type": "text", "text": message["content"]}]
-            if isinstance(message["content"], str)
-            else message["content"]
-        )
-    ]
-    return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(
-        part["type"] != "text" for part in parts
-    )
+    n_bytes = 0
+    n_photos = 0
+    for message in messages:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for part in parts:
+            if part["type"] == "text":
+                n_bytes += len(part["text"].encode())
+            else:
+                n_photos += 1
+    return n_bytes, n_photos
