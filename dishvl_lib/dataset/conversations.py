@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.dataset import menus
 
 
@@ -249,10 +249,7 @@ def _row(
     return {
         "id": "",
         "image": photo.path,
-        "conversations": [
-            {"from": "human", "value": questions.human_turn(template, menu)},
-            {"from": "gpt", "value": answer},
-        ],
+        "conversations": artefacts.conversation(questions.human_turn(template, menu), answer),
         "image_id": photo.image_id,
         "dish_id": photo.dish_id,
         "kind": kind,

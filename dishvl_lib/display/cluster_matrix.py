@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core import artefacts, confused_pairs, records
 from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
 from dishvl_lib.display import fonts, pages
 from dishvl_lib.display.look_alikes import side_by_side
@@ -27,7 +27,6 @@ NO_DISH = -2
 SILENT = -3
 LAST = {OTHERS: "others", ELSEWHERE: "other clusters", NO_DISH: NOT_A_DISH, SILENT: NO_ANSWER}
 NO_NAMES = {NOT_A_DISH: NO_DISH, NO_ANSWER: SILENT}
-CLUSTER_COLUMNS = ["dish_id", "cluster", "size"]
 DISHES_IN_LABEL = 2
 # inches: a cell, the labels beside and below the cells, the picture of all clusters
 CELL = 0.34
@@ -46,8 +45,9 @@ class Clusters:
     """
 
     def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
-        rows = pd.DataFrame(columns=CLUSTER_COLUMNS) if clusters is None else clusters
-        records.require_columns(rows, CLUSTER_COLUMNS, "the clusters")
+        columns = list(artefacts.CLUSTER_COLUMNS)
+        rows = pd.DataFrame(columns=columns) if clusters is None else clusters
+        records.require_columns(rows, columns, "the clusters")
         numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
         self.number = {
             name: numbers[dish_id]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
@@ -83,7 +83,7 @@ def look_alike_graph(
     """
     columns = ("dish_id", "similar_id", "score", "mutual")
     records.require_columns(similar, columns, "the similar dishes")
-    records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
+    records.require_columns(clusters, artefacts.CLUSTER_COLUMNS, "the clusters")
     words = drawable_words(language)
     book = PhotoBook(photos, image_root)
     groups = _groups(clusters, _mutual(similar))

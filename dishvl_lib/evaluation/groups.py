@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.evaluation import metrics
 
 SIZES = ((0, "none"), (1, "1-9"), (10, "10-29"), (30, "30-99"), (100, "100 and more"))
@@ -29,7 +29,7 @@ def described(
     in clusters.csv. Raises `RecordError` for a missing column.
     """
     records.require_columns(photos, ("image_id", "dish_id", "split", "site"), "the catalogue")
-    records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
+    records.require_columns(clusters, artefacts.CLUSTER_COLUMNS, "the clusters")
     counts = photos[photos.split == "train"].dish_id.value_counts()
     named = {
         dish: f"{cluster} ({size} dishes)"
