@@ -80,14 +80,16 @@ class BatchDesk:
         """
         with self._lock:
             batch = self.batches[batch_id]
-            if batch["status"] == "in_progress" and time.monotonic() >= batch["ready_at"]:
+            is_ready = time.monotonic() >= batch["ready_at"]
+            if is_ready and batch["status"] == "in_progress":
                 batch |= self.finish(self.files[batch["input_file_id"]])
         return _public(batch)
 
     def page(self, after: str, limit: int) -> dict[str, Any]:
         """The newest batches first, beginning after the one given."""
         newest = [_public(batch) for batch in reversed(self.batches.values())]
-        start = next((number + 1 for number, batch in enumerate(newest) if batch["id"] == after), 0)
+        ids = [batch["id"] for batch in newest]
+        start = ids.index(after) + 1 if after in ids else 0
         page = newest[start : start + limit]
         return {
             "object": "list",
@@ -134,7 +136,8 @@ class BatchDesk:
         }
 
     def _results(self, lines: list[dict[str, Any]]) -> str | None:
-        content = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines).encode()
+        texts = [json.dumps(line, ensure_ascii=False) for line in lines]
+        content = "".join(f"{text}\n" for text in texts).encode()
         return self._keep(content, "results.jsonl")["id"] if lines else None
 
     def _keep(self, content: bytes, name: str) -> dict[str, Any]:

@@ -262,11 +262,12 @@ def accuracy(
     labels = torch.arange(len(photos)).repeat_interleave(photos.shape[1])
     correct = 0
     for start in range(0, len(flat), batch_size):
-        batch = as_floats(flat[start : start + batch_size])
+        chosen = slice(start, start + batch_size)
+        batch = as_floats(flat[chosen])
         seen = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)
         recipe, _ = model(*pixel_values(seen, processor))
         guesses = recipe.argmax(dim=1)
-        correct += int((guesses == labels[start : start + batch_size]).sum())
+        correct += int((guesses == labels[chosen]).sum())
     return correct, len(flat)
 
 
