@@ -123,15 +123,18 @@ def matrix(
     wrong = _by_cluster(table, clusters)
     busy = _busiest_first(wrong)
     kept = busy[skip : skip + most]
-    is_within = (wrong["row"] == wrong["column"]) & (wrong["row"] > 0)
+    is_one_cluster = wrong["row"] == wrong["column"]
+    is_within = is_one_cluster & (wrong["row"] > 0)
     within = int(wrong.loc[is_within, "n"].sum())
     is_elsewhere = (wrong["column"] > 0) & ~wrong["column"].isin(kept)
     wrong.loc[is_elsewhere, "column"] = ELSEWHERE
-    rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))]
+    order = side_by_side(_spread(wrong, kept, kept, "sum"))
+    rows = [kept[place] for place in order]
     if OTHERS in set(wrong["row"]):
         rows.append(OTHERS)
     answered = set(wrong.loc[wrong["row"].isin(rows), "column"])
-    columns = rows + [last for last in LAST if last not in rows and last in answered]
+    last = [column for column in LAST if column in answered and column not in rows]
+    columns = rows + last
     return Matrix(
         rows,
         columns,

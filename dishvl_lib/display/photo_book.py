@@ -153,13 +153,16 @@ class NearestPhotos:
 
     def _closest(self, cosines: np.ndarray, k: int) -> list[Neighbour]:
         # The sort is of k rows: with 100,000 photos a sort of all would be felt.
-        best = np.argpartition(-cosines, min(k, len(cosines) - 1))[:k]
+        nth = min(k, len(cosines) - 1)
+        best = np.argpartition(-cosines, nth)[:k]
         ordered = best[np.argsort(-cosines[best], kind="stable")]
-        return [
-            Neighbour(self.ids[place], self._name(self.ids[place]), float(cosines[place]))
-            for place in ordered
-            if np.isfinite(cosines[place])
-        ]
+        neighbours = []
+        for place in ordered:
+            image_id = self.ids[place]
+            cosine = float(cosines[place])
+            if np.isfinite(cosine):
+                neighbours.append(Neighbour(image_id, self._name(image_id), cosine))
+        return neighbours
 
     def _name(self, image_id: str) -> str:
         dish_id = self.dish_by_id[image_id]
