@@ -125,7 +125,9 @@ def start(config: TrainingConfig) -> subprocess.Popen:
             start_new_session=True,
         )
     end = time.monotonic() + STARTING_S
-    while process.poll() is None and not running(folder) and time.monotonic() < end:
+    while process.poll() is None and time.monotonic() < end:
+        if running(folder):
+            break
         time.sleep(0.05)
     return process
 
@@ -166,7 +168,8 @@ def check_hostfile(file: Path) -> None:
     """Lines `HOST slots=GPUS`; raises ValueError naming the line that is not one."""
     if not file.is_file():
         raise ValueError(f"hostfile: no file {file}; write one line per host: NAME slots=GPUS")
-    lines = [line.split("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
+    text = file.read_text("utf-8")
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
     for number, line in enumerate(lines, start=1):
         if line and not re.fullmatch(r"\S+\s+slots=[1-9]\d*", line):
             raise ValueError(f"hostfile {file}, line {number}: {line!r} must read NAME slots=GPUS")
