@@ -363,9 +363,8 @@ def _predict(options: argparse.Namespace) -> int:
 def _existing_run(name: str) -> Path:
     folder = paths.run_folder(name)
     if not folder.is_dir():
-        known = sorted(
-            p.name for p in paths.outputs().glob("*") if p.is_dir() and p.name != "cache"
-        )
+        folders = [path for path in paths.outputs().glob("*") if path.is_dir()]
+        known = sorted(path.name for path in folders if path.name != "cache")
         raise RuntimeError(
             f"no run {name!r} in {paths.outputs()}; there are {', '.join(known) or 'none'}"
         )

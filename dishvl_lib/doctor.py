@@ -43,12 +43,16 @@ def untested(installed: Mapping[str, str], tested: Mapping[str, str]) -> list[st
     A build's local part (`+cpu`) does not count. What we override of transformers' Trainer is
     private, and other versions may call it otherwise.
     """
-    return [
-        f"note: {name} {version} is not the version that was tested ({tested[name]}); "
-        f"pip install {name}=={tested[name]} goes back to it"
-        for name, version in installed.items()
-        if name in tested and version.partition("+")[0] != tested[name]
-    ]
+    lines = []
+    for name, version in installed.items():
+        public = version.partition("+")[0]
+        right = tested.get(name, public)
+        if public != right:
+            lines.append(
+                f"note: {name} {version} is not the version that was tested ({right}); "
+                f"pip install {name}=={right} goes back to it"
+            )
+    return lines
 
 
 def _gpu() -> str:
