@@ -216,7 +216,7 @@ def _record(
     n_images: int,
     answers: Sequence[Mapping[str, Any]],
     given: Given,
-) -> dict[str, Any]:
+) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
     facts = _facts(answers, name)
     others = {

@@ -160,10 +160,10 @@ def lost_dishes(
     listed = layout.listing(image_root, photos_csv, "", follow_links, dish_level)
     pattern = _patterns(folder_pattern, ())[0]
     reasons = dict(zip(rejected.path, rejected.reason, strict=True))
-    places = {
-        layout.printable(layout.relative_path(photo.file, image_root)): photo.folder
-        for photo in listed.photos
-    }
+    places = {}
+    for photo in listed.photos:
+        path = layout.relative_path(photo.file, image_root)
+        places[layout.printable(path)] = photo.folder
     kept = set(photos.dish_id)
     lost: dict[str, dict[str, int]] = {}
     for path, folder in {**places, **listed.dish_of_refused}.items():
@@ -172,9 +172,10 @@ def lost_dishes(
             of_dish = lost.setdefault(layout.printable(dish), {})
             reason = reasons.get(path, "gone since")
             of_dish[reason] = of_dish.get(reason, 0) + 1
-    missed = {
-        dish: of_dish for dish, of_dish in lost.items() if not of_dish.keys() & rejections.BY_CHOICE
-    }
+    missed = {}
+    for dish, of_dish in lost.items():
+        if not of_dish.keys() & rejections.BY_CHOICE:
+            missed[dish] = of_dish
     return {"notes": listed.notes, "lost": missed}
 
 

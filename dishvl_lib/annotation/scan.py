@@ -131,7 +131,9 @@ def sharpness(grey: Image.Image) -> float:
     pixels = np.asarray(grey.resize(DRAFT, Image.Resampling.BOX), dtype=np.float32)
     across = (pixels[:, 2:] - pixels[:, :-2]).ravel()
     down = (pixels[2:] - pixels[:-2]).ravel()
-    return round(float(across @ across / across.size + down @ down / down.size), 1)
+    mean_across = across @ across / across.size
+    mean_down = down @ down / down.size
+    return round(float(mean_across + mean_down), 1)
 
 
 def _look_at_all(

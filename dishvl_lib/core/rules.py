@@ -296,9 +296,9 @@ class ModelSource(Rule):
 
 
 def _looks_like_a_path(value: str) -> bool:
-    return bool(value.strip()) and (
-        value.startswith(("/", ".", "~")) or paths.resolve(value).exists()
-    )
+    if not value.strip():
+        return False
+    return value.startswith(("/", ".", "~")) or paths.resolve(value).exists()
 
 
 def _is_model_id(value: str) -> bool:

@@ -24,9 +24,10 @@ from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Capabilities, Ladder, Request
 
+# What one file may hold.
 MOST_REQUESTS = 50_000
 MOST_BYTES = 100_000_000
-ROUNDS = 4
+ROUNDS = 4  # times that a request is submitted whose batch failed or expired
 POLL_S = 30.0
 UPLOAD_S = 900.0
 MARK = "dishvl"

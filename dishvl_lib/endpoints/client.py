@@ -20,6 +20,7 @@ from dishvl_lib.endpoints.errors import EndpointError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_WAIT_S = 300.0
 SHOWN_KEY = "[key]"
+# A shorter one may stand in a reply by chance.
 _SHORTEST_SECRET = 6
 # A gateway gave up waiting: the model behind it may have worked on.
 _LATE = (408, 504, 524)

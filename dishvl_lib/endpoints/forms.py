@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from dishvl_lib.core import plain_text
 from dishvl_lib.endpoints import loose_json, reading
 
-_MOST_DEPTH = 5
-_MOST_NESTED_TEXTS = 3
+_MOST_DEPTH = 5  # at which objects are looked for inside others
+_MOST_NESTED_TEXTS = 3  # JSON written into a text, again and again
 
 
 class Form(BaseModel):
@@ -170,7 +170,12 @@ def _refuse_several(value: Any, required: set[str], known: Mapping[str, str]) ->
 
 def _fields_of(candidate: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """{field: value} of the keys of an object that mean a field."""
-    return {known[_bare_key(key)]: candidate[key] for key in candidate if _bare_key(key) in known}
+    fields = {}
+    for key, value in candidate.items():
+        field = known.get(_bare_key(key))
+        if field is not None:
+            fields[field] = value
+    return fields
 
 
 def _score(candidate: Mapping[str, Any], known: Mapping[str, str]) -> int:

@@ -90,8 +90,8 @@ _LATER_COLUMNS = {
     "sender": "TEXT NOT NULL DEFAULT ''",
     "making": "TEXT NOT NULL DEFAULT ''",
 }
-_MOST_TOGETHER = 512
-_ROUNDING = 1e-9
+_MOST_TOGETHER = 512  # writes that share a commit
+_ROUNDING = 1e-9  # what a sum of costs may miss its exact value by
 # How long SQLite waits for another program's lock before it is said who holds it; then it waits on.
 _PATIENCE_S = 10
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

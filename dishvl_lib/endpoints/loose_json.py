@@ -24,7 +24,7 @@ _START = re.compile(r"[{｛\[［]")
 # What no closing quote stands before, in text with quotes that should have been escaped.
 _AFTER_TEXT = re.compile(r"\s*(?:[,，、:：=}｝\]］】]|//|#|/\*|$)|[^\S\n]*\n\s*[\"'“‘]")
 _MOST_DEPTH = 60
-_MOST_STARTS = 200
+_MOST_STARTS = 200  # places where a value is looked for in a text
 
 
 def values(text: str) -> Iterator[Any]:
@@ -145,7 +145,8 @@ class _Parser:
         if bare is None:
             raise ValueError(f"no value at character {place}")
         word = bare[0].split("//")[0].strip()
-        if self._closer(self._blank(bare.end())) is None and not self._at_comma(bare.end()):
+        is_closed = self._closer(self._blank(bare.end())) is not None
+        if not is_closed and not self._at_comma(bare.end()):
             raise ValueError(f"a word without an end, at character {place}")
         known = word.casefold()
         return (_WORDS[known] if known in _WORDS else word), bare.end()

@@ -244,9 +244,14 @@ def _said(status: int, error: ServerError) -> str:
 
 def _faults(error: ValidationError) -> str:
     """All that does not fit, so that one repair turn can mend all of it."""
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    faults = []
+    for fault in error.errors():
+        place = ".".join(map(str, fault["loc"]))
+        faults.append(f"{place}: {fault['msg']}")
     more = len(faults) - _MOST_FAULTS
-    return "; ".join(faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+    if more > 0:
+        faults = [*faults[:_MOST_FAULTS], f"and {more} more"]
+    return "; ".join(faults)
 
 
 def _short(text: str) -> str:

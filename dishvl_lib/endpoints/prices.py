@@ -25,7 +25,7 @@ MESSAGE_TOKENS = 50
 LOW = 0.6
 HIGH = 2.0
 SECONDS_PER_REQUEST = 8.0
-BATCH_MINUTES = 24 * 60
+BATCH_MINUTES = 24 * 60  # a batch is done within a day
 COLUMNS = [
     "annotator",
     "model",

@@ -225,7 +225,8 @@ def envelope(value: Any) -> ServerError | None:
     if not isinstance(value, Mapping):
         return None
     known = [key for key in _ENVELOPES if value.get(key)]
-    has_sentence = any(isinstance(value.get(key), str) and value[key] for key in _SENTENCES)
+    sentences = [value.get(key) for key in _SENTENCES]
+    has_sentence = any(isinstance(sentence, str) and sentence for sentence in sentences)
     if not known and not has_sentence:
         return None
     error = _merged(list(_errors(value, 0)))

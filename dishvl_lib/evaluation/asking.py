@@ -104,7 +104,7 @@ def predict(
             with records.naming_full_disk(journal):
                 for result in _answer_batch(name, predictor, batch):
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                    done[result["id"]] = result
+                    done[result["id"]] = dict(result)
                 file.flush()
                 os.fsync(file.fileno())
             bar.update(len(batch))
@@ -144,7 +144,7 @@ def batches(
 
 def _answer_batch(
     name: str, predictor: Predictor, batch: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[artefacts.Prediction]:
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
     started = time.perf_counter()
@@ -182,7 +182,9 @@ def _fault(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -> dict[str, Any]:
+def _result(
+    name: str, row: Mapping[str, Any], answer: Answer, seconds: float
+) -> artefacts.Prediction:
     truth = artefacts.answer_of(row)
     lost = row.get("lost", "")
     sound = not answer.error and not lost

@@ -247,9 +247,9 @@ def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema
     with an enum; {} for plain or without a menu.
     """
-    entries = (
-        [*row["menu"], questions.NOT_ON_MENU] if row["kind"] == "menu_absent" else list(row["menu"])
-    )
+    entries = list(row["menu"])
+    if row["kind"] == "menu_absent":
+        entries.append(questions.NOT_ON_MENU)
     if structured == "plain" or not entries:
         return {}
     if structured == "choice":
