@@ -230,7 +230,7 @@ def test_the_folder_itself_may_be_a_link_and_a_list_may_name_links(linked, tmp_p
 def as_found_in(listed, old, new):
     photos, left_out = listed
     moved = [
-        layout.Found(new / photo.file.relative_to(old), photo.folder, photo.source, photo.split)
+        layout.PhotoFile(new / photo.file.relative_to(old), photo.folder, photo.source, photo.split)
         for photo in photos
     ]
     return moved, left_out

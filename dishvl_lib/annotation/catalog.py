@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
-from dishvl_lib.annotation.layout import CatalogError, Found
+from dishvl_lib.annotation.layout import CatalogError, PhotoFile
 from dishvl_lib.core import artefacts, images, names, params, records
 from dishvl_lib.core.rules import listed, shortened
 
@@ -311,7 +311,7 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 
 def _row(
-    photo: Found,
+    photo: PhotoFile,
     looked: dict[str, Any],
     image_root: Path,
     folder_pattern: str,

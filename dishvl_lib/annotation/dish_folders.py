@@ -105,8 +105,8 @@ class DishFolders:
         for rest in self.without_splits:
             upper = rest[: _depth(rest, self.below_dishes) + 1]
             last = rest[-1]
-            is_told = last.isdigit() or _says_when(last) or folder_words.is_place(last)
-            if not (is_told or upper in places or _is_chinese(upper[-1])):
+            is_no_dish = last.isdigit() or _says_when(last) or folder_words.is_place(last)
+            if not (is_no_dish or upper in places or _is_chinese(upper[-1])):
                 raise _unclear(upper[-1], rest[-1])
 
 

@@ -28,7 +28,7 @@ class CatalogError(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class PhotoFile:
     """A file that looks like a photo. `source`: '' for image_root, otherwise the outside site's
     name; `split`: as given by a folder or CSV, or ''.
     """
@@ -46,7 +46,7 @@ class Listing:
     its folders make one ask, in sentences.
     """
 
-    photos: list[Found]
+    photos: list[PhotoFile]
     refused: list[Refused]
     dish_of_refused: dict[str, str]
     notes: list[str]
@@ -58,7 +58,7 @@ def list_photos(
     source: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
-) -> tuple[list[Found], list[Refused]]:
+) -> tuple[list[PhotoFile], list[Refused]]:
     """(photos, files left out) below `image_root`; see `listing`."""
     listed = listing(image_root, photos_csv, source, follow_links, dish_level)
     return listed.photos, listed.refused
@@ -97,7 +97,7 @@ def listing(
     for file, place, refusal in walk.files:
         dish = folders.dish(place)
         if refusal is None and dish:
-            photos.append(Found(file, dish, source, folders.split(place)))
+            photos.append(PhotoFile(file, dish, source, folders.split(place)))
             continue
         refused.append((file, *(refusal or NOT_IN_DISH)))
         if dish and not _is_hidden(place):
@@ -230,7 +230,7 @@ def relative_path(file: Path, image_root: Path) -> str:
     return Path(os.path.relpath(file, image_root)).as_posix()
 
 
-def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refused]]:
+def _listed(image_root: Path, photos_csv: Path) -> tuple[list[PhotoFile], list[Refused]]:
     if not photos_csv.is_file():
         raise CatalogError(f"photos_csv: {photos_csv} is missing")
     table = photo_list.read(photos_csv, image_root)
@@ -245,7 +245,7 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         if refused := _listed_refusal(file, row["path"], label, labels):
             left_out.append((file, *refused))
         else:
-            photos.append(Found(file, label, "", split))
+            photos.append(PhotoFile(file, label, "", split))
         labels.append(label)
     kept = []
     for photo in photos:

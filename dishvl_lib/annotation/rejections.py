@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation import given_names
-from dishvl_lib.annotation.layout import Found, Refused
+from dishvl_lib.annotation.layout import PhotoFile, Refused
 from dishvl_lib.core import artefacts, given_tables, names
 
 LEAVE_OUT = ("photo bad", "label wrong")
@@ -21,7 +21,7 @@ REHEARSAL = "rehearsal"
 BY_CHOICE = frozenset((*LEAVE_OUT, NOT_A_DISH, EXCLUDED, REHEARSAL))
 
 
-def dish_id(photo: Found, folder_pattern: str) -> str:
+def dish_id(photo: PhotoFile, folder_pattern: str) -> str:
     """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their
     own.
     """
@@ -73,8 +73,8 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
 
 
 def without_excluded(
-    photos: list[Found], exclude: Sequence[str], folder_pattern: str
-) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    photos: list[PhotoFile], exclude: Sequence[str], folder_pattern: str
+) -> tuple[list[PhotoFile], list[tuple[PhotoFile, str, str]]]:
     kept = []
     out = []
     for photo in photos:
@@ -92,8 +92,8 @@ def _fits_any(called: Sequence[str], pattern: str) -> bool:
 
 
 def rehearsal(
-    photos: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
-) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    photos: list[PhotoFile], max_dishes: int, max_photos: int, folder_pattern: str
+) -> tuple[list[PhotoFile], list[tuple[PhotoFile, str, str]]]:
     """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same
     number of folders.
     """

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from dishvl_lib.annotation import hashes
 from dishvl_lib.annotation.decoding_memory import DecodingMemory
-from dishvl_lib.annotation.layout import Found, Refused, printable, relative_path
+from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
 from dishvl_lib.core import images, photo_files, records
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
@@ -38,12 +38,12 @@ CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
 def examine(
-    photos: Sequence[Found],
+    photos: Sequence[PhotoFile],
     image_root: Path,
     workers: int,
     cache: Path | None = None,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
-) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
+) -> tuple[list[tuple[PhotoFile, dict[str, Any]]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
     order of `photos`.
 
@@ -52,7 +52,7 @@ def examine(
     `max_image_pixels` are left out. Shows progress with ETA for more than a few thousand
     photos.
     """
-    seen = _Seen(cache, image_root, max_image_pixels)
+    seen = _KeptScans(cache, image_root, max_image_pixels)
     whole = []
     left_out = []
     try:
@@ -137,8 +137,8 @@ def sharpness(grey: Image.Image) -> float:
 
 
 def _look_at_all(
-    photos: Sequence[Found], seen: "_Seen", workers: int
-) -> Iterator[tuple[Found, dict[str, Any]]]:
+    photos: Sequence[PhotoFile], seen: "_KeptScans", workers: int
+) -> Iterator[tuple[PhotoFile, dict[str, Any]]]:
     rest = iter(photos)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(rest, CHUNK)):
@@ -148,7 +148,7 @@ def _look_at_all(
             seen.flush()
 
 
-class _Seen:
+class _KeptScans:
     """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last
     line of a path counts.
     """
@@ -165,7 +165,7 @@ class _Seen:
             ).hexdigest()[:16]
             self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
 
-    def look(self, photo: Found) -> tuple[dict[str, Any], list | None]:
+    def look(self, photo: PhotoFile) -> tuple[dict[str, Any], list | None]:
         """(what is known of the photo, the line to keep when it is new)."""
         path = relative_path(photo.file, self.root)
         stamp = _stamp(photo.file)
