@@ -120,12 +120,12 @@ def leftover(name: str) -> str:
 
 
 def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
-    while shorter := _one_less(name, before, after):
+    while shorter := _trimmed_once(name, before, after):
         name = shorter
     return name
 
 
-def _one_less(
+def _trimmed_once(
     name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]
 ) -> str:
     """The name without one trimming; '' when there is none that can be taken off."""

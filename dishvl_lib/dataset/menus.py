@@ -66,28 +66,28 @@ def draw_menu(
     anyone knows which entry will be asked for.
     """
     size = min(size, len(of.dishes))
-    taken = _Taken(of)
+    draft = _MenuDraft(of)
     drawn = at_random(len(of.dishes), rng)
     for seed in drawn:
-        if len(taken.menu) >= size / 2:
+        if len(draft.menu) >= size / 2:
             break
-        if taken.add(seed):
+        if draft.add(seed):
             for other in of.similar[seed][:look_alikes_per_seed]:
-                taken.add(other)
-    near = of.same_site[taken.menu[0]]
-    free = size - len(taken.menu)
-    wanted = len(taken.menu) + round(same_site_share * free)
+                draft.add(other)
+    near = of.same_site[draft.menu[0]]
+    free = size - len(draft.menu)
+    wanted = len(draft.menu) + round(same_site_share * free)
     if len(near):
         near = near[rng.permutation(len(near))]
     for dish in near[: 4 * size]:
-        if len(taken.menu) >= wanted:
+        if len(draft.menu) >= wanted:
             break
-        taken.add(int(dish))
+        draft.add(int(dish))
     for dish in at_random(len(of.dishes), rng):
-        if len(taken.menu) >= size:
+        if len(draft.menu) >= size:
             break
-        taken.add(dish)
-    menu = taken.menu[:size]
+        draft.add(dish)
+    menu = draft.menu[:size]
     return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
 
 
@@ -126,7 +126,7 @@ def sites_of(photos: pd.DataFrame) -> dict[str, list[str]]:
     return {dish: sorted(part) for dish, part in known.groupby("dish_id").site}
 
 
-class _Taken:
+class _MenuDraft:
     """A menu while it is filled: no dish twice, none beside one that it may not stand beside."""
 
     def __init__(self, of: Pool):

@@ -91,7 +91,7 @@ class Sender:
         self.ladder = Ladder(endpoint, journal)
         self._lock = threading.Lock()
         self._dearer = 1.0  # by how much this server counts more than our upper bound
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def until_settled(
         self, request: Request, key: str, messages: list[dict[str, Any]], bought: int = 0
@@ -205,8 +205,8 @@ class Sender:
     def _tell(self, who: str) -> None:
         """Say once whose replies are waited for."""
         with self._lock:
-            known = who in self._told
-            self._told.add(who)
+            known = who in self._reported
+            self._reported.add(who)
         if not known:
             print(
                 f"{self.endpoint.where}: requests of ours are under way in {who}; its "

@@ -189,7 +189,7 @@ class Journal:
         # Others know by this lock whether who has noted a request as sent is still there to receive
         # the reply.
         self.sender = uuid.uuid4().hex
-        self._told_busy = 0.0
+        self._busy_reported_at = 0.0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._patiently(self._open)
@@ -513,9 +513,9 @@ class Journal:
                 self._tell_busy()
 
     def _tell_busy(self) -> None:
-        if time.monotonic() - self._told_busy < 60:
+        if time.monotonic() - self._busy_reported_at < 60:
             return
-        self._told_busy = time.monotonic()
+        self._busy_reported_at = time.monotonic()
         holders = [self._other(file.stem) for file in self._sender_file("x").parent.glob("*.lock")]
         known = ", ".join(holder for holder in holders if holder)
         print(

@@ -178,14 +178,14 @@ def _judge_error_inside(endpoint: Endpoint, body: str, error: ServerError) -> Ou
     outcome = _judge_error(endpoint, status, body, error)
     if outcome.rejected and not outcome.field and status == 200:
         return _unread(
-            body, f"the reply holds an error in place of an answer ({_said(200, error)})"
+            body, f"the reply holds an error in place of an answer ({_sentence_of(200, error)})"
         )
     return outcome
 
 
 def _judge_error(endpoint: Endpoint, status: int, body: str, error: ServerError) -> Outcome:
     kind = error.kind
-    sentence = _said(status, error)
+    sentence = _sentence_of(status, error)
     if kind == server_errors.FILTERED or status == 451:
         problem = f"the provider's filter refused the request ({sentence})"
         return Outcome(FILTERED, DONE, text=body, problem=problem)
@@ -236,7 +236,7 @@ def _refused_field(body: str, error: ServerError, sentence: str) -> Outcome | No
     return replace(refused, problem=problem, field=error.field)
 
 
-def _said(status: int, error: ServerError) -> str:
+def _sentence_of(status: int, error: ServerError) -> str:
     code = f" {error.code}" if error.code else ""
     sentence = f": {_short(error.sentence)}" if error.sentence else ""
     return f"HTTP {status}{code}{sentence}"

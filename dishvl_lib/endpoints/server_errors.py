@@ -173,7 +173,7 @@ class ServerError:
         codes = self._folded()
         sentence = self.sentence.casefold()
         for kind, known, numbers, words in _KINDS:
-            if _holds(codes, known) or _is_one(codes, numbers) or words.search(sentence):
+            if _holds(codes, known) or _is_among(codes, numbers) or words.search(sentence):
                 return kind
         if self.field in ("max_tokens", "max_completion_tokens") and self._is_about_size():
             return TOO_LONG
@@ -193,7 +193,7 @@ class ServerError:
 
     def _is_about_money(self) -> bool:
         codes = self._folded()
-        if _holds(codes, _NO_MONEY_CODES) or _is_one(codes, _NO_MONEY_NUMBERS):
+        if _holds(codes, _NO_MONEY_CODES) or _is_among(codes, _NO_MONEY_NUMBERS):
             return True
         sentence = self.sentence.casefold()
         passes = _PASSES.search(sentence) or "resource_exhausted" in codes
@@ -319,5 +319,5 @@ def _holds(codes: list[str], known: tuple[str, ...]) -> bool:
     return any(word in code for code in codes for word in known)
 
 
-def _is_one(codes: list[str], known: tuple[str, ...]) -> bool:
+def _is_among(codes: list[str], known: tuple[str, ...]) -> bool:
     return any(code in known for code in codes)

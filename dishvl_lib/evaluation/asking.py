@@ -159,10 +159,10 @@ def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
     try:
         return predictor.answer(rows)
     except ValueError:
-        return [_one(predictor, row) for row in rows]
+        return [_answer_alone(predictor, row) for row in rows]
 
 
-def _one(predictor: Predictor, row: dict[str, Any]) -> Answer:
+def _answer_alone(predictor: Predictor, row: dict[str, Any]) -> Answer:
     try:
         return predictor.answer([row])[0]
     except ValueError as error:

@@ -113,9 +113,9 @@ class NearestPredictor:
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        return [self._one(row) for row in rows]
+        return [self._answer_to(row) for row in rows]
 
-    def _one(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: dict[str, Any]) -> Answer:
         """By itself: in a product of whole batches the last digits would depend on what else is in
         the batch, and so on where a run was killed.
         """
@@ -144,9 +144,9 @@ class ClassifierPredictor:
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        return [self._one(row) for row in rows]
+        return [self._answer_to(row) for row in rows]
 
-    def _one(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: dict[str, Any]) -> Answer:
         if row["image_id"] not in self.place:
             return Answer(
                 None,

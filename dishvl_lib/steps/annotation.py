@@ -154,7 +154,7 @@ def ask_annotators(
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
     try:
         answers, put_aside = stage.make(
-            ("answers.jsonl", "quarantined.csv"), _asked, stage, catalogue, endpoints
+            ("answers.jsonl", "quarantined.csv"), _answers_of, stage, catalogue, endpoints
         )
     finally:
         if local:
@@ -167,7 +167,7 @@ def ask_annotators(
     return answers, put_aside
 
 
-def _asked(
+def _answers_of(
     stage: Stage, catalogue: Catalogue, endpoints: Sequence[client.Endpoint]
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed in
