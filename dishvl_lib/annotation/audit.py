@@ -97,7 +97,8 @@ def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
     table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
-    return table.assign(folders=table["folders"].map(", ".join), card=table["card"].notna())
+    folders = table["folders"].map(", ".join)
+    return table.assign(folders=folders, card=table["card"].notna())
 
 
 def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:

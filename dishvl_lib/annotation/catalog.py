@@ -270,7 +270,8 @@ def problems(
         pair = " and ".join(torn.path[:2])
         remedy = f"mark one of them as 'photo bad' in decisions/photos.csv, {again}"
         sentences.append(f"photos of one group lie in two splits: {pair}; {remedy}")
-    if {dish["dish_id"] for dish in dishes} != set(at_home.dish_id):
+    recorded = {dish["dish_id"] for dish in dishes}
+    if recorded != set(at_home.dish_id):
         counts = f"{len(dishes)} dishes are recorded, photos show {at_home.dish_id.nunique()}"
         sentences.append(f"{counts}; {undo}")
     return sentences
@@ -281,7 +282,8 @@ def summary(photos: pd.DataFrame) -> pd.DataFrame:
     table = photos.groupby("split").agg(
         photos=("image_id", "size"), groups=("group_id", "nunique"), dishes=("dish_id", "nunique")
     )
-    return table.assign(share=(table.photos / max(1, len(photos))).map("{:.1%}".format))
+    share = table.photos / max(1, len(photos))
+    return table.assign(share=share.map("{:.1%}".format))
 
 
 def reasons(rejected: pd.DataFrame) -> pd.DataFrame:

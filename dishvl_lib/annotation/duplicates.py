@@ -136,10 +136,13 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     parts = [np.zeros((0, 4), int)]
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
-        bits = np.bitwise_count(plain[rows, None] ^ plain[None, start:])
-        turned = np.bitwise_count(mirrored[rows, None] ^ plain[None, start:])
+        # From `start` on: what lies before was compared with these rows already.
+        others = plain[None, start:]
+        bits = np.bitwise_count(plain[rows, None] ^ others)
+        turned = np.bitwise_count(mirrored[rows, None] ^ others)
         a, b = np.nonzero(np.minimum(bits, turned) <= max_hamming)
-        kept = (a < b) & (dish[start + a] != dish[start + b])
+        other_dish = dish[start + a] != dish[start + b]
+        kept = (a < b) & other_dish
         a = a[kept]
         b = b[kept]
         columns = [start + a, start + b, bits[a, b], turned[a, b]]
@@ -155,11 +158,9 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
     pairs = typed(pairs)
-    inside = (
-        pairs[pairs.joined & pairs.by.isin(("hash", "mirrored hash", "features"))]
-        .sort_values("distance", ascending=False, kind="stable")
-        .head(n)
-    )
+    by_distance = pairs.by.isin(("hash", "mirrored hash", "features"))
+    joined = pairs[pairs.joined & by_distance]
+    inside = joined.sort_values("distance", ascending=False, kind="stable").head(n)
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
     shown = []
     titles = []

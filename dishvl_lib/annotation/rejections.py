@@ -133,9 +133,8 @@ def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
     )
     keys = ["sha256", "label"]
     ordered = labelled.sort_values([*keys, "is_tested", "is_called_otherwise", "path"])
-    kept = ordered.groupby(keys, sort=False)[["place", "path", "dish_id", "split"]].transform(
-        "first"
-    )
+    by_bytes = ordered.groupby(keys, sort=False)
+    kept = by_bytes[["place", "path", "dish_id", "split"]].transform("first")
     given_twice = ordered.split.ne(kept.split) & ordered.dish_id.eq(kept.dish_id)
     is_copy = ordered.place.ne(kept.place) & ~given_twice
     rows = [
@@ -150,10 +149,10 @@ def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     dishes = at_home.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
     torn = dishes[dishes.map(len) > 1]
     out = at_home[at_home.sha256.isin(torn.index)]
-    rows = [
-        (row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256]))
-        for row in out.itertuples()
-    ]
+    rows = []
+    for row in out.itertuples():
+        dishes_of_photo = " and ".join(torn[row.sha256])
+        rows.append((row.path, "two labels", f"the same bytes lie under {dishes_of_photo}"))
     return photos.drop(out.index), rows
 
 
@@ -164,10 +163,11 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     outside = artefacts.at_site(photos.split)
     at_home = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
     out = photos[outside & photos.sha256.isin(at_home.index)]
-    return photos.drop(out.index), [
-        (row.path, "not outside", f"the same bytes lie in image_root as {at_home[row.sha256]}")
-        for row in out.itertuples()
-    ]
+    rows = []
+    for row in out.itertuples():
+        twin = at_home[row.sha256]
+        rows.append((row.path, "not outside", f"the same bytes lie in image_root as {twin}"))
+    return photos.drop(out.index), rows
 
 
 def _part(

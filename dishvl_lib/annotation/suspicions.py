@@ -49,18 +49,20 @@ def review(
     suspects += _two_names(dishes, photos, given, features)
     suspects += _same_photos(dishes, photos, given, pairs)
     ordered = sorted(suspects, key=_most_urgent_first)
-    rows = [
-        (
-            suspicion.dish["dish_id"],
-            suspicion.dish["name"],
-            suspicion.kind,
-            suspicion.other,
-            file_names.printable(suspicion.evidence),
-            suspicion.dish["n_images"],
-        )
-        for suspicion in ordered
-    ]
-    return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
+    return pd.DataFrame([_row(suspicion) for suspicion in ordered], columns=list(REVIEW_COLUMNS))
+
+
+def _row(suspicion: Suspicion) -> tuple[Any, ...]:
+    """The cells of REVIEW_COLUMNS."""
+    dish = suspicion.dish
+    return (
+        dish["dish_id"],
+        dish["name"],
+        suspicion.kind,
+        suspicion.other,
+        file_names.printable(suspicion.evidence),
+        dish["n_images"],
+    )
 
 
 def _most_urgent_first(suspicion: Suspicion) -> tuple[Any, ...]:
@@ -140,9 +142,9 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
         yield from _answers(dish)
         yield from _hints(dish)
         yield from _leftovers(dish)
-    problems = [
-        f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]
-    ]
+    problems = []
+    for row in dish["source"]:
+        problems += [f"{row['annotator']}: {problem}" for problem in row["problems"]]
     if problems and not given.has_answer(dish["folders"], "problem"):
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
@@ -261,11 +263,13 @@ def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping
     """True when a decision notes this question, or keeps one of the two apart without noting why:
     then from every dish.
     """
-    if any(given.apart.get(folder) == "" for folder in (*first["folders"], *second["folders"])):
+    folders = (*first["folders"], *second["folders"])
+    if any(given.apart.get(folder) == "" for folder in folders):
         return True
-    return any(
-        given.has_answer(asked_dish["folders"], question(kind, other_dish["dish_id"]))
-        for asked_dish, other_dish in ((first, second), (second, first))
+    about_second = question(kind, second["dish_id"])
+    about_first = question(kind, first["dish_id"])
+    return given.has_answer(first["folders"], about_second) or given.has_answer(
+        second["folders"], about_first
     )
 
 
