@@ -332,11 +332,8 @@ def _difference(pair: pd.DataFrame) -> dict:
 
 
 def _json_row(row: dict) -> dict:
-    plain = {
-        name: _plain(row[name])
-        for name in TABLE_COLUMNS[2:]
-        if "ci_" not in name and name != "seconds"
-    }
+    shown = [name for name in TABLE_COLUMNS[2:] if "ci_" not in name and name != "seconds"]
+    plain = {name: _plain(row[name]) for name in shown}
     plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
     if not pd.isna(row["macro_ci_low"]):
         plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]

@@ -51,9 +51,10 @@ class Plan:
             _sample(rows_of_protocol, most, seed) for rows_of_protocol in by_protocol.values()
         ]
         rows = [row for sample in samples for row in sample]
-        return Plan(
-            rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites]
-        )
+        sites = []
+        for site in self.sites:
+            sites.append(replace(site, queries=_sample(site.queries, most, seed)))
+        return Plan(rows, sites)
 
     def rows_with_photos(self) -> list[dict[str, Any]]:
         """Every question about a photo, those by which sites' dishes are named included."""
@@ -62,22 +63,17 @@ class Plan:
 
     def without_photos(self, paths: Collection[str]) -> "Plan":
         """The plan without the questions about these photos."""
-        sites = [
-            replace(
-                site,
-                register=_about_others(site.register, paths),
-                queries=_about_others(site.queries, paths),
-            )
-            for site in self.sites
-        ]
+        sites = []
+        for site in self.sites:
+            register = _about_others(site.register, paths)
+            queries = _about_others(site.queries, paths)
+            sites.append(replace(site, register=register, queries=queries))
         return Plan(_about_others(self.rows, paths), sites)
 
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""
-        return Plan(
-            _marked(self.rows, near),
-            [replace(site, queries=_marked(site.queries, near)) for site in self.sites],
-        )
+        sites = [replace(site, queries=_marked(site.queries, near)) for site in self.sites]
+        return Plan(_marked(self.rows, near), sites)
 
 
 def stored(
@@ -88,11 +84,9 @@ def stored(
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
     on; NEW_DISHES for the last.
     """
-    named = (
-        [(row, row["kind"]) for row in test]
-        + [(row, f"{row['kind']}_unseen") for row in unseen]
-        + [(row, NEW_DISHES) for row in new_dishes]
-    )
+    named = [(row, row["kind"]) for row in test]
+    named += [(row, f"{row['kind']}_unseen") for row in unseen]
+    named += [(row, NEW_DISHES) for row in new_dishes]
     return [{**row, "protocol": protocol} for row, protocol in named if row["kind"] in KINDS]
 
 
@@ -119,9 +113,9 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
         for image_id, twin in both_ways
         if image_id in judged and twin in trained
     }
-    return reasons | dict.fromkeys(
-        outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame"
-    )
+    frames = set(train.frame) - {""}
+    same_frame = outside.image_id[outside.frame.isin(frames)]
+    return reasons | dict.fromkeys(same_frame, "same frame")
 
 
 def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:
