@@ -49,11 +49,8 @@ class Clusters:
         rows = pd.DataFrame(columns=columns) if clusters is None else clusters
         records.require_columns(rows, columns, "the clusters")
         numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
-        self.number = {
-            name: numbers[dish_id]
-            for name, dish_id in confused_pairs.ids_by_name(names).items()
-            if dish_id in numbers
-        }
+        ids = confused_pairs.ids_by_name(names)
+        self.number = {name: numbers[ids[name]] for name in ids if ids[name] in numbers}
         self.dishes: dict[int, list[str]] = {}
         for name, number in sorted(self.number.items()):
             self.dishes.setdefault(number, []).append(name)
@@ -294,13 +291,14 @@ def _draw_counts(axes: Axes, table: Matrix, names: list[str], words: Words) -> N
     axes.set_xticks(
         range(len(names)), names, fontsize=8, rotation=60, ha="right", rotation_mode="anchor"
     )
-    axes.set_yticks(range(len(table.rows)), names[: len(table.rows)], fontsize=8)
+    n_rows = len(table.rows)
+    axes.set_yticks(range(n_rows), names[:n_rows], fontsize=8)
     dark = table.counts.max() / 2.5
     for row, column in zip(*np.nonzero(table.counts), strict=True):
         count = table.counts[row, column]
         color = "white" if count > dark else INK
         axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
-    for place in range(len(table.rows)):
+    for place in range(n_rows):
         corner = (place - 0.5, place - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ACCENT, linewidth=0.8))
     n_clusters = sum(column > 0 for column in table.columns)

@@ -245,11 +245,14 @@ class PairsPage:
         """
         answer = self.words.answer(row["shown"])
         with_photos = MAIN_WITH_PHOTOS * self.top if row["main"] else self.top // 2
-        if self.book is None or self.photos_left < 2 or row["place"] >= with_photos:
+        is_early = row["place"] < with_photos
+        if self.book is None or self.photos_left < 2 or not is_early:
             return [Side(row["truth"]), Side(answer)]
         self.photos_left -= 2
-        truth_photo = self.book.path(row["image_ids"][0])
-        answer_photo = self.book.example(self.ids.get(row["shown"], ""))
+        first = row["image_ids"][0]
+        truth_photo = self.book.path(first)
+        answer_id = self.ids.get(row["shown"], "")
+        answer_photo = self.book.example(answer_id)
         return [
             Side(row["truth"], small=embedded(truth_photo, SMALL) if truth_photo else None),
             Side(answer, small=embedded(answer_photo, SMALL) if answer_photo else None),

@@ -51,7 +51,8 @@ def review_sheet(
     book = PhotoBook(photos, image_root)
     by_id = {dish["dish_id"]: dish for dish in dishes}
     shown = review.fillna("").head(limit)
-    sheet = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW)
+    n_rows = max(1, len(shown))
+    sheet = Sheet(SHEET_WIDTH, HEAD + n_rows * ROW)
     heading = words("nothing to review")
     if len(review):
         heading = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
