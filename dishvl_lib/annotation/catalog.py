@@ -270,8 +270,7 @@ def problems(
         pair = " and ".join(torn.path[:2])
         remedy = f"mark one of them as 'photo bad' in decisions/photos.csv, {again}"
         sentences.append(f"photos of one group lie in two splits: {pair}; {remedy}")
-    recorded = {dish["dish_id"] for dish in dishes}
-    if recorded != set(at_home.dish_id):
+    if {dish["dish_id"] for dish in dishes} != set(at_home.dish_id):
         counts = f"{len(dishes)} dishes are recorded, photos show {at_home.dish_id.nunique()}"
         sentences.append(f"{counts}; {undo}")
     return sentences

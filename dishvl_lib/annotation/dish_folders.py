@@ -77,14 +77,11 @@ class DishFolders:
             if "" in above:
                 continue  # it stands by itself elsewhere: a dish
             chinese_above = [other for other in above if _is_chinese(other)]
-            beside: set[str] = set()
-            for other in above:
-                beside |= children[other]
+            beside = set().union(*(children[other] for other in above))
             # Chinese names beside it are dishes, and what stands above them all is none.
             chinese_beside = any(map(_is_chinese, beside))
             all_latin = not chinese_beside and len(chinese_above) == len(above)
-            is_repeated = len(above) > 1
-            if all_latin and (is_repeated or name.isupper()):
+            if all_latin and (len(above) > 1 or name.isupper()):
                 below.add(name)
             # Sites have more dishes than there are sites; dishes more photos than views of them.
             is_unclear = len(above) > len(beside) and name not in below

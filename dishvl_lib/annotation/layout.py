@@ -4,7 +4,7 @@ path and label.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -247,15 +247,24 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[PhotoFile], list[R
         else:
             photos.append(PhotoFile(file, label, "", split))
         labels.append(label)
+    kept, torn = _without_two_labels(photos, seen, photos_csv)
+    return kept, _relative(left_out + torn, image_root)
+
+
+def _without_two_labels(
+    photos: Sequence[PhotoFile], labels_of: Mapping[str, Sequence[str]], photos_csv: Path
+) -> tuple[list[PhotoFile], list[RefusedFile]]:
+    """(photos of one label, the others with the labels that a list gives them)."""
     kept = []
+    torn = []
     for photo in photos:
-        labels = sorted(set(seen[str(photo.file)]))
+        labels = sorted(set(labels_of[str(photo.file)]))
         if len(labels) == 1:
             kept.append(photo)
         else:
             detail = f"{photos_csv.name} names it as {' and '.join(labels)}"
-            left_out.append((photo.file, "two labels", detail))
-    return kept, _relative(left_out, image_root)
+            torn.append((photo.file, "two labels", detail))
+    return kept, torn
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:

@@ -263,11 +263,8 @@ class Stage:
         """
         upstream = _upstream(self.name, self.params)
         inputs = dependencies.inputs_of(self.name, self.params, upstream)
-        changed = [
-            key
-            for key in dependencies.changed_inputs(self.name, self.begun["inputs"], inputs)
-            if key.partition("/")[0] in upstream
-        ]
+        differing = dependencies.changed_inputs(self.name, self.begun["inputs"], inputs)
+        changed = [key for key in differing if key.partition("/")[0] in upstream]
         if changed:
             raise StageError(
                 f"what {self.name} is made from changed while it worked "

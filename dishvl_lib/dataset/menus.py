@@ -79,14 +79,8 @@ def draw_menu(
     wanted = len(draft.menu) + round(same_site_share * free)
     if len(near):
         near = near[rng.permutation(len(near))]
-    for dish in near[: 4 * size]:
-        if len(draft.menu) >= wanted:
-            break
-        draft.add(int(dish))
-    for dish in at_random(len(of.dishes), rng):
-        if len(draft.menu) >= size:
-            break
-        draft.add(dish)
+    draft.fill(near[: 4 * size].tolist(), wanted)
+    draft.fill(at_random(len(of.dishes), rng), size)
     menu = draft.menu[:size]
     return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
 
@@ -141,6 +135,13 @@ class _MenuDraft:
         self.closed.add(dish)
         self.closed |= self.of.conflicts[dish]
         return True
+
+    def fill(self, dishes: Iterable[int], most: int) -> None:
+        """Adds dishes in their order until the menu has `most`."""
+        for dish in dishes:
+            if len(self.menu) >= most:
+                return
+            self.add(dish)
 
 
 def at_random(n: int, rng: np.random.Generator) -> Iterator[int]:

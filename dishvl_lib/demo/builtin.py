@@ -51,10 +51,12 @@ def annotators(
         print("the demo's annotator knows only photos that it drew: it is not asked about yours")
         return [setting for setting in settings if setting.get("base_url") != BUILTIN], None
     server = BuiltinAnnotator(drawn_folder()).start()
-    return [
-        {**setting, "base_url": server.base_url} if setting.get("base_url") == BUILTIN else setting
-        for setting in settings
-    ], server
+    with_addresses = []
+    for setting in settings:
+        if setting.get("base_url") == BUILTIN:
+            setting = {**setting, "base_url": server.base_url}
+        with_addresses.append(setting)
+    return with_addresses, server
 
 
 def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
@@ -68,8 +70,10 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
         return qwen.locate(value)
     side = round(max_pixels**0.5)
     print(tiny.describe(image_size=side), flush=True)
-    steps = min(3000, 100 + 14 * len(set(names)))
-    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=side, steps=steps))
+    n_names = len(set(names))
+    steps = min(3000, 100 + 14 * n_names)
+    folder = tiny.build(names, paths.cache("demo_base_model"), image_size=side, steps=steps)
+    return str(folder)
 
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:

@@ -132,7 +132,9 @@ def augment(photos: torch.Tensor, side: int, generator: torch.Generator) -> torc
     """
     count = len(photos)
     moved = _another_viewpoint(photos, side, generator)
-    gain = 1 + 0.15 * _normal(generator, count, 1, 1, 1) + 0.06 * _normal(generator, count, 3, 1, 1)
+    brightness = 1 + 0.15 * _normal(generator, count, 1, 1, 1)
+    tint = 0.06 * _normal(generator, count, 3, 1, 1)
+    gain = brightness + tint
     contrast = 1 + 0.15 * _normal(generator, count, 1, 1, 1)
     saturation = 1 + 0.2 * _normal(generator, count, 1, 1, 1)
     level = moved.mean(dim=(1, 2, 3), keepdim=True)
@@ -174,7 +176,8 @@ def _hide_corner(photos: torch.Tensor, generator: torch.Generator) -> torch.Tens
     """One photo in six gets a rectangle of one colour: a spoon, a label, another plate."""
     side = photos.shape[-1]
     hidden = photos.clone()
-    for photo in hidden[torch.rand(len(photos), generator=generator) < 0.17].unbind():
+    chosen = torch.rand(len(photos), generator=generator) < 0.17
+    for photo in hidden[chosen].unbind():
         height, width = torch.randint(side // 6, side // 3, (2,), generator=generator).tolist()
         top, left = torch.randint(0, side - side // 3, (2,), generator=generator).tolist()
         photo[:, top : top + height, left : left + width] = torch.rand(3, 1, 1, generator=generator)

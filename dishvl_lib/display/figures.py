@@ -103,9 +103,8 @@ def photo_grid(
         row, column = divmod(index, columns)
         x = MARGIN + column * across
         y = HEAD + row * down
-        below = y + GRID_SIDE + 0.04
         sheet.photo(Path(image_root) / path, x, y, GRID_SIDE)
-        sheet.text(x, below, shorten(sheet.labels(name), 21), size=9)
+        sheet.text(x, y + GRID_SIDE + 0.04, shorten(sheet.labels(name), 21), size=9)
     return sheet.done()
 
 

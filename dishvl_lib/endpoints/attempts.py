@@ -137,8 +137,7 @@ class Sender:
                 )
             if tries >= MAX_ATTEMPTS:
                 return Settlement(outcome, bought)
-            pause = wait or _back_off(tries + too_fast)
-            self.halt.wait(self.pace * pause)
+            self.halt.wait(self.pace * (wait or _back_off(tries + too_fast)))
 
     def _next_rung(self, request: Request, outcome: Outcome, way: Capabilities) -> bool:
         """Whether there is another way to send a request whose field is refused. What the request
