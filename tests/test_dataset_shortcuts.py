@@ -21,7 +21,7 @@ PHOTOS = photo_rows({dish: {"train": 2 + i % 9, "test": 4} for i, dish in enumer
 
 
 def rows(split, n, size):
-    dialogues = conversations.rows(
+    question_rows = conversations.rows(
         PHOTOS,
         split,
         NAMES,
@@ -30,19 +30,19 @@ def rows(split, n, size):
         naming_per_photo=0,
         menus_per_photo=-(-n // int((PHOTOS.split == split).sum())),
     )
-    return dialogues[:n]
+    return question_rows[:n]
 
 
 def planted(choose, n=1500, size=10, seed=0):
     """Menus whose answer `choose(menu, rng)` picks."""
     rng = np.random.default_rng(seed)
-    dialogues = rows("test", n, size)
+    question_rows = rows("test", n, size)
     return [
         {
             "menu": row["menu"],
             "conversations": [{}, {"value": row["menu"][choose(row["menu"], rng)]}],
         }
-        for row in dialogues
+        for row in question_rows
     ]
 
 

@@ -266,11 +266,9 @@ def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping
     folders = (*first["folders"], *second["folders"])
     if any(given.apart.get(folder) == "" for folder in folders):
         return True
-    about_second = question(kind, second["dish_id"])
-    about_first = question(kind, first["dish_id"])
-    return given.has_answer(first["folders"], about_second) or given.has_answer(
-        second["folders"], about_first
-    )
+    in_first = given.has_answer(first["folders"], question(kind, second["dish_id"]))
+    in_second = given.has_answer(second["folders"], question(kind, first["dish_id"]))
+    return in_first or in_second
 
 
 def _same_photos(

@@ -82,12 +82,12 @@ def rows(
         "per_seed": look_alikes_per_seed,
         "same_site_share": same_site_share,
     }
-    dialogues = maker.naming(naming_per_photo, balance)
-    dialogues += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
+    question_rows = maker.naming(naming_per_photo, balance)
+    question_rows += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
     n_absent = round(absent_share * menus_per_photo * len(part))
     absent = [maker.absent(**drawing) for _ in range(n_absent)]
-    dialogues += [row for row in absent if row]
-    return numbered(dialogues, split if trained else f"{split}_unseen")
+    question_rows += [row for row in absent if row]
+    return numbered(question_rows, split if trained else f"{split}_unseen")
 
 
 def site_rows(
@@ -106,22 +106,24 @@ def site_rows(
     """
     part = photos[photos.split == f"site:{site}"].sort_values("image_id")
     rng = seeded(seed, f"site:{site}")
-    dialogues = []
+    question_rows = []
     for dish, rows_ in part.groupby("dish_id", sort=True):
         mixed = rows_.iloc[rng.permutation(len(rows_))]
         first = mixed.drop_duplicates("group_id")
         ordered = pd.concat([first, mixed.drop(first.index)])
         for place, photo in enumerate(ordered.itertuples()):
             row = _row(photo, _wording("naming", True, rng), [], folder_names.get(dish, ""))
-            dialogues.append({**row, "role": "register" if place < register_per_dish else "query"})
-    return numbered(dialogues, f"site_{site}")
+            question_rows.append(
+                {**row, "role": "register" if place < register_per_dish else "query"}
+            )
+    return numbered(question_rows, f"site_{site}")
 
 
-def numbered(dialogues: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+def numbered(question_rows: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
     """The rows with their ids: prefix, kind, running number."""
-    for number, row in enumerate(dialogues):
+    for number, row in enumerate(question_rows):
         row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
-    return dialogues
+    return question_rows
 
 
 def question(

@@ -46,12 +46,12 @@ def rows(
     order: list[int] = []
     while known and len(order) < n:
         order += rng.permutation(len(known)).tolist()
-    dialogues = []
+    question_rows = []
     for place in order[:n]:
         dish, template, answer = known[place]
         photo = deck.next(dish) if with_photo else None
-        dialogues.append(_row(photo, dish, dish_names[dish], template, answer))
-    return conversations.numbered(dialogues, split if trained else f"{split}_unseen")
+        question_rows.append(_row(photo, dish, dish_names[dish], template, answer))
+    return conversations.numbered(question_rows, split if trained else f"{split}_unseen")
 
 
 def _facts(dish: Mapping[str, Any]) -> dict[str, str]:

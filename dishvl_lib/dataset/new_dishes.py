@@ -48,12 +48,12 @@ def rows(
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
     deck = conversations.PhotoDeck(part, rng)
-    dialogues: list[dict[str, Any]] = []
-    while len(dialogues) < len(part):
+    question_rows: list[dict[str, Any]] = []
+    while len(question_rows) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
             answer = there[rng.integers(len(there))]
-            dialogues.append(
+            question_rows.append(
                 conversations.question(
                     deck.next(answer),
                     "menu",
@@ -62,4 +62,4 @@ def rows(
                     rng,
                 )
             )
-    return conversations.numbered(dialogues, "new_dishes")
+    return conversations.numbered(question_rows, "new_dishes")

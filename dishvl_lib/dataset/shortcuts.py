@@ -164,8 +164,9 @@ def describe(
     """(entries, FEATURES) of one menu."""
     size = len(menu)
     rank = np.zeros((size, size), int)
-    for (row, name), (column, other) in itertools.product(enumerate(menu), repeat=2):
-        rank[row, column] = ranks.get((name, other), 0)
+    for row, name in enumerate(menu):
+        for column, other in enumerate(menu):
+            rank[row, column] = ranks.get((name, other), 0)
     is_alike = rank > 0
     closeness = np.where(is_alike, 1 / np.maximum(rank, 1), 0)
     shared = _shared_characters(menu)
@@ -206,10 +207,8 @@ def ranks_by_name(
     """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable
     name.
     """
-    both_named = similar.dish_id.isin(dish_names.keys()) & similar.similar_id.isin(
-        dish_names.keys()
-    )
-    known = similar[both_named]
+    named = dish_names.keys()
+    known = similar[similar.dish_id.isin(named) & similar.similar_id.isin(named)]
     return {
         (dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank)
         for row in known.itertuples()
@@ -239,7 +238,7 @@ def _loss(
     rows = np.arange(len(places))
     of_answers = share[rows, places]
     loss = -np.log(of_answers).mean() + RIDGE * weights @ weights
-    # The gradient of a softmax's logarithm: what is guessed less what was right.
+    # The gradient by the scores: what is guessed less what was right.
     share[rows, places] -= 1
     gradient = np.einsum("ij,ijk->k", share, values) / len(places)
     return float(loss), gradient + 2 * RIDGE * weights

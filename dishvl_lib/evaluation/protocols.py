@@ -47,10 +47,9 @@ class Plan:
         by_protocol: dict[str, list[dict[str, Any]]] = {}
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
-        samples = [
-            _sample(rows_of_protocol, most, seed) for rows_of_protocol in by_protocol.values()
-        ]
-        rows = [row for sample in samples for row in sample]
+        rows: list[dict[str, Any]] = []
+        for rows_of_protocol in by_protocol.values():
+            rows += _sample(rows_of_protocol, most, seed)
         sites = []
         for site in self.sites:
             sites.append(replace(site, queries=_sample(site.queries, most, seed)))
