@@ -282,11 +282,11 @@ def _status(options: argparse.Namespace) -> int:
     damaged = False
     for stage in paths.STAGES:
         try:
-            said = _stage_status(folder / stage)
+            state = _stage_status(folder / stage)
         except stages.StageError as error:
-            said = str(error)
+            state = str(error)
             damaged = True
-        print(f"{stage:<20} {said}")
+        print(f"{stage:<20} {state}")
     return int(damaged)
 
 
@@ -299,8 +299,9 @@ def _stage_status(folder: Path) -> str:
     if maker:
         return f"running ({maker})  {launch.progress_line(folder)}"
     if markers.finished(folder):
-        made = markers.read(folder)
-        return f"finished {made['finished_at']} in {made['seconds']:.0f} s  {made['counts'] or ''}"
+        success = markers.read(folder)
+        took = f"{success['seconds']:.0f} s"
+        return f"finished {success['finished_at']} in {took}  {success['counts'] or ''}"
     if not (folder / markers.STARTED).exists():
         return "not started"
     return (
@@ -362,9 +363,8 @@ def _predict(options: argparse.Namespace) -> int:
 def _existing_run(name: str) -> Path:
     folder = paths.run_folder(name)
     if not folder.is_dir():
-        known = sorted(
-            p.name for p in paths.outputs().glob("*") if p.is_dir() and p.name != "cache"
-        )
+        folders = [path for path in paths.outputs().glob("*") if path.is_dir()]
+        known = sorted(path.name for path in folders if path.name != "cache")
         raise RuntimeError(
             f"no run {name!r} in {paths.outputs()}; there are {', '.join(known) or 'none'}"
         )

@@ -43,23 +43,27 @@ def untested(installed: Mapping[str, str], tested: Mapping[str, str]) -> list[st
     A build's local part (`+cpu`) does not count. What we override of transformers' Trainer is
     private, and other versions may call it otherwise.
     """
-    return [
-        f"note: {name} {version} is not the version that was tested ({tested[name]}); "
-        f"pip install {name}=={tested[name]} goes back to it"
-        for name, version in installed.items()
-        if name in tested and version.partition("+")[0] != tested[name]
-    ]
+    lines = []
+    for name, version in installed.items():
+        public = version.partition("+")[0]
+        right = tested.get(name, public)
+        if public != right:
+            lines.append(
+                f"note: {name} {version} is not the version that was tested ({right}); "
+                f"pip install {name}=={right} goes back to it"
+            )
+    return lines
 
 
 def _gpu() -> str:
     if not shutil.which("nvidia-smi"):
         return "none (no nvidia-smi): the demo runs, training the 7B needs one with about 70 GB"
-    found = subprocess.run(
+    listing = subprocess.run(
         ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
         capture_output=True,
         text=True,
     )
-    return found.stdout.strip().replace("\n", "; ") or found.stderr.strip()
+    return listing.stdout.strip().replace("\n", "; ") or listing.stderr.strip()
 
 
 def _font() -> str:

@@ -35,10 +35,10 @@ def answer(photos: Sequence[str], model: str | None = None, menu_file: str | Non
 
 def newest_best() -> Path:
     """`best/` of the run that was trained last. Raises RuntimeError when there is none."""
-    found = sorted(
+    folders = sorted(
         paths.outputs().glob("*/04_training/best/config.json"),
         key=lambda file: file.stat().st_mtime,
     )
-    if not found:
+    if not folders:
         raise RuntimeError("no trained model under outputs/; give --model FOLDER")
-    return found[-1].parent
+    return folders[-1].parent

@@ -148,11 +148,13 @@ def summary(run_folder: Path) -> str:
                 f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
             )
     notes = _notes(run_folder)
-    files = [
-        f"  {path.relative_to(run_folder)}"
-        for path in sorted(run_folder.glob("0*_*/*"))
-        if path.is_file() and not path.name.startswith((".", "_")) and ".old-" not in str(path)
-    ]
+    files = []
+    for path in sorted(run_folder.glob("0*_*/*")):
+        # Folders that --redo moved aside, and what is only for the stage itself, are no results.
+        is_aside = ".old-" in str(path)
+        is_internal = path.name.startswith((".", "_"))
+        if path.is_file() and not is_internal and not is_aside:
+            files.append(f"  {path.relative_to(run_folder)}")
     return "\n".join(
         [
             *rows,

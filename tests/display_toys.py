@@ -43,7 +43,7 @@ def predictions():
     """Naming and menu questions by two predictors: 红烧鱼 is taken for 红烧鱼块 twice, the hostile name
     answered once.
     """
-    said = [
+    answers = [
         ("d1", "红烧鱼块"),
         ("d1", "红烧鱼块"),
         ("d1", "红烧鱼"),
@@ -55,7 +55,7 @@ def predictions():
     rows = []
     for predictor in ("tuned", "base"):
         for protocol in ("naming", "menu"):
-            for index, (dish_id, answer) in enumerate(said):
+            for index, (dish_id, answer) in enumerate(answers):
                 truth = NAMES[dish_id]
                 rows.append(
                     {

@@ -53,23 +53,23 @@ class Saying:
 
     def __init__(self, say):
         self.say = say
-        self.asked = []
+        self.batches = []
 
     def answer(self, rows):
-        self.asked.append(list(rows))
-        said = [self.say(one) for one in rows]
-        return [one if isinstance(one, Answer) else Answer(one) for one in said]
+        self.batches.append(list(rows))
+        replies = [self.say(row) for row in rows]
+        return [reply if isinstance(reply, Answer) else Answer(reply) for reply in replies]
 
     @property
     def ids(self):
-        return [one["id"] for batch in self.asked for one in batch]
+        return [row["id"] for batch in self.batches for row in batch]
 
 
 def prediction(
     number, answer, truth="红烧鱼", predictor="tuned", protocol="naming", menu=(), **more
 ):
     """A row of predictions.jsonl."""
-    made = {
+    columns = {
         "id": f"q{number}",
         "predictor": predictor,
         "protocol": protocol,
@@ -92,7 +92,7 @@ def prediction(
         "currency": "",
         "tokens": 0,
     }
-    return {**made, **more}
+    return {**columns, **more}
 
 
 def table(*rows):

@@ -102,8 +102,8 @@ def endpoints(*servers, **changed):
     given = {"price_input": 1.0, "price_output": 1.0, "max_tokens": 200} | changed
     return client.connect(
         [
-            {"name": f"a{i}", "base_url": one.base_url, "model": f"m{i}", **given}
-            for i, one in enumerate(servers)
+            {"name": f"a{i}", "base_url": server.base_url, "model": f"m{i}", **given}
+            for i, server in enumerate(servers)
         ]
     )
 
@@ -379,9 +379,9 @@ def test_an_annotator_of_no_use_is_asked_no_more_and_fails_alone(many, tmp_path,
     assert [row["dish_id"] for row in rows if row["annotator"] == "a1"] == sorted(MANY)
     assert all(row["card"] for row in rows if row["annotator"] == "a1")
     assert sum(row["annotator"] == "a0" for row in rows) == 5
-    said = capsys.readouterr().out
-    assert "a0 at http" in said
-    assert "asked no more after 5 of 14 requests, for which 0.0110 USD were paid" in said
+    output = capsys.readouterr().out
+    assert "a0 at http" in output
+    assert "asked no more after 5 of 14 requests, for which 0.0110 USD were paid" in output
     assert not annotate.failure(rows)
 
 
@@ -415,10 +415,10 @@ def test_texts_of_no_use_cost_the_texts_alone(many, tmp_path):
 def test_an_annotation_without_a_card_is_a_failure(photos, tmp_path):
     with Server(says_nothing) as server:
         rows = run(photos, tmp_path, server)
-    said = annotate.failure(rows)
-    assert said.startswith("no annotator gave a card for any of 2 dishes, for which 0.0044 USD")
-    assert "dish_card: " not in said
-    assert "好像是一道菜" in said
+    sentence = annotate.failure(rows)
+    assert sentence.startswith("no annotator gave a card for any of 2 dishes, for which 0.0044 USD")
+    assert "dish_card: " not in sentence
+    assert "好像是一道菜" in sentence
     assert annotate.failure([]) == ""
 
 
@@ -526,7 +526,7 @@ def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
 
 def test_the_published_rough_cost_of_3600_dishes(photos):
     """About 20 USD for the cards and 25 for the texts at 2 and 8 USD a million tokens."""
-    (one,) = client.connect(
+    (endpoint,) = client.connect(
         [
             {
                 "name": "a",
@@ -537,18 +537,18 @@ def test_the_published_rough_cost_of_3600_dishes(photos):
             }
         ]
     )
-    assert 30 < annotate.estimate([one], 3600).likely.iloc[0] < 60
+    assert 30 < annotate.estimate([endpoint], 3600).likely.iloc[0] < 60
 
 
 def test_no_money_no_request_and_each_currency_for_itself(photos, tmp_path):
-    with Server(knows) as one, Server(knows) as two:
+    with Server(knows) as first, Server(knows) as second:
         both = [
-            *endpoints(one, price_output=8.0),
+            *endpoints(first, price_output=8.0),
             *client.connect(
                 [
                     {
                         "name": "b",
-                        "base_url": two.base_url,
+                        "base_url": second.base_url,
                         "model": "m",
                         "price_output": 20.0,
                         "currency": "CNY",
@@ -568,12 +568,12 @@ def test_no_money_no_request_and_each_currency_for_itself(photos, tmp_path):
         with pytest.raises(BudgetError, match="CNY"):
             annotate.check_budget(priced, {"USD": usd})
         annotate.check_budget(
-            annotate.estimate(endpoints(one, price_input=0.0, price_output=0.0), 100), {}
+            annotate.estimate(endpoints(first, price_input=0.0, price_output=0.0), 100), {}
         )
         annotate.check_budget(annotate.estimate([], 100), {})
         with pytest.raises(BudgetError):
-            run(photos, tmp_path, one, budget={})
-        assert one.requests == two.requests == []
+            run(photos, tmp_path, first, budget={})
+        assert first.requests == second.requests == []
 
 
 def test_what_was_paid_stands_beside_the_estimate(photos, tmp_path):
@@ -635,9 +635,9 @@ def test_real_photos_are_sent_whole_and_small(tmp_path):
     sent = [photo_in(request) for request in server.requests if wanted(request) == "dish_card"]
     assert len(answers) == 10
     assert len(sent) == 30
-    assert all(max(one.size) <= 768 for one in sent)
+    assert all(max(photo.size) <= 768 for photo in sent)
     assert not any(row["problems"] for row in answers)
     originals = {path.relative_to(root).as_posix(): images.load_rgb(path) for path in files}
-    assert sorted(one.size for one in sent) == sorted(
-        images.load_rgb(images.jpeg_bytes(one, 768)).size for one in originals.values()
+    assert sorted(photo.size for photo in sent) == sorted(
+        images.load_rgb(images.jpeg_bytes(photo, 768)).size for photo in originals.values()
     )

@@ -39,6 +39,7 @@ def answer(dish_id, name, annotator="a", card=None, **changed):
         "introduction": f"about {name}",
         "recipe": "1.",
         "problems": [],
+        "quarantined": [],
         "cost": 0.5,
         "currency": "USD",
         "tokens": 9,
@@ -215,7 +216,9 @@ def test_keep_apart_is_obeyed_in_every_mode(tmp_path):
     answers = [answer(dish, "红烧鱼") for dish in ("GX1", "GX2", "GX3")]
     dishes, _, review = settled(photos, answers, same_name="keep_apart")
     assert len(dishes) == 3
-    assert all("kept apart" in said and "another name" in said for said in review.evidence)
+    assert all(
+        "kept apart" in evidence and "another name" in evidence for evidence in review.evidence
+    )
     dishes, _, review = settled(
         photos, answers, same_name="merge", decisions=decided(tmp_path, "GX3,红烧鱼,keep_apart,")
     )
@@ -315,10 +318,10 @@ def test_one_name_by_decision_merges_whatever_same_name_says(tmp_path):
 def test_folders_that_decisions_call_differently_become_two_dishes(tmp_path):
     photos = photos_of("红烧鱼")
     photos["folder"] = ["红烧鱼1@A_20220101", "红烧鱼2@A_20220101", "红烧鱼3@A_20220101"]
-    said = [answer("红烧鱼", "红烧鱼", card=FISH, image_ids=["红烧鱼-train-1"])]
+    answers = [answer("红烧鱼", "红烧鱼", card=FISH, image_ids=["红烧鱼-train-1"])]
     dishes, catalogue, _ = settled(
         photos,
-        said,
+        answers,
         decisions=decided(tmp_path, "红烧鱼1@A_20220101,红烧鱼,,", "红烧鱼2@A_20220101,糖醋鱼,,"),
     )
     assert catalogue.dish_id.tolist() == ["红烧鱼", "红烧鱼2@A_20220101", "红烧鱼"]
@@ -512,13 +515,13 @@ def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():
     terms = same_dish.Terms([{"盐", "鱼"}, {"盐", "鱼"}, {"盐", "虾"}, {"盐", "油"}])
     every = np.log1p(1)
     two = np.log1p(2)
-    one = np.log1p(4)
+    rare = np.log1p(4)
     np.testing.assert_allclose(
         terms.jaccard(slice(0, 1))[0],
-        [1, 1, every / (every + two + one), every / (every + two + one)],
+        [1, 1, every / (every + two + rare), every / (every + two + rare)],
         rtol=1e-5,
     )
-    np.testing.assert_allclose(terms.dice(slice(2, 3))[0, 3], every / (every + one), rtol=1e-5)
+    np.testing.assert_allclose(terms.dice(slice(2, 3))[0, 3], every / (every + rare), rtol=1e-5)
 
 
 def features_of(photos, directions, spread=0.3, seed=0):
@@ -608,17 +611,17 @@ def test_the_mean_is_of_training_photos_and_halves_have_no_group_in_common():
 
 def test_decisions_settle_pairs_for_good(tmp_path):
     photos = photos_of("番茄炒蛋", "番茄炒蛋", "西红柿炒鸡蛋", "鸡蛋炒番茄")
-    asked = settled(photos)[2]
-    assert {row[1:] for row in suspicions(asked)} == {
+    before = settled(photos)[2]
+    assert {row[1:] for row in suspicions(before)} == {
         ("番茄炒蛋", "西红柿炒鸡蛋"),
         ("番茄炒蛋", "鸡蛋炒番茄"),
         ("西红柿炒鸡蛋", "鸡蛋炒番茄"),
     }
-    one = settled(
+    after = settled(
         photos,
         decisions=decided(tmp_path, "西红柿炒鸡蛋,西红柿炒鸡蛋,keep_apart,two_names: 番茄炒蛋"),
     )[2]
-    assert {row[1:] for row in suspicions(one)} == {
+    assert {row[1:] for row in suspicions(after)} == {
         ("番茄炒蛋", "鸡蛋炒番茄"),
         ("西红柿炒鸡蛋", "鸡蛋炒番茄"),
     }
@@ -710,8 +713,8 @@ def test_two_names_of_names_csv_for_one_dish_are_a_question(tmp_path):
 def test_tables_for_the_look():
     answers = [
         answer("GX1", "红烧鱼", card=FISH),
-        answer("GX2", "", problems=["dish_card: malformed"]),
-        answer("GX2", "", "b", problems=["dish_texts: empty"]),
+        answer("GX2", "", quarantined=[{"kind": "dish_card"}]),
+        answer("GX2", "", "b", quarantined=[{"kind": "dish_texts"}]),
     ]
     dishes = audit.settle(photos_of("GX1", "GX2"), answers)[0]
     assert audit.name_table(dishes).to_dict("records")[0] == {
@@ -766,7 +769,7 @@ def test_blocks_find_the_same_pairs_as_one(monkeypatch):
     whole = same_dish.pairs(dishes)
     monkeypatch.setattr(same_dish, "BLOCK_ROWS", 2)
     assert same_dish.pairs(dishes) == whole
-    assert {(one.i, one.j) for one in whole} == {(0, 3), (2, 5)}
+    assert {(pair.i, pair.j) for pair in whole} == {(0, 3), (2, 5)}
 
 
 def test_thousands_of_dishes_are_settled_in_seconds():
@@ -778,6 +781,6 @@ def test_thousands_of_dishes_are_settled_in_seconds():
         answer(dish, dish, who, rng.choice(words, 4).tolist()) for dish in dishes for who in "ab"
     ]
     started = time.perf_counter()
-    made, _, _ = audit.settle(photos, answers)
-    assert len(made) == 3600
+    rows, _, _ = audit.settle(photos, answers)
+    assert len(rows) == 3600
     assert time.perf_counter() - started < 20

@@ -144,7 +144,7 @@ def test_steps_become_numbered_lines(said):
 
 
 def test_a_card_in_the_words_of_a_model_without_schemas():
-    said = {
+    reply = {
         "菜名": "红烧鱼",
         "菜系": "川菜",
         "食材": "鱼、姜",
@@ -154,7 +154,7 @@ def test_a_card_in_the_words_of_a_model_without_schemas():
         "难度": "中" * 50,
         "备注": "无",
     }
-    card = forms.of_text(json.dumps(said, ensure_ascii=False), DishCard)
+    card = forms.of_text(json.dumps(reply, ensure_ascii=False), DishCard)
     assert card == DishCard(
         name="红烧鱼", cuisine="川菜", ingredients=["鱼", "姜"], calories=120.0, is_vegetarian="否"
     )

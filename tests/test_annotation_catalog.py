@@ -29,7 +29,7 @@ def reasons(rejected) -> dict[str, str]:
 
 def files_below(*roots) -> int:
     return sum(
-        len(names) + sum(os.path.islink(os.path.join(top, one)) for one in folders)
+        len(names) + sum(os.path.islink(os.path.join(top, folder)) for folder in folders)
         for root in roots
         for top, folders, names in os.walk(root)
     )
@@ -290,10 +290,12 @@ def test_dishes_without_a_photo_and_empty_folders_are_named(root):
         "空碗": {"empty folder": 1},
         "夫妻肺片": {"unreadable name": 1},
     }
-    said = catalog.lost_notes(lost, rejected)
-    assert said[0].startswith("3 dishes have no usable photo: 夫妻肺片 (1 unreadable name), 空碗")
-    assert said[1] == "1 folders are empty: 空碗"
-    assert "1 files are left out for their names: 夫妻肺片\\r/0.jpg" in said[2]
+    sentences = catalog.lost_notes(lost, rejected)
+    assert sentences[0].startswith(
+        "3 dishes have no usable photo: 夫妻肺片 (1 unreadable name), 空碗"
+    )
+    assert sentences[1] == "1 folders are empty: 空碗"
+    assert "1 files are left out for their names: 夫妻肺片\\r/0.jpg" in sentences[2]
 
 
 def test_a_dish_behind_a_link_that_is_not_followed_is_named(root, tmp_path):
@@ -665,10 +667,12 @@ def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
 def test_what_natural_near_duplicates_are_found(real):
     photos, _, known, _ = real
     pairs = catalog.build(Path(os.environ["DISHVL_TEST_DATA"]) / "zh_dishes10", [], **SHARES)[2]
-    found = {frozenset((row.path_a, row.path_b)) for row in pairs[pairs.joined].itertuples()}
+    joined = {frozenset((row.path_a, row.path_b)) for row in pairs[pairs.joined].itertuples()}
     listed = {frozenset(pair) for pair in zip(known.a, known.b, strict=True)}
-    assert found <= listed, f"pairs that nobody listed: {found - listed}"
-    assert len(found) >= 19, f"of {len(listed)} known pairs {len(found)} are joined by hashes alone"
+    assert joined <= listed, f"pairs that nobody listed: {joined - listed}"
+    assert len(joined) >= 19, (
+        f"of {len(listed)} known pairs {len(joined)} are joined by hashes alone"
+    )
 
 
 def test_a_sites_photo_that_looks_like_one_at_home_is_told_and_moves_nothing_into_training(

@@ -17,8 +17,8 @@ def table(rows, dish="d"):
     """rows: (image_id, frame, sha256, phash as int[, mirrored hash as int])."""
     whole = [row if len(row) == 5 else (*row, 2**64 - 1 - row[3]) for row in rows]
     texts = [(*row[:3], f"{row[3]:016x}", f"{row[4]:016x}") for row in whole]
-    made = pd.DataFrame(texts, columns=["image_id", "frame", "sha256", "phash", "phash_mirrored"])
-    return made.assign(dish_id=dish, split="", path=made.image_id + ".jpg")
+    photos = pd.DataFrame(texts, columns=["image_id", "frame", "sha256", "phash", "phash_mirrored"])
+    return photos.assign(dish_id=dish, split="", path=photos.image_id + ".jpg")
 
 
 def photographed(pictures):
@@ -59,12 +59,12 @@ def test_no_frame_is_no_common_frame():
 
 @pytest.mark.parametrize("bits, joined", [(0, True), (8, True), (9, False)])
 def test_the_limit_is_inclusive(bits, joined):
-    found = groups(table([("a", "", "1", 0), ("b", "", "2", 2**bits - 1)]))
-    assert (found["a"] == found["b"]) is joined
+    group_of = groups(table([("a", "", "1", 0), ("b", "", "2", 2**bits - 1)]))
+    assert (group_of["a"] == group_of["b"]) is joined
 
 
 def test_a_mirrored_copy_is_joined():
-    found = groups(
+    group_of = groups(
         photographed(
             {
                 "a": picture(1),
@@ -73,7 +73,7 @@ def test_a_mirrored_copy_is_joined():
             }
         )
     )
-    assert found == {"a": "a", "b": "a", "c": "c"}
+    assert group_of == {"a": "a", "b": "a", "c": "c"}
 
 
 def test_a_long_chain_does_not_become_one_group():
@@ -81,8 +81,8 @@ def test_a_long_chain_does_not_become_one_group():
     from anybody.
     """
     chain = {f"{i:03d}": sum(2**bit for bit in range(2 * i)) for i in range(30)}
-    found = groups(table([(name, "", name, value) for name, value in reversed(chain.items())]))
-    members = pd.Series(found).groupby(pd.Series(found)).groups.values()
+    group_of = groups(table([(name, "", name, value) for name, value in reversed(chain.items())]))
+    members = pd.Series(group_of).groupby(pd.Series(group_of)).groups.values()
     assert 2 < len(members)
     assert all(
         (chain[a] ^ chain[b]).bit_count() <= 8 for group in members for a in group for b in group
@@ -98,15 +98,15 @@ def fixed_camera(n, seed=0):
     """`n` photos of one place: the same table, another serving in the middle of it."""
     rng = np.random.default_rng(seed)
     background = picture(777, (320, 240))
-    made = {}
+    photos = {}
     for number in range(n):
         photo = background.copy()
         food = Image.fromarray(rng.integers(90, 190, (5, 5, 3), np.uint8)).resize(
             (120, 90), Image.Resampling.BICUBIC
         )
         photo.paste(food, (100 + int(rng.integers(-4, 5)), 75 + int(rng.integers(-4, 5))))
-        made[f"{number:03d}"] = photo
-    return made
+        photos[f"{number:03d}"] = photo
+    return photos
 
 
 def test_a_fixed_camera_does_not_fuse_a_dish_and_its_copies_are_still_found():
@@ -122,9 +122,9 @@ def test_a_fixed_camera_does_not_fuse_a_dish_and_its_copies_are_still_found():
     assert np.median(bits) <= 12, (
         "the photos of a fixed camera should be alike, or this test tests nothing"
     )
-    found = groups(table_)
-    assert all(found[name] == found[name.removesuffix("copy")] for name in copies)
-    assert pd.Series(found).value_counts().iloc[0] <= len(table_) * 0.2
+    group_of = groups(table_)
+    assert all(group_of[name] == group_of[name.removesuffix("copy")] for name in copies)
+    assert pd.Series(group_of).value_counts().iloc[0] <= len(table_) * 0.2
 
 
 def test_features_join_crops_that_hashes_miss_and_only_within_the_limit():
@@ -158,21 +158,21 @@ def test_features_that_are_all_alike_do_not_fuse_a_dish():
     vectors = np.array([1.0, 0, 0, 0, 0, 0, 0, 0]) + rng.normal(0, 0.02, (40, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     photos = table([(f"{i:02d}", "", str(i), int(rng.integers(0, 2**16))) for i in range(40)])
-    found = groups(
+    group_of = groups(
         photos,
         max_hamming=16,
         features=dict(zip(photos.image_id, vectors, strict=True)),
         min_cosine=0.98,
     )
     assert (vectors @ vectors.T).min() > 0.98
-    assert pd.Series(found).value_counts().iloc[0] <= 8
+    assert pd.Series(group_of).value_counts().iloc[0] <= 8
 
 
 def test_dishes_and_sites_never_join():
-    one = table([("a", "f", "1", 0)], "d1")
+    first = table([("a", "f", "1", 0)], "d1")
     other = table([("b", "f", "1", 0)], "d2")
     site = table([("c", "f", "1", 0)], "d1").assign(split="site:x")
-    assert groups(pd.concat([one, other, site], ignore_index=True)) == {
+    assert groups(pd.concat([first, other, site], ignore_index=True)) == {
         "a": "a",
         "b": "b",
         "c": "c",
@@ -209,18 +209,18 @@ def test_pairs_say_why_they_are_joined_and_the_closest_others_are_listed():
             ("g", "", "5", 0x3F),
         ]
     )
-    found = pairs_of(photos, max_hamming=3)
+    pairs = pairs_of(photos, max_hamming=3)
     rows = {
         (row.image_id_a, row.image_id_b): (row.by, row.distance, row.joined)
-        for row in found.itertuples()
+        for row in pairs.itertuples()
     }
     assert rows["a", "b"] == ("bytes", 0, True)
     assert rows["a", "c"] == ("hash", 3, True)
     assert rows["d", "e"][0::2] == ("frame", True)
     assert rows["a", "g"] == ("hash", 6, False)
     assert rows["c", "g"] == ("hash", 3, False)
-    assert len(found) == 7
-    assert found.joined.tolist() == sorted(found.joined, reverse=True)
+    assert len(pairs) == 7
+    assert pairs.joined.tolist() == sorted(pairs.joined, reverse=True)
     assert pairs_of(photos.iloc[[0]]).columns.tolist() == list(duplicates.PAIR_COLUMNS)
 
 
@@ -241,13 +241,13 @@ def test_pairs_at_the_limit():
 
 
 def test_pairs_across_dishes_and_sites_by_hash_and_by_mirror():
-    one = table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1")
+    first = table([("a", "", "1", 0), ("b", "", "2", FAR[1], FAR[2] ^ 1)], "d1")
     other = table([("c", "", "3", 3), ("e", "", "5", FAR[2], FAR[1] ^ 1)], "d2")
     site = table([("f", "", "6", FAR[1])], "x/d1").assign(split="site:x")
-    found = duplicates.across_dishes(pd.concat([one, other, site], ignore_index=True), 4)
+    pairs = duplicates.across_dishes(pd.concat([first, other, site], ignore_index=True), 4)
     rows = {
         (row.image_id_a, row.image_id_b): (row.by, row.distance, row.dish_a, row.dish_b)
-        for row in found.itertuples()
+        for row in pairs.itertuples()
     }
     assert rows == {
         ("a", "c"): ("hash", 2, "d1", "d2"),
@@ -255,7 +255,7 @@ def test_pairs_across_dishes_and_sites_by_hash_and_by_mirror():
         ("b", "f"): ("hash", 0, "d1", "x/d1"),
         ("e", "f"): ("mirrored hash", 1, "d2", "x/d1"),
     }
-    assert not found.joined.any()
+    assert not pairs.joined.any()
 
 
 def test_the_search_across_dishes_is_the_same_in_blocks(monkeypatch):

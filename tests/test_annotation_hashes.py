@@ -12,9 +12,9 @@ from toys import encoded, picture
 from dishvl_lib.annotation import hashes, scan
 
 
-def distance(one, other):
+def distance(photo, other):
     return (
-        int(hashes.perceptual_hashes(one)[0], 16) ^ int(hashes.perceptual_hashes(other)[0], 16)
+        int(hashes.perceptual_hashes(photo)[0], 16) ^ int(hashes.perceptual_hashes(other)[0], 16)
     ).bit_count()
 
 

@@ -11,8 +11,8 @@ def write(path, text):
     return path
 
 
-def told(found, root):
-    return {layout.relative_path(one.file, root): (one.folder, one.split) for one in found}
+def places_of(photos, root):
+    return {layout.relative_path(photo.file, root): (photo.folder, photo.split) for photo in photos}
 
 
 @pytest.mark.parametrize(
@@ -31,15 +31,15 @@ def told(found, root):
 )
 def test_folders_that_are_splits(tmp_path, folders, expected):
     fill(tmp_path, {f"{folder}/红烧鱼": 1 for folder in folders})
-    found, _ = layout.list_photos(tmp_path)
-    assert {one.file.parts[-3]: one.split for one in found} == expected
+    photos, _ = layout.list_photos(tmp_path)
+    assert {photo.file.parts[-3]: photo.split for photo in photos} == expected
 
 
 def test_folders_without_photos_unmake_no_splits(tmp_path):
     fill(tmp_path, {"train/红烧鱼": 1, "test/红烧鱼": 1, "labels": 0, "empty": 0})
     write(tmp_path / "labels" / "red.txt", "x")
     listing = layout.listing(tmp_path)
-    assert {one.split for one in listing.found} == {"train", "test"}
+    assert {photo.split for photo in listing.photos} == {"train", "test"}
     assert ("empty", *layout.EMPTY_FOLDER) in listing.refused
     assert listing.notes == []
 
@@ -51,23 +51,27 @@ def test_splits_that_are_not_taken_are_said(tmp_path):
 
 def test_folders_below_a_dish_that_say_nothing_are_its_own(tmp_path):
     fill(tmp_path, {"红烧鱼/20240301": 1, "红烧鱼/批次2": 1, "一食堂/土豆丝": 1})
-    assert [one.folder for one in layout.list_photos(tmp_path)[0]] == ["土豆丝", "红烧鱼", "红烧鱼"]
+    assert [photo.folder for photo in layout.list_photos(tmp_path)[0]] == [
+        "土豆丝",
+        "红烧鱼",
+        "红烧鱼",
+    ]
 
 
 def test_folders_that_are_not_clear_stop_until_the_level_is_given(tmp_path):
     fill(tmp_path, {"红烧鱼/张江": 1, "土豆丝/张江": 1, "麻婆豆腐/张江": 1})
     with pytest.raises(layout.CatalogError, match="image_root .*张江.* set dish_level"):
         layout.list_photos(tmp_path)
-    found, _ = layout.list_photos(tmp_path, dish_level=1)
-    assert {one.folder for one in found} == {"红烧鱼", "土豆丝", "麻婆豆腐"}
+    photos, _ = layout.list_photos(tmp_path, dish_level=1)
+    assert {photo.folder for photo in photos} == {"红烧鱼", "土豆丝", "麻婆豆腐"}
     assert len(layout.list_photos(tmp_path, source="site")[0]) == 3
 
 
 def test_splits_over_class_folders(tmp_path):
     fill(tmp_path, {"train/红烧鱼": 1, "val/红烧鱼": 1, "test/土豆丝": 1})
     (tmp_path / "train" / "loose.jpg").write_bytes(jpeg(9))
-    found, left_out = layout.list_photos(tmp_path)
-    assert told(found, tmp_path) == {
+    photos, left_out = layout.list_photos(tmp_path)
+    assert places_of(photos, tmp_path) == {
         "train/红烧鱼/0.jpg": ("红烧鱼", "train"),
         "val/红烧鱼/0.jpg": ("红烧鱼", "validation"),
         "test/土豆丝/0.jpg": ("土豆丝", "test"),
@@ -79,7 +83,7 @@ def test_splits_over_class_folders(tmp_path):
 
 def test_a_dish_called_test_is_a_dish(tmp_path):
     fill(tmp_path, {"test": 1, "红烧鱼": 1})
-    assert told(layout.list_photos(tmp_path)[0], tmp_path) == {
+    assert places_of(layout.list_photos(tmp_path)[0], tmp_path) == {
         "test/0.jpg": ("test", ""),
         "红烧鱼/0.jpg": ("红烧鱼", ""),
     }
@@ -100,8 +104,8 @@ def test_a_list_of_paths_and_labels(tmp_path):
         "gone.jpg,y,",
     ]
     listed = write(tmp_path / "photos.csv", "\n".join(lines))
-    found, left_out = layout.list_photos(tmp_path, listed)
-    assert told(found, tmp_path) == {
+    photos, left_out = layout.list_photos(tmp_path, listed)
+    assert places_of(photos, tmp_path) == {
         "a/0.jpg": ("红烧鱼", "train"),
         "a/1.jpg": ("红烧鱼", ""),
         "b/0.jpg": ("土豆丝", "validation"),
@@ -114,7 +118,7 @@ def test_a_list_of_paths_and_labels(tmp_path):
         "two labels",
         "two labels",
     ]
-    assert len(found) + len(left_out) == len(lines) - 1, "every line is a photo or has a reason"
+    assert len(photos) + len(left_out) == len(lines) - 1, "every line is a photo or has a reason"
 
 
 def test_a_list_names_photos_anywhere(tmp_path):
@@ -123,8 +127,8 @@ def test_a_list_names_photos_anywhere(tmp_path):
     listed = write(
         tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n"
     )
-    found, left_out = layout.list_photos(tmp_path / "root", listed)
-    assert [one.file for one in found] == [tmp_path / "far" / "0.jpg"]
+    photos, left_out = layout.list_photos(tmp_path / "root", listed)
+    assert [photo.file for photo in photos] == [tmp_path / "far" / "0.jpg"]
     assert left_out[0][1] == "listed twice"
 
 
@@ -171,27 +175,27 @@ def linked(tmp_path):
 
 def test_links_out_of_the_folder_are_left_out_and_name_the_parameter(linked):
     root, outside = linked
-    found, left_out = layout.list_photos(root)
-    assert told(found, root) == {
+    photos, left_out = layout.list_photos(root)
+    assert places_of(photos, root) == {
         "红烧鱼/0.jpg": ("红烧鱼", ""),
         "红烧鱼/inside.jpg": ("红烧鱼", ""),
     }
     out = {path: detail for path, reason, detail in left_out if reason == layout.LINK_OUT}
     assert out.keys() == {"红烧鱼/far.jpg", "红烧鱼/step.jpg", "红烧鱼/gone.jpg", "土豆丝", "twice"}
     assert all("follow_links: true" in detail and str(outside) in detail for detail in out.values())
-    assert [one for one in left_out if one[1] != layout.LINK_OUT] == [
+    assert [row for row in left_out if row[1] != layout.LINK_OUT] == [
         ("again", "link to a folder", "it leads to a folder that is read at its own place")
     ]
 
 
 def test_links_are_followed_where_that_is_allowed(linked):
     root, _ = linked
-    found, left_out = layout.list_photos(root, follow_links=True)
+    photos, left_out = layout.list_photos(root, follow_links=True)
     inside = {"0.jpg", "inside.jpg", "far.jpg", "step.jpg", "gone.jpg"}
     wanted = {f"红烧鱼/{name}" for name in inside} | {
         f"{folder}/{n}.jpg" for folder in ("土豆丝", "twice") for n in (0, 1)
     }
-    assert told(found, root).keys() == wanted
+    assert places_of(photos, root).keys() == wanted
     assert [path for path, *_ in left_out] == ["again"]
 
 
@@ -204,8 +208,8 @@ def test_circles_of_links_end(tmp_path):
     (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
     (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
     (tmp_path / "b" / "self").symlink_to(".")
-    found, left_out = layout.list_photos(root, follow_links=True)
-    assert told(found, root).keys() == {"红烧鱼/0.jpg", "out/0.jpg", "out/b/0.jpg"}
+    photos, left_out = layout.list_photos(root, follow_links=True)
+    assert places_of(photos, root).keys() == {"红烧鱼/0.jpg", "out/0.jpg", "out/b/0.jpg"}
     assert {path for path, reason, _ in left_out if reason == "link to a folder"} == {
         "up",
         "out/b/a",
@@ -220,13 +224,13 @@ def test_the_folder_itself_may_be_a_link_and_a_list_may_name_links(linked, tmp_p
         layout.list_photos(root), root, tmp_path / "link"
     )
     listed = write(tmp_path / "photos.csv", "path,label\n红烧鱼/far.jpg,甲\n")
-    assert [one.folder for one in layout.list_photos(root, listed)[0]] == ["甲"]
+    assert [photo.folder for photo in layout.list_photos(root, listed)[0]] == ["甲"]
 
 
 def as_found_in(listed, old, new):
-    found, left_out = listed
+    photos, left_out = listed
     moved = [
-        layout.Found(new / one.file.relative_to(old), one.folder, one.source, one.split)
-        for one in found
+        layout.PhotoFile(new / photo.file.relative_to(old), photo.folder, photo.source, photo.split)
+        for photo in photos
     ]
     return moved, left_out

@@ -36,7 +36,7 @@ def run(root, cache, workers=2):
 def test_what_is_seen(root):
     (root / "a" / "0.jpg").write_bytes(rotated(50, 6))
     whole, left_out = run(root, None)
-    looked = {layout.relative_path(one.file, root): seen for one, seen in whole}["a/0.jpg"]
+    looked = {layout.relative_path(photo.file, root): seen for photo, seen in whole}["a/0.jpg"]
     assert (looked["width"], looked["height"]) == (72, 96)
     assert looked["sha256"] == hashlib.sha256(rotated(50, 6)).hexdigest()
     assert left_out == []
@@ -48,7 +48,7 @@ def test_what_is_seen(root):
         "phash_mirrored",
         "sharpness",
     }
-    assert [one.file.name for one, _ in whole] == [
+    assert [photo.file.name for photo, _ in whole] == [
         "0.jpg",
         "1.jpg",
         "2.jpg",

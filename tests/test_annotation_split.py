@@ -25,8 +25,8 @@ def dealt(sizes, test=0.2, validation=0.1, seed=0):
 
 
 def counts(sizes, **options):
-    found = dealt(sizes, **options).split.value_counts()
-    return tuple(int(found.get(name, 0)) for name in ("train", "validation", "test"))
+    counts_of = dealt(sizes, **options).split.value_counts()
+    return tuple(int(counts_of.get(name, 0)) for name in ("train", "validation", "test"))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_groups_are_dealt_by_the_seed_not_by_their_size():
         dealt(sizes, seed=seed).query("split == 'test'").groupby("group_id").size().value_counts()
         for seed in range(20)
     ]
-    of_two = sum(int(found.get(2, 0)) for found in tested) / sum(
-        int(found.sum()) for found in tested
+    of_two = sum(int(counts.get(2, 0)) for counts in tested) / sum(
+        int(counts.sum()) for counts in tested
     )
     assert 0.2 < of_two < 0.5
 
@@ -104,9 +104,9 @@ def test_the_seed_decides_and_the_order_of_rows_does_not():
 def test_another_dish_changes_nothing_for_this_one():
     alone = photos({"a": [1] * 9})
     beside = photos({"0": [1] * 5, "a": [1] * 9})
-    made = split.assign(beside, test_share=0.2, validation_share=0.1, seed=0)
+    dealt_with_others = split.assign(beside, test_share=0.2, validation_share=0.1, seed=0)
     assert (
-        made[beside.dish_id == "a"].tolist()
+        dealt_with_others[beside.dish_id == "a"].tolist()
         == split.assign(alone, test_share=0.2, validation_share=0.1, seed=0).tolist()
     )
 
@@ -114,9 +114,9 @@ def test_another_dish_changes_nothing_for_this_one():
 def test_outside_sites_keep_their_split():
     table = photos({"a": [1] * 5, "x/a": [1] * 5})
     table.loc[table.dish_id == "x/a", "split"] = "site:x"
-    made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
-    assert set(made[table.dish_id == "x/a"]) == {"site:x"}, "the table itself stays as it was"
-    assert (table.split != made).sum() == 5, "the table itself stays as it was"
+    splits = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
+    assert set(splits[table.dish_id == "x/a"]) == {"site:x"}, "the table itself stays as it was"
+    assert (table.split != splits).sum() == 5, "the table itself stays as it was"
 
 
 @pytest.mark.parametrize("test, validation", [(-0.1, 0.1), (0.1, -0.1), (0.5, 0.4), (1.0, 0.0)])
@@ -128,17 +128,17 @@ def test_shares_that_leave_nothing_are_refused(test, validation):
 def test_dishes_that_lack_a_split_are_listed():
     table = photos({"a": [1], "b": [1, 1], "c": [1, 1, 1]})
     table["split"] = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
-    found = split.small_dishes(table)
-    assert found.to_dict("index") == {
+    lacking = split.small_dishes(table)
+    assert lacking.to_dict("index") == {
         "a": {"train": 1, "validation": 0, "test": 0},
         "b": {"train": 1, "validation": 0, "test": 1},
     }
 
 
 def held(table, **wanted):
-    made = table.copy()
-    made["split"] = split.hold_out(made, **wanted)
-    return made
+    photos = table.copy()
+    photos["split"] = split.hold_out(photos, **wanted)
+    return photos
 
 
 def dated(dishes):
@@ -163,9 +163,9 @@ def test_sites_dates_and_dishes_are_held_out_by_whole_groups():
         "红烧肉": {"held_out"},
         "土豆丝": {""},
     }
-    made = split.assign(by_dish, test_share=0.2, validation_share=0.1, seed=0)
-    assert made[by_dish.dish_id != "土豆丝"].eq("held_out").all()
-    assert set(made[by_dish.dish_id == "土豆丝"]) == {"train", "validation", "test"}
+    splits = split.assign(by_dish, test_share=0.2, validation_share=0.1, seed=0)
+    assert splits[by_dish.dish_id != "土豆丝"].eq("held_out").all()
+    assert set(splits[by_dish.dish_id == "土豆丝"]) == {"train", "validation", "test"}
 
 
 @pytest.mark.parametrize(
@@ -184,21 +184,21 @@ def test_a_hold_out_that_holds_nothing_is_refused(wanted, message):
 def test_photos_in_doubt_train_with_their_whole_group():
     table = photos({"a": [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1]})
     for seed in range(10):
-        made = split.assign(
+        splits = split.assign(
             table, test_share=0.4, validation_share=0.2, seed=seed, train_only=["a-1-0", "a-5-0"]
         )
-        assert set(made[table.group_id.isin(["a-1", "a-5"])]) == {"train"}
+        assert set(splits[table.group_id.isin(["a-1", "a-5"])]) == {"train"}
         assert {
             "validation",
             "test",
-        } <= set(made)
+        } <= set(splits)
 
 
 def test_in_doubt_and_two_more_groups_still_serve_all_three_splits():
     table = photos({"a": [1, 1, 1]})
-    made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0, train_only=["a-0-0"])
-    assert made.iloc[0] == "train"
-    assert set(made) == {"train", "validation", "test"}
+    splits = split.assign(table, test_share=0.2, validation_share=0.1, seed=0, train_only=["a-0-0"])
+    assert splits.iloc[0] == "train"
+    assert set(splits) == {"train", "validation", "test"}
 
 
 def given(dishes):
@@ -241,9 +241,9 @@ def test_given_splits_are_kept_and_twins_across_them_are_left_out():
 
 def test_a_split_that_was_not_given_is_dealt_from_training():
     table = given({"a": [(i, "train") for i in range(20)] + [(i, "test") for i in range(20, 24)]})
-    made = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
-    assert made[table.split == "test"].eq("test").all()
-    assert made[table.split == "train"].value_counts().to_dict() == {"train": 18, "validation": 2}
+    splits = split.assign(table, test_share=0.2, validation_share=0.1, seed=0)
+    assert splits[table.split == "test"].eq("test").all()
+    assert splits[table.split == "train"].value_counts().to_dict() == {"train": 18, "validation": 2}
 
 
 def test_photos_without_a_split_go_where_others_of_their_group_were_given():

@@ -117,8 +117,8 @@ def expected_questions(run):
         end: records.read_jsonl(run / "03_dataset" / f"test{end}.jsonl") for end in ("", "_unseen")
     }
     n = {
-        kind + end: sum(row["kind"] == kind for row in own)
-        for end, own in rows.items()
+        kind + end: sum(row["kind"] == kind for row in of_file)
+        for end, of_file in rows.items()
         for kind in ("naming", "menu", "menu_absent")
     }
     queries = sum(
@@ -138,10 +138,10 @@ def test_metrics_have_n_interval_and_chance(world):
     assert all(n.values())
     for protocols in metrics.values():
         assert set(protocols) == set(n)
-        for kind, one in protocols.items():
-            assert one["n"] == n[kind]
-            assert one["ci95"][0] <= one["accuracy"] <= one["ci95"][1]
-            assert one["correct"] <= one["n"]
+        for kind, measured in protocols.items():
+            assert measured["n"] == n[kind]
+            assert measured["ci95"][0] <= measured["accuracy"] <= measured["ci95"][1]
+            assert measured["correct"] <= measured["n"]
         assert protocols["naming"]["chance"] == pytest.approx(1 / len(chain.DISHES))
         assert protocols["menu_absent"]["chance"] == 0
         assert protocols["menu"]["chance"] == pytest.approx(1 / chain.MENU_SIZE)
@@ -168,11 +168,11 @@ def test_new_dishes_and_the_sites_own_menu_are_judged_by_their_true_names(world)
             ["folder", "name"]
         ].values
     )
-    own = [row for row in rows if row["protocol"] == "site:site_b:own_menu"]
-    assert {(row["dish_id"], row["truth"]) for row in own} == {
+    on_own_menu = [row for row in rows if row["protocol"] == "site:site_b:own_menu"]
+    assert {(row["dish_id"], row["truth"]) for row in on_own_menu} == {
         (f"site_b/{folder}", name) for folder, name in truths.items()
     }
-    assert not any(row["framed"] or row["lost"] for row in own)
+    assert not any(row["framed"] or row["lost"] for row in on_own_menu)
     assert all(row["framed"] for row in rows if row["protocol"] == "site:site_b")
 
 
@@ -230,12 +230,12 @@ def test_online_models_answer_a_sample_within_their_budget(world):
         assert not server.requests
         done = run(server, "--set", "budget={USD: 1.0}")
         assert done.returncode == 0, done.stderr[-2000:]
-        asked = len(server.requests)
+        n_requests = len(server.requests)
     metrics = records.read_json(outputs / "rivals" / "05_evaluation" / "metrics.json")
     spent = records.read_json(outputs / "rivals" / "05_evaluation" / "_SUCCESS.json")
     assert metrics["gpt"]["naming"]["n"] == metrics["gpt"]["menu"]["n"] == 5
     assert metrics["tuned"]["naming"]["n"] > 5
-    assert spent["cost"] == {"USD": pytest.approx(asked * (800 * 2e-6 + 5 * 8e-6), rel=1e-3)}
+    assert spent["cost"] == {"USD": pytest.approx(n_requests * (800 * 2e-6 + 5 * 8e-6), rel=1e-3)}
     same = [
         {**row, "seconds": 0}
         for row in records.iter_jsonl(outputs / "rivals" / "05_evaluation" / "predictions.jsonl")
@@ -441,10 +441,10 @@ def annotator():
 
     def answer(request):
         form = request["response_format"]["json_schema"]["name"]
-        told = json.dumps(request["messages"], ensure_ascii=False)
+        prompt = json.dumps(request["messages"], ensure_ascii=False)
         if form == "dish_texts":
             return 200, toys.completion({"introduction": "一道菜。", "recipe": "1. 做。"})
-        if "麻婆豆腐" in told:
+        if "麻婆豆腐" in prompt:
             return 200, toys.completion("这是一道菜。")
         return 200, toys.completion({"name": "菜", "cuisine": "家常菜"})
 
@@ -475,7 +475,7 @@ def decide_and_run_again(outputs, profile, server):
         assert done.returncode == 0, done.stderr
         return len(server.requests)
 
-    asked = run()
+    n_requests = run()
     folder = outputs / "decided" / "01_annotation"
     photos = records.read_table(folder / "photos.parquet")
     bad = photos[photos.typical == 2].iloc[0]
@@ -486,8 +486,8 @@ def decide_and_run_again(outputs, profile, server):
     (outputs / "decided" / "decisions" / "names.csv").write_text(
         f"folder,name,action\n{bad.folder},新名字,\n", "utf-8"
     )
-    assert asked > 4
-    assert run() == asked
+    assert n_requests > 4
+    assert run() == n_requests
     named = {
         dish["dish_id"]: (dish["name"], dish["name_source"])
         for dish in records.iter_jsonl(folder / "dishes.jsonl")

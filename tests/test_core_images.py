@@ -70,17 +70,19 @@ def test_no_interpreter_is_started_for_a_file_that_only_claims_to_be_a_photo(tmp
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "BMP", "TIFF"])
 def test_a_suffix_is_not_believed(tmp_path, kind):
     (tmp_path / "photo.jpg").write_bytes(encoded(picture(3), kind))
-    made = images.load_rgb(tmp_path / "photo.jpg")
-    assert made.mode == "RGB"
-    assert made.size == (96, 72)
+    photo = images.load_rgb(tmp_path / "photo.jpg")
+    assert photo.mode == "RGB"
+    assert photo.size == (96, 72)
     if kind in ("PNG", "BMP", "TIFF"):
-        assert made.tobytes() == picture(3).tobytes()
+        assert photo.tobytes() == picture(3).tobytes()
 
 
 def test_cmyk_keeps_its_colours():
     red = Image.new("RGB", (32, 32), (200, 30, 40))
-    made = np.asarray(images.load_rgb(encoded(red.convert("CMYK"), "JPEG", quality=95)), dtype=int)
-    assert np.abs(made - (200, 30, 40)).max() <= 6
+    pixels = np.asarray(
+        images.load_rgb(encoded(red.convert("CMYK"), "JPEG", quality=95)), dtype=int
+    )
+    assert np.abs(pixels - (200, 30, 40)).max() <= 6
 
 
 @pytest.mark.parametrize(
@@ -103,15 +105,15 @@ def test_exif_orientation_is_applied(tmp_path, orientation, size, corner):
     exif = Image.Exif()
     exif[0x0112] = orientation
     (tmp_path / "p.jpg").write_bytes(encoded(image, "JPEG", exif=exif))
-    made = images.load_rgb(tmp_path / "p.jpg")
+    photo = images.load_rgb(tmp_path / "p.jpg")
     assert (
-        made.size
+        photo.size
         == images.upright_size(tmp_path / "p.jpg")
         == images.upright_size((tmp_path / "p.jpg").read_bytes())
         == size
     )
-    assert min(made.getpixel(corner)) > 200
-    assert sum(np.asarray(made)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
+    assert min(photo.getpixel(corner)) > 200
+    assert sum(np.asarray(photo)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
 
 
 def test_a_broken_exif_block_spoils_no_pixel():
@@ -124,15 +126,15 @@ def test_a_broken_exif_block_spoils_no_pixel():
 def test_transparency_becomes_white():
     rgba = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
     rgba.putpixel((1, 1), (0, 0, 255, 255))
-    made = images.load_rgb(encoded(rgba, "PNG"))
-    assert made.getpixel((0, 0)) == (255, 255, 255)
-    assert made.getpixel((1, 1)) == (0, 0, 255)
+    photo = images.load_rgb(encoded(rgba, "PNG"))
+    assert photo.getpixel((0, 0)) == (255, 255, 255)
+    assert photo.getpixel((1, 1)) == (0, 0, 255)
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([255, 0, 0, 0, 255, 0])
     palette.putpixel((1, 1), 1)
-    made = images.load_rgb(encoded(palette, "PNG", transparency=0))
-    assert made.getpixel((0, 0)) == (255, 255, 255)
-    assert made.getpixel((1, 1)) == (0, 255, 0)
+    photo = images.load_rgb(encoded(palette, "PNG", transparency=0))
+    assert photo.getpixel((0, 0)) == (255, 255, 255)
+    assert photo.getpixel((1, 1)) == (0, 255, 0)
     assert images.load_rgb(encoded(Image.new("LA", (2, 2), (0, 0)), "PNG")).getpixel((0, 0)) == (
         255,
         255,
@@ -142,22 +144,22 @@ def test_transparency_becomes_white():
 
 def test_sixteen_bits_are_scaled_not_clipped():
     values = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    made = np.asarray(images.load_rgb(encoded(Image.fromarray(values), "PNG")), dtype=float)
-    assert made.shape == (64, 64, 3)
-    assert np.abs(made[..., 0] - values / 257).max() <= 1
+    pixels = np.asarray(images.load_rgb(encoded(Image.fromarray(values), "PNG")), dtype=float)
+    assert pixels.shape == (64, 64, 3)
+    assert np.abs(pixels[..., 0] - values / 257).max() <= 1
 
 
 def test_the_first_frame_of_an_animation():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
-    made = images.load_rgb(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
-    assert made.getpixel((0, 0)) == (255, 0, 0)
+    photo = images.load_rgb(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert photo.getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_a_reduced_decode_is_at_least_as_large_as_asked():
     whole = encoded(picture(5, (800, 600)), "JPEG")
-    made = images.load_rgb(whole, draft_size=(64, 64))
-    assert 64 <= made.size[0] < 800
-    assert 64 <= made.size[1]
+    photo = images.load_rgb(whole, draft_size=(64, 64))
+    assert 64 <= photo.size[0] < 800
+    assert 64 <= photo.size[1]
     assert images.load_rgb(whole).size == (800, 600)
 
 

@@ -21,15 +21,19 @@ def rows(*names):
 
 
 def test_what_is_gone_or_empty_is_found_once_and_texts_need_no_photo(photos):
-    asked = [
+    questions = [
         *rows("a.jpg", "gone.jpg", "gone.jpg", "empty.jpg"),
         {"id": "text"},
         {"id": "other", "image": ""},
     ]
-    missing = missing_photos.find(asked, photos)
+    missing = missing_photos.find(questions, photos)
     assert missing.path.tolist() == ["empty.jpg", "gone.jpg"]
     assert set(missing.reason) == {"missing"}
-    assert [row["id"] for row in missing_photos.without(asked, missing)] == ["q0", "text", "other"]
+    assert [row["id"] for row in missing_photos.without(questions, missing)] == [
+        "q0",
+        "text",
+        "other",
+    ]
 
 
 def test_more_than_the_share_stops_and_says_what_to_do(photos):

@@ -25,8 +25,8 @@ from dishvl_lib.core import names, records
     ],
 )
 def test_folders(folder, expected):
-    found = names.parse_folder(folder)
-    assert (found.name, found.site, found.date) == expected
+    parts = names.parse_folder(folder)
+    assert (parts.name, parts.site, parts.date) == expected
     assert names.clean_folder_name(folder) == expected[0]
 
 

@@ -172,7 +172,7 @@ def test_large_photos_are_examined_one_after_the_other(tmp_path):
 import sys
 from pathlib import Path
 from dishvl_lib.annotation import scan
-from dishvl_lib.annotation.layout import Found
+from dishvl_lib.annotation.layout import PhotoFile
 folder = Path(sys.argv[1])
 files = [folder / f"{number}.png" for number in range(4)]
 for file in files[1:]:
@@ -182,7 +182,7 @@ def peak():
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 before = peak()
-whole, left_out = scan.examine([Found(file, "a") for file in files], folder, 4)
+whole, left_out = scan.examine([PhotoFile(file, "a") for file in files], folder, 4)
 assert not left_out, left_out
 print((peak() - before) / 2**20)
 """

@@ -34,7 +34,9 @@ def project(tmp_path, monkeypatch):
     common="...", dataset="...").
     """
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path)
-    monkeypatch.setattr(params, "COMMON", tuple((one, paths.STAGES) for one in TOYS))
+    monkeypatch.setattr(
+        params, "COMMON", tuple((toy_parameter, paths.STAGES) for toy_parameter in TOYS)
+    )
     monkeypatch.setattr(params, "OWN", {stage: EXTRA.get(stage, ()) for stage in paths.STAGES})
 
     def write(name, **files):

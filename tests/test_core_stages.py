@@ -37,10 +37,10 @@ ANY_FILE = rules.NamedFile(rules.any_content)
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path / "project")
-    own = {stage: (toy("names_csv", "str", ""),) for stage in paths.STAGES}
-    own["01_annotation"] = (toy("names_csv", "str", "", ANY_FILE),)
+    declared = {stage: (toy("names_csv", "str", ""),) for stage in paths.STAGES}
+    declared["01_annotation"] = (toy("names_csv", "str", "", ANY_FILE),)
     monkeypatch.setattr(declarations, "COMMON", COMMON)
-    monkeypatch.setattr(declarations, "OWN", own)
+    monkeypatch.setattr(declarations, "OWN", declared)
     (tmp_path / "project").mkdir()
 
 
@@ -268,8 +268,8 @@ def test_a_stage_that_another_process_makes_is_refused_until_that_process_ends()
     locks.release(stages.lock_file(stage.folder))
     before = tree(stage.folder)
     with another_process_holding(stages.lock_file(stage.folder)) as other:
-        for asked in (params(), params(size=4)):
-            message = refusal(stages.start, "01", asked)
+        for values in (params(), params(size=4)):
+            message = refusal(stages.start, "01", values)
             assert f"process {other.pid} on {socket.gethostname()} since 20" in message
             assert "restart that notebook's kernel" in message
         assert f"process {other.pid}" in refusal(stages.move_aside, stage.folder)
@@ -321,13 +321,13 @@ except stages.StageError as error:
         )
         for number in range(4)
     ]
-    said = [process.communicate(timeout=60)[1] for process in processes]
+    outputs = [process.communicate(timeout=60)[1] for process in processes]
     folder = paths.stage_folder("r", "01")
     (row,) = records.read_jsonl(folder / "dishes.jsonl")
     assert records.read_table(folder / "catalog.parquet").content.tolist() == [row["content"]]
     assert markers.read(folder)["parameters"]["seed"] == int(row["content"]) % 2
     assert old() == []
-    refused = [text for text in said if text]
+    refused = [text for text in outputs if text]
     assert all(
         "is being made by process" in text or "has finished in" in text for text in refused
     ), refused

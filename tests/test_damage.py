@@ -157,8 +157,8 @@ def answers(capsys):
     for command in COMMANDS:
         capsys.readouterr()
         status = cli.main(command)
-        said = capsys.readouterr()
-        given[command[0]] = (status, said.out + said.err)
+        captured = capsys.readouterr()
+        given[command[0]] = (status, captured.out + captured.err)
     return given
 
 
@@ -173,18 +173,18 @@ def test_every_command_says_what_is_damaged(harmed, capsys, kind):
     name, harm = KINDS[kind]
     harm(harmed / name)
     given = answers(capsys)
-    for command, (status, said) in given.items():
-        assert "Traceback" not in said, command
-        assert "was not foreseen" not in said, command
+    for command, (status, output) in given.items():
+        assert "Traceback" not in output, command
+        assert "was not foreseen" not in output, command
         if status:
-            assert any(remedy in said for remedy in REMEDIES), (command, said)
+            assert any(remedy in output for remedy in REMEDIES), (command, output)
     if name.endswith(".lock"):
         assert given["run"][0] == 0, "a lock's text is for people"
         return
-    status, said = given["verify"]
+    status, output = given["verify"]
     assert status == 1
-    assert str(harmed / name) in said
-    assert f"--redo {name[:2]}" in said
+    assert str(harmed / name) in output
+    assert f"--redo {name[:2]}" in output
     assert given["run"][0] == 1
     assert str(harmed / name) in given["run"][1]
 
@@ -203,7 +203,7 @@ def test_what_was_not_foreseen_is_one_sentence_and_the_rest_is_kept(
 ):
     monkeypatch.setattr(cli, "_existing_run", lambda name: 1 / 0)
     assert cli.main(["status", RUN]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("dishvl: this was not foreseen: ZeroDivisionError: division by zero.")
-    assert "Traceback" not in said
+    output = capsys.readouterr().err
+    assert output.startswith("dishvl: this was not foreseen: ZeroDivisionError: division by zero.")
+    assert "Traceback" not in output
     assert "ZeroDivisionError" in (own_outputs / "errors.log").read_text()

@@ -15,7 +15,7 @@ NAMES = {f"d{i}": f"菜{i}" for i in range(12)}
 PHOTOS = photo_rows({dish: {"train": 4, "validation": 2, "test": 3} for dish in NAMES})
 
 
-def made(split, size=10, **options):
+def rows_of(split, size=10, **options):
     return conversations.rows(
         PHOTOS, split, NAMES, neighbours({"d0": ["d1"]}), menu_size=size, **options
     )
@@ -53,17 +53,17 @@ def test_the_p_value_is_a_p_value():
         )
         assert abs((p < 0.1).mean() - 0.1) < 0.07
         assert abs((p < 0.5).mean() - 0.5) < 0.12
-    found = audit.positions([question(i, 2) for i in [0] * 60 + [1] * 40])
-    assert found["chi2"] == 4.0
-    assert found["p"] == pytest.approx(math.erfc(math.sqrt(2)))
+    test = audit.positions([question(i, 2) for i in [0] * 60 + [1] * 40])
+    assert test["chi2"] == 4.0
+    assert test["p"] == pytest.approx(math.erfc(math.sqrt(2)))
     assert audit.positions([question(0, 1)])["p"] == 1.0
 
 
 def test_positions_by_hand():
-    found = audit.positions(
+    test = audit.positions(
         [question(i, 3) for i in [0] * 6 + [1] * 2 + [2]] + [question(0, 3, kind="naming")]
     )
-    assert found == {
+    assert test == {
         "n": 9,
         "off_menu": 0,
         "thirds": [6, 2, 1],
@@ -80,12 +80,12 @@ def test_an_answer_that_is_not_on_its_menu_is_counted_not_stumbled_over():
 
 
 def test_our_own_menus_pass():
-    assert audit.positions(made("train", menus_per_photo=20))["p"] > 0.001
+    assert audit.positions(rows_of("train", menus_per_photo=20))["p"] > 0.001
 
 
 def test_the_whole_report():
     left_out = [{"dish_id": "x", "name": "", "reason": "it is empty"}]
-    questions = {split: made(split) for split in ("train", "validation", "test")}
+    questions = {split: rows_of(split) for split in ("train", "validation", "test")}
     report = audit.audit(PHOTOS, questions, left_out, {"train": [10, 20, 30], "test": []})
     assert report["leaks"] == []
     assert report["dishes_left_out"] == left_out
@@ -139,7 +139,7 @@ def test_the_share_of_entries_with_a_look_alike_beside_them():
     assert audit.look_alike_share(rows, ranks) == round(4 / 6, 4)
     assert audit.look_alike_share(rows, {}) == 0
     assert audit.look_alike_share([], ranks) == 0
-    report = audit.audit(PHOTOS, {"test": made("test")}, [], ranks=ranks, shortcut={"n": 1})
+    report = audit.audit(PHOTOS, {"test": rows_of("test")}, [], ranks=ranks, shortcut={"n": 1})
     assert report["shortcut_test"] == {"n": 1}
     assert 0 < report["look_alike_share"]["test"] < 1
 

@@ -73,7 +73,7 @@ def shuffle_folders(seed: int) -> None:
 def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
     fill(tmp_path / "photos", FOLDERS)
     here = os.path.dirname(__file__)
-    made = set()
+    digests = set()
     for run, workers in enumerate((1, 8, 1, 8, 3)):
         code = (
             f"import test_dataset_build as t; print(t.digest({str(tmp_path / 'photos')!r}, "
@@ -83,7 +83,7 @@ def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
             "PYTHONHASHSEED": str(run),
             "PYTHONPATH": f"{here}{os.pathsep}{os.path.dirname(here)}",
         }
-        made.add(
+        digests.add(
             subprocess.run(
                 [sys.executable, "-c", code],
                 cwd=here,
@@ -93,8 +93,8 @@ def test_the_same_bytes_whatever_is_left_to_chance(tmp_path):
                 text=True,
             ).stdout.strip()
         )
-    assert len(made) == 1
-    assert len(made.pop()) == 64
+    assert len(digests) == 1
+    assert len(digests.pop()) == 64
 
 
 DISHES = [f"d{i}" for i in range(6)]
@@ -125,15 +125,15 @@ def rows(**options):
 
 @pytest.mark.parametrize("ratio, expected", [(0.0, 0), (0.25, 12), (1.0, 48)])
 def test_knowledge_is_mixed_in_by_ratio(ratio, expected):
-    made = rows(knowledge_ratio=ratio)
-    assert sum(row["kind"] == "knowledge" for row in made) == expected
-    assert len(made) == 48 + expected
-    assert len({row["id"] for row in made}) == len(made)
+    questions = rows(knowledge_ratio=ratio)
+    assert sum(row["kind"] == "knowledge" for row in questions) == expected
+    assert len(questions) == 48 + expected
+    assert len({row["id"] for row in questions}) == len(questions)
 
 
 def test_aliases_of_the_dishes_reach_the_menus():
     dishes = [{**dish, "aliases": ["菜d1"] if dish["dish_id"] == "d0" else []} for dish in CARDED]
-    made = build.rows(
+    questions = build.rows(
         PHOTOS,
         "train",
         {dish: f"菜{dish}" for dish in DISHES},
@@ -141,7 +141,7 @@ def test_aliases_of_the_dishes_reach_the_menus():
         dishes,
         menu_size=4,
     )
-    assert not [row for row in made if {"菜d0", "菜d1"} <= set(row["menu"])]
+    assert not [row for row in questions if {"菜d0", "菜d1"} <= set(row["menu"])]
 
 
 def test_a_ratio_below_zero_is_refused():
@@ -150,6 +150,6 @@ def test_a_ratio_below_zero_is_refused():
 
 
 def test_rows_survive_their_file(tmp_path):
-    made = rows(knowledge_ratio=0.5, knowledge_with_photo=False, absent_share=0.5)
-    records.write_jsonl(tmp_path / "x.jsonl", made)
-    assert records.read_jsonl(tmp_path / "x.jsonl") == made
+    questions = rows(knowledge_ratio=0.5, knowledge_with_photo=False, absent_share=0.5)
+    records.write_jsonl(tmp_path / "x.jsonl", questions)
+    assert records.read_jsonl(tmp_path / "x.jsonl") == questions

@@ -36,12 +36,12 @@ def rows(split="train", photos=PHOTOS, names=NAMES, similar=SIMILAR, **options):
     )
 
 
-def answers(made):
-    return [row["conversations"][1]["value"] for row in made]
+def answers(question_rows):
+    return [row["conversations"][1]["value"] for row in question_rows]
 
 
-def menu_rows(made):
-    return [row for row in made if row["kind"] == "menu"]
+def menu_rows(question_rows):
+    return [row for row in question_rows if row["kind"] == "menu"]
 
 
 def test_a_row_is_exactly_what_qwens_scripts_read():
@@ -84,15 +84,15 @@ def test_ids_are_unique_and_say_split_and_kind():
 @pytest.mark.parametrize("naming, menus", [(1, 1), (0, 2), (3, 0)])
 def test_how_many_questions(naming, menus):
     n = int(((PHOTOS.split == "train") & (PHOTOS.dish_id != "only_train")).sum())
-    made = rows(naming_per_photo=naming, menus_per_photo=menus)
-    kinds = Counter(row["kind"] for row in made)
+    question_rows = rows(naming_per_photo=naming, menus_per_photo=menus)
+    kinds = Counter(row["kind"] for row in question_rows)
     assert (kinds["naming"], kinds["menu"]) == (naming * n, menus * n)
-    assert [row["kind"] for row in made] == sorted((row["kind"] for row in made), reverse=True), (
-        "naming first"
-    )
-    assert set(Counter(row["image_id"] for row in made if row["kind"] == "naming").values()) <= {
-        naming
-    }
+    assert [row["kind"] for row in question_rows] == sorted(
+        (row["kind"] for row in question_rows), reverse=True
+    ), "naming first"
+    assert set(
+        Counter(row["image_id"] for row in question_rows if row["kind"] == "naming").values()
+    ) <= {naming}
 
 
 def test_menus_hold_only_dishes_with_photos_in_this_split():
@@ -145,14 +145,14 @@ def test_answers_stand_anywhere_and_every_dish_is_asked_for_about_as_often(many)
     assert (
         sum((places[place] - expected) ** 2 / expected for place in range(10)) < 27.9
     )  # chi-square, 9 degrees of freedom, p = 0.001
-    asked = Counter(answers(many))
-    assert set(asked) == set(NAMES.values())
-    assert max(asked.values()) < 2 * min(asked.values())
+    times = Counter(answers(many))
+    assert set(times) == set(NAMES.values())
+    assert max(times.values()) < 2 * min(times.values())
 
 
 def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn():
     photos = photo_rows({"rare": {"train": 2}, "common": {"train": 60}, "third": {"train": 38}})
-    made = menu_rows(
+    question_rows = menu_rows(
         rows(
             photos=photos,
             names={"rare": "甲", "common": "乙", "third": "丙"},
@@ -160,11 +160,11 @@ def test_rare_dishes_are_asked_for_as_often_as_others_with_their_photos_in_turn(
             menus_per_photo=6,
         )
     )
-    asked = Counter(answers(made))
-    assert len(made) == 600
-    assert min(asked.values()) > 150
+    times = Counter(answers(question_rows))
+    assert len(question_rows) == 600
+    assert min(times.values()) > 150
     for dish in ("rare", "common"):
-        used = Counter(row["image_id"] for row in made if row["dish_id"] == dish)
+        used = Counter(row["image_id"] for row in question_rows if row["dish_id"] == dish)
         assert max(used.values()) - min(used.values()) <= 1
         assert len(used) == {"rare": 2, "common": 60}[dish]
 
@@ -176,9 +176,11 @@ def test_entries_stand_in_no_order(many):
 
 
 def test_only_wordings_for_training_are_used_and_all_of_them(many):
-    assert {row["template"] for row in many} == {one.id for one in questions.templates("menu")}
+    assert {row["template"] for row in many} == {
+        wording.id for wording in questions.templates("menu")
+    }
     assert {row["template"] for row in rows() if row["kind"] == "naming"} == {
-        one.id for one in questions.templates("naming")
+        wording.id for wording in questions.templates("naming")
     }
 
 
@@ -196,7 +198,7 @@ def test_the_seed_and_the_split_decide_alone():
 def test_another_process_with_another_hash_seed_makes_the_same_rows():
     code = "import json, test_dataset_conversations as t; print(json.dumps(t.rows('test')[::7]))"
     here = os.path.dirname(__file__)
-    made = [
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
             cwd=here,
@@ -207,8 +209,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_rows():
         ).stdout
         for seed in ("1", "2")
     ]
-    assert made[0] == made[1]
-    assert json.loads(made[0]) == rows("test")[::7]
+    assert outputs[0] == outputs[1]
+    assert json.loads(outputs[0]) == rows("test")[::7]
 
 
 @pytest.mark.parametrize("names", [{}, {"d00": "菜0"}, {"d00": "菜0", "only_train": "只训练"}])
@@ -228,9 +230,9 @@ def test_a_menu_of_one_is_refused(size):
 
 
 def test_without_look_alikes_menus_are_random():
-    made = menu_rows(rows(similar=pd.DataFrame(columns=["dish_id", "similar_id", "rank"])))
-    assert len(made) > 0
-    assert all(len(row["menu"]) == 10 for row in made)
+    question_rows = menu_rows(rows(similar=pd.DataFrame(columns=["dish_id", "similar_id", "rank"])))
+    assert len(question_rows) > 0
+    assert all(len(row["menu"]) == 10 for row in question_rows)
 
 
 def test_sizes_in_a_range():
@@ -244,24 +246,26 @@ def test_sizes_in_a_range():
 
 
 def test_wordings_kept_for_testing_make_a_file_of_their_own():
-    made = rows("test", trained=False)
-    assert {row["template"] for row in made} == {
-        one.id for kind in ("naming", "menu") for one in questions.templates(kind, trained=False)
+    question_rows = rows("test", trained=False)
+    assert {row["template"] for row in question_rows} == {
+        wording.id
+        for kind in ("naming", "menu")
+        for wording in questions.templates(kind, trained=False)
     }
-    assert made[0]["id"] == "test_unseen-naming-000000"
-    assert len(made) == len(rows("test"))
+    assert question_rows[0]["id"] == "test_unseen-naming-000000"
+    assert len(question_rows) == len(rows("test"))
 
 
 def test_questions_whose_dish_is_not_on_the_menu():
-    made = [row for row in rows(absent_share=0.5) if row["kind"] == "menu_absent"]
-    assert len(made) == round(0.5 * len(menu_rows(rows())))
-    assert all(NAMES[row["dish_id"]] not in row["menu"] for row in made)
-    assert set(answers(made)) == {questions.NOT_ON_MENU}
-    assert {row["template"] for row in made} == {
-        one.id for one in questions.templates("menu_absent")
+    question_rows = [row for row in rows(absent_share=0.5) if row["kind"] == "menu_absent"]
+    assert len(question_rows) == round(0.5 * len(menu_rows(rows())))
+    assert all(NAMES[row["dish_id"]] not in row["menu"] for row in question_rows)
+    assert set(answers(question_rows)) == {questions.NOT_ON_MENU}
+    assert {row["template"] for row in question_rows} == {
+        wording.id for wording in questions.templates("menu_absent")
     }
-    assert all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in made)
-    assert len({row["dish_id"] for row in made}) > 15
+    assert all(questions.NOT_ON_MENU in row["conversations"][0]["value"] for row in question_rows)
+    assert len({row["dish_id"] for row in question_rows}) > 15
     assert not [
         row for row in rows(absent_share=1.0, menu_size=24) if row["kind"] == "menu_absent"
     ], "every dish is on every menu"
@@ -270,9 +274,11 @@ def test_questions_whose_dish_is_not_on_the_menu():
 def test_a_dish_that_is_an_entrys_alias_is_not_absent():
     photos = photo_rows({"a": {"train": 2}, "b": {"train": 2}, "c": {"train": 2}})
     names = {"a": "番茄炒蛋", "b": "西红柿炒蛋", "c": "红烧鱼"}
-    made = rows(photos=photos, names=names, similar=SIMILAR.iloc[:0], menu_size=2, absent_share=3.0)
-    assert all({*row["menu"]} != {"番茄炒蛋", "西红柿炒蛋"} for row in menu_rows(made))
-    assert not [row for row in made if row["kind"] == "menu_absent"], (
+    question_rows = rows(
+        photos=photos, names=names, similar=SIMILAR.iloc[:0], menu_size=2, absent_share=3.0
+    )
+    assert all({*row["menu"]} != {"番茄炒蛋", "西红柿炒蛋"} for row in menu_rows(question_rows))
+    assert not [row for row in question_rows if row["kind"] == "menu_absent"], (
         "of c and one of the twins nothing is absent but the other twin"
     )
 
@@ -281,14 +287,14 @@ def test_a_cap_on_photos_takes_different_groups_first():
     photos = photo_rows({"a": {"train": 6}, "b": {"train": 2}}).assign(
         group_id=lambda table: [f"g{i // 2}" for i in range(len(table))]
     )
-    made = rows(
+    question_rows = rows(
         photos=photos,
         names={"a": "甲", "b": "乙"},
         similar=SIMILAR.iloc[:0],
         menu_size=2,
         photos_per_dish=3,
     )
-    used = {row["image_id"] for row in made if row["dish_id"] == "a"}
+    used = {row["image_id"] for row in question_rows if row["dish_id"] == "a"}
     assert len(used) == 3
     assert photos[photos.image_id.isin(used)].group_id.nunique() == 3
     assert used == {
@@ -306,7 +312,7 @@ def test_a_cap_on_photos_takes_different_groups_first():
 
 def test_balance_names_every_dish_equally_often():
     photos = photo_rows({"rare": {"train": 2}, "common": {"train": 28}})
-    made = [
+    question_rows = [
         row
         for row in rows(
             photos=photos,
@@ -317,23 +323,23 @@ def test_balance_names_every_dish_equally_often():
         )
         if row["kind"] == "naming"
     ]
-    assert Counter(row["dish_id"] for row in made) == {"rare": 15, "common": 15}
-    assert len({row["image_id"] for row in made}) == 17
+    assert Counter(row["dish_id"] for row in question_rows) == {"rare": 15, "common": 15}
+    assert len({row["image_id"] for row in question_rows}) == 17
 
 
 def test_a_sites_photos_are_registered_or_asked_about():
     photos = photo_rows({"b/x": {"site:b": 5}, "b/GX4": {"site:b": 1}, "a": {"train": 3}})
-    made = conversations.site_rows(photos, "b", {"b/x": "红烧鱼"}, 2)
-    assert Counter((row["dish_id"], row["role"]) for row in made) == {
+    question_rows = conversations.site_rows(photos, "b", {"b/x": "红烧鱼"}, 2)
+    assert Counter((row["dish_id"], row["role"]) for row in question_rows) == {
         ("b/x", "register"): 2,
         ("b/x", "query"): 3,
         ("b/GX4", "register"): 1,
     }
-    assert {row["dish_id"]: row["conversations"][1]["value"] for row in made} == {
+    assert {row["dish_id"]: row["conversations"][1]["value"] for row in question_rows} == {
         "b/x": "红烧鱼",
         "b/GX4": "",
     }
-    assert made[0]["id"] == "site_b-naming-000000"
-    assert made == conversations.site_rows(
+    assert question_rows[0]["id"] == "site_b-naming-000000"
+    assert question_rows == conversations.site_rows(
         photos.sample(frac=1, random_state=1), "b", {"b/x": "红烧鱼"}, 2
     )

@@ -23,7 +23,7 @@ def row(number, image, template, answer, menu=(), dish="", kind="naming"):
         {"from": "human", "value": questions.human_turn(template, menu, dish)},
         {"from": "gpt", "value": answer},
     ]
-    made = {
+    question = {
         "id": f"train-{kind}-{number:06d}",
         "image": image,
         "conversations": turns,
@@ -32,8 +32,8 @@ def row(number, image, template, answer, menu=(), dish="", kind="naming"):
         "kind": kind,
     }
     if image is None:
-        del made["image"]
-    return {**made, "menu": list(menu), "template": template}
+        del question["image"]
+    return {**question, "menu": list(menu), "template": template}
 
 
 def some_rows(first, second):
@@ -94,47 +94,47 @@ def places(case):
     return count
 
 
-def ours(case, one):
+def ours(case, question):
     """(input_ids, labels) that our training reads: `inputs.build` with the photo, the same tokens
     without one.
     """
-    if "image" not in one:
-        return lengths.tokens(case[0], one, None)
-    human, gpt = (turn["value"] for turn in one["conversations"])
+    if "image" not in question:
+        return lengths.tokens(case[0], question, None)
+    human, gpt = (turn["value"] for turn in question["conversations"])
     sample = inputs.build(
         case[0],
-        inputs.photo_inputs(case[0], images.load_rgb(case[1] / one["image"])),
+        inputs.photo_inputs(case[0], images.load_rgb(case[1] / question["image"])),
         questions.question_of(human),
         gpt,
     )
     return sample.input_ids, sample.labels
 
 
-def with_end(case, one):
+def with_end(case, question):
     """Ours and the line break after the end token, supervised: the one thing that all four trainers
     add.
     """
-    ids, labels = ours(case, one)
+    ids, labels = ours(case, question)
     line_break = case[0].tokenizer.encode("\n", add_special_tokens=False)
     assert len(line_break) == 1
     return ids + line_break, labels + line_break
 
 
-def assert_photo(case, one, path):
-    assert (path is None) == ("image" not in one)
-    assert path is None or os.path.samefile(path, case[1] / one["image"])
+def assert_photo(case, question, path):
+    assert (path is None) == ("image" not in question)
+    assert path is None or os.path.samefile(path, case[1] / question["image"])
 
 
 def test_ours_begins_with_the_system_prompt_and_supervises_only_the_answer(case):
     decode = case[0].tokenizer.decode
-    for one in case[2]:
-        ids, labels = ours(case, one)
+    for question in case[2]:
+        ids, labels = ours(case, question)
         assert decode(ids).startswith(
             "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         )
         assert (
             decode([token for token in labels if token != IGNORE])
-            == one["conversations"][1]["value"] + "<|im_end|>"
+            == question["conversations"][1]["value"] + "<|im_end|>"
         )
 
 
@@ -146,28 +146,28 @@ def test_qwen_data_qwen_adds_the_line_break_after_the_photo_and_the_one_at_the_e
     rows = readers.open_list(Path(entry["annotation_path"]).with_suffix(f".{suffix}"))
     assert rows == case[2]
     end_of_photo = case[0].tokenizer.convert_tokens_to_ids("<|vision_end|>")
-    for one in rows:
+    for question in rows:
         ids, labels, path = readers.data_qwen(
-            one, entry["data_path"], case[0].tokenizer, places(case)
+            question, entry["data_path"], case[0].tokenizer, places(case)
         )
-        expected, expected_labels = with_end(case, one)
+        expected, expected_labels = with_end(case, question)
         if path:
             after = expected.index(end_of_photo) + 1
             expected = [*expected[:after], expected[-1], *expected[after:]]
             expected_labels = [*expected_labels[:after], IGNORE, *expected_labels[after:]]
         assert (ids, labels) == (expected, expected_labels)
-        assert_photo(case, one, path)
+        assert_photo(case, question, path)
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
 def test_qwen_data_processor_adds_the_line_break_at_the_end_alone(case, exported, suffix):
     entry = readers.qwen_entries(exported[0] / "qwen")["run_train"]
-    for one in readers.open_list(Path(entry["annotation_path"]).with_suffix(f".{suffix}")):
+    for question in readers.open_list(Path(entry["annotation_path"]).with_suffix(f".{suffix}")):
         ids, labels, path = readers.data_processor(
-            one, entry["data_path"], case[0].tokenizer, places(case)
+            question, entry["data_path"], case[0].tokenizer, places(case)
         )
-        assert (ids, labels) == with_end(case, one)
-        assert_photo(case, one, path)
+        assert (ids, labels) == with_end(case, question)
+        assert_photo(case, question, path)
 
 
 @pytest.mark.parametrize("media_dir", ["dataset_dir", "image_root"])
@@ -176,23 +176,23 @@ def test_llama_factory_adds_the_line_break_at_the_end_alone(case, exported, medi
     attributes = json.loads((folder / "dataset_info.json").read_text("utf-8"))["run_train"]
     assert attributes["formatting"] == "sharegpt"
     rows = readers.open_list(folder / attributes["file_name"])
-    assert [one["id"] for one in rows] == [one["id"] for one in case[2]]
+    assert [question["id"] for question in rows] == [question["id"] for question in case[2]]
     where = {"dataset_dir": folder, "image_root": case[1]}[media_dir]
-    for one, made in zip(case[2], rows, strict=True):
+    for question, line in zip(case[2], rows, strict=True):
         ids, labels, path = readers.llama_factory(
-            made, attributes, where, case[0].tokenizer, places(case)
+            line, attributes, where, case[0].tokenizer, places(case)
         )
-        assert (ids, labels) == with_end(case, one)
-        assert_photo(case, one, path)
+        assert (ids, labels) == with_end(case, question)
+        assert_photo(case, question, path)
 
 
 def test_ms_swift_adds_the_line_break_at_the_end_alone(case, exported):
     rows = readers.open_list(exported[0] / "ms_swift" / "run_train.jsonl")
-    assert [one["id"] for one in rows] == [one["id"] for one in case[2]]
-    for one, made in zip(case[2], rows, strict=True):
-        ids, labels, path = readers.ms_swift(made, case[0].tokenizer, places(case))
-        assert (ids, labels) == with_end(case, one)
-        assert_photo(case, one, path)
+    assert [question["id"] for question in rows] == [question["id"] for question in case[2]]
+    for question, line in zip(case[2], rows, strict=True):
+        ids, labels, path = readers.ms_swift(line, case[0].tokenizer, places(case))
+        assert (ids, labels) == with_end(case, question)
+        assert_photo(case, question, path)
 
 
 @pytest.fixture
@@ -225,15 +225,15 @@ def test_the_table_lists_every_file_with_its_rows_and_what_it_cannot_carry(toy_r
 def test_tables_keep_one_type_per_column_and_no_key_that_a_trainer_gives_a_meaning(
     toy_rows, tmp_path
 ):
-    site = [{**one, "role": "query"} for one in toy_rows]
+    site = [{**question, "role": "query"} for question in toy_rows]
     export.write(tmp_path, {"train": site}, ["llama_factory", "ms_swift"], tmp_path, "run")
     for file, turns in (
         ("llama_factory/run_train.json", "conversations"),
         ("ms_swift/run_train.jsonl", "messages"),
     ):
-        for one in readers.open_list(tmp_path / file):
-            assert list(one) == ["id", turns, "images"]
-            assert isinstance(one["images"], list)
+        for question in readers.open_list(tmp_path / file):
+            assert list(question) == ["id", turns, "images"]
+            assert isinstance(question["images"], list)
 
 
 def test_only_the_formats_asked_for_are_written(toy_rows, tmp_path):

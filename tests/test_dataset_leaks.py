@@ -28,9 +28,9 @@ def test_two_hundred_planted_leaks_are_two_hundred_found(column):
         photos.loc[[next(chosen[leaks.SPLITS[side]]) for side in sides], column] = (
             f"planted {number}"
         )
-    found = leaks.find(photos)
-    assert {one["value"] for one in found} == {f"planted {number}" for number in range(200)}
-    assert all(one["by"] == column for one in found)
+    planted = leaks.find(photos)
+    assert {leak["value"] for leak in planted} == {f"planted {number}" for number in range(200)}
+    assert all(leak["by"] == column for leak in planted)
 
 
 def test_what_stays_in_one_split_or_outside_is_no_leak():

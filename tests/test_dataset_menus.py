@@ -91,9 +91,9 @@ def test_who_may_stand_on_a_menu_and_why_not():
     }
     good, out = menus.askable(names)
     assert good == {"b": "土豆丝", "f": "素鸡(豆制品)", "g": "素鸡"}
-    reasons = {one["dish_id"]: one["reason"] for one in out}
+    reasons = {dish["dish_id"]: dish["reason"] for dish in out}
     assert set(reasons) == set("acdeh")
-    assert [one["name"] for one in out] == [names[one["dish_id"]] for one in out]
+    assert [dish["name"] for dish in out] == [names[dish["dish_id"]] for dish in out]
     assert reasons["a"] == "same name as c; decide in decisions/names.csv"
     assert reasons["c"].startswith("same name as a;")
     assert "empty" in reasons["d"]

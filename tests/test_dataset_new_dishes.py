@@ -26,26 +26,26 @@ def rows(photos=PHOTOS, names=NAMES, **changed):
 
 
 def test_only_new_dishes_are_asked_for_on_menus_that_hold_them_among_known_ones():
-    made = rows()
-    assert len(made) == 180
-    assert {row["dish_id"] for row in made} == set(NEW)
-    assert {row["kind"] for row in made} == {"menu"}
+    question_rows = rows()
+    assert len(question_rows) == 180
+    assert {row["dish_id"] for row in question_rows} == set(NEW)
+    assert {row["kind"] for row in question_rows} == {"menu"}
     assert all(
         row["conversations"][1]["value"] == NAMES[row["dish_id"]] in row["menu"]
         and len(set(row["menu"])) == 10
-        for row in made
+        for row in question_rows
     )
-    assert {entry for row in made for entry in row["menu"]} == set(NAMES.values())
-    assert all(row["image"].startswith(row["dish_id"]) for row in made)
-    assert len({row["id"] for row in made}) == 180
+    assert {entry for row in question_rows for entry in row["menu"]} == set(NAMES.values())
+    assert all(row["image"].startswith(row["dish_id"]) for row in question_rows)
+    assert len({row["id"] for row in question_rows}) == 180
 
 
 def test_a_new_dish_has_no_place_of_its_own_and_every_photo_its_turn():
-    made = rows()
-    places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in made)
+    question_rows = rows()
+    places = Counter(row["menu"].index(row["conversations"][1]["value"]) for row in question_rows)
     assert len(places) == 10
     assert max(places.values()) < 40
-    turns = Counter(row["image_id"] for row in made if row["dish_id"] == "d03")
+    turns = Counter(row["image_id"] for row in question_rows if row["dish_id"] == "d03")
     assert max(turns.values()) - min(turns.values()) <= 1
 
 
@@ -68,5 +68,5 @@ def test_without_new_dishes_or_with_unaskable_ones_there_is_no_question():
 
 
 def test_aliases_never_stand_beside_the_dish():
-    made = rows(aliases={"d03": [NAMES["d04"]]})
-    assert not any({NAMES["d03"], NAMES["d04"]} <= set(row["menu"]) for row in made)
+    question_rows = rows(aliases={"d03": [NAMES["d04"]]})
+    assert not any({NAMES["d03"], NAMES["d04"]} <= set(row["menu"]) for row in question_rows)

@@ -21,7 +21,7 @@ PHOTOS = photo_rows({dish: {"train": 2 + i % 9, "test": 4} for i, dish in enumer
 
 
 def rows(split, n, size):
-    made = conversations.rows(
+    question_rows = conversations.rows(
         PHOTOS,
         split,
         NAMES,
@@ -30,19 +30,19 @@ def rows(split, n, size):
         naming_per_photo=0,
         menus_per_photo=-(-n // int((PHOTOS.split == split).sum())),
     )
-    return made[:n]
+    return question_rows[:n]
 
 
 def planted(choose, n=1500, size=10, seed=0):
     """Menus whose answer `choose(menu, rng)` picks."""
     rng = np.random.default_rng(seed)
-    made = rows("test", n, size)
+    question_rows = rows("test", n, size)
     return [
         {
             "menu": row["menu"],
             "conversations": [{}, {"value": row["menu"][choose(row["menu"], rng)]}],
         }
-        for row in made
+        for row in question_rows
     ]
 
 
@@ -65,20 +65,20 @@ PLANTED = {
 @pytest.mark.parametrize("kind", PLANTED)
 def test_a_planted_shortcut_is_found(kind):
     guesser = shortcuts.fit(planted(PLANTED[kind], seed=0)[:1000], RANKS)
-    found = shortcuts.measure(guesser, planted(PLANTED[kind], seed=1)[1000:])
-    assert found["n"] == 500, found
-    assert found["excess"] > 0.1, found
-    assert found["ci95"][0] > found["chance"], found
+    measured = shortcuts.measure(guesser, planted(PLANTED[kind], seed=1)[1000:])
+    assert measured["n"] == 500, measured
+    assert measured["excess"] > 0.1, measured
+    assert measured["ci95"][0] > measured["chance"], measured
 
 
 def test_our_menus_give_nothing_away():
     guesser = shortcuts.fit(rows("train", 3000, 10), RANKS)
-    found = shortcuts.measure(guesser, rows("test", 10_000, 20))
-    assert found["n"] == 10_000, found
-    assert found["chance"] == 0.05, found
-    assert found["excess"] <= shortcuts.POINT, found
-    assert found["correct"] == round(found["accuracy"] * 10_000)
-    assert set(found["weights"]) == set(shortcuts.FEATURES)
+    measured = shortcuts.measure(guesser, rows("test", 10_000, 20))
+    assert measured["n"] == 10_000, measured
+    assert measured["chance"] == 0.05, measured
+    assert measured["excess"] <= shortcuts.POINT, measured
+    assert measured["correct"] == round(measured["accuracy"] * 10_000)
+    assert set(measured["weights"]) == set(shortcuts.FEATURES)
 
 
 def test_the_gradient_is_the_losss():
@@ -116,9 +116,9 @@ def test_as_many_menus_are_tried_as_are_asked_for():
             seed=1,
         )
 
-    found = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 9000)
-    assert found["n"] == 9000
-    assert found["excess"] <= shortcuts.POINT
+    measured = shortcuts.try_out(rows("train", 500, 10), RANKS, more, 9000)
+    assert measured["n"] == 9000
+    assert measured["excess"] <= shortcuts.POINT
 
 
 def test_small_menus_are_tried_until_a_point_means_something():
@@ -136,6 +136,6 @@ def test_small_menus_are_tried_until_a_point_means_something():
             seed=1,
         )
 
-    found = shortcuts.try_out([], RANKS, more, 100)
-    assert found["n"] == 40_000
-    assert abs(found["accuracy"] - 0.5) <= shortcuts.POINT
+    measured = shortcuts.try_out([], RANKS, more, 100)
+    assert measured["n"] == 40_000
+    assert abs(measured["accuracy"] - 0.5) <= shortcuts.POINT

@@ -16,8 +16,8 @@ TEXTS = {
 
 @pytest.fixture
 def server():
-    with BuiltinAnnotator(batch_s=0.3) as made:
-        yield made
+    with BuiltinAnnotator(batch_s=0.3) as annotator:
+        yield annotator
 
 
 @pytest.fixture
@@ -37,19 +37,19 @@ def lines(*contents):
     ]
     return "".join(
         json.dumps(
-            {"custom_id": f"c{i}", "method": "POST", "url": ORDER["endpoint"], "body": one},
+            {"custom_id": f"c{i}", "method": "POST", "url": ORDER["endpoint"], "body": body},
             ensure_ascii=False,
         )
         + "\n"
-        for i, one in enumerate(bodies)
+        for i, body in enumerate(bodies)
     ).encode()
 
 
 def test_a_file_comes_back_as_it_was_sent(api):
     content = lines("菜品卡片：{}", "第二行\r\n--还有") + bytes(range(256))
-    made = api.files.create(file=("in.jsonl", content), purpose="batch")
-    assert api.files.content(made.id).content == content
-    assert made.bytes == len(content)
+    file = api.files.create(file=("in.jsonl", content), purpose="batch")
+    assert api.files.content(file.id).content == content
+    assert file.bytes == len(content)
 
 
 def test_a_batch_takes_its_time_and_answers_line_by_line(api, server):
@@ -60,8 +60,8 @@ def test_a_batch_takes_its_time_and_answers_line_by_line(api, server):
     server.desk.batches[batch.id]["ready_at"] = 0
     done = api.batches.retrieve(batch.id)
     (good,), (bad,) = (
-        [json.loads(line) for line in api.files.content(one).text.splitlines()]
-        for one in (done.output_file_id, done.error_file_id)
+        [json.loads(line) for line in api.files.content(file_id).text.splitlines()]
+        for file_id in (done.output_file_id, done.error_file_id)
     )
     assert done.status == "completed"
     assert (good["custom_id"], good["response"]["status_code"]) == ("c0", 200)
@@ -75,11 +75,11 @@ def test_a_batch_takes_its_time_and_answers_line_by_line(api, server):
 
 def test_batches_are_listed_newest_first_over_pages(api):
     file = api.files.create(file=("in.jsonl", lines("菜品卡片：{}")), purpose="batch")
-    made = [
+    ids = [
         api.batches.create(input_file_id=file.id, metadata={"n": str(i)}, **ORDER).id
         for i in range(5)
     ]
-    assert [one.id for one in api.batches.list(limit=2)] == made[::-1]
+    assert [batch.id for batch in api.batches.list(limit=2)] == ids[::-1]
 
 
 def test_a_form_whose_file_is_a_form_itself_is_refused(server):

@@ -38,8 +38,8 @@ def vision_weights(folder) -> dict[str, torch.Tensor]:
 
 
 def random_vision_weights(hidden_size: int = 128, image_size: int = 112) -> dict[str, torch.Tensor]:
-    made = base_model.new_model(NAMES, hidden_size, 1, 4, image_size, 0)
-    return dict(made.model.model.visual.state_dict())
+    model = base_model.new_model(NAMES, hidden_size, 1, 4, image_size, 0)
+    return dict(model.model.model.visual.state_dict())
 
 
 def test_the_shipped_tower_is_small_whole_and_says_how_it_was_made():
@@ -48,9 +48,9 @@ def test_the_shipped_tower_is_small_whole_and_says_how_it_was_made():
     weights = tower.read()
     assert {array.dtype for array in weights.values()} == {np.dtype("float16")}
     assert all(np.isfinite(array).all() for array in weights.values())
-    made = tower.metadata()
-    assert made["recipes_seed"] == str(recipes.SEED)
-    assert int(made["held_out_correct"]) / int(made["held_out_n"]) > 0.8
+    metadata = tower.metadata()
+    assert metadata["recipes_seed"] == str(recipes.SEED)
+    assert int(metadata["held_out_correct"]) / int(metadata["held_out_n"]) > 0.8
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", None])
@@ -141,16 +141,16 @@ def test_a_tiny_pretraining_goes_from_drawing_to_a_tower_that_loads(tmp_path, mo
     output = tmp_path / "own.safetensors"
     sizes = "--recipes 6 --photos-per-recipe 4 --epochs 2 --batch-size 6 --processes 1"
     pretrain.main(["--output", str(output), *sizes.split()])
-    said = capsys.readouterr().out
-    assert "drawing 6 recipes x 4 photos" in said
-    assert "held-out photos of the same recipes" in said
-    assert records.sha256_file(output) in said
+    printed = capsys.readouterr().out
+    assert "drawing 6 recipes x 4 photos" in printed
+    assert "held-out photos of the same recipes" in printed
+    assert records.sha256_file(output) in printed
     assert tower.metadata(output)["held_out_n"] == "6"
-    made = base_model.new_model(NAMES, 128, 1, 4, 112, 0).model.model.visual
-    before = {name: value.clone() for name, value in made.state_dict().items()}
-    base_model.load_tower(made, tower.read(output))
-    matrices = [name for name, value in made.state_dict().items() if value.ndim > 1]
-    assert not any(torch.equal(made.state_dict()[name], before[name]) for name in matrices)
+    visual = base_model.new_model(NAMES, 128, 1, 4, 112, 0).model.model.visual
+    before = {name: value.clone() for name, value in visual.state_dict().items()}
+    base_model.load_tower(visual, tower.read(output))
+    matrices = [name for name, value in visual.state_dict().items() if value.ndim > 1]
+    assert not any(torch.equal(visual.state_dict()[name], before[name]) for name in matrices)
 
 
 def test_a_second_pretraining_takes_the_drawn_photos_from_the_cache(tmp_path, monkeypatch):

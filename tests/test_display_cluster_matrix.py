@@ -31,16 +31,16 @@ TABLE = pd.DataFrame(COUNTS, columns=["truth", "answer", "n"])
 
 
 def test_a_cluster_is_called_by_its_number_and_first_dishes():
-    own = Clusters(CLUSTERS, NAMES)
-    assert [own.label(cluster, Words("en")) for cluster in (1, 2, 3)] == [
+    clusters = Clusters(CLUSTERS, NAMES)
+    assert [clusters.label(cluster, Words("en")) for cluster in (1, 2, 3)] == [
         "1: a, b +1",
         "2: d, e",
         "3: f",
     ]
     assert [
-        own.label(cluster, Words("zh")) for cluster in (OTHERS, NO_DISH, SILENT, ELSEWHERE)
+        clusters.label(cluster, Words("zh")) for cluster in (OTHERS, NO_DISH, SILENT, ELSEWHERE)
     ] == ["其他", "不是菜名", "没有回答", "其他组"]
-    assert [own.of(name) for name in ("c", "far away", "not a dish", "no answer")] == [
+    assert [clusters.of(name) for name in ("c", "far away", "not a dish", "no answer")] == [
         1,
         OTHERS,
         NO_DISH,
@@ -50,12 +50,12 @@ def test_a_cluster_is_called_by_its_number_and_first_dishes():
 
 
 def test_every_wrong_answer_is_in_its_cell():
-    found = matrix(TABLE, Clusters(CLUSTERS, NAMES))
+    counted = matrix(TABLE, Clusters(CLUSTERS, NAMES))
     cells = {
-        (row, column): found.counts[i, j]
-        for i, row in enumerate(found.rows)
-        for j, column in enumerate(found.columns)
-        if found.counts[i, j]
+        (row, column): counted.counts[i, j]
+        for i, row in enumerate(counted.rows)
+        for j, column in enumerate(counted.columns)
+        if counted.counts[i, j]
     }
     assert cells == {
         (1, 1): 6,
@@ -65,15 +65,15 @@ def test_every_wrong_answer_is_in_its_cell():
         (2, SILENT): 1,
         (1, OTHERS): 1,
     }
-    assert found.columns[:3] == found.rows
-    assert found.pairs[found.rows.index(1), found.columns.index(1)] == 2
-    assert (found.wrong, found.within, found.clusters) == (17, 6, 3)
+    assert counted.columns[:3] == counted.rows
+    assert counted.pairs[counted.rows.index(1), counted.columns.index(1)] == 2
+    assert (counted.wrong, counted.within, counted.clusters) == (17, 6, 3)
 
 
 def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_to():
-    own = Clusters(CLUSTERS, NAMES)
-    first = matrix(TABLE, own, most=1)
-    second = matrix(TABLE, own, most=1, skip=1)
+    clusters = Clusters(CLUSTERS, NAMES)
+    first = matrix(TABLE, clusters, most=1)
+    second = matrix(TABLE, clusters, most=1, skip=1)
     assert (first.rows, first.columns, first.counts.tolist()) == (
         [1],
         [1, OTHERS, ELSEWHERE],
@@ -89,13 +89,13 @@ def test_over_most_clusters_the_others_are_named_and_come_when_they_are_skipped_
 
 
 def test_dishes_without_a_cluster_are_a_row_of_their_own():
-    found = matrix(
+    counted = matrix(
         pd.DataFrame([("far away", "a", 2)], columns=["truth", "answer", "n"]),
         Clusters(CLUSTERS, NAMES),
     )
-    assert found.rows == [1, OTHERS]
-    assert found.counts.tolist() == [[0, 0], [2, 0]]
-    assert found.clusters == 1
+    assert counted.rows == [1, OTHERS]
+    assert counted.counts.tolist() == [[0, 0], [2, 0]]
+    assert counted.clusters == 1
 
 
 def test_a_missing_column_is_named():

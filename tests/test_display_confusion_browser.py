@@ -50,8 +50,8 @@ def read(path):
 
 def html_of(widget):
     """All HTML that a widget and its children would put into the page."""
-    own = widget.value if isinstance(widget, ipywidgets.HTML) else ""
-    return own + "".join(html_of(child) for child in getattr(widget, "children", ()))
+    markup = widget.value if isinstance(widget, ipywidgets.HTML) else ""
+    return markup + "".join(html_of(child) for child in getattr(widget, "children", ()))
 
 
 def test_it_opens_on_the_first_predictor_with_its_most_confused_pair_first(make):

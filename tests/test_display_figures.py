@@ -35,7 +35,7 @@ def png(figure):
     return np.asarray(Image.open(io.BytesIO(figure._repr_png_())).convert("RGB"))
 
 
-def said(figure):
+def texts_of(figure):
     return [text.get_text() for holder in (figure, *figure.axes) for text in holder.texts]
 
 
@@ -63,7 +63,7 @@ def without_font(monkeypatch, tmp_path):
 def test_the_grid_shows_every_photo_up_to_its_limit(tmp_path):
     figure = figures.photo_grid(catalog(tmp_path), tmp_path, limit=5, columns=3)
     assert len(photos_in(figure)) == 5
-    assert "5 of 12 photos" in said(figure)
+    assert "5 of 12 photos" in texts_of(figure)
     assert png(figure).std() > 0
 
 
@@ -77,53 +77,53 @@ def test_a_photo_that_is_gone_leaves_a_box_with_the_reason(tmp_path):
     (tmp_path / photos["path"][0]).unlink()
     figure = figures.photo_grid(photos.head(2), tmp_path)
     assert len(photos_in(figure)) == 1
-    assert "missing" in said(figure)
+    assert "missing" in texts_of(figure)
 
 
 def test_confused_pairs_show_both_dishes_count_share_and_rank(tmp_path):
     figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path)
     assert len(photos_in(figure)) == 3 + 3 + 3
-    assert "2 of 7 questions\nshare 28.6%\nlook-alike rank 1" in said(figure)
-    assert "1 of 1 questions\nshare 100.0%" in said(figure)
-    assert "wrong: 3 of 8" in said(figure)[0]
+    assert "2 of 7 questions\nshare 28.6%\nlook-alike rank 1" in texts_of(figure)
+    assert "1 of 1 questions\nshare 100.0%" in texts_of(figure)
+    assert "wrong: 3 of 8" in texts_of(figure)[0]
     png(figure)
 
 
 def test_top_limits_the_pairs(tmp_path):
     figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path, top=1)
     assert len(photos_in(figure)) == 6
-    assert "1 of 2" in said(figure)[0]
+    assert "1 of 2" in texts_of(figure)[0]
 
 
 def test_no_confusion_is_said_with_right_answers(tmp_path):
     figure = figures.confusion_grid(PAIRS.iloc[2:], catalog(tmp_path), NAMES, tmp_path)
-    assert "no confusions among 5 questions" in said(figure)[0]
+    assert "no confusions among 5 questions" in texts_of(figure)[0]
     assert len(photos_in(figure)) == 1
     assert (
         "no confusions among 0 questions"
-        in said(figures.confusion_grid(PAIRS.iloc[:0], catalog(tmp_path), NAMES, tmp_path))[0]
+        in texts_of(figures.confusion_grid(PAIRS.iloc[:0], catalog(tmp_path), NAMES, tmp_path))[0]
     )
 
 
 def test_names_with_formulas_and_markup_are_drawn_as_they_are(tmp_path):
     pairs = PAIRS.head(1).assign(truth=NAMES["d4"], answer=EVIL, truth_id="d4", answer_id="d3")
     figure = figures.confusion_grid(pairs, catalog(tmp_path), NAMES, tmp_path)
-    assert NAMES["d4"] in said(figure)
-    assert EVIL in said(figure)
+    assert NAMES["d4"] in texts_of(figure)
+    assert EVIL in texts_of(figure)
     png(figure)
 
 
 def test_look_alikes_stand_beside_their_dish_with_scores(tmp_path):
     figure = figures.similar_grid(SIMILAR, catalog(tmp_path), NAMES, tmp_path, rows=2)
     assert len(photos_in(figure)) == (1 + 2) + (1 + 1)
-    assert {"0.950", "0.300"} <= set(said(figure))
+    assert {"0.950", "0.300"} <= set(texts_of(figure))
     png(figure)
 
 
 def test_look_alikes_may_come_from_a_csv_file_as_strings_or_be_none(tmp_path):
     figure = figures.similar_grid(SIMILAR.astype(str), catalog(tmp_path), NAMES, tmp_path, rows=1)
-    assert "0.950" in said(figure)
-    assert "no look-alikes were found" in said(
+    assert "0.950" in texts_of(figure)
+    assert "no look-alikes were found" in texts_of(
         figures.similar_grid(SIMILAR.iloc[:0], catalog(tmp_path), NAMES, tmp_path)
     )
 
@@ -146,7 +146,7 @@ def accuracies():
 
 def test_bars_carry_n_interval_and_chance():
     figure = figures.accuracy_bars(accuracies())
-    assert {"9 of 10 = 90.0%", "1 of 10 = 10.0%"} <= set(said(figure))
+    assert {"9 of 10 = 90.0%", "1 of 10 = 10.0%"} <= set(texts_of(figure))
     assert [bar.get_width() for bar in figure.axes[0].patches] == [0.9, 0.1]
     assert any(
         np.allclose(np.array(lines.get_segments())[:, :, 0], 0.05)
@@ -202,7 +202,7 @@ def test_curves_draw_what_the_log_has():
 def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsys, without_font):
     figure = figures.confusion_grid(PAIRS, catalog(tmp_path), NAMES, tmp_path, language="zh")
     printed = capsys.readouterr().out
-    assert all(text.isascii() or set(text) <= {"→"} for text in said(figure))
+    assert all(text.isascii() or set(text) <= {"→"} for text in texts_of(figure))
     assert "#1 红烧鱼" in printed
     assert "#2 红烧鱼块" in printed
     assert "apt-get install fonts-wqy-microhei" in printed

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from display_toys import EVIL, NAMES, catalog
-from test_display_figures import photos_in, png, said, without_font  # noqa: F401
+from test_display_figures import photos_in, png, texts_of, without_font  # noqa: F401
 
 from dishvl_lib.core import records
 from dishvl_lib.display import figures
@@ -63,7 +63,7 @@ def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
         "红烧鱼块",
         "group 0: 2 of 2 dishes",
         "groups of look-alikes: 1 of 1;  2 of 2 dishes",
-    } <= set(said(figure))
+    } <= set(texts_of(figure))
     (left, right) = boxes(figure)
     line = lines(figure)[0]
     ends = np.array(line.get_xydata()) * figure.get_size_inches()
@@ -77,7 +77,7 @@ def test_tables_may_be_read_from_csv_files_as_strings(tmp_path):
     links = pd.concat([similar(("d1", "d2", 0.95)), similar(("d1", "d3", 0.9), mutual=False)])
     groups = clusters(["d1", "d2", "d3"])
     figures_said = [
-        said(
+        texts_of(
             figures.look_alike_graph(
                 one.astype(str), other.astype(str), catalog(tmp_path), NAMES, tmp_path
             )
@@ -96,16 +96,20 @@ def test_only_look_alikes_of_each_other_are_joined_and_closer_ones_by_thicker_li
         ]
     )
     figure = graph(links, clusters("abcd"))
-    assert {text for text in said(figure) if text.startswith("0.")} == {"0.900", "0.500", "0.700"}
+    assert {text for text in texts_of(figure) if text.startswith("0.")} == {
+        "0.900",
+        "0.500",
+        "0.700",
+    }
     assert [line.get_linewidth() for line in lines(figure)] == pytest.approx([0.8, 2.9, 5.0])
 
 
 def test_the_largest_groups_come_first_and_among_equals_the_closest():
     links = similar(("a", "b", 0.6), ("c", "d", 0.9), ("e", "f", 0.7), ("f", "g", 0.2))
     figure = graph(links, clusters("ab", "cd", "efg", "h"), top=2)
-    titles = [text for text in said(figure) if text.startswith("group ")]
+    titles = [text for text in texts_of(figure) if text.startswith("group ")]
     assert titles == ["group 2: 3 of 3 dishes", "group 1: 2 of 2 dishes"]
-    assert said(figure)[0] == "groups of look-alikes: 2 of 3;  5 of 7 dishes"
+    assert texts_of(figure)[0] == "groups of look-alikes: 2 of 3;  5 of 7 dishes"
 
 
 def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joined():
@@ -113,8 +117,8 @@ def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joine
     chain = [("d", "e", 0.9), ("e", "f", 0.9), ("f", "g", 0.9), ("g", "h", 0.9), ("h", "i", 0.9)]
     apart = [("w", "x", 0.99), ("x", "y", 0.99), ("w", "y", 0.99)]
     figure = graph(similar(*clique, *chain, *apart), clusters("abcdefghiwxy"))
-    assert "group 0: 8 of 12 dishes" in said(figure)
-    assert set("abcdefgh") == {text for text in said(figure) if len(text) == 1}
+    assert "group 0: 8 of 12 dishes" in texts_of(figure)
+    assert set("abcdefgh") == {text for text in texts_of(figure) if len(text) == 1}
     assert len(lines(figure)) == 6 + 4
 
 
@@ -143,7 +147,7 @@ def test_photos_never_overlap_and_stay_on_the_sheet(count):
 def test_no_group_is_a_sheet_that_says_so():
     for groups in (clusters(), clusters("a", "b")):
         figure = graph(similar(("a", "b", 0.5)), groups)
-        assert said(figure) == ["no groups of look-alikes"]
+        assert texts_of(figure) == ["no groups of look-alikes"]
         png(figure)
 
 
@@ -152,9 +156,9 @@ def test_hostile_and_long_names_are_drawn_and_a_missing_photo_is_said():
     figure = figures.look_alike_graph(
         similar(("a", "b", 0.5), ("b", "c", 0.4)), clusters("abc"), NO_PHOTOS, names, ""
     )
-    assert NAMES["d4"] in said(figure)
-    assert "红烧红烧红烧红烧\n红烧红烧红烧红…" in said(figure)
-    assert said(figure).count("no photo") == 3
+    assert NAMES["d4"] in texts_of(figure)
+    assert "红烧红烧红烧红烧\n红烧红烧红烧红…" in texts_of(figure)
+    assert texts_of(figure).count("no photo") == 3
     png(figure)
 
 
@@ -167,7 +171,7 @@ def test_without_a_chinese_font_the_graph_is_numbered(tmp_path, capsys, without_
         tmp_path,
         language="zh",
     )
-    assert {"#1", "#2", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(said(figure))
+    assert {"#1", "#2", "groups of look-alikes: 1 of 1;  2 of 2 dishes"} <= set(texts_of(figure))
     assert "#1 红烧鱼" in capsys.readouterr().out
 
 

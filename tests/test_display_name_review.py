@@ -11,7 +11,7 @@ import pytest
 from display_toys import EVIL, catalog
 from PIL import Image
 from test_display_confusion_browser import html_of
-from test_display_figures import photos_in, png, said
+from test_display_figures import photos_in, png, texts_of
 
 from dishvl_lib.core import records
 from dishvl_lib.display import figures, words
@@ -24,7 +24,7 @@ COLUMNS = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
 
 
 def dish(dish_id, name, folders, source="annotator", ingredients=("鱼",), **changed):
-    said = {"annotator": "gpt", "name": name, "votes": {name: 2, "炸鱼": 1}, "problems": [EVIL]}
+    answer = {"annotator": "gpt", "name": name, "votes": {name: 2, "炸鱼": 1}, "problems": [EVIL]}
     card = {
         "name": name,
         "cuisine": "川菜",
@@ -40,7 +40,7 @@ def dish(dish_id, name, folders, source="annotator", ingredients=("鱼",), **cha
         "aliases": ["又名"],
         "n_images": 3,
         "card": card,
-        "source": [said],
+        "source": [answer],
     }
     return {**row, **changed}
 
@@ -296,7 +296,7 @@ def test_bad_input_is_named(make):
 def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(make, tmp_path):
     figure = figures.review_sheet(REVIEW, DISHES, make.photos, tmp_path, limit=3)
     assert len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
-    assert "suspicion: 3 of 4" in said(figure)
+    assert "suspicion: 3 of 4" in texts_of(figure)
     assert png(figure).std() > 0
     framed = [axes for axes in figure.axes if axes.spines["left"].get_visible()]
     assert len(framed) == 2
@@ -307,7 +307,7 @@ def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(mak
 
 
 def test_the_picture_of_an_empty_review_says_so(make, tmp_path):
-    assert "nothing to review" in said(
+    assert "nothing to review" in texts_of(
         figures.review_sheet(REVIEW.iloc[:0], DISHES, make.photos, tmp_path)
     )
     with pytest.raises(records.RecordError, match="suspicion"):

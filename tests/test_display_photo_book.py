@@ -60,8 +60,8 @@ def test_only_training_photos_are_near_and_never_the_photo_itself():
     )
     near = near_photos.nearest(["r", "p", "gone", "r"], k=2)
     assert {
-        key: [(image_id, name, round(cosine, 3)) for image_id, name, cosine in found]
-        for key, found in near.items()
+        key: [(image_id, name, round(cosine, 3)) for image_id, name, cosine in neighbours]
+        for key, neighbours in near.items()
     } == {
         "r": [("p", "a", 1.0), ("q", "b", 0.8)],
         "p": [("q", "b", 0.8), ("s", "d", 0.0)],

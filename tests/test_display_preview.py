@@ -17,13 +17,13 @@ def row(image_id, answer, template="naming-1", menu=(), dish=""):
         {"from": "human", "value": questions.human_turn(template, menu, dish)},
         {"from": "gpt", "value": answer},
     ]
-    made = {
+    question = {
         "id": f"train-{image_id or 'text'}",
         "conversations": turns,
         "image_id": image_id,
         "kind": template.split("-")[0],
     }
-    return {**made, "image": image_id.replace("-", "/") + ".png"} if image_id else made
+    return {**question, "image": image_id.replace("-", "/") + ".png"} if image_id else question
 
 
 ROWS = [
@@ -48,13 +48,13 @@ PIECES = [
 
 
 @pytest.fixture
-def made(tmp_path):
+def written_page(tmp_path):
     return preview.preview_html(ROWS, PIECES, catalog(tmp_path), tmp_path)
 
 
 def spans(page, style):
     """The texts in spans whose style holds `style`."""
-    found = []
+    pieces = []
     inside = False
 
     class Reader(Elements):
@@ -69,15 +69,15 @@ def spans(page, style):
 
         def handle_data(self, data):
             if inside:
-                found.append(data)
+                pieces.append(data)
 
     Reader(page)
-    return found
+    return pieces
 
 
 @pytest.mark.parametrize("how", ["page", "notebook"])
-def test_nothing_from_data_becomes_markup_or_leaves_the_page(made, how):
-    text = made.html if how == "page" else made._repr_html_()
+def test_nothing_from_data_becomes_markup_or_leaves_the_page(written_page, how):
+    text = written_page.html if how == "page" else written_page._repr_html_()
     page = Elements(text)
     assert {tag for tag, _ in page.tags}.isdisjoint(
         {"script", "link", "iframe", "object", "base", "form"}
@@ -90,29 +90,31 @@ def test_nothing_from_data_becomes_markup_or_leaves_the_page(made, how):
     assert "".join(page.words).count(EVIL) == 3
 
 
-def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(made):
+def test_the_page_forbids_scripts_and_the_notebook_gets_only_the_cards(written_page):
     assert any(
         "default-src 'none'" in attrs.get("content", "")
-        for attrs in Elements(made.html).named("meta")
+        for attrs in Elements(written_page.html).named("meta")
     )
-    assert "<body" not in made._repr_html_()
-    assert "body {" not in made._repr_html_()
-    assert "body {" in made.html
+    assert "<body" not in written_page._repr_html_()
+    assert "body {" not in written_page._repr_html_()
+    assert "body {" in written_page.html
 
 
-def test_supervised_pieces_are_coloured_and_special_ones_grey(made):
-    green = [piece for style in preview.SUPERVISED_STYLES for piece in spans(made.html, style)]
+def test_supervised_pieces_are_coloured_and_special_ones_grey(written_page):
+    green = [
+        piece for style in preview.SUPERVISED_STYLES for piece in spans(written_page.html, style)
+    ]
     assert sorted(green) == sorted(
         ["supervised tokens", *(text for part in PIECES for text, supervised in part if supervised)]
     )
-    grey = spans(made.html, preview.SPECIAL_STYLE)
+    grey = spans(written_page.html, preview.SPECIAL_STYLE)
     assert grey == [
         "<|…|>",
         *(text for part in PIECES for text, _ in part if text.startswith("<|")),
     ]
 
 
-def test_neighbouring_tokens_have_different_greens(made):
+def test_neighbouring_tokens_have_different_greens(written_page):
     first, second = (
         spans(preview.tokens_html(PIECES[0]), style) for style in preview.SUPERVISED_STYLES
     )
@@ -126,8 +128,8 @@ def test_a_token_is_special_only_as_a_piece_of_its_own():
     ) == ["<|im_end|>"]
 
 
-def test_each_card_says_photo_id_kind_split_and_answer(made):
-    parts = made.html.split("<div class=card>")[1:]
+def test_each_card_says_photo_id_kind_split_and_answer(written_page):
+    parts = written_page.html.split("<div class=card>")[1:]
     assert [part.count("<img") for part in parts] == [1, 1, 0]
     assert "nophoto" not in parts[2]
     assert "train-d1-1 · naming · train" in parts[0]
@@ -137,8 +139,8 @@ def test_each_card_says_photo_id_kind_split_and_answer(made):
     assert "user↵\n" in parts[0]
 
 
-def test_the_photos_are_small_copies(made):
-    for attrs in Elements(made.html).named("img"):
+def test_the_photos_are_small_copies(written_page):
+    for attrs in Elements(written_page.html).named("img"):
         assert max(Image.open(io.BytesIO(base64.b64decode(attrs["src"].split(",")[1]))).size) <= 300
 
 

@@ -276,11 +276,11 @@ def test_the_page_stays_small_however_many_pairs_there_are(tmp_path, monkeypatch
 
 def test_when_there_is_no_room_every_other_group_keeps_its_most_frequent_pairs(monkeypatch):
     monkeypatch.setattr(report_pairs, "MOST_ROWS", 4 + 3)
-    table, found = report_pairs.listed(
+    table, n_pairs = report_pairs.listed(
         confused_pairs.countable(predictions(), NAMES), ("tuned", "naming")
     )
     others = table[~table["main"]]
-    assert (len(table), found, table["main"].sum()) == (7, 16, 4)
+    assert (len(table), n_pairs, table["main"].sum()) == (7, 16, 4)
     assert others[["predictor", "protocol"]].drop_duplicates().shape[0] == 3
     assert others["n"].tolist() == [2, 2, 2]
 

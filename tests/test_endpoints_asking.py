@@ -40,9 +40,9 @@ def key(monkeypatch):
 
 @pytest.fixture
 def journal(tmp_path):
-    made = Journal(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 def endpoint(server, **changed):
@@ -62,9 +62,9 @@ def question(text="什么菜？", schema=Dish):
 
 
 def ask(server, journal, *texts, schema=Dish, run="r", budget=None, **changed):
-    one = endpoint(server, **changed)
+    asked_endpoint = endpoint(server, **changed)
     return ask_all(
-        one,
+        asked_endpoint,
         [question(text, schema) for text in texts or ["什么菜？"]],
         journal,
         run=run,
@@ -89,8 +89,8 @@ def error(status, code, message="no", headers=None):
 
 def stored(journal, columns="status"):
     with sqlite3.connect(journal.path) as db:
-        found = db.execute(f"SELECT {columns} FROM attempts ORDER BY sent_at, attempt").fetchall()
-    return [row[0] for row in found] if "," not in columns else found
+        rows = db.execute(f"SELECT {columns} FROM attempts ORDER BY sent_at, attempt").fetchall()
+    return [row[0] for row in rows] if "," not in columns else rows
 
 
 def settled(journal):
@@ -402,10 +402,10 @@ def test_the_ladder_is_climbed_down_once_per_model_and_remembered(journal):
 
     with Server(only_prompt) as server:
         answers = ask(server, journal, *map(str, range(20)), concurrency=4)
-        told = [request.get("response_format", {}).get("type", "") for request in server.requests]
-        assert all(one.value == Dish(**GOOD) for one in answers)
-        assert 1 <= told.count("json_schema") <= 4
-        assert 1 <= told.count("json_object") <= 4
+        forms = [request.get("response_format", {}).get("type", "") for request in server.requests]
+        assert all(answer.value == Dish(**GOOD) for answer in answers)
+        assert 1 <= forms.count("json_schema") <= 4
+        assert 1 <= forms.count("json_object") <= 4
         assert "JSON Schema" in server.requests[-1]["messages"][0]["content"]
         assert journal.mode("toy", "m-1") == "prompt"
         before = len(server.requests)
@@ -423,8 +423,10 @@ def only(field, instead=""):
     def answer(request):
         if field not in request:
             return 200, completion(GOOD)
-        said = f"Unsupported parameter: '{field}' is not supported with this model. {instead}"
-        return 400, {"error": {"message": said, "code": "unsupported_parameter", "param": field}}
+        sentence = f"Unsupported parameter: '{field}' is not supported with this model. {instead}"
+        return 400, {
+            "error": {"message": sentence, "code": "unsupported_parameter", "param": field}
+        }
 
     return answer
 
@@ -541,9 +543,9 @@ def test_a_repair_turn_names_all_faults_at_once(journal):
     broken = {"calories": 5000.0}
     with Server(replies((200, completion(broken)), (200, completion(GOOD)))) as server:
         ask(server, journal)
-    told = server.requests[1]["messages"][2]["content"]
-    assert "name: " in told
-    assert "calories: " in told
+    repair = server.requests[1]["messages"][2]["content"]
+    assert "name: " in repair
+    assert "calories: " in repair
 
 
 @pytest.mark.parametrize("useless", ["", "没有 JSON"])
@@ -661,9 +663,9 @@ def test_answers_keep_their_order_and_no_more_than_concurrency_are_out(journal):
     with Server(answer) as server:
         answers = ask(server, journal, *map(str, range(40)), concurrency=6)
     assert (
-        [one.value.name for one in answers]
+        [answer.value.name for answer in answers]
         == list(map(str, range(40)))
-        == [one.id for one in answers]
+        == [answer.id for answer in answers]
     )
     assert 3 <= most <= 6
 
@@ -674,25 +676,25 @@ def test_of_equal_requests_one_is_sent_and_paid_for(journal):
         return 200, completion(GOOD)
 
     with Server(answer) as server:
-        one = endpoint(server)
-        asked = [
+        served = endpoint(server)
+        equal = [
             Request(str(number), "the same", lambda: [{"role": "user", "content": "x"}], Dish)
             for number in range(8)
         ]
-        answers = ask_all(one, asked, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
+        answers = ask_all(served, equal, journal, run="r", budget=Budget({"USD": 1.0}), pace=PACE)
     assert len(server.requests) == 1
-    assert [one.id for one in answers] == list(map(str, range(8)))
-    assert all(one.value == Dish(**GOOD) for one in answers)
-    assert sum(one.cost for one in answers) == pytest.approx(0.0028)
+    assert [answer.id for answer in answers] == list(map(str, range(8)))
+    assert all(answer.value == Dish(**GOOD) for answer in answers)
+    assert sum(answer.cost for answer in answers) == pytest.approx(0.0028)
 
 
 def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_made_is_put_aside(
     journal,
 ):
-    made = []
+    sent = []
 
     def messages(text):
-        made.append(text)
+        sent.append(text)
         if text == "broken":
             raise ValueError("the photo is damaged")
         return [{"role": "user", "content": text}]
@@ -706,7 +708,7 @@ def test_messages_are_made_only_when_they_are_sent_and_a_request_that_cannot_be_
     with Server(lambda _: (200, completion(GOOD))) as server:
         good, broken = run("good", "broken")
         run("good")
-    assert made.count("good") == 1
+    assert sent.count("good") == 1
     assert good.status == "ok"
     assert (broken.status, broken.value) == ("failed", None)
     assert "the photo is damaged" in broken.problem
@@ -732,9 +734,9 @@ def test_a_server_that_comes_back_is_waited_for_and_nothing_is_put_aside(journal
         return error(502, None) if down.is_set() else (200, completion(GOOD))
 
     with Server(answer) as server:
-        one = endpoint(server)
+        served = endpoint(server)
         answers = ask_all(
-            one,
+            served,
             [question(str(i)) for i in range(60)],
             journal,
             run="r",

@@ -34,7 +34,7 @@ class Dish(BaseModel):
 
 
 def text_of(body):
-    return next(one["content"] for one in body["messages"] if one["role"] == "user")
+    return next(message["content"] for message in body["messages"] if message["role"] == "user")
 
 
 class Provider(BuiltinAnnotator):
@@ -64,9 +64,9 @@ class Provider(BuiltinAnnotator):
 
 @pytest.fixture
 def journal(tmp_path):
-    made = Journal(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 def endpoint(server, **changed):
@@ -83,13 +83,13 @@ def endpoint(server, **changed):
 
 
 def ask(server, journal, *texts, budget=None, **changed):
-    asked = [
+    all_requests = [
         Request(text, text, lambda text=text: [{"role": "user", "content": text}], Dish)
         for text in texts
     ]
     return ask_all(
         endpoint(server, **changed),
-        asked,
+        all_requests,
         journal,
         run="r",
         budget=budget or Budget({"USD": 100.0}),
@@ -101,12 +101,12 @@ def test_everything_comes_by_batch_at_half_the_price(journal):
     with Provider() as server:
         answers = ask(server, journal, "鱼", "肉", "菜")
         again = ask(server, journal, "鱼", "肉", "菜")
-    assert [one.value.name for one in answers] == ["鱼", "肉", "菜"]
-    assert [one.cost for one in answers] == pytest.approx([PRICE] * 3)
+    assert [answer.value.name for answer in answers] == ["鱼", "肉", "菜"]
+    assert [answer.cost for answer in answers] == pytest.approx([PRICE] * 3)
     assert server.live == []
     assert server.batched == ["鱼", "肉", "菜"]
     assert len(server.desk.batches) == 1
-    assert all(one.from_journal for one in again)
+    assert all(answer.from_journal for answer in again)
     assert journal.spent("r") == {"USD": pytest.approx(3 * PRICE)}
     assert journal.open_batches("toy", "m") == []
     (batch,) = server.desk.batches.values()
@@ -151,7 +151,7 @@ def test_files_are_cut_by_number_and_size(journal, monkeypatch):
 
 
 def _inputs(server):
-    return [server.desk.files[one["input_file_id"]] for one in server.desk.batches.values()]
+    return [server.desk.files[batch["input_file_id"]] for batch in server.desk.batches.values()]
 
 
 class Expiring(BatchDesk):
@@ -171,7 +171,7 @@ class Expiring(BatchDesk):
 def test_what_an_expired_batch_left_is_submitted_again_and_nothing_twice(journal):
     with Provider(desk=Expiring) as server:
         answers = ask(server, journal, *"abcd")
-    assert [one.value.name for one in answers] == list("abcd")
+    assert [answer.value.name for answer in answers] == list("abcd")
     assert server.batched == list("abcd")
     assert server.live == []
     assert journal.spent("r") == {"USD": pytest.approx(4 * PRICE)}
@@ -211,7 +211,7 @@ def test_a_budget_that_holds_a_part_sends_part_after_part(journal):
         answers = ask(
             server, journal, *map(str, range(8)), budget=Budget({"USD": 8 * PRICE + 0.0007})
         )
-        assert all(one.status == "ok" for one in answers)
+        assert all(answer.status == "ok" for answer in answers)
         assert len(server.desk.batches) > 1
         with pytest.raises(BudgetError):
             ask(server, journal, *map(str, range(8)), budget=Budget({"USD": 0.0001}), model="other")
@@ -227,7 +227,7 @@ def test_the_ladder_is_climbed_down_once_for_a_whole_batch(journal):
 
     with Choosy() as server:
         answers = ask(server, journal, *"abc")
-    assert all(one.status == "ok" for one in answers)
+    assert all(answer.status == "ok" for answer in answers)
     assert server.live == []
     assert journal.mode("toy", "m") == "json_object"
 
@@ -273,11 +273,11 @@ def test_a_killed_run_finds_its_batch_and_never_pays_for_a_second(tmp_path, mome
         assert len(server.desk.batches) == created
         journal = Journal(tmp_path / "j.sqlite")
         answers = ask(server, journal, *"abcde")
-        assert [one.value.name for one in answers] == list("abcde")
+        assert [answer.value.name for answer in answers] == list("abcde")
         assert sorted(server.batched) == list("abcde")
         assert len(server.desk.batches) == 1
         assert journal.spent("r") == {"USD": pytest.approx(5 * PRICE)}
-        assert [one.cost for one in answers] == pytest.approx([PRICE] * 5)
+        assert [answer.cost for answer in answers] == pytest.approx([PRICE] * 5)
         journal.close()
 
 
@@ -300,7 +300,7 @@ def test_a_batch_that_the_provider_no_longer_knows_is_submitted_again_and_may_ha
         server.desk.batches.clear()
         journal = Journal(tmp_path / "j.sqlite")
         before = journal.spent("r")["USD"]
-        assert [one.value.name for one in ask(server, journal, *"abcde")] == list("abcde")
+        assert [answer.value.name for answer in ask(server, journal, *"abcde")] == list("abcde")
         assert len(server.desk.batches) == 1
         assert journal.spent("r")["USD"] == pytest.approx(before + 5 * PRICE)
         assert journal.open_batches("toy", "m") == []
@@ -313,15 +313,15 @@ def test_a_lost_answer_to_the_creation_is_looked_for_not_repeated(journal, monke
         lost = []
 
         def create_and_break(order):
-            made = create(order)
-            lost.append(made["id"])
+            batch = create(order)
+            lost.append(batch["id"])
             raise BrokenPipeError
 
         server.desk.create = create_and_break
         monkeypatch.setattr(server._server, "handle_error", lambda *_: None)
         answers = ask(server, journal, *"ab")
     assert len(lost) == 1
-    assert [one.value.name for one in answers] == list("ab")
+    assert [answer.value.name for answer in answers] == list("ab")
     assert server.batched == list("ab")
 
 
@@ -384,12 +384,12 @@ def test_a_batch_of_another_process_is_named_waited_for_and_shared(tmp_path, mon
         assert ordered.wait(10)
         theirs = ask(server, second, *"abcd")
         ours = under_way.result(60)
-    assert [one.value.name for one in ours] == list("abc")
-    assert [one.value.name for one in theirs] == list("abcd")
+    assert [answer.value.name for answer in ours] == list("abc")
+    assert [answer.value.name for answer in theirs] == list("abcd")
     assert sorted(server.batched) == list("abcd"), "nothing is in two batches"
     assert server.live == []
-    said = capsys.readouterr().out
-    assert "batch (being created) of run r with 3 requests is out, and process" in said
-    assert "its replies are shared" in said
+    output = capsys.readouterr().out
+    assert "batch (being created) of run r with 3 requests is out, and process" in output
+    assert "its replies are shared" in output
     first.close()
     second.close()

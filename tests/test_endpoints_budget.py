@@ -17,9 +17,9 @@ from dishvl_lib.endpoints.limits import StopSignal
 
 @pytest.fixture
 def journal(tmp_path):
-    made = Journal(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 def intent(key, reserved, currency="USD", run="r"):
@@ -95,10 +95,10 @@ def test_many_threads_on_two_journals_never_pay_more_than_there_is(tmp_path):
 
     def pay(number):
         journal = journals[number % 2]
-        asked = intent(str(number), 0.03)
+        wish = intent(str(number), 0.03)
         try:
-            while not (claim := journal.claim(asked, 1.0)).attempt:
-                budget.await_turn(journal, asked, StopSignal())
+            while not (claim := journal.claim(wish, 1.0)).attempt:
+                budget.await_turn(journal, wish, StopSignal())
         except BudgetError:
             return
         time.sleep(0.001)

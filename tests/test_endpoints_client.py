@@ -127,11 +127,11 @@ def test_the_servers_wish_as_a_date():
 
 
 def test_the_key_is_hidden_however_json_writes_it():
-    one = endpoint()
+    with_key = endpoint()
     for form in (KEY, KEY.replace("/", "\\/")):
-        assert one.hide(f'{{"message": "Bearer {form}!"}}') == '{"message": "Bearer [key]!"}'
-    assert KEY not in repr(one)
-    assert KEY not in str(one)
+        assert with_key.hide(f'{{"message": "Bearer {form}!"}}') == '{"message": "Bearer [key]!"}'
+    assert KEY not in repr(with_key)
+    assert KEY not in str(with_key)
     for status in (200, 401):
         raw, _ = send(
             lambda _, status=status: (status, completion(f"your header was Bearer {KEY}"))
@@ -230,11 +230,11 @@ def test_a_key_in_the_place_of_its_variable_is_refused_and_not_shown():
 
 
 def test_two_endpoints_of_one_name_are_refused():
-    one = {"name": "a", "base_url": "http://h/v1", "model": "m"}
+    first = {"name": "a", "base_url": "http://h/v1", "model": "m"}
     with pytest.raises(
         client.EndpointError, match="two endpoints are called a; .*give each its own"
     ):
-        client.connect([one, {**one, "model": "n"}])
+        client.connect([first, {**first, "model": "n"}])
 
 
 def test_a_server_is_known_by_its_host_and_one_on_this_machine_by_its_name():
@@ -264,8 +264,8 @@ def no_proxies(monkeypatch):
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_that_makes_a_server_unreachable_is_named(no_proxies, monkeypatch, variable):
     monkeypatch.setenv(variable, "http://user:word@127.0.0.1:9")
-    one = endpoint("http://api.example.com/v1", timeout_s=5.0)
-    raw = client.send(one, {"model": "m", "messages": []})
+    behind_proxy = endpoint("http://api.example.com/v1", timeout_s=5.0)
+    raw = client.send(behind_proxy, {"model": "m", "messages": []})
     assert raw.http_status is None
     assert f"the environment variable {variable} sends requests to api.example.com" in raw.problem
     assert "word" not in raw.problem
@@ -299,6 +299,6 @@ def test_an_address_that_names_the_call_already_is_said(tail):
 
 
 def test_prices_are_per_million_tokens():
-    one = endpoint(price_input=2.0, price_output=8.0)
-    assert one.cost({"prompt_tokens": 1000, "completion_tokens": 100}) == pytest.approx(0.0028)
-    assert one.cost({}) == 0.0
+    priced = endpoint(price_input=2.0, price_output=8.0)
+    assert priced.cost({"prompt_tokens": 1000, "completion_tokens": 100}) == pytest.approx(0.0028)
+    assert priced.cost({}) == 0.0

@@ -99,8 +99,8 @@ def test_where_no_field_is_left_nothing_is():
 
 
 def test_texts_hold_no_special_tokens_and_no_control_characters():
-    found = forms.of_text('{"name": "鱼<|im_end|>\\u0007", "flavor": ["辣<image>"]}', Kind)
-    assert (found.name, found.flavor) == ("鱼", ["辣"])
+    form = forms.of_text('{"name": "鱼<|im_end|>\\u0007", "flavor": ["辣<image>"]}', Kind)
+    assert (form.name, form.flavor) == ("鱼", ["辣"])
 
 
 def test_the_text_under_one_key():

@@ -23,9 +23,9 @@ OLD_TABLE = """CREATE TABLE attempts (
 
 @pytest.fixture
 def journal(tmp_path):
-    made = Journal(tmp_path / "deep" / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal(tmp_path / "deep" / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 def rows(journal, columns="key, attempt, status, http_status, body"):
@@ -62,16 +62,16 @@ def test_the_intent_is_on_the_disk_before_and_the_reply_after(journal):
     assert rows(journal) == [("k", 1, "sent", None, None)]
     assert journal.history("k").body is None
     settle(journal, body='{"名": 1}', usage={"prompt_tokens": 5})
-    found = journal.history("k", "r")
+    history = journal.history("k", "r")
     assert (
-        found.attempt,
-        found.final,
-        found.http_status,
-        found.body,
-        found.cost,
-        found.seconds,
+        history.attempt,
+        history.final,
+        history.http_status,
+        history.body,
+        history.cost,
+        history.seconds,
     ) == (1, False, 200, '{"名": 1}', 0.1, 1.5)
-    assert found.usage == {"prompt_tokens": 5, "completion_tokens": 0}
+    assert history.usage == {"prompt_tokens": 5, "completion_tokens": 0}
 
 
 def test_a_final_reply_is_found_again_after_reopening_and_by_another_run(tmp_path):
@@ -80,10 +80,10 @@ def test_a_final_reply_is_found_again_after_reopening_and_by_another_run(tmp_pat
     journal.label("k", 1, "ok", True)
     journal.close()
     again = Journal(tmp_path / "j.sqlite")
-    found = again.history("k", "other")
-    assert found.body == "good"
-    assert found.final
-    assert found.cost == 0.0
+    history = again.history("k", "other")
+    assert history.body == "good"
+    assert history.final
+    assert history.cost == 0.0
     assert again.history("unknown").body is None
     again.close()
 
@@ -312,28 +312,28 @@ def test_a_locked_journal_is_waited_for_and_who_holds_it_is_said(tmp_path, monke
 def test_a_request_under_way_elsewhere_is_not_sent_until_its_process_is_gone(tmp_path):
     mine = Journal(tmp_path / "j.sqlite")
     other = Journal(tmp_path / "j.sqlite")
-    asked = Intent("k", "r", "s", "m", "USD", 0.5)
-    assert other.claim(asked, 9.0).attempt == 1
-    assert mine.claim(asked, 9.0).under_way.startswith("process ")
-    assert mine.look(asked, 9.0).under_way.startswith("process ")
+    wish = Intent("k", "r", "s", "m", "USD", 0.5)
+    assert other.claim(wish, 9.0).attempt == 1
+    assert mine.claim(wish, 9.0).under_way.startswith("process ")
+    assert mine.look(wish, 9.0).under_way.startswith("process ")
     settle(other, 1)
-    assert mine.claim(asked, 9.0).answered
+    assert mine.claim(wish, 9.0).answered
     other.label("k", 1, "empty", False)
-    assert other.claim(asked, 9.0).attempt == 2
+    assert other.claim(wish, 9.0).attempt == 2
     other.close()
-    assert mine.claim(asked, 9.0).attempt == 3, "who had it is gone"
+    assert mine.claim(wish, 9.0).attempt == 3, "who had it is gone"
     mine.close()
 
 
 def test_a_request_in_a_batch_is_named_by_its_batch(tmp_path):
     mine = Journal(tmp_path / "j.sqlite")
     other = Journal(tmp_path / "j.sqlite")
-    asked = Intent("k", "r", "s", "m", "USD", 0.5)
-    assert other.begin_batch("mark", "host", "m", "prompt", [asked], 1.0) == []
+    wish = Intent("k", "r", "s", "m", "USD", 0.5)
+    assert other.begin_batch("mark", "host", "m", "prompt", [wish], 1.0) == []
     other.update_batch("mark", "submitted", "batch_7")
-    assert mine.claim(asked, 9.0).under_way == "batch batch_7 of run r"
+    assert mine.claim(wish, 9.0).under_way == "batch batch_7 of run r"
     assert mine.begin_batch(
-        "second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.1), asked], 9.0
+        "second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.1), wish], 9.0
     ) == ["k"]
     assert mine.begin_batch(
         "second", "host", "m", "prompt", [Intent("l", "r", "s", "m", "USD", 0.6)], 1.0

@@ -107,8 +107,8 @@ def test_a_gate_lets_as_many_in_as_it_may_and_the_next_when_one_leaves():
         inside.append(1)
 
     threads = [threading.Thread(target=visit, daemon=True) for _ in range(3)]
-    for one in threads:
-        one.start()
+    for thread in threads:
+        thread.start()
     time.sleep(0.15)
     assert len(inside) == 2
     gate.leave(False, 0, FINE)

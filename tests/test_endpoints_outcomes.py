@@ -101,10 +101,10 @@ def failure(code, message="no"):
     ],
 )
 def test_every_reply_has_its_status_and_what_comes_next(status, body, expected):
-    found = judge(status, body)
-    assert (found.status, found.next, found.pressure) == expected
-    assert bool(found.problem) == (found.status != "ok")
-    assert (found.value is not None) == (found.status == "ok")
+    outcome = judge(status, body)
+    assert (outcome.status, outcome.next, outcome.pressure) == expected
+    assert bool(outcome.problem) == (outcome.status != "ok")
+    assert (outcome.value is not None) == (outcome.status == "ok")
 
 
 def test_without_a_schema_any_text_is_an_answer():
@@ -113,9 +113,9 @@ def test_without_a_schema_any_text_is_an_answer():
 
 def test_the_thoughts_in_a_part_are_removed_from_a_plain_answer():
     parts = [{"type": "thinking", "thinking": "像鱼"}, {"type": "text", "text": "鱼<|im_end|>"}]
-    found = judge(200, reply(message={"content": parts}), None)
-    assert found.value == "鱼"
-    assert found.removed == "像鱼\n<|im_end|>"
+    outcome = judge(200, reply(message={"content": parts}), None)
+    assert outcome.value == "鱼"
+    assert outcome.removed == "像鱼\n<|im_end|>"
 
 
 def test_nothing_makes_the_judge_raise():
@@ -135,17 +135,17 @@ def test_nothing_makes_the_judge_raise():
         text = list(chance.choice(bodies)[:400])
         for _ in range(chance.randint(0, 4)):
             text[chance.randrange(len(text))] = chance.choice('{}[]",:0nx\\')
-        found = judge(chance.choice([None, 200, 400, 404, 429, 500]), "".join(text))
-        assert found.status, number
-        assert found.next, number
+        outcome = judge(chance.choice([None, 200, 400, 404, 429, 500]), "".join(text))
+        assert outcome.status, number
+        assert outcome.next, number
 
 
 def test_half_characters_never_reach_a_file():
-    for found in (
+    for outcome in (
         judge(200, json.dumps(reply("鱼\ud83d")), None),
         judge(200, json.dumps(reply('{"name": "鱼\\ud83d"}'))),
     ):
-        (found.text + str(found.value) + found.problem).encode("utf-8")
+        (outcome.text + str(outcome.value) + outcome.problem).encode("utf-8")
 
 
 def test_the_fields_that_do_not_fit_are_named():

@@ -64,7 +64,7 @@ def test_an_estimate_by_hand():
         "currency": "CNY",
     }
     live = {"name": "live", "concurrency": 10, "tokens_per_minute": 10_000}
-    made = client.connect(
+    connected = client.connect(
         [
             given | live,
             given | {"name": "batch", "batch": True, "batch_discount": 0.4},
@@ -72,7 +72,7 @@ def test_an_estimate_by_hand():
         ]
     )
     table = prices.estimate(
-        made,
+        connected,
         [
             (100, {"prompt_tokens": 1000, "completion_tokens": 100}),
             (50, {"prompt_tokens": 0, "completion_tokens": 200}),

@@ -47,9 +47,9 @@ from dishvl_lib.endpoints.reading import Reading
     ],
 )
 def test_a_name_is_taken_out_of_what_stands_around_it(text):
-    found = reading.answer(text)
-    assert found.text == "红烧鱼"
-    assert found.removed
+    reply = reading.answer(text)
+    assert reply.text == "红烧鱼"
+    assert reply.removed
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_what_is_an_answer_as_it_is_stays(text):
 
 
 def test_what_was_removed_is_kept():
-    found = reading.answer("<think>像鱼</think>红烧鱼<|im_end|>")
-    assert found.removed == "<think>像鱼</think> <|im_end|>"
+    reply = reading.answer("<think>像鱼</think>红烧鱼<|im_end|>")
+    assert reply.removed == "<think>像鱼</think> <|im_end|>"
 
 
 def test_nothing_but_long_thoughts_is_no_answer():

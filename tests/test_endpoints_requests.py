@@ -41,7 +41,7 @@ def test_the_key_is_of_what_is_asked_of_whom():
         endpoint(batch=True),
         endpoint(api_key_env=""),
     ]
-    assert {requests.key(one, request()) for one in moved} == {same}
+    assert {requests.key(other, request()) for other in moved} == {same}
     others = [
         endpoint(name="b"),
         endpoint(base_url="http://h/v1"),
@@ -49,7 +49,7 @@ def test_the_key_is_of_what_is_asked_of_whom():
         endpoint(max_tokens=9),
         endpoint(parameters={"top_p": 0.5}),
     ]
-    keys = {requests.key(one, request()) for one in others} | {
+    keys = {requests.key(other, request()) for other in others} | {
         requests.key(endpoint(), request("other")),
         requests.key(endpoint(), request(schema=None)),
     }
@@ -58,10 +58,10 @@ def test_the_key_is_of_what_is_asked_of_whom():
 
 
 def test_the_body_in_each_mode():
-    one = endpoint(parameters={"temperature": None, "seed": 3})
+    with_parameters = endpoint(parameters={"temperature": None, "seed": 3})
     messages = request().messages()
     schema, json_object, prompt = (
-        requests.body(one, messages, request(), mode) for mode in requests.MODES
+        requests.body(with_parameters, messages, request(), mode) for mode in requests.MODES
     )
     assert schema["response_format"]["json_schema"] == {
         "name": "dish",
@@ -112,15 +112,15 @@ def test_the_schema_is_strict_at_every_depth_and_keeps_fields_with_odd_names():
 
 def test_a_repair_shows_the_answer_and_has_a_key_of_its_own():
     again = requests.repair(request(), '{"nam', "it is cut")
-    user, assistant, told = again.messages()
+    user, assistant, complaint = again.messages()
     assert (user["role"], assistant) == (
         "user",
         {"role": "assistant", "content": '{"nam'},
     )
-    assert "it is cut" in told["content"]
+    assert "it is cut" in complaint["content"]
     keys = {
-        requests.key(endpoint(), one)
-        for one in (request(), again, requests.repair(request(), "{}", "it is cut"))
+        requests.key(endpoint(), sent)
+        for sent in (request(), again, requests.repair(request(), "{}", "it is cut"))
     }
     assert len(keys) == 3
     assert requests.key(endpoint(), requests.repair(request(), "{}", "said otherwise")) in keys
@@ -152,10 +152,10 @@ ALL = requests.Capabilities("json_schema")
 
 
 def test_a_refused_field_is_left_out_or_sent_under_its_other_name():
-    made = requests.body(endpoint(), [], request(), "prompt", {"temperature", "max_tokens"})
-    assert "temperature" not in made
-    assert "max_tokens" not in made
-    assert made["max_completion_tokens"] == 2048
+    payload = requests.body(endpoint(), [], request(), "prompt", {"temperature", "max_tokens"})
+    assert "temperature" not in payload
+    assert "max_tokens" not in payload
+    assert payload["max_completion_tokens"] == 2048
 
 
 def test_a_rung_is_taken_once_however_many_complain_and_is_kept(tmp_path):

@@ -134,9 +134,9 @@ def test_a_content_filter_however_it_is_said(body):
     ],
 )
 def test_the_field_that_is_refused(body, field):
-    found = server_errors.read(json.dumps(body))
-    assert found.kind == server_errors.REFUSED_FIELD
-    assert found.field == field
+    error_read = server_errors.read(json.dumps(body))
+    assert error_read.kind == server_errors.REFUSED_FIELD
+    assert error_read.field == field
 
 
 @pytest.mark.parametrize(
@@ -182,8 +182,8 @@ def test_a_reply_without_an_error_has_none(body):
 
 
 def test_a_field_that_is_only_mentioned_is_not_refused():
-    said = "cannot decode the image in {'temperature': 0, 'max_tokens': 9}"
-    assert server_errors.read(json.dumps(error(said))).kind == server_errors.OTHER
+    sentence = "cannot decode the image in {'temperature': 0, 'max_tokens': 9}"
+    assert server_errors.read(json.dumps(error(sentence))).kind == server_errors.OTHER
 
 
 def test_an_error_in_the_place_of_a_completion():

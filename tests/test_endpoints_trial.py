@@ -39,16 +39,16 @@ class Dish(Form):
 
 @pytest.fixture
 def journal(tmp_path):
-    made = Journal(tmp_path / "journal.sqlite")
-    yield made
-    made.close()
+    opened = Journal(tmp_path / "journal.sqlite")
+    yield opened
+    opened.close()
 
 
 def after(*seen):
-    made = Usefulness(bool)
+    usefulness = Usefulness(bool)
     for outcome in seen:
-        made.note(outcome)
-    return made.given_up
+        usefulness.note(outcome)
+    return usefulness.given_up
 
 
 @pytest.mark.parametrize("outcome", USELESS)
@@ -70,12 +70,15 @@ def test_ten_of_the_first_twenty_are_enough_and_later_ones_do_not_count():
 
 @pytest.mark.parametrize("status", ["empty", "malformed", "schema_violation", "refusal", "length"])
 def test_what_came_and_what_to_change_is_said(status):
-    made = Usefulness(bool)
+    usefulness = Usefulness(bool)
     for _ in range(5):
-        made.note(Outcome(status, DONE, text="我 想想", problem="no good"))
-    assert f"5 of the first 5 answers hold nothing that can be used (5 {status})" in made.sentence
-    assert "The last: no good, in '我 想想'" in made.sentence
-    assert re.search("What to change: .*(model|max_tokens)", made.sentence)
+        usefulness.note(Outcome(status, DONE, text="我 想想", problem="no good"))
+    assert (
+        f"5 of the first 5 answers hold nothing that can be used (5 {status})"
+        in usefulness.sentence
+    )
+    assert "The last: no good, in '我 想想'" in usefulness.sentence
+    assert re.search("What to change: .*(model|max_tokens)", usefulness.sentence)
 
 
 def ask(server, journal, count, is_useful=bool, run="r", **changed):
@@ -89,13 +92,13 @@ def ask(server, journal, count, is_useful=bool, run="r", **changed):
         "max_tokens": 100,
     }
     (endpoint,) = client.connect([given | changed])
-    asked = [
+    all_requests = [
         Request(str(n), str(n), lambda n=n: [{"role": "user", "content": str(n)}], Dish)
         for n in range(count)
     ]
     return ask_all(
         endpoint,
-        asked,
+        all_requests,
         journal,
         run=run,
         budget=Budget({"USD": 1.0}),
@@ -142,11 +145,11 @@ def test_a_few_bad_ones_end_nothing(journal):
 
 
 def test_without_a_trial_refusals_alone_end_an_endpoint():
-    made = trial.Refusals()
+    refusals = trial.Refusals()
     refused = Outcome("failed", DONE, problem="no such field", rejected=True)
-    said = [made.note(refused) for _ in range(10)]
-    assert said[:9] == [""] * 9
-    assert "the first 10 requests were all refused" in said[9]
+    sentences = [refusals.note(refused) for _ in range(10)]
+    assert sentences[:9] == [""] * 9
+    assert "the first 10 requests were all refused" in sentences[9]
 
 
 def test_an_empty_account_ends_everything_in_a_trial_too(journal):

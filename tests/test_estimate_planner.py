@@ -95,8 +95,8 @@ def test_what_a_step_really_keeps_is_within_15_percent(small, tmp_path, changed)
     loaded = qwen.load(str(small), dtype=config.dtype)
     model, _ = model_setup.trainable(loaded.model.train(), config)
     trees.bind(loaded.model)
-    made = [grown(loaded, number) for number in range(4)]
-    planned = planner.plan(config, [shape_of(tree) for tree in made], photos=1)
+    grown_trees = [grown(loaded, number) for number in range(4)]
+    planned = planner.plan(config, [shape_of(tree) for tree in grown_trees], photos=1)
     seen = Seen(loaded.model)
     with (
         seen.watching(),
@@ -104,7 +104,7 @@ def test_what_a_step_really_keeps_is_within_15_percent(small, tmp_path, changed)
         if config.dtype == "bfloat16"
         else contextlib.nullcontext(),
     ):
-        kept = seen.bytes_of(lambda: loaded.model(**trees.collate(made, 0))["loss"])
+        kept = seen.bytes_of(lambda: loaded.model(**trees.collate(grown_trees, 0))["loss"])
     seen.results[0].backward()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained)
@@ -175,14 +175,14 @@ def test_zero_moves_and_divides_what_its_file_says(the_7b):
         ("zero3_offload", 2, None, "weights"),
         ("zero3", 2, "weights", None),
     ):
-        made = planner.plan(
+        plan = planner.plan(
             planner.replace_config(
                 alone, deepspeed=f"params/deepspeed/{file}.json", num_processes=ranks
             ),
             [PHOTO_448],
             photos=0,
         )
-        parts = {(place, part.split()[0]): size for place, part, size in made.rows}
+        parts = {(place, part.split()[0]): size for place, part, size in plan.rows}
         assert not on_device or ("device", on_device) in parts
         assert not on_host or ("host", on_host) in parts
         assert on_host in (None, "weights") or ("device", on_host) not in parts
@@ -235,14 +235,17 @@ def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
     world = tiny.data_set(tmp_path)
     from dishvl_lib.training.data import QuestionTrees
 
-    made = QuestionTrees(world["train_file"], world["image_root"], loaded, questions_per_photo=2)
-    sizes = {row["image_id"]: (48, 64) for row in made.rows}
-    found, n = shapes.largest(loaded, made.rows, sizes, questions_per_photo=2, n=3)
+    question_trees = QuestionTrees(
+        world["train_file"], world["image_root"], loaded, questions_per_photo=2
+    )
+    sizes = {row["image_id"]: (48, 64) for row in question_trees.rows}
+    largest, n = shapes.largest(loaded, question_trees.rows, sizes, questions_per_photo=2, n=3)
     wanted = sorted(
-        (shape_of(made[number][0]) for number in range(len(made))), key=lambda shape: -shape.length
+        (shape_of(question_trees[number][0]) for number in range(len(question_trees))),
+        key=lambda shape: -shape.length,
     )[:3]
-    assert n == len(made) == 15
-    assert [one.length for one in found] == [one.length for one in wanted]
-    assert {(one.grid, one.trunk, one.branches) for one in found} <= {
+    assert n == len(question_trees) == 15
+    assert [one.length for one in largest] == [one.length for one in wanted]
+    assert {(one.grid, one.trunk, one.branches) for one in largest} <= {
         (one.grid, one.trunk, one.branches) for one in wanted
     }

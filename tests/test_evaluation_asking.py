@@ -14,7 +14,7 @@ from dishvl_lib.evaluation.protocols import Plan
 MENU = ["红烧鱼", "米饭"]
 
 
-def one(tmp_path, asked, say):
+def predicted(tmp_path, asked, say):
     return asking.predict("x", Saying(say), [asked], tmp_path / "a.jsonl")[0]
 
 
@@ -29,8 +29,12 @@ def test_strict_and_normalised_marks(tmp_path):
         [row(i) for i in range(3)],
         tmp_path / "a",
     )
-    assert [one["correct"] for one in (right, dotted, wrong)] == [True, False, False]
-    assert [one["correct_normalised"] for one in (right, dotted, wrong)] == [True, True, False]
+    assert [answer["correct"] for answer in (right, dotted, wrong)] == [True, False, False]
+    assert [answer["correct_normalised"] for answer in (right, dotted, wrong)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,16 +48,18 @@ def test_strict_and_normalised_marks(tmp_path):
     ids=["empty", "500 characters", "twice", "blank entry"],
 )
 def test_a_menu_that_cannot_be_one_is_a_recorded_failure_and_nobody_is_asked(tmp_path, menu, words):
-    said = Saying(lambda _: "红烧鱼")
-    made = asking.predict("x", said, [row(0, menu=menu, kind="menu")], tmp_path / "a.jsonl")[0]
-    assert words in made["error"]
-    assert not made["correct"]
-    assert made["answer"] is None
-    assert said.ids == []
+    predictor = Saying(lambda _: "红烧鱼")
+    prediction = asking.predict(
+        "x", predictor, [row(0, menu=menu, kind="menu")], tmp_path / "a.jsonl"
+    )[0]
+    assert words in prediction["error"]
+    assert not prediction["correct"]
+    assert prediction["answer"] is None
+    assert predictor.ids == []
 
 
 def test_a_menu_of_one_entry_is_asked(tmp_path):
-    assert one(tmp_path, row(0, menu=["红烧鱼"]), lambda row: row["menu"][0])["correct"]
+    assert predicted(tmp_path, row(0, menu=["红烧鱼"]), lambda row: row["menu"][0])["correct"]
 
 
 def test_a_photo_that_cannot_be_read_is_wrong_and_the_others_of_its_batch_are_answered(tmp_path):
@@ -62,41 +68,41 @@ def test_a_photo_that_cannot_be_read_is_wrong_and_the_others_of_its_batch_are_an
             raise images.ImageError("damaged", "cut off")
         return "红烧鱼"
 
-    made = asking.predict("x", Saying(say), [row(i) for i in range(3)], tmp_path / "a.jsonl")
-    assert [one["correct"] for one in made] == [True, False, True]
-    assert made[1]["error"] == "damaged: cut off"
-    assert made[1]["answer"] is None
+    predictions = asking.predict("x", Saying(say), [row(i) for i in range(3)], tmp_path / "a.jsonl")
+    assert [prediction["correct"] for prediction in predictions] == [True, False, True]
+    assert predictions[1]["error"] == "damaged: cut off"
+    assert predictions[1]["answer"] is None
 
 
 def test_no_answer_is_right_where_the_dish_is_not_on_the_menu(tmp_path):
     absent = row(0, questions.NOT_ON_MENU, MENU, "menu_absent")
-    assert one(tmp_path, absent, lambda _: None)["correct"]
-    assert not one(tmp_path, {**absent, "id": "q1"}, lambda _: "米饭")["correct"]
-    assert not one(
+    assert predicted(tmp_path, absent, lambda _: None)["correct"]
+    assert not predicted(tmp_path, {**absent, "id": "q1"}, lambda _: "米饭")["correct"]
+    assert not predicted(
         tmp_path, {**absent, "id": "q2"}, lambda _: Answer(None, error="the server failed")
     )["correct"]
 
 
 def test_no_answer_is_wrong_where_the_dish_is_on_the_menu(tmp_path):
-    assert not one(tmp_path, row(0, menu=MENU), lambda _: None)["correct"]
+    assert not predicted(tmp_path, row(0, menu=MENU), lambda _: None)["correct"]
 
 
 def test_scores_are_cut_and_log_probabilities_are_whole(tmp_path):
-    said = Answer("红烧鱼", [(f"菜{i}", 0.1) for i in range(8)], log_probabilities=[-1.0] * 8)
-    made = one(tmp_path, row(0), lambda _: said)
-    assert len(made["scores"]) == asking.TOP_K
-    assert len(made["log_probabilities"]) == 8
+    answer = Answer("红烧鱼", [(f"菜{i}", 0.1) for i in range(8)], log_probabilities=[-1.0] * 8)
+    prediction = predicted(tmp_path, row(0), lambda _: answer)
+    assert len(prediction["scores"]) == asking.TOP_K
+    assert len(prediction["log_probabilities"]) == 8
 
 
 def test_kinds_are_not_mixed_in_a_batch(tmp_path):
-    said = Saying(lambda _: "米饭")
+    predictor = Saying(lambda _: "米饭")
     asking.predict(
         "x",
-        said,
+        predictor,
         [row(0), row(1, menu=MENU), row(2), row(3, questions.NOT_ON_MENU, MENU, "menu_absent")],
         tmp_path / "a.jsonl",
     )
-    assert [{one["kind"] for one in batch} for batch in said.asked] == [
+    assert [{question["kind"] for question in batch} for batch in predictor.batches] == [
         {"naming"},
         {"menu"},
         {"menu_absent"},
@@ -104,10 +110,10 @@ def test_kinds_are_not_mixed_in_a_batch(tmp_path):
 
 
 def test_a_predictor_may_say_how_many_it_takes_at_once(tmp_path):
-    said = Saying(lambda _: "米饭")
-    said.batch_size = 3
-    asking.predict("x", said, [row(i) for i in range(7)], tmp_path / "a.jsonl", batch_size=100)
-    assert [len(batch) for batch in said.asked] == [3, 3, 1]
+    predictor = Saying(lambda _: "米饭")
+    predictor.batch_size = 3
+    asking.predict("x", predictor, [row(i) for i in range(7)], tmp_path / "a.jsonl", batch_size=100)
+    assert [len(batch) for batch in predictor.batches] == [3, 3, 1]
 
 
 @pytest.mark.parametrize("cut", [0.2, 0.5, 0.97])
@@ -148,8 +154,8 @@ def test_every_predictor_follows_its_own_plan_and_is_opened_at_its_turn(tmp_path
     predictors = {
         name: lambda name=name: opened.append(name) or Saying(lambda _: "红烧鱼") for name in plans
     }
-    made = asking.predict_all(predictors, plans, tmp_path)
-    assert [(one["predictor"], one["id"]) for one in made] == [
+    predictions = asking.predict_all(predictors, plans, tmp_path)
+    assert [(prediction["predictor"], prediction["id"]) for prediction in predictions] == [
         ("a", "q0"),
         ("a", "q1"),
         ("b", "q0"),

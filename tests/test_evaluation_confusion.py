@@ -18,7 +18,7 @@ SIMILAR = pd.DataFrame(
 )
 
 
-def asked(*pairs, menu=None):
+def rows_of(*pairs, menu=None):
     rows = [
         {
             "id": f"q{i}",
@@ -38,7 +38,7 @@ def asked(*pairs, menu=None):
 
 
 def test_pairs_are_counted_and_sorted_with_share_and_rank():
-    rows = asked(
+    rows = rows_of(
         ("d1", "红烧鱼块"), ("d1", "红烧鱼块"), ("d1", "红烧鱼"), ("d1", "米饭"), ("d2", "红烧鱼")
     )
     table = confusion.confusions(rows, NAMES, SIMILAR)
@@ -57,19 +57,19 @@ def test_pairs_are_counted_and_sorted_with_share_and_rank():
 
 
 def test_the_diagonal_comes_only_when_asked_for():
-    rows = asked(("d1", "红烧鱼"), ("d2", "红烧鱼"))
+    rows = rows_of(("d1", "红烧鱼"), ("d2", "红烧鱼"))
     assert confusion.confusions(rows, NAMES, SIMILAR)["n"].sum() == 1
     assert confusion.confusions(rows, NAMES, SIMILAR, diagonal=True)["n"].sum() == 2
 
 
 def test_no_confusion_is_an_empty_table_with_its_columns():
-    table = confusion.confusions(asked(("d1", "红烧鱼")), NAMES, SIMILAR)
+    table = confusion.confusions(rows_of(("d1", "红烧鱼")), NAMES, SIMILAR)
     assert table.empty
     assert tuple(table.columns) == confusion.COLUMNS
 
 
 def test_answers_that_are_no_dish_are_one_column_and_listed_raw():
-    rows = asked(("d1", "鱼"), ("d1", "红烧鱼。"), ("d1", None), ("d1", "鱼"))
+    rows = rows_of(("d1", "鱼"), ("d1", "红烧鱼。"), ("d1", None), ("d1", "鱼"))
     table = confusion.confusions(rows, NAMES, SIMILAR).set_index("answer")
     assert table.loc[confused_pairs.NOT_A_DISH, "n"] == 3
     assert table.loc[confused_pairs.NO_ANSWER, "n"] == 1
@@ -82,11 +82,13 @@ def test_answers_that_are_no_dish_are_one_column_and_listed_raw():
 
 
 def test_nothing_to_list_when_every_answer_is_a_dish():
-    assert confusion.not_dishes(asked(("d1", "米饭")), NAMES).empty
+    assert confusion.not_dishes(rows_of(("d1", "米饭")), NAMES).empty
 
 
 def test_a_menu_entry_is_a_name_though_the_catalog_has_no_such_dish():
-    table = confusion.confusions(asked(("d1", "别的菜"), menu=["红烧鱼", "别的菜"]), NAMES, SIMILAR)
+    table = confusion.confusions(
+        rows_of(("d1", "别的菜"), menu=["红烧鱼", "别的菜"]), NAMES, SIMILAR
+    )
     assert table["answer"].tolist() == ["别的菜"]
 
 
@@ -98,24 +100,24 @@ def test_dishes_of_one_name_share_the_better_rank():
             pd.DataFrame({"dish_id": ["d1"], "similar_id": ["d4"], "rank": [2], "score": [0.8]}),
         ]
     )
-    table = confusion.confusions(asked(("d1", "红烧鱼块")), names, similar)
+    table = confusion.confusions(rows_of(("d1", "红烧鱼块")), names, similar)
     assert table["look_alike_rank"].tolist() == [2]
     assert table["answer_id"].tolist() == ["d2"]
 
 
 def test_without_similar_dishes_the_rank_is_empty():
-    assert confusion.confusions(asked(("d1", "米饭")), NAMES)["look_alike_rank"].isna().all()
+    assert confusion.confusions(rows_of(("d1", "米饭")), NAMES)["look_alike_rank"].isna().all()
 
 
 def test_errors_name_the_predictor_and_the_column():
     with pytest.raises(ValueError, match="no predictions of base / menu"):
-        confusion.confusions(asked(("d1", "米饭")), NAMES, SIMILAR, "base", "menu")
+        confusion.confusions(rows_of(("d1", "米饭")), NAMES, SIMILAR, "base", "menu")
     with pytest.raises(records.RecordError, match="image_id"):
-        confusion.confusions(asked(("d1", "米饭")).drop(columns="image_id"), NAMES)
+        confusion.confusions(rows_of(("d1", "米饭")).drop(columns="image_id"), NAMES)
 
 
 def test_a_refusal_that_is_right_is_no_confusion():
-    rows = asked(("d1", None), ("d1", "红烧鱼块"), menu=["红烧鱼块", "米饭"]).assign(
+    rows = rows_of(("d1", None), ("d1", "红烧鱼块"), menu=["红烧鱼块", "米饭"]).assign(
         truth="菜单上没有", correct=[True, False], protocol="menu_absent"
     )
     table = confusion.confusions(rows, NAMES, SIMILAR, protocol="menu_absent")
@@ -125,7 +127,7 @@ def test_a_refusal_that_is_right_is_no_confusion():
 @pytest.mark.parametrize("lost", [["", "2 dishes share it"], ["2 dishes share it"] * 2])
 def test_questions_that_were_lost_before_they_were_asked_confuse_nothing(lost):
     table = confusion.confusions(
-        asked(("d1", "红烧鱼块"), ("d1", None)).assign(lost=lost), NAMES, SIMILAR
+        rows_of(("d1", "红烧鱼块"), ("d1", None)).assign(lost=lost), NAMES, SIMILAR
     )
     assert table["answer"].tolist() == (["红烧鱼块"] if not lost[0] else [])
     assert tuple(table.columns) == confusion.COLUMNS

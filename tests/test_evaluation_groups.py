@@ -25,8 +25,8 @@ ROWS = table(
 
 
 def test_every_question_is_in_one_group_of_each_kind_with_its_interval():
-    made = groups.table(groups.described(ROWS, PHOTOS, CLUSTERS))
-    shown = {(row.kind, row.group): (row.n, row.correct) for row in made.itertuples()}
+    table = groups.table(groups.described(ROWS, PHOTOS, CLUSTERS))
+    shown = {(row.kind, row.group): (row.n, row.correct) for row in table.itertuples()}
     assert shown == {
         ("site of the photo", "HGD"): (2, 1),
         ("site of the photo", "unknown"): (1, 1),
@@ -35,9 +35,9 @@ def test_every_question_is_in_one_group_of_each_kind_with_its_interval():
         ("look-alikes", "3 (6 dishes)"): (1, 1),
         ("look-alikes", "no look-alikes"): (2, 1),
     }
-    assert made.groupby("kind").n.sum().eq(3).all()
-    assert (made.ci_low[0], made.ci_high[0]) == intervals.wilson(1, 2)
-    assert made.group[0] == "HGD"
+    assert table.groupby("kind").n.sum().eq(3).all()
+    assert (table.ci_low[0], table.ci_high[0]) == intervals.wilson(1, 2)
+    assert table.group[0] == "HGD"
 
 
 @pytest.mark.parametrize(

@@ -222,8 +222,8 @@ def test_mishaps_are_counted_where_their_columns_are():
 
 def test_questions_that_a_predictor_framed_itself_are_compared_with_nobodys():
     rows = pd.concat([naming("ab", "ab"), naming("ab", "ab", "base")]).assign(framed=False)
-    own = rows.assign(protocol="site:b", framed=True)
-    assert metrics.compare(pd.concat([rows, own]))["protocol"].tolist() == ["naming"]
+    framed = rows.assign(protocol="site:b", framed=True)
+    assert metrics.compare(pd.concat([rows, framed]))["protocol"].tolist() == ["naming"]
 
 
 def test_the_rival_is_the_best_of_its_family_in_each_protocol():
@@ -240,10 +240,10 @@ def test_the_rival_is_the_best_of_its_family_in_each_protocol():
         menus("abbb", "aaaa", menu).assign(predictor="pplcnet_classifier"),
     ]
     rows = pd.concat(parts)
-    found = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
-    assert found[["protocol", "rival", "accuracy"]].values.tolist() == [
+    rivals = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
+    assert rivals[["protocol", "rival", "accuracy"]].values.tolist() == [
         ["naming", "pplcnet_classifier", 0.75],
         ["menu", "pplcnet", 0.5],
     ]
-    assert found["difference"].tolist() == [0.25, 0.5]
-    assert found["p"].tolist() == pytest.approx([1.0, 0.5])
+    assert rivals["difference"].tolist() == [0.25, 0.5]
+    assert rivals["p"].tolist() == pytest.approx([1.0, 0.5])

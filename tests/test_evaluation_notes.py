@@ -25,20 +25,23 @@ def test_failures_sites_and_absent_predictors_are_said():
         site(4, "", "丙", lost=sites.NO_NAME),
         site(5, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False),
     )
-    said = notes.notes(MARKER, rows, 3, classifier=False)
-    assert said[:2] == [
+    sentences = notes.notes(MARKER, rows, 3, classifier=False)
+    assert sentences[:2] == [
         "names from folders, no annotator",
         "2 of 10 files were left out of the catalogue (01_annotation/rejected.csv)",
     ]
-    assert any(note.startswith("pplcnet_classifier is absent") for note in said)
-    assert "tuned: 1 of 6 questions failed and count as wrong, the first: damaged: cut off" in said
-    assert "site:b: 1 of 3 photos resemble a training photo (1 same frame)" in said
+    assert any(note.startswith("pplcnet_classifier is absent") for note in sentences)
+    assert (
+        "tuned: 1 of 6 questions failed and count as wrong, the first: damaged: cut off"
+        in sentences
+    )
+    assert "site:b: 1 of 3 photos resemble a training photo (1 same frame)" in sentences
     assert any(
         "2 of 3 questions are wrong in any case (1 share a name, 1 have none)" in note
-        for note in said
+        for note in sentences
     )
-    assert "site:b:own_menu: 0 of 1 photos resemble a training photo" in said
-    assert sum("not by its true name" in note for note in said) == 1
+    assert "site:b:own_menu: 0 of 1 photos resemble a training photo" in sentences
+    assert sum("not by its true name" in note for note in sentences) == 1
 
 
 def test_answers_that_were_cleaned_are_said_with_the_first_that_was_removed():
@@ -72,8 +75,8 @@ def test_the_names_that_sites_were_given_stand_beside_the_true_ones():
         site(3, "", "丙", lost=sites.NO_NAME),
         site(4, "红烧鱼", "甲", protocol="site:b:own_menu", framed=False),
     )
-    made = notes.site_names(rows)
-    assert made[["dish_id", "name", "shared", "true_name", "questions"]].values.tolist() == [
+    names = notes.site_names(rows)
+    assert names[["dish_id", "name", "shared", "true_name", "questions"]].values.tolist() == [
         ["b/甲", "鱼", False, "红烧鱼", 2],
         ["b/乙", "鱼", True, "", 1],
         ["b/丙", "", False, "", 1],
@@ -100,11 +103,11 @@ def test_facts_say_what_was_trained_on_what():
     }
     training = {"parameters": given, "best": best, "counts": {"steps": 90}, "validation_loss": 0.25}
     dataset = {"counts": {"ok": 26, "questions": {"train": 1586, "validation": 208, "test": 462}}}
-    made = notes.facts(dataset, training, {"trained_parameters": 1000, "parameters": 4000})
-    assert made["trained"] == "visual and merger: 1,000 of 4,000 parameters"
-    assert "1,586 questions about 26 dishes" in made["on"]
-    assert made["how"] == "2 epochs, 90 steps, learning rate 1e-05"
-    assert made["menu choice"] == "temperature 1.5, off-menu threshold 0"
+    facts = notes.facts(dataset, training, {"trained_parameters": 1000, "parameters": 4000})
+    assert facts["trained"] == "visual and merger: 1,000 of 4,000 parameters"
+    assert "1,586 questions about 26 dishes" in facts["on"]
+    assert facts["how"] == "2 epochs, 90 steps, learning rate 1e-05"
+    assert facts["menu choice"] == "temperature 1.5, off-menu threshold 0"
     lora = {**training, "parameters": {**given, "lora_rank": 64}}
     assert notes.facts(dataset, lora, {"trained_parameters": 1, "parameters": 2})[
         "trained"

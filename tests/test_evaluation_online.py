@@ -35,10 +35,10 @@ def rival(server, **changed):
     return online.connect([given | changed])[0]
 
 
-def opened(one, folder, budget=100.0, version="", run="r"):
+def opened(settings, folder, budget=100.0, version="", run="r"):
     hashes = {f"i{number}": f"sha{number}" for number in range(40)}
     return online.EndpointPredictor(
-        one,
+        settings,
         folder,
         hashes,
         folder / "journal.sqlite",
@@ -61,16 +61,18 @@ def last_text(request):
 
 def test_the_photo_comes_first_the_question_after_it_and_the_answer_is_marked_strictly(world):
     with Server(says(" 红烧鱼\n")) as server:
-        made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")[0]
+        prediction = asking.predict(
+            "gpt", opened(rival(server), world), [row(0)], world / "a.jsonl"
+        )[0]
     system, user = server.requests[0]["messages"]
     assert system == {"role": "system", "content": online.SYSTEM}
     assert [part["type"] for part in user["content"]] == ["image_url", "text"]
     assert user["content"][0]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert last_text(server.requests[0]) == questions.ask("naming-1")
-    assert made["correct"]
-    assert made["answer"] == "红烧鱼"
-    assert made["seconds"] > 0
-    assert (made["cost"], made["currency"], made["tokens"]) == (
+    assert prediction["correct"]
+    assert prediction["answer"] == "红烧鱼"
+    assert prediction["seconds"] > 0
+    assert (prediction["cost"], prediction["currency"], prediction["tokens"]) == (
         pytest.approx(1000 * 2e-6 + 100 * 8e-6),
         "USD",
         1100,
@@ -93,9 +95,9 @@ def test_our_own_model_is_asked_as_it_was_trained(world):
 )
 def test_the_answer_to_a_menu_is_bound_as_the_server_can(world, structured, content, sent):
     with Server(says(content)) as server:
-        said = opened(rival(server, structured=structured), world).answer([row(0, menu=MENU)])[0]
-    assert said.text == "米饭"
-    assert said.error == ""
+        answer = opened(rival(server, structured=structured), world).answer([row(0, menu=MENU)])[0]
+    assert answer.text == "米饭"
+    assert answer.error == ""
     if sent == "response_format":
         assert (
             server.requests[0]["response_format"]["json_schema"]["schema"]["properties"]["answer"][
@@ -120,32 +122,32 @@ def test_naming_is_never_bound(world):
 def test_an_answer_off_the_menu_stays_as_it_was_said_and_is_wrong(world):
     """A server may ignore the binding: membership is checked here."""
     with Server(says("素鸡")) as server:
-        made = asking.predict(
+        predictions = asking.predict(
             "gpt",
             opened(rival(server, structured="choice"), world),
             [row(0, menu=MENU)],
             asking.answer_file(world, "gpt"),
         )
-    assert made[0]["answer"] == "素鸡"
-    assert not made[0]["correct"]
-    assert made[0]["error"] == ""
+    assert predictions[0]["answer"] == "素鸡"
+    assert not predictions[0]["correct"]
+    assert predictions[0]["error"] == ""
     assert online.costs(world, ["gpt"]).off_menu.tolist() == [1.0]
 
 
 def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
     absent = row(0, questions.NOT_ON_MENU, MENU, "menu_absent")
     with Server(says(questions.NOT_ON_MENU)) as server:
-        made = asking.predict(
+        predictions = asking.predict(
             "gpt",
             opened(rival(server, structured="choice"), world),
             [absent, row(1, menu=MENU)],
             world / "a.jsonl",
         )
-    assert [(one["answer"], one["correct"]) for one in made] == [
+    assert [(prediction["answer"], prediction["correct"]) for prediction in predictions] == [
         (None, True),
         (questions.NOT_ON_MENU, False),
     ]
-    choices = {len(one["structured_outputs"]["choice"]) for one in server.requests}
+    choices = {len(prediction["structured_outputs"]["choice"]) for prediction in server.requests}
     assert choices == {2, 3}
 
 
@@ -172,15 +174,15 @@ def test_not_on_the_menu_is_an_answer_where_it_may_be_given(world):
 )
 def test_an_answer_that_cannot_be_used_is_a_recorded_failure(world, reply, words):
     with Server(reply) as server:
-        made = asking.predict(
+        prediction = asking.predict(
             "gpt",
             opened(rival(server, structured="json_schema"), world),
             [row(0, menu=MENU)],
             world / "a.jsonl",
         )[0]
-    assert words in made["error"]
-    assert not made["correct"]
-    assert made["answer"] is None
+    assert words in prediction["error"]
+    assert not prediction["correct"]
+    assert prediction["answer"] is None
 
 
 THOUGHTS = "<think>\n像鱼。\n</think>\n\n"
@@ -189,47 +191,49 @@ THOUGHTS = "<think>\n像鱼。\n</think>\n\n"
 @pytest.mark.parametrize("structured", ["plain", "choice"])
 def test_an_answer_is_cleaned_before_it_is_marked_and_what_was_removed_is_shown(world, structured):
     with Server(says(THOUGHTS + "红烧鱼<|im_end|>")) as server:
-        made = asking.predict(
+        predictions = asking.predict(
             "gpt",
             opened(rival(server, structured=structured), world),
             [row(0), row(1, menu=MENU)],
             asking.answer_file(world, "gpt"),
         )
-    assert [one["answer"] for one in made] == ["红烧鱼"] * 2
-    assert [one["correct"] for one in made] == [True] * 2
-    assert made[0]["removed"] == "<think>\n像鱼。\n</think> <|im_end|>"
+    assert [prediction["answer"] for prediction in predictions] == ["红烧鱼"] * 2
+    assert [prediction["correct"] for prediction in predictions] == [True] * 2
+    assert predictions[0]["removed"] == "<think>\n像鱼。\n</think> <|im_end|>"
     assert online.costs(world, ["gpt"]).cleaned.tolist() == [2]
 
 
 def test_a_plain_answer_has_nothing_removed(world):
     with Server(says("红烧鱼")) as server:
-        made = asking.predict("gpt", opened(rival(server), world), [row(0)], world / "a.jsonl")
-    assert made[0]["removed"] == ""
+        predictions = asking.predict(
+            "gpt", opened(rival(server), world), [row(0)], world / "a.jsonl"
+        )
+    assert predictions[0]["removed"] == ""
 
 
 def test_the_entry_is_taken_out_of_what_stands_around_its_object(world):
     with Server(says(THOUGHTS + '```json\n{"answer": "米饭"}\n```')) as server:
-        said = opened(rival(server, structured="json_schema"), world).answer([row(0, menu=MENU)])
-    assert said[0].text == "米饭"
+        answers = opened(rival(server, structured="json_schema"), world).answer([row(0, menu=MENU)])
+    assert answers[0].text == "米饭"
 
 
 def test_an_empty_answer_is_bought_twice_and_recorded_as_failed(world):
     with Server(says("<think>\n我先想想，\n再想想")) as server:
-        said = opened(rival(server), world).answer([row(0)])[0]
-    assert said.text is None
-    assert "empty" in said.error
+        answer = opened(rival(server), world).answer([row(0)])[0]
+    assert answer.text is None
+    assert "empty" in answer.error
     assert len(server.requests) == 2
 
 
 def test_a_photo_that_is_gone_is_a_recorded_failure_and_is_not_paid_for(world):
     (world / "0.jpg").unlink()
     with Server(says("红烧鱼")) as server:
-        made = asking.predict(
+        predictions = asking.predict(
             "gpt", opened(rival(server), world), [row(0), row(1)], world / "a.jsonl"
         )
-    assert "missing" in made[0]["error"]
-    assert made[0]["cost"] == 0
-    assert made[1]["correct"]
+    assert "missing" in predictions[0]["error"]
+    assert predictions[0]["cost"] == 0
+    assert predictions[1]["correct"]
     assert len(server.requests) == 1
 
 
@@ -245,10 +249,12 @@ def test_an_endpoint_that_dies_half_way_says_so_and_what_it_answered_is_not_paid
         with pytest.raises(EndpointError, match="gpt at .*the server is down"):
             asking.predict("gpt", opened(rival(server), world), rows, world / "a.jsonl")
     with Server(says("红烧鱼")) as server:
-        made = asking.predict("gpt", opened(rival(server), world), rows, world / "a.jsonl")
+        predictions = asking.predict("gpt", opened(rival(server), world), rows, world / "a.jsonl")
         assert len(server.requests) == 10
-    assert all(one["correct"] for one in made)
-    assert sum(one["cost"] for one in made) == pytest.approx(20 * (1000 * 2e-6 + 100 * 8e-6))
+    assert all(prediction["correct"] for prediction in predictions)
+    assert sum(prediction["cost"] for prediction in predictions) == pytest.approx(
+        20 * (1000 * 2e-6 + 100 * 8e-6)
+    )
 
 
 def test_a_server_that_refuses_every_question_is_no_accuracy_of_zero(world):
@@ -283,9 +289,9 @@ def test_the_budget_holds_for_all_questions(world):
 def test_a_free_server_may_serve_another_model_tomorrow(world):
     free = {"price_input": 0.0, "price_output": 0.0}
     with Server(says("红烧鱼")) as server:
-        for version, asked in (("model one", 1), ("model one", 1), ("model two", 2)):
+        for version, n_requests in (("model one", 1), ("model one", 1), ("model two", 2)):
             opened(rival(server, **free), world, version=version).answer([row(0)])
-            assert len(server.requests) == asked
+            assert len(server.requests) == n_requests
         for version in ("model one", "model two"):
             opened(rival(server), world, version=version).answer([row(0)])
         assert len(server.requests) == 3
@@ -307,13 +313,13 @@ def test_sites_are_named_and_judged_online_too(world):
         return "鱼" if place < 4 else "肉"
 
     with Server(says(steady)) as server:
-        made = asking.follow(
+        predictions = asking.follow(
             "gpt", opened(rival(server), world), Plan([], [site]), asking.answer_file(world, "gpt")
         )
         assert online.costs(world, ["gpt"]).questions.tolist() == [8]
     assert len(server.requests) == 8
-    assert all(one["correct"] for one in made)
-    assert {one["truth"] for one in made} == {"鱼", "肉"}
+    assert all(prediction["correct"] for prediction in predictions)
+    assert {prediction["truth"] for prediction in predictions} == {"鱼", "肉"}
 
 
 def jpeg_of(world, number):
@@ -369,8 +375,8 @@ def test_costs_are_summed_per_endpoint_and_currency_with_what_the_naming_of_site
             prediction(3, None, lost="no name", seconds=0.0),
         ],
     }
-    for name, own in rows.items():
-        records.write_jsonl(asking.answer_file(tmp_path, name), own)
+    for name, of_endpoint in rows.items():
+        records.write_jsonl(asking.answer_file(tmp_path, name), of_endpoint)
     spent = online.costs(tmp_path, ["gpt", "dou"])
     assert spent[
         ["endpoint", "questions", "failed", "tokens", "cost", "seconds_median"]

@@ -61,9 +61,9 @@ def test_a_gallery_without_names_is_refused():
 
 def test_the_classifier_takes_the_most_probable_class_that_has_a_name():
     classifier = predictors.ClassifierPredictor(SCORES, NAMES)
-    said = classifier.answer([row(0), row(0, menu=["红烧鱼"])])
-    assert [one.text for one in said] == ["米饭", "红烧鱼"]
-    assert dict(said[0].scores) == pytest.approx({"米饭": 0.2, "红烧鱼": 0.15}, rel=1e-2)
+    answers = classifier.answer([row(0), row(0, menu=["红烧鱼"])])
+    assert [answer.text for answer in answers] == ["米饭", "红烧鱼"]
+    assert dict(answers[0].scores) == pytest.approx({"米饭": 0.2, "红烧鱼": 0.15}, rel=1e-2)
 
 
 def test_registered_photos_are_of_different_groups_and_the_same_for_a_seed():
@@ -114,11 +114,11 @@ def test_below_the_threshold_the_best_entry_is_answered_only_where_the_dish_is_o
 
 def test_log_probabilities_are_of_all_entries_in_the_menus_order(asked):
     menu = list(tiny.NAMES)
-    said = asked(0.0).answer([row(0, menu=menu)])[0]
-    assert np.exp(said.log_probabilities).sum() == pytest.approx(1, abs=1e-5)
+    answer = asked(0.0).answer([row(0, menu=menu)])[0]
+    assert np.exp(answer.log_probabilities).sum() == pytest.approx(1, abs=1e-5)
     assert {
-        entry: np.exp(value) for entry, value in zip(menu, said.log_probabilities, strict=True)
-    } == pytest.approx(dict(said.scores), rel=1e-5)
+        entry: np.exp(value) for entry, value in zip(menu, answer.log_probabilities, strict=True)
+    } == pytest.approx(dict(answer.scores), rel=1e-5)
 
 
 def test_the_temperature_can_be_taken_back(asked):
@@ -151,29 +151,31 @@ def test_all_questions_about_a_photo_are_answered_as_one_by_one(tmp_path):
     for number, size in enumerate([(64, 48), (48, 64), (120, 40)]):
         tiny.photo(number, size).save(tmp_path / f"{number}.jpg")
     menus = [list(tiny.NAMES), ["红烧鱼块", "红烧鱼", "红烧"]]
-    asked = []
+    rows = []
     for number in (0, 1, 2):
-        asked += [
+        rows += [
             row(number, id=f"a{number}"),
             *(row(number, menu=menu, id=f"m{number}-{len(menu)}") for menu in menus),
         ]
-        asked += [
+        rows += [
             row(number, menu=menus[0], kind="menu_absent", id=f"x{number}"),
             {**row(number, id=f"b{number}"), "template": "naming-2"},
         ]
-    random.Random(0).shuffle(asked)
-    together = predictor.answer(asked)
-    alone = [predictor.answer([one])[0] for one in asked]
-    assert [one.text for one in together] == [one.text for one in alone]
-    assert len({one.text for one in together}) > 2
-    for one, other in zip(together, alone, strict=True):
-        assert [entry for entry, _ in one.scores] == [entry for entry, _ in other.scores]
-        assert list(one.log_probabilities) == pytest.approx(list(other.log_probabilities), abs=1e-3)
+    random.Random(0).shuffle(rows)
+    together = predictor.answer(rows)
+    alone = [predictor.answer([question])[0] for question in rows]
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+    assert len({answer.text for answer in together}) > 2
+    for answer, other in zip(together, alone, strict=True):
+        assert [entry for entry, _ in answer.scores] == [entry for entry, _ in other.scores]
+        assert list(answer.log_probabilities) == pytest.approx(
+            list(other.log_probabilities), abs=1e-3
+        )
     (tmp_path / "1.jpg").write_bytes(b"no photo")
-    kept = asking.predict("ours", predictor, asked, tmp_path / "answers.jsonl", batch_size=2)
-    assert {answer["id"] for answer in kept if answer["error"]} == {
-        one["id"] for one in asked if one["image"] == "1.jpg"
+    kept = asking.predict("ours", predictor, rows, tmp_path / "answers.jsonl", batch_size=2)
+    assert {line["id"] for line in kept if line["error"]} == {
+        question["id"] for question in rows if question["image"] == "1.jpg"
     }
-    assert [answer["answer"] for answer in kept if not answer["error"]] == [
-        one.text for one, given in zip(alone, asked, strict=True) if given["image"] != "1.jpg"
+    assert [line["answer"] for line in kept if not line["error"]] == [
+        answer.text for answer, given in zip(alone, rows, strict=True) if given["image"] != "1.jpg"
     ]

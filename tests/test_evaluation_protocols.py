@@ -22,12 +22,12 @@ PHOTOS = pd.DataFrame(
 def test_rows_get_their_protocol_and_knowledge_is_not_asked_here():
     absent = row(2, questions.NOT_ON_MENU, MENU, "menu_absent")
     knowledge = {**row(3), "kind": "knowledge"}
-    made = protocols.stored(
+    rows = protocols.stored(
         [row(0), row(1, menu=MENU), absent, knowledge],
         [row(4), row(5, menu=MENU)],
         [row(6, menu=MENU)],
     )
-    assert [one["protocol"] for one in made] == [
+    assert [question["protocol"] for question in rows] == [
         "naming",
         "menu",
         "menu_absent",
@@ -77,4 +77,4 @@ def test_the_mark_reaches_stored_and_site_questions():
     marked = plan.marked({"i0": "same frame", query: "near-duplicate"})
     assert marked.rows[0]["near_training"] == "same frame"
     judged = marked.sites[0].to_judge({"b/甲": "鱼", "b/乙": "肉"})
-    assert [one["near_training"] for one in judged] == ["near-duplicate", "", "", ""]
+    assert [question["near_training"] for question in judged] == ["near-duplicate", "", "", ""]

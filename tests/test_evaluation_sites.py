@@ -35,39 +35,51 @@ def test_photos_that_name_a_dish_are_not_judged():
 
 
 def test_a_steady_namer_is_right_everywhere(tmp_path):
-    made = answered(tmp_path, sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0], by_dish)
-    assert all(one["correct"] for one in made)
-    assert {one["protocol"] for one in made} == {"site:b"}
-    assert all(sorted(one["menu"]) == ["菜丙", "菜乙", "菜甲"] and one["framed"] for one in made)
+    predictions = answered(
+        tmp_path, sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0], by_dish
+    )
+    assert all(prediction["correct"] for prediction in predictions)
+    assert {prediction["protocol"] for prediction in predictions} == {"site:b"}
+    assert all(
+        sorted(prediction["menu"]) == ["菜丙", "菜乙", "菜甲"] and prediction["framed"]
+        for prediction in predictions
+    )
 
 
 def test_a_name_given_to_two_dishes_is_wrong_for_both_and_stands_on_the_menu_once(tmp_path):
     say = {"b/甲": "鱼", "b/乙": "鱼", "b/丙": "肉"}
-    made = answered(
+    predictions = answered(
         tmp_path,
         sites.protocols("b", site_rows(["甲", "乙", "丙"]))[0],
         lambda row: say[row["dish_id"]],
     )
-    assert {one["dish_id"]: one["correct"] for one in made} == {
+    assert {prediction["dish_id"]: prediction["correct"] for prediction in predictions} == {
         "b/甲": False,
         "b/乙": False,
         "b/丙": True,
     }
-    assert {one["lost"] for one in made} == {"2 dishes were given the name 鱼", ""}
-    assert all(sorted(one["menu"]) == ["肉", "鱼"] for one in made)
+    assert {prediction["lost"] for prediction in predictions} == {
+        "2 dishes were given the name 鱼",
+        "",
+    }
+    assert all(sorted(prediction["menu"]) == ["肉", "鱼"] for prediction in predictions)
 
 
 @pytest.mark.parametrize(
     "said", [None, "", "鱼、肉", "菜" * 100], ids=["nothing", "blank", "two names", "too long"]
 )
 def test_a_dish_without_a_usable_name_is_lost(tmp_path, said):
-    made = answered(
+    predictions = answered(
         tmp_path,
         sites.protocols("b", site_rows(["甲", "乙"]))[0],
         lambda row: said if row["dish_id"] == "b/甲" else "肉",
     )
-    assert [one["lost"] for one in made if one["dish_id"] == "b/甲"] == [sites.NO_NAME] * 2
-    assert all(one["correct"] for one in made if one["dish_id"] == "b/乙")
+    assert [
+        prediction["lost"] for prediction in predictions if prediction["dish_id"] == "b/甲"
+    ] == [sites.NO_NAME] * 2
+    assert all(
+        prediction["correct"] for prediction in predictions if prediction["dish_id"] == "b/乙"
+    )
 
 
 def test_most_photos_decide_and_of_equals_the_first():
@@ -100,26 +112,33 @@ def test_menus_of_twenty_hold_the_name_at_any_place_and_do_not_depend_on_the_sam
 
 
 def test_the_own_menu_without_truths_is_chosen_from_by_the_predictor(tmp_path):
-    own = sites.protocols(
+    site = sites.protocols(
         "b", site_rows(["甲", "乙"]), menu_file(tmp_path, "name\n菜甲\n菜乙\n菜丁\n")
     )[1]
-    assert own.protocol == "site:b:own_menu"
-    assert {tuple(row["menu"]) for row in own.to_name()} == {("菜甲", "菜乙", "菜丁")}
-    made = answered(tmp_path, own, by_dish)
+    assert site.protocol == "site:b:own_menu"
+    assert {tuple(row["menu"]) for row in site.to_name()} == {("菜甲", "菜乙", "菜丁")}
+    predictions = answered(tmp_path, site, by_dish)
     assert all(
-        one["correct"] and one["framed"] and sorted(one["menu"]) == ["菜丁", "菜乙", "菜甲"]
-        for one in made
+        prediction["correct"]
+        and prediction["framed"]
+        and sorted(prediction["menu"]) == ["菜丁", "菜乙", "菜甲"]
+        for prediction in predictions
     )
 
 
 def test_the_own_menu_with_folders_judges_by_true_names(tmp_path):
     """Two folders may be one dish: its name is right for both."""
     path = menu_file(tmp_path, "folder,name\n甲,菜甲\n乙,菜甲\n丁,菜丁\n")
-    own = sites.protocols("b", site_rows(["甲", "乙", "丙"]), path)[1]
-    made = answered(tmp_path, own, lambda row: "菜甲" if row["dish_id"] == "b/甲" else "菜丁")
-    assert own.to_name() == []
-    assert {one["dish_id"] for one in made} == {"b/甲", "b/乙"}
-    assert {one["dish_id"]: (one["correct"], one["framed"], one["lost"]) for one in made} == {
+    site = sites.protocols("b", site_rows(["甲", "乙", "丙"]), path)[1]
+    predictions = answered(
+        tmp_path, site, lambda row: "菜甲" if row["dish_id"] == "b/甲" else "菜丁"
+    )
+    assert site.to_name() == []
+    assert {prediction["dish_id"] for prediction in predictions} == {"b/甲", "b/乙"}
+    assert {
+        prediction["dish_id"]: (prediction["correct"], prediction["framed"], prediction["lost"])
+        for prediction in predictions
+    } == {
         "b/甲": (True, False, ""),
         "b/乙": (False, False, ""),
     }
@@ -147,12 +166,12 @@ def test_a_menu_of_one_entry_and_one_listed_twice_are_fine(tmp_path):
 
 def test_sites_without_questions_are_left_out(tmp_path):
     records.write_jsonl(tmp_path / "site_b.jsonl", site_rows(["甲", "乙"]))
-    found = sites.of_run(
+    protocols = sites.of_run(
         [{"name": "a", "image_root": "x"}, {"name": "b", "image_root": "y", "menu_csv": ""}],
         sorted(tmp_path.glob("site_*.jsonl")),
         menu_size=20,
     )
-    assert [site.protocol for site in found] == ["site:b"]
+    assert [site.protocol for site in protocols] == ["site:b"]
 
 
 def test_nobody_is_named_by_no_photo(tmp_path):

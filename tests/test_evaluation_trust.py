@@ -32,34 +32,42 @@ def menus(*given, **more):
 def test_the_scores_before_the_temperature_come_back():
     scores = np.array([3.0, 1.0, -2.0])
     after = calibration.probabilities(scores, 1.7)
-    ((found, place),) = trust.scored(menus(("米饭", after)), 1.7)
+    ((logits, place),) = trust.scored(menus(("米饭", after)), 1.7)
     assert place == 1
-    assert calibration.probabilities(found, 1.0) == pytest.approx(
+    assert calibration.probabilities(logits, 1.0) == pytest.approx(
         calibration.probabilities(scores, 1.0)
     )
 
 
 def test_a_sure_and_right_model_is_perfect():
-    found = trust.scored(menus(*[("红烧鱼", [1 - 2e-9, 1e-9, 1e-9])] * 20), 1.0)
-    made = trust.summary(found, 1.0, 0.9)
-    assert (made["n"], made["accuracy"], made["answered"], made["refused"], made["auroc"]) == (
+    scored = trust.scored(menus(*[("红烧鱼", [1 - 2e-9, 1e-9, 1e-9])] * 20), 1.0)
+    summary = trust.summary(scored, 1.0, 0.9)
+    assert (
+        summary["n"],
+        summary["accuracy"],
+        summary["answered"],
+        summary["refused"],
+        summary["auroc"],
+    ) == (
         20,
         1,
         1,
         1,
         1,
     )
-    assert made["ece_before"] == pytest.approx(0, abs=1e-6)
-    assert made["accuracy_ci95"][1] == 1
-    assert made["accuracy_ci95"][0] < 0.9
+    assert summary["ece_before"] == pytest.approx(0, abs=1e-6)
+    assert summary["accuracy_ci95"][1] == 1
+    assert summary["accuracy_ci95"][0] < 0.9
 
 
 def test_a_model_that_is_half_as_often_right_as_it_says_shows_it():
-    found = trust.scored(menus(*[("红烧鱼", [0.8, 0.1, 0.1]), ("米饭", [0.8, 0.1, 0.1])] * 10), 1.0)
-    made = trust.summary(found, 1.0, 0.9)
-    assert made["ece_after"] == pytest.approx(0.3)
-    assert made["accuracy"] == 0.5
-    assert (made["answered"], made["accuracy_answered"], made["accuracy_answered_n"]) == (
+    scored = trust.scored(
+        menus(*[("红烧鱼", [0.8, 0.1, 0.1]), ("米饭", [0.8, 0.1, 0.1])] * 10), 1.0
+    )
+    summary = trust.summary(scored, 1.0, 0.9)
+    assert summary["ece_after"] == pytest.approx(0.3)
+    assert summary["accuracy"] == 0.5
+    assert (summary["answered"], summary["accuracy_answered"], summary["accuracy_answered_n"]) == (
         0,
         None,
         0,
@@ -71,35 +79,35 @@ def test_the_numbers_are_those_that_stage_04_would_fit_on_the_same_menus():
     raw = [(rng.normal(0, 2, 5), int(rng.integers(5))) for _ in range(60)]
     raw = [(scores + 2 * (np.arange(5) == place), place) for scores, place in raw]
     fitted = calibration.fit(raw)
-    made = trust.summary(raw, fitted["temperature"], fitted["off_menu_threshold"])
+    summary = trust.summary(raw, fitted["temperature"], fitted["off_menu_threshold"])
     for name in ("accuracy", "ece_before", "ece_after", "auroc"):
-        assert made[name] == pytest.approx(fitted[name], abs=2e-3), name
+        assert summary[name] == pytest.approx(fitted[name], abs=2e-3), name
     for name in (
         "answered",
         "refused",
     ):  # the stored threshold is rounded: it may pass over the menu that it was taken from
-        assert made[name] == pytest.approx(fitted[name], abs=1.01 / 60), name
+        assert summary[name] == pytest.approx(fitted[name], abs=1.01 / 60), name
 
 
 def test_reliability_bins_hold_every_menu_once():
-    found = trust.scored(
+    scored = trust.scored(
         menus(
             ("红烧鱼", [0.9, 0.05, 0.05]), ("红烧鱼", [0.91, 0.05, 0.04]), ("汤", [0.5, 0.3, 0.2])
         ),
         1.0,
     )
-    made = trust.reliability(found, 2.0)
-    before = made[made.when == "before"]
+    table = trust.reliability(scored, 2.0)
+    before = table[table.when == "before"]
     assert before[["n", "correct"]].values.tolist() == [
         [1, 0],
         [2, 2],
     ]
     assert before.confidence.tolist() == pytest.approx([0.5, 0.905])
-    assert made[made.when == "after"].n.sum() == 3
+    assert table[table.when == "after"].n.sum() == 3
 
 
 def test_coverage_answers_the_surest_first():
-    found = trust.scored(
+    scored = trust.scored(
         menus(
             ("红烧鱼", [0.9, 0.05, 0.05]),
             ("米饭", [0.6, 0.2, 0.2]),
@@ -108,15 +116,15 @@ def test_coverage_answers_the_surest_first():
         ),
         1.0,
     )
-    made = trust.coverage(found, 1.0)
-    assert made[["n", "correct"]].values.tolist() == [[1, 1], [2, 2], [3, 3], [4, 3]]
-    assert made.coverage.tolist() == [
+    table = trust.coverage(scored, 1.0)
+    assert table[["n", "correct"]].values.tolist() == [[1, 1], [2, 2], [3, 3], [4, 3]]
+    assert table.coverage.tolist() == [
         0.25,
         0.5,
         0.75,
         1.0,
     ]
-    assert made.least.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert table.least.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
 
 
 def test_failures_are_left_out_and_no_menu_at_all_is_said():
@@ -130,9 +138,9 @@ def test_failures_are_left_out_and_no_menu_at_all_is_said():
 
 
 def test_the_shown_table_has_interval_and_n_of_every_share():
-    made = trust.shown(
+    table = trust.shown(
         trust.summary(trust.scored(menus(*[("红烧鱼", [0.8, 0.1, 0.1])] * 4), 1.0), 1.0, 0.5)
     ).set_index("measure")
-    assert made.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4]
-    assert made.loc["auroc", "interval"] == ""
-    assert made.loc["temperature", "n"] == ""
+    assert table.loc["accuracy"].tolist() == ["1.000", "[0.510, 1.000]", 4]
+    assert table.loc["auroc", "interval"] == ""
+    assert table.loc["temperature", "n"] == ""

@@ -45,9 +45,9 @@ def test_the_demo_profile_is_what_the_notebooks_default_to():
 
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_parameters_are_typed_and_explained(stage):
-    found = params.of_stage(stage)
-    assert tuple(found)[: len(COMMON)] == COMMON
-    for name, parameter in found.items():
+    parameters = params.of_stage(stage)
+    assert tuple(parameters)[: len(COMMON)] == COMMON
+    for name, parameter in parameters.items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
         assert parameter.help
         assert "=" not in parameter.help

@@ -206,10 +206,10 @@ def test_a_key_that_stands_where_its_variable_should_is_not_repeated():
 )
 def test_set_that_cannot_be(text, own_outputs, capsys):
     assert cli.main(["run", "demo", "--set", text]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("dishvl: ")
-    assert "not foreseen" not in said
-    assert len(said) < 2000
+    output = capsys.readouterr().err
+    assert output.startswith("dishvl: ")
+    assert "not foreseen" not in output
+    assert len(output) < 2000
     assert tree_of(own_outputs) == []
 
 
@@ -355,9 +355,9 @@ def test_a_stage_is_not_asked_for_what_only_others_read(own_outputs):
 
 def test_faults_of_all_stages_come_before_anything_runs(own_outputs, capsys):
     assert cli.main(["run", "demo", "--set", "names_csv=a.csv", "--set", "deepspeed=b.json"]) == 1
-    said = capsys.readouterr().err
-    assert "01_annotation: names_csv names no file" in said
-    assert "04_training: deepspeed names no file" in said
+    output = capsys.readouterr().err
+    assert "01_annotation: names_csv names no file" in output
+    assert "04_training: deepspeed names no file" in output
     assert tree_of(own_outputs) == []
 
 

@@ -33,10 +33,10 @@ def test_a_broken_photo_costs_no_other_its_answer(best, tmp_path, capsys):
         )
         == 1
     )
-    said = capsys.readouterr()
-    assert [line.split("\t")[0] for line in said.out.splitlines()] == [str(good), str(last)]
-    assert all("红烧鱼" in line and "麻婆豆腐" in line for line in said.out.splitlines())
-    assert f"{broken} is not answered, the photo is not an image" in said.err
+    captured = capsys.readouterr()
+    assert [line.split("\t")[0] for line in captured.out.splitlines()] == [str(good), str(last)]
+    assert all("红烧鱼" in line and "麻婆豆腐" in line for line in captured.out.splitlines())
+    assert f"{broken} is not answered, the photo is not an image" in captured.err
     assert cli.main(["predict", str(good), "--model", str(best)]) == 0
 
 

@@ -29,7 +29,7 @@ def test_runs_begun_together_share_no_socket(monkeypatch):
     for _ in range(2):
         run._execute("01_annotation", {"run_name": "r"})
     assert given[0] != given[1]
-    assert not any(one.parent.exists() for one in given)
+    assert not any(socket.parent.exists() for socket in given)
 
 
 def test_a_reader_that_has_gone_ends_a_command_in_silence(tmp_path):
@@ -45,10 +45,10 @@ def test_a_reader_that_has_gone_ends_a_command_in_silence(tmp_path):
         text=True,
     )
     process.stdout.close()
-    said = process.stderr.read()
+    errors = process.stderr.read()
     process.stderr.close()
     assert process.wait(100) == 128 + signal.SIGPIPE
-    assert said == ""
+    assert errors == ""
 
 
 def test_upstream_run_says_what_it_lends(monkeypatch, capsys):

@@ -25,7 +25,7 @@ def stage(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def made(tmp_path):
+def catalogue(tmp_path):
     root = tmp_path / "photos"
     fill(root, dict.fromkeys(DISHES, 1))
     rows = [
@@ -52,27 +52,27 @@ def says(content):
     return Server(lambda _: (200, completion(content)))
 
 
-def test_an_annotation_without_a_card_fails_and_lists_what_came(stage, made):
+def test_an_annotation_without_a_card_fails_and_lists_what_came(stage, catalogue):
     with says("这是一道菜。") as server:
         with pytest.raises(EndpointError, match="no annotator gave a card .*--redo 01"):
-            steps.ask_annotators(stage, made, annotators(server), None)
+            steps.ask_annotators(stage, catalogue, annotators(server), None)
     listed = records.read_table(stage.path("quarantined.csv"))
     assert listed.text.tolist() == ["这是一道菜。"] * 2
     assert not stage.path("answers.jsonl").exists()
 
 
-def test_after_a_failure_the_stage_asks_again_and_lists_anew(stage, made):
+def test_after_a_failure_the_stage_asks_again_and_lists_anew(stage, catalogue):
     with says("这是一道菜。") as server, pytest.raises(EndpointError):
-        steps.ask_annotators(stage, made, annotators(server), None)
+        steps.ask_annotators(stage, catalogue, annotators(server), None)
     records.write_json(stage.path("_STARTED.json"), {"making": "another"})
     with says({"name": "红烧鱼"}) as server:
-        answers, put_aside = steps.ask_annotators(stage, made, annotators(server), None)
+        answers, put_aside = steps.ask_annotators(stage, catalogue, annotators(server), None)
     assert [row["card"]["name"] for row in answers] == ["红烧鱼"] * 2
     assert set(put_aside.kind) == {"dish_texts"}
 
 
-def test_nobody_to_ask_is_no_failure(stage, made, capsys):
-    answers, put_aside = steps.ask_annotators(stage, made, [], None)
+def test_nobody_to_ask_is_no_failure(stage, catalogue, capsys):
+    answers, put_aside = steps.ask_annotators(stage, catalogue, [], None)
     assert answers == []
     assert put_aside.empty
     assert "names from folders, no annotator" in capsys.readouterr().out

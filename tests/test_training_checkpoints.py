@@ -18,11 +18,11 @@ BELONGS = {"seed": 0, "processes": 1}
 def folder(tmp_path):
     """Four checkpoints of a toy run."""
     for step in (2, 4, 6, 10):
-        made = tmp_path / f"checkpoint-{step}"
-        (made / checkpoints.RESUME).mkdir(parents=True)
-        checkpoints.write_weights({"a": torch.full((3,), float(step))}, made, torch.float32)
-        (made / checkpoints.RESUME / "optimizer.pt").write_bytes(b"moments")
-        checkpoints.seal(made, BELONGS)
+        written = tmp_path / f"checkpoint-{step}"
+        (written / checkpoints.RESUME).mkdir(parents=True)
+        checkpoints.write_weights({"a": torch.full((3,), float(step))}, written, torch.float32)
+        (written / checkpoints.RESUME / "optimizer.pt").write_bytes(b"moments")
+        checkpoints.seal(written, BELONGS)
     return tmp_path
 
 
@@ -121,8 +121,8 @@ def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
         per_device_train_batch_size=5,
         validation_questions=0,
     )
-    made = config.from_parameters({**tiny.TRAINING, **given}, output_folder=folder, **world)
-    made.write(folder / launch.CONFIG)
+    settings = config.from_parameters({**tiny.TRAINING, **given}, output_folder=folder, **world)
+    settings.write(folder / launch.CONFIG)
     status, output = trainings.train(folder / launch.CONFIG)
     assert status == 0, output
     (checkpoint,) = checkpoints.numbered(folder / "checkpoints")

@@ -13,7 +13,7 @@ def test_rows_of_a_photo_become_trees_of_at_most_k():
 
 def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
     world = tiny.data_set(tmp_path / "data")
-    made = [
+    sets = [
         QuestionTrees(
             world["train_file"],
             world["image_root"],
@@ -23,13 +23,13 @@ def test_photos_from_the_cache_are_the_same_pixels(tmp_path):
         )
         for mb in (0, 10)
     ]
-    for index in range(len(made[0])):
-        first = made[0][index][0]
-        cold = made[1][index][0]
-        warm = made[1][index][0]
+    for index in range(len(sets[0])):
+        first = sets[0][index][0]
+        cold = sets[1][index][0]
+        warm = sets[1][index][0]
         assert (first.photo.pixel_values == cold.photo.pixel_values).all()
         assert (first.photo.pixel_values == warm.photo.pixel_values).all()
         assert first.input_ids == warm.input_ids
         assert len(set(first.branch)) == 3
-    assert made[0].photos.cache is None
-    assert made[1].photos.cache is not None
+    assert sets[0].photos.cache is None
+    assert sets[1].photos.cache is not None

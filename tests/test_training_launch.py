@@ -89,9 +89,9 @@ class Broken(Dataset):
 
 
 def test_what_a_data_loaders_worker_says_is_one_sentence_too():
-    with pytest.raises(DataError) as found:
+    with pytest.raises(DataError) as raised:
         next(iter(DataLoader(Broken(), num_workers=1)))
-    assert launch.sentence(found.value) == "row 7: photo a.jpg is damaged: cut"
+    assert launch.sentence(raised.value) == "row 7: photo a.jpg is damaged: cut"
     assert launch.sentence(ValueError("one\ntwo")) == "one two"
 
 

@@ -42,32 +42,32 @@ def entries() -> list[Path]:
     return sorted(file for file in photos.paths.cache(photos.CACHE).rglob("*") if file.is_file())
 
 
-def pixels(made, root):
-    return [made[name].tobytes() for name in names(root)]
+def pixels(loaded_photos, root):
+    return [loaded_photos[name].tobytes() for name in names(root)]
 
 
 def test_pixels_are_the_same_without_cache_when_written_and_when_read(root, loaded, monkeypatch):
     plain = Photos(root, loaded)
-    made = Photos(root, loaded, 10)
+    cached = Photos(root, loaded, 10)
     wanted = pixels(plain, root)
-    assert pixels(made, root) == wanted
+    assert pixels(cached, root) == wanted
     assert len(entries()) == 5
     monkeypatch.setattr(photos, "decode", lambda *_: pytest.fail("decoded again"))
-    assert pixels(made, root) == wanted
+    assert pixels(cached, root) == wanted
     assert pixels(Photos(root, loaded, 10), root) == wanted
 
 
 def test_a_changed_photo_never_gives_its_old_pixels(root, loaded):
     """Not even with the name, the size and the times of the old file."""
-    made = Photos(root, loaded, 10)
+    cached = Photos(root, loaded, 10)
     file = root / "0.jpg"
-    before = made["0.jpg"].tobytes()
+    before = cached["0.jpg"].tobytes()
     old = file.read_bytes()
     times = file.stat()
     new = toys.encoded(toys.picture(99, (200, 150)))
     file.write_bytes(new[:-2].ljust(len(old) - 2, b"\0") + new[-2:] if len(new) < len(old) else new)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert made["0.jpg"].tobytes() == Photos(root, loaded)["0.jpg"].tobytes() != before
+    assert cached["0.jpg"].tobytes() == Photos(root, loaded)["0.jpg"].tobytes() != before
 
 
 @pytest.mark.parametrize(
@@ -82,22 +82,22 @@ def test_a_changed_photo_never_gives_its_old_pixels(root, loaded):
     ],
 )
 def test_a_damaged_entry_is_made_again(root, loaded, spoil):
-    made = Photos(root, loaded, 10)
-    wanted = made["0.jpg"].tobytes()
+    cached = Photos(root, loaded, 10)
+    wanted = cached["0.jpg"].tobytes()
     (entry,) = entries()
     whole = entry.read_bytes()
     entry.write_bytes(spoil(whole))
-    assert made["0.jpg"].tobytes() == wanted
+    assert cached["0.jpg"].tobytes() == wanted
     assert entry.read_bytes() == whole
 
 
 def test_what_a_killed_writer_leaves_is_never_read(root, loaded):
-    made = Photos(root, loaded, 10)
-    wanted = made["0.jpg"].tobytes()
+    cached = Photos(root, loaded, 10)
+    wanted = cached["0.jpg"].tobytes()
     (entry,) = entries()
     os.rename(entry, entry.with_name("half.part"))
-    assert made.cache.get(entry.name) is None
-    assert made["0.jpg"].tobytes() == wanted
+    assert cached.cache.get(entry.name) is None
+    assert cached["0.jpg"].tobytes() == wanted
 
 
 def in_processes(number, run, *arguments):
@@ -114,12 +114,12 @@ def in_processes(number, run, *arguments):
 
 
 def test_many_processes_may_write_the_same_entries_at_once(root, loaded):
-    made = Photos(root, loaded, 10)
+    cached = Photos(root, loaded, 10)
     wanted = pixels(Photos(root, loaded), root)
 
     def read(worker):
         for _ in range(5):
-            assert pixels(made, root) == wanted
+            assert pixels(cached, root) == wanted
 
     assert in_processes(4, read) == [0] * 4
     assert len(entries()) == 5
@@ -128,8 +128,8 @@ def test_many_processes_may_write_the_same_entries_at_once(root, loaded):
 def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(
     root, loaded, monkeypatch
 ):
-    one = photos.cache_bytes([(64, 64)], loaded)
-    cache = photos.PhotoCache(photos.paths.cache(photos.CACHE) / "few", 3 * one + one // 2)
+    size = photos.cache_bytes([(64, 64)], loaded)
+    cache = photos.PhotoCache(photos.paths.cache(photos.CACHE) / "few", 3 * size + size // 2)
     photo = photos.decode(loaded, root / "2.jpg")
 
     def fill(worker):
@@ -138,24 +138,24 @@ def test_the_budget_is_kept_by_all_workers_and_both_sets_of_rows_together(
 
     assert in_processes(4, fill) == [0] * 4
     assert len(entries()) == 3
-    assert sum(file.stat().st_size for file in entries()) == 3 * one
-    assert cache.left.value == one // 2
+    assert sum(file.stat().st_size for file in entries()) == 3 * size
+    assert cache.left.value == size // 2
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert photos.PhotoCache(cache.folder, 5 * one).left.value == one
+    assert photos.PhotoCache(cache.folder, 5 * size).left.value == size
     assert Photos(root, loaded, 10).cache is Photos(root, loaded, 10).cache
 
 
 def test_a_full_disk_is_said_once_and_training_goes_on(root, loaded, monkeypatch):
-    made = Photos(root, loaded, 11)
+    cached = Photos(root, loaded, 11)
     wanted = pixels(Photos(root, loaded), root)
 
     def refuse(self, entry):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", refuse)
-    with pytest.warns(UserWarning, match="No space left on device.*decoded each time") as said:
-        assert pixels(made, root) == wanted
-    assert len(said) == 1
+    with pytest.warns(UserWarning, match="No space left on device.*decoded each time") as warned:
+        assert pixels(cached, root) == wanted
+    assert len(warned) == 1
     assert not entries()
 
 
@@ -180,10 +180,10 @@ def test_the_caches_size_is_known_before_it_is_made(root, loaded):
 @pytest.mark.parametrize("budget", [0, 10])
 def test_an_unusable_photo_is_refused_in_the_same_words(root, loaded, budget):
     (root / "bad.jpg").write_bytes((root / "0.jpg").read_bytes()[:700])
-    made = Photos(root, loaded, budget)
+    cached = Photos(root, loaded, budget)
     for name, reason in (("gone.jpg", "missing"), ("bad.jpg", "damaged")):
         with pytest.raises(images.ImageError, match=reason):
-            made[name]
+            cached[name]
     assert not entries()
 
 

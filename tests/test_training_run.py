@@ -43,17 +43,17 @@ def settings(world, folder, **changed):
     )
 
 
-def train(made):
+def train(given):
     """Train to the end in a process of its own; returns (exit status, output)."""
-    made.write(launch.Path(made.output_folder) / "config.json")
-    return trainings.train(launch.Path(made.output_folder) / "config.json")
+    given.write(launch.Path(given.output_folder) / "config.json")
+    return trainings.train(launch.Path(given.output_folder) / "config.json")
 
 
-def train_by_command(made):
+def train_by_command(given):
     """The same by the command that a notebook starts, with all its imports."""
-    made.write(launch.Path(made.output_folder) / "config.json")
+    given.write(launch.Path(given.output_folder) / "config.json")
     done = subprocess.run(
-        launch.command(made),
+        launch.command(given),
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -71,10 +71,10 @@ def without_answers(file):
 
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
-    made = settings(world, tmp_path_factory.mktemp("trained") / "04_training")
-    status, output = train_by_command(made)
+    given = settings(world, tmp_path_factory.mktemp("trained") / "04_training")
+    status, output = train_by_command(given)
     assert status == 0, output
-    return launch.Path(made.output_folder)
+    return launch.Path(given.output_folder)
 
 
 def test_best_is_a_complete_folder_that_transformers_opens(trained):
@@ -148,14 +148,14 @@ def test_the_recogniser_opens_it_and_refuses_other_pixel_limits(trained):
 
 def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
     """The last checkpoint is made half-written and the one before it is resumed from."""
-    made = settings(world, tmp_path / "04_training")
+    given = settings(world, tmp_path / "04_training")
     shutil.copytree(trained / "checkpoints", tmp_path / "04_training" / "checkpoints")
     newest = max(
         (tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"),
         key=lambda p: int(p.name.split("-")[1]),
     )
     (newest / checkpoints.MANIFEST).unlink()
-    status, output = train(made)
+    status, output = train(given)
     assert status == 0
     assert "half-written" in output
     assert "resuming from checkpoint-" in output
@@ -216,9 +216,9 @@ def test_what_cannot_be_trained_ends_with_one_sentence(world, tmp_path, break_it
     status, output = train(settings(broken, tmp_path / "04_training"))
     assert status == 1
     assert "Traceback" not in output
-    said = [line for line in output.splitlines() if line.startswith("training cannot go on:")]
-    assert len(said) == 1
-    assert __import__("re").search(words, said[0])
+    sentences = [line for line in output.splitlines() if line.startswith("training cannot go on:")]
+    assert len(sentences) == 1
+    assert __import__("re").search(words, sentences[0])
     assert not (tmp_path / "04_training" / "best").exists()
 
 
@@ -226,8 +226,8 @@ def test_an_infinite_loss_stops_the_run_and_names_its_questions(world, tmp_path)
     """One token's embedding is not a number; one question of the file uses it."""
     base = qwen.load(str(world["base_model"]))
     rows = [row for row in records.read_jsonl(world["train_file"]) if row["kind"] == "naming"]
-    asked = rows[7]["conversations"][0]
-    asked["value"] = asked["value"] + "麻"
+    human = rows[7]["conversations"][0]
+    human["value"] = human["value"] + "麻"
     token = base.tokenizer.encode("麻", add_special_tokens=False)[-1]
     with torch.no_grad():
         base.model.model.language_model.embed_tokens.weight[token] = float("nan")
@@ -269,7 +269,7 @@ def test_gradient_checkpointing_changes_no_loss(world, trained, tmp_path):
 
 
 def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp_path):
-    made = settings(
+    given = settings(
         world,
         tmp_path / "04_training",
         eval_steps=2,
@@ -279,12 +279,12 @@ def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp
         learning_rate=1e-9,
         vision_learning_rate=1e-9,
     )
-    status, output = train(made)
+    status, output = train(given)
     assert status == 0, output
     evaluated = [row for row in launch.metrics(tmp_path / "04_training") if "eval_loss" in row]
     assert [row["step"] for row in evaluated] == [2, 4, 6]
     assert run.patience_spent(
-        made, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]
+        given, checkpoints.numbered(tmp_path / "04_training" / "checkpoints")[0]
     ), "a kill while best/ is written trains no further"
     assert {
         "eval_naming_accuracy",
@@ -301,14 +301,14 @@ def test_validation_every_n_steps_best_by_accuracy_and_early_stopping(world, tmp
 
 
 def test_other_data_and_a_second_start_are_refused(world, tmp_path):
-    made = settings(world, tmp_path / "04_training", num_train_epochs=500)
-    folder = launch.Path(made.output_folder)
-    process = launch.start(made)
+    given = settings(world, tmp_path / "04_training", num_train_epochs=500)
+    folder = launch.Path(given.output_folder)
+    process = launch.start(given)
     try:
         while not any((folder / "checkpoints").glob("checkpoint-*")):
             assert launch.running(folder), (folder / launch.LOG).read_text()
             launch.time.sleep(0.1)
-        status, output = train(made)
+        status, output = train(given)
         assert status == 1
         assert "a training is running in" in output
     finally:
@@ -322,10 +322,10 @@ def test_other_data_and_a_second_start_are_refused(world, tmp_path):
 
 
 def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
-    made = settings(
+    given = settings(
         world, tmp_path / "04_training", lora_rank=4, lora_vision=True, num_train_epochs=1
     )
-    status, output = train(made)
+    status, output = train(given)
     assert status == 0, output
     base = qwen.load(str(world["base_model"])).model
     best = qwen.load(str(tmp_path / "04_training" / "best")).model
@@ -343,8 +343,8 @@ def test_lora_is_merged_into_a_plain_folder(world, tmp_path):
 
 
 def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
-    made = settings(world, tmp_path / "04_training", dtype="bfloat16", num_train_epochs=1)
-    status, output = train(made)
+    given = settings(world, tmp_path / "04_training", dtype="bfloat16", num_train_epochs=1)
+    status, output = train(given)
     assert status == 0, output
     kept = next((tmp_path / "04_training" / "checkpoints").glob("checkpoint-*"))
     assert {value.dtype for value in load_file(kept / checkpoints.WEIGHTS).values()} == {
@@ -362,16 +362,16 @@ def test_bfloat16_keeps_trained_weights_in_float32(world, tmp_path):
 
 
 def test_launch_attaches_and_stops(world, tmp_path, capsys):
-    made = settings(world, tmp_path / "04_training", num_train_epochs=500)
-    process = launch.start(made)
+    given = settings(world, tmp_path / "04_training", num_train_epochs=500)
+    process = launch.start(given)
     try:
-        folder = launch.Path(made.output_folder)
+        folder = launch.Path(given.output_folder)
         assert launch.running(folder)
         while not launch.metrics(folder) and launch.running(folder):
             launch.time.sleep(0.2)
         assert launch.stop(folder)
         with pytest.raises(launch.TrainingFailed, match="stopped on request"):
-            launch.run(made, every_s=0.2)
+            launch.run(given, every_s=0.2)
         assert "watching it" in capsys.readouterr().out
         assert any((folder / "checkpoints").glob(f"checkpoint-*/{checkpoints.MANIFEST}"))
         assert not launch.running(folder)

@@ -15,8 +15,8 @@ from dishvl_lib.vlm.recognizer import Recognizer
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("validation")
-    made = tiny.data_set(folder)
-    return records.read_jsonl(made["train_file"]), made["image_root"]
+    files = tiny.data_set(folder)
+    return records.read_jsonl(files["train_file"]), files["image_root"]
 
 
 def test_accuracies_are_those_of_the_recogniser(world):
@@ -35,13 +35,13 @@ def test_accuracies_are_those_of_the_recogniser(world):
         if row["kind"] == "menu"
     ]
     trees.bind(loaded.model)
-    found = Validation(loaded, rows, root, most=100, batch_size=4, seed=0).measure(
+    measured = Validation(loaded, rows, root, most=100, batch_size=4, seed=0).measure(
         torch.device("cpu")
     )
     for kind, right in (("naming", named), ("menu", chosen)):
-        assert found[f"{kind}_accuracy"] == sum(right) / 15
-        assert found[f"{kind}_n"] == 15
-        assert (found[f"{kind}_ci_low"], found[f"{kind}_ci_high"]) == intervals.wilson(
+        assert measured[f"{kind}_accuracy"] == sum(right) / 15
+        assert measured[f"{kind}_n"] == 15
+        assert (measured[f"{kind}_ci_low"], measured[f"{kind}_ci_high"]) == intervals.wilson(
             sum(right), 15
         )
     assert 0 < sum(chosen) < 15
@@ -54,7 +54,7 @@ def test_a_sample_is_fixed_and_no_larger_than_asked(world):
         for seed in (0, 0, 1)
     )
     assert first == again != other
-    assert {len(one) for one in first.values()} == {4}
+    assert {len(numbers) for numbers in first.values()} == {4}
     assert sample(rows, 0, 0) == []
 
 

@@ -23,20 +23,20 @@ def recognizer(request):
     return Recognizer(tiny.model(request.param), {})
 
 
-def close(one, other):
-    assert one.answer == other.answer
-    assert [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
-    assert [share for _, share in one.entries] == pytest.approx(
-        [share for _, share in other.entries], abs=1e-4
+def close(first, second):
+    assert first.answer == second.answer
+    assert [entry for entry, _ in first.entries] == [entry for entry, _ in second.entries]
+    assert [share for _, share in first.entries] == pytest.approx(
+        [share for _, share in second.entries], abs=1e-4
     )
 
 
 def test_one_pass_says_what_separate_passes_say(recognizer):
-    made = recognizer.recognise(PHOTOS, MENUS)
-    assert [one.name for one in made] == recognizer.name(PHOTOS)
-    assert len({one.name for one in made}) > 1
-    for one, photo in zip(made, PHOTOS, strict=True):
-        for choice, menu in zip(one.choices, MENUS, strict=True):
+    recognitions = recognizer.recognise(PHOTOS, MENUS)
+    assert [recognition.name for recognition in recognitions] == recognizer.name(PHOTOS)
+    assert len({recognition.name for recognition in recognitions}) > 1
+    for recognition, photo in zip(recognitions, PHOTOS, strict=True):
+        for choice, menu in zip(recognition.choices, MENUS, strict=True):
             close(choice, recognizer.choose(photo, menu))
 
 
@@ -44,37 +44,39 @@ def test_one_pass_says_what_separate_passes_say(recognizer):
 def test_batch_size_and_company_change_nothing(recognizer, batch_size):
     whole = recognizer.recognise(PHOTOS, MENUS[:1], batch_size=3)
     backwards = recognizer.recognise(PHOTOS[::-1], MENUS[:1], batch_size=batch_size)[::-1]
-    for one, other in zip(whole, backwards, strict=True):
-        assert one.name == other.name
-        close(one.choices[0], other.choices[0])
-    assert recognizer.name(PHOTOS, batch_size=batch_size) == [one.name for one in whole]
+    for recognition, other in zip(whole, backwards, strict=True):
+        assert recognition.name == other.name
+        close(recognition.choices[0], other.choices[0])
+    assert recognizer.name(PHOTOS, batch_size=batch_size) == [
+        recognition.name for recognition in whole
+    ]
 
 
 def test_questions_may_differ_from_photo_to_photo(recognizer):
     first = questions.ask("naming-1")
     second = questions.ask("naming-2")
-    asked = [
+    queries = [
         (PHOTOS[0], [second], []),
         (PHOTOS[1], [], [(questions.ask("menu-2", MENUS[0]), MENUS[0])]),
         (PHOTOS[2], [], []),
         (PHOTOS[3], [first, second], [(questions.ask("menu-1", menu), menu) for menu in MENUS]),
     ]
-    made = recognizer.answer_questions(asked)
+    recognitions = recognizer.answer_questions(queries)
     alone = {
         (number, template): recognizer.name(PHOTOS[number], template=template)
         for number in (0, 3)
         for template in ("naming-1", "naming-2")
     }
-    assert [one.names for one in made] == [
+    assert [recognition.names for recognition in recognitions] == [
         (alone[0, "naming-2"],),
         (),
         (),
         (alone[3, "naming-1"], alone[3, "naming-2"]),
     ]
-    assert made[0].name == alone[0, "naming-2"]
-    assert made[1].name is None
-    assert [len(one.choices) for one in made] == [0, 1, 0, 3]
-    close(made[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
+    assert recognitions[0].name == alone[0, "naming-2"]
+    assert recognitions[1].name is None
+    assert [len(recognition.choices) for recognition in recognitions] == [0, 1, 0, 3]
+    close(recognitions[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
     assert recognizer.answer_questions([]) == []
     assert recognizer.recognise([], MENUS) == []
 
@@ -108,10 +110,12 @@ def test_a_name_ends_at_its_end_token_or_the_limit():
         shifted = torch.zeros(head.out_features)
         shifted[loaded.end_token_id] = bias
         head.bias = torch.nn.Parameter(shifted)
-        (told,) = choose.answer_together(
+        (answer,) = choose.answer_together(
             loaded, [choose.PhotoQuery(photo, [questions.ask("naming-1")])]
         )
-        assert len(loaded.tokenizer.encode(told.names[0])) >= n // 2 if n else told.names == [""]
+        assert (
+            len(loaded.tokenizer.encode(answer.names[0])) >= n // 2 if n else answer.names == [""]
+        )
         head.bias = None
 
 
@@ -152,14 +156,14 @@ def constrained(loaded, photo, question, trie):
             )
         return [trie.token[node] for node, parent in enumerate(trie.parent) if parent == at]
 
-    made = loaded.model.generate(
+    generated = loaded.model.generate(
         **batch,
         max_new_tokens=16,
         do_sample=False,
         prefix_allowed_tokens_fn=allowed,
         eos_token_id=loaded.end_token_id,
     )
-    return made[0, start:].tolist()
+    return generated[0, start:].tolist()
 
 
 def test_the_greedy_walk_is_constrained_generation_on_200_menus():

@@ -13,22 +13,22 @@ def drawn(n, temperature, size=10, seed=0):
     temperature.
     """
     rng = np.random.default_rng(seed)
-    made = []
+    menus = []
     for _ in range(n):
         scores = rng.normal(0, 3, size)
-        made.append(
+        menus.append(
             (scores, int(rng.choice(size, p=calibration.probabilities(scores, temperature))))
         )
-    return made
+    return menus
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_known_temperature_is_found_again_and_mends_the_error(temperature):
-    found = calibration.fit(drawn(4000, temperature))
-    assert found["temperature"] == pytest.approx(temperature, rel=0.1)
-    assert found["ece_after"] < 0.03
-    assert found["n"] == 4000
-    assert temperature == 1.0 or found["ece_before"] > 2 * found["ece_after"]
+    fitted = calibration.fit(drawn(4000, temperature))
+    assert fitted["temperature"] == pytest.approx(temperature, rel=0.1)
+    assert fitted["ece_after"] < 0.03
+    assert fitted["n"] == 4000
+    assert temperature == 1.0 or fitted["ece_before"] > 2 * fitted["ece_after"]
 
 
 def test_the_calibration_error_is_the_mean_gap():
@@ -65,17 +65,17 @@ def test_the_threshold_still_answers_most_menus_with_the_dish():
 
 def test_without_its_true_entry_a_menu_is_less_sure():
     sure = [(np.array([10.0, 0, 0, 0]), 0)] * 30
-    found = calibration.fit(sure)
-    assert found["accuracy"] == found["auroc"] == found["answered"] == found["refused"] == 1.0
-    assert 0 < found["off_menu_threshold"] <= 1
+    fitted = calibration.fit(sure)
+    assert fitted["accuracy"] == fitted["auroc"] == fitted["answered"] == fitted["refused"] == 1.0
+    assert 0 < fitted["off_menu_threshold"] <= 1
     assert calibration.without_truth((np.array([1.0, 2.0, 3.0]), 1))[0].tolist() == [1.0, 3.0]
 
 
 def test_few_menus_fit_nothing():
-    found = calibration.fit(drawn(19, 1.0))
-    assert found["temperature"] == 1.0
-    assert found["off_menu_threshold"] == 0.0
-    assert "fewer than 20" in found["note"]
+    fitted = calibration.fit(drawn(19, 1.0))
+    assert fitted["temperature"] == 1.0
+    assert fitted["off_menu_threshold"] == 0.0
+    assert "fewer than 20" in fitted["note"]
 
 
 def test_a_model_that_is_never_wrong_is_not_trusted_without_limit():

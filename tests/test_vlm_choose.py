@@ -44,11 +44,11 @@ def test_every_entry_scores_as_in_a_forward_of_its_own(loaded, menu, size):
 @pytest.mark.parametrize("size", [(64, 48), (90, 40)])
 def test_several_menus_on_one_photo_score_as_each_alone(loaded, size):
     photo = inputs.photo_inputs(loaded, tiny.photo(7, size))
-    asked = [
+    menus = [
         (questions.ask(f"menu-{number}", menu), menu) for number, menu in enumerate(MENUS, start=1)
     ]
-    together = choose.log_probabilities_many(loaded, photo, asked)
-    for (question, menu), scores in zip(asked, together, strict=True):
+    together = choose.log_probabilities_many(loaded, photo, menus)
+    for (question, menu), scores in zip(menus, together, strict=True):
         torch.testing.assert_close(
             scores,
             torch.stack([plain_score(loaded, photo, question, entry) for entry in menu]),
@@ -69,12 +69,12 @@ def test_a_long_menu_in_parts_scores_as_in_one(loaded, monkeypatch):
 
 def test_places_see_their_own_way_only(loaded):
     photo = inputs.photo_inputs(loaded, tiny.photo())
-    asked = [("甲", ["红烧鱼", "红烧鱼块"]), ("乙", ["麻婆豆腐"])]
+    menus = [("甲", ["红烧鱼", "红烧鱼块"]), ("乙", ["麻婆豆腐"])]
     grown = choose.grow(
-        [inputs.build(loaded, photo, question) for question, _ in asked],
+        [inputs.build(loaded, photo, question) for question, _ in menus],
         [
-            choose.build_trie([inputs.answer_tokens(loaded, one) for one in menu])
-            for _, menu in asked
+            choose.build_trie([inputs.answer_tokens(loaded, entry) for entry in menu])
+            for _, menu in menus
         ],
     )
     mask = grown.mask()[0, 0]
@@ -142,10 +142,10 @@ def test_choose_many_equals_single_menus(loaded):
     recognizer = Recognizer(loaded, {})
     together = recognizer.choose_many(tiny.photo(), MENUS[:2])
     alone = [recognizer.choose(tiny.photo(), menu) for menu in MENUS[:2]]
-    for one, other in zip(together, alone, strict=True):
-        assert one.answer == other.answer
-        assert [entry for entry, _ in one.entries] == [entry for entry, _ in other.entries]
-        assert [share for _, share in one.entries] == pytest.approx(
+    for choice, other in zip(together, alone, strict=True):
+        assert choice.answer == other.answer
+        assert [entry for entry, _ in choice.entries] == [entry for entry, _ in other.entries]
+        assert [share for _, share in choice.entries] == pytest.approx(
             [share for _, share in other.entries], abs=1e-4
         )
     assert recognizer.choose_many(tiny.photo(), []) == []

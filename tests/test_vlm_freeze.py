@@ -68,7 +68,7 @@ def test_the_counts_of_the_7b():
         model = Qwen2_5_VLForConditionalGeneration(config)
     freeze.apply(model, DEFAULT)
     report = freeze.contract(model, RATES, 0.0)
-    assert {group: one["parameters"] for group, one in report["groups"].items()} == {
+    assert {group: counts["parameters"] for group, counts in report["groups"].items()} == {
         "visual": 676_550_144 - 44_574_464,
         "merger": 44_574_464,
         "language_model": 7_070_619_136,

@@ -19,12 +19,12 @@ def world(tmp_path_factory):
 
 def test_the_longest_allowed_question_passes_and_one_token_less_refuses_it(world):
     loaded, rows, photos = world
-    found = lengths.of_rows(loaded, rows, photos)
-    longest = max(found)
-    assert lengths.of_rows(loaded, rows, photos, limit=longest) == found
+    tokens = lengths.of_rows(loaded, rows, photos)
+    longest = max(tokens)
+    assert lengths.of_rows(loaded, rows, photos, limit=longest) == tokens
     with pytest.raises(lengths.TooLong) as refused:
         lengths.of_rows(loaded, rows, photos, limit=longest - 1)
-    over = [row["id"] for row, n in zip(rows, found, strict=True) if n == longest]
+    over = [row["id"] for row, n in zip(rows, tokens, strict=True) if n == longest]
     assert str(refused.value).startswith(
         f"{len(over)} of {len(rows)} questions have more than "
         f"max_question_tokens={longest - 1} tokens: "

@@ -30,14 +30,14 @@ def batch_of(loaded):
 
 def adapters(model):
     torch.manual_seed(0)
-    made = get_peft_model(
+    adapted = get_peft_model(
         model, LoraConfig(r=4, lora_alpha=4, target_modules=f"({lora.LANGUAGE})|({lora.VISION})")
     )
     with torch.no_grad():
-        for name, parameter in made.named_parameters():
+        for name, parameter in adapted.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.1)  # zero at first, which would hide lora_A's gradient
-    return made
+    return adapted
 
 
 def loss_and_gradients(model, batch):

@@ -23,44 +23,44 @@ def loaded():
 @pytest.mark.parametrize("answer", ["红烧鱼", "𰻞𰻞面 ☕", "1. 切。\n2. 炒。"])
 def test_the_pieces_are_the_training_tokens(loaded, answer):
     photos = pd.DataFrame([{"image_id": "a", "width": 90, "height": 48}])
-    one = row(questions.human_turn("naming-1"), answer, "a")
+    question = row(questions.human_turn("naming-1"), answer, "a")
     sample = inputs.build(
         loaded,
         inputs.photo_inputs(loaded, tiny.photo(0, (90, 48))),
         questions.ask("naming-1"),
         answer,
     )
-    (made,) = token_preview.of_rows(loaded, [one], photos)
+    (pieces,) = token_preview.of_rows(loaded, [question], photos)
     place = f"<|image_pad|> x {sample.photo.num_tokens}"
-    assert [text for text, _ in made].count(place) == 1
+    assert [text for text, _ in pieces].count(place) == 1
     assert sample.photo.num_tokens > 1
     whole = "".join(
-        text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in made
+        text.replace(place, "<|image_pad|>" * sample.photo.num_tokens) for text, _ in pieces
     )
     assert whole == loaded.tokenizer.decode(sample.input_ids)
-    assert "".join(text for text, supervised in made if supervised) == f"{answer}<|im_end|>"
-    assert all("\ufffd" not in text for text, _ in made)
+    assert "".join(text for text, supervised in pieces if supervised) == f"{answer}<|im_end|>"
+    assert all("\ufffd" not in text for text, _ in pieces)
 
 
 def test_special_tokens_are_pieces_and_the_same_characters_in_a_text_are_not(loaded):
-    made = token_preview.of_row(
+    pieces = token_preview.of_row(
         loaded, row(questions.human_turn("knowledge-1", dish="鱼"), "<|im_end|>"), None
     )
-    texts = [text for text, _ in made]
+    texts = [text for text, _ in pieces]
     assert texts.count("<|im_end|>") == 3
     assert "".join(texts).count("<|im_end|>") == 4
     assert "vision" not in "".join(texts)
     assert texts[0] == "<|im_start|>"
-    assert made[-1] == ("<|im_end|>", True)
+    assert pieces[-1] == ("<|im_end|>", True)
 
 
 def test_a_row_without_a_photo_is_the_prompt_without_the_vision_block(loaded):
-    one = row(questions.human_turn("knowledge-1", dish="红烧鱼"), "川菜")
+    question = row(questions.human_turn("knowledge-1", dish="红烧鱼"), "川菜")
     photos = pd.DataFrame({"image_id": [], "width": [], "height": []})
-    text = "".join(text for text, _ in token_preview.of_rows(loaded, [one], photos)[0])
+    text = "".join(text for text, _ in token_preview.of_rows(loaded, [question], photos)[0])
     system = f"<|im_start|>system\n{questions.SYSTEM_PROMPT}<|im_end|>\n"
     assert (
         text
         == f"{system}<|im_start|>user\n“红烧鱼”属于哪个菜系？<|im_end|>\n<|im_start|>assistant\n川菜<|im_end|>"
     )
-    assert lengths.of_rows(loaded, [one], photos) == [len(loaded.tokenizer.encode(text))]
+    assert lengths.of_rows(loaded, [question], photos) == [len(loaded.tokenizer.encode(text))]

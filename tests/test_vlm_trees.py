@@ -133,13 +133,13 @@ def official(loaded, photo, question, answer):
     """(input_ids, labels) from the real chat template alone: labels are what follows the generation
     prompt, up to the end token.
     """
-    asked = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
-    told = [asked, {"role": "assistant", "content": answer}]
+    user = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
+    turns_with_answer = [user, {"role": "assistant", "content": answer}]
     whole, prompt = (
         loaded.tokenizer.apply_chat_template(
             turns, add_generation_prompt=only, tokenize=False
         ).replace("<|image_pad|>", "<|image_pad|>" * photo.num_tokens)
-        for turns, only in ((told, False), ([asked], True))
+        for turns, only in ((turns_with_answer, False), ([user], True))
     )
     assert whole.startswith(prompt)
     assert whole.endswith("<|im_end|>\n")
@@ -159,15 +159,15 @@ def test_trees_equal_the_real_chat_template_token_by_token_and_in_every_gradient
     real.model.zero_grad()
     for seed, size in enumerate([(90, 60), (60, 120)]):
         photo = inputs.photo_inputs(real, tiny.photo(seed, size))
-        asked = [
+        pairs = [
             (
                 questions.ask(f"{'menu' if menu else 'naming'}-{1 + seed}", menu),
                 (menu or ("麻婆豆腐",))[-1],
             )
             for menu in menus[seed:]
         ]
-        groups.append([inputs.build(real, photo, question, answer) for question, answer in asked])
-        for sample, (question, answer) in zip(groups[-1], asked, strict=True):
+        groups.append([inputs.build(real, photo, question, answer) for question, answer in pairs])
+        for sample, (question, answer) in zip(groups[-1], pairs, strict=True):
             ids, labels = official(real, photo, question, answer)
             assert sample.input_ids == ids[:-1]
             assert sample.labels == labels[:-1]
@@ -225,15 +225,15 @@ def test_the_trunks_positions_are_transformers(k=3):
 
 def test_branches_do_not_see_each_other():
     loaded = tiny.model()
-    one, other = samples_of(loaded, 0, 2, SIZES[0])
-    changed = inputs.build(loaded, one.photo, "完全不同的问题？", "麻婆豆腐")
+    sample, other = samples_of(loaded, 0, 2, SIZES[0])
+    changed = inputs.build(loaded, sample.photo, "完全不同的问题？", "麻婆豆腐")
     trees.bind(loaded.model)
     with torch.no_grad():
         hidden = [
             loaded.model.model(
                 **_model_inputs(trees.collate([trees.grow([first, other])], 0))
             ).last_hidden_state[0, -len(other.labels) + 24 :]
-            for first in (one, changed)
+            for first in (sample, changed)
         ]
     n = min(map(len, hidden))
     assert torch.allclose(hidden[0][-n:], hidden[1][-n:], atol=1e-5)

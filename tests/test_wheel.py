@@ -69,9 +69,9 @@ def installed(source, tmp_path_factory):
 
 def test_the_wheel_carries_the_notebooks(installed):
     for stage in paths.STAGES:
-        own = paths.notebook(stage)
-        copy = installed / "dishvl_lib" / "_shipped" / "notebooks" / own.name
-        assert copy.read_bytes() == own.read_bytes()
+        notebook = paths.notebook(stage)
+        copy = installed / "dishvl_lib" / "_shipped" / "notebooks" / notebook.name
+        assert copy.read_bytes() == notebook.read_bytes()
 
 
 def test_the_wheel_carries_the_profiles_that_git_keeps_and_no_others(installed):

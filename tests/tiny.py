@@ -45,13 +45,13 @@ def model(seed: int = 0) -> qwen.Qwen:
     """Random weights in eval mode, the same for the same seed; a fresh copy of the module."""
     import copy
 
-    made = copy.deepcopy(_built(seed))
+    loaded = copy.deepcopy(_built(seed))
     with torch.no_grad():
-        for parameter in made.model.parameters():
+        for parameter in loaded.model.parameters():
             if parameter.dim() > 1:
                 parameter.mul_(3.0)  # far from uniform answers, so that equalities mean something
-    made.model.eval()
-    return made
+    loaded.model.eval()
+    return loaded
 
 
 def photo(seed: int = 0, size: tuple[int, int] = (64, 48)) -> Image.Image:

@@ -43,9 +43,9 @@ def data_qwen(row, data_path, tokenizer, places):
         if role == "user":
             assert content.count("<image>") == (path is not None)
             content = content.replace("<image>", _vision(places, path))
-        made = _encode(tokenizer, f"<|im_start|>{role}\n{content}<|im_end|>\n")
-        ids += made
-        labels += [IGNORE] * len(made) if role == "user" else [IGNORE] * 3 + made[3:]
+        ids_of_turn = _encode(tokenizer, f"<|im_start|>{role}\n{content}<|im_end|>\n")
+        ids += ids_of_turn
+        labels += [IGNORE] * len(ids_of_turn) if role == "user" else [IGNORE] * 3 + ids_of_turn[3:]
     return ids, labels, path
 
 

@@ -11,8 +11,10 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation.cards import (
+    CARD_KIND,
     CARD_LINE,
     PROMPT_VERSION,
+    TEXTS_KIND,
     DishCard,
     DishTexts,
     card_messages,
@@ -57,14 +59,10 @@ def estimate(
     card = prices.likely_usage(
         card_messages("菜" * 8, ""), requests.sent_schema(DishCard), CARD_TOKENS
     )
-    told = [
-        {
-            "role": "user",
-            "content": texts_messages(DishCard(name=""))[0]["content"].partition(CARD_LINE)[0]
-            + CARD_IN_PROMPT,
-        }
-    ]
-    texts = prices.likely_usage(told, requests.sent_schema(DishTexts), TEXTS_TOKENS)
+    prompt = texts_messages(DishCard(name=""))[0]["content"]
+    before_card = prompt.partition(CARD_LINE)[0]
+    messages = [{"role": "user", "content": before_card + CARD_IN_PROMPT}]
+    texts = prices.likely_usage(messages, requests.sent_schema(DishTexts), TEXTS_TOKENS)
     return prices.estimate(endpoints, [(n_dishes * photos_per_dish, card), (n_dishes, texts)])
 
 
@@ -118,18 +116,18 @@ def ask_dishes(
         ]
         to_ask = [(endpoint, requests_for_cards) for endpoint in endpoints]
         cards = _ask_everyone(to_ask, journal, paying, "cards", tells)
-        polls = [_polls(chosen, asked.answers) for asked in cards]
-        if all(asked.given_up for asked in cards):
+        polls = [_polls(chosen, replies.answers) for replies in cards]
+        if all(replies.given_up for replies in cards):
             rows = _all_rows(endpoints, polls, [[] for _ in endpoints])
-            raise UselessError("; ".join(asked.given_up for asked in cards), rows)
+            raise UselessError("; ".join(replies.given_up for replies in cards), rows)
         to_ask = [
-            (endpoint, [] if asked.given_up else _texts_requests(of_endpoint))
-            for endpoint, asked, of_endpoint in zip(endpoints, cards, polls, strict=True)
+            (endpoint, [] if replies.given_up else _texts_requests(of_endpoint))
+            for endpoint, replies, of_endpoint in zip(endpoints, cards, polls, strict=True)
         ]
         texts = _ask_everyone(to_ask, journal, paying, "texts", _tell_something)
     finally:
         journal.close()
-    return _all_rows(endpoints, polls, [asked.answers for asked in texts])
+    return _all_rows(endpoints, polls, [replies.answers for replies in texts])
 
 
 def failure(answers: Sequence[Mapping[str, Any]]) -> str:
@@ -142,8 +140,9 @@ def failure(answers: Sequence[Mapping[str, Any]]) -> str:
     first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
     text = "" if first.get("status") == FAILED else " ".join(first["text"].split())[:120]
     paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
+    dishes = {row["dish_id"] for row in answers}
     return (
-        f"no annotator gave a card for any of {len({row['dish_id'] for row in answers})} dishes, "
+        f"no annotator gave a card for any of {len(dishes)} dishes, "
         f"for which {paid} were paid. The first answer: {first['problem']}"
         f"{f', in {text!r}' if text else ''}. Change model, parameters or base_url of annotators, "
         "or set annotators: [] to take the names from folders; all answers are in quarantined.csv"
@@ -173,9 +172,9 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
     """
     rows = []
     for expected in estimated.itertuples():
-        own = [row for row in answers if row["annotator"] == expected.annotator]
-        paid = round(sum(row["cost"] for row in own), 6)
-        tokens = sum(row["tokens"] for row in own)
+        rows_of_annotator = [row for row in answers if row["annotator"] == expected.annotator]
+        paid = round(sum(row["cost"] for row in rows_of_annotator), 6)
+        tokens = sum(row["tokens"] for row in rows_of_annotator)
         rows.append(
             {
                 "annotator": expected.annotator,
@@ -185,8 +184,8 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
                 "high": expected.high,
                 "paid": paid,
                 "currency": expected.currency,
-                "cards": sum(row["card"] is not None for row in own),
-                "quarantined": sum(len(row["quarantined"]) for row in own),
+                "cards": sum(row["card"] is not None for row in rows_of_annotator),
+                "quarantined": sum(len(row["quarantined"]) for row in rows_of_annotator),
             }
         )
     return pd.DataFrame(
@@ -211,7 +210,8 @@ def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """
     sums: dict[str, float] = {}
     for answer in answers:
-        sums[answer["currency"]] = round(sums.get(answer["currency"], 0.0) + answer["cost"], 6)
+        currency = answer["currency"]
+        sums[currency] = round(sums.get(currency, 0.0) + answer["cost"], 6)
     return sums
 
 
@@ -237,7 +237,7 @@ class _Poll:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Replies:
     """An annotator's answers, and why it was given up on the way; '' when it was not."""
 
     answers: list[Answer]
@@ -254,27 +254,27 @@ def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
 
 
 def _ask_everyone(
-    asked: list[tuple[Endpoint, list[Request]]],
+    todo: list[tuple[Endpoint, list[Request]]],
     journal: Journal,
     paying: dict[str, Any],
     what: str,
     is_useful: Callable[[Any], bool],
-) -> list[_Asked]:
+) -> list[_Replies]:
     """All annotators at once, each within its own limits. One whose answers are of no use is given
     up alone; the first error of another kind stops the others too and is raised.
     """
 
-    def ask(endpoint: Endpoint, its: list[Request]) -> _Asked:
+    def ask(endpoint: Endpoint, its: list[Request]) -> _Replies:
         label = f"{endpoint.name}: {what}"
         trial = Usefulness(is_useful)
         try:
-            return _Asked(ask_all(endpoint, its, journal, label=label, trial=trial, **paying))
+            return _Replies(ask_all(endpoint, its, journal, label=label, trial=trial, **paying))
         except UselessError as error:
             print(f"{what}: {error}", flush=True)
-            return _Asked(error.answers, given_up=str(error))
+            return _Replies(error.answers, given_up=str(error))
 
-    with ThreadPoolExecutor(len(asked)) as pool:
-        futures = [pool.submit(ask, endpoint, its) for endpoint, its in asked]
+    with ThreadPoolExecutor(len(todo)) as pool:
+        futures = [pool.submit(ask, endpoint, its) for endpoint, its in todo]
         try:
             return [future.result() for future in futures]
         except BaseException as error:
@@ -289,21 +289,21 @@ def _all_rows(
     endpoints: Sequence[Endpoint], polls: list[list[_Poll]], texts: list[list[Answer]]
 ) -> list[dict[str, Any]]:
     rows = []
-    for endpoint, of_endpoint, told in zip(endpoints, polls, texts, strict=True):
-        rows += _rows(endpoint, of_endpoint, told)
+    for endpoint, of_endpoint, texts_of_endpoint in zip(endpoints, polls, texts, strict=True):
+        rows += _rows(endpoint, of_endpoint, texts_of_endpoint)
     return sorted(rows, key=lambda row: row["dish_id"])
 
 
 def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[dict[str, Any]]:
-    told = {answer.id: answer for answer in texts if answer.was_asked}
-    return [_row(endpoint, poll, told.get(poll.dish_id)) for poll in polls]
+    texts_by_dish = {answer.id: answer for answer in texts if answer.was_asked}
+    return [_row(endpoint, poll, texts_by_dish.get(poll.dish_id)) for poll in polls]
 
 
-def _row(endpoint: Endpoint, poll: _Poll, told: Answer | None) -> dict[str, Any]:
-    texts = told.value if told and told.value else DishTexts()
-    kinds = [("dish_card", answer) for answer in poll.answers] + (
-        [("dish_texts", told)] if told else []
-    )
+def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> dict[str, Any]:
+    texts = texts_answer.value if texts_answer and texts_answer.value else DishTexts()
+    kinds = [(CARD_KIND, answer) for answer in poll.answers]
+    if texts_answer:
+        kinds.append((TEXTS_KIND, texts_answer))
     card = poll.vote.card
     return {
         "dish_id": poll.dish_id,
@@ -326,7 +326,7 @@ def _row(endpoint: Endpoint, poll: _Poll, told: Answer | None) -> dict[str, Any]
 
 
 def _put_aside(kind: str, answer: Answer) -> dict[str, str]:
-    image_id = answer.id if kind == "dish_card" else ""
+    image_id = answer.id if kind == CARD_KIND else ""
     return {
         "kind": kind,
         "image_id": image_id,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import given_names, merging, suspicions
+from dishvl_lib.annotation.cards import CARD_KIND
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, intervals, names, params, records
@@ -74,13 +75,12 @@ def settle(
         )
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
-    photos = merging.split(
-        photos.drop(columns="typical", errors="ignore"), ~_outside(photos), given.decided
-    )
-    groups = merging.groups(
-        _members(photos[~_outside(photos)], answers, given), merge_all=same_name == "merge"
-    )
-    dishes = sorted((merging.joined(group) for group in groups), key=lambda dish: dish["dish_id"])
+    photos = photos.drop(columns="typical", errors="ignore")
+    photos = merging.split(photos, ~_outside(photos), given.decided)
+    members = _members(photos[~_outside(photos)], answers, given)
+    groups = merging.groups(members, merge_all=same_name == "merge")
+    dishes = [merging.joined(group) for group in groups]
+    dishes.sort(key=lambda dish: dish["dish_id"])
     catalogue = merging.relabelled(photos, ~_outside(photos), groups)
     review = suspicions.review(
         dishes,
@@ -97,7 +97,8 @@ def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
     table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
-    return table.assign(folders=table["folders"].map(", ".join), card=table["card"].notna())
+    folders = table["folders"].map(", ".join)
+    return table.assign(folders=folders, card=table["card"].notna())
 
 
 def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:
@@ -120,10 +121,10 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         different = {names.normalise(answer["name"]) for answer in of_dish if answer["name"]}
         if len(different) < 2:
             continue
-        said = dict.fromkeys(annotators, "")
-        said |= {answer["annotator"]: answer["name"] for answer in of_dish}
+        names_by_annotator = dict.fromkeys(annotators, "")
+        names_by_annotator |= {answer["annotator"]: answer["name"] for answer in of_dish}
         sent = dict.fromkeys(image_id for answer in of_dish for image_id in answer["image_ids"])
-        rows.append({"dish_id": dish_id, **said, "image_ids": list(sent)})
+        rows.append({"dish_id": dish_id, **names_by_annotator, "image_ids": list(sent)})
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
@@ -133,18 +134,16 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for annotator in dict.fromkeys(answer["annotator"] for answer in answers):
-        asked = [answer for answer in answers if answer["annotator"] == annotator]
-        parsed = sum(
-            not any(problem.startswith("dish_card") for problem in answer["problems"])
-            for answer in asked
-        )
-        low, high = intervals.wilson(parsed, len(asked))
+        of_annotator = [answer for answer in answers if answer["annotator"] == annotator]
+        n = len(of_annotator)
+        parsed = n - sum(_has_refused_card(answer) for answer in of_annotator)
+        low, high = intervals.wilson(parsed, n)
         rows.append(
             {
                 "annotator": annotator,
                 "parsed": parsed,
-                "n": len(asked),
-                "share": parsed / len(asked),
+                "n": n,
+                "share": parsed / n,
                 "ci_low": low,
                 "ci_high": high,
             }
@@ -152,27 +151,32 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
-def notes(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[str]:
+def _has_refused_card(answer: Mapping[str, Any]) -> bool:
+    """Whether a card that was asked for could not be read."""
+    return any(refused["kind"] == CARD_KIND for refused in answer["quarantined"])
+
+
+def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str]:
     """What must be known of the names before anything is trained, in sentences.
 
-    found: the review.
+    review: as `settle` gives it.
     """
     without = [dish["dish_id"] for dish in dishes if artefacts.unnamed(dish)]
-    misread = found[found.suspicion == "misread_folder"]
-    said = []
+    misread = review[review.suspicion == "misread_folder"]
+    sentences = []
     if without:
-        said.append(
+        sentences.append(
             f"{len(without)} of {len(dishes)} dishes have no name and are NOT asked about: "
             f"{listed(without, 10)}; give them one in decisions/names.csv or names_csv, "
             "or ask an annotator (they stand first in name_review.csv)"
         )
     if len(misread):
-        said.append(
+        sentences.append(
             f"{len(misread)} folders' names were read in the wrong encoding: "
             f"{misread.evidence.iloc[0]} (name_review.csv has the command for each; an archive "
             "unpacked again with unzip -O GBK is right, too)"
         )
-    return said
+    return sentences
 
 
 def _outside(photos: pd.DataFrame) -> pd.Series:
@@ -183,22 +187,28 @@ def _by_dish(
     answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
 ) -> dict[str, list[Mapping[str, Any]]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    dish_of = dish_of or {}
+    by_dish: dict[str, list[Mapping[str, Any]]] = {}
     for answer in answers:
         photo = answer["image_ids"][0] if answer["image_ids"] else ""
-        found.setdefault((dish_of or {}).get(photo, answer["dish_id"]), []).append(answer)
-    return found
+        dish_id = dish_of.get(photo, answer["dish_id"])
+        by_dish.setdefault(dish_id, []).append(answer)
+    return by_dish
 
 
-def _members(own: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given) -> list[Member]:
-    asked = _by_dish(answers, dict(zip(own.image_id, own.dish_id, strict=True)))
-    folders = own.groupby("dish_id").folder.unique().map(sorted)
-    counts = own.dish_id.value_counts()
-    made = [
-        (_record(dish_id, named, int(counts[dish_id]), asked.get(dish_id, []), given), named)
+def _members(
+    photos: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given
+) -> list[Member]:
+    by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
+    folders = photos.groupby("dish_id").folder.unique().map(sorted)
+    counts = photos.dish_id.value_counts()
+    dish_records = [
+        (_record(dish_id, named, int(counts[dish_id]), by_dish.get(dish_id, []), given), named)
         for dish_id, named in folders.items()
     ]
-    return [Member(record, not given.apart.keys().isdisjoint(named)) for record, named in made]
+    return [
+        Member(record, not given.apart.keys().isdisjoint(named)) for record, named in dish_records
+    ]
 
 
 def _record(
@@ -207,13 +217,13 @@ def _record(
     n_images: int,
     answers: Sequence[Mapping[str, Any]],
     given: Given,
-) -> dict[str, Any]:
+) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
     facts = _facts(answers, name)
     others = {
         *(names.clean(answer["name"]) for answer in answers),
         *map(names.clean_folder_name, folders),
-        *(given.listed.get(one, "") for one in folders),
+        *(given.listed.get(folder, "") for folder in folders),
     }
     return {
         "dish_id": dish_id,
@@ -248,11 +258,11 @@ def _settle_name(
         if not suspicions.not_a_name(answer["name"])
         and not suspicions.is_misread_folder(answer["name"], folders)
     ]
-    if named:
-        return named[0], "annotators" if len(named) > 1 and len(
-            set(map(names.normalise, named))
-        ) == 1 else "annotator"
-    return names.clean(dish_id), "folder"
+    if not named:
+        return names.clean(dish_id), "folder"
+    different = set(map(names.normalise, named))
+    agreed = len(named) > 1 and len(different) == 1
+    return named[0], "annotators" if agreed else "annotator"
 
 
 def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -260,10 +270,9 @@ def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]
     the first with a card.
     """
     carded = [answer for answer in answers if answer["card"]]
-    return next(
-        (answer for answer in carded if names.canonical(answer["name"]) == names.canonical(name)),
-        carded[0] if carded else None,
-    )
+    meaning = names.canonical(name)
+    fitting = [answer for answer in carded if names.canonical(answer["name"]) == meaning]
+    return next(iter(fitting or carded), None)
 
 
 def _shown(value: Any) -> str:

@@ -42,7 +42,7 @@ def families(photos: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (dish_id, stem), part in _families(photos[~artefacts.at_site(photos.split)]):
         splits = ", ".join(sorted(set(part.split)))
-        marks = ", ".join(sorted(set(", ".join(part.marks).split(", ")) - {""}))
+        marks = ", ".join(_single_marks(part.marks))
         rows.append((dish_id, stem, len(part), splits, marks, *sorted(part.path)[:2]))
     table = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"splits": str})
     stays = ~table.splits.str.contains(",")
@@ -70,7 +70,7 @@ def note(table: pd.DataFrame) -> str:
 
 def patterns(table: pd.DataFrame) -> list[str]:
     """The file_patterns that join these families."""
-    marks = sorted(set(", ".join(table.marks).split(", ")) - {""})
+    marks = _single_marks(table.marks)
     of_tools = [f"^{_TOOLS[mark]}$" for mark in marks if mark in _TOOLS]
     words = "|".join(mark for mark in marks if mark not in _TOOLS)
     if not words:
@@ -78,10 +78,18 @@ def patterns(table: pd.DataFrame) -> list[str]:
     return [*of_tools, rf"(?i)^{_FRAME}(?:{_MARK.replace('WORDS', words)})*$"]
 
 
-def _families(own: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
+def _single_marks(written: pd.Series) -> list[str]:
+    """The marks that stand in cells, of which each holds several, each mark once."""
+    marks = ", ".join(written).split(", ")
+    return sorted(set(marks) - {""})
+
+
+def _families(photos: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """((dish_id, stem), photos) of two photos or more, one of them marked, in several groups."""
-    read = [_read(PurePosixPath(path).stem) for path in own.path]
-    named = own.assign(stem=[stem for stem, _ in read], marks=[marks for _, marks in read])
+    read = [_read(PurePosixPath(path).stem) for path in photos.path]
+    stems = [stem for stem, _ in read]
+    marks = [marks for _, marks in read]
+    named = photos.assign(stem=stems, marks=marks)
     for key, part in named.groupby(["dish_id", "stem"], sort=True):
         if len(part) > 1 and part.marks.any() and part.group_id.nunique() > 1:
             yield key, part
@@ -90,11 +98,11 @@ def _families(own: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame
 def _read(stem: str) -> tuple[str, str]:
     """(the name of the photo that one was made from, its marks); the name itself without marks."""
     for tool, expression in _TOOLS.items():
-        found = re.fullmatch(expression, stem, re.IGNORECASE)
-        if found:
-            return found["frame"], tool
-    found = _MARKED.fullmatch(stem)
-    if not found:
+        match = re.fullmatch(expression, stem, re.IGNORECASE)
+        if match:
+            return match["frame"], tool
+    match = _MARKED.fullmatch(stem)
+    if not match:
         return stem, ""
-    words = _WORD.findall(stem[len(found["frame"]) :].casefold())
-    return found["frame"], ", ".join(dict.fromkeys(words))
+    words = _WORD.findall(stem[len(match["frame"]) :].casefold())
+    return match["frame"], ", ".join(dict.fromkeys(words))

@@ -22,6 +22,7 @@ _NO = frozenset(
     "否 不 不是 非 荤 荤菜 荤食 非素 非素食 非素菜 含肉 no n false f 0 × ✗ ✘ non-vegetarian "
     "nonvegetarian not-vegetarian".split()
 )
+# What a card's fields take.
 _MOST_WORDS = 40
 _MOST_CHARACTERS = 40
 _KILOJOULES = 4.184
@@ -113,10 +114,10 @@ def yes_or_no(value: Any) -> Any:
         return ""
     text = unicodedata.normalize("NFKC", str(value)).strip(_OUTER_MARKS).casefold()
     first = re.split(r"[\s,，。(（:：;；]", text, maxsplit=1)[0]
-    for said in (text.replace(" ", "-"), first):
-        if said in _YES:
+    for word in (text.replace(" ", "-"), first):
+        if word in _YES:
             return "是"
-        if said in _NO:
+        if word in _NO:
             return "否"
     return ""
 
@@ -151,13 +152,19 @@ def _energy(text: str) -> float | None:
     if bounded_on_one_side or of_portion:
         return None
     rest = _PER_100_G.sub(" ", text)
-    amount = _RANGE.sub(lambda ends: f"{(float(ends[1]) + float(ends[2])) / 2:g}", rest)
+    amount = _RANGE.sub(_middle, rest)
     for unit, factor in ((_KCAL, 1.0), (_KJ, 1 / _KILOJOULES)):
-        found = unit.findall(amount)
-        if found:
-            return round(float(found[0]) * factor, 1)
+        amounts = unit.findall(amount)
+        if amounts:
+            return round(float(amounts[0]) * factor, 1)
     numbers = re.findall(_NUMBER, amount)
     return float(numbers[0]) if len(numbers) == 1 else None
+
+
+def _middle(ends: re.Match[str]) -> str:
+    low = float(ends[1])
+    high = float(ends[2])
+    return f"{(low + high) / 2:g}"
 
 
 def _entries(value: Any) -> Iterator[str]:

@@ -13,6 +13,9 @@ from dishvl_lib.core.names import MAX_NAME_LENGTH, MENU_SEPARATOR
 from dishvl_lib.endpoints.forms import Form
 
 PROMPT_VERSION = "2026-12"
+# What a problem, or a row of quarantined.csv, is about.
+CARD_KIND = "dish_card"
+TEXTS_KIND = "dish_texts"
 FOLDER_LINE = "文件夹名（可能有误）："
 CARD_LINE = "菜品卡片："
 
@@ -92,11 +95,9 @@ _COERCIONS = {
 
 def _without_blanks(value: Any) -> Any:
     """A list without empty entries: a field that was left empty as asked is worth no repair turn."""
-    return (
-        [one for one in value if not isinstance(one, str) or one.strip()]
-        if isinstance(value, list)
-        else value
-    )
+    if not isinstance(value, list):
+        return value
+    return [entry for entry in value if not isinstance(entry, str) or entry.strip()]
 
 
 Word = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
-from dishvl_lib.annotation.layout import CatalogError, Found
+from dishvl_lib.annotation.layout import CatalogError, PhotoFile
 from dishvl_lib.core import artefacts, images, names, params, records
 from dishvl_lib.core.rules import listed, shortened
 
@@ -42,9 +42,9 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    vectors = (
-        dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True)) if stored else None
-    )
+    vectors = None
+    if stored:
+        vectors = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, max_hamming, vectors, min_cosine)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
@@ -107,20 +107,20 @@ def scan_folders(
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    found, refused = layout.list_photos(
+    files, refused = layout.list_photos(
         image_root, photos_csv, follow_links=follow_links, dish_level=dish_level
     )
     for site in sites:
         folder = Path(site["image_root"])
         more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
-        found = found + more
+        files = files + more
         refused = refused + [
             (layout.printable(layout.relative_path(folder / path, image_root)), reason, detail)
             for path, reason, detail in out
         ]
-    found, excluded = rejections.without_excluded(found, exclude_dishes, patterns[0])
-    found, cut = rejections.rehearsal(found, max_dishes, max_photos_per_dish, patterns[0])
-    whole, bad = scan.examine(found, image_root, workers, cache, max_image_pixels)
+    files, excluded = rejections.without_excluded(files, exclude_dishes, patterns[0])
+    files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, patterns[0])
+    whole, bad = scan.examine(files, image_root, workers, cache, max_image_pixels)
     photos = pd.DataFrame(
         [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
         columns=list(artefacts.PHOTO_COLUMNS),
@@ -160,10 +160,10 @@ def lost_dishes(
     listed = layout.listing(image_root, photos_csv, "", follow_links, dish_level)
     pattern = _patterns(folder_pattern, ())[0]
     reasons = dict(zip(rejected.path, rejected.reason, strict=True))
-    places = {
-        layout.printable(layout.relative_path(photo.file, image_root)): photo.folder
-        for photo in listed.found
-    }
+    places = {}
+    for photo in listed.photos:
+        path = layout.relative_path(photo.file, image_root)
+        places[layout.printable(path)] = photo.folder
     kept = set(photos.dish_id)
     lost: dict[str, dict[str, int]] = {}
     for path, folder in {**places, **listed.dish_of_refused}.items():
@@ -172,30 +172,36 @@ def lost_dishes(
             of_dish = lost.setdefault(layout.printable(dish), {})
             reason = reasons.get(path, "gone since")
             of_dish[reason] = of_dish.get(reason, 0) + 1
-    missed = {
-        dish: of_dish for dish, of_dish in lost.items() if not of_dish.keys() & rejections.BY_CHOICE
-    }
+    missed = {}
+    for dish, of_dish in lost.items():
+        if not of_dish.keys() & rejections.BY_CHOICE:
+            missed[dish] = of_dish
     return {"notes": listed.notes, "lost": missed}
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
 def lost_notes(lost: Mapping[str, Mapping[str, int]], rejected: pd.DataFrame) -> list[str]:
     """Sentences that name the dishes without a photo, the empty folders, and names that cannot be
     read. lost: as `lost_dishes` makes it.
     """
-    said = []
+    sentences = []
     if lost:
-        why = [
-            f"{dish} ({', '.join(f'{count} {reason}' for reason, count in of_dish.items())})"
-            for dish, of_dish in sorted(lost.items())
-        ]
-        said.append(f"{len(lost)} dishes have no usable photo: {listed(why, 20)} (rejected.csv)")
+        why = [f"{dish} ({_counted(of_dish)})" for dish, of_dish in sorted(lost.items())]
+        sentences.append(
+            f"{len(lost)} dishes have no usable photo: {listed(why, 20)} (rejected.csv)"
+        )
     empty = rejected.path[rejected.reason == layout.EMPTY_FOLDER[0]].tolist()
     if empty:
-        said.append(f"{len(empty)} folders are empty: {listed(empty, 20)}")
+        sentences.append(f"{len(empty)} folders are empty: {listed(empty, 20)}")
     unreadable = rejected[rejected.reason == layout.UNREADABLE_NAME]
     if len(unreadable):
-        said.append(f"{len(unreadable)} files are left out for their names: {_first(unreadable)}")
-    return said
+        sentences.append(
+            f"{len(unreadable)} files are left out for their names: {_first(unreadable)}"
+        )
+    return sentences
 
 
 def _first(rejected: pd.DataFrame) -> str:
@@ -247,27 +253,27 @@ def problems(
 
     catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
     """
-    own = catalogue[~artefacts.at_site(catalogue.split)]
-    dealt = own[own.split != artefacts.HELD_OUT]
+    at_home = catalogue[~artefacts.at_site(catalogue.split)]
+    dealt = at_home[at_home.split != artefacts.HELD_OUT]
     torn = dealt[dealt.groupby("group_id").split.transform("nunique") > 1]
     without_split = int((catalogue.split == "").sum())
     again = "and run this stage again"
     undo = f"take the latest lines out of decisions/names.csv or set same_name to ask, {again}"
-    found = []
+    sentences = []
     if len(catalogue) != len(photos) or not catalogue.image_id.is_unique:
         counts = f"{len(photos)} photos became {len(catalogue)}"
-        found.append(f"{counts} when dishes were merged; {undo}")
+        sentences.append(f"{counts} when dishes were merged; {undo}")
     if without_split:
         remedy = f"give all photos one in photos_csv, or none, {again}"
-        found.append(f"{without_split} photos have no split; {remedy}")
+        sentences.append(f"{without_split} photos have no split; {remedy}")
     if len(torn):
         pair = " and ".join(torn.path[:2])
         remedy = f"mark one of them as 'photo bad' in decisions/photos.csv, {again}"
-        found.append(f"photos of one group lie in two splits: {pair}; {remedy}")
-    if {dish["dish_id"] for dish in dishes} != set(own.dish_id):
-        counts = f"{len(dishes)} dishes are recorded, photos show {own.dish_id.nunique()}"
-        found.append(f"{counts}; {undo}")
-    return found
+        sentences.append(f"photos of one group lie in two splits: {pair}; {remedy}")
+    if {dish["dish_id"] for dish in dishes} != set(at_home.dish_id):
+        counts = f"{len(dishes)} dishes are recorded, photos show {at_home.dish_id.nunique()}"
+        sentences.append(f"{counts}; {undo}")
+    return sentences
 
 
 def summary(photos: pd.DataFrame) -> pd.DataFrame:
@@ -275,7 +281,8 @@ def summary(photos: pd.DataFrame) -> pd.DataFrame:
     table = photos.groupby("split").agg(
         photos=("image_id", "size"), groups=("group_id", "nunique"), dishes=("dish_id", "nunique")
     )
-    return table.assign(share=(table.photos / max(1, len(photos))).map("{:.1%}".format))
+    share = table.photos / max(1, len(photos))
+    return table.assign(share=share.map("{:.1%}".format))
 
 
 def reasons(rejected: pd.DataFrame) -> pd.DataFrame:
@@ -305,7 +312,7 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 
 def _row(
-    photo: Found,
+    photo: PhotoFile,
     looked: dict[str, Any],
     image_root: Path,
     folder_pattern: str,
@@ -362,8 +369,8 @@ def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
 
 
 def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path) -> None:
-    own = photos[~artefacts.at_site(photos.split)]
-    if own.empty:
+    at_home = photos[~artefacts.at_site(photos.split)]
+    if at_home.empty:
         reasons = (
             ", ".join(
                 f"{count} {reason}" for reason, count in rejected.reason.value_counts().items()
@@ -379,10 +386,10 @@ def _check_enough(photos: pd.DataFrame, rejected: pd.DataFrame, image_root: Path
             f"image_root {image_root} holds no usable photo ({reasons}); it must hold one "
             f"folder of photos per dish{remedy}"
         )
-    if own.dish_id.nunique() < 2:
-        places = own.path.str.rpartition("/")[0].nunique()
+    if at_home.dish_id.nunique() < 2:
+        places = at_home.path.str.rpartition("/")[0].nunique()
         remedy = "; where they lie in folders below it, dish_level says which" if places > 1 else ""
         raise CatalogError(
-            f"image_root {image_root} holds one dish only ({own.dish_id.iloc[0]}); telling "
+            f"image_root {image_root} holds one dish only ({at_home.dish_id.iloc[0]}); telling "
             f"dishes apart needs at least two folders of photos{remedy}"
         )

@@ -79,7 +79,8 @@ class DishFolders:
             chinese_above = [other for other in above if _is_chinese(other)]
             beside = set().union(*(children[other] for other in above))
             # Chinese names beside it are dishes, and what stands above them all is none.
-            all_latin = not any(map(_is_chinese, beside)) and len(chinese_above) == len(above)
+            chinese_beside = any(map(_is_chinese, beside))
+            all_latin = not chinese_beside and len(chinese_above) == len(above)
             if all_latin and (len(above) > 1 or name.isupper()):
                 below.add(name)
             # Sites have more dishes than there are sites; dishes more photos than views of them.
@@ -91,23 +92,28 @@ class DishFolders:
 
     def _are_classes_without_names(self) -> bool:
         """Whether one name stands above all numbers or codes: it is that of the whole set."""
-        depths = [_depth(rest, self.below_dishes) for rest in self.without_splits]
-        uppers = {
-            rest[: depth + 1] for rest, depth in zip(self.without_splits, depths, strict=True)
-        }
+        uppers = {self._upper(rest) for rest in self.without_splits}
         last = {rest[-1] for rest in self.without_splits}
-        is_one = len(uppers) == 1 and not uppers & set(self.without_splits)
-        return is_one and len(last) > 1 and not any(map(_says_when, last))
+        if len(uppers) > 1 or len(last) < 2:
+            return False
+        holds_photos = uppers & set(self.without_splits)
+        return not holds_photos and not any(map(_says_when, last))
+
+    def _upper(self, rest: Folders) -> Folders:
+        """The place down to the folder that says the dish."""
+        return rest[: _depth(rest, self.below_dishes) + 1]
 
     def _refuse_codes(self) -> None:
         """A code below a word that may be a site (HGD/GX4_6) says no more than that word."""
         places = set(self.without_splits)
         for rest in self.without_splits:
-            upper = rest[: _depth(rest, self.below_dishes) + 1]
+            upper = self._upper(rest)
+            dish = upper[-1]
             last = rest[-1]
-            is_told = last.isdigit() or _says_when(last) or folder_words.is_place(last)
-            if not (is_told or upper in places or _is_chinese(upper[-1])):
-                raise _unclear(upper[-1], rest[-1])
+            is_no_dish = last.isdigit() or _says_when(last) or folder_words.is_place(last)
+            is_dish = upper in places or _is_chinese(dish)
+            if not is_no_dish and not is_dish:
+                raise _unclear(dish, last)
 
 
 class SplitFolders:
@@ -122,10 +128,12 @@ class SplitFolders:
         called = _called_like_splits(places)
         if not called:
             return
-        depth = min(_depth_of_split(place) for place in places if called & set(place))
+        with_split = [place for place in places if called & set(place)]
+        depth = min(map(_depth_of_split, with_split))
         here = {place[depth] for place in places if len(place) > depth}
-        strays = sorted({place[-1] for place in places if len(place) <= depth})
-        strays += sorted(name for name in here if not folder_words.split_of(name))
+        above = {place[-1] for place in places if len(place) <= depth}
+        beside = {name for name in here if not folder_words.split_of(name)}
+        strays = sorted(above) + sorted(beside)
         reason = _why_no_splits(called & here, strays)
         if not reason:
             self.depth = depth
@@ -173,7 +181,8 @@ def _parents(places: Iterable[Folders]) -> dict[str, set[str]]:
     for place in places:
         named = [folder for folder in place if may_name_dish(folder)]
         if named:
-            parents.setdefault(named[-1], set()).add(named[-2] if len(named) > 1 else "")
+            above = named[-2] if len(named) > 1 else ""
+            parents.setdefault(named[-1], set()).add(above)
     return parents
 
 
@@ -203,7 +212,8 @@ def _why_no_splits(named: set[str], strays: Sequence[str]) -> str:
         return "no folder for training is among them"
     if len(splits) < 2:
         return "no folder for validation or testing is among them"
-    if len({name.casefold() for name in named}) > len(splits):
+    spellings = {name.casefold() for name in named}
+    if len(spellings) > len(splits):
         return "two of them mean one split"
     return ""
 

@@ -15,6 +15,7 @@ from scipy.spatial.distance import squareform
 from dishvl_lib.annotation.hashes import hamming, numbers
 from dishvl_lib.core import artefacts
 
+# Of 64 bits; on 481 real photos the first unrelated pair stands 10 apart.
 MAX_HAMMING = 8
 MIN_COSINE = 0.98
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
@@ -64,7 +65,8 @@ def assign_groups(
     """
     groups = pd.Series("", index=photos.index, dtype=object)
     for part in _dishes(photos):
-        clusters = _clusters(_in_limits(_Distances(part, features), max_hamming, min_cosine))
+        units = _in_limits(_Distances(part, features), max_hamming, min_cosine)
+        clusters = _clusters(units)
         labels = _components(part, clusters)
         ids = part.image_id.to_numpy()
         smallest = {label: min(ids[labels == label]) for label in np.unique(labels)}
@@ -84,12 +86,12 @@ def near_pairs(
     `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that
     is near to both; `distance`: bits, of features 1 - cosine.
     """
-    made = [
+    parts = [
         _pairs_of(part, _Distances(part, features), max_hamming, min_cosine)
         for part in _dishes(photos)
         if len(part) > 1
     ]
-    pairs = pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=PAIR_COLUMNS)
+    pairs = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PAIR_COLUMNS)
     return pairs.sort_values(
         ["joined", "by", "distance", "path_a", "path_b"],
         ascending=[False, True, True, True, True],
@@ -110,15 +112,15 @@ def torn_pairs(
     still in a split would widen as photos are left out, and each leaving out would make new pairs.
     """
     at_home = photos[~artefacts.at_site(photos.split)]
-    found = []
+    parts = []
     for part in _dishes(at_home):
         judged = part.split[part.split.isin(artefacts.SPLITS)]
         if judged.nunique() > 1:
-            found.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
-    found = [pairs for pairs in found if len(pairs)]
-    if not found:
+            parts.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
+    parts = [pairs for pairs in parts if len(pairs)]
+    if not parts:
         return pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
-    return pd.concat(found, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
@@ -131,19 +133,22 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     plain = numbers(ordered.phash)
     mirrored = numbers(ordered.phash_mirrored)
     dish = ordered.dish_id.factorize()[0]
-    found = [np.zeros((0, 4), int)]
+    parts = [np.zeros((0, 4), int)]
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
-        bits = np.bitwise_count(plain[rows, None] ^ plain[None, start:])
-        turned = np.bitwise_count(mirrored[rows, None] ^ plain[None, start:])
+        # From `start` on: what lies before was compared with these rows already.
+        others = plain[None, start:]
+        bits = np.bitwise_count(plain[rows, None] ^ others)
+        turned = np.bitwise_count(mirrored[rows, None] ^ others)
         a, b = np.nonzero(np.minimum(bits, turned) <= max_hamming)
-        kept = (a < b) & (dish[start + a] != dish[start + b])
+        other_dish = dish[start + a] != dish[start + b]
+        kept = (a < b) & other_dish
         a = a[kept]
         b = b[kept]
-        found.append(np.stack([start + a, start + b, bits[a, b], turned[a, b]], axis=1).astype(int))
-    return _rows(ordered, *np.concatenate(found).T).sort_values(
-        ["distance", "path_a", "path_b"], ignore_index=True
-    )
+        columns = [start + a, start + b, bits[a, b], turned[a, b]]
+        parts.append(np.stack(columns, axis=1).astype(int))
+    pairs = _rows(ordered, *np.concatenate(parts).T)
+    return pairs.sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 
 
 def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
@@ -153,11 +158,9 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
     pairs = typed(pairs)
-    inside = (
-        pairs[pairs.joined & pairs.by.isin(("hash", "mirrored hash", "features"))]
-        .sort_values("distance", ascending=False, kind="stable")
-        .head(n)
-    )
+    by_distance = pairs.by.isin(("hash", "mirrored hash", "features"))
+    joined = pairs[pairs.joined & by_distance]
+    inside = joined.sort_values("distance", ascending=False, kind="stable").head(n)
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
     shown = []
     titles = []
@@ -226,10 +229,8 @@ class _Distances:
         self.bits = np.minimum(self.plain, self.turned)
         self.features = None
         if features:
-            width = len(next(iter(features.values())))
-            vectors = np.stack(
-                [features.get(image_id, np.full(width, np.nan)) for image_id in part.image_id]
-            )
+            unknown = np.full(len(next(iter(features.values()))), np.nan)
+            vectors = np.stack([features.get(image_id, unknown) for image_id in part.image_id])
             self.features = np.clip(1 - vectors @ vectors.T, 0, 2)
 
 
@@ -247,8 +248,8 @@ def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
     """(n, n): what both photos of a pair allow."""
     if len(distances) < FEW:
         return np.full(distances.shape, float(limit))
-    own = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
-    return np.minimum(own[:, None], own[None, :])
+    allowed = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
+    return np.minimum(allowed[:, None], allowed[None, :])
 
 
 def _usual(distances: np.ndarray) -> np.ndarray:
@@ -262,11 +263,10 @@ def _usual(distances: np.ndarray) -> np.ndarray:
 
 def _clusters(units: np.ndarray) -> np.ndarray:
     """A cluster number per photo by complete linkage at 1."""
-    return (
-        fcluster(linkage(squareform(units, checks=False), "complete"), 1.0, "distance")
-        if len(units) > 1
-        else np.zeros(len(units), int)
-    )
+    if len(units) < 2:
+        return np.zeros(len(units), int)
+    tree = linkage(squareform(units, checks=False), "complete")
+    return fcluster(tree, 1.0, "distance")
 
 
 def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
@@ -286,21 +286,22 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
         marks.append(column[known] + offset)
         offset += int(column.max(initial=0)) + 1
     edges = np.concatenate(photos), np.concatenate(marks)
-    return connected_components(
-        coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset)), directed=False
-    )[1][:n]
+    graph = coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset))
+    _, labels = connected_components(graph, directed=False)
+    return labels[:n]
 
 
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     split = part.split.to_numpy()
     judged = np.isin(split, artefacts.SPLITS)
-    crosses = judged[:, None] & judged[None, :] & (split[:, None] != split[None, :])
+    both_judged = judged[:, None] & judged[None, :]
+    crosses = both_judged & (split[:, None] != split[None, :])
     near = _in_limits(far, max_hamming, min_cosine) <= 1
     a, b = np.nonzero(np.triu(near & crosses, 1))
     if not len(a):
         return pd.DataFrame()
-    made = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
-    return made.assign(split_a=split[a], split_b=split[b])
+    pairs = _named_by(part, far, a, b, np.zeros(len(a), bool), max_hamming, min_cosine)
+    return pairs.assign(split_a=split[a], split_b=split[b])
 
 
 def _pairs_of(
@@ -312,22 +313,18 @@ def _pairs_of(
     together = group[a] == group[b]
     units = _in_limits(far, max_hamming, min_cosine)[a, b]
     apart = np.flatnonzero(~together & (units <= OUTSIDE))
-    chosen = np.concatenate(
-        [
-            np.flatnonzero(together),
-            apart[np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]],
-        ]
-    )
+    closest = np.argsort(units[apart], kind="stable")[:OUTSIDE_PER_DISH]
+    chosen = np.concatenate([np.flatnonzero(together), apart[closest]])
     a = a[chosen]
     b = b[chosen]
     together = together[chosen]
     units = units[chosen]
-    made = _named_by(part, far, a, b, together, max_hamming, min_cosine)
+    pairs = _named_by(part, far, a, b, together, max_hamming, min_cosine)
     same_frame = (frame[a] == frame[b]) & (frame[a] != "")
-    made.loc[together & (units > 1), "by"] = np.where(same_frame, "frame", "a third photo")[
-        together & (units > 1)
-    ]
-    return made
+    joined_from_afar = together & (units > 1)
+    joint = np.where(same_frame, "frame", "a third photo")
+    pairs.loc[joined_from_afar, "by"] = joint[joined_from_afar]
+    return pairs
 
 
 def _named_by(
@@ -339,12 +336,14 @@ def _named_by(
     max_hamming: int,
     min_cosine: float,
 ) -> pd.DataFrame:
-    made = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
+    pairs = _rows(part, a, b, far.plain[a, b], far.turned[a, b], joined)
     if far.features is not None:
-        close = (made.distance > max_hamming).to_numpy() & (far.features[a, b] <= 1 - min_cosine)
-        made.loc[close, "by"] = "features"
-        made.loc[close, "distance"] = far.features[a, b][close].round(4)
-    return made
+        by_features = far.features[a, b]
+        hashes_differ = (pairs.distance > max_hamming).to_numpy()
+        close = hashes_differ & (by_features <= 1 - min_cosine)
+        pairs.loc[close, "by"] = "features"
+        pairs.loc[close, "distance"] = by_features[close].round(4)
+    return pairs
 
 
 def _rows(
@@ -361,7 +360,8 @@ def _rows(
         for side, rows in (("a", a), ("b", b))
     }
     sha = photos.sha256.to_numpy()
-    by = np.where(sha[a] == sha[b], "bytes", np.where(plain <= turned, "hash", "mirrored hash"))
+    by_hash = np.where(plain <= turned, "hash", "mirrored hash")
+    by = np.where(sha[a] == sha[b], "bytes", by_hash)
     table = pd.DataFrame(
         {
             **named,

@@ -47,18 +47,16 @@ def read(
     folders = None if folders is None else set(folders)
     rows = _meant(_decisions(decisions), folders).to_dict("records")
     last = {row["folder"]: row for row in rows}
-    decided = {
-        folder: row["name"]
-        for folder, row in last.items()
-        if row["name"] and row["action"] != LEAVE_OUT
-    }
-    apart = {folder: row["note"] for folder, row in last.items() if row["action"] == "keep_apart"}
-    return Given(
-        _last_names(_meant(_names(names_csv), folders)),
-        decided,
-        apart,
-        frozenset((row["folder"], row["note"]) for row in rows),
-    )
+    decided = {}
+    apart = {}
+    for folder, row in last.items():
+        if row["name"] and row["action"] != LEAVE_OUT:
+            decided[folder] = row["name"]
+        if row["action"] == "keep_apart":
+            apart[folder] = row["note"]
+    listed = _last_names(_meant(_names(names_csv), folders))
+    answered = frozenset((row["folder"], row["note"]) for row in rows)
+    return Given(listed, decided, apart, answered)
 
 
 def read_names(path: str | Path | None) -> dict[str, str]:
@@ -95,7 +93,8 @@ def _meant(table: pd.DataFrame, folders: Iterable[str] | None) -> pd.DataFrame:
     if folders is None:
         return table
     meant = names.matching(table["folder"], folders)
-    return table.assign(folder=[meant.get(folder, folder) for folder in table["folder"]])
+    renamed = [meant.get(folder, folder) for folder in table["folder"]]
+    return table.assign(folder=renamed)
 
 
 def _last_names(table: pd.DataFrame) -> dict[str, str]:
@@ -113,10 +112,10 @@ def _names(path: str | Path | None) -> pd.DataFrame:
 def _decisions(path: str | Path | None) -> pd.DataFrame:
     if not path or not Path(path).exists():
         return pd.DataFrame(columns=["folder", "name", "action", "note"])
-    table = given_tables.read(path, ["folder", "name"])
-    table = pd.DataFrame({"action": "", "note": ""}, index=table.index).assign(
-        **dict(table.items())
-    )
+    written = given_tables.read(path, ["folder", "name"])
+    # A file that people wrote by hand may do without these two.
+    table = pd.DataFrame({"action": "", "note": ""}, index=written.index)
+    table = table.assign(**dict(written.items()))
     table["action"] = table["action"].str.strip()
     for line, row in table.iterrows():
         if row["action"] not in ACTIONS:

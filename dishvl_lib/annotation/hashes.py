@@ -17,17 +17,17 @@ def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
     median, the mean left out (Zauner 2010). Mirroring turns the sign of every second column of
     coefficients.
     """
-    grey = np.asarray(
-        (image if image.mode == "L" else image.convert("L")).resize((32, 32), Image.Resampling.BOX),
-        dtype=np.float64,
-    )
+    grey_image = image if image.mode == "L" else image.convert("L")
+    small = grey_image.resize((32, 32), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.float64)
     low = _DCT @ grey @ _DCT.T
     return _bits(low), _bits(low * _MIRROR)
 
 
 def hamming(some: pd.Series, others: pd.Series) -> np.ndarray:
     """(n, m) differing bits of two lists of hashes (hex)."""
-    return np.bitwise_count(numbers(some)[:, None] ^ numbers(others)[None, :]).astype(np.int16)
+    differing = numbers(some)[:, None] ^ numbers(others)[None, :]
+    return np.bitwise_count(differing).astype(np.int16)
 
 
 def numbers(hashes: pd.Series) -> np.ndarray:
@@ -45,9 +45,9 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
     """
     ranks = pd.Series(0, index=photos.index)
     for _, part in photos.groupby("dish_id", sort=False):
-        away = hamming(part.phash, part.phash.iloc[:: max(1, len(part) // TYPICAL_SAMPLE)]).mean(
-            axis=1
-        )
+        every = max(1, len(part) // TYPICAL_SAMPLE)
+        sample = part.phash.iloc[::every]
+        away = hamming(part.phash, sample).mean(axis=1)
         table = part[["image_id", "group_id", "sharpness"]].assign(far=away > np.median(away))
         table = table.sort_values(["far", "sharpness", "image_id"], ascending=[True, False, True])
         table["turn"] = table.groupby("group_id").cumcount()
@@ -57,4 +57,6 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
 
 def _bits(low: np.ndarray) -> str:
     values = low.ravel()
-    return np.packbits(values > np.sort(values[1:])[31]).tobytes().hex()  # the middle one of 63
+    # The first coefficient is the mean.
+    median = np.sort(values[1:])[31]  # the middle one of 63
+    return np.packbits(values > median).tobytes().hex()

@@ -4,7 +4,7 @@ path and label.
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class CatalogError(ValueError):
 
 
 @dataclass(frozen=True)
-class Found:
+class PhotoFile:
     """A file that looks like a photo. `source`: '' for image_root, otherwise the outside site's
     name; `split`: as given by a folder or CSV, or ''.
     """
@@ -41,12 +41,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a photo folder holds. `found`: photos; `refused`: files and empty folders left out;
+    """What a photo folder holds. `photos`: those it holds; `refused`: files and empty folders left out;
     `dish_of_refused`: {path: folder} of those that lie where a dish's photos would; `notes`: what
     its folders make one ask, in sentences.
     """
 
-    found: list[Found]
+    photos: list[PhotoFile]
     refused: list[Refused]
     dish_of_refused: dict[str, str]
     notes: list[str]
@@ -58,10 +58,10 @@ def list_photos(
     source: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
-) -> tuple[list[Found], list[Refused]]:
+) -> tuple[list[PhotoFile], list[Refused]]:
     """(photos, files left out) below `image_root`; see `listing`."""
     listed = listing(image_root, photos_csv, source, follow_links, dish_level)
-    return listed.found, listed.refused
+    return listed.photos, listed.refused
 
 
 def listing(
@@ -87,23 +87,23 @@ def listing(
             "must hold one folder of photos per dish"
         )
     if photos_csv:
-        found, left_out = _listed(image_root, Path(photos_csv))
-        return Listing(found, left_out, {}, [])
+        photos, left_out = _listed(image_root, Path(photos_csv))
+        return Listing(photos, left_out, {}, [])
     walk = _Walk(image_root, follow_links)
     folders = _dish_folders(image_root, walk, source, dish_level)
-    found = []
+    photos = []
     refused = list(walk.refused)
     dish_of_refused = {}
     for file, place, refusal in walk.files:
         dish = folders.dish(place)
         if refusal is None and dish:
-            found.append(Found(file, dish, source, folders.split(place)))
+            photos.append(PhotoFile(file, dish, source, folders.split(place)))
             continue
         refused.append((file, *(refusal or NOT_IN_DISH)))
         if dish and not _is_hidden(place):
             dish_of_refused[printable(relative_path(file, image_root))] = dish
     notes = [folders.splits.note] if folders.splits.note else []
-    return Listing(found, _relative(refused, image_root), dish_of_refused, notes)
+    return Listing(photos, _relative(refused, image_root), dish_of_refused, notes)
 
 
 def _dish_folders(image_root: Path, walk: "_Walk", source: str, dish_level: int) -> DishFolders:
@@ -230,11 +230,11 @@ def relative_path(file: Path, image_root: Path) -> str:
     return Path(os.path.relpath(file, image_root)).as_posix()
 
 
-def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refused]]:
+def _listed(image_root: Path, photos_csv: Path) -> tuple[list[PhotoFile], list[Refused]]:
     if not photos_csv.is_file():
         raise CatalogError(f"photos_csv: {photos_csv} is missing")
     table = photo_list.read(photos_csv, image_root)
-    found = []
+    photos = []
     left_out: list[RefusedFile] = []
     seen: dict[str, list[str]] = {}
     for line, row in zip(table.index, table.to_dict("records"), strict=True):
@@ -245,19 +245,26 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[Found], list[Refus
         if refused := _listed_refusal(file, row["path"], label, labels):
             left_out.append((file, *refused))
         else:
-            found.append(Found(file, label, "", split))
+            photos.append(PhotoFile(file, label, "", split))
         labels.append(label)
-    torn = {file for file, labels in seen.items() if len(set(labels)) > 1}
-    left_out += [
-        (
-            one.file,
-            "two labels",
-            f"{photos_csv.name} names it as {' and '.join(sorted(set(seen[str(one.file)])))}",
-        )
-        for one in found
-        if str(one.file) in torn
-    ]
-    return [one for one in found if str(one.file) not in torn], _relative(left_out, image_root)
+    kept, torn = _without_two_labels(photos, seen, photos_csv)
+    return kept, _relative(left_out + torn, image_root)
+
+
+def _without_two_labels(
+    photos: Sequence[PhotoFile], labels_of: Mapping[str, Sequence[str]], photos_csv: Path
+) -> tuple[list[PhotoFile], list[RefusedFile]]:
+    """(photos of one label, the others with the labels that a list gives them)."""
+    kept = []
+    torn = []
+    for photo in photos:
+        labels = sorted(set(labels_of[str(photo.file)]))
+        if len(labels) == 1:
+            kept.append(photo)
+        else:
+            detail = f"{photos_csv.name} names it as {' and '.join(labels)}"
+            torn.append((photo.file, "two labels", detail))
+    return kept, torn
 
 
 def _split_of(value: str, photos_csv: Path, line: int) -> str:
@@ -320,13 +327,13 @@ def _remedy(folders: tuple[str, ...], name: str) -> str:
     reading = file_names.reading_of(name)
     surrogates = any("\ud800" <= char <= "\udfff" for char in name)
     wrong = "is not UTF-8" if surrogates else "holds control characters"
-    said = f"; it is {reading}" if reading else ""
+    reading_note = f"; it is {reading}" if reading else ""
     new = reading.text if reading else file_names.writable(name)
     if not new:
-        return f"the name {wrong}{said}; rename it"
+        return f"the name {wrong}{reading_note}; rename it"
     old = os.path.join(*folders, name)
     command = file_names.rename_command(old, os.path.join(*folders, new))
-    return f"the name {wrong}{said}; rename it, in image_root: {command}"
+    return f"the name {wrong}{reading_note}; rename it, in image_root: {command}"
 
 
 def _relative(left_out: Iterable[RefusedFile], image_root: Path) -> list[Refused]:

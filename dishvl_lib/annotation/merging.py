@@ -4,11 +4,10 @@ catalogue.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import names
+from dishvl_lib.core import artefacts, names
 
 TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
 
@@ -21,19 +20,19 @@ class MergeError(ValueError):
 class Member:
     """A dish before merging: its record, and whether people keep it apart from all others."""
 
-    record: dict[str, Any]
+    record: artefacts.Dish
     apart: bool
 
 
-def split(photos: pd.DataFrame, own: pd.Series, decided: Mapping[str, str]) -> pd.DataFrame:
+def split(photos: pd.DataFrame, at_home: pd.Series, decided: Mapping[str, str]) -> pd.DataFrame:
     """The photos, of which those in folders that decisions call otherwise than the rest of their
     dish are dishes of their own.
 
-    `own`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with
+    `at_home`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with
     the folder of that name, or else with the decision of that name or of the most photos; the
     others get their first folder's name as dish_id.
     """
-    named = photos.folder[own].map(decided).dropna().map(names.normalise)
+    named = photos.folder[at_home].map(decided).dropna().map(names.normalise)
     several = named.groupby(photos.dish_id[named.index]).nunique()
     photos = photos.copy()
     for dish_id in several.index[several > 1]:
@@ -52,57 +51,64 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
     """The dishes that are one: called the same by decision, or (`merge_all`) by anybody. The one
     with the most photos comes first.
     """
-    found: dict[tuple[str, str], list[Member]] = {}
-    for member in sorted(members, key=lambda one: (-one.record["n_images"], one.record["dish_id"])):
+    by_name: dict[tuple[str, str], list[Member]] = {}
+    for member in sorted(members, key=_most_photos_first):
         name = names.normalise(member.record["name"])
         decided = member.record["name_source"] == "decision"
         joins = name and not member.apart and (decided or merge_all)
-        found.setdefault(
-            ("name", name) if joins else ("dish", member.record["dish_id"]), []
-        ).append(member)
-    return list(found.values())
+        key = ("name", name) if joins else ("dish", member.record["dish_id"])
+        by_name.setdefault(key, []).append(member)
+    return list(by_name.values())
 
 
-def joined(group: Sequence[Member]) -> dict[str, Any]:
+def _most_photos_first(member: Member) -> tuple[int, str]:
+    return -member.record["n_images"], member.record["dish_id"]
+
+
+def joined(group: Sequence[Member]) -> artefacts.Dish:
     """One record of a group: the first's dish_id, the most trusted name, the facts of the first
     that has a card.
     """
-    all_ = [member.record for member in group]
-    named = min(all_, key=lambda one: TRUST.index(one["name_source"]))
-    carded = next((one for one in all_ if one["card"]), all_[0])
-    other_names = {alias for one in all_ for alias in (*one["aliases"], one["name"])}
+    dishes = [member.record for member in group]
+    named = min(dishes, key=lambda record: TRUST.index(record["name_source"]))
+    carded = next((record for record in dishes if record["card"]), dishes[0])
+    folders: set[str] = set()
+    other_names: set[str] = set()
+    for record in dishes:
+        folders.update(record["folders"])
+        other_names.update(record["aliases"], [record["name"]])
     return {
-        **all_[0],
-        "folders": sorted({folder for one in all_ for folder in one["folders"]}),
-        **{key: named[key] for key in ("name", "name_source")},
+        "dish_id": dishes[0]["dish_id"],
+        "folders": sorted(folders),
+        "name": named["name"],
+        "name_source": named["name_source"],
         "aliases": sorted(other_names - {named["name"], ""}),
-        "n_images": sum(one["n_images"] for one in all_),
-        **{key: carded[key] for key in ("card", "introduction", "recipe")},
-        "source": [row for one in all_ for row in one["source"]],
+        "n_images": sum(record["n_images"] for record in dishes),
+        "card": carded["card"],
+        "introduction": carded["introduction"],
+        "recipe": carded["recipe"],
+        "source": [row for record in dishes for row in record["source"]],
+        "review": dishes[0]["review"],
     }
 
 
 def relabelled(
-    photos: pd.DataFrame, own: pd.Series, grouped: Sequence[Sequence[Member]]
+    photos: pd.DataFrame, at_home: pd.Series, grouped: Sequence[Sequence[Member]]
 ) -> pd.DataFrame:
     """The photos under their dish's id after merging. Raises `MergeError` when a test photo would
     also be trained on.
     """
-    new_ids = {
-        member.record["dish_id"]: group[0].record["dish_id"]
-        for group in grouped
-        for member in group[1:]
-    }
-    photos = photos.assign(
-        dish_id=photos.dish_id.where(
-            ~own, photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
-        )
-    )
+    new_ids: dict[str, str] = {}
+    for first, *others in grouped:
+        for member in others:
+            new_ids[member.record["dish_id"]] = first.record["dish_id"]
+    renamed = photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
+    photos = photos.assign(dish_id=photos.dish_id.where(~at_home, renamed))
     for column in ("group_id", "sha256"):
-        splits = photos[own].groupby(column).split.nunique()
-        torn = photos[own & photos[column].isin(splits.index[splits > 1])].sort_values(
-            [column, "path"]
-        )
+        splits = photos[at_home].groupby(column).split.nunique()
+        in_two = splits.index[splits > 1]
+        torn = photos[at_home & photos[column].isin(in_two)]
+        torn = torn.sort_values([column, "path"])
         if len(torn):
             where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
             raise MergeError(

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.annotation import given_names
-from dishvl_lib.annotation.layout import Found, Refused
+from dishvl_lib.annotation.layout import PhotoFile, Refused
 from dishvl_lib.core import artefacts, given_tables, names
 
 LEAVE_OUT = ("photo bad", "label wrong")
@@ -21,7 +21,7 @@ REHEARSAL = "rehearsal"
 BY_CHOICE = frozenset((*LEAVE_OUT, NOT_A_DISH, EXCLUDED, REHEARSAL))
 
 
-def dish_id(photo: Found, folder_pattern: str) -> str:
+def dish_id(photo: PhotoFile, folder_pattern: str) -> str:
     """Folders whose cleaned names agree are one dish; an outside site's folders are dishes of their
     own.
     """
@@ -55,8 +55,8 @@ def without_dishes(
     """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
-    own = ~artefacts.at_site(photos.split)
-    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[own])) & own
+    at_home = ~artefacts.at_site(photos.split)
+    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[at_home])) & at_home
     return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 
@@ -73,26 +73,27 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
 
 
 def without_excluded(
-    found: list[Found], exclude: Sequence[str], folder_pattern: str
-) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    photos: list[PhotoFile], exclude: Sequence[str], folder_pattern: str
+) -> tuple[list[PhotoFile], list[tuple[PhotoFile, str, str]]]:
     kept = []
     out = []
-    for photo in found:
+    for photo in photos:
         called = (photo.folder, dish_id(photo, folder_pattern))
-        hit = next(
-            (pattern for pattern in exclude if any(fnmatchcase(name, pattern) for name in called)),
-            None,
-        )
-        if hit is None:
+        hits = [pattern for pattern in exclude if _fits_any(called, pattern)]
+        if not hits:
             kept.append(photo)
         else:
-            out.append((photo, EXCLUDED, f"exclude_dishes holds {hit!r}"))
+            out.append((photo, EXCLUDED, f"exclude_dishes holds {hits[0]!r}"))
     return kept, out
 
 
+def _fits_any(called: Sequence[str], pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in called)
+
+
 def rehearsal(
-    found: list[Found], max_dishes: int, max_photos: int, folder_pattern: str
-) -> tuple[list[Found], list[tuple[Found, str, str]]]:
+    photos: list[PhotoFile], max_dishes: int, max_photos: int, folder_pattern: str
+) -> tuple[list[PhotoFile], list[tuple[PhotoFile, str, str]]]:
     """The first `max_dishes` dishes and `max_photos` photos of each; sites are cut to the same
     number of folders.
     """
@@ -100,7 +101,7 @@ def rehearsal(
     cut = []
     seen: dict[tuple[str, str], int] = {}
     dishes: dict[str, int] = {}
-    for photo in found:
+    for photo in photos:
         dish = (photo.source, dish_id(photo, folder_pattern))
         if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
             cut.append((photo, REHEARSAL, f"max_dishes is {max_dishes}"))
@@ -121,20 +122,19 @@ def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
     Copies within a folder stay: they are one group. So do copies in two given splits of a dish,
     which `split.check_given` looks at.
     """
-    own = photos[~artefacts.at_site(photos.split)]
-    if own.empty:
+    at_home = photos[~artefacts.at_site(photos.split)]
+    if at_home.empty:
         return photos, []
-    labelled = own.assign(
-        place=own.path.str.rpartition("/")[0],
-        label=own.dish_id.map(names.normalise),
-        is_tested=own.split.isin(("validation", "test")),
-        is_called_otherwise=own.folder != own.dish_id,
+    labelled = at_home.assign(
+        place=at_home.path.str.rpartition("/")[0],
+        label=at_home.dish_id.map(names.normalise),
+        is_tested=at_home.split.isin(("validation", "test")),
+        is_called_otherwise=at_home.folder != at_home.dish_id,
     )
     keys = ["sha256", "label"]
     ordered = labelled.sort_values([*keys, "is_tested", "is_called_otherwise", "path"])
-    kept = ordered.groupby(keys, sort=False)[["place", "path", "dish_id", "split"]].transform(
-        "first"
-    )
+    by_bytes = ordered.groupby(keys, sort=False)
+    kept = by_bytes[["place", "path", "dish_id", "split"]].transform("first")
     given_twice = ordered.split.ne(kept.split) & ordered.dish_id.eq(kept.dish_id)
     is_copy = ordered.place.ne(kept.place) & ~given_twice
     rows = [
@@ -145,14 +145,14 @@ def without_copies(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
 
 
 def without_two_labels(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused]]:
-    own = photos[~artefacts.at_site(photos.split)]
-    dishes = own.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
+    at_home = photos[~artefacts.at_site(photos.split)]
+    dishes = at_home.groupby("sha256").dish_id.agg(lambda ids: sorted(set(ids)))
     torn = dishes[dishes.map(len) > 1]
-    out = own[own.sha256.isin(torn.index)]
-    rows = [
-        (row.path, "two labels", "the same bytes lie under " + " and ".join(torn[row.sha256]))
-        for row in out.itertuples()
-    ]
+    out = at_home[at_home.sha256.isin(torn.index)]
+    rows = []
+    for row in out.itertuples():
+        dishes_of_photo = " and ".join(torn[row.sha256])
+        rows.append((row.path, "two labels", f"the same bytes lie under {dishes_of_photo}"))
     return photos.drop(out.index), rows
 
 
@@ -161,12 +161,13 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
     tested on what was learned.
     """
     outside = artefacts.at_site(photos.split)
-    own = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
-    out = photos[outside & photos.sha256.isin(own.index)]
-    return photos.drop(out.index), [
-        (row.path, "not outside", f"the same bytes lie in image_root as {own[row.sha256]}")
-        for row in out.itertuples()
-    ]
+    at_home = photos[~outside].drop_duplicates("sha256").set_index("sha256").path
+    out = photos[outside & photos.sha256.isin(at_home.index)]
+    rows = []
+    for row in out.itertuples():
+        twin = at_home[row.sha256]
+        rows.append((row.path, "not outside", f"the same bytes lie in image_root as {twin}"))
+    return photos.drop(out.index), rows
 
 
 def _part(

@@ -59,14 +59,15 @@ class Terms:
     def __init__(self, rows: Sequence[set[str]]):
         counts = Counter(word for row in rows for word in row)
         weight = {word: float(np.log1p(len(rows) / count)) for word, count in counts.items()}
-        self.total = np.array([sum(weight[word] for word in row) for row in rows], np.float32)
-        column = {
-            word: place
-            for place, word in enumerate(word for word, count in counts.items() if count > 1)
-        }
+        totals = [_total_weight(row, weight) for row in rows]
+        self.total = np.array(totals, np.float32)
+        # A word of one row alone is shared by none: it counts in `total` and needs no column.
+        shared_words = [word for word, count in counts.items() if count > 1]
+        column = {word: place for place, word in enumerate(shared_words)}
         self.matrix = np.zeros((len(rows), max(1, len(column))), np.float32)
         for place, row in enumerate(rows):
             for word in row & column.keys():
+                # The root, since a product of two rows holds it twice.
                 self.matrix[place, column[word]] = weight[word] ** 0.5
 
     def shared(self, rows: slice) -> np.ndarray:
@@ -74,11 +75,13 @@ class Terms:
         return self.matrix[rows] @ self.matrix.T
 
     def dice(self, rows: slice) -> np.ndarray:
-        return 2 * self.shared(rows) / np.maximum(self.total[rows, None] + self.total[None], 1e-9)
+        both = self.total[rows, None] + self.total[None]
+        return 2 * self.shared(rows) / np.maximum(both, 1e-9)
 
     def jaccard(self, rows: slice) -> np.ndarray:
         shared = self.shared(rows)
-        return shared / np.maximum(self.total[rows, None] + self.total[None] - shared, 1e-9)
+        both = self.total[rows, None] + self.total[None]
+        return shared / np.maximum(both - shared, 1e-9)
 
 
 def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> list[Likeness]:
@@ -88,12 +91,10 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
     Dishes with one normalised name are not listed: that is another question.
     """
     comparison = _Comparison(dishes, photos)
-    found = [
-        likeness
-        for start in range(0, len(dishes), BLOCK_ROWS)
-        for likeness in comparison.block(start)
-    ]
-    return sorted(found, key=lambda one: (-one.strength, one.i, one.j))
+    likenesses: list[Likeness] = []
+    for start in range(0, len(dishes), BLOCK_ROWS):
+        likenesses += comparison.block(start)
+    return sorted(likenesses, key=lambda pair: (-pair.strength, pair.i, pair.j))
 
 
 class _Comparison:
@@ -102,9 +103,9 @@ class _Comparison:
     def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
         self.plain = [names.canonical(dish["name"]) for dish in dishes]
         self.normal = [names.normalise(dish["name"]) for dish in dishes]
-        _, self.meaning = np.unique(
-            ["".join(sorted(names.undecorated(name))) for name in self.plain], return_inverse=True
-        )
+        # Names of the same characters mean the same in any order, so these are compared sorted.
+        meanings = ["".join(sorted(names.undecorated(name))) for name in self.plain]
+        _, self.meaning = np.unique(meanings, return_inverse=True)
         self.words = [ingredient_words(dish["card"]) for dish in dishes]
         self.chars = Terms([set(name) for name in self.plain])
         self.ingredients = Terms(self.words)
@@ -117,34 +118,24 @@ class _Comparison:
         eaten = self.ingredients.jaccard(rows)
         seen = self._seen(rows)
         same = self.meaning[rows, None] == self.meaning[None]
-        asked = np.triu(
-            same | ((named >= NAME_LIKENESS) & ((eaten >= INGREDIENT_LIKENESS) | (seen > 0))),
-            start + 1,
-        )
-        places = [
-            (int(row), int(j))
-            for row, j in np.argwhere(asked)
-            if self._may_be_one(start + row, j, same[row, j])
-        ]
-        return [
-            _likeness(
-                start + row,
-                j,
-                bool(same[row, j]),
-                float(named[row, j]),
-                float(eaten[row, j]),
-                float(seen[row, j]),
-            )
-            for row, j in places
-        ]
+        witnessed = (eaten >= INGREDIENT_LIKENESS) | (seen > 0)
+        suspected = same | ((named >= NAME_LIKENESS) & witnessed)
+        likenesses = []
+        for row, j in np.argwhere(np.triu(suspected, start + 1)).tolist():
+            i = start + row
+            if self._may_be_one(i, j, same[row, j]):
+                evidence = (float(named[row, j]), float(eaten[row, j]), float(seen[row, j]))
+                likenesses.append(_likeness(i, j, bool(same[row, j]), *evidence))
+        return likenesses
 
     def _named(self, rows: slice) -> np.ndarray:
         """Likeness of the names: weighted Dice of their characters, 1 where all of the shorter
         one's are in the longer one.
         """
-        contained = self.chars.shared(rows) >= 0.999 * np.minimum(
-            self.chars.total[rows, None], self.chars.total[None]
-        )
+        total = self.chars.total
+        shorter = np.minimum(total[rows, None], total[None])
+        # Products of roots and sums of weights, both in float32, differ in their last digits.
+        contained = self.chars.shared(rows) >= 0.999 * shorter
         return np.where(contained, np.float32(1), self.chars.dice(rows))
 
     def _seen(self, rows: slice) -> np.ndarray:
@@ -152,9 +143,8 @@ class _Comparison:
         if self.photos is None:
             return np.zeros((len(self.plain[rows]), len(self.plain)), np.float32)
         cosine = self.photos.means[rows] @ self.photos.means.T
-        return np.where(
-            cosine >= np.maximum(self.photos.least[rows, None], self.photos.least[None]), cosine, 0
-        )
+        least = np.maximum(self.photos.least[rows, None], self.photos.least[None])
+        return np.where(cosine >= least, cosine, 0)
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
         if self.normal[i] == self.normal[j] or excluded(self.plain[i], self.plain[j]):
@@ -165,18 +155,25 @@ class _Comparison:
         """True when a dish is named after an ingredient that the other one has neither in its name
         nor on its card.
         """
-        lacking = [
-            word for word in self.words[i] if word in self.plain[i] and word not in self.plain[j]
-        ]
-        return bool(self.words[j]) and any(
-            not any(word in other for other in self.words[j]) for word in lacking
-        )
+        named_after = [word for word in self.words[i] if word in self.plain[i]]
+        lacking = [word for word in named_after if word not in self.plain[j]]
+        card = self.words[j]
+        return bool(card) and any(not _is_on_card(word, card) for word in lacking)
+
+
+def _total_weight(words: set[str], weight: Mapping[str, float]) -> float:
+    return sum(weight[word] for word in words)
+
+
+def _is_on_card(word: str, card: set[str]) -> bool:
+    """Whether an ingredient stands on a card, alone or as a part of another one."""
+    return any(word in ingredient for ingredient in card)
 
 
 def photo_means(
-    dish_ids: Sequence[str], own: pd.DataFrame, features: Mapping[str, np.ndarray]
+    dish_ids: Sequence[str], photos: pd.DataFrame, features: Mapping[str, np.ndarray]
 ) -> Photos:
-    """`Photos` of the dishes from their training photos. own: image_id, dish_id, group_id, split;
+    """`Photos` of the dishes from their training photos. photos: image_id, dish_id, group_id, split;
     features: image_id (N,), feature (N, D) of unit length.
 
     `least` is the cosine of the means of two halves of a dish's own photos, without a group in
@@ -184,22 +181,19 @@ def photo_means(
     of its CLOSEST-th neighbour: features that tell no dishes apart are no witness.
     """
     place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
-    train = own[
-        (own.split == "train") & own.image_id.isin(place) & own.dish_id.isin(dish_ids)
-    ].sort_values(["dish_id", "group_id", "image_id"])
-    half = (
-        train.groupby("dish_id")
-        .group_id.transform(lambda groups: pd.factorize(groups)[0] % 2)
-        .to_numpy(int)
-    )
-    rows = train.dish_id.map({dish_id: number for number, dish_id in enumerate(dish_ids)}).to_numpy(
-        int
-    )
-    sums = np.zeros((2, len(dish_ids), features["feature"].shape[1]), np.float32)
-    np.add.at(
-        sums, (half, rows), features["feature"][[place[image_id] for image_id in train.image_id]]
-    )
-    likeness = (_unit(sums[0]) * _unit(sums[1])).sum(axis=1)
+    row_of = {dish_id: number for number, dish_id in enumerate(dish_ids)}
+    is_known = photos.image_id.isin(place) & photos.dish_id.isin(dish_ids)
+    train = photos[(photos.split == "train") & is_known]
+    train = train.sort_values(["dish_id", "group_id", "image_id"])
+    groups = train.groupby("dish_id").group_id
+    half = groups.transform(lambda ids: pd.factorize(ids)[0] % 2).to_numpy(int)
+    rows = train.dish_id.map(row_of).to_numpy(int)
+    vectors = features["feature"][[place[image_id] for image_id in train.image_id]]
+    sums = np.zeros((2, len(dish_ids), vectors.shape[1]), np.float32)
+    np.add.at(sums, (half, rows), vectors)
+    first_half = _unit(sums[0])
+    second_half = _unit(sums[1])
+    likeness = (first_half * second_half).sum(axis=1)
     halved = sums.any(axis=2).all(axis=0)
     likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
     means = _unit(sums.sum(axis=0))
@@ -208,13 +202,13 @@ def photo_means(
 
 def _closest(means: np.ndarray) -> np.ndarray:
     """(N,) cosine of each row's CLOSEST-th neighbour."""
-    found = np.zeros(len(means), np.float32)
+    cosines = np.zeros(len(means), np.float32)
     k = min(CLOSEST + 1, len(means))
     for start in range(0, len(means), BLOCK_ROWS):
-        found[start : start + BLOCK_ROWS] = np.partition(
-            means[start : start + BLOCK_ROWS] @ means.T, -k, axis=1
-        )[:, -k]
-    return found
+        rows = slice(start, start + BLOCK_ROWS)
+        to_all = means[rows] @ means.T
+        cosines[rows] = np.partition(to_all, -k, axis=1)[:, -k]
+    return cosines
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -225,41 +219,45 @@ def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
     """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片
     -> 土豆).
     """
-    texts = [
-        part
-        for text in (card or {}).get("ingredients") or ()
-        for part in text.split(names.MENU_SEPARATOR)
-    ]
+    entries = (card or {}).get("ingredients") or ()
+    texts = [text for entry in entries for text in entry.split(names.MENU_SEPARATOR)]
     return {_CUT.sub("", names.canonical(text)) for text in texts} - {""}
 
 
-def excluded(one: str, other: str) -> bool:
+def excluded(first: str, second: str) -> bool:
     """True when two canonical names say that they are different: another way of cooking, cut, kind
     of food or part of the animal.
     """
-    methods = [{_METHODS[char] for char in name if char in _METHODS} for name in (one, other)]
-    cuts, kinds = [
-        [name[-1] if name[-1] in group else "" for name in (one, other)]
-        for group in (_CUTS, _KINDS)
-    ]
-    return (
-        (all(methods) and not methods[0] & methods[1])
-        or (all(cuts) and cuts[0] != cuts[1])
-        or kinds[0] != kinds[1]
-    )
+    methods = [_methods(name) for name in (first, second)]
+    cuts = [_ending(name, _CUTS) for name in (first, second)]
+    kinds = [_ending(name, _KINDS) for name in (first, second)]
+    other_method = all(methods) and not methods[0] & methods[1]
+    other_cut = all(cuts) and cuts[0] != cuts[1]
+    return bool(other_method or other_cut or kinds[0] != kinds[1])
+
+
+def _methods(name: str) -> set[str]:
+    """The ways of cooking that a name says, one character for each."""
+    return {_METHODS[char] for char in name if char in _METHODS}
+
+
+def _ending(name: str, chars: str) -> str:
+    """The name's last character where it is one of `chars`, otherwise ''."""
+    return name[-1] if name[-1] in chars else ""
 
 
 def _likeness(i: int, j: int, same: bool, named: float, eaten: float, seen: float) -> Likeness:
-    said = (
-        ["the names mean the same"]
-        if same
-        else ["one name has all the other's characters"]
-        if named == 1
-        else [f"the names are {named:.0%} alike"]
-    )
-    said += [f"the ingredients are {eaten:.0%} alike"] if eaten >= INGREDIENT_LIKENESS else []
-    said += [f"the photos do not tell them apart (cosine {seen:.3f})"] if seen > 0 else []
     witness = max(eaten, float(seen > 0))
-    return Likeness(
-        i, j, (0.8 if same else 0.4 * named) + (0.2 if same else 0.35) * witness, "; ".join(said)
-    )
+    if same:
+        strength = 0.8 + 0.2 * witness
+        reasons = ["the names mean the same"]
+    else:
+        strength = 0.4 * named + 0.35 * witness
+        reasons = [f"the names are {named:.0%} alike"]
+        if named == 1:
+            reasons = ["one name has all the other's characters"]
+    if eaten >= INGREDIENT_LIKENESS:
+        reasons.append(f"the ingredients are {eaten:.0%} alike")
+    if seen > 0:
+        reasons.append(f"the photos do not tell them apart (cosine {seen:.3f})")
+    return Likeness(i, j, strength, "; ".join(reasons))

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from dishvl_lib.annotation import hashes
 from dishvl_lib.annotation.decoding_memory import DecodingMemory
-from dishvl_lib.annotation.layout import Found, Refused, printable, relative_path
+from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
 from dishvl_lib.core import images, photo_files, records
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
@@ -38,37 +38,37 @@ CHUNK = 2000  # photos in hand at once: memory does not grow with the folder
 
 
 def examine(
-    found: Sequence[Found],
+    photos: Sequence[PhotoFile],
     image_root: Path,
     workers: int,
     cache: Path | None = None,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
-) -> tuple[list[tuple[Found, dict[str, Any]]], list[Refused]]:
+) -> tuple[list[tuple[PhotoFile, dict[str, Any]]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
-    order of `found`.
+    order of `photos`.
 
     Each photo is decoded to its last bit in one of `workers` threads, large ones one after the
     other. `cache`: a folder where results are kept; None keeps nothing. Photos of more than
     `max_image_pixels` are left out. Shows progress with ETA for more than a few thousand
     photos.
     """
-    seen = _Seen(cache, image_root, max_image_pixels)
+    seen = _KeptScans(cache, image_root, max_image_pixels)
     whole = []
     left_out = []
     try:
-        for one, looked in tqdm(
-            _look_at_all(found, seen, workers),
-            total=len(found),
+        for photo, looked in tqdm(
+            _look_at_all(photos, seen, workers),
+            total=len(photos),
             desc="photos",
             mininterval=10,
-            disable=len(found) < 5000,
+            disable=len(photos) < 5000,
         ):
             if "reason" in looked:
                 left_out.append(
-                    (relative_path(one.file, image_root), looked["reason"], looked["detail"])
+                    (relative_path(photo.file, image_root), looked["reason"], looked["detail"])
                 )
             else:
-                whole.append((one, looked))
+                whole.append((photo, looked))
     finally:
         seen.close()
     return whole, left_out
@@ -131,22 +131,24 @@ def sharpness(grey: Image.Image) -> float:
     pixels = np.asarray(grey.resize(DRAFT, Image.Resampling.BOX), dtype=np.float32)
     across = (pixels[:, 2:] - pixels[:, :-2]).ravel()
     down = (pixels[2:] - pixels[:-2]).ravel()
-    return round(float(across @ across / across.size + down @ down / down.size), 1)
+    mean_across = across @ across / across.size
+    mean_down = down @ down / down.size
+    return round(float(mean_across + mean_down), 1)
 
 
 def _look_at_all(
-    found: Sequence[Found], seen: "_Seen", workers: int
-) -> Iterator[tuple[Found, dict[str, Any]]]:
-    rest = iter(found)
+    photos: Sequence[PhotoFile], seen: "_KeptScans", workers: int
+) -> Iterator[tuple[PhotoFile, dict[str, Any]]]:
+    rest = iter(photos)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(rest, CHUNK)):
-            for one, (looked, news) in zip(part, pool.map(seen.look, part), strict=True):
+            for photo, (looked, news) in zip(part, pool.map(seen.look, part), strict=True):
                 seen.keep(news)
-                yield one, looked
+                yield photo, looked
             seen.flush()
 
 
-class _Seen:
+class _KeptScans:
     """The kept results of one photo folder: a file of JSON lines [path, stamp, looked]; the last
     line of a path counts.
     """
@@ -163,14 +165,14 @@ class _Seen:
             ).hexdigest()[:16]
             self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
 
-    def look(self, one: Found) -> tuple[dict[str, Any], list | None]:
+    def look(self, photo: PhotoFile) -> tuple[dict[str, Any], list | None]:
         """(what is known of the photo, the line to keep when it is new)."""
-        path = relative_path(one.file, self.root)
-        stamp = _stamp(one.file)
+        path = relative_path(photo.file, self.root)
+        stamp = _stamp(photo.file)
         kept = self.kept.get(path)
         if kept and kept[0] == stamp and self._within_limit(kept[1]):
             return kept[1], None
-        looked = look(one.file, self.max_image_pixels, self.memory)
+        looked = look(photo.file, self.max_image_pixels, self.memory)
         return looked, [path, stamp, looked] if stamp and looked.get(
             "reason"
         ) not in PASSING else None

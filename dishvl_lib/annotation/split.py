@@ -45,11 +45,12 @@ def assign(
     for _, dish in photos[_to_deal(split, given)].groupby("dish_id", sort=True):
         free = dish[~dish.group_id.isin(groups_to_train)]
         sizes = free.groupby("group_id").size()
-        order = _order(sizes, max(1, round(shares[0] * len(dish))), seed)
-        dealt = _deal([int(sizes[group]) for group in order], *shares, len(dish) - len(free))
-        split.loc[dish.index] = dish.group_id.map(dict(zip(order, dealt, strict=True))).fillna(
-            "train"
-        )
+        test_photos = max(1, round(shares[0] * len(dish)))
+        order = _order(sizes, test_photos, seed)
+        training = len(dish) - len(free)
+        dealt = _deal(sizes[order].tolist(), *shares, training)
+        split_of = dict(zip(order, dealt, strict=True))
+        split.loc[dish.index] = dish.group_id.map(split_of).fillna("train")
     return split
 
 
@@ -79,7 +80,8 @@ def hold_out(
                 lambda text, value=value, matches=matches: bool(text) and matches(text, value)
             )
             if not here.any():
-                known = ", ".join(sorted(set(photos.loc[free, column]) - {""})[:8]) or "none"
+                values = sorted(set(photos.loc[free, column]) - {""})
+                known = ", ".join(values[:8]) or "none"
                 raise ValueError(f"{key}: no photo of {value!r}; the photos have {known}")
             hit |= here
     groups = set(photos.group_id[hit])
@@ -90,30 +92,25 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows) where given splits share a group: the photo outside training goes, of
     validation and test that of validation.
     """
-    own = photos[photos.split.isin(artefacts.SPLITS)]
+    at_home = photos[photos.split.isin(artefacts.SPLITS)]
     keeper = {"train": 0, "test": 1, "validation": 2}
-    rank = own.split.map(keeper)
-    best = rank.groupby(own.group_id).transform("min")
-    out = own[rank > best]
-    twins = own[rank == best].drop_duplicates("group_id").set_index("group_id").path
-    rows = [
-        (
-            row.path,
-            "in two splits",
-            f"the same picture (or frame) as {twins[row.group_id]}, which is given as "
-            f"{own.split[own.path == twins[row.group_id]].iloc[0]}",
-        )
-        for row in out.itertuples()
-    ]
-    return photos.drop(out.index).reset_index(drop=True), pd.DataFrame(
-        rows, columns=artefacts.LEFT_OUT_COLUMNS
-    )
+    rank = at_home.split.map(keeper)
+    best = rank.groupby(at_home.group_id).transform("min")
+    out = at_home[rank > best]
+    twins = at_home[rank == best].drop_duplicates("group_id").set_index("group_id")
+    rows = []
+    for row in out.itertuples():
+        twin = twins.loc[row.group_id]
+        detail = f"the same picture (or frame) as {twin.path}, which is given as {twin.split}"
+        rows.append((row.path, "in two splits", detail))
+    rejected = pd.DataFrame(rows, columns=artefacts.LEFT_OUT_COLUMNS)
+    return photos.drop(out.index).reset_index(drop=True), rejected
 
 
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     """The dishes that lack photos in a split, with what they have: photos per split."""
-    own = photos[photos.split.isin(artefacts.SPLITS)]
-    table = own.pivot_table(
+    at_home = photos[photos.split.isin(artefacts.SPLITS)]
+    table = at_home.pivot_table(
         index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0
     ).reindex(columns=list(artefacts.SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]
@@ -156,17 +153,17 @@ def _deal(
     dealt = []
     counts = dict.fromkeys(artefacts.SPLITS, 0)
     groups = len(sizes) + (training > 0)
+    # Test takes none of the groups without which training, and validation, would have nothing.
     kept_back = (2 if validation_share and groups > 2 else 1) - (training > 0)
+    test_photos = max(1, round(test_share * total)) if test_share else 0
+    validation_photos = max(1, round(validation_share * total)) if validation_share else 0
+    if groups <= 2:
+        validation_photos = 0
     for place, size in enumerate(sizes):
         left = len(sizes) - place
-        if test_share and counts["test"] < max(1, round(test_share * total)) and left > kept_back:
+        if counts["test"] < test_photos and left > kept_back:
             choice = "test"
-        elif (
-            validation_share
-            and counts["validation"] < max(1, round(validation_share * total))
-            and left + (training > 0) > 1
-            and groups > 2
-        ):
+        elif counts["validation"] < validation_photos and left + (training > 0) > 1:
             choice = "validation"
         else:
             choice = "train"

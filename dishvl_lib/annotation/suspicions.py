@@ -31,7 +31,7 @@ class Suspicion:
 
 def review(
     dishes: Sequence[Mapping[str, Any]],
-    own: pd.DataFrame,
+    photos: pd.DataFrame,
     given: Given,
     *,
     same_name: str,
@@ -40,55 +40,57 @@ def review(
 ) -> pd.DataFrame:
     """REVIEW_COLUMNS: dishes without a name first, then same_name, then by strength and photos.
 
-    `dishes`: settled dishes; `own`: their photos (image_id, path, dish_id, group_id, split);
+    `dishes`: settled dishes; `photos`: their photos (image_id, path, dish_id, group_id, split);
     features, pairs: as in `audit.settle`.
     """
-    found = [
-        *_same_names(dishes, given, same_name),
-        *(suspicion for dish in dishes for suspicion in _of_one(dish, given)),
-    ]
-    found += [*_two_names(dishes, own, given, features), *_same_photos(dishes, own, given, pairs)]
-    ordered = sorted(
-        found,
-        key=lambda suspicion: (
-            suspicion.kind != "not_a_name" or not artefacts.unnamed(suspicion.dish),
-            suspicion.kind != "same_name",
-            -suspicion.strength,
-            -suspicion.dish["n_images"],
-            suspicion.dish["dish_id"],
-            suspicion.other,
-        ),
+    suspects = [*_same_names(dishes, given, same_name)]
+    for dish in dishes:
+        suspects += _of_one(dish, given)
+    suspects += _two_names(dishes, photos, given, features)
+    suspects += _same_photos(dishes, photos, given, pairs)
+    ordered = sorted(suspects, key=_most_urgent_first)
+    return pd.DataFrame([_row(suspicion) for suspicion in ordered], columns=list(REVIEW_COLUMNS))
+
+
+def _row(suspicion: Suspicion) -> tuple[Any, ...]:
+    """The cells of REVIEW_COLUMNS."""
+    dish = suspicion.dish
+    return (
+        dish["dish_id"],
+        dish["name"],
+        suspicion.kind,
+        suspicion.other,
+        file_names.printable(suspicion.evidence),
+        dish["n_images"],
     )
-    rows = [
-        (
-            suspicion.dish["dish_id"],
-            suspicion.dish["name"],
-            suspicion.kind,
-            suspicion.other,
-            file_names.printable(suspicion.evidence),
-            suspicion.dish["n_images"],
-        )
-        for suspicion in ordered
-    ]
-    return pd.DataFrame(rows, columns=list(REVIEW_COLUMNS))
 
 
-def marked(dishes: Sequence[Mapping[str, Any]], found: pd.DataFrame) -> list[dict[str, Any]]:
+def _most_urgent_first(suspicion: Suspicion) -> tuple[Any, ...]:
+    dish = suspicion.dish
+    return (
+        suspicion.kind != "not_a_name" or not artefacts.unnamed(dish),
+        suspicion.kind != "same_name",
+        -suspicion.strength,
+        -dish["n_images"],
+        dish["dish_id"],
+        suspicion.other,
+    )
+
+
+def marked(dishes: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> list[dict[str, Any]]:
     """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
     suspicion in which the dish stands.
     """
-    said: dict[str, str] = {}
-    for row in found.itertuples():
-        said.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
+    questions: dict[str, str] = {}
+    for row in rows.itertuples():
+        questions.setdefault(row.dish_id, question(row.suspicion, row.other_dish or row.evidence))
         if row.other_dish:
-            said.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
+            questions.setdefault(row.other_dish, question(row.suspicion, row.dish_id))
     for alike_named in _by_name(dishes):
         for dish in alike_named:
-            said[dish["dish_id"]] = question(
-                "same_name",
-                ", ".join(other["dish_id"] for other in alike_named if other is not dish),
-            )
-    return [{**dish, "review": said.get(dish["dish_id"], "")} for dish in dishes]
+            others = [other["dish_id"] for other in alike_named if other is not dish]
+            questions[dish["dish_id"]] = question("same_name", ", ".join(others))
+    return [{**dish, "review": questions.get(dish["dish_id"], "")} for dish in dishes]
 
 
 def not_a_name(name: str) -> str:
@@ -104,10 +106,10 @@ def is_misread_folder(name: str, folders: Sequence[str]) -> bool:
 
 def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
     """The dishes that share a normalised name, most photos first."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for dish in sorted(dishes, key=lambda row: (-row["n_images"], row["dish_id"])):
-        found.setdefault(names.normalise(dish["name"]), []).append(dish)
-    return [group for name, group in found.items() if name and len(group) > 1]
+    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    for dish in sorted(dishes, key=_most_photos_first):
+        by_name.setdefault(names.normalise(dish["name"]), []).append(dish)
+    return [group for name, group in by_name.items() if name and len(group) > 1]
 
 
 def _same_names(
@@ -118,21 +120,14 @@ def _same_names(
     """
     for first, *others in _by_name(dishes):
         for other in others:
-            apart = same_name == "keep_apart" or not given.apart.keys().isdisjoint(
-                (*first["folders"], *other["folders"])
-            )
-            said = (
-                f"kept apart: {NEEDS_NAME}"
-                if apart
-                else f"{NEEDS_NAME}, or both the same: one dish"
-            )
-            yield Suspicion(
-                first,
-                "same_name",
-                0.5 if apart else 1.0,
-                f"both are called {first['name']}; {said}",
-                other["dish_id"],
-            )
+            strength = 1.0
+            remedy = f"{NEEDS_NAME}, or both the same: one dish"
+            folders = (*first["folders"], *other["folders"])
+            if same_name == "keep_apart" or not given.apart.keys().isdisjoint(folders):
+                strength = 0.5
+                remedy = f"kept apart: {NEEDS_NAME}"
+            evidence = f"both are called {first['name']}; {remedy}"
+            yield Suspicion(first, "same_name", strength, evidence, other["dish_id"])
 
 
 def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
@@ -147,26 +142,22 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
         yield from _answers(dish)
         yield from _hints(dish)
         yield from _leftovers(dish)
-    problems = [
-        f"{row['annotator']}: {problem}" for row in dish["source"] for problem in row["problems"]
-    ]
+    problems = []
+    for row in dish["source"]:
+        problems += [f"{row['annotator']}: {problem}" for problem in row["problems"]]
     if problems and not given.has_answer(dish["folders"], "problem"):
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
 
 def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
     problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
-    refused = (
-        []
-        if by_people
-        else [row for row in dish["source"] if row["name"] and not_a_name(row["name"])]
-    )
-    said = [f"{dish['name_source']}: {problem}"] if problem else []
-    said += [
-        f"{row['annotator']} answered {row['name']!r}: {not_a_name(row['name'])}" for row in refused
-    ]
-    if said:
-        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(said))
+    reasons = [f"{dish['name_source']}: {problem}"] if problem else []
+    for row in [] if by_people else dish["source"]:
+        refusal = not_a_name(row["name"]) if row["name"] else ""
+        if refusal:
+            reasons.append(f"{row['annotator']} answered {row['name']!r}: {refusal}")
+    if reasons:
+        yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(reasons))
 
 
 def _misread_folders(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
@@ -191,39 +182,31 @@ def _leftovers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
 
 
 def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
-    said = {folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed}
-    if (
-        dish["name_source"] == "names_csv"
-        and len({names.normalise(name) for name in said.values()}) > 1
-    ):
-        listed = ", ".join(f"{folder} = {name}" for folder, name in said.items())
-        yield Suspicion(
-            dish,
-            "two_names",
-            0.9,
-            f"names_csv gives folders of one dish two names: {listed}; the first was taken",
-        )
+    given_names = {
+        folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed
+    }
+    different = {names.normalise(name) for name in given_names.values()}
+    if dish["name_source"] == "names_csv" and len(different) > 1:
+        listed = ", ".join(f"{folder} = {name}" for folder, name in given_names.items())
+        evidence = f"names_csv gives folders of one dish two names: {listed}; the first was taken"
+        yield Suspicion(dish, "two_names", 0.9, evidence)
 
 
 def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
-    said = {row["annotator"]: names.clean(row["name"]) for row in dish["source"] if row["name"]}
-    listed = ", ".join(f"{annotator}: {name}" for annotator, name in said.items())
-    usable = [name for name in said.values() if not not_a_name(name)]
-    if len({names.normalise(name) for name in usable}) > 1:
-        yield Suspicion(
-            dish,
-            "annotators_disagree",
-            0.75 if len({_meaning(name) for name in usable}) > 1 else 0.3,
-            listed,
-        )
+    named = [row for row in dish["source"] if row["name"]]
+    answers = {row["annotator"]: names.clean(row["name"]) for row in named}
+    listed = ", ".join(f"{annotator}: {name}" for annotator, name in answers.items())
+    usable = [name for name in answers.values() if not not_a_name(name)]
+    spellings = {names.normalise(name) for name in usable}
+    meanings = {_meaning(name) for name in usable}
+    if len(spellings) > 1:
+        strength = 0.75 if len(meanings) > 1 else 0.3
+        yield Suspicion(dish, "annotators_disagree", strength, listed)
     for row in dish["source"]:
-        if len({_meaning(name) for name in row["votes"]}) > 1:
-            counted = ", ".join(
-                f"{name} {count}"
-                for name, count in sorted(
-                    row["votes"].items(), key=lambda item: (-item[1], item[0])
-                )
-            )
+        votes = row["votes"]
+        if len({_meaning(name) for name in votes}) > 1:
+            ranked = sorted(votes, key=lambda name: (-votes[name], name))
+            counted = ", ".join(f"{name} {votes[name]}" for name in ranked)
             yield Suspicion(dish, "votes_split", 0.5, f"{row['annotator']}: {counted}")
 
 
@@ -231,25 +214,27 @@ def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
     """A folder's name that is a dish's name and means another dish than the name that was settled
     on.
     """
-    hints = {folder: names.clean_folder_name(folder) for folder in dish["folders"]}
-    others = {
-        hint: folder
-        for folder, hint in hints.items()
-        if not not_a_name(hint) and _meaning(hint) != _meaning(dish["name"])
-    }
+    name = dish["name"]
+    others = {}
+    for folder in dish["folders"]:
+        hint = names.clean_folder_name(folder)
+        if not not_a_name(hint) and _meaning(hint) != _meaning(name):
+            others[hint] = folder
     if others:
-        akin = all(
-            names.canonical(hint) in names.canonical(dish["name"])
-            or names.canonical(dish["name"]) in names.canonical(hint)
-            for hint in others
-        )
+        strength = 0.4 if all(_is_akin(hint, name) for hint in others) else 0.6
         listed = ", ".join(f"folder {folder}: {hint}" for hint, folder in others.items())
-        yield Suspicion(
-            dish,
-            "hint_disagrees",
-            0.4 if akin else 0.6,
-            f"{listed}; {dish['name_source']}: {dish['name']}",
-        )
+        evidence = f"{listed}; {dish['name_source']}: {name}"
+        yield Suspicion(dish, "hint_disagrees", strength, evidence)
+
+
+def _is_akin(name: str, other: str) -> bool:
+    """Whether a name is a part of the other one: a dish and its plain form."""
+    forms = (names.canonical(name), names.canonical(other))
+    return forms[0] in forms[1] or forms[1] in forms[0]
+
+
+def _most_photos_first(dish: Mapping[str, Any]) -> tuple[int, str]:
+    return -dish["n_images"], dish["dish_id"]
 
 
 def _meaning(name: str) -> str:
@@ -258,44 +243,39 @@ def _meaning(name: str) -> str:
 
 def _two_names(
     dishes: Sequence[Mapping[str, Any]],
-    own: pd.DataFrame,
+    photos: pd.DataFrame,
     given: Given,
     features: Mapping[str, np.ndarray] | None,
 ) -> Iterator[Suspicion]:
-    photos = (
-        same_dish.photo_means([dish["dish_id"] for dish in dishes], own, features)
-        if features is not None
-        else None
-    )
-    for likeness in same_dish.pairs(dishes, photos):
-        one, other = sorted(
-            (dishes[likeness.i], dishes[likeness.j]),
-            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
-        )
-        if not _answered(given, "two_names", one, other):
-            yield Suspicion(
-                one,
-                "two_names",
-                likeness.strength,
-                f"{one['name']} / {other['name']}: {likeness.evidence}",
-                other["dish_id"],
-            )
+    means = None
+    if features is not None:
+        dish_ids = [dish["dish_id"] for dish in dishes]
+        means = same_dish.photo_means(dish_ids, photos, features)
+    for likeness in same_dish.pairs(dishes, means):
+        both = (dishes[likeness.i], dishes[likeness.j])
+        first, second = sorted(both, key=_most_photos_first)
+        if not _answered(given, "two_names", first, second):
+            evidence = f"{first['name']} / {second['name']}: {likeness.evidence}"
+            yield Suspicion(first, "two_names", likeness.strength, evidence, second["dish_id"])
 
 
-def _answered(given: Given, kind: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """True when a decision notes this question, or keeps one of the two apart without noting why:
     then from every dish.
     """
-    if any(given.apart.get(folder) == "" for folder in (*one["folders"], *other["folders"])):
+    folders = (*first["folders"], *second["folders"])
+    if any(given.apart.get(folder) == "" for folder in folders):
         return True
-    return any(
-        given.has_answer(first["folders"], question(kind, second["dish_id"]))
-        for first, second in ((one, other), (other, one))
-    )
+    in_first = given.has_answer(first["folders"], question(kind, second["dish_id"]))
+    in_second = given.has_answer(second["folders"], question(kind, first["dish_id"]))
+    return in_first or in_second
 
 
 def _same_photos(
-    dishes: Sequence[Mapping[str, Any]], own: pd.DataFrame, given: Given, pairs: pd.DataFrame | None
+    dishes: Sequence[Mapping[str, Any]],
+    catalogue: pd.DataFrame,
+    given: Given,
+    pairs: pd.DataFrame | None,
 ) -> Iterator[Suspicion]:
     """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where
     they lie in two splits.
@@ -305,9 +285,10 @@ def _same_photos(
     records.require_columns(
         pairs, artefacts.PHOTO_PAIR_COLUMNS, "the pairs of near-duplicate photos"
     )
-    photos = own.set_index("image_id")
+    photos = catalogue.set_index("image_id")
     by_id = {dish["dish_id"]: dish for dish in dishes}
-    known = pairs[pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)]
+    is_known = pairs.image_id_a.isin(photos.index) & pairs.image_id_b.isin(photos.index)
+    known = pairs[is_known]
     a = photos.loc[known.image_id_a]
     b = photos.loc[known.image_id_b]
     sides = pd.DataFrame(
@@ -319,22 +300,13 @@ def _same_photos(
         }
     )
     sides["dishes"] = [tuple(sorted(both)) for both in zip(a.dish_id, b.dish_id, strict=True)]
-    asked = (a.dish_id.to_numpy() != b.dish_id.to_numpy()) | (
-        a.split.to_numpy() != b.split.to_numpy()
-    )
-    for key, part in sides[asked].groupby("dishes", sort=False):
-        one, other = sorted(
-            (by_id[dish_id] for dish_id in key),
-            key=lambda dish: (-dish["n_images"], dish["dish_id"]),
-        )
-        if one is other or not _answered(given, "same_photo", one, other):
-            yield Suspicion(
-                one,
-                "same_photo",
-                0.9,
-                _photo_evidence(part),
-                "" if one is other else other["dish_id"],
-            )
+    in_two_dishes = a.dish_id.to_numpy() != b.dish_id.to_numpy()
+    in_two_splits = a.split.to_numpy() != b.split.to_numpy()
+    for key, part in sides[in_two_dishes | in_two_splits].groupby("dishes", sort=False):
+        first, second = sorted((by_id[dish_id] for dish_id in key), key=_most_photos_first)
+        if first is second or not _answered(given, "same_photo", first, second):
+            other = "" if first is second else second["dish_id"]
+            yield Suspicion(first, "same_photo", 0.9, _photo_evidence(part), other)
 
 
 def _photo_evidence(part: pd.DataFrame) -> str:

@@ -45,8 +45,8 @@ def choose_photos(photos: pd.DataFrame, per_dish: int) -> pd.DataFrame:
     `photos`: the catalogue with dish_id, split, typical. The split does not matter on purpose: it
     shifts a little when people leave a photo out, and a dish would be paid for again.
     """
-    own = photos[~artefacts.at_site(photos.split)]
-    return own.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
+    at_home = photos[~artefacts.at_site(photos.split)]
+    return at_home.sort_values(["dish_id", "typical", "image_id"]).groupby("dish_id").head(per_dish)
 
 
 def card_request(photo: Any, image_root: Path) -> Request:
@@ -85,7 +85,8 @@ def vote(answers: Sequence[Answer]) -> Vote:
     A card that `tells` nothing does not count.
     """
     cards = [answer.value for answer in answers if answer.value and tells(answer.value)]
-    votes = Counter(name for name in (names.clean(card.name) for card in cards) if name)
+    votes = Counter(names.clean(card.name) for card in cards)
+    del votes[""]
     winner = votes.most_common(1)[0][0] if votes else ""
     card = next((card for card in cards if names.clean(card.name) == winner), None)
     return Vote(dict(votes), winner, card)

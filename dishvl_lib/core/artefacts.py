@@ -1,11 +1,12 @@
 """Every record that one stage writes and another reads, once: its columns, and the ways into it.
 
-A photo is a row of 01's catalog.parquet, a dish a row of dishes.jsonl, a question a row of 03's files in the form that
-Qwen's fine-tuning scripts read, a prediction a row of 05's predictions.jsonl.
+A photo is a row of 01's catalog.parquet, a dish a row of dishes.jsonl, a question a row of 03's
+files in the form that Qwen's fine-tuning scripts read, a prediction a row of 05's
+predictions.jsonl.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
@@ -40,6 +41,61 @@ SITE_PREFIX = "site:"
 
 HUMAN = "human"
 MODEL = "gpt"
+
+
+class Dish(TypedDict):
+    """A row of dishes.jsonl.
+
+    `name_source`: decision, names_csv, annotators (who agree), annotator or folder. `card`: the
+    dish card, None where nobody gave one. `source`: which annotator said what, and what that cost.
+    `review`: the question that a person should answer, '' for none.
+    """
+
+    dish_id: str
+    folders: list[str]
+    name: str
+    name_source: str
+    aliases: list[str]
+    n_images: int
+    card: dict[str, Any] | None
+    introduction: str
+    recipe: str
+    source: list[dict[str, Any]]
+    review: str
+
+
+class Prediction(TypedDict):
+    """A row of predictions.jsonl: one question answered by one predictor.
+
+    `protocol`: naming, menu, menu_absent or an outside site's. `answer`: None for none; `removed`:
+    what stood around it. `scores`: [[entry, probability]], the best first; `log_probabilities`: of
+    the menu's entries, in their order. `error`: why there is no answer; `lost`: why a site's
+    question is wrong whatever is answered; `framed`: whether the question depends on its predictor;
+    `near_training`: what training photo its photo resembles.
+    """
+
+    id: str
+    predictor: str
+    protocol: str
+    image_id: str
+    dish_id: str
+    truth: str
+    menu: list[str]
+    prompt: str
+    answer: str | None
+    removed: str
+    correct: bool
+    correct_normalised: bool
+    scores: list[list[Any]]
+    log_probabilities: list[float]
+    seconds: float
+    error: str
+    lost: str
+    framed: bool
+    near_training: str
+    cost: float
+    currency: str
+    tokens: int
 
 
 def at_site(split: pd.Series) -> pd.Series:

@@ -11,7 +11,7 @@ from pathlib import Path
 from dishvl_lib.core import locks, records
 
 SEAL = "_seal.json"  # {file: sha256} of everything else in the folder, written last
-WAIT_S = 0.5
+WAIT_S = 0.5  # between two looks at what another process makes
 
 
 def folder(place: Path, make: Callable[[Path], object], what: str) -> Path:
@@ -60,21 +60,23 @@ def _make(place: Path, make: Callable[[Path], object]) -> None:
         shutil.rmtree(left_behind, ignore_errors=True)
     part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
     make(part)
-    files = [path for path in sorted(part.rglob("*")) if path.is_file()]
-    records.write_json(
-        part / SEAL, {str(path.relative_to(part)): records.sha256_file(path) for path in files}
-    )
+    seal = {}
+    for path in sorted(part.rglob("*")):
+        if path.is_file():
+            seal[str(path.relative_to(part))] = records.sha256_file(path)
+    # Last of all: a folder with its seal is whole.
+    records.write_json(part / SEAL, seal)
     part.rename(place)
 
 
 def _take(lock: Path, what: str) -> None:
-    told = False
+    is_reported = False
     while True:
         try:
             locks.take(lock, what)
             return
         except locks.LockedError as error:
-            if not told:
+            if not is_reported:
                 print(f"waiting for {error.holder}, which makes {what}", flush=True)
-            told = True
+            is_reported = True
             time.sleep(WAIT_S)

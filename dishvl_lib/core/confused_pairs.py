@@ -102,7 +102,8 @@ def look_alike_ranks(
     best: dict[tuple[str, str], int] = {}
     for dish_id, similar_id, rank in similar[columns].itertuples(index=False):
         pair = (names.get(dish_id, dish_id), names.get(similar_id, similar_id))
-        best[pair] = min(int(rank), best.get(pair, int(rank)))
+        number = int(rank)
+        best[pair] = min(number, best.get(pair, number))
     return best
 
 

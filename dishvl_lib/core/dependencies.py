@@ -118,8 +118,11 @@ def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tu
     """{key: patterns} of the files that a finished stage writes anew, since the parameter `key`
     differs.
     """
-    keys = RENEWED.get(name, {})
-    return {key: keys[key] for key in keys if key in new and old.get(key) != new[key]}
+    differing = {}
+    for key, patterns in RENEWED.get(name, {}).items():
+        if key in new and old.get(key) != new[key]:
+            differing[key] = patterns
+    return differing
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

@@ -66,7 +66,7 @@ def printable(text: str) -> str:
     r"""The text with control characters and bytes that are no UTF-8 as escapes (\n, \x1b, \udcXX), so
     that it can be written.
     """
-    return _NOT_TEXT.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return _NOT_TEXT.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def writable(name: str) -> str:
@@ -83,22 +83,27 @@ def _quoted(name: str) -> str:
     """A name as a shell takes it, whatever its bytes."""
     if is_writable(name):
         return shlex.quote(name)
-    escaped = [
-        chr(byte) if chr(byte).isalnum() and byte < 128 or byte in b" ./_-" else f"\\x{byte:02x}"
-        for byte in name.encode("utf-8", "surrogateescape")
-    ]
+    escaped = map(_escaped, name.encode("utf-8", "surrogateescape"))
     return f"$'{''.join(escaped)}'"
 
 
+def _escaped(byte: int) -> str:
+    """A byte as it stands between $' and '."""
+    char = chr(byte)
+    is_plain = char.isascii() and (char.isalnum() or char in " ./_-")
+    return char if is_plain else f"\\x{byte:02x}"
+
+
 def _raw_gbk(name: str) -> Reading | None:
-    text = _decoded(name.encode("utf-8", "surrogateescape"), "gb18030")
+    raw = name.encode("utf-8", "surrogateescape")
+    text = _decoded(raw, "gb18030")
     return Reading(text, "GBK", "UTF-8") if text and _has_only_chinese(text) else None
 
 
 def _spelled(text: str) -> Reading | None:
     """A name that a browser (%E9%B1%BC) or an unpacker (#U9c7c) has spelled in ASCII."""
     if _ESCAPED.search(text):
-        plain = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
         if CHINESE.search(plain) and is_writable(plain):
             return Reading(plain, "Unicode", "#U escapes")
     if _PERCENT.search(text):
@@ -113,14 +118,14 @@ def _spelled(text: str) -> Reading | None:
 def _utf8_as_gbk(text: str) -> Reading | None:
     """Three bytes a character taken for two: an odd number of bytes has lost its last one."""
     # The code page that Windows calls GBK reads the byte 80 as a euro sign.
-    raw = b"".join(
-        b"\x80" if char == "€" else char.encode("gb18030") for char in text.rstrip("?\ufffd")
-    )
+    pieces = text.rstrip("?\ufffd").split("€")
+    raw = b"\x80".join(piece.encode("gb18030") for piece in pieces)
     whole = raw.decode("utf-8", "ignore")
     lost = len(raw) - len(whole.encode("utf-8"))
     is_whole = not lost and text[-1] not in "?\ufffd"
     characters = CHINESE.findall(whole)
-    too_little = len(characters) < 2 or (lost and not raw.startswith(whole.encode("utf-8")))
+    lost_inside = lost and not raw.startswith(whole.encode("utf-8"))
+    too_little = len(characters) < 2 or lost_inside
     if too_little or lost > 2 or not _has_only_chinese(whole):
         return None
     if _common_share(whole) <= _common_share(text):
@@ -166,10 +171,13 @@ def _decoded(raw: bytes, encoding: str) -> str | None:
 def _has_only_chinese(text: str) -> bool:
     """Whether all that is not ASCII is Chinese: characters, punctuation, full-width forms."""
     foreign = [char for char in text if not char.isascii()]
-    return bool(CHINESE.search(text)) and all(
-        CHINESE.match(char) or "\u3000" <= char <= "\u303f" or "\uff00" <= char <= "\uffee"
-        for char in foreign
-    )
+    return bool(CHINESE.search(text)) and all(map(_is_chinese, foreign))
+
+
+def _is_chinese(char: str) -> bool:
+    is_punctuation = "\u3000" <= char <= "\u303f"
+    is_full_width = "\uff00" <= char <= "\uffee"
+    return bool(CHINESE.match(char)) or is_punctuation or is_full_width
 
 
 def _is_meant(text: str, encoding: str) -> bool:
@@ -181,7 +189,7 @@ def _is_believable(text: str) -> bool:
     """Whether a text decoded from GBK can be meant so."""
     characters = CHINESE.findall(text)
     known = [char for char in characters if _gb2312_row(char)]
-    is_known = bool(characters) and len(known) >= LEAST_KNOWN * len(characters)
+    is_known = bool(known) and len(known) >= LEAST_KNOWN * len(characters)
     return is_known and _has_only_chinese(text) and _common_share(text) >= LEAST_COMMON
 
 

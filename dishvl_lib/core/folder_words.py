@@ -79,9 +79,10 @@ def is_filing(text: str) -> bool:
     plain = _plain(text)
     if _FILING_NUMBER.fullmatch(plain):
         return True
-    words = re.findall(r"[^\W\d_]+", _DATE.sub(" ", _ORDINAL.sub(" ", plain)))
-    letters = [word for word in words if word.isascii() and len(word) == 1]
-    return len(words) > len(letters) and all(word in FILING or word in letters for word in words)
+    without_numbers = _DATE.sub(" ", _ORDINAL.sub(" ", plain))
+    words = re.findall(r"[^\W\d_]+", without_numbers)
+    longer = [word for word in words if len(word) > 1 or not word.isascii()]
+    return bool(longer) and FILING.issuperset(longer)
 
 
 def is_place(text: str) -> bool:

@@ -37,6 +37,7 @@ HEADINGS = {
     "price": ("价格", "单价", "售价"),
 }
 SEPARATORS = (",", ";", "\t", "，", "；")
+SEPARATOR_LINE = "sep="
 XLSX_MAGIC = b"PK\x03\x04"
 OLD_EXCEL_MAGIC = bytes.fromhex("d0cf11e0a1b11ae1")
 EXCEL_EXTRA = "pip install 'dishvl[excel]' (or openpyxl) reads it, or save it as CSV UTF-8"
@@ -130,8 +131,9 @@ def _encoding(content: bytes) -> str:
     if b"\0" not in beginning:
         return "utf-8-sig"
     # Latin characters, which separators and line ends are, have one zero byte each in UTF-16.
-    zeros_first = beginning[0::2].count(0) > beginning[1::2].count(0)
-    return "utf-16-be" if zeros_first else "utf-16-le"
+    high_bytes = beginning[0::2]
+    low_bytes = beginning[1::2]
+    return "utf-16-be" if high_bytes.count(0) > low_bytes.count(0) else "utf-16-le"
 
 
 def _mostly_utf8(content: bytes) -> bool:
@@ -161,9 +163,10 @@ def _bad_line(content: bytes, encoding: str) -> str:
 def _separator(text: str, columns: Sequence[str]) -> str:
     """The separator under which the heading holds most of what we look for, then most cells."""
     lines = [line for line in text.splitlines() if line.strip()]
-    if lines and lines[0].lower().startswith("sep="):
-        return lines[0][len("sep=") :].strip("\r\n") or "\t"
     heading = lines[0] if lines else ""
+    if _names_separator(heading):
+        separator = heading[len(SEPARATOR_LINE) :].strip("\r\n")
+        return separator or "\t"
 
     def fit(separator: str) -> tuple[int, int]:
         cells = next(csv.reader([heading], delimiter=separator), [])
@@ -187,8 +190,13 @@ def _rows(text: str, separator: str, path: Path) -> list[Row]:
         raise RecordError(
             f"{path}, line {begins} cannot be read as a table ({error}); save it as CSV UTF-8"
         ) from None
-    names_separator = rows and rows[0][1][0].lower().startswith("sep=")
-    return rows[1:] if names_separator else rows
+    first_cell = rows[0][1][0] if rows else ""
+    return rows[1:] if _names_separator(first_cell) else rows
+
+
+def _names_separator(text: str) -> bool:
+    """Whether a first line is Excel's own, sep=;."""
+    return text.lower().startswith(SEPARATOR_LINE)
 
 
 def _sheets(content: bytes, path: Path) -> list[list[Row]]:
@@ -202,15 +210,19 @@ def _sheets(content: bytes, path: Path) -> list[list[Row]]:
         return [_sheet_rows(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
     # openpyxl lets many kinds of error out of a damaged workbook.
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise RecordError(
-            f"{path} cannot be read as an Excel workbook ({said}); save it as CSV UTF-8"
+            f"{path} cannot be read as an Excel workbook ({reason}); save it as CSV UTF-8"
         ) from None
 
 
 def _sheet_rows(rows: Iterable[Sequence[Any]]) -> list[Row]:
-    texts = ((number, [_cell(value) for value in row]) for number, row in enumerate(rows, start=1))
-    return [(number, cells) for number, cells in texts if any(cell.strip() for cell in cells)]
+    texts: list[Row] = []
+    for number, row in enumerate(rows, start=1):
+        cells = [_cell(value) for value in row]
+        if any(cell.strip() for cell in cells):
+            texts.append((number, cells))
+    return texts
 
 
 def _cell(value: Any) -> str:
@@ -220,25 +232,30 @@ def _cell(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, datetime.datetime):
-        return value.date().isoformat() if value.time() == datetime.time() else value.isoformat()
+        # Excel stores a day as its midnight.
+        is_day = value.time() == datetime.time()
+        return value.date().isoformat() if is_day else value.isoformat()
     return str(value)
 
 
 def _table(rows: Sequence[Row], columns: Sequence[str], path: Path) -> pd.DataFrame:
     _, heading = rows[0]
     headings = _named([spreadsheets.unguarded(cell) for cell in heading], columns)
-    twice = [name for name, count in Counter(filter(None, headings)).items() if count > 1]
+    counts = Counter(filter(None, headings))
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise RecordError(f"{path} has two columns headed {twice[0]!r}; take one out")
     body = []
+    width = len(headings)
     for line, cells in rows[1:]:
-        if any(cell.strip() for cell in cells[len(headings) :]):
+        if any(cell.strip() for cell in cells[width:]):
             raise RecordError(
-                f"{path}, line {line} has {len(cells)} values under {len(headings)} headings; put a "
+                f"{path}, line {line} has {len(cells)} values under {width} headings; put a "
                 "value that holds the separator in quotes"
             )
-        blanks = [""] * (len(headings) - len(cells))
-        body.append([spreadsheets.unguarded(cell) for cell in cells[: len(headings)]] + blanks)
+        blanks = [""] * (width - len(cells))
+        texts = [spreadsheets.unguarded(cell) for cell in cells[:width]]
+        body.append(texts + blanks)
     lines = pd.Index([line for line, _ in rows[1:]], name="line")
     table = pd.DataFrame(body, columns=headings, index=lines, dtype=str)
     # Spreadsheets write separators after the last column that was ever used: headings of nothing.
@@ -250,7 +267,9 @@ def _named(heading: Sequence[str], columns: Sequence[str]) -> list[str]:
     taken = {cell.strip() for cell in heading} & set(HEADINGS)
     headings = []
     for cell in heading:
-        name = cell.strip() if cell.strip() in HEADINGS else _column(cell, columns, taken)
+        name = cell.strip()
+        if name not in HEADINGS:
+            name = _column(cell, columns, taken)
         taken.add(name)
         headings.append(name)
     return headings
@@ -262,7 +281,8 @@ def _column(heading: str, columns: Sequence[str], taken: Iterable[str] = ()) -> 
     """
     plain = _plain(heading)
     for column in dict.fromkeys((*columns, *HEADINGS)):
-        if column not in taken and plain in map(_plain, (column, *HEADINGS.get(column, ()))):
+        spellings = (column, *HEADINGS.get(column, ()))
+        if column not in taken and plain in map(_plain, spellings):
             return column
     return heading.strip()
 

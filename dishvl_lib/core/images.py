@@ -78,9 +78,11 @@ def decoding_bytes(source: str | Path | bytes, draft_size: tuple[int, int]) -> i
         width, height = image.size
         if image.format in ("JPEG", "MPO"):
             # A progressive JPEG's coefficients (2 bytes, 3 channels) are kept until its last scan.
-            is_progressive = "progressive" in image.info
-            scale = max(1, min(width // draft_size[0], height // draft_size[1], 8))
-            return width * height * 6 * is_progressive + width * height * 3 // scale**2
+            coefficients = 6 * width * height if "progressive" in image.info else 0
+            times = min(width // draft_size[0], height // draft_size[1])
+            # JPEG decodes at an eighth at the least.
+            scale = max(1, min(times, 8))
+            return coefficients + 3 * width * height // scale**2
         return width * height * DECODING_BYTES.get(image.format or "", 5)
 
 
@@ -143,7 +145,8 @@ def _set_draft(image: Image.Image, draft_size: tuple[int, int] | None, mode: str
     width, height = image.size
     if draft_size:
         is_turned = _upright_size(image) != image.size
-        image.draft("L" if mode == "L" else None, draft_size[::-1] if is_turned else draft_size)
+        size = draft_size[::-1] if is_turned else draft_size
+        image.draft("L" if mode == "L" else None, size)
     elif width * height > FULL_DECODE_PIXELS:
         image.draft(None, (width // 2, height // 2))
 
@@ -165,7 +168,8 @@ def _orientation(image: Image.Image) -> int:
     first = stated[0] if isinstance(stated, tuple) and stated else stated
     if first is None:
         xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-        match = _XMP_ORIENTATION.search(xmp.encode() if isinstance(xmp, str) else xmp)
+        raw = xmp.encode() if isinstance(xmp, str) else xmp
+        match = _XMP_ORIENTATION.search(raw)
         first = int(match[1]) if match else 1
     return first if isinstance(first, int) and 1 <= first <= 8 else 1
 
@@ -182,12 +186,12 @@ def _converted(image: Image.Image, mode: str) -> Image.Image:
         return image
     width, height = image.size
     top = _top_value(image)
-    made = Image.new(mode, image.size)
+    converted = Image.new(mode, image.size)
     rows = max(1, BAND_PIXELS // width)
     for first in range(0, height, rows):
         band = image.crop((0, first, width, min(first + rows, height)))
-        made.paste(_band_converted(band, mode, top), (0, first))
-    return made
+        converted.paste(_band_converted(band, mode, top), (0, first))
+    return converted
 
 
 def _top_value(image: Image.Image) -> float:
@@ -205,7 +209,8 @@ def _is_deep(image: Image.Image) -> bool:
 def _band_converted(band: Image.Image, mode: str, top: float) -> Image.Image:
     if _is_deep(band):
         values = np.asarray(band, dtype=np.float64)
-        return Image.fromarray(np.clip(values / top * 255, 0, 255).astype(np.uint8)).convert(mode)
+        scaled = np.clip(values / top * 255, 0, 255)
+        return Image.fromarray(scaled.astype(np.uint8)).convert(mode)
     if band.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in band.info:
         rgba = band.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

@@ -15,8 +15,11 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     share = successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    variance = share * (1 - share) / n + z * z / (4 * n * n)
+    half = z / scale * math.sqrt(variance)
+    # At the ends rounding would leave a little beside 0 and 1.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high
@@ -28,7 +31,8 @@ def bootstrap_mean(values: np.ndarray, repeats: int = 2000, seed: int = 0) -> tu
     if len(values) == 0:
         return math.nan, math.nan
     rng = np.random.default_rng(seed)
-    means = values[rng.integers(0, len(values), (repeats, len(values)))].mean(axis=1)
+    drawn = rng.integers(0, len(values), (repeats, len(values)))
+    means = values[drawn].mean(axis=1)
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
@@ -50,8 +54,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     only_second = int((~first & second).sum())
     n = only_first + only_second
     fewer = min(only_first, only_second)
-    log_tail = [
-        math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2)
-        for i in range(fewer + 1)
-    ]
-    return min(1.0, 2 * math.fsum(math.exp(value) for value in log_tail))
+    tail = [_fair_flips(n, heads) for heads in range(fewer + 1)]
+    return min(1.0, 2 * math.fsum(tail))
+
+
+def _fair_flips(n: int, heads: int) -> float:
+    """How likely so many heads are; in logarithms, since the factorials are no floats."""
+    ways = math.lgamma(n + 1) - math.lgamma(heads + 1) - math.lgamma(n - heads + 1)
+    return math.exp(ways - n * math.log(2))

@@ -25,7 +25,7 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _TRIES = 10
 _PAUSE_S = 0.05
 _held: dict[Path, int] = {}  # lock file -> open file descriptor, of this process
-_told: set[Path] = set()  # folders of which was said that locks do not work there
+_reported: set[Path] = set()  # folders of which was said that locks do not work there
 
 
 class LockedError(RuntimeError):
@@ -178,8 +178,8 @@ def _without_locks(file: Path) -> None:
     before = _alive(_read(file))
     if before:
         raise LockedError(file, before)
-    if file.parent not in _told:
-        _told.add(file.parent)
+    if file.parent not in _reported:
+        _reported.add(file.parent)
         print(
             f"note: the file system of {file.parent} has no working locks (flock): a second run in "
             f"this folder from another machine would not be noticed. Never start one run twice, "

@@ -61,7 +61,8 @@ def read(folder: Path) -> dict[str, Any]:
         _Marker.model_validate(marker)
     except ValidationError as error:
         first = error.errors()[0]
-        raise damaged(file, f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}") from None
+        place = ".".join(map(str, first["loc"])) or "it"
+        raise damaged(file, f"{place}: {first['msg']}") from None
     except (records.RecordError, OSError) as error:
         raise damaged(file, str(error)) from None
     if marker["stage"] != folder.name:

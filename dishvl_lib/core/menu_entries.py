@@ -20,8 +20,11 @@ def dish_names(entries: Sequence[str]) -> list[str]:
     written: dict[str, set[str]] = {name: set() for name in trimmed}
     for name, entry in zip(trimmed, cleaned, strict=True):
         written[name].add(entry)
-    shared = {name for name, forms in written.items() if len(forms) > 1}
-    return [entry if name in shared else name for name, entry in zip(trimmed, cleaned, strict=True)]
+    names_of_entries = []
+    for name, entry in zip(trimmed, cleaned, strict=True):
+        is_shared = len(written[name]) > 1
+        names_of_entries.append(entry if is_shared else name)
+    return names_of_entries
 
 
 def read(file: str | Path) -> list[str]:
@@ -32,12 +35,14 @@ def read(file: str | Path) -> list[str]:
     """
     file = Path(file)
     try:
-        return [entry for entry in given_tables.read(file, ["name"])["name"] if entry.strip()]
+        column = given_tables.read(file, ["name"])["name"]
+        return [entry for entry in column if entry.strip()]
     except RecordError:
         if given_tables.is_workbook(file):
             raise
     text = given_tables.decoded(given_tables.content(file), file)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if len(lines) == 1:
-        return [entry.strip() for entry in _ONE_LINE.split(lines[0]) if entry.strip()]
-    return lines
+    if len(lines) != 1:
+        return lines
+    entries = [entry.strip() for entry in _ONE_LINE.split(lines[0])]
+    return [entry for entry in entries if entry]

@@ -115,27 +115,27 @@ def of_menu(entry: str) -> str:
 
 def leftover(name: str) -> str:
     """What a name still holds that is perhaps no part of it: 15元 of 15元套餐; '' for nothing."""
-    found = _LEFTOVERS.search(name)
-    return found[0].strip(" _-–—") if found else ""
+    match = _LEFTOVERS.search(name)
+    return match[0].strip(" _-–—") if match else ""
 
 
 def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
-    while shorter := _one_less(name, before, after):
+    while shorter := _trimmed_once(name, before, after):
         name = shorter
     return name
 
 
-def _one_less(
+def _trimmed_once(
     name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]
 ) -> str:
     """The name without one trimming; '' when there is none that can be taken off."""
     for pattern in before:
-        found = pattern.match(name)
-        if found and _is_enough(rest := name[found.end() :].strip(" _-.–—")):
+        match = pattern.match(name)
+        if match and _is_enough(rest := name[match.end() :].strip(" _-.–—")):
             return rest
     for pattern in after:
-        found = pattern.search(name)
-        if found and found[0] and _is_enough(rest := name[: found.start()].strip(" _-.,:–—")):
+        match = pattern.search(name)
+        if match and match[0] and _is_enough(rest := name[: match.start()].strip(" _-.,:–—")):
             return rest
     return ""
 
@@ -143,4 +143,5 @@ def _one_less(
 def _is_enough(rest: str) -> bool:
     if rest in _NOT_ALONE or folder_words.is_filing(rest) or folder_words.is_date(rest):
         return False
-    return bool(CHINESE.search(rest)) or len(re.findall(r"[^\W\d_]", rest)) > 2
+    letters = re.findall(r"[^\W\d_]", rest)
+    return len(letters) > 2 or bool(CHINESE.search(rest))

@@ -162,11 +162,13 @@ def parse_folder(folder: str, pattern: str = FOLDER_PATTERN) -> FolderName:
     reading = file_names.reading_of(folder)
     if reading and reading.whole:
         folder = reading.text
-    found = re.match(pattern, folder)
-    if not found:
+    match = re.match(pattern, folder)
+    if not match:
         return FolderName(name_trimmings.without(clean(name_trimmings.numbered(folder))))
-    parts = found.groupdict()
-    return FolderName(clean(parts["name"]), parts.get("site") or "", parts.get("date") or "")
+    parts = match.groupdict()
+    site = parts.get("site") or ""
+    date = parts.get("date") or ""
+    return FolderName(clean(parts["name"]), site, date)
 
 
 def clean_folder_name(folder: str) -> str:
@@ -201,12 +203,12 @@ def matching(wanted: Iterable[str], there: Iterable[str]) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for name in exact:
         alike.setdefault(spelling(name), []).append(name)
-    found = {}
+    partner_of = {}
     for name in wanted:
         partners = [name] if name in exact else alike.get(spelling(name), [])
         if len(partners) == 1:
-            found[name] = partners[0]
-    return found
+            partner_of[name] = partners[0]
+    return partner_of
 
 
 def canonical(name: str) -> str:
@@ -217,9 +219,8 @@ def canonical(name: str) -> str:
     they are.
     """
     without_remarks = _BRACKETS.sub("", clean(name))
-    return _SYNONYM.sub(
-        lambda found: _CANONICAL[found[0]], normalise(without_remarks) or normalise(name)
-    )
+    plain = normalise(without_remarks) or normalise(name)
+    return _SYNONYM.sub(lambda match: _CANONICAL[match[0]], plain)
 
 
 def undecorated(name: str) -> str:
@@ -279,13 +280,15 @@ def _says_something(text: str) -> bool:
 
 def _is_typed_at_random(text: str) -> bool:
     """Whether a text is one character over and over, or keys that lie side by side: aaa, asdf."""
-    in_a_row = len(text) > 2 and any(text in keys for keys in _KEYS)
-    return in_a_row or bool(re.fullmatch(r"(.)\1{2,}", text))
+    is_repeated = re.fullmatch(r"(.)\1{2,}", text)
+    in_a_row = any(text in keys for keys in _KEYS)
+    return bool(is_repeated) or (len(text) > 2 and in_a_row)
 
 
 def _is_code(text: str) -> bool:
     """Whether a text in lower case is a code of letters and digits, or hardly a letter."""
-    spoken = [word for word in _WORDS.findall(text) if len(word) > 3 and word not in _CAMERA]
+    long_words = [word for word in _WORDS.findall(text) if len(word) > 3]
+    spoken = [word for word in long_words if word not in _CAMERA]
     has_code = re.search(r"\d|^[a-z]{1,2}$", text)
     return text.isascii() and not spoken and bool(has_code)
 
@@ -302,9 +305,9 @@ def frame_of(stem: str, patterns: tuple[str, ...] = FILE_PATTERNS) -> tuple[str,
         frame, time = frame_of(copy["name"], patterns)
         return frame or copy["name"], time
     for pattern in patterns:
-        found = re.match(pattern, stem)
-        if found:
-            parts = found.groupdict()
+        match = re.match(pattern, stem)
+        if match:
+            parts = match.groupdict()
             frame = (
                 f"{parts.get('device', '')}_{parts['frame']}"
                 if parts.get("frame")

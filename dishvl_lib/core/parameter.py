@@ -49,15 +49,15 @@ class Parameter:
         if not problem and isinstance(value, str):
             problem = text_problem(value)
         if not problem and isinstance(self.rule, Mappings):
-            return value, [f"{self.name}: {said}" for said in self.rule.problems(value)]
+            return value, [f"{self.name}: {fault}" for fault in self.rule.problems(value)]
         problems = [problem] if problem else self.rule.problems(value)
         got = f", got {shortened(value)}" if self.rule.shows_value else ""
-        return value, [f"{self.name} {said}{got}" for said in problems]
+        return value, [f"{self.name} {fault}{got}" for fault in problems]
 
     def absences(self, value: Any) -> list[str]:
         """A sentence for each thing that the value names and that is not there."""
         joint = ": " if isinstance(self.rule, Mappings) else " "
-        return [f"{self.name}{joint}{said}" for said in self.rule.absences(value)]
+        return [f"{self.name}{joint}{absence}" for absence in self.rule.absences(value)]
 
     def has_type(self, value: Any) -> bool:
         """Whether the value has the declared type, whatever the rule says of it."""
@@ -84,7 +84,9 @@ def _typed(kind: str, value: Any) -> tuple[Any, str]:
     """The value in the declared type; an int is a float where a float is asked for."""
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         value = float(value) if abs(value) < 1e300 else value
-    if not isinstance(value, TYPES[kind]) or (kind == "int" and isinstance(value, bool)):
+    # To Python True is an int.
+    is_bool_for_int = kind == "int" and isinstance(value, bool)
+    if not isinstance(value, TYPES[kind]) or is_bool_for_int:
         return value, f"must be {kind}"
     if isinstance(value, float) and not math.isfinite(value):
         return value, "must be a finite number"
@@ -107,7 +109,8 @@ class Mappings(Rule):
     def problems(self, value: Any) -> list[str]:
         problems = []
         for number, entry in enumerate(value, start=1):
-            problems += [f"{self._label(number, entry)}: {said}" for said in self.of_entry(entry)]
+            label = self._label(number, entry)
+            problems += [f"{label}: {problem}" for problem in self.of_entry(entry)]
         names = [entry["name"] for entry in value if isinstance(entry.get("name"), str)]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -127,15 +130,16 @@ class Mappings(Rule):
             else:
                 problems += declared[key].accept(value)[1]
         missing = [key for key in self.required if entry.get(key, "") == ""]
-        return [*problems, *(f"{key} is missing" for key in missing)]
+        problems += [f"{key} is missing" for key in missing]
+        return problems
 
     def absences(self, value: Any) -> list[str]:
         absent = []
         for number, entry in enumerate(value, start=1):
             label = self._label(number, entry)
             for field in self.fields:
-                said = field.absences(entry.get(field.name, field.default))
-                absent += [f"{label}: {sentence}" for sentence in said]
+                absences = field.absences(entry.get(field.name, field.default))
+                absent += [f"{label}: {sentence}" for sentence in absences]
         return absent
 
     def _label(self, number: int, entry: Mapping[str, Any]) -> str:

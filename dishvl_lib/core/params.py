@@ -956,8 +956,8 @@ def conflicts(stage: str, values: Mapping[str, Any]) -> list[str]:
     problems = []
     for names, conflict in CONFLICTS.get(paths.full_stage_name(stage), ()):
         if all(name in values for name in names):
-            said = conflict(*(values[name] for name in names))
-            problems += [said] if said else []
+            problem = conflict(*(values[name] for name in names))
+            problems += [problem] if problem else []
     return problems
 
 

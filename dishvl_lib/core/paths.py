@@ -30,7 +30,8 @@ def project_root(package: Path) -> Path:
     """The checkout around the library; without one DISHVL_PROJECT or the working directory."""
     if in_checkout(package):
         return package.parent
-    return Path(os.environ.get(PROJECT_VARIABLE) or Path.cwd()).expanduser().resolve()
+    root = Path(os.environ.get(PROJECT_VARIABLE) or Path.cwd())
+    return root.expanduser().resolve()
 
 
 IS_CHECKOUT = in_checkout(PACKAGE)
@@ -70,11 +71,11 @@ def resolve(path: str | Path) -> Path:
     the DeepSpeed settings that a profile names.
     """
     given = Path(path).expanduser()
-    own = (PROJECT_ROOT / given).resolve()
-    if given.parts[:1] != ("params",) or own.exists():
-        return own
+    in_project = (PROJECT_ROOT / given).resolve()
+    if given.parts[:1] != ("params",) or in_project.exists():
+        return in_project
     copy = shipped("params").joinpath(*given.parts[1:]).resolve()
-    return copy if copy.exists() else own
+    return copy if copy.exists() else in_project
 
 
 def name_problem(name: str) -> str:
@@ -121,9 +122,8 @@ def notebook(stage: str) -> Path:
 
 def full_stage_name(stage: str) -> str:
     """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the five stages."""
-    matches = [
-        name for name in STAGES if name == stage or name.split("_")[0] == str(stage).zfill(2)
-    ]
+    number = str(stage).zfill(2)
+    matches = [name for name in STAGES if name == stage or name.split("_")[0] == number]
     if len(matches) != 1:
         raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
     return matches[0]

@@ -4,7 +4,7 @@ lines of `path label` (PaddleClas), paths of another system, labels that are num
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 
 import pandas as pd
@@ -28,8 +28,8 @@ def read(file: Path, image_root: Path) -> pd.DataFrame:
     split = table["split"] if "split" in table else pd.Series("", index=table.index)
     finder = _PhotoFinder(image_root)
     photo = [finder.photo(path) for path in table["path"]]
-    made = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
-    return pd.DataFrame(made, index=table.index)
+    columns = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
+    return pd.DataFrame(columns, index=table.index)
 
 
 def listed(file: Path) -> pd.DataFrame:
@@ -48,12 +48,16 @@ def _without_headings(file: Path) -> pd.DataFrame | None:
     text = given_tables.decoded(file.read_bytes(), file)
     rows: dict[int, tuple[str, str]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        parts = _SEPARATED.match(line.strip())
-        is_photo = parts and Path(parts["path"]).suffix.lower() in photo_files.PHOTO_SUFFIXES
-        if not rows and line.strip() and not is_photo:
+        line = line.strip()
+        if not line:
+            continue
+        parts = _SEPARATED.match(line)
+        path = parts["path"] if parts else line
+        label = parts["label"] if parts else ""
+        is_photo = parts and Path(path).suffix.lower() in photo_files.PHOTO_SUFFIXES
+        if not rows and not is_photo:
             return None
-        if line.strip():
-            rows[number] = (parts["path"], parts["label"]) if parts else (line.strip(), "")
+        rows[number] = (path, label)
     if not rows:
         return None
     return pd.DataFrame.from_dict(rows, orient="index", columns=["path", "label"])
@@ -76,18 +80,18 @@ def _numbers_named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
     numbered = _label_names(file)
     if set(label) <= numbered.keys():
         return label.map(numbered)
-    folder = path.map(lambda written: _parts(written)[-2:-1]).str[0].fillna("")
+    folder = path.map(_folder)
     pairs = set(zip(label, folder, strict=True))
-    one_to_one = len(pairs) == label.nunique() == folder.nunique() and "" not in set(folder)
-    return folder if one_to_one else label
+    is_one_to_one = len(pairs) == label.nunique() == folder.nunique()
+    has_folders = "" not in set(folder)
+    return folder if is_one_to_one and has_folders else label
 
 
 def _label_names(file: Path) -> dict[str, str]:
     """{number: name} of the list of labels that lies beside a list of photos; {} without one."""
-    beside = next(
-        (file.parent / name for name in LABEL_FILES if (file.parent / name).exists()), None
-    )
-    if beside is None or beside == file:
+    lists = [file.parent / name for name in LABEL_FILES]
+    beside = next((path for path in lists if path.exists()), file)
+    if beside == file:
         return {}
     text = given_tables.decoded(beside.read_bytes(), beside)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -101,6 +105,12 @@ def _parts(path: str) -> tuple[str, ...]:
     """The parts of a path of any system, without its drive."""
     written = PureWindowsPath(path.strip().strip('"'))
     return tuple(part for part in written.parts if part != written.anchor)
+
+
+def _folder(path: str) -> str:
+    """The folder that a file lies in; '' where its path names none."""
+    parts = _parts(path)
+    return parts[-2] if len(parts) > 1 else ""
 
 
 class _PhotoFinder:
@@ -131,16 +141,16 @@ class _PhotoFinder:
             self._by_end = _files_by_end(self.root)
         ends = [names.spelling(part) for part in parts]
         there = self._by_end.get(tuple(ends[-2:]), [])
-        ranked = sorted(there, key=lambda file: -self._shared(file, ends))
-        if not ranked:
-            return None
-        unclear = len(ranked) > 1 and self._shared(ranked[1], ends) == self._shared(ranked[0], ends)
-        return None if unclear else ranked[0]
+        shared = [self._shared(file, ends) for file in there]
+        most = max(shared, default=0)
+        closest = [file for file, count in zip(there, shared, strict=True) if count == most]
+        return closest[0] if len(closest) == 1 else None
 
-    def _shared(self, file: Path, ends: Iterable[str]) -> int:
-        own = [names.spelling(part) for part in file.relative_to(self.root).parts]
+    def _shared(self, file: Path, ends: Sequence[str]) -> int:
+        parts = [names.spelling(part) for part in file.relative_to(self.root).parts]
+        from_last = zip(reversed(parts), reversed(ends), strict=False)
         count = 0
-        for mine, theirs in zip(reversed(own), reversed(list(ends)), strict=False):
+        for mine, theirs in from_last:
             if mine != theirs:
                 break
             count += 1
@@ -149,11 +159,12 @@ class _PhotoFinder:
 
 def _files_by_end(root: Path) -> dict[tuple[str, ...], list[Path]]:
     files: dict[tuple[str, ...], list[Path]] = {}
-    for directory, folders, found in os.walk(root):
+    for directory, folders, file_names in os.walk(root):
         # Deleted photos and thumbnails share their names with the photos that are meant.
         folders[:] = [folder for folder in folders if not system_files.refusal((folder,))]
-        for name in found:
+        for name in file_names:
             file = Path(directory) / name
-            end = tuple(names.spelling(part) for part in file.relative_to(root).parts[-2:])
+            last_parts = file.relative_to(root).parts[-2:]
+            end = tuple(names.spelling(part) for part in last_parts)
             files.setdefault(end, []).append(file)
     return files

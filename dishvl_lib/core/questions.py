@@ -213,11 +213,12 @@ def mark_fact(answer: str | None, truth: str) -> float:
     """F1 (0 to 1) between the entries of two lists joined by 、; for single values that is equality
     of the normalised texts.
     """
-    said = _entries(answer or "")
+    answered = _entries(answer or "")
     right = _entries(truth)
-    if not said or not right:
+    if not answered or not right:
         return 0.0
-    return 2 * len(said & right) / (len(said) + len(right))
+    shared = answered & right
+    return 2 * len(shared) / (len(answered) + len(right))
 
 
 def _entries(text: str) -> set[str]:

@@ -148,7 +148,8 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
             return
         # The csv module leaves a bare carriage return unquoted, and readers take it for a line's
         # end.
-        returns = any(table[name].astype(str).str.contains("\r").any() for name in table.columns)
+        texts = (table[name].astype(str) for name in table.columns)
+        returns = any(text.str.contains("\r").any() for text in texts)
         spreadsheets.guarded_table(table).to_csv(
             temporary,
             index=False,

@@ -296,9 +296,9 @@ class ModelSource(Rule):
 
 
 def _looks_like_a_path(value: str) -> bool:
-    return bool(value.strip()) and (
-        value.startswith(("/", ".", "~")) or paths.resolve(value).exists()
-    )
+    if not value.strip():
+        return False
+    return value.startswith(("/", ".", "~")) or paths.resolve(value).exists()
 
 
 def _is_model_id(value: str) -> bool:
@@ -414,11 +414,11 @@ class Each(Rule):
 
     def problem(self, value: Any) -> str:
         for number, entry in enumerate(value, start=1):
-            said = text_problem(entry) or self.rule.problem(entry)
+            problem = text_problem(entry) or self.rule.problem(entry)
             if not entry.strip():
-                said = "must not be empty"
-            if said:
-                return f"entry {number} ({shortened(entry)}) {said}"
+                problem = "must not be empty"
+            if problem:
+                return f"entry {number} ({shortened(entry)}) {problem}"
         if self.distinct and len(set(value)) < len(value):
             return "must not name the same entry twice"
         return ""

@@ -183,9 +183,8 @@ def _has_common_file(folder: Path) -> bool:
 
 
 def _is_text(key: str) -> bool:
-    types = {
-        declared[key].type for declared in map(params.of_stage, paths.STAGES) if key in declared
-    }
+    stages = [params.of_stage(stage) for stage in paths.STAGES]
+    types = {declared[key].type for declared in stages if key in declared}
     return types == {"str"}
 
 
@@ -193,18 +192,15 @@ def _checked(parameter: Parameter, value: Any, where: str, raw: str = "") -> tup
     """(the value in its type, faults)."""
     value, problems = parameter.accept(value)
     remedy = "" if parameter.has_type(value) else _remedy(parameter, value, raw)
-    faults = [f"{where}: {said}{remedy}" for said in problems]
+    faults = [f"{where}: {problem}{remedy}" for problem in problems]
     return value, faults
 
 
 def _remedy(parameter: Parameter, value: Any, raw: str) -> str:
     """How to write a value that YAML took for another type."""
     number = r"([+-]?\d+)(\.\d+)?\.?[eE]([+-]?)(\d+)"
-    if (
-        parameter.type == "float"
-        and isinstance(value, str)
-        and (parts := re.fullmatch(number, value))
-    ):
+    is_number = parameter.type == "float" and isinstance(value, str)
+    if is_number and (parts := re.fullmatch(number, value)):
         whole, fraction, sign, exponent = parts.groups()
         written = f"{whole}{fraction or '.0'}e{sign or '+'}{exponent}"
         return f"; YAML reads {value} as text, write {written}"
@@ -216,11 +212,10 @@ def _remedy(parameter: Parameter, value: Any, raw: str) -> str:
 
 
 def _conflicts(values: Values, where: str) -> list[str]:
-    return [
-        f"{where}: {problem}"
-        for stage, chosen in values.items()
-        for problem in params.conflicts(stage, chosen)
-    ]
+    faults = []
+    for stage, chosen in values.items():
+        faults += [f"{where}: {problem}" for problem in params.conflicts(stage, chosen)]
+    return faults
 
 
 def _injected_names(namespace: Mapping[str, Any]) -> list[str]:
@@ -290,9 +285,8 @@ def _parsed(text: str, where: str) -> tuple[Any, dict[str, str]]:
     except (yaml.YAMLError, ValueError) as error:
         raise SettingsError(f"{where}: not valid YAML ({one_line(error)})") from None
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return content, {
-        key.value: value.value for key, value in pairs if isinstance(value, yaml.ScalarNode)
-    }
+    scalars = [(key, value) for key, value in pairs if isinstance(value, yaml.ScalarNode)]
+    return content, {key.value: value.value for key, value in scalars}
 
 
 class _PlainYaml(yaml.SafeLoader):

@@ -24,22 +24,22 @@ def folder() -> Iterator[Path]:
     """
     base = short_temporary_folder()
     sweep(base)
-    made = base / f"{PREFIX}{uuid.uuid4().hex[:8]}"
-    made.mkdir(mode=0o700)
-    locks.take(made / LOCK, "sockets")
+    folder_path = base / f"{PREFIX}{uuid.uuid4().hex[:8]}"
+    folder_path.mkdir(mode=0o700)
+    locks.take(folder_path / LOCK, "sockets")
     try:
-        yield made
+        yield folder_path
     finally:
-        locks.release(made / LOCK)
-        shutil.rmtree(made, ignore_errors=True)
+        locks.release(folder_path / LOCK)
+        shutil.rmtree(folder_path, ignore_errors=True)
 
 
 def short_temporary_folder() -> Path:
     """TMPDIR, or where its path is too long the first usable folder whose path is not. Raises
     OSError when there is none.
     """
-    own = f"/run/user/{os.getuid()}"
-    for candidate in (tempfile.gettempdir(), own, "/tmp", "/var/tmp", "/dev/shm"):
+    user_folder = f"/run/user/{os.getuid()}"
+    for candidate in (tempfile.gettempdir(), user_folder, "/tmp", "/var/tmp", "/dev/shm"):
         if len(os.fsencode(candidate)) <= LONGEST_FOLDER and os.access(
             candidate, os.W_OK | os.X_OK
         ):

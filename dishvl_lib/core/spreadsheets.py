@@ -32,11 +32,11 @@ def unguarded(text: str) -> str:
 
 def guarded_table(table: pd.DataFrame) -> pd.DataFrame:
     """A copy whose text cells are guarded, in its headings too."""
-    made = table.rename(columns=guarded)
-    for name in made.columns:
-        if not pd.api.types.is_numeric_dtype(made[name]):
-            made[name] = made[name].map(guarded)
-    return made
+    safe = table.rename(columns=guarded)
+    for name in safe.columns:
+        if not pd.api.types.is_numeric_dtype(safe[name]):
+            safe[name] = safe[name].map(guarded)
+    return safe
 
 
 def unguarded_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -119,11 +119,12 @@ class Stage:
         belongs to one set of parameters and inputs, a file that is there is right: this is how a
         killed stage resumes and a finished one does nothing.
         """
-        files = [self.path(one) for one in ((filename,) if isinstance(filename, str) else filename)]
+        filenames = (filename,) if isinstance(filename, str) else filename
+        files = [self.path(name) for name in filenames]
         if not all(file.exists() for file in files):
-            made = function(*args, **kwargs)
+            result = function(*args, **kwargs)
             for file, value in zip(
-                files, (made,) if isinstance(filename, str) else made, strict=True
+                files, (result,) if isinstance(filename, str) else result, strict=True
             ):
                 _write(file, value)
         read = tuple(_read(file) for file in files)
@@ -262,11 +263,8 @@ class Stage:
         """
         upstream = _upstream(self.name, self.params)
         inputs = dependencies.inputs_of(self.name, self.params, upstream)
-        changed = [
-            key
-            for key in dependencies.changed_inputs(self.name, self.begun["inputs"], inputs)
-            if key.partition("/")[0] in upstream
-        ]
+        differing = dependencies.changed_inputs(self.name, self.begun["inputs"], inputs)
+        changed = [key for key in differing if key.partition("/")[0] in upstream]
         if changed:
             raise StageError(
                 f"what {self.name} is made from changed while it worked "
@@ -513,13 +511,13 @@ def refuse_busy(folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Installed versions of the packages that decide a result."""
-    found = {"python": platform.python_version()}
+    numbers = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            numbers[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             pass
-    return found
+    return numbers
 
 
 def _refusal(folder: Path, name: str, changed: list[str]) -> str:

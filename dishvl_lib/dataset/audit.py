@@ -27,19 +27,18 @@ def audit(
 
     ranks: {(name, its look-alike's name): rank}; shortcut: what `shortcuts.measure` found.
     """
+    ranks = ranks or {}
+    splits = rows_by_split.items()
+    lengths = (token_lengths or {}).items()
     return {
-        "counts": {split: _counts(rows) for split, rows in rows_by_split.items()},
+        "counts": {split: _counts(rows) for split, rows in splits},
         "dishes_left_out": list(left_out),
         "leaks": leaks.find(photos),
-        "answer_positions": {split: positions(rows) for split, rows in rows_by_split.items()},
-        "look_alike_share": {
-            split: look_alike_share(rows, ranks or {}) for split, rows in rows_by_split.items()
-        },
+        "answer_positions": {split: positions(rows) for split, rows in splits},
+        "look_alike_share": {split: look_alike_share(rows, ranks) for split, rows in splits},
         "shortcut_test": dict(shortcut or {}),
-        "repeated_questions": {split: _repeated(rows) for split, rows in rows_by_split.items()},
-        "token_lengths": {
-            split: _lengths(values) for split, values in (token_lengths or {}).items()
-        },
+        "repeated_questions": {split: _repeated(rows) for split, rows in splits},
+        "token_lengths": {split: _lengths(values) for split, values in lengths},
     }
 
 
@@ -54,30 +53,32 @@ def problems(
     """
     again = "and run the chain again from stage 01"
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
-    asked = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
-    off_menu = [row for row in asked if artefacts.answer_of(row) not in row["menu"]]
+    menu_rows = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
+    off_menu = [row for row in menu_rows if artefacts.answer_of(row) not in row["menu"]]
     guesser = report["shortcut_test"]
-    found = []
+    sentences = []
     if len(torn):
         pair = " and ".join(torn[["path_a", "path_b"]].iloc[0])
-        said = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
-        found.append(f"{said}; {leave_out}")
+        problem = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
+        sentences.append(f"{problem}; {leave_out}")
     if report["leaks"]:
         first = report["leaks"][0]
-        said = f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
-        found.append(f"{said}; {leave_out}")
+        problem = (
+            f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
+        )
+        sentences.append(f"{problem}; {leave_out}")
     if off_menu:
-        said = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
-        found.append(f"{said}; give its dish another name in decisions/names.csv {again}")
+        problem = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
+        sentences.append(f"{problem}; give its dish another name in decisions/names.csv {again}")
     if guesser["excess"] > shortcuts.POINT:
         right = f"{guesser['accuracy']:.1%}"
         chance = f"{guesser['chance']:.1%}"
-        found.append(
+        sentences.append(
             f"menus give their answers away: a guesser without eyes is right in {right}, "
             f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "
             "in that have no look-alikes, and run this stage again with --redo 03"
         )
-    return found
+    return sentences
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -87,20 +88,21 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are
     not tested.
     """
-    asked = [row for row in rows if row["kind"] == "menu"]
-    menus = [row for row in asked if artefacts.answer_of(row) in row["menu"]]
+    menu_rows = [row for row in rows if row["kind"] == "menu"]
+    menus = [row for row in menu_rows if artefacts.answer_of(row) in row["menu"]]
     if not menus:
-        return {"n": 0, "off_menu": len(asked)}
-    relative = [
-        (row["menu"].index(artefacts.answer_of(row)) + 0.5) / len(row["menu"]) for row in menus
-    ]
-    expected = np.array([_expected_thirds(len(row["menu"])) for row in menus]).sum(axis=0)
-    seen = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])[0]
-    chi2 = float(((seen - expected) ** 2 / np.maximum(expected, 1e-9))[expected > 0].sum())
-    p = _chi2_tail(chi2, int((expected > 0).sum()) - 1)
+        return {"n": 0, "off_menu": len(menu_rows)}
+    sizes = [len(row["menu"]) for row in menus]
+    places = [row["menu"].index(artefacts.answer_of(row)) for row in menus]
+    seen = _in_thirds((np.array(places) + 0.5) / sizes)
+    expected = np.array([_expected_thirds(size) for size in sizes]).sum(axis=0)
+    is_possible = expected > 0
+    distances = (seen - expected) ** 2 / np.maximum(expected, 1e-9)
+    chi2 = float(distances[is_possible].sum())
+    p = _chi2_tail(chi2, int(is_possible.sum()) - 1)
     return {
         "n": len(menus),
-        "off_menu": len(asked) - len(menus),
+        "off_menu": len(menu_rows) - len(menus),
         "thirds": seen.tolist(),
         "expected": np.round(expected, 2).tolist(),
         "chi2": round(chi2, 3),
@@ -111,10 +113,11 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
     """Share of all menu entries that have a look-alike beside them, 0 without menus."""
     menus = [row["menu"] for row in rows if row["kind"] == "menu"]
+    n_entries = sum(map(len, menus))
     beside = 0
     for menu in menus:
         beside += sum(_has_look_alike(entry, menu, ranks) for entry in menu)
-    return round(beside / max(1, sum(map(len, menus))), 4)
+    return round(beside / max(1, n_entries), 4)
 
 
 def _has_look_alike(entry: str, menu: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> bool:
@@ -156,23 +159,33 @@ def _chi2_tail(chi2: float, degrees: int) -> float:
     """P(X > chi2) for 0, 1 or 2 degrees of freedom; menus of two entries have no middle third and
     hence only 1.
     """
-    return {0: 1.0, 1: math.erfc(math.sqrt(chi2 / 2)), 2: math.exp(-chi2 / 2)}[degrees]
+    half = chi2 / 2
+    return {0: 1.0, 1: math.erfc(math.sqrt(half)), 2: math.exp(-half)}[degrees]
+
+
+def _in_thirds(relative: np.ndarray) -> np.ndarray:
+    """(3,) how many places (0..1 of their menus) lie in each third."""
+    counts, _ = np.histogram(relative, bins=[0, 1 / 3, 2 / 3, 1])
+    return counts
 
 
 def _expected_thirds(size: int) -> np.ndarray:
-    return np.histogram((np.arange(size) + 0.5) / size, bins=[0, 1 / 3, 2 / 3, 1])[0] / size
+    relative = (np.arange(size) + 0.5) / size
+    return _in_thirds(relative) / size
 
 
 def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     kinds = Counter(row["kind"] for row in rows)
     dishes = Counter(row["dish_id"] for row in rows)
+    photos = {row["image_id"] for row in rows} - {""}
     sizes = [len(row["menu"]) for row in rows if row["kind"] == "menu"]
+    chances = [1 / size for size in sizes]
     return {
         **{kind: kinds[kind] for kind in questions.KINDS},
-        "photos": len({row["image_id"] for row in rows} - {""}),
+        "photos": len(photos),
         "dishes": len(dishes),
         "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
-        "menu_chance": round(float(np.mean([1 / size for size in sizes])), 4) if sizes else 0,
+        "menu_chance": round(float(np.mean(chances)), 4) if sizes else 0,
         "by_dish": dict(sorted(dishes.items())),
     }
 

@@ -34,11 +34,11 @@ def rows(
             f"knowledge_ratio is {knowledge_ratio}; it must be 0 (none) or more"
         )
     aliases = {dish["dish_id"]: dish["aliases"] for dish in dishes}
-    made = conversations.rows(
+    question_rows = conversations.rows(
         photos, split, dish_names, similar, aliases=aliases, trained=trained, seed=seed, **options
     )
-    wanted = round(knowledge_ratio * len(made))
-    return made + knowledge.rows(
+    wanted = round(knowledge_ratio * len(question_rows))
+    return question_rows + knowledge.rows(
         photos,
         split,
         dish_names,

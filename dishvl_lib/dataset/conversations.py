@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import questions
+from dishvl_lib.core import artefacts, questions
 from dishvl_lib.dataset import menus
 
 
@@ -82,13 +82,12 @@ def rows(
         "per_seed": look_alikes_per_seed,
         "same_site_share": same_site_share,
     }
-    made = maker.naming(naming_per_photo, balance)
-    made += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
-    absent = [
-        maker.absent(**drawing) for _ in range(round(absent_share * menus_per_photo * len(part)))
-    ]
-    made += [row for row in absent if row]
-    return numbered(made, split if trained else f"{split}_unseen")
+    question_rows = maker.naming(naming_per_photo, balance)
+    question_rows += [maker.menu(**drawing) for _ in range(menus_per_photo * len(part))]
+    n_absent = round(absent_share * menus_per_photo * len(part))
+    absent = [maker.absent(**drawing) for _ in range(n_absent)]
+    question_rows += [row for row in absent if row]
+    return numbered(question_rows, split if trained else f"{split}_unseen")
 
 
 def site_rows(
@@ -107,22 +106,24 @@ def site_rows(
     """
     part = photos[photos.split == f"site:{site}"].sort_values("image_id")
     rng = seeded(seed, f"site:{site}")
-    made = []
+    question_rows = []
     for dish, rows_ in part.groupby("dish_id", sort=True):
         mixed = rows_.iloc[rng.permutation(len(rows_))]
         first = mixed.drop_duplicates("group_id")
         ordered = pd.concat([first, mixed.drop(first.index)])
         for place, photo in enumerate(ordered.itertuples()):
             row = _row(photo, _wording("naming", True, rng), [], folder_names.get(dish, ""))
-            made.append({**row, "role": "register" if place < register_per_dish else "query"})
-    return numbered(made, f"site_{site}")
+            question_rows.append(
+                {**row, "role": "register" if place < register_per_dish else "query"}
+            )
+    return numbered(question_rows, f"site_{site}")
 
 
-def numbered(made: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+def numbered(question_rows: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
     """The rows with their ids: prefix, kind, running number."""
-    for number, row in enumerate(made):
+    for number, row in enumerate(question_rows):
         row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
-    return made
+    return question_rows
 
 
 def question(
@@ -134,7 +135,7 @@ def question(
     return _row(photo, _wording(kind, True, rng), menu, answer, kind)
 
 
-class Asked:
+class PhotoDeck:
     """The photos of each dish in a random order, of which the next is asked about."""
 
     def __init__(self, part: pd.DataFrame, rng: np.random.Generator):
@@ -145,9 +146,9 @@ class Asked:
         self.used = dict.fromkeys(self.by_dish, 0)
 
     def next(self, dish: str) -> Any:
-        own = self.by_dish[dish]
+        photos = self.by_dish[dish]
         self.used[dish] = self.used[dish] + 1
-        return own[(self.used[dish] - 1) % len(own)]
+        return photos[(self.used[dish] - 1) % len(photos)]
 
 
 def by_dish(similar: pd.DataFrame) -> dict[str, list[str]]:
@@ -162,15 +163,14 @@ def _capped(part: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     """
     if not most:
         return part
-    order = part.assign(
-        _turn=[
-            hashlib.sha256(f"{seed}|{image_id}".encode()).hexdigest() for image_id in part.image_id
-        ]
-    ).sort_values("_turn")
-    order["_again"] = (
-        order.groupby(["dish_id", "group_id"]).cumcount() if "group_id" in order else 0
-    )
-    kept = order.sort_values(["_again", "_turn"]).groupby("dish_id").head(most).index
+    texts = [f"{seed}|{image_id}" for image_id in part.image_id]
+    turns = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    order = part.assign(_turn=turns).sort_values("_turn")
+    order["_again"] = 0
+    if "group_id" in order:
+        order["_again"] = order.groupby(["dish_id", "group_id"]).cumcount()
+    order = order.sort_values(["_again", "_turn"])
+    kept = order.groupby("dish_id").head(most).index
     return part.loc[part.index.isin(kept)]
 
 
@@ -190,13 +190,13 @@ class _Maker:
         self.names = dish_names
         self.trained = trained
         self.rng = rng
-        self.asked = Asked(part, rng)
+        self.deck = PhotoDeck(part, rng)
 
     def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
         photos = [photo for _ in range(per_photo) for photo in self.part.itertuples()]
         if balance and per_photo:
-            each = max(1, round(len(photos) / len(self.asked.by_dish)))
-            photos = [self.asked.next(dish) for dish in self.asked.by_dish for _ in range(each)]
+            each = max(1, round(len(photos) / len(self.deck.by_dish)))
+            photos = [self.deck.next(dish) for dish in self.deck.by_dish for _ in range(each)]
         return [
             _row(photo, _wording("naming", self.trained, self.rng), [], self.names[photo.dish_id])
             for photo in photos
@@ -225,9 +225,9 @@ class _Maker:
 
     def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> dict[str, Any]:
         return _row(
-            self.asked.next(dish),
+            self.deck.next(dish),
             _wording(kind, self.trained, self.rng),
-            [self.names[one] for one in menu],
+            [self.names[entry] for entry in menu],
             answer,
             kind,
         )
@@ -235,9 +235,9 @@ class _Maker:
 
 def seeded(seed: int, *what: str) -> np.random.Generator:
     """A generator of its own for each purpose, the same on every machine."""
-    return np.random.default_rng(
-        int(hashlib.sha256("|".join((str(seed), *what)).encode()).hexdigest()[:16], 16)
-    )
+    text = "|".join((str(seed), *what))
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return np.random.default_rng(int(digest[:16], 16))
 
 
 def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:
@@ -251,10 +251,7 @@ def _row(
     return {
         "id": "",
         "image": photo.path,
-        "conversations": [
-            {"from": "human", "value": questions.human_turn(template, menu)},
-            {"from": "gpt", "value": answer},
-        ],
+        "conversations": artefacts.conversation(questions.human_turn(template, menu), answer),
         "image_id": photo.image_id,
         "dish_id": photo.dish_id,
         "kind": kind,

@@ -98,20 +98,20 @@ def write(
     for split, rows in rows_by_split.items():
         _check_rows(split, rows)
     named = _named(run_name, rows_by_split)
-    made = []
+    exports = []
     for name in formats:
         for file, count in _WRITERS[name](Path(os.path.abspath(folder)) / name, named, root):
-            made.append((name, f"{name}/{file.name}", count, "; ".join(CANNOT_CARRY[name])))
-    return pd.DataFrame(made, columns=list(COLUMNS))
+            exports.append((name, f"{name}/{file.name}", count, "; ".join(CANNOT_CARRY[name])))
+    return pd.DataFrame(exports, columns=list(COLUMNS))
 
 
 def _write_qwen(
     folder: Path, named: Mapping[str, Sequence[Row]], root: str
 ) -> list[tuple[Path, int]]:
-    made = []
+    files = []
     entries = {}
     for name, rows in named.items():
-        made += [
+        files += [
             (_write_list(folder / f"{name}.json", rows), len(rows)),
             (folder / f"{name}.jsonl", len(rows)),
         ]
@@ -122,16 +122,16 @@ def _write_qwen(
         f"names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
     )
     records.write_text(folder / "dataset_entry.py", f"{text}data_dict.update(DISHVL)\n")
-    return [*made, (folder / "dataset_entry.py", _count(named))]
+    return [*files, (folder / "dataset_entry.py", _count(named))]
 
 
 def _write_llama_factory(
     folder: Path, named: Mapping[str, Sequence[Row]], root: str
 ) -> list[tuple[Path, int]]:
-    made = []
+    files = []
     for name, rows in named.items():
         written = _write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows))
-        made.append((written, len(rows)))
+        files.append((written, len(rows)))
     described = {
         "formatting": "sharegpt",
         "columns": {"messages": "conversations", "images": "images"},
@@ -146,7 +146,7 @@ def _write_llama_factory(
         folder / "dataset_info.json",
         {name: {"file_name": f"{name}.json", **described} for name in named},
     )
-    return [*made, (folder / "dataset_info.json", _count(named))]
+    return [*files, (folder / "dataset_info.json", _count(named))]
 
 
 def _write_ms_swift(
@@ -258,10 +258,10 @@ def _problem(row: Row) -> str:
             f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; "
             "make the stage's files again"
         )
-    found = MARKS.search(questions.question_of(human)) or MARKS.search(gpt)
+    mark = MARKS.search(questions.question_of(human)) or MARKS.search(gpt)
     return (
-        f"it holds {found[0]!r}, which trainers read as a photo or a command; change the "
+        f"it holds {mark[0]!r}, which trainers read as a photo or a command; change the "
         "dish's name or card"
-        if found
+        if mark
         else ""
     )

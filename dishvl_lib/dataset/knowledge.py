@@ -34,29 +34,24 @@ def rows(
         "image_id"
     )
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
-    asked = conversations.Asked(part, rng)
-    own = set(part.dish_id)
-    told = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in own}
+    deck = conversations.PhotoDeck(part, rng)
+    dishes_of_split = set(part.dish_id)
+    facts = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in dishes_of_split}
     known = [
-        (dish, one.id, told[dish][one.field])
-        for dish in sorted(told)
-        for one in questions.templates("knowledge", trained)
-        if told[dish].get(one.field)
+        (dish, wording.id, facts[dish][wording.field])
+        for dish in sorted(facts)
+        for wording in questions.templates("knowledge", trained)
+        if facts[dish].get(wording.field)
     ]
-    order = (
-        [
-            known[place]
-            for _ in range(-(-n // max(1, len(known))))
-            for place in rng.permutation(len(known))
-        ][:n]
-        if known
-        else []
-    )
-    made = [
-        _row(asked.next(dish) if with_photo else None, dish, dish_names[dish], template, answer)
-        for dish, template, answer in order
-    ]
-    return conversations.numbered(made, split if trained else f"{split}_unseen")
+    order: list[int] = []
+    while known and len(order) < n:
+        order += rng.permutation(len(known)).tolist()
+    question_rows = []
+    for place in order[:n]:
+        dish, template, answer = known[place]
+        photo = deck.next(dish) if with_photo else None
+        question_rows.append(_row(photo, dish, dish_names[dish], template, answer))
+    return conversations.numbered(question_rows, split if trained else f"{split}_unseen")
 
 
 def _facts(dish: Mapping[str, Any]) -> dict[str, str]:

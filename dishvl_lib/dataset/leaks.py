@@ -16,15 +16,15 @@ def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
     """Groups and identical bytes that lie in more than one of train, validation and test; [] is
     what must hold.
     """
-    own = photos[photos.split.isin(SPLITS)]
-    found = []
+    at_home = photos[photos.split.isin(SPLITS)]
+    leaks = []
     for column in ("group_id", "sha256"):
-        spread = own.groupby(column).split.agg(lambda values: sorted(set(values)))
-        found += [
+        spread = at_home.groupby(column).split.agg(lambda values: sorted(set(values)))
+        leaks += [
             {"by": column, "value": value, "splits": splits}
             for value, splits in spread[spread.map(len) > 1].items()
         ]
-    return found
+    return leaks
 
 
 def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.DataFrame:
@@ -47,25 +47,18 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     path = dict(zip(photos.image_id, photos.path, strict=True))
     rows = []
     for pair in torn.itertuples():
-        sides = sorted(
-            (
-                (order[pair.split_a], pair.image_id_a, pair.split_a),
-                (order[pair.split_b], pair.image_id_b, pair.split_b),
-            )
-        )
-        rows.append((sides[1][1], path[sides[0][1]], sides[0][2], pair.by, float(pair.distance)))
-    found = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
-    found = found.sort_values(["image_id", "twin_split", "distance", "twin"]).drop_duplicates(
-        "image_id"
-    )
-    moved = (
-        photos[["image_id", "path", "dish_id", "split"]]
-        .merge(found, on="image_id")
-        .sort_values("path", ignore_index=True)
-    )
-    return photos.assign(
-        split=photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)
-    ), moved[list(MOVED_COLUMNS)]
+        a = (order[pair.split_a], pair.image_id_a, pair.split_a)
+        b = (order[pair.split_b], pair.image_id_b, pair.split_b)
+        stays, goes = sorted((a, b))
+        _, twin, twin_split = stays
+        rows.append((goes[1], path[twin], twin_split, pair.by, float(pair.distance)))
+    twins = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
+    twins = twins.sort_values(["image_id", "twin_split", "distance", "twin"])
+    closest = twins.drop_duplicates("image_id")
+    moved = photos[["image_id", "path", "dish_id", "split"]].merge(closest, on="image_id")
+    moved = moved.sort_values("path", ignore_index=True)
+    split = photos.split.mask(photos.image_id.isin(moved.image_id), MOVED)
+    return photos.assign(split=split), moved[list(MOVED_COLUMNS)]
 
 
 def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
@@ -74,8 +67,8 @@ def lost_splits(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     `before`, `after`: the same photos (dish_id, split) before and after the leaving out. Such a
     dish is trained on, but nothing says how well it is known.
     """
-    own = before[before.split.isin(SPLITS)]
-    had = own.groupby(["dish_id", "split"]).size().rename("photos").reset_index()
+    at_home = before[before.split.isin(SPLITS)]
+    had = at_home.groupby(["dish_id", "split"]).size().rename("photos").reset_index()
     kept = set(zip(after.dish_id, after.split, strict=True))
     lost = [(row.dish_id, row.split) not in kept for row in had.itertuples()]
     return had[lost].reset_index(drop=True)[list(LOST_COLUMNS)]

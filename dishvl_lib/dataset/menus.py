@@ -39,10 +39,10 @@ def pool(
     """
     dishes = sorted(dishes)
     number = {dish: place for place, dish in enumerate(dishes)}
-    alike = [
-        [number[other] for other in similar.get(dish, ()) if other in number and other != dish]
-        for dish in dishes
-    ]
+    alike = []
+    for dish in dishes:
+        others = [other for other in similar.get(dish, ()) if other != dish]
+        alike.append([number[other] for other in others if other in number])
     return Pool(
         dishes,
         alike,
@@ -66,25 +66,22 @@ def draw_menu(
     anyone knows which entry will be asked for.
     """
     size = min(size, len(of.dishes))
-    taken = _Taken(of)
+    draft = _MenuDraft(of)
     drawn = at_random(len(of.dishes), rng)
     for seed in drawn:
-        if len(taken.menu) >= size / 2:
+        if len(draft.menu) >= size / 2:
             break
-        if taken.add(seed):
+        if draft.add(seed):
             for other in of.similar[seed][:look_alikes_per_seed]:
-                taken.add(other)
-    near = of.same_site[taken.menu[0]]
-    wanted = len(taken.menu) + round(same_site_share * (size - len(taken.menu)))
-    for place in rng.permutation(len(near))[: 4 * size] if len(near) else ():
-        if len(taken.menu) >= wanted:
-            break
-        taken.add(int(near[place]))
-    for dish in at_random(len(of.dishes), rng):
-        if len(taken.menu) >= size:
-            break
-        taken.add(dish)
-    menu = taken.menu[:size]
+                draft.add(other)
+    near = of.same_site[draft.menu[0]]
+    free = size - len(draft.menu)
+    wanted = len(draft.menu) + round(same_site_share * free)
+    if len(near):
+        near = near[rng.permutation(len(near))]
+    draft.fill(near[: 4 * size].tolist(), wanted)
+    draft.fill(at_random(len(of.dishes), rng), size)
+    menu = draft.menu[:size]
     return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
 
 
@@ -103,7 +100,8 @@ def askable(
     good = {}
     out = []
     for dish, name in sorted(dish_names.items()):
-        twins = sorted(other for other in by_name[names.normalise(name)] if other != dish)
+        namesakes = by_name[names.normalise(name)]
+        twins = sorted(other for other in namesakes if other != dish)
         reason = names.problem_with(name)
         if dish in without_name:
             reason = f"nobody has named it: {without_name[dish]}; {NAME_IT}"
@@ -122,7 +120,7 @@ def sites_of(photos: pd.DataFrame) -> dict[str, list[str]]:
     return {dish: sorted(part) for dish, part in known.groupby("dish_id").site}
 
 
-class _Taken:
+class _MenuDraft:
     """A menu while it is filled: no dish twice, none beside one that it may not stand beside."""
 
     def __init__(self, of: Pool):
@@ -137,6 +135,13 @@ class _Taken:
         self.closed.add(dish)
         self.closed |= self.of.conflicts[dish]
         return True
+
+    def fill(self, dishes: Iterable[int], most: int) -> None:
+        """Adds dishes in their order until the menu has `most`."""
+        for dish in dishes:
+            if len(self.menu) >= most:
+                return
+            self.add(dish)
 
 
 def at_random(n: int, rng: np.random.Generator) -> Iterator[int]:
@@ -154,16 +159,16 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
         for site in sites.get(dish, ()):
             at.setdefault(site, []).append(place)
     arrays = {site: np.array(places) for site, places in at.items()}
-    whole: dict[tuple[str, ...], np.ndarray] = {}
+    # Many dishes are sold at the same sites: each set of sites is put together once.
+    together: dict[tuple[str, ...], np.ndarray] = {(): np.zeros(0, int)}
+    neighbours = []
     for dish in dishes:
         key = tuple(sorted(sites.get(dish, ())))
-        if key not in whole:
-            whole[key] = (
-                np.unique(np.concatenate([arrays[site] for site in key]))
-                if key
-                else np.zeros(0, int)
-            )
-    return [whole[tuple(sorted(sites.get(dish, ())))] for dish in dishes]
+        if key not in together:
+            of_sites = [arrays[site] for site in key]
+            together[key] = np.unique(np.concatenate(of_sites))
+        neighbours.append(together[key])
+    return neighbours
 
 
 def _conflicts(
@@ -172,13 +177,17 @@ def _conflicts(
     called: dict[str, set[int]] = {}
     for place, dish in enumerate(dishes):
         for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:
-            for form in {names.normalise(name), names.canonical(name)} - {""}:
+            for form in _forms(name):
                 called.setdefault(form, set()).add(place)
-    found: list[set[int]] = [set() for _ in dishes]
+    conflicts: list[set[int]] = [set() for _ in dishes]
     for place, dish in enumerate(dishes):
-        own = dish_names.get(dish, "")
-        for form in {names.normalise(own), names.canonical(own)} - {""}:
+        for form in _forms(dish_names.get(dish, "")):
             for other in called[form] - {place}:
-                found[place].add(other)
-                found[other].add(place)
-    return [frozenset(others) for others in found]
+                conflicts[place].add(other)
+                conflicts[other].add(place)
+    return [frozenset(others) for others in conflicts]
+
+
+def _forms(name: str) -> set[str]:
+    """The forms in which a name is compared with others."""
+    return {names.normalise(name), names.canonical(name)} - {""}

@@ -31,11 +31,9 @@ def rows(
     dish_id, similar_id, rank; aliases: names that never stand beside a dish.
     """
     known = photos[(photos.split == "train") & photos.dish_id.isin(dish_names.keys())]
-    held_out = photos[
-        (photos.split == artefacts.HELD_OUT)
-        & photos.dish_id.isin(dish_names.keys())
-        & ~photos.dish_id.isin(photos.dish_id[photos.split == "train"])
-    ]
+    trained = photos.dish_id[photos.split == "train"]
+    is_new = photos.dish_id.isin(dish_names.keys()) & ~photos.dish_id.isin(trained)
+    held_out = photos[(photos.split == artefacts.HELD_OUT) & is_new]
     part = held_out.sort_values("image_id")
     if part.empty:
         return []
@@ -49,19 +47,19 @@ def rows(
     )
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
-    asked = conversations.Asked(part, rng)
-    made: list[dict[str, Any]] = []
-    while len(made) < len(part):
+    deck = conversations.PhotoDeck(part, rng)
+    question_rows: list[dict[str, Any]] = []
+    while len(question_rows) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
             answer = there[rng.integers(len(there))]
-            made.append(
+            question_rows.append(
                 conversations.question(
-                    asked.next(answer),
+                    deck.next(answer),
                     "menu",
                     [dish_names[dish] for dish in menu],
                     dish_names[answer],
                     rng,
                 )
             )
-    return conversations.numbered(made, "new_dishes")
+    return conversations.numbered(question_rows, "new_dishes")

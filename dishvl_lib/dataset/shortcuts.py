@@ -7,6 +7,7 @@ entries, and how often its dish was the answer, or an entry, before. A condition
 1974) weighs them. At chance it finds nothing.
 """
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +34,9 @@ FEATURES = (
     "was_entry",
 )
 RIDGE = 1e-3
-POINT = 0.01
-FITTED = 20_000
-SCATTER = 0.0025
+POINT = 0.01  # what a guesser may be over chance
+FITTED = 20_000  # menus that are fitted at most
+SCATTER = 0.0025  # standard error of chance: a POINT is then four of them
 
 
 @dataclass
@@ -52,7 +53,9 @@ class Guesser:
     weights: np.ndarray
 
     def guess(self, menu: Sequence[str]) -> int:
-        return int(((self._features(menu) - self.mean) / self.spread @ self.weights).argmax())
+        scaled = (self._features(menu) - self.mean) / self.spread
+        scores = scaled @ self.weights
+        return int(scores.argmax())
 
     def _features(self, menu: Sequence[str]) -> np.ndarray:
         return describe(menu, self.ranks, self.answers, self.entries)
@@ -65,36 +68,40 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by
     heart.
     """
-    asked = [(row["menu"], row["menu"].index(artefacts.answer_of(row))) for row in rows]
-    answers = Counter(menu[place] for menu, place in asked)
-    entries = Counter(name for menu, _ in asked for name in menu)
+    menus = [row["menu"] for row in rows]
+    truths = [artefacts.answer_of(row) for row in rows]
+    answers = Counter(truths)
+    entries = Counter(name for menu in menus for name in menu)
     described = []
-    for menu, place in asked:
-        answers[menu[place]] -= 1
+    for menu, truth in zip(menus, truths, strict=True):
+        answers[truth] -= 1
         described.append(describe(menu, ranks, answers, entries))
-        answers[menu[place]] += 1
+        answers[truth] += 1
     everything = np.concatenate(described)
     mean = everything.mean(axis=0)
     spread = np.maximum(everything.std(axis=0), 1e-9)
     scaled = [(part - mean) / spread for part in described]
-    places = [place for _, place in asked]
-    found = minimize(
+    places = [menu.index(truth) for menu, truth in zip(menus, truths, strict=True)]
+    fitted = minimize(
         _loss,
         np.zeros(len(FEATURES)),
         args=(_padded(scaled), np.array(places)),
         jac=True,
         method="L-BFGS-B",
     )
-    return Guesser(ranks, answers, entries, mean, spread, found.x)
+    return Guesser(ranks, answers, entries, mean, spread, fitted.x)
 
 
 def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
     menu questions, beside chance (mean of 1 / menu size).
     """
-    right = sum(row["menu"][guesser.guess(row["menu"])] == artefacts.answer_of(row) for row in rows)
     n = len(rows)
-    chance = float(np.mean([1 / len(row["menu"]) for row in rows])) if rows else 0.0
+    right = 0
+    for row in rows:
+        guess = row["menu"][guesser.guess(row["menu"])]
+        right += guess == artefacts.answer_of(row)
+    chance = _chance(rows) if n else 0.0
     accuracy = right / n if n else 0.0
     weights = {
         name: round(float(weight), 4)
@@ -125,10 +132,12 @@ def try_out(
     something. Without training menus nothing is fitted.
     """
     menus = [row for row in train if row["kind"] == "menu"][:FITTED]
-    one = more(1)
-    chance = float(np.mean([1 / len(row["menu"]) for row in one]))
-    n = max(n, math.ceil(chance * (1 - chance) / SCATTER**2))
-    rows = one if len(one) >= n else more(-(-n // len(one)))
+    sample = more(1)
+    chance = _chance(sample)
+    variance = chance * (1 - chance)
+    n = max(n, math.ceil(variance / SCATTER**2))
+    times = math.ceil(n / len(sample))
+    rows = sample if times <= 1 else more(times)
     nothing = Guesser(
         ranks,
         Counter(),
@@ -137,7 +146,13 @@ def try_out(
         np.ones(len(FEATURES)),
         np.zeros(len(FEATURES)),
     )
-    return measure(fit(menus, ranks) if menus else nothing, rows[:n])
+    guesser = fit(menus, ranks) if menus else nothing
+    return measure(guesser, rows[:n])
+
+
+def _chance(rows: Sequence[Mapping[str, Any]]) -> float:
+    """The accuracy of drawing an entry blindly, a mean over the menus."""
+    return float(np.mean([1 / len(row["menu"]) for row in rows]))
 
 
 def describe(
@@ -148,31 +163,42 @@ def describe(
 ) -> np.ndarray:
     """(entries, FEATURES) of one menu."""
     size = len(menu)
-    rank = np.array([[ranks.get((a, b), 0) for b in menu] for a in menu])
-    letters = [set(name) for name in menu]
-    shared = np.array(
-        [
-            [2 * len(a & b) / (len(a) + len(b)) if a is not b else 0.0 for b in letters]
-            for a in letters
-        ]
-    )
+    rank = np.zeros((size, size), int)
+    for row, name in enumerate(menu):
+        for column, other in enumerate(menu):
+            rank[row, column] = ranks.get((name, other), 0)
+    is_alike = rank > 0
+    closeness = np.where(is_alike, 1 / np.maximum(rank, 1), 0)
+    shared = _shared_characters(menu)
     place = np.arange(size)
-    return np.stack(
-        [
-            (rank > 0).sum(axis=1),
-            (rank > 0).sum(axis=0),
-            np.where(rank > 0, 1 / np.maximum(rank, 1), 0).max(axis=1),
-            place / size,
-            (size - 1 - place) / size,
-            (place == 0) | (place == size - 1),
-            [len(name) for name in menu],
-            shared.mean(axis=1),
-            shared.max(axis=1),
-            [np.log1p(max(0, answers.get(name, 0))) for name in menu],
-            [np.log1p(entries.get(name, 0)) for name in menu],
-        ],
-        axis=1,
-    ).astype(float)
+    from_end = size - 1 - place
+    times_answer = np.array([answers.get(name, 0) for name in menu])
+    times_entry = np.array([entries.get(name, 0) for name in menu])
+    columns = [
+        is_alike.sum(axis=1),
+        is_alike.sum(axis=0),
+        closeness.max(axis=1),
+        place / size,
+        from_end / size,
+        (place == 0) | (from_end == 0),
+        [len(name) for name in menu],
+        shared.mean(axis=1),
+        shared.max(axis=1),
+        np.log1p(np.maximum(0, times_answer)),
+        np.log1p(times_entry),
+    ]
+    return np.stack(columns, axis=1).astype(float)
+
+
+def _shared_characters(menu: Sequence[str]) -> np.ndarray:
+    """(entries, entries) Dice of the characters of two names, 0 of one name with itself."""
+    letters = [set(name) for name in menu]
+    shared = np.zeros((len(menu), len(menu)))
+    for (row, first), (column, second) in itertools.combinations(enumerate(letters), 2):
+        dice = 2 * len(first & second) / (len(first) + len(second))
+        shared[row, column] = dice
+        shared[column, row] = dice
+    return shared
 
 
 def ranks_by_name(
@@ -181,9 +207,8 @@ def ranks_by_name(
     """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable
     name.
     """
-    known = similar[
-        similar.dish_id.isin(dish_names.keys()) & similar.similar_id.isin(dish_names.keys())
-    ]
+    named = dish_names.keys()
+    known = similar[similar.dish_id.isin(named) & similar.similar_id.isin(named)]
     return {
         (dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank)
         for row in known.itertuples()
@@ -211,6 +236,9 @@ def _loss(
     share = np.exp(scores)
     share /= share.sum(axis=1, keepdims=True)
     rows = np.arange(len(places))
-    loss = -np.log(share[rows, places]).mean() + RIDGE * weights @ weights
+    of_answers = share[rows, places]
+    loss = -np.log(of_answers).mean() + RIDGE * weights @ weights
+    # The gradient by the scores: what is guessed less what was right.
     share[rows, places] -= 1
-    return float(loss), np.einsum("ij,ijk->k", share, values) / len(places) + 2 * RIDGE * weights
+    gradient = np.einsum("ij,ijk->k", share, values) / len(places)
+    return float(loss), gradient + 2 * RIDGE * weights

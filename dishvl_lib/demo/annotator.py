@@ -88,7 +88,8 @@ class BuiltinAnnotator:
             raise BadRequest(f"the image cannot be decoded: {error}") from error
         away = np.abs(self._thumbnails - seen).mean(axis=(1, 2, 3))
         best = int(away.argmin())
-        return str(self._names[best]) if away[best] <= MAX_DIFFERENCE else None
+        is_known = away[best] <= MAX_DIFFERENCE
+        return str(self._names[best]) if is_known else None
 
     def complete(self, request: Any) -> dict:
         """The reply to the JSON of one chat completion request; raises BadRequest."""
@@ -101,17 +102,17 @@ class BuiltinAnnotator:
         if wanted not in answers:
             raise BadRequest(f"this server answers {' and '.join(answers)}, not {wanted!r}")
         content = json.dumps(answers[wanted](text, photos), ensure_ascii=False)
-        return completion(str(request.get("model") or MODEL), text, len(photos), content)
+        model = str(request.get("model") or MODEL)
+        return completion(model, text, len(photos), content)
 
     def _card(self, text: str, photos: list[bytes]) -> dict:
         if not photos:
             raise BadRequest("a dish_card request needs an image_url")
         name = self.recognise(photos[0])
-        return (
-            dish_card(name)
-            if name
-            else empty_card(clean_folder_name(_line_after(text, FOLDER_LINE) or ""))
-        )
+        if name:
+            return dish_card(name)
+        folder = _line_after(text, FOLDER_LINE) or ""
+        return empty_card(clean_folder_name(folder))
 
     def _texts(self, text: str, photos: list[bytes]) -> dict:
         try:
@@ -120,7 +121,9 @@ class BuiltinAnnotator:
             raise BadRequest(f"the prompt has no line {CARD_LINE} with the card as JSON") from error
         if not isinstance(card, dict):
             raise BadRequest(f"what follows {CARD_LINE} must be a JSON object")
-        dish = DISHES.get(str(card.get("name"))) if card.get("ingredients") else None
+        dish = DISHES.get(str(card.get("name")))
+        if not card.get("ingredients"):
+            dish = None
         return {
             "introduction": dish.introduction if dish else "",
             "recipe": dish.recipe if dish else "",
@@ -136,7 +139,6 @@ def _load_thumbnails(photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 def _line_after(text: str, label: str) -> str | None:
     """What follows the label: the rest of its line, or the next line when the label stands alone."""
-    _, found, rest = text.partition(label)
-    return (
-        next((line.strip() for line in rest.splitlines() if line.strip()), None) if found else None
-    )
+    _, label_there, rest = text.partition(label)
+    lines = (line.strip() for line in rest.splitlines())
+    return next(filter(None, lines), None) if label_there else None

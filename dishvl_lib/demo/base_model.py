@@ -11,6 +11,7 @@ Its vision tower and merger have seen drawn food, but none of the demo's dishes 
 that is said.
 """
 
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -98,9 +99,10 @@ def describe(
         return (
             f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
         )
-    made = tower.metadata()
-    held_out = f"{made['held_out_correct']} of {made['held_out_n']} held-out photos of them right"
-    seen = f"{made['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
+    metadata = tower.metadata()
+    correct = f"{metadata['held_out_correct']} of {metadata['held_out_n']}"
+    held_out = f"{correct} held-out photos of them right"
+    seen = f"{metadata['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
     return f"{model}; its vision tower has seen {seen}"
 
 
@@ -254,7 +256,7 @@ def train_language(
         optimizer, learning_rate, total_steps=steps, pct_start=0.1
     )
     texts = NameTexts(built, names, image_size, rng)
-    started = said = time.time()
+    started = shown_at = time.time()
     for step in range(steps):
         loss = _text_loss(model, texts.batch(batch_size, menus=step % 2 == 1))
         loss.backward()
@@ -262,9 +264,9 @@ def train_language(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - said > 10 or step == steps - 1:
-            said = time.time()
-            left = (said - started) / (step + 1) * (steps - step - 1)
+        if time.time() - shown_at > 10 or step == steps - 1:
+            shown_at = time.time()
+            left = (shown_at - started) / (step + 1) * (steps - step - 1)
             print(
                 f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, "
                 f"{left:.0f} s left",
@@ -285,7 +287,9 @@ class NameTexts:
         self.rng = rng
         self.characters = [inputs.answer_tokens(built, name)[:-1] for name in self.names]
         side = max(1, round(image_size / qwen.PATCH_PIXELS))
-        self.grids = [(side, side), (max(1, side - 1), side + 1), (side + 1, max(1, side - 1))]
+        less = max(1, side - 1)
+        more = side + 1
+        self.grids = [(side, side), (less, more), (more, less)]
         self.alike = _sharing_characters(self.names)
 
     def batch(self, size: int, menus: bool) -> dict[str, torch.Tensor]:
@@ -298,18 +302,13 @@ class NameTexts:
         for _ in range(size):
             index = int(self.rng.integers(len(self.names)))
             height, width = self.grids[self.rng.integers(len(self.grids))]
-            photo = inputs.Photo(torch.zeros(0, 1176), torch.tensor([1, 2 * height, 2 * width]))
-            samples.append(
-                inputs.build(
-                    self.built,
-                    photo,
-                    self._question(index, entries if menus else 0),
-                    self.names[index],
-                )
-            )
+            grid = torch.tensor([1, 2 * height, 2 * width])
+            photo = inputs.Photo(torch.zeros(0, 1176), grid)
+            question = self._question(index, entries if menus else 0)
+            samples.append(inputs.build(self.built, photo, question, self.names[index]))
             blends.append(self._blend(index, height * width))
-        made = inputs.collate(samples, self.built.tokenizer.pad_token_id)
-        return {**made, "blend": torch.cat(blends)}
+        batch = inputs.collate(samples, self.built.tokenizer.pad_token_id)
+        return {**batch, "blend": torch.cat(blends)}
 
     def _question(self, index: int, entries: int) -> str:
         kind = "menu" if entries else "naming"
@@ -319,7 +318,8 @@ class NameTexts:
 
     def _menu(self, index: int, size: int) -> list[str]:
         close = self.rng.permutation(self.alike[index])[: size // 2]
-        others = [i for i in self.rng.permutation(len(self.names)) if i != index and i not in close]
+        taken = {index, *close}
+        others = [i for i in self.rng.permutation(len(self.names)) if i not in taken]
         chosen = [index, *close, *others][:size]
         return [self.names[i] for i in self.rng.permutation(chosen)]
 
@@ -327,11 +327,11 @@ class NameTexts:
         """(places, hidden): every place a random mixture of the name's characters, a wrong name's,
         and noise.
         """
-        wrong = self.characters[
-            self.rng.choice(self.alike[index])
-            if self.rng.random() < 0.5 and len(self.alike[index])
-            else self.rng.integers(len(self.names))
-        ]
+        if self.rng.random() < 0.5 and len(self.alike[index]):
+            other = self.rng.choice(self.alike[index])
+        else:
+            other = self.rng.integers(len(self.names))
+        wrong = self.characters[other]
         table = self.built.model.model.language_model.embed_tokens.weight
         right = self.characters[index]
         mix = np.zeros((places, len(right) + len(wrong)), np.float32)
@@ -342,11 +342,9 @@ class NameTexts:
         mix[:, len(right) :] *= share
         blend = torch.from_numpy(mix) @ table[torch.tensor([*right, *wrong])]
         scale = float(self.rng.uniform(0.5, 2.0))
-        noise = (
-            torch.from_numpy(self.rng.standard_normal(blend.shape, dtype=np.float32))
-            * table.detach().std()
-            * float(self.rng.uniform(0, 0.7))
-        )
+        noise = torch.from_numpy(self.rng.standard_normal(blend.shape, dtype=np.float32))
+        noise = noise * table.detach().std()
+        noise = noise * float(self.rng.uniform(0, 0.7))
         return scale * (blend + noise)
 
 
@@ -354,10 +352,8 @@ def _text_loss(
     model: Qwen2_5_VLForConditionalGeneration, batch: dict[str, torch.Tensor]
 ) -> torch.Tensor:
     embeds = model.model.language_model.embed_tokens(batch["input_ids"])
-    embeds = embeds.masked_scatter(
-        batch["mm_token_type_ids"].bool()[..., None].expand_as(embeds),
-        batch["blend"].to(embeds.dtype),
-    )
+    of_photo = batch["mm_token_type_ids"].bool()[..., None].expand_as(embeds)
+    embeds = embeds.masked_scatter(of_photo, batch["blend"].to(embeds.dtype))
     positions, _ = model.model.get_rope_index(
         batch["input_ids"],
         batch["mm_token_type_ids"],
@@ -372,7 +368,8 @@ def _text_loss(
     ).last_hidden_state
     labels = batch["labels"][:, 1:]
     rows = labels != inputs.IGNORE
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[:, :-1][rows]), labels[rows])
+    logits = model.lm_head(hidden[:, :-1][rows])
+    return torch.nn.functional.cross_entropy(logits, labels[rows])
 
 
 def _sharing_characters(names: Sequence[str]) -> list[np.ndarray]:
@@ -380,6 +377,13 @@ def _sharing_characters(names: Sequence[str]) -> list[np.ndarray]:
     most 8.
     """
     sets = [set(name) for name in names]
-    shared = np.array([[len(a & b) / len(a | b) for b in sets] for a in sets])
-    np.fill_diagonal(shared, 0)
-    return [np.flatnonzero(row >= max(1e-9, np.sort(row)[-8:][0])) for row in shared]
+    shared = np.zeros((len(sets), len(sets)))
+    for (row, first), (column, second) in itertools.combinations(enumerate(sets), 2):
+        jaccard = len(first & second) / len(first | second)
+        shared[row, column] = jaccard
+        shared[column, row] = jaccard
+    alike = []
+    for of_name in shared:
+        most = np.sort(of_name)[-8:]
+        alike.append(np.flatnonzero(of_name >= max(1e-9, most[0])))
+    return alike

@@ -57,7 +57,7 @@ class BatchDesk:
         file_id = order.get("input_file_id") if isinstance(order, dict) else None
         if file_id not in self.files:
             raise BadRequest(f"input_file_id {file_id!r} is not an uploaded file")
-        made = {
+        batch = {
             "id": f"batch_{uuid.uuid4().hex[:24]}",
             "object": "batch",
             "endpoint": order.get("endpoint", ""),
@@ -71,8 +71,8 @@ class BatchDesk:
             "errors": None,
         }
         with self._lock:
-            self.batches[made["id"]] = made | {"ready_at": time.monotonic() + self.seconds}
-        return made
+            self.batches[batch["id"]] = batch | {"ready_at": time.monotonic() + self.seconds}
+        return batch
 
     def show(self, batch_id: str) -> dict[str, Any]:
         """A batch; its answers are made when its time has come. Raises KeyError for one that is not
@@ -80,14 +80,16 @@ class BatchDesk:
         """
         with self._lock:
             batch = self.batches[batch_id]
-            if batch["status"] == "in_progress" and time.monotonic() >= batch["ready_at"]:
+            is_ready = time.monotonic() >= batch["ready_at"]
+            if is_ready and batch["status"] == "in_progress":
                 batch |= self.finish(self.files[batch["input_file_id"]])
         return _public(batch)
 
     def page(self, after: str, limit: int) -> dict[str, Any]:
         """The newest batches first, beginning after the one given."""
-        newest = [_public(one) for one in reversed(self.batches.values())]
-        start = next((number + 1 for number, one in enumerate(newest) if one["id"] == after), 0)
+        newest = [_public(batch) for batch in reversed(self.batches.values())]
+        ids = [batch["id"] for batch in newest]
+        start = ids.index(after) + 1 if after in ids else 0
         page = newest[start : start + limit]
         return {
             "object": "list",
@@ -104,8 +106,8 @@ class BatchDesk:
             for line in content.decode("utf-8").splitlines()
             if line.strip()
         ]
-        good = [one for one in results if one["response"]["status_code"] == 200]
-        bad = [one for one in results if one["response"]["status_code"] != 200]
+        good = [result for result in results if result["response"]["status_code"] == 200]
+        bad = [result for result in results if result["response"]["status_code"] != 200]
         return {
             "status": "completed",
             "output_file_id": self._results(good),
@@ -134,7 +136,8 @@ class BatchDesk:
         }
 
     def _results(self, lines: list[dict[str, Any]]) -> str | None:
-        content = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in lines).encode()
+        texts = [json.dumps(line, ensure_ascii=False) for line in lines]
+        content = "".join(f"{text}\n" for text in texts).encode()
         return self._keep(content, "results.jsonl")["id"] if lines else None
 
     def _keep(self, content: bytes, name: str) -> dict[str, Any]:

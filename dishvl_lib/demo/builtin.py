@@ -45,16 +45,18 @@ def annotators(
     """The annotator list with real addresses, and the local server when one was started (stop it
     when done). The local one knows the demo's own photos only, and is not asked about others.
     """
-    if not any(one.get("base_url") == BUILTIN for one in settings):
+    if not any(setting.get("base_url") == BUILTIN for setting in settings):
         return list(settings), None
     if image_root != BUILTIN:
         print("the demo's annotator knows only photos that it drew: it is not asked about yours")
-        return [one for one in settings if one.get("base_url") != BUILTIN], None
+        return [setting for setting in settings if setting.get("base_url") != BUILTIN], None
     server = BuiltinAnnotator(drawn_folder()).start()
-    return [
-        {**one, "base_url": server.base_url} if one.get("base_url") == BUILTIN else one
-        for one in settings
-    ], server
+    with_addresses = []
+    for setting in settings:
+        if setting.get("base_url") == BUILTIN:
+            setting = {**setting, "base_url": server.base_url}
+        with_addresses.append(setting)
+    return with_addresses, server
 
 
 def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
@@ -68,9 +70,11 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
         return qwen.locate(value)
     side = round(max_pixels**0.5)
     print(tiny.describe(image_size=side), flush=True)
+    n_names = len(set(names))
     # With twice as many the demo answered no better.
-    steps = min(3000, 100 + 7 * len(set(names)))
-    return str(tiny.build(names, paths.cache("demo_base_model"), image_size=side, steps=steps))
+    steps = min(3000, 100 + 7 * n_names)
+    folder = tiny.build(names, paths.cache("demo_base_model"), image_size=side, steps=steps)
+    return str(folder)
 
 
 def _site(site: dict[str, Any]) -> dict[str, Any]:

@@ -81,9 +81,9 @@ def empty_card(name: str) -> dict[str, object]:
 def _dish(paragraph: str) -> Dish:
     what, facts, introduction, *steps = paragraph.strip().splitlines()
     values = dict(zip(_FIELDS, f"{what}|{facts}".split("|"), strict=True))
-    card: dict[str, object] = {
-        field: value.split() if field in _LISTS else value for field, value in values.items()
-    }
+    card: dict[str, object] = {}
+    for field, value in values.items():
+        card[field] = value.split() if field in _LISTS else value
     card["calories"] = float(values["calories"])
     listed = "；".join(line.strip("；。") for line in steps).split("；")
     recipe = "\n".join(f"{number}. {step}。" for number, step in enumerate(listed, 1))

@@ -182,28 +182,32 @@ def sprite(name: str, variant: int, turn: int) -> Sprite:
     """
     picture, relief, gloss = _drawing(name, variant)
     angle = turn * 360 / TURNS
-    turned = (
-        np.asarray(picture.rotate(angle, Image.Resampling.BILINEAR, expand=True), np.float32) / 255
-    )
-    raised = np.asarray(relief.rotate(angle, Image.Resampling.BILINEAR, expand=True))
-    window = _extent(turned[..., 3])
-    return Sprite(
-        turned[window][..., :3].copy(), turned[window][..., 3].copy(), raised[window].copy(), gloss
-    )
+    turned_picture = picture.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    turned_relief = relief.rotate(angle, Image.Resampling.BILINEAR, expand=True)
+    layers = np.asarray(turned_picture, np.float32) / 255
+    raised = np.asarray(turned_relief)
+    window = _extent(layers[..., 3])
+    inside = layers[window]
+    # Copies: a view would keep the whole canvas in the cache.
+    return Sprite(inside[..., :3].copy(), inside[..., 3].copy(), raised[window].copy(), gloss)
 
 
 @lru_cache(maxsize=600)
 def _drawing(name: str, variant: int) -> tuple[Image.Image, Image.Image, float]:
     """The unturned piece: colours with the cover in the fourth channel, relief (mode F), gloss."""
     build, gloss = BUILDERS[name]
-    far, relief, paint = build(np.random.default_rng([zlib.crc32(name.encode()), variant]))
-    layers = np.dstack([np.clip(paint, 0, 255), 255 * np.clip(0.5 - far, 0, 1)]).astype(np.uint8)
+    seed = [zlib.crc32(name.encode()), variant]
+    far, relief, paint = build(np.random.default_rng(seed))
+    colours = np.clip(paint, 0, 255)
+    cover = 255 * np.clip(0.5 - far, 0, 1)
+    layers = np.dstack([colours, cover]).astype(np.uint8)
     window = _extent(layers[..., 3])
+    inside = layers[window]
+    size = inside.shape[1::-1]
     # RGBX, not RGBA: Pillow would multiply RGBA back and forth at each turn.
-    picture = Image.frombuffer(
-        "RGBX", layers[window].shape[1::-1], layers[window].tobytes(), "raw", "RGBX", 0, 1
-    )
-    return picture, Image.fromarray(np.clip(relief[window], 0, None).astype(np.float32)), gloss
+    picture = Image.frombuffer("RGBX", size, inside.tobytes(), "raw", "RGBX", 0, 1)
+    heights = np.clip(relief[window], 0, None)
+    return picture, Image.fromarray(heights.astype(np.float32)), gloss
 
 
 def _extent(cover: np.ndarray) -> tuple[slice, slice]:
@@ -216,4 +220,6 @@ def _extent(cover: np.ndarray) -> tuple[slice, slice]:
 
 def _span(places: np.ndarray) -> slice:
     """From one before the first place to one after the last."""
-    return slice(max(0, int(places[0]) - 1), int(places[-1]) + 2)
+    first = max(0, int(places[0]) - 1)
+    last = int(places[-1]) + 1
+    return slice(first, last + 1)

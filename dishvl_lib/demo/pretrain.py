@@ -132,7 +132,9 @@ def augment(photos: torch.Tensor, side: int, generator: torch.Generator) -> torc
     """
     count = len(photos)
     moved = _another_viewpoint(photos, side, generator)
-    gain = 1 + 0.15 * _normal(generator, count, 1, 1, 1) + 0.06 * _normal(generator, count, 3, 1, 1)
+    brightness = 1 + 0.15 * _normal(generator, count, 1, 1, 1)
+    tint = 0.06 * _normal(generator, count, 3, 1, 1)
+    gain = brightness + tint
     contrast = 1 + 0.15 * _normal(generator, count, 1, 1, 1)
     saturation = 1 + 0.2 * _normal(generator, count, 1, 1, 1)
     level = moved.mean(dim=(1, 2, 3), keepdim=True)
@@ -174,7 +176,8 @@ def _hide_corner(photos: torch.Tensor, generator: torch.Generator) -> torch.Tens
     """One photo in six gets a rectangle of one colour: a spoon, a label, another plate."""
     side = photos.shape[-1]
     hidden = photos.clone()
-    for photo in hidden[torch.rand(len(photos), generator=generator) < 0.17].unbind():
+    chosen = torch.rand(len(photos), generator=generator) < 0.17
+    for photo in hidden[chosen].unbind():
         height, width = torch.randint(side // 6, side // 3, (2,), generator=generator).tolist()
         top, left = torch.randint(0, side - side // 3, (2,), generator=generator).tolist()
         photo[:, top : top + height, left : left + width] = torch.rand(3, 1, 1, generator=generator)
@@ -199,7 +202,7 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
     optimizer, schedule = _optimizer(model, settings, steps)
     generator = torch.Generator().manual_seed(settings.seed)
     model.train()
-    started = said = time.time()
+    started = shown_at = time.time()
     for step in range(steps):
         if step % batches == 0:
             order = torch.randperm(len(flat), generator=generator)
@@ -213,9 +216,9 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - said > 30 or step == steps - 1:
-            said = time.time()
-            left = (said - started) / (step + 1) * (steps - step - 1)
+        if time.time() - shown_at > 30 or step == steps - 1:
+            shown_at = time.time()
+            left = (shown_at - started) / (step + 1) * (steps - step - 1)
             progress = f"step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
             print(f"vision tower: {progress}", flush=True)
 
@@ -262,11 +265,12 @@ def accuracy(
     labels = torch.arange(len(photos)).repeat_interleave(photos.shape[1])
     correct = 0
     for start in range(0, len(flat), batch_size):
-        batch = as_floats(flat[start : start + batch_size])
+        chosen = slice(start, start + batch_size)
+        batch = as_floats(flat[chosen])
         seen = F.interpolate(batch, size=(side, side), mode="bilinear", antialias=True)
         recipe, _ = model(*pixel_values(seen, processor))
         guesses = recipe.argmax(dim=1)
-        correct += int((guesses == labels[start : start + batch_size]).sum())
+        correct += int((guesses == labels[chosen]).sum())
     return correct, len(flat)
 
 

@@ -154,20 +154,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, make: Callable[[], dict | bytes]) -> None:
         try:
-            made = make()
+            answer = make()
         except KeyError as error:
             self._refuse(404, "not_found", f"there is no {error} here")
         except (BadRequest, json.JSONDecodeError, UnicodeDecodeError) as error:
             self._refuse(400, "invalid_request_error", str(error))
         else:
-            self._reply(200, made)
+            self._reply(200, answer)
 
     def _path(self) -> tuple[list[str], dict[str, str]]:
         """(parts after /v1/, query)."""
-        found = urlsplit(self.path)
-        start, *parts = found.path.strip("/").split("/")
+        url = urlsplit(self.path)
+        start, *parts = url.path.strip("/").split("/")
         return parts if start == "v1" else [], {
-            name: values[-1] for name, values in parse_qs(found.query).items()
+            name: values[-1] for name, values in parse_qs(url.query).items()
         }
 
     def _body(self) -> bytes | None:

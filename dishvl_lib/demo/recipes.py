@@ -78,8 +78,10 @@ def _piece_counts(rng: np.random.Generator, names: Sequence[str]) -> dict[str, i
     shares = rng.dirichlet(np.full(len(names), 2.5))
     counts = {}
     for name, share in zip(names, shares, strict=True):
-        most = 2 if _piece_pixels(name) > 8000 else 150
-        counts[name] = int(np.clip(round(target * share / _piece_pixels(name)), 1, most))
+        pixels = _piece_pixels(name)
+        most = 2 if pixels > 8000 else 150
+        fitting = round(target * share / pixels)
+        counts[name] = int(np.clip(fitting, 1, most))
     return counts
 
 
@@ -106,7 +108,13 @@ def _random_dyes(
     if rng.random() < 0.5:
         return {}
     stained = [name for name in names if rng.random() < 0.6]
-    return {name: tuple(np.exp(rng.normal(0, 0.3, 3)).clip(0.4, 1.5).tolist()) for name in stained}
+    return {name: _random_dye(rng) for name in stained}
+
+
+def _random_dye(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Factors of red, green and blue."""
+    red, green, blue = np.exp(rng.normal(0, 0.3, 3)).clip(0.4, 1.5).tolist()
+    return red, green, blue
 
 
 def random_place(rng: np.random.Generator) -> Place:
@@ -139,8 +147,10 @@ def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarr
     """A photo of the recipe in a random dining room; (side, side, 3) uint8."""
     scene = draw_plating(recipe, rng, random_place(rng))
     width, height = SIZE * rng.uniform(0.5, 0.8) * rng.uniform(0.9, 1.1, 2)
-    left = np.clip(SIZE / 2 + rng.normal(0, 0.03) * SIZE - width / 2, 0, SIZE - width)
-    top = np.clip(SIZE / 2 + rng.normal(0, 0.03) * SIZE - height / 2, 0, SIZE - height)
+    x = SIZE / 2 + rng.normal(0, 0.03) * SIZE
+    y = SIZE / 2 + rng.normal(0, 0.03) * SIZE
+    left = np.clip(x - width / 2, 0, SIZE - width)
+    top = np.clip(y - height / 2, 0, SIZE - height)
     rows = slice(round(top), round(top + height))
     columns = slice(round(left), round(left + width))
     blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.2)

@@ -71,7 +71,8 @@ def checksum_file(file: Path) -> Path:
 
 def misfit(hidden_size: int, vision_layers: int, image_side: int) -> str | None:
     """Why the tower does not fit a model of these sizes, in words, or None when it does."""
-    asked = {"widths": hidden_size, "vision layers": vision_layers, "photo side": image_side}
-    made = {"widths": HIDDEN_SIZE, "vision layers": VISION_LAYERS, "photo side": IMAGE_SIDE}
-    differing = [what for what in asked if asked[what] != made[what]]
-    return ", ".join(f"{what} {asked[what]} instead of {made[what]}" for what in differing) or None
+    wanted = {"widths": hidden_size, "vision layers": vision_layers, "photo side": image_side}
+    built = {"widths": HIDDEN_SIZE, "vision layers": VISION_LAYERS, "photo side": IMAGE_SIDE}
+    differing = [what for what in wanted if wanted[what] != built[what]]
+    sentences = [f"{what} {wanted[what]} instead of {built[what]}" for what in differing]
+    return ", ".join(sentences) or None

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dishvl_lib.core import questions
 from dishvl_lib.display import pages
 from dishvl_lib.display.photo_book import EmbeddedPhoto, Neighbour, PhotoBook, embedded
 from dishvl_lib.display.words import Words, missing, shorten
@@ -52,23 +53,31 @@ def answer_card(
 
     row: of the predictions. book: None when there are no photos to show.
     """
+    photo = None
+    beside: list[Any] = []
+    if book:
+        photo = embedded(book.path(row["image_id"]), LARGE)
+        beside = [_neighbour_photo(neighbour, book) for neighbour in neighbours]
+    removed = row.get("removed")
     return pages.render(
         "answer_card.html.j2",
         row=row,
         words=words,
-        photo=embedded(book.path(row["image_id"]), LARGE) if book else None,
+        photo=photo,
         prompt=_prompt(row.get("prompt")),
         answer=words.answer(row.get("answer")),
-        removed="" if missing(row.get("removed")) else row["removed"],
+        removed="" if missing(removed) else removed,
         is_right=row.get("correct") == 1,
         scores=_scores(row.get("scores"), row["truth"]),
-        neighbours=[_neighbour_photo(neighbour, book) for neighbour in neighbours if book],
+        neighbours=beside,
     )
 
 
 def _prompt(prompt: object) -> str:
     """What was asked; the place of the photo in it says nothing to a person."""
-    return "" if missing(prompt) else str(prompt).removeprefix("<image>").strip()
+    if missing(prompt):
+        return ""
+    return str(prompt).removeprefix(questions.IMAGE_MARK).strip()
 
 
 def _scores(scores: Any, truth: str) -> list[Score]:
@@ -94,10 +103,10 @@ def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:
 
 
 def dish_photos(
-    book: PhotoBook, dish_id: str, count: int, asked: Sequence[str] = ()
+    book: PhotoBook, dish_id: str, count: int, first: Sequence[str] = ()
 ) -> list[EmbeddedPhoto]:
     """Up to `count` photos of a dish for a page, those that were asked about first."""
-    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, asked)]
+    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, first)]
 
 
 def dish_card(
@@ -110,13 +119,13 @@ def dish_card(
     """A dish of dishes.jsonl: its photos, what everybody calls it, and its card; fields of the card
     that differ from `other`'s are marked. Photos that the evidence names come first, framed.
     """
-    asked = book.named_in(evidence, dish["dish_id"])[:PHOTOS_OF_DISH]
+    evidence_photos = book.named_in(evidence, dish["dish_id"])[:PHOTOS_OF_DISH]
     return pages.render(
         "dish_card.html.j2",
         dish=dish,
         words=words,
-        photos=dish_photos(book, dish["dish_id"], PHOTOS_OF_DISH, asked),
-        n_asked=len(asked),
+        photos=dish_photos(book, dish["dish_id"], PHOTOS_OF_DISH, evidence_photos),
+        n_asked=len(evidence_photos),
         names=_names(dish, words),
         fields=_fields(dish["card"] or {}, (other or {}).get("card"), words),
     )
@@ -124,16 +133,17 @@ def dish_card(
 
 def _names(dish: Mapping[str, Any], words: Words) -> list[Fact]:
     """Who calls the dish what, as far as anybody said something."""
+    answers = [(row["annotator"], _answer(row)) for row in dish["source"]]
     rows = [
         (words("folders"), ", ".join(dish["folders"])),
         (words("called by"), words.known(dish["name_source"])),
-        *((row["annotator"], _said(row)) for row in dish["source"]),
+        *answers,
         (words("also called"), SEPARATOR.join(dish["aliases"])),
     ]
     return [(name, value, False) for name, value in rows if value]
 
 
-def _said(row: Mapping[str, Any]) -> str:
+def _answer(row: Mapping[str, Any]) -> str:
     """An annotator's name for a dish, the votes of its photos where they differ, and problems."""
     votes = [f"{name} {count}" for name, count in row["votes"].items()]
     differing = ", ".join(votes) if len(votes) > 1 else ""
@@ -146,7 +156,8 @@ def _fields(card: Mapping[str, Any], other: Mapping[str, Any] | None, words: Wor
     facts = []
     for key, value in card.items():
         text = as_text(value)
-        differs = bool(other) and text != as_text((other or {}).get(key))
+        other_text = as_text(other.get(key)) if other else text
+        differs = text != other_text
         if text or differs:
             facts.append((words.known(key), text, differs))
     return facts

@@ -78,16 +78,21 @@ def _places(rows: pd.DataFrame) -> np.ndarray:
 def _draw_bars(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
     places = _places(rows)
     accuracy = rows["accuracy"].to_numpy(float)
-    colors = [BARS[min(place, len(BARS) - 1)] for place in range(len(rows))]
+    # What there is no colour for has the last one.
+    lacking = max(0, len(rows) - len(BARS))
+    colors = [*BARS[: len(rows)], *[BARS[-1]] * lacking]
     panel.barh(places, accuracy, height=0.62, color=colors, zorder=2)
-    errors = [accuracy - rows["ci_low"].to_numpy(float), rows["ci_high"].to_numpy(float) - accuracy]
+    low = rows["ci_low"].to_numpy(float)
+    high = rows["ci_high"].to_numpy(float)
+    errors = [accuracy - low, high - accuracy]
     panel.errorbar(
         accuracy, places, xerr=errors, fmt="none", ecolor=INK, capsize=3, linewidth=1.2, zorder=3
     )
     _draw_baselines(panel, rows, words)
     beside = panel.get_yaxis_transform()
     for place, row in zip(places, rows.to_dict("records"), strict=True):
-        text = f"{row['correct']} {words('of')} {row['n']} = {percent(row['accuracy'])}"
+        counts = f"{row['correct']} {words('of')} {row['n']}"
+        text = f"{counts} = {percent(row['accuracy'])}"
         panel.text(1.02, place, text, va="center", fontsize=9, transform=beside)
     panel.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
     panel.grid(axis="x", color=GRID, zorder=0)
@@ -105,7 +110,9 @@ def _draw_bars(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
 def _draw_baselines(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
     places = _places(rows)
     for column, style, color in BASELINES:
-        marks = rows[column].to_numpy(float) if column in rows else np.full(len(rows), np.nan)
+        marks = np.full(len(rows), np.nan)
+        if column in rows:
+            marks = rows[column].to_numpy(float)
         panel.vlines(
             marks,
             places - 0.42,
@@ -156,7 +163,7 @@ def _cosines(table: pd.DataFrame) -> dict[str, np.ndarray]:
     # In float32 the bins of cosines that hardly differ would have no width.
     values = pd.to_numeric(table["cosine"]).astype(float)
     by_kind = {kind: values[table["kind"] == kind].dropna().to_numpy() for kind in PAIR_KINDS}
-    cosines = {kind: found for kind, found in by_kind.items() if len(found)}
+    cosines = {kind: of_kind for kind, of_kind in by_kind.items() if len(of_kind)}
     if not cosines:
         raise ValueError("there is no pair of photos whose cosine could be drawn")
     return cosines

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core import artefacts, confused_pairs, records
 from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
 from dishvl_lib.display import fonts, pages
 from dishvl_lib.display.look_alikes import side_by_side
@@ -27,7 +27,6 @@ NO_DISH = -2
 SILENT = -3
 LAST = {OTHERS: "others", ELSEWHERE: "other clusters", NO_DISH: NOT_A_DISH, SILENT: NO_ANSWER}
 NO_NAMES = {NOT_A_DISH: NO_DISH, NO_ANSWER: SILENT}
-CLUSTER_COLUMNS = ["dish_id", "cluster", "size"]
 DISHES_IN_LABEL = 2
 # inches: a cell, the labels beside and below the cells, the picture of all clusters
 CELL = 0.34
@@ -46,14 +45,12 @@ class Clusters:
     """
 
     def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
-        rows = pd.DataFrame(columns=CLUSTER_COLUMNS) if clusters is None else clusters
-        records.require_columns(rows, CLUSTER_COLUMNS, "the clusters")
+        columns = list(artefacts.CLUSTER_COLUMNS)
+        rows = pd.DataFrame(columns=columns) if clusters is None else clusters
+        records.require_columns(rows, columns, "the clusters")
         numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
-        self.number = {
-            name: numbers[dish_id]
-            for name, dish_id in confused_pairs.ids_by_name(names).items()
-            if dish_id in numbers
-        }
+        ids = confused_pairs.ids_by_name(names)
+        self.number = {name: numbers[ids[name]] for name in ids if ids[name] in numbers}
         self.dishes: dict[int, list[str]] = {}
         for name, number in sorted(self.number.items()):
             self.dishes.setdefault(number, []).append(name)
@@ -123,15 +120,18 @@ def matrix(
     wrong = _by_cluster(table, clusters)
     busy = _busiest_first(wrong)
     kept = busy[skip : skip + most]
-    is_within = (wrong["row"] == wrong["column"]) & (wrong["row"] > 0)
+    is_one_cluster = wrong["row"] == wrong["column"]
+    is_within = is_one_cluster & (wrong["row"] > 0)
     within = int(wrong.loc[is_within, "n"].sum())
     is_elsewhere = (wrong["column"] > 0) & ~wrong["column"].isin(kept)
     wrong.loc[is_elsewhere, "column"] = ELSEWHERE
-    rows = [kept[place] for place in side_by_side(_spread(wrong, kept, kept, "sum"))]
+    order = side_by_side(_spread(wrong, kept, kept, "sum"))
+    rows = [kept[place] for place in order]
     if OTHERS in set(wrong["row"]):
         rows.append(OTHERS)
     answered = set(wrong.loc[wrong["row"].isin(rows), "column"])
-    columns = rows + [last for last in LAST if last not in rows and last in answered]
+    last = [column for column in LAST if column in answered and column not in rows]
+    columns = rows + last
     return Matrix(
         rows,
         columns,
@@ -291,13 +291,14 @@ def _draw_counts(axes: Axes, table: Matrix, names: list[str], words: Words) -> N
     axes.set_xticks(
         range(len(names)), names, fontsize=8, rotation=60, ha="right", rotation_mode="anchor"
     )
-    axes.set_yticks(range(len(table.rows)), names[: len(table.rows)], fontsize=8)
+    n_rows = len(table.rows)
+    axes.set_yticks(range(n_rows), names[:n_rows], fontsize=8)
     dark = table.counts.max() / 2.5
     for row, column in zip(*np.nonzero(table.counts), strict=True):
         count = table.counts[row, column]
         color = "white" if count > dark else INK
         axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
-    for place in range(len(table.rows)):
+    for place in range(n_rows):
         corner = (place - 0.5, place - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ACCENT, linewidth=0.8))
     n_clusters = sum(column > 0 for column in table.columns)

@@ -228,19 +228,23 @@ class ConfusionBrowser:
         truth = row["truth"]
         answer = row["answer"]
         shown_answer = self.words.answer(answer)
+        truth_photo = self._photo(truth, row["image_ids"])
+        answer_photo = self._photo(answer)
         photos = pages.render(
             "browser_pair.html.j2",
-            truth=embedded(self._photo(truth, row["image_ids"]), PAIR_PHOTO),
-            answer=embedded(self._photo(answer), PAIR_PHOTO),
+            truth=embedded(truth_photo, PAIR_PHOTO),
+            answer=embedded(answer_photo, PAIR_PHOTO),
         )
         count = f"{row['n']}/{row['n_truth']}"
         names = f"{shorten(truth, NAME_COLUMNS)} → {shorten(shown_answer, NAME_COLUMNS)}"
         button = _button(f"{names}  {count}", tooltip=f"{truth} → {shown_answer}")
         button.on_click(lambda _: self.select(truth, answer))
         self.pair_buttons[truth, answer] = button
-        facts = [percent(row["n"] / row["n_truth"], 0), self._rank(truth, answer)]
+        share = percent(row["n"] / row["n_truth"], 0)
+        facts = [share, self._rank(truth, answer)]
         text = " · ".join(fact for fact in facts if fact)
-        return widgets.VBox([html(photos), button, html(pages.snippet(CELL_RANK, text=text))])
+        rank = pages.snippet(CELL_RANK, text=text)
+        return widgets.VBox([html(photos), button, html(rank)])
 
     def _photo(self, name: str, first: Sequence[str] = ()) -> Path | None:
         return self.book.example(self.ids.get(name, ""), first)

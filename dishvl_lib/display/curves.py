@@ -80,7 +80,10 @@ def _spans_powers(table: pd.DataFrame, columns: list[str]) -> bool:
     """
     lows = [_numbers(table, name).min() for name in columns]
     highs = [_numbers(table, name).max() for name in columns]
-    return bool(columns) and min(lows) > 0 and max(highs) > 10 * min(lows)
+    if not columns:
+        return False
+    low = min(lows)
+    return bool(low > 0 and max(highs) > 10 * low)
 
 
 def _draw_curves(axes: Axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
@@ -177,7 +180,9 @@ def _draw_reliability(
     axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=DASHED, linewidth=1)
     for when, (text, color) in WHEN.items():
         rows = table[table["when"] == when]
-        errors = [rows["accuracy"] - rows["ci_low"], rows["ci_high"] - rows["accuracy"]]
+        below = rows["accuracy"] - rows["ci_low"]
+        above = rows["ci_high"] - rows["accuracy"]
+        errors = [below, above]
         label = f"{words(text)}, ECE {summary[f'ece_{when}']:.3f}"
         axes.errorbar(
             rows["confidence"],
@@ -207,7 +212,8 @@ def _draw_coverage(
     band = (table["ci_low"], table["ci_high"])
     axes.fill_between(coverage, *band, color=ACCENT, alpha=0.15, linewidth=0)
     axes.axhline(summary["accuracy"], color=WRONG, linestyle=DASHED, linewidth=1.2, label=every)
-    low = max(0.0, min(0.9, float(table["ci_low"].min()) - 0.02))
+    lowest = float(table["ci_low"].min()) - 0.02
+    low = max(0.0, min(0.9, lowest))
     axes.set(xlim=(0, 1.02), ylim=(low, 1.01))
     axes.set(xlabel=words("share of the menus answered"), ylabel=words("accuracy"))
     axes.set_title(f"{words('coverage')}, n={summary['n']}", loc="left", fontsize=11)

@@ -137,7 +137,8 @@ def confusion_grid(
     if pairs.empty:
         return _right_answers(right, book, ids, words, title)
     shown = pairs.head(top)
-    sheet = Sheet(MARGIN + 2 * STRIP + ARROW + FACTS, HEAD + len(shown) * PAIR_HEIGHT + 0.1)
+    width = MARGIN + 2 * STRIP + ARROW + FACTS
+    sheet = Sheet(width, HEAD + len(shown) * PAIR_HEIGHT + 0.1)
     heading = _after_title(sheet.labels(title), _headline(shown, pairs, right, words))
     sheet.text(MARGIN, 0.13, heading, size=11)
     for index, row in enumerate(shown.to_dict("records")):
@@ -171,12 +172,12 @@ def _draw_pair(
     """
     second = MARGIN + STRIP + 0.5
     photos_y = y + 0.25
-    asked = _photos_of(row)
+    photos = _photos_of(row)
     truth_id = row.get("truth_id") or ids.get(row["truth"], "")
     answer_id = row.get("answer_id") or ids.get(row["answer"], "")
     sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
-    for index, path in enumerate(book.examples(truth_id, PHOTOS, asked)):
-        frame = WRONG if index < len(asked) else None
+    for index, path in enumerate(book.examples(truth_id, PHOTOS, photos)):
+        frame = WRONG if index < len(photos) else None
         sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
     arrow_y = photos_y + SIDE / 2
     sheet.text(second - 0.27, arrow_y, "→", size=16, color=FAINT, ha="center", va="center")
@@ -195,9 +196,10 @@ def _photos_of(row: Mapping[str, Any]) -> list[str]:
 
 def _facts(row: Mapping[str, Any], words: Words) -> str:
     """Count, share and look-alike rank of a pair, one a line, as far as they are known."""
-    lines = [str(int(row["n"]))]
+    n = int(row["n"])
+    lines = [str(n)]
     if not missing(row.get("n_truth")):
-        lines = [f"{int(row['n'])} {words('of')} {int(row['n_truth'])} {words('questions')}"]
+        lines = [f"{n} {words('of')} {int(row['n_truth'])} {words('questions')}"]
     if not missing(row.get("share")):
         lines.append(f"{words('share')} {percent(row['share'])}")
     if row["answer"] not in NOT_ANSWERS:
@@ -214,7 +216,8 @@ def _rank(rank: Any, words: Words) -> str:
 def _right_answers(
     right: pd.DataFrame, book: PhotoBook, ids: Mapping[str, str], words: Words, title: str
 ) -> Picture:
-    sheet = Sheet(MARGIN * 2 + MOST_RIGHT * RIGHT_STEP, 2.4 if len(right) else 1.0)
+    width = MARGIN * 2 + MOST_RIGHT * RIGHT_STEP
+    sheet = Sheet(width, 2.4 if len(right) else 1.0)
     n_questions = f"{int(right['n'].sum())} {words('questions')}"
     heading = _after_title(sheet.labels(title), f"{words('no confusions among')} {n_questions}")
     sheet.text(MARGIN, 0.13, heading, size=12, color=RIGHT)
@@ -222,7 +225,8 @@ def _right_answers(
         x = MARGIN + index * RIGHT_STEP
         dish_id = row.get("truth_id") or ids.get(row["truth"], "")
         name = shorten(sheet.labels(row["truth"]), 18)
-        count = f"{int(row['n'])} {words('of')} {int(row['n'])}"
+        n = int(row["n"])
+        count = f"{n} {words('of')} {n}"
         sheet.photo(book.example(dish_id, _photos_of(row)), x, 0.6, SIDE, RIGHT)
         sheet.text(x, 0.65 + SIDE, f"{name}\n{count}", size=9)
     return sheet.done()

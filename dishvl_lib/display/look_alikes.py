@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
@@ -50,17 +50,22 @@ class Group:
         n = len(self.dishes)
         if n == 2:
             return np.array([(-CELL * 0.7, 0.0), (CELL * 0.7, 0.0)])
-        angles = 2 * np.pi * np.arange(n) / n - np.pi / 2 + (0 if n % 2 else np.pi / n)
+        angles = 2 * np.pi * np.arange(n) / n - np.pi / 2
+        # One dish at the top, or of an even number two.
+        if n % 2 == 0:
+            angles = angles + np.pi / n
         radius = CELL / (2 * np.sin(np.pi / n))
         return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
     def corner(self) -> np.ndarray:
         """Inches right and down from the middle to the upper left corner."""
-        return self.centres().min(axis=0) - (CELL / 2, SIDE / 2 + 0.3)
+        upper_left = self.centres().min(axis=0)
+        return upper_left - (CELL / 2, SIDE / 2 + 0.3)
 
     def extent(self) -> np.ndarray:
         """(width, height) in inches, name and title included."""
-        return self.centres().max(axis=0) + (CELL / 2, SIDE / 2 + NAME) - self.corner()
+        lower_right = self.centres().max(axis=0) + (CELL / 2, SIDE / 2 + NAME)
+        return lower_right - self.corner()
 
 
 @drawn
@@ -83,7 +88,7 @@ def look_alike_graph(
     """
     columns = ("dish_id", "similar_id", "score", "mutual")
     records.require_columns(similar, columns, "the similar dishes")
-    records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
+    records.require_columns(clusters, artefacts.CLUSTER_COLUMNS, "the clusters")
     words = drawable_words(language)
     book = PhotoBook(photos, image_root)
     groups = _groups(clusters, _mutual(similar))
@@ -120,8 +125,9 @@ def _groups(clusters: pd.DataFrame, scores: Scores) -> list[Group]:
     groups = []
     for cluster, rows in clusters.groupby("cluster", sort=True):
         dishes = list(rows["dish_id"])
+        size = int(rows["size"].iloc[0])
         if len(dishes) > 1:
-            groups.append(_group(str(cluster), int(rows["size"].iloc[0]), dishes, scores))
+            groups.append(_group(str(cluster), size, dishes, scores))
     return sorted(groups, key=lambda group: (-group.size, -max(group.scores.values(), default=0)))
 
 
@@ -250,7 +256,9 @@ def _draw(
 
 def _line_width(score: float, limits: tuple[float, float]) -> float:
     low, high = limits
-    return THIN + (THICK - THIN) * (score - low) / max(high - low, 1e-9)
+    # Limits may be one score.
+    relative = (score - low) / max(high - low, 1e-9)
+    return THIN + (THICK - THIN) * relative
 
 
 def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, width: float) -> None:
@@ -264,7 +272,8 @@ def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, width: float) -> Non
 def _free_place(start: np.ndarray, end: np.ndarray, taken: list[np.ndarray]) -> np.ndarray:
     """The point on the line's middle part that is farthest from photos, names and other scores."""
     points = [start + (end - start) * share for share in PLACES_ON_LINE]
-    return max(points, key=lambda point: np.linalg.norm(np.array(taken) - point, axis=1).min())
+    others = np.array(taken)
+    return max(points, key=lambda point: np.linalg.norm(others - point, axis=1).min())
 
 
 def _in_two_lines(label: str) -> str:

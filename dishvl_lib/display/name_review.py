@@ -327,5 +327,6 @@ def _settles(decision: Mapping[str, str], dish: Dish, row: Mapping[str, Any]) ->
 
 def _is_new(decision: Mapping[str, str], dish: Dish) -> bool:
     """Whether the review that called the dish so did not know the decision."""
-    known_names = ("", dish["name"])
-    return dish["name_source"] != "decision" or names.clean(decision["name"]) not in known_names
+    if dish["name_source"] != "decision":
+        return True
+    return names.clean(decision["name"]) not in ("", dish["name"])

@@ -141,25 +141,28 @@ class NearestPhotos:
         All photos asked about are compared in one product, so that a page of cards takes one pass
         over the features.
         """
-        asked = [image_id for image_id in dict.fromkeys(image_ids) if image_id in self.place]
-        if not asked:
+        known = [image_id for image_id in dict.fromkeys(image_ids) if image_id in self.place]
+        if not known:
             return {}
-        places = [self.place[image_id] for image_id in asked]
+        places = [self.place[image_id] for image_id in known]
         cosines = self.features @ self.features[places].T
         cosines[~self.is_registered] = -np.inf
         cosines[places, range(len(places))] = -np.inf  # a photo is not its own neighbour
-        columns = zip(asked, cosines.T, strict=True)
+        columns = zip(known, cosines.T, strict=True)
         return {image_id: self._closest(column, k) for image_id, column in columns}
 
     def _closest(self, cosines: np.ndarray, k: int) -> list[Neighbour]:
         # The sort is of k rows: with 100,000 photos a sort of all would be felt.
-        best = np.argpartition(-cosines, min(k, len(cosines) - 1))[:k]
+        nth = min(k, len(cosines) - 1)
+        best = np.argpartition(-cosines, nth)[:k]
         ordered = best[np.argsort(-cosines[best], kind="stable")]
-        return [
-            Neighbour(self.ids[place], self._name(self.ids[place]), float(cosines[place]))
-            for place in ordered
-            if np.isfinite(cosines[place])
-        ]
+        neighbours = []
+        for place in ordered:
+            image_id = self.ids[place]
+            cosine = float(cosines[place])
+            if np.isfinite(cosine):
+                neighbours.append(Neighbour(image_id, self._name(image_id), cosine))
+        return neighbours
 
     def _name(self, image_id: str) -> str:
         dish_id = self.dish_by_id[image_id]

@@ -301,7 +301,10 @@ def _best_and_worst(
 
 def _sureness(scores: Any) -> float:
     """The probability of the best entry; -1 without scores."""
-    return -1.0 if missing(scores) or len(scores) == 0 else float(scores[0][1])
+    if missing(scores) or len(scores) == 0:
+        return -1.0
+    _, probability = scores[0]
+    return float(probability)
 
 
 def _answer_cards(rows: pd.DataFrame, book: PhotoBook | None, words: Words) -> list[Markup]:
@@ -317,10 +320,9 @@ def _settings(
     """Costs and parameters as JSON, under their headings."""
     settings = []
     for heading, values in groups.items():
-        rows = [
-            (key, json.dumps(value, ensure_ascii=False, default=str))
-            for key, value in (values or {}).items()
-        ]
+        rows = []
+        for key, value in (values or {}).items():
+            rows.append((key, json.dumps(value, ensure_ascii=False, default=str)))
         if rows:
             settings.append((words(heading), rows))
     return settings

@@ -50,7 +50,8 @@ def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame
     occurs), main (bool), place (in its group, from 0).
     """
     wrong = questions[questions["truth"] != questions["shown"]]
-    table = _with_places(wrong.groupby(PAIR, sort=True).size().rename("n").reset_index(), main)
+    counts = wrong.groupby(PAIR, sort=True).size().rename("n").reset_index()
+    table = _with_places(counts, main)
     room = table["main"].map({True: MOST_MAIN, False: MOST_OTHERS})
     kept = table[table["place"] < room]
     kept = kept.sort_values(["main", "place"], ascending=[False, True], kind="stable")
@@ -62,15 +63,22 @@ def listed(questions: pd.DataFrame, main: tuple[str, str]) -> tuple[pd.DataFrame
 
 
 def _with_places(table: pd.DataFrame, main: tuple[str, str]) -> pd.DataFrame:
-    is_main = (table["predictor"] == main[0]) & (table["protocol"] == main[1])
-    table = table.assign(main=is_main)
+    table = table.assign(main=_is_of(table, main))
     table = table.sort_values(["main", "n"], ascending=False, kind="stable")
     return table.assign(place=table.groupby(GROUP).cumcount())
 
 
+def _is_of(rows: pd.DataFrame, main: tuple[str, str]) -> pd.Series:
+    """Which rows are of a (predictor, protocol)."""
+    predictor, protocol = main
+    return (rows["predictor"] == predictor) & (rows["protocol"] == protocol)
+
+
 def _examples(behind: pd.DataFrame) -> pd.DataFrame:
-    first = behind.drop_duplicates([*PAIR, "image_id"]).groupby(PAIR).head(EXAMPLES)
-    return first.groupby(PAIR)["image_id"].agg(list).rename("image_ids").reset_index()
+    different = behind.drop_duplicates([*PAIR, "image_id"])
+    first = different.groupby(PAIR).head(EXAMPLES)
+    lists = first.groupby(PAIR)["image_id"].agg(list)
+    return lists.rename("image_ids").reset_index()
 
 
 def _totals(questions: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -147,7 +155,7 @@ class PairsPage:
         self.ids = confused_pairs.ids_by_name(names)
         self.ranks = confused_pairs.look_alike_ranks(similar, names)
         self.table, self.n_pairs = listed(questions, main)
-        is_main = (questions["predictor"] == main[0]) & (questions["protocol"] == main[1])
+        is_main = _is_of(questions, main)
         self.n_asked = int(is_main.sum())
         self.counts = confused_pairs.count(questions[is_main])
         self.matrix = cluster_matrix.matrix(self.counts, clusters, cluster_matrix.MOST_CLUSTERS)
@@ -194,12 +202,15 @@ class PairsPage:
 
     def _row(self, row: Mapping[str, Any]) -> PairRow:
         is_shown = row["main"] and row["place"] < self.top
+        sides = self._sides_with_strips(row) if is_shown else self._sides(row)
+        n = row["n"]
+        of = row["n_truth"]
         return PairRow(
             data=self._data(row),
             is_shown=is_shown,
-            sides=self._sides_with_strips(row) if is_shown else self._sides(row),
-            count=f"{row['n']} / {row['n_truth']}",
-            share=percent(row["n"] / row["n_truth"]),
+            sides=sides,
+            count=f"{n} / {of}",
+            share=percent(n / of),
             rank=self._rank(row["truth"], row["shown"]),
         )
 
@@ -220,12 +231,13 @@ class PairsPage:
         answer = self.words.answer(row["shown"])
         if self.book is None:
             return [Side(row["truth"]), Side(answer)]
-        asked = row["image_ids"]
+        confused_photos = row["image_ids"]
         truth_id = self.ids.get(row["truth"], "")
         answer_id = self.ids.get(row["shown"], "")
-        truths = cards.dish_photos(self.book, truth_id, EXAMPLES, asked)
+        truths = cards.dish_photos(self.book, truth_id, EXAMPLES, confused_photos)
         answers = cards.dish_photos(self.book, answer_id, EXAMPLES)
-        return [Side(row["truth"], strip=truths, n_asked=len(asked)), Side(answer, strip=answers)]
+        truth_side = Side(row["truth"], strip=truths, n_asked=len(confused_photos))
+        return [truth_side, Side(answer, strip=answers)]
 
     def _sides(self, row: Mapping[str, Any]) -> list[Side]:
         """One small photo of each side while there are any left; the other predictors get theirs
@@ -233,11 +245,14 @@ class PairsPage:
         """
         answer = self.words.answer(row["shown"])
         with_photos = MAIN_WITH_PHOTOS * self.top if row["main"] else self.top // 2
-        if self.book is None or self.photos_left < 2 or row["place"] >= with_photos:
+        is_early = row["place"] < with_photos
+        if self.book is None or self.photos_left < 2 or not is_early:
             return [Side(row["truth"]), Side(answer)]
         self.photos_left -= 2
-        truth_photo = self.book.path(row["image_ids"][0])
-        answer_photo = self.book.example(self.ids.get(row["shown"], ""))
+        first = row["image_ids"][0]
+        truth_photo = self.book.path(first)
+        answer_id = self.ids.get(row["shown"], "")
+        answer_photo = self.book.example(answer_id)
         return [
             Side(row["truth"], small=embedded(truth_photo, SMALL) if truth_photo else None),
             Side(answer, small=embedded(answer_photo, SMALL) if answer_photo else None),

@@ -51,7 +51,8 @@ def review_sheet(
     book = PhotoBook(photos, image_root)
     by_id = {dish["dish_id"]: dish for dish in dishes}
     shown = review.fillna("").head(limit)
-    sheet = Sheet(SHEET_WIDTH, HEAD + max(1, len(shown)) * ROW)
+    n_rows = max(1, len(shown))
+    sheet = Sheet(SHEET_WIDTH, HEAD + n_rows * ROW)
     heading = words("nothing to review")
     if len(review):
         heading = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
@@ -95,8 +96,8 @@ def _draw_dish(
     dish_id = sheet.labels(dish["dish_id"])
     title = f"{name}  ({dish_id}, {dish['n_images']})"
     sheet.text(x, y, shorten(title, NAME_COLUMNS), size=10)
-    asked = book.named_in(evidence, dish["dish_id"])[:1]
-    paths = book.examples(dish["dish_id"], n_photos, asked) or [None]
+    evidence_photos = book.named_in(evidence, dish["dish_id"])[:1]
+    paths = book.examples(dish["dish_id"], n_photos, evidence_photos) or [None]
     for place, path in enumerate(paths):
-        frame = ACCENT if place < len(asked) else None
+        frame = ACCENT if place < len(evidence_photos) else None
         sheet.photo(path, x + place * (SIDE + GAP), y + 0.25, SIDE, frame)

@@ -54,7 +54,7 @@ class Answer:
 
 def ask_all(
     endpoint: Endpoint,
-    asked: Iterable[Request],
+    all_requests: Iterable[Request],
     journal: Journal,
     *,
     run: str,
@@ -78,7 +78,7 @@ def ask_all(
     """
     sender = Sender(endpoint, journal, run, budget, pace, halt or StopSignal(), making, trial)
     asker = _Asker(sender)
-    todo = list(asked)
+    todo = list(all_requests)
     for request in todo:
         asker.forget_put_aside(request)
     if endpoint.batch and todo:
@@ -116,9 +116,9 @@ def ask_all(
 
 def _given_up(endpoint: Endpoint, trial: Usefulness, answers: list[Answer]) -> str:
     paid = sum(answer.cost for answer in answers)
-    asked = sum(answer.was_asked for answer in answers)
+    n_asked = sum(answer.was_asked for answer in answers)
     return (
-        f"{endpoint.where} is asked no more after {asked} of {len(answers)} requests, for which "
+        f"{endpoint.where} is asked no more after {n_asked} of {len(answers)} requests, for which "
         f"{paid:.4f} {endpoint.currency} were paid: {trial.sentence}"
     )
 
@@ -201,14 +201,12 @@ class _Asker:
 
     def _answer(self, request: Request, settled: list[_Settled]) -> Answer:
         last = settled[-1].outcome
-        taken = [self.journal.history(one.key, self.run) for one in settled]
+        taken = [self.journal.history(record.key, self.run) for record in settled]
         with self._lock:
-            cost = sum(
-                one.cost
-                for one, its in zip(taken, settled, strict=True)
-                if its.key not in self._charged
-            )
-            self._charged |= {one.key for one in settled}
+            # Equal requests share a reply, which only the first of them has paid for.
+            costs = {its.key: record.cost for record, its in zip(taken, settled, strict=True)}
+            cost = sum(costs[key] for key in costs if key not in self._charged)
+            self._charged |= costs.keys()
         return Answer(
             id=request.id,
             status=last.status,
@@ -218,8 +216,8 @@ class _Asker:
             cost=cost,
             currency=self.endpoint.currency,
             usage=total_usage([attempts.usage for attempts in taken]),
-            seconds=sum(one.seconds for one in taken),
-            from_journal=all(one.from_journal for one in settled),
+            seconds=sum(record.seconds for record in taken),
+            from_journal=all(its.from_journal for its in settled),
             rejected=last.rejected,
             removed=last.removed,
         )

@@ -91,7 +91,7 @@ class Sender:
         self.ladder = Ladder(endpoint, journal)
         self._lock = threading.Lock()
         self._dearer = 1.0  # by how much this server counts more than our upper bound
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def until_settled(
         self, request: Request, key: str, messages: list[dict[str, Any]], bought: int = 0
@@ -198,17 +198,14 @@ class Sender:
             if not claim.under_way:
                 return claim.answered
             self._tell(claim.under_way)
-            self.halt.wait(
-                BATCH_ELSEWHERE_S * self.pace
-                if claim.under_way.startswith("batch ")
-                else ELSEWHERE_S
-            )
+            # A batch takes minutes or hours, another process's reply seconds.
+            self.halt.wait(BATCH_ELSEWHERE_S * self.pace if claim.in_batch else ELSEWHERE_S)
 
     def _tell(self, who: str) -> None:
         """Say once whose replies are waited for."""
         with self._lock:
-            known = who in self._told
-            self._told.add(who)
+            known = who in self._reported
+            self._reported.add(who)
         if not known:
             print(
                 f"{self.endpoint.where}: requests of ours are under way in {who}; its "
@@ -259,30 +256,19 @@ class Sender:
         """
         cost = self.endpoint.cost(usage)
         doubt = reserved if not usage and raw.may_be_billed else 0.0
-        status = "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(
-            key,
-            number,
-            status=status,
-            http_status=raw.http_status,
-            body=raw.body,
-            usage=usage,
-            cost=cost,
-            reserved=doubt,
-            seconds=raw.seconds,
-        )
+        self.journal.keep(key, number, raw, usage, cost, doubt)
         return cost + doubt
 
     def _label(
         self, key: str, number: int, raw: Raw, outcome: Outcome, last: Mapping[str, bool]
     ) -> None:
         paid_for_nothing = raw.http_status == 200 and last.get(outcome.next, False)
-        final = outcome.next in (outcomes.DONE, outcomes.REPAIR) and outcome.status != "failed"
-        self.journal.label(key, number, outcome.status, final or paid_for_nothing)
+        self.journal.label(key, number, outcome.status, outcome.is_final or paid_for_nothing)
 
 
 def _back_off(tries: int) -> float:
     """Seconds before the next try: doubling, with jitter so that many threads do not come back
     together.
     """
-    return min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)
+    wait = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** (tries - 1))
+    return wait * random.uniform(0.5, 1.0)

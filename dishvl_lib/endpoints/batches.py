@@ -24,9 +24,10 @@ from dishvl_lib.endpoints.limits import StopSignal
 from dishvl_lib.endpoints.patience import CALL_TRIES, PASSING, Patience
 from dishvl_lib.endpoints.requests import Capabilities, Ladder, Request
 
+# What one file may hold.
 MOST_REQUESTS = 50_000
 MOST_BYTES = 100_000_000
-ROUNDS = 4
+ROUNDS = 4  # times that a request is submitted whose batch failed or expired
 POLL_S = 30.0
 UPLOAD_S = 900.0
 MARK = "dishvl"
@@ -35,7 +36,7 @@ _ENDED = ("completed", "failed", "expired", "cancelled")
 
 def collect(
     endpoint: Endpoint,
-    asked: Sequence[Request],
+    all_requests: Sequence[Request],
     journal: Journal,
     ladder: Ladder,
     *,
@@ -53,7 +54,7 @@ def collect(
     when the provider has no batches.
     """
     halt = halt or StopSignal()
-    by_key = {requests.key(endpoint, one): one for one in asked}
+    by_key = {requests.key(endpoint, request): request for request in all_requests}
     runner = BatchRunner(
         endpoint,
         journal,
@@ -88,7 +89,7 @@ class BatchRunner:
     budget: Budget
     pace: float
     halt: StopSignal
-    asked: dict[str, Request]
+    by_key: dict[str, Request]
     api: Patience
     making: str = ""
     refused: frozenset[str] = frozenset()  # what this round's requests are sent without
@@ -100,11 +101,13 @@ class BatchRunner:
         self.unanswered = set()
         self.refused = self.ladder.capabilities.refused
         left = {
-            key: one for key, one in self.asked.items() if self.journal.history(key).body is None
+            key: request
+            for key, request in self.by_key.items()
+            if self.journal.history(key).body is None
         }
         while left:
             dealt = self.submit(left)
-            left = {key: one for key, one in left.items() if key not in dealt}
+            left = {key: request for key, request in left.items() if key not in dealt}
             if not dealt or not left:
                 self.finish()
 
@@ -132,9 +135,9 @@ class BatchRunner:
         intents: list[Intent] = []
         total = 0.0
         for key, intent, line in self._lines(left, dealt):
-            full = len(intents) == MOST_REQUESTS or (
-                intents and file.tell() + len(line) > MOST_BYTES
-            )
+            # A first line of any length is taken: a batch of its own is all that it can be in.
+            is_long = bool(intents) and file.tell() + len(line) > MOST_BYTES
+            full = len(intents) == MOST_REQUESTS or is_long
             if full or not self._has_room(intent, total, first=not intents):
                 break
             if self.journal.look(intent, math.inf).attempt == 0:
@@ -227,8 +230,8 @@ class BatchRunner:
                 )
             except PASSING as error:
                 self.api.wait_or_stop("create a batch", error, number)
-                if found := self._find(mark):
-                    return found
+                if existing := self._find(mark):
+                    return existing
             except openai.APIStatusError as error:
                 raise self.api.refused("create a batch", error) from None
         raise EndpointError(
@@ -238,61 +241,51 @@ class BatchRunner:
 
     def _find(self, mark: str) -> Any:
         """The provider's batch with this mark, or None."""
-        return self.api.call(
-            "list its batches",
-            lambda api: next(
-                (
-                    one
-                    for one in api.batches.list(limit=100)
-                    if (one.metadata or {}).get(MARK) == mark
-                ),
-                None,
-            ),
-        )
+        return self.api.call("list its batches", lambda api: _marked(api, mark))
 
     def finish(self) -> None:
         """Wait for each batch that is out and store its results. What was reserved for one that was
         never created is given back.
         """
         refusals: list[str] = []
-        told: set[str] = set()
+        reported: set[str] = set()
         while waiting := self._open():
             # Ours first: two processes that wait for each other's batches would otherwise wait for
             # ever.
-            for one in sorted(waiting, key=lambda one: bool(one["waiting"])):
-                if one["waiting"]:
-                    self._await_other(one, told)
+            for order in sorted(waiting, key=lambda order: bool(order["waiting"])):
+                if order["waiting"]:
+                    self._await_other(order, reported)
                     break
-                self._collect(one, refusals)
+                self._collect(order, refusals)
         if refusals:
             raise EndpointError(refusals[0])
 
-    def _await_other(self, one: dict[str, Any], told: set[str]) -> None:
+    def _await_other(self, order: dict[str, Any], reported: set[str]) -> None:
         """Pause while another process waits for a batch; it is named, since a provider may take a
         day.
         """
-        if one["mark"] not in told:
-            told.add(one["mark"])
+        if order["mark"] not in reported:
+            reported.add(order["mark"])
+            batch = f"batch {order['batch_id'] or '(being created)'} of run {order['run']}"
             print(
-                f"{self.endpoint.where}: batch {one['batch_id'] or '(being created)'} of run "
-                f"{one['run']} with {len(one['requests'])} requests is out, and "
-                f"{one['waiting']} "
-                f"waits for it; its replies are shared, so this run goes on when it has ended",
+                f"{self.endpoint.where}: {batch} with {len(order['requests'])} requests is out, "
+                f"and {order['waiting']} waits for it; its replies are shared, so this run goes "
+                "on when it has ended",
                 flush=True,
             )
         self.halt.wait(self.pace * POLL_S)
 
-    def _collect(self, one: dict[str, Any], refusals: list[str]) -> None:
+    def _collect(self, order: dict[str, Any], refusals: list[str]) -> None:
         """Wait for a batch of our own, or of a process that is gone, and store its results."""
-        self.journal.adopt_batch(one["mark"])
-        batch_id = one["batch_id"] or getattr(self._find(one["mark"]), "id", "")
+        self.journal.adopt_batch(order["mark"])
+        batch_id = order["batch_id"] or getattr(self._find(order["mark"]), "id", "")
         batch = self._wait(batch_id) if batch_id else None
         if batch or not batch_id:
-            missing = dict(one["requests"])
+            missing = dict(order["requests"])
             if batch:
-                self._store(batch, one, missing, refusals)
+                self._store(batch, order, missing, refusals)
             self._give_back(missing)
-        self.journal.update_batch(one["mark"], "collected" if batch else "abandoned", batch_id)
+        self.journal.update_batch(order["mark"], "collected" if batch else "abandoned", batch_id)
 
     def _wait(self, batch_id: str) -> Any:
         """The batch when it has ended; None when the provider does not know it (any more, or for
@@ -305,7 +298,7 @@ class BatchRunner:
             self.halt.wait(self.pace * POLL_S)
 
     def _store(
-        self, batch: Any, one: dict[str, Any], missing: dict[str, int], refusals: list[str]
+        self, batch: Any, order: dict[str, Any], missing: dict[str, int], refusals: list[str]
     ) -> None:
         """Every line of both result files into the journal; what stays in `missing` was not
         answered and not paid for.
@@ -314,17 +307,13 @@ class BatchRunner:
             for line in self._lines_of(file_id):
                 key, raw = self._read_line(line)
                 if key in missing:
-                    self._store_reply(key, missing.pop(key), raw, one["mode"], refusals)
+                    self._store_reply(key, missing.pop(key), raw, order["mode"], refusals)
         if missing:
-            said = [
-                error.message
-                for error in (batch.errors.data or [] if batch.errors else [])
-                if error.message
-            ]
-            self.unanswered |= missing.keys() & self.asked.keys()
-            self.why = self.endpoint.hide(
-                f"the last batch {batch.status}{': ' + said[0] if said else ''}"
-            )
+            errors = (batch.errors.data or []) if batch.errors else []
+            reasons = [error.message for error in errors if error.message]
+            why = f": {reasons[0]}" if reasons else ""
+            self.unanswered |= missing.keys() & self.by_key.keys()
+            self.why = self.endpoint.hide(f"the last batch {batch.status}{why}")
 
     def _lines_of(self, file_id: str) -> list[str]:
         text = self.api.call("hand out a file", lambda api: api.files.content(file_id).text)
@@ -332,10 +321,10 @@ class BatchRunner:
 
     def _read_line(self, line: str) -> tuple[str, Raw]:
         try:
-            found = json.loads(line)
-            response = found.get("response") or {}
-            body = json.dumps(response.get("body") or {"error": found.get("error")})
-            return found["custom_id"], Raw(
+            record = json.loads(line)
+            response = record.get("response") or {}
+            body = json.dumps(response.get("body") or {"error": record.get("error")})
+            return record["custom_id"], Raw(
                 int(response.get("status_code") or 400),
                 self.endpoint.hide(body),
                 may_be_billed=False,
@@ -347,20 +336,9 @@ class BatchRunner:
         self, key: str, attempt: int, raw: Raw, mode: str, refusals: list[str]
     ) -> None:
         usage = prices.usage_of(raw.body)
-        request = self.asked.get(key)
+        request = self.by_key.get(key)
         cost = self.endpoint.cost(usage) * self.endpoint.batch_discount
-        status = "received" if raw.http_status == 200 else "failed"
-        self.journal.settle(
-            key,
-            attempt,
-            status=status,
-            http_status=raw.http_status,
-            body=raw.body,
-            usage=usage,
-            cost=cost,
-            reserved=0.0,
-            seconds=0.0,
-        )
+        self.journal.keep(key, attempt, raw, usage, cost)
         outcome = outcomes.judge(self.endpoint, raw, request.schema if request else None)
         used = Capabilities(mode, self.refused)
         if outcome.next == outcomes.STEP_DOWN and self.ladder.next_rung(outcome.field, used):
@@ -369,13 +347,7 @@ class BatchRunner:
         if outcome.next == outcomes.STOP:
             refusals.append(outcome.problem)
         if request:
-            self.journal.label(
-                key,
-                attempt,
-                outcome.status,
-                outcome.status != outcomes.FAILED
-                and outcome.next in (outcomes.DONE, outcomes.REPAIR),
-            )
+            self.journal.label(key, attempt, outcome.status, outcome.is_final)
 
     def _give_back(self, attempts: dict[str, int]) -> None:
         for key, attempt in attempts.items():
@@ -390,6 +362,14 @@ class BatchRunner:
                 reserved=0.0,
                 seconds=0.0,
             )
+
+
+def _marked(api: openai.OpenAI, mark: str) -> Any:
+    """The newest batch with this mark, or None."""
+    for batch in api.batches.list(limit=100):
+        if (batch.metadata or {}).get(MARK) == mark:
+            return batch
+    return None
 
 
 def _rewound(file: Any) -> Any:

@@ -33,7 +33,7 @@ class Budget:
         thread failed.
         """
         began = time.monotonic()
-        told = False
+        is_reported = False
         while True:
             claim = journal.look(intent, self.limit(intent.currency))
             if claim.attempt or claim.answered or claim.under_way:
@@ -41,8 +41,8 @@ class Budget:
             halt.check()
             if not claim.held:
                 raise self.refusal(intent, claim.spent)
-            if not told and time.monotonic() - began > QUIET_S:
-                told = True
+            if not is_reported and time.monotonic() - began > QUIET_S:
+                is_reported = True
                 print(
                     f"{intent.endpoint}: the budget has no room now; {claim.held:.4f} "
                     f"{intent.currency} are reserved for requests of run "

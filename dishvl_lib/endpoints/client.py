@@ -20,6 +20,7 @@ from dishvl_lib.endpoints.errors import EndpointError
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LONGEST_WAIT_S = 300.0
 SHOWN_KEY = "[key]"
+# A shorter one may stand in a reply by chance.
 _SHORTEST_SECRET = 6
 # A gateway gave up waiting: the model behind it may have worked on.
 _LATE = (408, 504, 524)
@@ -147,9 +148,9 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
         response = endpoint.connection.chat.completions.with_raw_response.create(
             model=body["model"], messages=body["messages"], extra_body=rest
         )
-        found = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
+        raw = Raw(response.http_response.status_code, endpoint.hide(response.http_response.text))
     except openai.APIStatusError as error:
-        found = Raw(
+        raw = Raw(
             error.status_code,
             endpoint.hide(error.response.text),
             retry_after=retry_after(error.response.headers),
@@ -157,18 +158,18 @@ def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
         )
     except openai.APIConnectionError as error:
         cause = type(error.__cause__).__name__
-        found = Raw(
+        raw = Raw(
             None,
             "",
             f"no answer ({type(error).__name__}: {cause}){endpoint.proxy_note}",
             may_be_billed=cause not in _NOT_SENT,
         )
     return Raw(
-        found.http_status,
-        found.body,
-        found.problem,
-        found.retry_after,
-        found.may_be_billed,
+        raw.http_status,
+        raw.body,
+        raw.problem,
+        raw.retry_after,
+        raw.may_be_billed,
         time.monotonic() - started,
     )
 

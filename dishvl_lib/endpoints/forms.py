@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 from dishvl_lib.core import plain_text
 from dishvl_lib.endpoints import loose_json, reading
 
-_MOST_DEPTH = 5
-_MOST_NESTED_TEXTS = 3
+_MOST_DEPTH = 5  # at which objects are looked for inside others
+_MOST_NESTED_TEXTS = 3  # JSON written into a text, again and again
 
 
 class Form(BaseModel):
@@ -21,16 +21,16 @@ class Form(BaseModel):
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod
-    def from_answer(cls, found: Mapping[str, Any]) -> Self:
+    def from_answer(cls, reply: Mapping[str, Any]) -> Self:
         """The form that an object of a model's answer comes to. Raises ValidationError, with the
         faults of all fields, when one that must be there is at fault or none is left.
         """
         known = _known_fields(cls)
         given: dict[str, Any] = {}
-        for key in sorted(found, key=lambda key: key not in cls.model_fields):
+        for key in sorted(reply, key=lambda key: key not in cls.model_fields):
             field = known.get(_bare_key(key))
             if field and field not in given:
-                given[field] = cls.coerced(field, _plain(found[key]))
+                given[field] = cls.coerced(field, _plain(reply[key]))
         try:
             return cls.model_validate(given)
         except ValidationError as error:
@@ -91,9 +91,9 @@ def _values(text: str) -> list[Any]:
     outside, thoughts = reading.without_thoughts(text)
     where = outside if outside.strip() else thoughts
     for inner in (reading.boxed(where), where):
-        found = _values_in(inner)
-        if found:
-            return found
+        candidates = _values_in(inner)
+        if candidates:
+            return candidates
     return []
 
 
@@ -101,9 +101,9 @@ def _values_in(text: str) -> list[Any]:
     text = plain_text.without_special_tokens(text)
     for part in (*reading.fenced(text), text):
         whole = _whole(part)
-        found = [whole] if whole is not None else list(loose_json.values(part))
-        if found:
-            return found
+        candidates = [whole] if whole is not None else list(loose_json.values(part))
+        if candidates:
+            return candidates
     return []
 
 
@@ -170,7 +170,12 @@ def _refuse_several(value: Any, required: set[str], known: Mapping[str, str]) ->
 
 def _fields_of(candidate: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
     """{field: value} of the keys of an object that mean a field."""
-    return {known[_bare_key(key)]: candidate[key] for key in candidate if _bare_key(key) in known}
+    fields = {}
+    for key, value in candidate.items():
+        field = known.get(_bare_key(key))
+        if field is not None:
+            fields[field] = value
+    return fields
 
 
 def _score(candidate: Mapping[str, Any], known: Mapping[str, str]) -> int:

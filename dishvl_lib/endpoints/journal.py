@@ -19,10 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dishvl_lib.core import locks
 from dishvl_lib.endpoints.errors import JournalError
+
+if TYPE_CHECKING:
+    from dishvl_lib.endpoints.client import Raw
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS attempts (
@@ -87,8 +90,8 @@ _LATER_COLUMNS = {
     "sender": "TEXT NOT NULL DEFAULT ''",
     "making": "TEXT NOT NULL DEFAULT ''",
 }
-_MOST_TOGETHER = 512
-_ROUNDING = 1e-9
+_MOST_TOGETHER = 512  # writes that share a commit
+_ROUNDING = 1e-9  # what a sum of costs may miss its exact value by
 # How long SQLite waits for another program's lock before it is said who holds it; then it waits on.
 _PATIENCE_S = 10
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -125,14 +128,15 @@ class Claim:
     """What a look at the journal came to: exactly one of these holds.
 
     `attempt` above 0: the request is noted as sent, with its cost reserved; it must be sent now.
-    `answered`: a reply is there. `under_way`: who sends the request now, or the batch it is in.
-    Otherwise the budget has no room: `spent` is paid or may be, of which `held` belongs to requests
-    that are out and may come back.
+    `answered`: a reply is there. `under_way`: who sends the request now, or with `in_batch` the
+    batch it is in, in words for people. Otherwise the budget has no room: `spent` is paid or may
+    be, of which `held` belongs to requests that are out and may come back.
     """
 
     attempt: int = 0
     answered: bool = False
     under_way: str = ""
+    in_batch: bool = False
     spent: float = 0.0
     held: float = 0.0
 
@@ -185,7 +189,7 @@ class Journal:
         # Others know by this lock whether who has noted a request as sent is still there to receive
         # the reply.
         self.sender = uuid.uuid4().hex
-        self._told_busy = 0.0
+        self._busy_reported_at = 0.0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._reader = self._patiently(self._open)
@@ -217,6 +221,8 @@ class Journal:
         judged = [row for row in rows if row["final"] or row["status"] == "received"]
         counts = judged[-1] if judged else {}
         of_making = [row for row in rows if row["making"] == making]
+        of_run = [row for row in rows if row["run"] == run]
+        usages = [json.loads(row["usage"] or "{}") for row in rows]
         return History(
             attempt=counts.get("attempt", 0),
             final=bool(counts.get("final", False)),
@@ -224,8 +230,8 @@ class Journal:
             body=counts.get("body"),
             making=counts.get("making", ""),
             empty=sum(row["status"] == "empty" for row in of_making),
-            cost=sum(row["cost"] for row in rows if row["run"] == run),
-            usage=total_usage([json.loads(row["usage"] or "{}") for row in rows]),
+            cost=sum(row["cost"] for row in of_run),
+            usage=total_usage(usages),
             seconds=sum(row["seconds"] or 0.0 for row in rows),
         )
 
@@ -277,12 +283,35 @@ class Journal:
         )
         self._write(lambda db: db.execute(sql, values))
 
+    def keep(
+        self,
+        key: str,
+        attempt: int,
+        raw: "Raw",
+        usage: dict[str, int],
+        cost: float,
+        reserved: float = 0.0,
+    ) -> None:
+        """`settle` with what a server answered."""
+        self.settle(
+            key,
+            attempt,
+            status="received" if raw.http_status == 200 else "failed",
+            http_status=raw.http_status,
+            body=raw.body,
+            usage=usage,
+            cost=cost,
+            reserved=reserved,
+            seconds=raw.seconds,
+        )
+
     def label(self, key: str, attempt: int, status: str, final: bool) -> None:
         """Judge a stored reply. Does not wait for the disk: an unjudged reply is simply judged
         again.
         """
         sql = "UPDATE attempts SET status = ?, final = ? WHERE key = ? AND attempt = ?"
-        self._jobs.put((lambda db: db.execute(sql, (status, int(final), key, attempt)), Future()))
+        values = (status, int(final), key, attempt)
+        self._jobs.put((lambda db: db.execute(sql, values), Future()))
 
     def reopen(self, key: str) -> None:
         """Let a request be sent again whose replies were of no use; they stay in the file."""
@@ -410,7 +439,8 @@ class Journal:
         for sender in senders:
             holder = self._alive(sender)
             if holder:
-                return Claim(under_way=_batch_of(db, intent.key) or str(holder))
+                batch = _batch_of(db, intent.key)
+                return Claim(under_way=batch or str(holder), in_batch=bool(batch))
         spent = _spent(db, intent)
         if fits(spent, intent.reserved, limit):
             return None
@@ -483,9 +513,9 @@ class Journal:
                 self._tell_busy()
 
     def _tell_busy(self) -> None:
-        if time.monotonic() - self._told_busy < 60:
+        if time.monotonic() - self._busy_reported_at < 60:
             return
-        self._told_busy = time.monotonic()
+        self._busy_reported_at = time.monotonic()
         holders = [self._other(file.stem) for file in self._sender_file("x").parent.glob("*.lock")]
         known = ", ".join(holder for holder in holders if holder)
         print(

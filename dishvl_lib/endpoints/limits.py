@@ -21,6 +21,8 @@ BURST_S = 1.0
 JUDGED_REPLIES = 8
 HALVE_AT = 0.3
 RAISE_BELOW = 0.15
+# A server that seems to be down: the first pause before a probe, after which pauses double, and the
+# probes after which it is given up.
 FIRST_PAUSE_S = 5.0
 PROBES = 6
 MAX_PROBES_NEVER_ANSWERED = 2
@@ -141,9 +143,12 @@ class Breaker:
             return False
         self.in_a_row = self.in_a_row + 1
         self.failed_probes = self.failed_probes + probe
-        if probe or (self.open_until is None and self.in_a_row >= self.threshold):
-            self.open_until = now + self.pace * FIRST_PAUSE_S * 2**self.failed_probes
-        return self.failed_probes >= (PROBES if self.answered else MAX_PROBES_NEVER_ANSWERED)
+        opens = self.open_until is None and self.in_a_row >= self.threshold
+        if probe or opens:
+            pause = FIRST_PAUSE_S * 2**self.failed_probes
+            self.open_until = now + self.pace * pause
+        most = PROBES if self.answered else MAX_PROBES_NEVER_ANSWERED
+        return self.failed_probes >= most
 
 
 @dataclass

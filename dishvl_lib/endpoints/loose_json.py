@@ -24,7 +24,7 @@ _START = re.compile(r"[{｛\[［]")
 # What no closing quote stands before, in text with quotes that should have been escaped.
 _AFTER_TEXT = re.compile(r"\s*(?:[,，、:：=}｝\]］】]|//|#|/\*|$)|[^\S\n]*\n\s*[\"'“‘]")
 _MOST_DEPTH = 60
-_MOST_STARTS = 200
+_MOST_STARTS = 200  # places where a value is looked for in a text
 
 
 def values(text: str) -> Iterator[Any]:
@@ -89,25 +89,25 @@ class _Parser:
         return self._bare(place)
 
     def _object(self, place: int, depth: int) -> tuple[dict[str, Any], int]:
-        made: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         while True:
             place = self._skip(place, _COMMAS)
             if self._closer(place) == "}":
-                return made, place + 1
+                return mapping, place + 1
             name, place = self._key(place)
             place = self._blank(place)
             if self.text[place : place + 1] not in tuple(_COLONS):
                 raise ValueError(f"no colon behind a key, at character {place}")
-            made[name], place = self.value(self._blank(place + 1), depth + 1)
+            mapping[name], place = self.value(self._blank(place + 1), depth + 1)
 
     def _list(self, place: int, depth: int) -> tuple[list[Any], int]:
-        made: list[Any] = []
+        entries: list[Any] = []
         while True:
             place = self._skip(place, _COMMAS)
             if self._closer(place) == "]":
-                return made, place + 1
+                return entries, place + 1
             value, place = self.value(place, depth + 1)
-            made.append(value)
+            entries.append(value)
 
     def _key(self, place: int) -> tuple[str, int]:
         if self.text[place : place + 1] in _QUOTES:
@@ -120,17 +120,17 @@ class _Parser:
     def _quoted(self, place: int) -> tuple[str, int]:
         """A quote ends a text only before what may follow a text: others should have been escaped."""
         closing = _QUOTES[self.text[place]]
-        made: list[str] = []
+        characters: list[str] = []
         place += 1
         while place < len(self.text):
             character = self.text[place]
             if character == "\\":
                 character, place = self._escaped(place + 1)
             elif character == closing and _AFTER_TEXT.match(self.text, place + 1):
-                return "".join(made), place + 1
+                return "".join(characters), place + 1
             else:
                 place += 1
-            made.append(character)
+            characters.append(character)
         raise ValueError("a text does not end")
 
     def _escaped(self, place: int) -> tuple[str, int]:
@@ -145,7 +145,8 @@ class _Parser:
         if bare is None:
             raise ValueError(f"no value at character {place}")
         word = bare[0].split("//")[0].strip()
-        if self._closer(self._blank(bare.end())) is None and not self._at_comma(bare.end()):
+        is_closed = self._closer(self._blank(bare.end())) is not None
+        if not is_closed and not self._at_comma(bare.end()):
             raise ValueError(f"a word without an end, at character {place}")
         known = word.casefold()
         return (_WORDS[known] if known in _WORDS else word), bare.end()

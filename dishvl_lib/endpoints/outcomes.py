@@ -53,6 +53,11 @@ class Outcome:
     field: str = ""
     removed: str = ""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether the reply counts, so that the request is not sent again."""
+        return self.next in (DONE, REPAIR) and self.status != FAILED
+
 
 NOT_ASKED = Outcome(
     "not_asked", DONE, problem="not asked: this endpoint's first answers were of no use"
@@ -140,13 +145,13 @@ def _judge_text(written: Reading, thoughts: str, schema: type[BaseModel] | None)
 
 
 def _plain_answer(written: Reading, thoughts: str) -> Outcome | None:
-    found = reading.answer(written.text)
-    if not found.text:
-        found = reading.answer_in_thoughts(thoughts)
-    if not found.text:
+    answer = reading.answer(written.text)
+    if not answer.text:
+        answer = reading.answer_in_thoughts(thoughts)
+    if not answer.text:
         return None
-    removed = "\n".join(filter(None, (written.removed, found.removed)))
-    return Outcome("ok", DONE, value=found.text, text=written.text, removed=removed)
+    removed = "\n".join(filter(None, (written.removed, answer.removed)))
+    return Outcome("ok", DONE, value=answer.text, text=written.text, removed=removed)
 
 
 def _parse(text: str, schema: type[BaseModel]) -> Outcome:
@@ -173,64 +178,65 @@ def _judge_error_inside(endpoint: Endpoint, body: str, error: ServerError) -> Ou
     outcome = _judge_error(endpoint, status, body, error)
     if outcome.rejected and not outcome.field and status == 200:
         return _unread(
-            body, f"the reply holds an error in place of an answer ({_said(200, error)})"
+            body, f"the reply holds an error in place of an answer ({_sentence_of(200, error)})"
         )
     return outcome
 
 
 def _judge_error(endpoint: Endpoint, status: int, body: str, error: ServerError) -> Outcome:
     kind = error.kind
-    said = _said(status, error)
+    sentence = _sentence_of(status, error)
     if kind == server_errors.FILTERED or status == 451:
-        problem = f"the provider's filter refused the request ({said})"
+        problem = f"the provider's filter refused the request ({sentence})"
         return Outcome(FILTERED, DONE, text=body, problem=problem)
-    why = _why_stop(endpoint, status, kind, said)
+    why = _why_stop(endpoint, status, kind, sentence)
     if why:
         return Outcome(FAILED, STOP, problem=f"{endpoint.where}: {why}")
-    refused = _refused_field(body, error, said)
+    refused = _refused_field(body, error, sentence)
     if refused and status in (200, 400, 422, 500, 501):
         return refused
     if status == 429 or kind == server_errors.TOO_FAST:
-        return Outcome(FAILED, RETRY, problem=said, pressure=TOO_FAST)
+        return Outcome(FAILED, RETRY, problem=sentence, pressure=TOO_FAST)
     if status in (408, 409, 425) or status >= 500:
-        return Outcome(FAILED, RETRY, problem=f"{said}{endpoint.proxy_note}", pressure=DOWN)
-    problem = f"the request was refused ({said})"
+        return Outcome(FAILED, RETRY, problem=f"{sentence}{endpoint.proxy_note}", pressure=DOWN)
+    problem = f"the request was refused ({sentence})"
     return Outcome(FAILED, DONE, text=body, problem=problem, rejected=True)
 
 
-def _why_stop(endpoint: Endpoint, status: int, kind: str, said: str) -> str:
+def _why_stop(endpoint: Endpoint, status: int, kind: str, sentence: str) -> str:
     """Why asking on is of no use, with the remedy; '' when it may be."""
     if kind == server_errors.NO_MONEY or status == 402:
         return (
-            f"the account's quota is used up ({said}); top it up and run again, nothing paid is "
-            "lost"
+            f"the account's quota is used up ({sentence}); top it up and run again, nothing paid "
+            "is lost"
         )
     if kind == server_errors.NO_MODEL or status == 404:
         return (
-            f"there is no model {endpoint.model!r} at this address ({said}); change this "
+            f"there is no model {endpoint.model!r} at this address ({sentence}); change this "
             "endpoint's model or base_url"
         )
     if status == 407:
-        return f"the proxy did not let the request through ({said}){endpoint.proxy_note}"
+        return f"the proxy did not let the request through ({sentence}){endpoint.proxy_note}"
     is_refused = status in (401, 403) and kind != server_errors.TOO_FAST
     if is_refused or kind == server_errors.BAD_KEY:
-        return f"the key in {endpoint.api_key_env or 'api_key_env (not set)'} was refused ({said})"
+        variable = endpoint.api_key_env or "api_key_env (not set)"
+        return f"the key in {variable} was refused ({sentence})"
     return ""
 
 
-def _refused_field(body: str, error: ServerError, said: str) -> Outcome | None:
+def _refused_field(body: str, error: ServerError, sentence: str) -> Outcome | None:
     """The outcome where a server does not take a field of ours; None when it is about no field."""
     if error.kind == server_errors.TOO_LONG:
-        problem = f"the request was refused ({said}); lower this endpoint's max_tokens"
+        problem = f"the request was refused ({sentence}); lower this endpoint's max_tokens"
         return Outcome(FAILED, DONE, text=body, problem=problem, rejected=True)
     if error.kind != server_errors.REFUSED_FIELD:
         return None
     refused = Outcome(FAILED, STEP_DOWN, text=body, rejected=True)
-    problem = f"the request was refused ({said})"
+    problem = f"the request was refused ({sentence})"
     return replace(refused, problem=problem, field=error.field)
 
 
-def _said(status: int, error: ServerError) -> str:
+def _sentence_of(status: int, error: ServerError) -> str:
     code = f" {error.code}" if error.code else ""
     sentence = f": {_short(error.sentence)}" if error.sentence else ""
     return f"HTTP {status}{code}{sentence}"
@@ -238,9 +244,14 @@ def _said(status: int, error: ServerError) -> str:
 
 def _faults(error: ValidationError) -> str:
     """All that does not fit, so that one repair turn can mend all of it."""
-    faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+    faults = []
+    for fault in error.errors():
+        place = ".".join(map(str, fault["loc"]))
+        faults.append(f"{place}: {fault['msg']}")
     more = len(faults) - _MOST_FAULTS
-    return "; ".join(faults[:_MOST_FAULTS]) + (f"; and {more} more" if more > 0 else "")
+    if more > 0:
+        faults = [*faults[:_MOST_FAULTS], f"and {more} more"]
+    return "; ".join(faults)
 
 
 def _short(text: str) -> str:

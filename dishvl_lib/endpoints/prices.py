@@ -25,7 +25,7 @@ MESSAGE_TOKENS = 50
 LOW = 0.6
 HIGH = 2.0
 SECONDS_PER_REQUEST = 8.0
-BATCH_MINUTES = 24 * 60
+BATCH_MINUTES = 24 * 60  # a batch is done within a day
 COLUMNS = [
     "annotator",
     "model",
@@ -42,9 +42,9 @@ COLUMNS = [
 def usage_of(body: str) -> dict[str, int]:
     """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not say."""
     try:
-        found = json.loads(body)["usage"]
+        usage = json.loads(body)["usage"]
         return {
-            name: max(0, int(found[name] or 0)) for name in ("prompt_tokens", "completion_tokens")
+            name: max(0, int(usage[name] or 0)) for name in ("prompt_tokens", "completion_tokens")
         }
     except (ValueError, KeyError, TypeError, OverflowError):
         return {}
@@ -142,15 +142,14 @@ def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
 
 def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
-    parts = [
-        part
-        for message in messages
-        for part in (
-            [{"type": "text", "text": message["content"]}]
-            if isinstance(message["content"], str)
-            else message["content"]
-        )
-    ]
-    return sum(len(part["text"].encode()) for part in parts if part["type"] == "text"), sum(
-        part["type"] != "text" for part in parts
-    )
+    n_bytes = 0
+    n_photos = 0
+    for message in messages:
+        content = message["content"]
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        for part in parts:
+            if part["type"] == "text":
+                n_bytes += len(part["text"].encode())
+            else:
+                n_photos += 1
+    return n_bytes, n_photos

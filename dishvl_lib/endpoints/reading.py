@@ -72,7 +72,8 @@ def written(message: Mapping[str, Any]) -> Reading | None:
     empty content the arguments of a tool call. None when its content is nothing that can be read.
     """
     content = message.get("content")
-    if content is None or content == [] or (isinstance(content, str) and not content.strip()):
+    is_blank = isinstance(content, str) and not content.strip()
+    if content is None or content == [] or is_blank:
         return Reading(_arguments(message))
     if isinstance(content, str):
         return Reading(writable(content))
@@ -81,16 +82,17 @@ def written(message: Mapping[str, Any]) -> Reading | None:
     if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
         return None
     parts = [(_part_text(part), _is_thought(part)) for part in content]
-    said = "".join(text for text, is_thought in parts if not is_thought)
+    spoken = "".join(text for text, is_thought in parts if not is_thought)
     thoughts = "\n".join(text for text, is_thought in parts if is_thought)
-    return Reading(writable(said), writable(thoughts))
+    return Reading(writable(spoken), writable(thoughts))
 
 
 def thoughts_of(message: Mapping[str, Any]) -> str:
     """What a message holds beside its content: the field for a model's reasoning."""
     for field in ("reasoning_content", "reasoning", "thinking"):
-        if isinstance(message.get(field), str) and message[field].strip():
-            return writable(message[field])
+        thoughts = message.get(field)
+        if isinstance(thoughts, str) and thoughts.strip():
+            return writable(thoughts)
     return ""
 
 
@@ -141,7 +143,9 @@ def _arguments(message: Mapping[str, Any]) -> str:
     """The arguments of the first tool call, in which some servers put an object; '' without one."""
     calls = message.get("tool_calls")
     call = calls[0] if isinstance(calls, list) and calls else message
-    function = call.get("function") or call.get("function_call") if isinstance(call, dict) else None
+    if not isinstance(call, dict):
+        return ""
+    function = call.get("function") or call.get("function_call")
     arguments = function.get("arguments") if isinstance(function, Mapping) else None
     return writable(arguments) if isinstance(arguments, str) else ""
 
@@ -161,7 +165,8 @@ def _part_text(part: Mapping[str, Any]) -> str:
 
 def _is_thought(part: Mapping[str, Any]) -> bool:
     kind = str(part.get("type", "")).casefold()
-    return part.get("thought") is True or any(word in kind for word in ("think", "reason"))
+    is_called_so = "think" in kind or "reason" in kind
+    return is_called_so or part.get("thought") is True
 
 
 def without_thoughts(text: str) -> tuple[str, str]:
@@ -202,8 +207,11 @@ def _own_turn(text: str) -> str:
     """A model's own turn, out of the marks of its chat template."""
     begins = _TURN_BEGINS.match(text)
     start = begins.end() if begins else 0
-    ends = [end for end in _TURN_ENDS.finditer(text, start) if text[start : end.start()].strip()]
-    return text[start : ends[0].start()] if ends else text[start:]
+    for end in _TURN_ENDS.finditer(text, start):
+        turn = text[start : end.start()]
+        if turn.strip():
+            return turn
+    return text[start:]
 
 
 def _unfenced(text: str) -> str:
@@ -217,7 +225,8 @@ def fenced(text: str) -> list[str]:
 
 
 def _without_markup(text: str) -> str:
-    text = _LINE_MARK.sub("", text, count=1) if _LINE_MARK.match(text) else text
+    if _LINE_MARK.match(text):
+        text = _LINE_MARK.sub("", text, count=1)
     marked = _MARKUP.fullmatch(text)
     return marked[2] if marked else text
 
@@ -246,5 +255,7 @@ def _text_in(value: Any) -> str:
 
 def _around(text: str, inside: str) -> str:
     """What stands before and behind a piece of a text; all of the text where it is no piece."""
-    before, piece, behind = text.rpartition(inside) if inside else ("", "", text)
-    return f"{before.strip()} {behind.strip()}".strip() if piece else text.strip()
+    if not inside or inside not in text:
+        return text.strip()
+    before, _, behind = text.rpartition(inside)
+    return f"{before.strip()} {behind.strip()}".strip()

@@ -77,18 +77,18 @@ def body(
     """
     schema = request.schema
     given = _accepted(parameters(endpoint), without)
-    made = {"model": endpoint.model, "messages": messages, **given, **request.extra}
+    payload = {"model": endpoint.model, "messages": messages, **given, **request.extra}
     if schema is None:
-        return made
+        return payload
     if mode == "json_schema":
         named = {"name": schema_name(schema), "strict": True, "schema": sent_schema(schema)}
-        return {**made, "response_format": {"type": "json_schema", "json_schema": named}}
-    told = {
+        return {**payload, "response_format": {"type": "json_schema", "json_schema": named}}
+    instruction = {
         "role": "system",
         "content": JSON_ONLY + json.dumps(sent_schema(schema), ensure_ascii=False),
     }
     form = {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
-    return {**made, "messages": [told, *messages], **form}
+    return {**payload, "messages": [instruction, *messages], **form}
 
 
 def _accepted(given: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
@@ -133,18 +133,18 @@ def sent_schema(schema: type[BaseModel] | None) -> dict[str, Any] | None:
 
 def _strict(node: Any) -> Any:
     if isinstance(node, list):
-        return [_strict(one) for one in node]
+        return [_strict(entry) for entry in node]
     if not isinstance(node, dict):
         return node
-    made = {
+    strict = {
         name: _strict(value)
         for name, value in node.items()
         if name not in _NOT_SENT and name != "properties"
     }
     if "properties" in node:
-        made["properties"] = {name: _strict(value) for name, value in node["properties"].items()}
-        made |= {"required": list(node["properties"]), "additionalProperties": False}
-    return made
+        strict["properties"] = {name: _strict(value) for name, value in node["properties"].items()}
+        strict |= {"required": list(node["properties"]), "additionalProperties": False}
+    return strict
 
 
 @dataclass(frozen=True)

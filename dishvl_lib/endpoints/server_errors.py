@@ -171,9 +171,9 @@ class ServerError:
         if self._is_about_money():
             return NO_MONEY
         codes = self._folded()
-        said = self.sentence.casefold()
+        sentence = self.sentence.casefold()
         for kind, known, numbers, words in _KINDS:
-            if _holds(codes, known) or _is_one(codes, numbers) or words.search(said):
+            if _holds(codes, known) or _is_among(codes, numbers) or words.search(sentence):
                 return kind
         if self.field in ("max_tokens", "max_completion_tokens") and self._is_about_size():
             return TOO_LONG
@@ -186,22 +186,22 @@ class ServerError:
             known = next((field for field in FIELDS if named.startswith(field)), "")
             if known:
                 return known
-        said = f"{' '.join(self.codes)} {self.sentence}".casefold()
-        found = [(field, words.search(said)) for field, words in _FIELD_WORDS.items()]
-        places = {field: place.start() for field, place in found if place}
+        text = f"{' '.join(self.codes)} {self.sentence}".casefold()
+        matches = [(field, words.search(text)) for field, words in _FIELD_WORDS.items()]
+        places = {field: place.start() for field, place in matches if place}
         return min(places, key=lambda field: places[field], default="")
 
     def _is_about_money(self) -> bool:
         codes = self._folded()
-        if _holds(codes, _NO_MONEY_CODES) or _is_one(codes, _NO_MONEY_NUMBERS):
+        if _holds(codes, _NO_MONEY_CODES) or _is_among(codes, _NO_MONEY_NUMBERS):
             return True
-        said = self.sentence.casefold()
-        passes = _PASSES.search(said) or "resource_exhausted" in codes
-        return bool(_NO_MONEY_WORDS.search(said)) and not passes
+        sentence = self.sentence.casefold()
+        passes = _PASSES.search(sentence) or "resource_exhausted" in codes
+        return bool(_NO_MONEY_WORDS.search(sentence)) and not passes
 
     def _is_about_size(self) -> bool:
-        said = self.sentence.casefold()
-        return bool(_LENGTH_WORDS.search(said)) and not _UNKNOWN_WORDS.search(said)
+        sentence = self.sentence.casefold()
+        return bool(_LENGTH_WORDS.search(sentence)) and not _UNKNOWN_WORDS.search(sentence)
 
     def _folded(self) -> list[str]:
         return [code.casefold() for code in self.codes]
@@ -225,12 +225,13 @@ def envelope(value: Any) -> ServerError | None:
     if not isinstance(value, Mapping):
         return None
     known = [key for key in _ENVELOPES if value.get(key)]
-    told = any(isinstance(value.get(key), str) and value[key] for key in _SENTENCES)
-    if not known and not told:
+    sentences = [value.get(key) for key in _SENTENCES]
+    has_sentence = any(isinstance(sentence, str) and sentence for sentence in sentences)
+    if not known and not has_sentence:
         return None
-    found = _merged(list(_errors(value, 0)))
-    is_fine = all(code.casefold() in _FINE_CODES for code in found.codes)
-    return None if is_fine and not found.sentence else found
+    error = _merged(list(_errors(value, 0)))
+    is_fine = all(code.casefold() in _FINE_CODES for code in error.codes)
+    return None if is_fine and not error.sentence else error
 
 
 def is_event_stream(body: str) -> bool:
@@ -318,5 +319,5 @@ def _holds(codes: list[str], known: tuple[str, ...]) -> bool:
     return any(word in code for code in codes for word in known)
 
 
-def _is_one(codes: list[str], known: tuple[str, ...]) -> bool:
+def _is_among(codes: list[str], known: tuple[str, ...]) -> bool:
     return any(code in known for code in codes)

@@ -260,7 +260,8 @@ def _disk(config: TrainingConfig, counts: Counts, official: bool) -> list[Row]:
     total, trained = counts
     width = WIDTH[config.dtype]
     if official:
-        checkpoint = total * width + trained * MASTER_AND_MOMENTS + (total - trained) * width
+        frozen = total - trained
+        checkpoint = total * width + trained * MASTER_AND_MOMENTS + frozen * width
         return [("disk", "one checkpoint (model, optimizer, frozen weights again)", checkpoint)]
     weights = trained * width
     resume = resume_bytes(config, trained)

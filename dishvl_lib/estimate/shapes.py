@@ -78,7 +78,8 @@ def _name_of_four_characters(number: int) -> str:
 def _tree(
     qwen: QwenInputs, rows: Sequence[Mapping[str, Any]], sizes: Mapping[str, tuple[int, int]]
 ) -> TreeShape:
-    size = sizes[rows[0]["image_id"]] if rows[0].get("image_id") else None
+    image_id = rows[0].get("image_id")
+    size = sizes[image_id] if image_id else None
     grid = lengths.grid(qwen, *(size or (1, 1)))
     tokens = [lengths.tokens(qwen, row, size) for row in rows]
     end = qwen.tokenizer.convert_tokens_to_ids("<|vision_end|>")

@@ -40,13 +40,13 @@ def predict_all(
             "there is nothing to ask: 03_dataset/test.jsonl holds no question and no site "
             "has photos to judge; give dishes more photos"
         )
-    made = []
+    predictions = []
     for name, opened in predictors.items():
         started = time.time()
         answers = follow(name, opened(), plans[name], answer_file(folder, name), batch_size)
         print(f"{name}: {len(answers)} questions in {time.time() - started:.0f} s", flush=True)
-        made += answers
-    return made
+        predictions += answers
+    return predictions
 
 
 def follow(
@@ -57,8 +57,8 @@ def follow(
     """
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
-    said = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
-    framed = [row for site in plan.sites for row in site.to_judge(site.named(said))]
+    names = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
+    framed = [row for site in plan.sites for row in site.to_judge(site.named(names))]
     return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
 
 
@@ -99,15 +99,12 @@ def predict(
             disable=len(left) < 200,
         ) as bar,
     ):
-        for batch in batches(
-            left,
-            getattr(predictor, "batch_size", batch_size),
-            getattr(predictor, "by_photo", False),
-        ):
+        size = getattr(predictor, "batch_size", batch_size)
+        for batch in batches(left, size, getattr(predictor, "by_photo", False)):
             with records.naming_full_disk(journal):
                 for result in _answer_batch(name, predictor, batch):
                     file.write(json.dumps(result, ensure_ascii=False) + "\n")
-                    done[result["id"]] = result
+                    done[result["id"]] = dict(result)
                 file.flush()
                 os.fsync(file.fileno())
             bar.update(len(batch))
@@ -136,7 +133,8 @@ def batches(
             photos.setdefault(row["image"], []).append(row)
         groups = list(photos.values())
         for start in range(0, len(groups), size):
-            yield [row for group in groups[start : start + size] for row in group]
+            chosen = groups[start : start + size]
+            yield [row for group in chosen for row in group]
         return
     for kind in KINDS:
         same = [row for row in rows if row["kind"] == kind]
@@ -146,26 +144,25 @@ def batches(
 
 def _answer_batch(
     name: str, predictor: Predictor, batch: list[dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[artefacts.Prediction]:
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
     started = time.perf_counter()
     answers = iter(_answers(predictor, sound) if sound else [])
     seconds = (time.perf_counter() - started) / max(1, len(sound))
     for row, fault in zip(batch, faults, strict=True):
-        yield _result(
-            name, row, next(answers) if fault is None else Answer(None, error=fault), seconds
-        )
+        answer = next(answers) if fault is None else Answer(None, error=fault)
+        yield _result(name, row, answer, seconds)
 
 
 def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
     try:
         return predictor.answer(rows)
     except ValueError:
-        return [_one(predictor, row) for row in rows]
+        return [_answer_alone(predictor, row) for row in rows]
 
 
-def _one(predictor: Predictor, row: dict[str, Any]) -> Answer:
+def _answer_alone(predictor: Predictor, row: dict[str, Any]) -> Answer:
     try:
         return predictor.answer([row])[0]
     except ValueError as error:
@@ -185,11 +182,16 @@ def _fault(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -> dict[str, Any]:
+def _result(
+    name: str, row: Mapping[str, Any], answer: Answer, seconds: float
+) -> artefacts.Prediction:
     truth = artefacts.answer_of(row)
     lost = row.get("lost", "")
     sound = not answer.error and not lost
     refused = row["kind"] == "menu_absent" and answer.text is None
+    correct = refused or questions.mark(answer.text, truth)
+    correct_normalised = refused or questions.mark_normalised(answer.text, truth)
+    seconds = seconds if answer.seconds is None else answer.seconds
     return {
         "id": row["id"],
         "predictor": name,
@@ -201,11 +203,11 @@ def _result(name: str, row: Mapping[str, Any], answer: Answer, seconds: float) -
         "prompt": question(row),
         "answer": answer.text,
         "removed": answer.removed[:MOST_REMOVED],
-        "correct": sound and (refused or questions.mark(answer.text, truth)),
-        "correct_normalised": sound and (refused or questions.mark_normalised(answer.text, truth)),
+        "correct": sound and correct,
+        "correct_normalised": sound and correct_normalised,
         "scores": [[entry, round(score, 6)] for entry, score in answer.scores[:TOP_K]],
         "log_probabilities": [round(value, 5) for value in answer.log_probabilities],
-        "seconds": round(seconds if answer.seconds is None else answer.seconds, 5),
+        "seconds": round(seconds, 5),
         "error": answer.error,
         "lost": lost,
         "framed": row.get("framed", False),

@@ -26,10 +26,11 @@ def first_protocol(predictions: pd.DataFrame, predictor: str = "tuned") -> str:
     """What is looked at first: naming, or where nobody was asked for a name the predictor's first
     protocol. Raises ValueError for no rows.
     """
-    asked = list(dict.fromkeys(predictions.loc[predictions["predictor"] == predictor, "protocol"]))
-    if not asked:
+    of_predictor = predictions["predictor"] == predictor
+    protocols = list(dict.fromkeys(predictions.loc[of_predictor, "protocol"]))
+    if not protocols:
         raise ValueError(f"no predictions of {predictor}")
-    return "naming" if "naming" in asked else asked[0]
+    return "naming" if "naming" in protocols else protocols[0]
 
 
 def confusions(
@@ -74,10 +75,10 @@ def table(
     """confusions.csv: the wrong pairs of every protocol that `predictor` answered, with a column
     `protocol`.
     """
-    asked = predictions.loc[predictions["predictor"] == predictor, "protocol"].unique()
+    protocols = predictions.loc[predictions["predictor"] == predictor, "protocol"].unique()
     parts = [
         confusions(predictions, names, similar, predictor, protocol).assign(protocol=protocol)
-        for protocol in asked
+        for protocol in protocols
     ]
     return pd.concat(parts, ignore_index=True).drop(columns="image_ids")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dishvl_lib.core import records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.evaluation import metrics
 
 SIZES = ((0, "none"), (1, "1-9"), (10, "10-29"), (30, "30-99"), (100, "100 and more"))
@@ -29,7 +29,7 @@ def described(
     in clusters.csv. Raises `RecordError` for a missing column.
     """
     records.require_columns(photos, ("image_id", "dish_id", "split", "site"), "the catalogue")
-    records.require_columns(clusters, ("dish_id", "cluster", "size"), "the clusters")
+    records.require_columns(clusters, artefacts.CLUSTER_COLUMNS, "the clusters")
     counts = photos[photos.split == "train"].dish_id.value_counts()
     named = {
         dish: f"{cluster} ({size} dishes)"
@@ -38,10 +38,12 @@ def described(
         )
     }
     sites = dict(zip(photos.image_id, photos.site, strict=True))
+    dishes = predictions.dish_id
+    n_photos = [int(counts.get(dish, 0)) for dish in dishes]
     return predictions.assign(
         site=[sites.get(image_id) or UNKNOWN for image_id in predictions.image_id],
-        training_photos=[_size_class(int(counts.get(dish, 0))) for dish in predictions.dish_id],
-        cluster=[named.get(dish, "no look-alikes") for dish in predictions.dish_id],
+        training_photos=[_size_class(n) for n in n_photos],
+        cluster=[named.get(dish, "no look-alikes") for dish in dishes],
     )
 
 
@@ -53,11 +55,12 @@ def table(
     """COLUMNS: every group of KINDS under every protocol that was asked, the worst group of each
     kind first.
     """
-    asked = set(described_rows.loc[described_rows.predictor == predictor, "protocol"])
+    of_predictor = described_rows.predictor == predictor
+    answered = set(described_rows.loc[of_predictor, "protocol"])
     parts = [
         _part(described_rows, kind, predictor, protocol)
         for protocol in protocols
-        if protocol in asked
+        if protocol in answered
         for kind in KINDS
     ]
     return (
@@ -68,8 +71,8 @@ def table(
 
 
 def _part(rows: pd.DataFrame, kind: str, predictor: str, protocol: str) -> pd.DataFrame:
-    made = metrics.by_group(rows, kind, predictor, protocol).rename(columns={kind: "group"})
-    return made.assign(protocol=protocol, kind=KINDS[kind])[list(COLUMNS)]
+    accuracies = metrics.by_group(rows, kind, predictor, protocol).rename(columns={kind: "group"})
+    return accuracies.assign(protocol=protocol, kind=KINDS[kind])[list(COLUMNS)]
 
 
 def _size_class(count: int) -> str:

@@ -87,7 +87,8 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     ValueError when `reference` is not among the predictors.
     """
     rows = checked(predictions)
-    rows = rows[~rows["framed"].eq(True)] if "framed" in rows else rows
+    if "framed" in rows:
+        rows = rows[~rows["framed"].eq(True)]
     if reference not in set(rows["predictor"]):
         raise ValueError(
             f"no predictor {reference!r} in the predictions; they have "
@@ -95,10 +96,12 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
         )
     first = rows[rows["predictor"] == reference]
     others = rows[rows["predictor"] != reference].groupby(["predictor", "protocol"], sort=False)
-    pairs = [
-        (key, first[first["protocol"] == key[1]].merge(group, on="id", suffixes=("_reference", "")))
-        for key, group in others
-    ]
+    compared = []
+    for (predictor, protocol), group in others:
+        of_protocol = first[first["protocol"] == protocol]
+        pair = of_protocol.merge(group, on="id", suffixes=("_reference", ""))
+        if len(pair):
+            compared.append({"predictor": predictor, "protocol": protocol, **_difference(pair)})
     columns = [
         "predictor",
         "protocol",
@@ -110,14 +113,7 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
         "only_predictor",
         "p",
     ]
-    return pd.DataFrame(
-        [
-            {"predictor": key[0], "protocol": key[1], **_difference(pair)}
-            for key, pair in pairs
-            if len(pair)
-        ],
-        columns=columns,
-    )
+    return pd.DataFrame(compared, columns=columns)
 
 
 def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet") -> pd.DataFrame:
@@ -128,19 +124,19 @@ def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet")
     accuracy_reference, accuracy, difference, p; a protocol without common questions is left out. Of
     equally good ones the first in the table.
     """
-    own = (
+    accuracies = (
         table[table["predictor"].str.startswith(family)]
         .sort_values("accuracy", ascending=False, kind="stable")
         .drop_duplicates("protocol")
     )
-    found = (
-        own[["protocol", "predictor"]]
+    comparisons = (
+        accuracies[["protocol", "predictor"]]
         .merge(compared, on=["protocol", "predictor"])
         .rename(columns={"predictor": "rival"})
     )
     order = {protocol: place for place, protocol in enumerate(dict.fromkeys(table["protocol"]))}
     columns = ["protocol", "rival", "n", "accuracy_reference", "accuracy", "difference", "p"]
-    return found[columns].sort_values(
+    return comparisons[columns].sort_values(
         "protocol", key=lambda names: names.map(order), ignore_index=True
     )
 
@@ -151,11 +147,8 @@ def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.Data
     """
     rows = checked(predictions, ("dish_id",))
     table = by_group(rows, "dish_id", predictor, protocol)
-    table.insert(
-        1,
-        "truth",
-        table["dish_id"].map(rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]),
-    )
+    truths = rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]
+    table.insert(1, "truth", table["dish_id"].map(truths))
     return table
 
 
@@ -172,23 +165,20 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
     bounds = [intervals.wilson(int(row.correct), int(row.n)) for row in counts.itertuples()]
     counts["ci_low"] = [low for low, _ in bounds]
     counts["ci_high"] = [high for _, high in bounds]
-    return counts.sort_values(
-        ["accuracy", "n"], ascending=[True, False], kind="stable"
-    ).reset_index(drop=True)
+    ordered = counts.sort_values(["accuracy", "n"], ascending=[True, False], kind="stable")
+    return ordered.reset_index(drop=True)
 
 
 def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
     """The rows of one predictor and protocol; ValueError naming those there are when there is none."""
-    found = predictions[
-        (predictions["predictor"] == predictor) & (predictions["protocol"] == protocol)
-    ]
-    if found.empty:
-        there = predictions[["predictor", "protocol"]].drop_duplicates().itertuples(index=False)
-        raise ValueError(
-            f"no predictions of {predictor} / {protocol}; there are "
-            f"{', '.join(f'{row[0]} / {row[1]}' for row in there)}"
-        )
-    return found
+    is_predictor = predictions["predictor"] == predictor
+    is_protocol = predictions["protocol"] == protocol
+    rows = predictions[is_predictor & is_protocol]
+    if rows.empty:
+        there = predictions[["predictor", "protocol"]].drop_duplicates()
+        listed = ", ".join(there["predictor"].str.cat(there["protocol"], sep=" / "))
+        raise ValueError(f"no predictions of {predictor} / {protocol}; there are {listed}")
+    return rows
 
 
 def checked(predictions: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -224,11 +214,14 @@ def _measures(rows: pd.DataFrame) -> dict:
     n = len(rows)
     correct = int(rows["correct"].sum())
     low, high = intervals.wilson(correct, n)
-    normalised = (
-        float(rows["correct_normalised"].mean()) if "correct_normalised" in rows else math.nan
-    )
-    menus = rows[rows["menu"].map(has_menu)] if "menu" in rows else rows.iloc[:0]
+    normalised = math.nan
+    if "correct_normalised" in rows:
+        normalised = float(rows["correct_normalised"].mean())
+    menus = rows.iloc[:0]
+    if "menu" in rows:
+        menus = rows[rows["menu"].map(has_menu)]
     blind = _menu_baselines(rows, menus) if len(menus) else _naming_baselines(rows)
+    no_answer = _answers(rows).isna()
     shown = {
         "n": n,
         "correct": correct,
@@ -237,25 +230,28 @@ def _measures(rows: pd.DataFrame) -> dict:
         "ci_high": high,
         "accuracy_normalised": normalised,
     }
-    return (
-        shown
-        | blind
-        | {"no_answer": int(_answers(rows).isna().sum())}
-        | _mishaps(rows)
-        | _macro(rows)
-    )
+    return {
+        **shown,
+        **blind,
+        "no_answer": int(no_answer.sum()),
+        **_mishaps(rows),
+        **_macro(rows),
+    }
 
 
 def _mishaps(rows: pd.DataFrame) -> dict:
-    told = {
-        name: rows[name].fillna("").ne("") if name in rows else pd.Series(False, index=rows.index)
-        for name in ("error", "lost", "near_training")
-    }
-    seconds = float(rows.loc[~told["lost"], "seconds"].median()) if "seconds" in rows else None
+    mishaps = {}
+    for name in ("error", "lost", "near_training"):
+        reasons = rows[name] if name in rows else pd.Series("", index=rows.index)
+        mishaps[name] = reasons.fillna("").ne("")
+    seconds = None
+    if "seconds" in rows:
+        # A lost question is not asked: it took no time.
+        seconds = float(rows.loc[~mishaps["lost"], "seconds"].median())
     return {
-        "failed": int(told["error"].sum()),
-        "lost": int(told["lost"].sum()),
-        "near_training": int(told["near_training"].sum()),
+        "failed": int(mishaps["error"].sum()),
+        "lost": int(mishaps["lost"].sum()),
+        "near_training": int(mishaps["near_training"].sum()),
         "seconds": seconds,
     }
 
@@ -279,27 +275,23 @@ def _menu_baselines(rows: pd.DataFrame, menus: pd.DataFrame) -> dict:
     share the guess.
     """
     counts = menus["truth"].value_counts().to_dict()
-    lists = [list(menu) for menu in menus["menu"]]
-    drawn = [
-        menu.count(truth) / max(len(menu), 1)
-        for menu, truth in zip(lists, menus["truth"], strict=True)
-    ]
-    guessed = [
-        _share_of_guess(menu, truth, counts)
-        for menu, truth in zip(lists, menus["truth"], strict=True)
-    ]
-    given = [
-        (answer, menu)
-        for answer, menu in zip(_answers(menus), lists, strict=True)
-        if not pd.isna(answer)
-    ]
-    off = sum(answer not in menu for answer, menu in given) / max(len(given), 1)
-    sizes = [len(menu) for menu in lists]
+    drawn = []
+    guessed = []
+    sizes = []
+    off_menu = []
+    columns = (menus["menu"], menus["truth"], _answers(menus))
+    for menu, truth, answer in zip(*columns, strict=True):
+        entries = list(menu)
+        drawn.append(entries.count(truth) / max(len(entries), 1))
+        guessed.append(_share_of_guess(entries, truth, counts))
+        sizes.append(len(entries))
+        if not pd.isna(answer):
+            off_menu.append(answer not in entries)
     return {
         "chance": sum(drawn) / len(rows),
         "majority": sum(guessed) / len(rows),
         "menu_size": sum(sizes) / len(sizes),
-        "off_menu": off,
+        "off_menu": sum(off_menu) / max(len(off_menu), 1),
     }
 
 
@@ -311,11 +303,8 @@ def _share_of_guess(menu: list, truth: str, counts: dict) -> float:
 
 
 def _macro(rows: pd.DataFrame) -> dict:
-    shares = (
-        rows.groupby("dish_id" if "dish_id" in rows else "truth", sort=True)["correct"]
-        .mean()
-        .to_numpy()
-    )
+    dish = "dish_id" if "dish_id" in rows else "truth"
+    shares = rows.groupby(dish, sort=True)["correct"].mean().to_numpy()
     low, high = intervals.bootstrap_mean(shares)
     mean = float(shares.mean()) if len(shares) else math.nan
     return {
@@ -329,23 +318,22 @@ def _macro(rows: pd.DataFrame) -> dict:
 def _difference(pair: pd.DataFrame) -> dict:
     first = pair["correct_reference"].to_numpy(bool)
     second = pair["correct"].to_numpy(bool)
+    only_first = first & ~second
+    only_second = ~first & second
     return {
         "n": len(pair),
         "accuracy_reference": first.mean(),
         "accuracy": second.mean(),
         "difference": first.mean() - second.mean(),
-        "only_reference": int((first & ~second).sum()),
-        "only_predictor": int((~first & second).sum()),
+        "only_reference": int(only_first.sum()),
+        "only_predictor": int(only_second.sum()),
         "p": intervals.mcnemar(first, second),
     }
 
 
 def _json_row(row: dict) -> dict:
-    plain = {
-        name: _plain(row[name])
-        for name in TABLE_COLUMNS[2:]
-        if "ci_" not in name and name != "seconds"
-    }
+    shown = [name for name in TABLE_COLUMNS[2:] if "ci_" not in name and name != "seconds"]
+    plain = {name: _plain(row[name]) for name in shown}
     plain["ci95"] = [float(row["ci_low"]), float(row["ci_high"])]
     if not pd.isna(row["macro_ci_low"]):
         plain["macro_ci95"] = [float(row["macro_ci_low"]), float(row["macro_ci_high"])]

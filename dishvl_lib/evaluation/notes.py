@@ -24,26 +24,26 @@ def notes(
     `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl;
     `classifier`: whether PP-LCNet's classifier is among the predictors.
     """
-    found = []
+    sentences = []
     if annotation.get("no_annotator"):
-        found.append("names from folders, no annotator")
+        sentences.append("names from folders, no annotator")
     left_out = annotation["counts"]["skipped"]
     if left_out:
-        found.append(
+        sentences.append(
             f"{left_out} of {annotation['counts']['files']} files were left out of the "
             "catalogue (01_annotation/rejected.csv)"
         )
     if not_dishes:
-        found.append(
+        sentences.append(
             f"{not_dishes} kinds of naming answers of the tuned model are no dish's name; "
             "they count as wrong and are listed"
         )
     if not classifier:
-        found.append(
+        sentences.append(
             "pplcnet_classifier is absent: the weights given to stage 02 have no class head "
             "for these dishes"
         )
-    return [*found, *_failures(predictions), *_cleaned(predictions), *_site_notes(predictions)]
+    return [*sentences, *_failures(predictions), *_cleaned(predictions), *_site_notes(predictions)]
 
 
 def facts(
@@ -53,7 +53,7 @@ def facts(
     and trainable.json.
     """
     given = training["parameters"]
-    asked = dataset["counts"]["questions"]
+    questions = dataset["counts"]["questions"]
     best = training["best"]
     how = (
         f"LoRA of rank {given['lora_rank']}"
@@ -68,8 +68,8 @@ def facts(
         "base model": str(best["base_model"]),
         "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} "
         "parameters",
-        "on": f"{asked['train']:,} questions about {dataset['counts']['ok']} dishes; validated on "
-        f"{asked['validation']:,}, tested on {asked['test']:,}",
+        "on": f"{questions['train']:,} questions about {dataset['counts']['ok']} dishes; "
+        f"validated on {questions['validation']:,}, tested on {questions['test']:,}",
         "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
         "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, "
         f"learning rate {given['learning_rate']:g}",
@@ -93,22 +93,23 @@ def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
         .set_index("dish_id")["truth"]
     )
     named = predictions[framed].groupby(["protocol", "predictor", "dish_id"], sort=False)
-    made = named.agg(
+    table = named.agg(
         name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")
     ).reset_index()
-    made = made.assign(
-        shared=made["lost"].ne("") & made["name"].ne(""),
-        true_name=made["dish_id"].map(known).fillna(""),
+    table = table.assign(
+        shared=table["lost"].ne("") & table["name"].ne(""),
+        true_name=table["dish_id"].map(known).fillna(""),
     )
-    return made[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
+    return table[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
 
 
 def _failures(predictions: pd.DataFrame) -> list[str]:
     failed = predictions[predictions["error"] != ""]
+    n_questions = predictions["predictor"].value_counts()
     return [
-        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} "
-        f"questions failed and count as wrong, the first: {own['error'].iloc[0]}"
-        for predictor, own in failed.groupby("predictor", sort=False)
+        f"{predictor}: {len(of_predictor)} of {n_questions[predictor]} questions failed and count as "
+        f"wrong, the first: {of_predictor['error'].iloc[0]}"
+        for predictor, of_predictor in failed.groupby("predictor", sort=False)
     ]
 
 
@@ -117,41 +118,43 @@ def _cleaned(predictions: pd.DataFrame) -> list[str]:
     if "removed" not in predictions:
         return []
     cleaned = predictions[predictions["removed"].fillna("") != ""]
-    return [
-        f"{predictor}: {len(own)} of {(predictions['predictor'] == predictor).sum()} answers were "
-        f"cleaned before they were marked; from the first was removed: "
-        f"{' '.join(own['removed'].iloc[0].split())[:REMOVED_SHOWN]}"
-        for predictor, own in cleaned.groupby("predictor", sort=False)
-    ]
+    n_questions = predictions["predictor"].value_counts()
+    sentences = []
+    for predictor, of_predictor in cleaned.groupby("predictor", sort=False):
+        removed = " ".join(of_predictor["removed"].iloc[0].split())
+        sentences.append(
+            f"{predictor}: {len(of_predictor)} of {n_questions[predictor]} answers were cleaned before "
+            f"they were marked; from the first was removed: {removed[:REMOVED_SHOWN]}"
+        )
+    return sentences
 
 
 def _site_notes(predictions: pd.DataFrame, predictor: str = "tuned") -> list[str]:
-    own = predictions[
+    at_sites = predictions[
         (predictions["predictor"] == predictor) & artefacts.at_site(predictions["protocol"])
     ]
     return [
         note
-        for protocol, rows in own.groupby("protocol", sort=False)
+        for protocol, rows in at_sites.groupby("protocol", sort=False)
         for note in _of_site(protocol, rows)
     ]
 
 
 def _of_site(protocol: str, rows: pd.DataFrame) -> Sequence[str]:
     near = rows["near_training"].ne("")
-    kinds = ", ".join(
-        f"{count} {kind}" for kind, count in rows.loc[near, "near_training"].value_counts().items()
-    )
-    made = [
+    counts = rows.loc[near, "near_training"].value_counts()
+    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    sentences = [
         f"{protocol}: {near.sum()} of {len(rows)} photos resemble a training "
         f"photo{f' ({kinds})' if kinds else ''}"
     ]
     if rows["framed"].any():
         lost = rows["lost"].ne("")
         unnamed = rows["lost"].eq(sites.NO_NAME)
-        made.append(
+        sentences.append(
             f"{protocol}: judged by whether a dish's other photos get the name that its "
             "first photos got, not by its true name; "
             f"{lost.sum()} of {len(rows)} questions are wrong in any case "
             f"({lost.sum() - unnamed.sum()} share a name, {unnamed.sum()} have none)"
         )
-    return made
+    return sentences

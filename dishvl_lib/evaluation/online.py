@@ -94,10 +94,10 @@ class EndpointPredictor:
         """
         journal = Journal(self.journal_file)
         try:
-            asked = [self._request(row) for row in rows]
+            requests = [self._request(row) for row in rows]
             given = asking.ask_all(
                 self.rival.endpoint,
-                asked,
+                requests,
                 journal,
                 run=self.run,
                 budget=Budget(self.budget),
@@ -107,7 +107,7 @@ class EndpointPredictor:
         finally:
             journal.close()
         self._check_any(given)
-        return [_answer(self.rival, row, one) for row, one in zip(rows, given, strict=True)]
+        return [_answer(self.rival, row, reply) for row, reply in zip(rows, given, strict=True)]
 
     def _request(self, row: dict[str, Any]) -> Request:
         extra = binding(self.rival.structured, row)
@@ -134,7 +134,7 @@ class EndpointPredictor:
         """A server that refuses every question was asked in a way it does not know: that is no
         accuracy of 0.
         """
-        self.answered = self.answered or any(one.status == "ok" for one in given)
+        self.answered = self.answered or any(answer.status == "ok" for answer in given)
         refused = [answer for answer in given if answer.rejected]
         if not self.answered and refused and len(refused) == len(given):
             hint = (
@@ -160,7 +160,7 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
     if faults:
         raise EndpointError("; ".join(faults))
     endpoints = client.connect([_without_binding(given) for given in settings])
-    return [_rival(given, made) for given, made in zip(settings, endpoints, strict=True)]
+    return [_rival(given, endpoint) for given, endpoint in zip(settings, endpoints, strict=True)]
 
 
 def _rival(given: Mapping[str, Any], endpoint: Endpoint) -> Rival:
@@ -205,9 +205,9 @@ def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     endpoint, questions, failed, cleaned (answers that were taken out of something), off_menu (share
     of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
     """
-    made = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
+    costs = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
     return pd.DataFrame(
-        made,
+        costs,
         columns=[
             "endpoint",
             "questions",
@@ -233,23 +233,23 @@ def totals(spent: pd.DataFrame) -> dict[str, float]:
 
 def messages(system: str, text: str, image_url: str) -> list[dict[str, Any]]:
     """The photo first and the question after it, as in training."""
-    asked = {
+    question = {
         "role": "user",
         "content": [
             {"type": "image_url", "image_url": {"url": image_url}},
             {"type": "text", "text": text},
         ],
     }
-    return [{"role": "system", "content": system}, asked] if system else [asked]
+    return [{"role": "system", "content": system}, question] if system else [question]
 
 
 def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema
     with an enum; {} for plain or without a menu.
     """
-    entries = (
-        [*row["menu"], questions.NOT_ON_MENU] if row["kind"] == "menu_absent" else list(row["menu"])
-    )
+    entries = list(row["menu"])
+    if row["kind"] == "menu_absent":
+        entries.append(questions.NOT_ON_MENU)
     if structured == "plain" or not entries:
         return {}
     if structured == "choice":
@@ -284,8 +284,8 @@ def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answe
         text = forms.entry(given.text, "answer")
         removed = ""  # the object was asked for
     if text is None:
-        said = given.text.strip()[:80]
-        return replace(answer, error=f"the answer is not the JSON that was asked for: {said}")
+        beginning = given.text.strip()[:80]
+        return replace(answer, error=f"the answer is not the JSON that was asked for: {beginning}")
     absent = row["kind"] == "menu_absent" and questions.mark_normalised(text, questions.NOT_ON_MENU)
     return replace(answer, text=None if absent else text, removed=removed)
 
@@ -297,20 +297,24 @@ def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
-    own = answers[answers.lost.eq("")]
-    menus = own[own.answer.notna() & own.menu.map(len).gt(0)]
+    answered = answers[answers.lost.eq("")]
+    menus = answered[answered.answer.notna() & answered.menu.map(len).gt(0)]
     off = [answer not in menu for answer, menu in zip(menus.answer, menus.menu, strict=True)]
+    has_failed = answered.error.ne("")
+    cleaned = 0
+    if "removed" in answered:
+        cleaned = int(answered.removed.fillna("").ne("").sum())
     return {
         "endpoint": name,
-        "questions": len(own),
-        "failed": int(own.error.ne("").sum()),
-        "cleaned": int(own.removed.fillna("").ne("").sum()) if "removed" in own else 0,
+        "questions": len(answered),
+        "failed": int(has_failed.sum()),
+        "cleaned": cleaned,
         "off_menu": sum(off) / len(off) if off else None,
-        "seconds_median": own.seconds.median(),
-        "seconds_p95": own.seconds.quantile(0.95),
-        "tokens": int(own.tokens.sum()),
-        "cost": round(float(own.cost.sum()), 6),
-        "currency": own.currency.iloc[0] if len(own) else "",
+        "seconds_median": answered.seconds.median(),
+        "seconds_p95": answered.seconds.quantile(0.95),
+        "tokens": int(answered.tokens.sum()),
+        "cost": round(float(answered.cost.sum()), 6),
+        "currency": answered.currency.iloc[0] if len(answered) else "",
     }
 
 

@@ -63,28 +63,20 @@ class RecognizerPredictor:
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
         photos: dict[str, tuple[list[int], list[int]]] = {}
         for number, row in enumerate(rows):
-            photos.setdefault(row["image"], ([], []))[row["kind"] != "naming"].append(number)
-        asked = [
-            (
-                self.image_root / image,
-                [question(rows[number]) for number in named],
-                [_menu(rows[number]) for number in chosen],
-            )
-            for image, (named, chosen) in photos.items()
-        ]
+            named, chosen = photos.setdefault(row["image"], ([], []))
+            (named if row["kind"] == "naming" else chosen).append(number)
+        batch = []
+        for photo, (named, chosen) in photos.items():
+            naming = [question(rows[number]) for number in named]
+            menus = [_menu(rows[number]) for number in chosen]
+            batch.append((self.image_root / photo, naming, menus))
+        replies = self.recognizer.answer_questions(batch, top_k=LONGEST_MENU)
         answers: dict[int, Answer] = {}
-        for (named, chosen), told in zip(
-            photos.values(),
-            self.recognizer.answer_questions(asked, top_k=LONGEST_MENU),
-            strict=True,
-        ):
-            answers |= {
-                number: Answer(name) for number, name in zip(named, told.names, strict=True)
-            }
-            answers |= {
-                number: _chosen(rows[number], choice)
-                for number, choice in zip(chosen, told.choices, strict=True)
-            }
+        for (named, chosen), reply in zip(photos.values(), replies, strict=True):
+            for number, name in zip(named, reply.names, strict=True):
+                answers[number] = Answer(name)
+            for number, choice in zip(chosen, reply.choices, strict=True):
+                answers[number] = _chosen(rows[number], choice)
         return [answers[number] for number in range(len(rows))]
 
 
@@ -110,9 +102,8 @@ class NearestPredictor:
         dish_names: Mapping[str, str],
     ):
         """`features`: image_id -> (D,) unit length; `gallery`: rows with image_id and dish_id."""
-        known = gallery[
-            gallery.image_id.isin(features.keys()) & gallery.dish_id.isin(dish_names.keys())
-        ]
+        has_features = gallery.image_id.isin(features.keys())
+        known = gallery[has_features & gallery.dish_id.isin(dish_names.keys())]
         if known.empty:
             raise ValueError("the gallery holds no photo with features and a usable name")
         named = known.dish_id.map(dish_names).to_numpy(dtype=object)
@@ -122,9 +113,9 @@ class NearestPredictor:
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        return [self._one(row) for row in rows]
+        return [self._answer_to(row) for row in rows]
 
-    def _one(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: dict[str, Any]) -> Answer:
         """By itself: in a product of whole batches the last digits would depend on what else is in
         the batch, and so on where a run was killed.
         """
@@ -143,32 +134,28 @@ class ClassifierPredictor:
         """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz
         has them.
         """
-        known = [place for place, dish in enumerate(stored["dish_id"]) if str(dish) in dish_names]
-        named = np.array(
-            [dish_names[str(stored["dish_id"][place])] for place in known], dtype=object
-        )
+        dishes = [str(dish) for dish in stored["dish_id"]]
+        known = np.array([place for place, dish in enumerate(dishes) if dish in dish_names], int)
+        named = np.array([dish_names[dishes[place]] for place in known], dtype=object)
         order = np.argsort(named, kind="stable")
-        self.scores = np.asarray(stored["log_probability"], np.float32)[
-            :, np.array(known, dtype=int)[order]
-        ]
+        scores = np.asarray(stored["log_probability"], np.float32)
+        self.scores = scores[:, known[order]]
         self.place = {str(image_id): place for place, image_id in enumerate(stored["image_id"])}
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
-        return [self._one(row) for row in rows]
+        return [self._answer_to(row) for row in rows]
 
-    def _one(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: dict[str, Any]) -> Answer:
         if row["image_id"] not in self.place:
             return Answer(
                 None,
                 error="the classifier has no scores for this photo "
                 "(02_similar_dishes/class_scores.npz)",
             )
-        return _best(
-            self.names,
-            np.maximum.reduceat(np.exp(self.scores[self.place[row["image_id"]]]), self.starts),
-            row["menu"],
-        )
+        probabilities = np.exp(self.scores[self.place[row["image_id"]]])
+        of_names = np.maximum.reduceat(probabilities, self.starts)
+        return _best(self.names, of_names, row["menu"])
 
 
 def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
@@ -190,17 +177,10 @@ def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
     """The name with the highest score, of those on the menu where there is one; equal scores go by
     name.
     """
-    entries = set(menu)
-    places = np.array(
-        [place for place, name in enumerate(names) if name in entries]
-        if entries
-        else range(len(names)),
-        dtype=int,
-    )
-    ranked = [
-        (str(names[place]), float(scores[place]))
-        for place in places[np.argsort(-scores[places], kind="stable")]
-    ]
+    entries = set(menu) or set(names)
+    places = np.array([place for place, name in enumerate(names) if name in entries], int)
+    order = places[np.argsort(-scores[places], kind="stable")]
+    ranked = [(str(names[place]), float(scores[place])) for place in order]
     return Answer(ranked[0][0] if ranked else None, ranked)
 
 

@@ -47,10 +47,13 @@ class Plan:
         by_protocol: dict[str, list[dict[str, Any]]] = {}
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
-        rows = [row for own in by_protocol.values() for row in _sample(own, most, seed)]
-        return Plan(
-            rows, [replace(site, queries=_sample(site.queries, most, seed)) for site in self.sites]
-        )
+        rows: list[dict[str, Any]] = []
+        for rows_of_protocol in by_protocol.values():
+            rows += _sample(rows_of_protocol, most, seed)
+        sites = []
+        for site in self.sites:
+            sites.append(replace(site, queries=_sample(site.queries, most, seed)))
+        return Plan(rows, sites)
 
     def rows_with_photos(self) -> list[dict[str, Any]]:
         """Every question about a photo, those by which sites' dishes are named included."""
@@ -59,22 +62,17 @@ class Plan:
 
     def without_photos(self, paths: Collection[str]) -> "Plan":
         """The plan without the questions about these photos."""
-        sites = [
-            replace(
-                site,
-                register=_about_others(site.register, paths),
-                queries=_about_others(site.queries, paths),
-            )
-            for site in self.sites
-        ]
+        sites = []
+        for site in self.sites:
+            register = _about_others(site.register, paths)
+            queries = _about_others(site.queries, paths)
+            sites.append(replace(site, register=register, queries=queries))
         return Plan(_about_others(self.rows, paths), sites)
 
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""
-        return Plan(
-            _marked(self.rows, near),
-            [replace(site, queries=_marked(site.queries, near)) for site in self.sites],
-        )
+        sites = [replace(site, queries=_marked(site.queries, near)) for site in self.sites]
+        return Plan(_marked(self.rows, near), sites)
 
 
 def stored(
@@ -85,11 +83,9 @@ def stored(
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
     on; NEW_DISHES for the last.
     """
-    named = (
-        [(row, row["kind"]) for row in test]
-        + [(row, f"{row['kind']}_unseen") for row in unseen]
-        + [(row, NEW_DISHES) for row in new_dishes]
-    )
+    named = [(row, row["kind"]) for row in test]
+    named += [(row, f"{row['kind']}_unseen") for row in unseen]
+    named += [(row, NEW_DISHES) for row in new_dishes]
     return [{**row, "protocol": protocol} for row, protocol in named if row["kind"] in KINDS]
 
 
@@ -111,12 +107,14 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
         *zip(pairs.image_id_a, pairs.image_id_b, strict=True),
         *zip(pairs.image_id_b, pairs.image_id_a, strict=True),
     ]
-    found = {
-        one: "near-duplicate" for one, other in both_ways if one in judged and other in trained
+    reasons = {
+        image_id: "near-duplicate"
+        for image_id, twin in both_ways
+        if image_id in judged and twin in trained
     }
-    return found | dict.fromkeys(
-        outside.image_id[outside.frame.isin(set(train.frame) - {""})], "same frame"
-    )
+    frames = set(train.frame) - {""}
+    same_frame = outside.image_id[outside.frame.isin(frames)]
+    return reasons | dict.fromkeys(same_frame, "same frame")
 
 
 def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:

@@ -47,12 +47,11 @@ class Site:
         """
         if not self.menu:
             return [{**row, "protocol": self.protocol} for row in self.register]
-        return [
-            _menu_row(
-                {**row, "id": f"{row['id']}-own_menu"}, self.menu, "", self.protocol, self._rng(row)
-            )
-            for row in self.register
-        ]
+        rows = []
+        for row in self.register:
+            named = {**row, "id": f"{row['id']}-own_menu"}
+            rows.append(_menu_row(named, self.menu, "", self.protocol, self._rng(row)))
+        return rows
 
     def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
         """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the
@@ -78,24 +77,16 @@ class Site:
         given = self.truths or named
         counts = Counter(name for name in given.values() if name)
         entries = self.menu or sorted(counts)
-        made = []
+        rows = []
+        ending = "-own_menu" if self.menu else ""
         for row in self.queries:
             name = given.get(row["dish_id"], "")
-            asked = _menu_row(
-                {**row, "id": f"{row['id']}{'-own_menu' if self.menu else ''}"},
-                self._menu(row, name, entries),
-                name,
-                self.protocol,
-                self._rng(row),
-            )
-            made.append(
-                {
-                    **asked,
-                    "framed": not self.truths,
-                    "lost": "" if self.truths else _lost(name, counts),
-                }
-            )
-        return made
+            menu = self._menu(row, name, entries)
+            asked_row = {**row, "id": f"{row['id']}{ending}"}
+            question = _menu_row(asked_row, menu, name, self.protocol, self._rng(row))
+            lost = "" if self.truths else _lost(name, counts)
+            rows.append({**question, "framed": not self.truths, "lost": lost})
+        return rows
 
     def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
         """`menu_size` entries in random order, the dish's name among them and the others drawn
@@ -103,10 +94,9 @@ class Site:
         """
         rng = self._rng(row)
         others = [entry for entry in entries if entry != name]
-        own = [name] if name else []
-        menu = own + [
-            others[place] for place in rng.permutation(len(others))[: self.menu_size - len(own)]
-        ]
+        answer = [name] if name else []
+        order = rng.permutation(len(others))[: self.menu_size - len(answer)]
+        menu = answer + [others[place] for place in order]
         return [menu[place] for place in rng.permutation(len(menu))]
 
     def _rng(self, row: Mapping[str, Any]) -> np.random.Generator:
@@ -133,13 +123,11 @@ def of_run(
         raise ValueError(f"register_per_dish is {given}; give at least 1")
     files = {file.stem.removeprefix("site_"): file for file in question_files}
     there = [site for site in sites if site["name"] in files]
-    return [
-        one
-        for site in there
-        for one in protocols(
-            site["name"], records.read_jsonl(files[site["name"]]), _menu_file(site), **options
-        )
-    ]
+    protocols_of_sites = []
+    for site in there:
+        rows = records.read_jsonl(files[site["name"]])
+        protocols_of_sites += protocols(site["name"], rows, _menu_file(site), **options)
+    return protocols_of_sites
 
 
 def protocols(
@@ -158,7 +146,7 @@ def protocols(
     `RecordError` for a menu that cannot be used.
     """
     register, queries = _shared_out(rows, register_per_dish)
-    made = [Site(f"site:{name}", register, queries, menu_size=menu_size, seed=seed)]
+    sites = [Site(f"site:{name}", register, queries, menu_size=menu_size, seed=seed)]
     if menu_csv:
         menu, by_folder = read_menu(menu_csv)
         meant = names.matching(by_folder, _folders(rows))
@@ -171,7 +159,7 @@ def protocols(
                 f"{menu_csv}: none of its folders ({', '.join(list(by_folder)[:3])}) is one "
                 f"of site {name}"
             )
-        made.append(
+        sites.append(
             Site(
                 f"site:{name}:own_menu",
                 [] if truths else register,
@@ -182,7 +170,7 @@ def protocols(
                 seed=seed,
             )
         )
-    return made
+    return sites
 
 
 def unmatched_menu_rows(

@@ -29,17 +29,16 @@ def scored(
     """
     rows = metrics.checked(predictions, ("menu", "log_probabilities"))
     rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
-    known = [
-        row for row in rows.itertuples() if len(row.log_probabilities) and row.truth in row.menu
-    ]
-    return [
-        (np.array(row.log_probabilities) * temperature, list(row.menu).index(row.truth))
-        for row in known
-    ]
+    scored = []
+    for row in rows.itertuples():
+        if len(row.log_probabilities) and row.truth in row.menu:
+            scores = np.array(row.log_probabilities) * temperature
+            scored.append((scores, list(row.menu).index(row.truth)))
+    return scored
 
 
 def summary(
-    found: Sequence[calibration.Scored], temperature: float, threshold: float
+    scored: Sequence[calibration.Scored], temperature: float, threshold: float
 ) -> dict[str, Any]:
     """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered,
     accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
@@ -49,13 +48,13 @@ def summary(
     of the menus at or above the threshold, right in `accuracy_answered`; refused: the share of
     those without the dish that get no answer. {n: 0} without menus.
     """
-    if not found:
+    if not scored:
         return {"n": 0}
-    before, right = confidence(found, 1.0)
-    after, _ = confidence(found, temperature)
-    absent, _ = confidence(
-        [calibration.without_truth(one) for one in found if len(one[0]) > 1], temperature
-    )
+    before, right = confidence(scored, 1.0)
+    after, _ = confidence(scored, temperature)
+    # A menu of one entry is none without it.
+    longer = [menu for menu in scored if len(menu[0]) > 1]
+    absent, _ = confidence([calibration.without_truth(menu) for menu in longer], temperature)
     given = after >= threshold
     shares = {
         "accuracy": right,
@@ -63,17 +62,17 @@ def summary(
         "accuracy_answered": right[given],
         "refused": absent < threshold,
     }
-    made = {
-        "n": len(found),
+    values = {
+        "n": len(scored),
         "temperature": temperature,
         "threshold": threshold,
         "ece_before": calibration.calibration_error(before, right),
         "ece_after": calibration.calibration_error(after, right),
         "auroc": calibration.auroc(after, absent) if len(absent) else None,
     }
-    return made | {
-        key: value for name, marks in shares.items() for key, value in _share(name, marks).items()
-    }
+    for name, marks in shares.items():
+        values |= _share(name, marks)
+    return values
 
 
 def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
@@ -84,58 +83,51 @@ def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
     )
 
 
-def reliability(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
+def reliability(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """when (`before`, `after`), confidence (mean of the bin), n, accuracy, ci_low, ci_high: BINS
     equally wide bins, the empty ones left out.
     """
     rows = []
     for when, value in (("before", 1.0), ("after", temperature)):
-        sure, right = confidence(found, value)
+        sure, right = confidence(scored, value)
         place = np.minimum((sure * BINS).astype(int), BINS - 1)
-        for one in np.unique(place):
-            rows.append(
-                {
-                    "when": when,
-                    "confidence": float(sure[place == one].mean()),
-                    **_measured(right[place == one]),
-                }
-            )
+        for bin_number in np.unique(place):
+            inside = place == bin_number
+            mean = float(sure[inside].mean())
+            rows.append({"when": when, "confidence": mean, **_measured(right[inside])})
     return pd.DataFrame(
         rows, columns=["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"]
     )
 
 
-def coverage(found: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
+def coverage(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
     """coverage (share of the menus answered, the surest first), least (their lowest probability),
     n, correct, accuracy, ci_low, ci_high.
     """
-    sure, right = confidence(found, temperature)
+    sure, right = confidence(scored, temperature)
     order = np.argsort(-sure, kind="stable")
-    counts = (
-        sorted({max(1, round(share * len(order))) for share in COVERAGES}) if len(order) else []
-    )
-    rows = [
-        {
-            "coverage": count / len(order),
-            "least": float(sure[order[count - 1]]),
-            **_measured(right[order[:count]]),
-        }
-        for count in counts
-    ]
+    n = len(order)
+    counts = {max(1, round(share * n)) for share in COVERAGES} if n else set()
+    rows = []
+    for count in sorted(counts):
+        surest = order[:count]
+        least = float(sure[surest[-1]])
+        rows.append({"coverage": count / n, "least": least, **_measured(right[surest])})
     return pd.DataFrame(
         rows, columns=["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"]
     )
 
 
 def confidence(
-    found: Sequence[calibration.Scored], temperature: float
+    scored: Sequence[calibration.Scored], temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a
     temperature.
     """
-    shares = [calibration.probabilities(scores, temperature) for scores, _ in found]
-    right = [one.argmax() == truth for one, (_, truth) in zip(shares, found, strict=True)]
-    return np.array([one.max() for one in shares], float), np.array(right, bool)
+    shares = [calibration.probabilities(scores, temperature) for scores, _ in scored]
+    right = [share.argmax() == truth for share, (_, truth) in zip(shares, scored, strict=True)]
+    best = [share.max() for share in shares]
+    return np.array(best, float), np.array(right, bool)
 
 
 def _measured(right: np.ndarray) -> dict[str, Any]:

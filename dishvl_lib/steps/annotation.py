@@ -75,18 +75,18 @@ def build_catalogue(stage: Stage) -> Catalogue:
         **stage.only(*SPLITTING),
         **scanning,
     )
-    made = Catalogue(root, photos, rejected, pairs)
+    catalogue = Catalogue(root, photos, rejected, pairs)
     if scanning["photos_csv"]:
         _note_missing(stage, rejected)
     print(
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
-    _note_folders(stage, made, scanning)
-    return made
+    _note_folders(stage, catalogue, scanning)
+    return catalogue
 
 
-def _note_folders(stage: Stage, made: Catalogue, scanning: dict[str, Any]) -> None:
+def _note_folders(stage: Stage, catalogue: Catalogue, scanning: dict[str, Any]) -> None:
     """Note splits that are not taken, dishes without a photo, and copies made by augmenting. A
     finished stage has noted them: its photo folder may be elsewhere now.
     """
@@ -95,12 +95,17 @@ def _note_folders(stage: Stage, made: Catalogue, scanning: dict[str, Any]) -> No
     parts = ("photos_csv", "folder_pattern", "follow_links", "dish_level")
     reading = {key: scanning[key] for key in parts}
     folders = stage.make(
-        "folders.json", catalog.lost_dishes, made.root, made.photos, made.rejected, **reading
+        "folders.json",
+        catalog.lost_dishes,
+        catalogue.root,
+        catalogue.photos,
+        catalogue.rejected,
+        **reading,
     )
-    copies = stage.make("augmented.csv", augmented.families, made.photos)
+    copies = stage.make("augmented.csv", augmented.families, catalogue.photos)
     of_copies = augmented.note(copies)
-    said = [*folders["notes"], *catalog.lost_notes(folders["lost"], made.rejected)]
-    for sentence in [*said, *([of_copies] if of_copies else [])]:
+    sentences = [*folders["notes"], *catalog.lost_notes(folders["lost"], catalogue.rejected)]
+    for sentence in [*sentences, *([of_copies] if of_copies else [])]:
         stage.note(sentence)
 
 
@@ -142,14 +147,14 @@ def estimate_cost(
 
 def ask_annotators(
     stage: Stage,
-    made: Catalogue,
+    catalogue: Catalogue,
     endpoints: Sequence[client.Endpoint],
     local: builtin.BuiltinAnnotator | None,
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
     try:
         answers, put_aside = stage.make(
-            ("answers.jsonl", "quarantined.csv"), _asked, stage, made, endpoints
+            ("answers.jsonl", "quarantined.csv"), _answers_of, stage, catalogue, endpoints
         )
     finally:
         if local:
@@ -157,21 +162,21 @@ def ask_annotators(
     if annotate.no_annotator(answers):
         print(annotate.NO_ANNOTATOR_NOTE)
     else:
-        dishes = number_of_dishes(made.photos)
+        dishes = number_of_dishes(catalogue.photos)
         print(f"{len(answers)} answers about {dishes} dishes, {len(put_aside)} requests put aside")
     return answers, put_aside
 
 
-def _asked(
-    stage: Stage, made: Catalogue, endpoints: Sequence[client.Endpoint]
+def _answers_of(
+    stage: Stage, catalogue: Catalogue, endpoints: Sequence[client.Endpoint]
 ) -> tuple[list[dict[str, Any]], pd.DataFrame]:
     """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed in
     quarantined.csv; without answers.jsonl beside it the stage asks again.
     """
     try:
         answers = annotate.ask_dishes(
-            made.photos,
-            made.root,
+            catalogue.photos,
+            catalogue.root,
             endpoints,
             paths.cache("annotation") / "journal.sqlite",
             making=stage.making,
@@ -189,18 +194,18 @@ def _asked(
     return answers, put_aside
 
 
-def settle_names(stage: Stage, made: Catalogue, answers: list[dict[str, Any]]) -> Settled:
+def settle_names(stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]) -> Settled:
     """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged."""
     files = ("dishes.jsonl", "catalog.parquet", "name_review.csv")
     dishes, catalogue, to_review = stage.make(
         files,
         audit.settle,
-        made.photos,
+        scanned.photos,
         answers,
         names_csv=stage.named_file("names_csv") or "",
         decisions=stage.decisions("names"),
         same_name=stage.params["same_name"],
-        pairs=duplicates.typed(duplicates.between_dishes(made.pairs)),
+        pairs=duplicates.typed(duplicates.between_dishes(scanned.pairs)),
         features=catalog.read_features(stage.named_file("near_features") or ""),
     )
     _note_names(stage, dishes, catalogue, to_review)
@@ -233,15 +238,15 @@ def _note_names(
 
 def named_differently(settled: Settled, differing: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     """The photos by which annotators named dishes differently."""
-    asked = differing.image_ids.explode().dropna().head(most)
-    return settled.catalogue[settled.catalogue.image_id.isin(asked)]
+    image_ids = differing.image_ids.explode().dropna().head(most)
+    return settled.catalogue[settled.catalogue.image_id.isin(image_ids)]
 
 
-def name_review(stage: Stage, made: Catalogue, settled: Settled) -> NameReview:
+def name_review(stage: Stage, catalogue: Catalogue, settled: Settled) -> NameReview:
     """The widget in which people decide about names."""
     return NameReview(
         *settled.for_review,
-        made.root,
+        catalogue.root,
         stage.decisions("names"),
         language=stage.params["language"],
     )
@@ -252,12 +257,12 @@ def number_of_dishes(photos: pd.DataFrame) -> int:
     return photos[~artefacts.at_site(photos.split)].dish_id.nunique()
 
 
-def counts(made: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:
+def counts(catalogue: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:
     """For the success marker: files = ok + skipped + failed."""
     return {
-        "files": len(made.photos) + len(made.rejected),
-        "ok": len(made.photos),
-        "skipped": len(made.rejected),
+        "files": len(catalogue.photos) + len(catalogue.rejected),
+        "ok": len(catalogue.photos),
+        "skipped": len(catalogue.rejected),
         "failed": 0,
         "dishes": len(settled.dishes),
         "to_review": len(settled.to_review),

@@ -112,12 +112,12 @@ def write_questions(stage: Stage, sources: Sources, checked: Checked) -> dict[st
         "test": ("test", test),
         "test_unseen": ("test", {**test, "trained": False}),
     }
-    asked = (sources.names, sources.similar, sources.dishes)
+    sources_of_menus = (sources.names, sources.similar, sources.dishes)
     questions = {}
     for name, (split, options) in files.items():
         options = options | stage.only(*EVERYWHERE)
         questions[name] = stage.make(
-            f"{name}.jsonl", build.rows, checked.photos, split, *asked, **options
+            f"{name}.jsonl", build.rows, checked.photos, split, *sources_of_menus, **options
         )
     print({name: len(rows) for name, rows in questions.items()}, _write_sites(stage, checked))
     return questions
@@ -186,11 +186,11 @@ def _try_shortcut(
     only_menus = {"naming_per_photo": 0, "absent_share": 0.0, "knowledge_ratio": 0.0}
     options = stage.only(*EVERYWHERE) | only_menus
     options |= {"menu_size": stage.params["test_menu_size"], "seed": stage.params["seed"] + 1}
-    asked = (sources.names, sources.similar, sources.dishes)
+    sources_of_menus = (sources.names, sources.similar, sources.dishes)
 
     def menus_of_test_photos(per_photo: int) -> Rows:
         fresh = options | {"menus_per_photo": per_photo}
-        return build.rows(checked.photos, "test", *asked, **fresh)
+        return build.rows(checked.photos, "test", *sources_of_menus, **fresh)
 
     return shortcuts.try_out(train, ranks, menus_of_test_photos, stage.params["shortcut_menus"])
 

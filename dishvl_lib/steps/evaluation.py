@@ -313,7 +313,7 @@ def write_report(
     broken_down: Breakdown,
     trusted: Trust,
     confusions: Confusions,
-    said: list[str],
+    sentences: list[str],
 ) -> None:
     """report.html, which needs no network, and the profile that makes this run again."""
     made_with = {name: stage.marker(name)["parameters"] for name in stage.upstream}
@@ -349,7 +349,7 @@ def write_report(
         similar=sources.similar,
         not_dishes=confusions.not_dishes,
         image_root=stage.image_root(),
-        notes=said,
+        notes=sentences,
         parameters=stage.params,
         costs=costs,
         command=reproduce.command(stage.path("profile"), run_name),

@@ -87,17 +87,17 @@ def describe(contract: dict[str, Any]) -> str:
 
 def problems(best: Path, curve: Curve) -> list[str]:
     """What keeps best/ from being used, a sentence each with what to do; [] when nothing does."""
-    found = []
+    sentences = []
     if not ((best / "config.json").exists() and (best / "dishvl.json").exists()):
-        found.append(
+        sentences.append(
             f"{best} is not complete; run the stage again, it goes on from the newest checkpoint"
         )
     if not all(row["eval_loss"] < float("inf") for row in curve.evaluated):
-        found.append(
+        sentences.append(
             "a validation loss is not a number: best/ cannot be trusted; set learning_rate to a "
             "tenth, or dtype to float32, and run the stage again with --redo 04"
         )
-    return found
+    return sentences
 
 
 def counts(curve: Curve) -> dict[str, int]:

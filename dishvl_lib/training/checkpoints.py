@@ -86,7 +86,8 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
     """
     stored = load_file(folder / WEIGHTS)
     for name, parameter in _checked(model, stored, folder).items():
-        if not torch.equal(_whole(parameter).cpu().to(stored[name].dtype), stored[name]):
+        loaded = _whole(parameter).cpu().to(stored[name].dtype)
+        if not torch.equal(loaded, stored[name]):
             raise CheckpointError(
                 f"{folder}: {name} was not loaded; the checkpoint cannot be resumed from"
             )
@@ -175,7 +176,8 @@ def damage(folder: Path) -> str:
     for name, sha256 in records.read_json(folder / MANIFEST)["files"].items():
         if not whole and Path(name).parts[0] == RESUME:
             continue
-        if not (folder / name).exists() or records.sha256_file(folder / name) != sha256:
+        file = folder / name
+        if not file.exists() or records.sha256_file(file) != sha256:
             return f"{name} is missing or damaged"
     return ""
 

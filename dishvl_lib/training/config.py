@@ -149,5 +149,5 @@ def _first(error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
     cause = first.get("ctx", {}).get("error")
-    said = str(cause) if cause else first["msg"]
-    return f"{key}: {said}" if key else said
+    sentence = str(cause) if cause else first["msg"]
+    return f"{key}: {sentence}" if key else sentence

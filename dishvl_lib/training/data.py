@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
-from dishvl_lib.core import artefacts, images, questions, records
+from dishvl_lib.core import artefacts, images, records
 from dishvl_lib.training.photos import Photos, another_view, turned
 from dishvl_lib.vlm import inputs, text_rows, trees
 from dishvl_lib.vlm.qwen import QwenInputs
@@ -70,7 +70,7 @@ class QuestionTrees(Dataset):
 
     def _view(self, row: dict[str, Any], line: int, number: int) -> Image.Image:
         try:
-            image = self.photos[row["image"]]
+            photo = self.photos[row["image"]]
         except images.ImageError as error:
             raise DataError(
                 f"{self.file}, row {line + 1} ({row['id']}): photo {row['image']} is "
@@ -78,14 +78,13 @@ class QuestionTrees(Dataset):
             ) from None
         chance = np.random.default_rng((self.seed, number))
         if self.augmentation != "none":
-            image = turned(image, int(chance.integers(8)))
+            photo = turned(photo, int(chance.integers(8)))
         if self.augmentation == "views":
-            image = another_view(image, chance.random(6).tolist())
-        return image
+            photo = another_view(photo, chance.random(6).tolist())
+        return photo
 
     def _turns(self, row: dict[str, Any]) -> tuple[str, str]:
-        human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
-        return questions.question_of(human), gpt
+        return artefacts.text_of(row), artefacts.answer_of(row)
 
     def _check_answers(self) -> None:
         without_answer = []

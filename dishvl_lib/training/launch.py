@@ -60,10 +60,10 @@ def main(config_file: str) -> int:
 
 def refuse(error: Exception, folder: Path) -> int:
     """Say in one sentence why a training cannot go on, on stderr and in its folder's record; 1."""
-    said = f"training cannot go on: {type(error).__name__}: {sentence(error)}"
-    print(said, file=sys.stderr, flush=True)
+    problem = f"training cannot go on: {type(error).__name__}: {sentence(error)}"
+    print(problem, file=sys.stderr, flush=True)
     if not isinstance(error, AlreadyRunning):  # the record is the running training's
-        outcome.end(folder, outcome.FAILED, said)
+        outcome.end(folder, outcome.FAILED, problem)
     return 1
 
 
@@ -125,7 +125,9 @@ def start(config: TrainingConfig) -> subprocess.Popen:
             start_new_session=True,
         )
     end = time.monotonic() + STARTING_S
-    while process.poll() is None and not running(folder) and time.monotonic() < end:
+    while process.poll() is None and time.monotonic() < end:
+        if running(folder):
+            break
         time.sleep(0.05)
     return process
 
@@ -166,7 +168,8 @@ def check_hostfile(file: Path) -> None:
     """Lines `HOST slots=GPUS`; raises ValueError naming the line that is not one."""
     if not file.is_file():
         raise ValueError(f"hostfile: no file {file}; write one line per host: NAME slots=GPUS")
-    lines = [line.split("#")[0].strip() for line in file.read_text("utf-8").splitlines()]
+    text = file.read_text("utf-8")
+    lines = [line.split("#")[0].strip() for line in text.splitlines()]
     for number, line in enumerate(lines, start=1):
         if line and not re.fullmatch(r"\S+\s+slots=[1-9]\d*", line):
             raise ValueError(f"hostfile {file}, line {number}: {line!r} must read NAME slots=GPUS")
@@ -212,11 +215,11 @@ def watch(
 
     `process`: its launcher, when this process started it.
     """
-    said = 0.0
+    last_shown = 0.0
     while running(folder) or (process and process.poll() is None):
         time.sleep(0.5)
-        if time.time() - said >= every_s:
-            said = time.time()
+        if time.time() - last_shown >= every_s:
+            last_shown = time.time()
             _say(folder, show)
     if show:
         _say(folder, show)

@@ -188,7 +188,7 @@ def shared_cache(folder: Path, budget: int) -> PhotoCache:
     return PhotoCache(folder, budget)
 
 
-def turned(image: Image.Image, way: int) -> Image.Image:
+def turned(photo: Image.Image, way: int) -> Image.Image:
     """One of the eight ways a photo taken from above can lie.
 
     Mirrored left-right, top-bottom, along the diagonal: the bits of `way`.
@@ -200,23 +200,24 @@ def turned(image: Image.Image, way: int) -> Image.Image:
     )
     for bit, flip in enumerate(flips):
         if way >> bit & 1:
-            image = image.transpose(flip)
-    return image
+            photo = photo.transpose(flip)
+    return photo
 
 
-def another_view(image: Image.Image, chances: Sequence[float]) -> Image.Image:
+def another_view(photo: Image.Image, chances: Sequence[float]) -> Image.Image:
     """The photo from nearer by, off centre and in other light, at its size.
 
     `chances`: six numbers in [0, 1): zoom, place (x, y), brightness, contrast, colour.
     """
     zoom, x, y, *light = chances
-    width, height = (side * (1 - 0.3 * zoom) for side in image.size)
-    left = x * (image.width - width)
-    top = y * (image.height - height)
-    image = image.resize(
-        image.size, Image.Resampling.BILINEAR, box=(left, top, left + width, top + height)
-    )
+    nearer = 1 - 0.3 * zoom
+    width = photo.width * nearer
+    height = photo.height * nearer
+    left = x * (photo.width - width)
+    top = y * (photo.height - height)
+    box = (left, top, left + width, top + height)
+    photo = photo.resize(photo.size, Image.Resampling.BILINEAR, box=box)
     enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     for enhance, chance in zip(enhancers, light, strict=True):
-        image = enhance(image).enhance(0.8 + 0.4 * chance)
-    return image
+        photo = enhance(photo).enhance(0.8 + 0.4 * chance)
+    return photo

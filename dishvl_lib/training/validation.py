@@ -79,15 +79,15 @@ class Validation:
     def _naming(self, rows: list[dict[str, Any]]) -> list[bool]:
         queries = [(self._photo(row), _question(row)) for row in rows]
         answers = Recognizer(self.qwen, {}).answer(queries)
-        return [
-            questions.mark(answer, _truth(row)) for answer, row in zip(answers, rows, strict=True)
-        ]
+        pairs = zip(answers, rows, strict=True)
+        return [questions.mark(answer, _truth(row)) for answer, row in pairs]
 
     def _menu(self, rows: list[dict[str, Any]]) -> list[bool]:
         (row,) = rows
         photo = inputs.photo_inputs(self.qwen, self._photo(row))
         scores = choose.log_probabilities(self.qwen, photo, _question(row), row["menu"])
-        return [row["menu"][int(scores.argmax())] == _truth(row)]
+        answer = row["menu"][int(scores.argmax())]
+        return [answer == _truth(row)]
 
     def _photo(self, row: dict[str, Any]) -> Any:
         return images.load_rgb(self.root / row["image"])
@@ -105,7 +105,8 @@ def shares(n: int, size: int, process: int, processes: int) -> list[list[tuple[i
     As many and as large as every other process'.
     """
     rounds = -(-n // (size * processes))
-    numbers = range(process * rounds * size, (process + 1) * rounds * size)
+    share = rounds * size
+    numbers = range(process * share, (process + 1) * share)
     padded = [(number, True) if number < n else (n - 1, False) for number in numbers]
     return [padded[start : start + size] for start in range(0, len(padded), size)]
 

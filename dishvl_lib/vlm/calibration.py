@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
-from dishvl_lib.core import artefacts, images, questions, records
+from dishvl_lib.core import artefacts, images, records
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
@@ -40,7 +40,8 @@ def calibrate(
     menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
     """
     menus = [row for row in rows if row["kind"] == "menu"]
-    chosen = [menus[place] for place in np.random.default_rng(seed).permutation(len(menus))[:most]]
+    order = np.random.default_rng(seed).permutation(len(menus))
+    chosen = [menus[place] for place in order[:most]]
     scored, skipped = score(Recognizer.load(best), chosen, image_root)
     fitted = {**fit(scored), "skipped": skipped}
     file = Path(best) / METADATA
@@ -59,16 +60,15 @@ def score(
     skipped = 0
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
-            photo = inputs.photo_inputs(
-                recognizer.qwen, images.load_rgb(Path(image_root) / row["image"])
-            )
+            photo = images.load_rgb(Path(image_root) / row["image"])
+            pixels = inputs.photo_inputs(recognizer.qwen, photo)
         except images.ImageError:
             skipped += 1
             continue
-        human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
-        question = questions.question_of(human)
-        scores = choose.log_probabilities(recognizer.qwen, photo, question, row["menu"])
-        scored.append((scores.numpy().astype(np.float64), row["menu"].index(gpt)))
+        question = artefacts.text_of(row)
+        truth = row["menu"].index(artefacts.answer_of(row))
+        scores = choose.log_probabilities(recognizer.qwen, pixels, question, row["menu"])
+        scored.append((scores.numpy().astype(np.float64), truth))
     return scored, skipped
 
 
@@ -145,7 +145,8 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     order = np.sort(absent)
     below = np.searchsorted(order, present, "left")
     upto = np.searchsorted(order, present, "right")
-    return float(((below + upto) / 2 / max(1, len(absent))).mean())
+    middle = (below + upto) / 2
+    return float((middle / max(1, len(absent))).mean())
 
 
 def threshold_for(
@@ -157,7 +158,8 @@ def threshold_for(
     """
     order = np.sort(present)
     # 1e-9: in floating point (1 - 0.9) * 10 is a little below 1
-    threshold = float(order[int(np.floor((1 - share) * len(order) + 1e-9))])
+    refused_of_all = np.floor((1 - share) * len(order) + 1e-9)
+    threshold = float(order[int(refused_of_all)])
     answered = float((present >= threshold).mean())
     refused = float((absent < threshold).mean()) if len(absent) else 0.0
     return threshold, answered, refused

@@ -181,10 +181,12 @@ def node_scores(
     distinct, place = torch.tensor(parents, device=hidden.device).unique(return_inverse=True)
     scores = torch.empty(len(tokens), device=hidden.device)
     for start in range(0, len(distinct), ROWS):
-        logits = qwen.model.lm_head(hidden[distinct[start : start + ROWS]]).float()
+        states = hidden[distinct[start : start + ROWS]]
+        logits = qwen.model.lm_head(states).float()
         here = (place >= start) & (place < start + ROWS)
         row = place[here] - start
-        scores[here] = logits[row, wanted[here]] - logits.logsumexp(dim=-1)[row]
+        whole = logits.logsumexp(dim=-1)
+        scores[here] = logits[row, wanted[here]] - whole[row]
     return scores.cpu().split([len(trie.token) for trie in tries])
 
 
@@ -216,9 +218,8 @@ def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
         grown.ends.append(last)
         grown.nodes.append({node: places[number] for node, number in numbers.items()})
     # What grows goes on counting where the trunk's positions end, by its depth and not its place.
-    depths = torch.tensor(
-        [depth[place] for place in range(first, len(grown.token))], dtype=torch.long
-    )
+    depths_grown = [depth[place] for place in range(first, len(grown.token))]
+    depths = torch.tensor(depths_grown, dtype=torch.long)
     positions = int(grown.positions.max()) + depths
     grown.positions = torch.cat([grown.positions, positions.expand(3, -1)], dim=1)
     return grown

@@ -18,7 +18,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
 from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm.qwen import QwenInputs
 
-IGNORE = -100
+IGNORE = -100  # what torch's cross entropy leaves out
 MAX_ASPECT_RATIO = 200  # transformers' smart_resize refuses longer strips
 
 

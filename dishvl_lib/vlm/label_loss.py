@@ -51,7 +51,8 @@ class _Losses(Function):
             query, vocabulary, vocabulary, scale=1.0
         )
         whole = sums.logsumexp(dim=1)
-        mean = (means * (sums - whole[:, None]).exp()[..., None]).sum(dim=1)[0]
+        weights = (sums - whole[:, None]).exp()
+        mean = (means * weights[..., None]).sum(dim=1)[0]
         chosen = weight[labels]
         ctx.save_for_backward(mean - chosen)
         return whole[0] - (rows * chosen).sum(dim=-1)
@@ -68,6 +69,8 @@ def _parts(entries: int) -> int:
     Each is a head of the attention.
     """
     parts = 1
-    while 2 * parts <= torch.get_num_threads() and entries % (2 * parts) == 0:
-        parts *= 2
+    twice = 2
+    while twice <= torch.get_num_threads() and entries % twice == 0:
+        parts = twice
+        twice = 2 * parts
     return parts

@@ -77,7 +77,9 @@ class Recognizer:
         a CPU. Raises `ModelError` when the folder is not a Qwen2.5-VL, is incomplete, or builds
         other inputs than it was trained on.
         """
-        folder = str(folder) if Path(folder).is_dir() else qwen.locate(str(folder))
+        folder = str(folder)
+        if not Path(folder).is_dir():
+            folder = qwen.locate(folder)
         file = Path(folder) / METADATA
         metadata = checked_metadata(file) if file.exists() else {}
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -258,12 +260,15 @@ class Recognizer:
             raise qwen.ModelError(
                 f"{self.qwen.folder}: the model's scores are not numbers; its weights are damaged"
             )
-        shares = torch.softmax(scores / self.metadata.get("temperature", 1.0), dim=0)
+        temperature = self.metadata.get("temperature", 1.0)
+        shares = torch.softmax(scores / temperature, dim=0)
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
         best, best_share = ranked[0]
+        threshold = 0.0
         # A menu's only entry has all of the probability, which says nothing.
-        threshold = float(self.metadata.get("off_menu_threshold", 0.0)) if len(menu) > 1 else 0.0
+        if len(menu) > 1:
+            threshold = float(self.metadata.get("off_menu_threshold", 0.0))
         return Choice(best if best_share >= threshold else None, ranked, threshold)
 
     def _photo(self, source: Source) -> inputs.Photo:

@@ -145,12 +145,12 @@ def _runs(cu_seqlens: torch.Tensor) -> list[tuple[int, slice]]:
 
 
 def _made_by(
-    remake: Callable[..., torch.Tensor], made: torch.Tensor, *sources: torch.Tensor
+    remake: Callable[..., torch.Tensor], result: torch.Tensor, *sources: torch.Tensor
 ) -> torch.Tensor:
-    """`made`, with a note for the linears that read it: `remake(*sources)` gives the same."""
-    carrier: Any = made
+    """`result`, with a note for the linears that read it: `remake(*sources)` gives the same."""
+    carrier: Any = result
     carrier.made_by = (remake, *(source.detach() for source in sources))
-    return made
+    return result
 
 
 def _weighted_rows(weight: torch.Tensor, rows: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:

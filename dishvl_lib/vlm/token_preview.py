@@ -39,11 +39,9 @@ def _pieces(qwen: QwenInputs, ids: list[int], supervised: list[bool]) -> Iterato
     start = 0
     while start < len(ids):
         end = start + 1
-        while (
-            end < len(ids)
-            and supervised[end] == supervised[start]
-            and _goes_on(qwen, ids, start, end)
-        ):
+        while end < len(ids) and supervised[end] == supervised[start]:
+            if not _goes_on(qwen, ids, start, end):
+                break
             end += 1
         yield _text(qwen, ids[start:end]), supervised[start]
         start = end

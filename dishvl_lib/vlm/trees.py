@@ -117,12 +117,17 @@ def mask_of(branch: torch.Tensor) -> torch.Tensor:
     itself = torch.eye(length, dtype=torch.bool, device=device)
     same_branch = branch[:, None, :] == branch[:, :, None]
     in_trunk = branch[:, None, :] == TRUNK
-    return (back & (same_branch | in_trunk) | itself)[:, None]
+    seen = back & (same_branch | in_trunk)
+    return (seen | itself)[:, None]
 
 
 def segments_of(branch: torch.Tensor) -> list[list[int]]:
     """(batch, length) branch numbers -> per row the lengths of trunk and branches, in order."""
-    return [row[row != PADDING].bincount().tolist() for row in branch.cpu()]
+    segments = []
+    for row in branch.cpu():
+        without_padding = row[row != PADDING]
+        segments.append(without_padding.bincount().tolist())
+    return segments
 
 
 def bind(model: Qwen2_5_VLForConditionalGeneration, tree_attention: str = "auto") -> None:

@@ -35,7 +35,7 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {
+    variables = {
         f"JUPYTER_{name}": str(folder / name.lower())
         for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     }
@@ -51,7 +51,7 @@ def start(folder: Path) -> tuple[subprocess.Popen, str]:
     ]
     server = subprocess.Popen(
         command,
-        env={**os.environ, **own, "DISHVL_OUTPUTS": str(folder / "outputs")},
+        env={**os.environ, **variables, "DISHVL_OUTPUTS": str(folder / "outputs")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -107,7 +107,7 @@ def _sessions(address: str):
 
 
 def _ready(address: str, name: str) -> bool:
-    kernels = [one["kernel"] for one in _sessions(address) or () if one["path"] == name]
+    kernels = [session["kernel"] for session in _sessions(address) or () if session["path"] == name]
     return (
         bool(kernels) and kernels[0]["connections"] > 0 and kernels[0]["execution_state"] == "idle"
     )

@@ -136,12 +136,12 @@ def report(tmp_path):
     from dishvl_lib.display import report
 
     names = {dish: name.replace("alert(1)", "window.hurt=1") for dish, name in NAMES.items()}
-    said = predictions().map(
+    rows = predictions().map(
         lambda value: value.replace("alert(", "window.hurt=(") if isinstance(value, str) else value
     )
-    said = said.assign(
-        truth=said["dish_id"].map(names),
-        site=said["image_id"].map(lambda photo: HURT if photo.endswith("0") else "south"),
+    rows = rows.assign(
+        truth=rows["dish_id"].map(names),
+        site=rows["image_id"].map(lambda photo: HURT if photo.endswith("0") else "south"),
     )
     clusters = pd.DataFrame(
         {"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]}
@@ -149,7 +149,7 @@ def report(tmp_path):
     return report.report(
         tmp_path / "r.html",
         title=HURT,
-        predictions=said,
+        predictions=rows,
         photos=catalog(tmp_path),
         names=names,
         image_root=tmp_path,

@@ -57,7 +57,7 @@ class FaultServer:
         if chance.random() >= self.share:
             return "", 0
         kinds = TRANSIENT + LASTING
-        kind = chance.choices(kinds, [WEIGHTS.get(one, 1.0) for one in kinds])[0]
+        kind = chance.choices(kinds, [WEIGHTS.get(name, 1.0) for name in kinds])[0]
         return kind, chance.randint(1, 3) if kind in TRANSIENT else 10**9
 
     def fault(self, digest):
@@ -188,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _answer(request):
     """A card named after the folder in the prompt, or texts named after the card."""
-    first = next(one for one in request["messages"] if one["role"] == "user")["content"]
+    first = next(message for message in request["messages"] if message["role"] == "user")["content"]
     if isinstance(first, str):
         name = json.loads(first.rpartition(CARD_LINE)[2])["name"]
         return {"introduction": f"介绍{name}", "recipe": f"1. 做{name}"}

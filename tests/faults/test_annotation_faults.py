@@ -73,8 +73,8 @@ def start(world, server, folder):
 
 
 def finish(process):
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said.decode()[-3000:]
+    _, output = process.communicate(timeout=200)
+    assert process.returncode == 0, output.decode()[-3000:]
 
 
 def bills(server):
@@ -102,8 +102,8 @@ def dishes_file(world, answers, file):
             {
                 **dish,
                 "source": [
-                    {name: value for name, value in one.items() if name not in COSTS}
-                    for one in dish["source"]
+                    {name: value for name, value in answer.items() if name not in COSTS}
+                    for answer in dish["source"]
                 ],
             }
             for dish in dishes
@@ -166,8 +166,8 @@ def check_rows(rows):
         "malformed",
         "schema_violation",
     }
-    told = [row for row in valid if row["introduction"]]
-    assert all(row["introduction"] == f"介绍{row['name']}" for row in told)
+    described = [row for row in valid if row["introduction"]]
+    assert all(row["introduction"] == f"介绍{row['name']}" for row in described)
     assert all(row["problems"] for row in valid if not row["introduction"])
 
 

@@ -90,12 +90,12 @@ def test_unusable_photos_and_a_dish_of_one_photo_do_not_stop_the_rest(tmp_path):
         "菜0/page.jpg": "not an image",
         "菜0/empty.jpg": "empty",
     }
-    asked = {
+    dishes_of = {
         split: {row["dish_id"] for row in records.iter_jsonl(run / "03_dataset" / f"{split}.jsonl")}
         for split in ("train", "test")
     }
-    assert "孤独" in asked["train"]
-    assert "孤独" not in asked["test"]
+    assert "孤独" in dishes_of["train"]
+    assert "孤独" not in dishes_of["test"]
 
 
 def test_what_a_person_must_know_of_folders_stands_in_the_last_lines(tmp_path):
@@ -122,8 +122,8 @@ def test_what_a_person_must_know_of_folders_stands_in_the_last_lines(tmp_path):
     run = tmp_path / "outputs" / "toy"
     review = records.read_table(run / "01_annotation" / "name_review.csv")
     assert review.dish_id[:2].tolist() == ["GX4_6", "train"]
-    asked = records.read_jsonl(run / "03_dataset" / "train.jsonl")
-    assert {row["dish_id"] for row in asked} == {"菜0", "菜1", "菜2"}
+    questions = records.read_jsonl(run / "03_dataset" / "train.jsonl")
+    assert {row["dish_id"] for row in questions} == {"菜0", "菜1", "菜2"}
 
 
 def test_a_set_without_a_single_name_stops_before_questions(tmp_path):

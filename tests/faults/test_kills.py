@@ -55,9 +55,9 @@ def kill_everything(process, run_folder):
     family = psutil.Process(process.pid).children(recursive=True)
     holder = launch.running(run_folder / TRAINING)
     training = [psutil.Process(holder.pid)] if holder and holder.pid else []
-    for one in [psutil.Process(process.pid), *family, *training]:
+    for victim in [psutil.Process(process.pid), *family, *training]:
         try:
-            one.send_signal(signal.SIGKILL)
+            victim.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
     process.wait(30)
@@ -152,8 +152,12 @@ def without_costs(dish):
     return {
         **dish,
         "source": [
-            {key: value for key, value in one.items() if key not in ("cost", "tokens", "seconds")}
-            for one in dish["source"]
+            {
+                key: value
+                for key, value in answer.items()
+                if key not in ("cost", "tokens", "seconds")
+            }
+            for answer in dish["source"]
         ],
     }
 
@@ -204,19 +208,19 @@ def test_answers_are_kept_one_by_one(world, tmp_path):
     from dishvl_lib.evaluation.predictors import Answer
 
     rows = records.read_jsonl(world[0] / "toy" / "03_dataset" / "test.jsonl")
-    asked = []
+    ids = []
 
     class Counting:
         def answer(self, batch):
-            asked.extend(row["id"] for row in batch)
+            ids.extend(row["id"] for row in batch)
             return [Answer("红烧鱼") for _ in batch]
 
     whole = asking.predict("x", Counting(), rows, tmp_path / "whole.jsonl")
     text = (tmp_path / "whole.jsonl").read_bytes()
     (tmp_path / "cut.jsonl").write_bytes(text[: len(text) // 2])
     kept = (tmp_path / "cut.jsonl").read_bytes().count(b"\n")
-    asked.clear()
+    ids.clear()
     again = asking.predict("x", Counting(), rows, tmp_path / "cut.jsonl")
-    assert len(asked) == len(rows) - kept
+    assert len(ids) == len(rows) - kept
     assert kept > 0
     assert [{**row, "seconds": 0} for row in again] == [{**row, "seconds": 0} for row in whole]

@@ -60,11 +60,11 @@ def configured(world, folder, **changed):
         warmup_ratio=0.1,
         validation_questions=5,
     )
-    made = config.from_parameters(
+    settings = config.from_parameters(
         {**tiny.TRAINING, **given, **changed}, output_folder=folder, **world
     )
-    made.write(folder / launch.CONFIG)
-    return made
+    settings.write(folder / launch.CONFIG)
+    return settings
 
 
 def train(world, folder, **changed):
@@ -97,11 +97,11 @@ def sharded(world, tmp_path_factory):
     return folder, train(world, folder, deepspeed=ZERO3, **HALVES)
 
 
-def assert_equal_training(found, wanted):
-    assert losses(found) == pytest.approx(losses(wanted), abs=1e-4)
-    assert len(losses(found)) == 10
+def assert_equal_training(trained, wanted):
+    assert losses(trained) == pytest.approx(losses(wanted), abs=1e-4)
+    assert len(losses(trained)) == 10
     for mine, theirs in zip(
-        *([row for row in rows if "eval_loss" in row] for rows in (found, wanted)), strict=True
+        *([row for row in rows if "eval_loss" in row] for rows in (trained, wanted)), strict=True
     ):
         assert [mine[key] for key in EVALUATED] == pytest.approx(
             [theirs[key] for key in EVALUATED], abs=1e-4
@@ -174,9 +174,11 @@ def test_a_zero3_run_resumes_bit_equal_and_with_as_many_processes_only(sharded, 
 
 
 def test_a_killed_process_ends_the_run_with_its_last_lines_and_the_run_goes_on(world, tmp_path):
-    made = configured(world, tmp_path / "04_training", num_train_epochs=4, save_steps=3, **HALVES)
+    settings = configured(
+        world, tmp_path / "04_training", num_train_epochs=4, save_steps=3, **HALVES
+    )
     folder = tmp_path / "04_training"
-    process = launch.start(made)
+    process = launch.start(settings)
     launcher = psutil.Process(process.pid)
     while not launch.metrics(folder):
         assert launch.running(folder), (folder / launch.LOG).read_text()
@@ -193,7 +195,7 @@ def test_a_killed_process_ends_the_run_with_its_last_lines_and_the_run_goes_on(w
     assert not any(
         worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers
     )
-    assert launch.run(made, every_s=60).is_dir()
+    assert launch.run(settings, every_s=60).is_dir()
     assert (
         "resuming from checkpoint-" in (folder / launch.LOG).read_text()
         or launch.metrics(folder)[0]["step"] == 1
@@ -202,7 +204,7 @@ def test_a_killed_process_ends_the_run_with_its_last_lines_and_the_run_goes_on(w
 
 def test_rows_without_a_photo_never_leave_a_process_waiting(world, tmp_path):
     """With one tree a step and process, one of them often has a text and the other a photo."""
-    told = [
+    texts = [
         {
             "id": f"knowledge-{number}",
             "image_id": "",
@@ -218,7 +220,7 @@ def test_rows_without_a_photo_never_leave_a_process_waiting(world, tmp_path):
         for number, name in enumerate(tiny.NAMES * 3)
     ]
     mixed = tmp_path / "train.jsonl"
-    records.write_jsonl(mixed, records.read_jsonl(world["train_file"])[:20] + told)
+    records.write_jsonl(mixed, records.read_jsonl(world["train_file"])[:20] + texts)
     rows = train(
         {**world, "train_file": mixed},
         tmp_path / "04_training",

@@ -61,8 +61,8 @@ def test_the_same_photos_in_two_processes_are_paid_for_once(world, tmp_path, run
             start(world, server, tmp_path, f"answers{number}", run)
             for number, run in enumerate(runs)
         ]
-        said = [process.communicate(timeout=200)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], said
+        outputs = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
     first, second = (without_costs(tmp_path / f"answers{number}.jsonl") for number in range(2))
     assert first == second
     assert len(first) == DISHES
@@ -83,14 +83,14 @@ def test_a_budget_holds_for_all_processes_of_a_run(world, tmp_path):
         processes = [
             start(world, server, tmp_path, f"answers{number}", budget=budget) for number in range(2)
         ]
-        said = [process.communicate(timeout=200)[1] for process in processes]
+        outputs = [process.communicate(timeout=200)[1] for process in processes]
         paid = bills(server) * PRICE
     print(
         f"budget {budget:.6f}, needed {need:.6f}, paid {paid:.6f} by two processes, "
         f"{server.requests} requests, {twice(server)} billed twice"
     )
     assert all(process.returncode == 1 for process in processes)
-    assert all("are paid or may have been" in text for text in said), said
+    assert all("are paid or may have been" in text for text in outputs), outputs
     assert 0.5 * budget < paid <= budget
     assert twice(server) == 0
     assert spent(tmp_path)["r"] <= budget + 1e-9
@@ -106,8 +106,8 @@ def test_when_one_of_two_is_killed_the_other_sends_what_was_under_way(world, tmp
             time.sleep(0.005)
         killed.kill()
         killed.communicate()
-        said = other.communicate(timeout=200)[1]
-    assert other.returncode == 0, said
+        output = other.communicate(timeout=200)[1]
+    assert other.returncode == 0, output
     assert len(without_costs(tmp_path / "other.jsonl")) == DISHES
     print(
         f"one of two killed: {server.requests} requests, {twice(server)} billed twice (at "

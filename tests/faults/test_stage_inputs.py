@@ -179,7 +179,7 @@ def test_two_runs_in_one_folder_are_told_apart(world):
             assert second.returncode == 1
     assert first.returncode == 0, first.stderr.read()
     first.stderr.close()
-    busy = [said for said in refusals if "is being made by process" in said]
+    busy = [refusal for refusal in refusals if "is being made by process" in refusal]
     print(
         f"{len(refusals)} starts beside a running chain: {len(busy)} refused as busy, "
         f"{len(refusals) - len(busy)} for other parameters"

@@ -52,11 +52,11 @@ def configured(world, folder, **changed):
         photo_augmentation="views",
         dataloader_num_workers=1,
     )
-    made = config.from_parameters(
+    settings = config.from_parameters(
         {**tiny.TRAINING, **given, **changed}, output_folder=folder, **world
     )
-    made.write(folder / launch.CONFIG)
-    return made
+    settings.write(folder / launch.CONFIG)
+    return settings
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def begin(folder):
 def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
     folder = tmp_path / "04_training"
     moments = random.Random(1)
-    made = configured(world, folder)
+    settings = configured(world, folder)
     resumed = 0
     for number in range(5):
         process = begin(folder)
@@ -118,7 +118,9 @@ def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
         kill(process)
         resumed += number > 0
     assert (
-        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        subprocess.run(
+            launch.command(settings), capture_output=True, text=True, timeout=550
+        ).returncode
         == 0
     )
     assert (folder / "out.txt").read_text().count("resuming from checkpoint-") == resumed
@@ -127,7 +129,7 @@ def test_five_kills_at_random_moments(world, undisturbed, tmp_path):
 
 def test_a_kill_while_a_checkpoint_is_written(world, undisturbed, tmp_path):
     folder = tmp_path / "04_training"
-    made = configured(world, folder)
+    settings = configured(world, folder)
     process = begin(folder)
     while not (
         (folder / "checkpoints" / checkpoints.PART).is_dir()
@@ -139,7 +141,9 @@ def test_a_kill_while_a_checkpoint_is_written(world, undisturbed, tmp_path):
     half.mkdir(exist_ok=True)
     (half / checkpoints.WEIGHTS).write_bytes(b"half a tensor")
     assert (
-        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        subprocess.run(
+            launch.command(settings), capture_output=True, text=True, timeout=550
+        ).returncode
         == 0
     )
     assert not half.exists()
@@ -151,26 +155,28 @@ def test_a_full_disk_loses_no_older_checkpoint(world, undisturbed, tmp_path):
     writer, an hour later.
     """
     folder = tmp_path / "04_training"
-    made = configured(world, folder)
+    settings = configured(world, folder)
     process = begin(folder)
     while len(checkpoints.numbered(folder / "checkpoints")) < 2:
         assert process.poll() is None, (folder / "out.txt").read_text()
         time.sleep(0.01)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limit(folder), limit(folder)))
     assert process.wait(120) == 1
-    said = [
+    sentences = [
         line
         for line in (folder / "out.txt").read_text().splitlines()
         if line.startswith("training cannot go on:")
     ]
-    assert len(said) == 1
-    assert "could not be written" in said[0]
-    assert "the older checkpoints are whole" in said[0]
+    assert len(sentences) == 1
+    assert "could not be written" in sentences[0]
+    assert "the older checkpoints are whole" in sentences[0]
     kept = checkpoints.numbered(folder / "checkpoints")
     assert kept
-    assert not any(checkpoints.damage(one) for one in kept)
+    assert not any(checkpoints.damage(checkpoint) for checkpoint in kept)
     assert (
-        subprocess.run(launch.command(made), capture_output=True, text=True, timeout=550).returncode
+        subprocess.run(
+            launch.command(settings), capture_output=True, text=True, timeout=550
+        ).returncode
         == 0
     )
     assert_bit_equal(folder, undisturbed)
