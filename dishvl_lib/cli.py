@@ -13,7 +13,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import locks, markers, paths, records, settings, stages
+from dishvl_lib.core import (
+    locks,
+    markers,
+    params,
+    paths,
+    pretrained_weights,
+    records,
+    settings,
+    stages,
+)
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
 # and more varied: each question is asked of another view of its photo, and more often.
@@ -236,13 +245,23 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
     folder = Path(image_root).expanduser().resolve()
     if not folder.is_dir():
         raise settings.SettingsError(f"--image-root: no folder {folder}")
+    run_name = run_name or f"demo_{folder.name}"
     own_photos = {
         "image_root": str(folder),
         "sites": [],
-        "run_name": run_name or f"demo_{folder.name}",
+        "run_name": run_name,
+        "net": _net_of(run_name),
         **ON_OWN_PHOTOS,
     }
     return overrides | own_photos
+
+
+def _net_of(run_name: str) -> str:
+    """The pretrained net where its package is installed; a run that was begun keeps its own."""
+    begun = markers.read_started(paths.stage_folder(run_name, "02_similar_dishes"))
+    if begun:
+        return begun["parameters"].get("net", params.PPLCNET)
+    return params.EFFICIENTNET_LITE0 if pretrained_weights.file() else params.PPLCNET
 
 
 def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:

@@ -13,7 +13,16 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from dishvl_lib.core import markers, params, paths, records, settings, sockets, stages
+from dishvl_lib.core import (
+    markers,
+    params,
+    paths,
+    pretrained_weights,
+    records,
+    settings,
+    sockets,
+    stages,
+)
 from dishvl_lib.core.rules import shortened
 
 
@@ -106,7 +115,8 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
 
 
 def new_profile(name: str, image_root: str, like: str) -> Path:
-    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root.
+    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root, and
+    with the pretrained net where its package is installed and `like` has no weights of its own.
     Raises `SettingsError`.
     """
     problem = paths.name_problem(name)
@@ -119,16 +129,27 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
             raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
     if not Path(image_root).expanduser().is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
+    changed = {
+        settings.COMMON_FILE: {
+            "run_name": name,
+            "image_root": str(Path(image_root).expanduser().resolve()),
+        },
+        "02_similar_dishes.yaml": _pretrained_net(like),
+    }
+    texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
+    written = texts.keys() | {file for file, values in changed.items() if values}
     target.mkdir(parents=True)
-    changed = {"run_name": name, "image_root": str(Path(image_root).expanduser().resolve())}
-    for file in sorted(source.glob("*.yaml")):
-        records.write_text(
-            target / file.name,
-            _with_values(
-                file.read_text("utf-8"), changed if file.name == settings.COMMON_FILE else {}
-            ),
-        )
+    for file in sorted(written):
+        records.write_text(target / file, _with_values(texts.get(file, ""), changed.get(file, {})))
     return target
+
+
+def _pretrained_net(like: str) -> dict[str, str]:
+    """{net: the pretrained one} where its package is installed and nothing else was chosen."""
+    chosen = settings.load_profile(like)["02_similar_dishes"]
+    others = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
+    free = chosen["net"] == params.PPLCNET and not any(others)
+    return {"net": params.EFFICIENTNET_LITE0} if free and pretrained_weights.file() else {}
 
 
 def summary(run_folder: Path) -> str:
