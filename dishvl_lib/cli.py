@@ -18,7 +18,6 @@ from dishvl_lib.core import (
     markers,
     params,
     paths,
-    pretrained_weights,
     records,
     settings,
     stages,
@@ -250,18 +249,19 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
         "image_root": str(folder),
         "sites": [],
         "run_name": run_name,
-        "net": _net_of(run_name),
         **ON_OWN_PHOTOS,
+        **_net_of(run_name),
     }
     return overrides | own_photos
 
 
-def _net_of(run_name: str) -> str:
+def _net_of(run_name: str) -> dict[str, Any]:
     """The pretrained net where its package is installed; a run that was begun keeps its own."""
     begun = markers.read_started(paths.stage_folder(run_name, "02_similar_dishes"))
-    if begun:
-        return begun["parameters"].get("net", params.PPLCNET)
-    return params.EFFICIENTNET_LITE0 if pretrained_weights.file() else params.PPLCNET
+    if begun is None:
+        return settings.pretrained_net()
+    is_pretrained = begun["parameters"].get("net") == params.EFFICIENTNET_LITE0
+    return params.WITH_EFFICIENTNET_LITE0 if is_pretrained else {}
 
 
 def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:

@@ -17,7 +17,6 @@ from dishvl_lib.core import (
     markers,
     params,
     paths,
-    pretrained_weights,
     records,
     settings,
     sockets,
@@ -129,27 +128,33 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
             raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
     if not Path(image_root).expanduser().is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
+    root = str(Path(image_root).expanduser().resolve())
     changed = {
-        settings.COMMON_FILE: {
-            "run_name": name,
-            "image_root": str(Path(image_root).expanduser().resolve()),
-        },
-        "02_similar_dishes.yaml": _pretrained_net(like),
+        settings.COMMON_FILE: {"run_name": name, "image_root": root},
+        **_pretrained_net(like),
     }
     texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
-    written = texts.keys() | {file for file, values in changed.items() if values}
     target.mkdir(parents=True)
-    for file in sorted(written):
+    for file in sorted(texts.keys() | changed.keys()):
         records.write_text(target / file, _with_values(texts.get(file, ""), changed.get(file, {})))
     return target
 
 
-def _pretrained_net(like: str) -> dict[str, str]:
-    """{net: the pretrained one} where its package is installed and nothing else was chosen."""
-    chosen = settings.load_profile(like)["02_similar_dishes"]
-    others = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
-    free = chosen["net"] == params.PPLCNET and not any(others)
-    return {"net": params.EFFICIENTNET_LITE0} if free and pretrained_weights.file() else {}
+def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
+    """{file: values} by which a copy of profile `like` takes the pretrained net; {} without its
+    package, or where the profile has weights or a net of its own.
+    """
+    profile = settings.load_profile(like)
+    chosen = profile["02_similar_dishes"]
+    weights = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
+    if chosen["net"] != params.PPLCNET or any(weights):
+        return {}
+    changed: dict[str, dict[str, Any]] = {}
+    for stage, values in profile.items():
+        for key, value in settings.pretrained_net().items():
+            if key in values and values[key] == params.defaults(stage)[key]:
+                changed.setdefault(f"{stage}.yaml", {})[key] = value
+    return changed
 
 
 def summary(run_folder: Path) -> str:

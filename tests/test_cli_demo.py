@@ -30,7 +30,7 @@ def test_a_folder_of_photos_has_no_outside_sites_and_is_passed_more_often(tmp_pa
     assert own["01_annotation"]["run_name"] == "demo_canteen"
     assert own["04_training"]["num_train_epochs"] > drawn["04_training"]["num_train_epochs"]
     assert own["04_training"]["photo_augmentation"] == "views"
-    for stage, more in (("02_similar_dishes", {"net"}), ("03_dataset", set())):
+    for stage, more in (("02_similar_dishes", {"net"}), ("03_dataset", {"min_cosine"})):
         changed = {name for name, value in own[stage].items() if value != drawn[stage][name]}
         assert changed == {"image_root", "sites", "run_name"} | more, "the exam stays the same"
 
@@ -41,7 +41,8 @@ def test_a_folder_of_photos_is_compared_by_the_pretrained_net(tmp_path):
 
 def test_without_the_package_a_net_is_trained(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_weights, "file", lambda: None)
-    assert cli.demo_overrides(str(tmp_path))["net"] == "pplcnet"
+    overrides = cli.demo_overrides(str(tmp_path))
+    assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
 
 
 @pytest.mark.parametrize("begun", [{}, {"net": "pplcnet"}])
@@ -49,7 +50,19 @@ def test_a_run_that_was_begun_keeps_its_net(tmp_path, begun):
     folder = paths.stage_folder("mine", "02")
     folder.mkdir(parents=True)
     records.write_json(folder / "_STARTED.json", {"parameters": begun, "inputs": {}})
-    assert cli.demo_overrides(str(tmp_path), "mine")["net"] == "pplcnet"
+    overrides = cli.demo_overrides(str(tmp_path), "mine")
+    assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
+
+
+def test_a_run_that_was_begun_with_the_pretrained_net_needs_no_package_to_be_asked_again(
+    tmp_path, monkeypatch
+):
+    begun = cli.demo_overrides(str(tmp_path), "mine")
+    folder = paths.stage_folder("mine", "02")
+    folder.mkdir(parents=True)
+    records.write_json(folder / "_STARTED.json", {"parameters": {"net": begun["net"]}})
+    monkeypatch.setattr(pretrained_weights, "file", lambda: None)
+    assert cli.demo_overrides(str(tmp_path), "mine") == begun
 
 
 def test_a_run_name_of_ones_own_is_kept(tmp_path):
