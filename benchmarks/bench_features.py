@@ -193,6 +193,29 @@ def planted_labels(net: Net, table: pd.DataFrame) -> None:
     )
 
 
+def planted_twins(net: Net, table: pd.DataFrame) -> None:
+    """Each dish in turn under two names, half of its groups each: how often the two are listed.
+
+    A net that was trained here was so under the true names.
+    """
+    hits = 0
+    others = set()
+    dishes = sorted(table.dish_id.unique())
+    for dish in dishes:
+        groups = sorted(table.group_id[table.dish_id == dish].unique())
+        twin = table.group_id.isin(groups[::2]) & (table.dish_id == dish)
+        planted = table.assign(dish_id=table.dish_id.mask(twin, f"{dish} II"))
+        names = {name: name for name in planted.dish_id.unique()}
+        near_by = look_alikes.neighbourhood(net.vectors, planted, seed=near.SEED)
+        listed = look_alikes.twins(near_by, names)[["dish_id", "other_dish"]]
+        pairs = {frozenset(pair) for pair in listed.itertuples(index=False, name=None)}
+        hits += frozenset((dish, f"{dish} II")) in pairs
+        others |= pairs - {frozenset((dish, f"{dish} II"))}
+    print(
+        f"dishes under two names that are listed: {shown(hits, len(dishes))}; others {len(others)}"
+    )
+
+
 def near_duplicates(net: Net, photos: Photos, scratch: Path) -> None:
     """Planted crops and shifts that are joined, by hashes alone and with the net's vectors."""
     root = scratch / f"planted_{net.word}"
@@ -224,6 +247,7 @@ def main(words: list[str]) -> None:
             classes(net, photos)
             look_alike_lists(net, photos.table)
             planted_labels(net, photos.table)
+            planted_twins(net, photos.table)
             near_duplicates(net, photos, scratch)
 
 

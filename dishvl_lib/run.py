@@ -159,20 +159,7 @@ def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
-    rows = [
-        f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
-        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
-    ]
-    for predictor, protocols in records.read_json(
-        run_folder / "05_evaluation" / "metrics.json"
-    ).items():
-        for protocol, measured in protocols.items():
-            low, high = measured["ci95"]
-            size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
-            rows.append(
-                f"{predictor:<20}{protocol:<22}{measured['n']:>6}{measured['accuracy']:>10.3f}  "
-                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
-            )
+    rows = _accuracy_rows(records.read_json(run_folder / "05_evaluation" / "metrics.json"))
     notes = _notes(run_folder)
     files = [
         f"  {path.relative_to(run_folder)}"
@@ -188,6 +175,25 @@ def summary(run_folder: Path) -> str:
             f"report: {run_folder / '05_evaluation' / 'report.html'}",
         ]
     )
+
+
+def _accuracy_rows(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """A heading, and a line for each protocol of each predictor."""
+    width = max(18, *map(len, metrics)) + 2
+    rows = [
+        f"{'predictor':<{width}}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
+        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
+    ]
+    for predictor, protocols in metrics.items():
+        for protocol, measured in protocols.items():
+            low, high = measured["ci95"]
+            size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
+            rows.append(
+                f"{predictor:<{width}}{protocol:<22}{measured['n']:>6}"
+                f"{measured['accuracy']:>10.3f}  "
+                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
+            )
+    return rows
 
 
 def _notes(run_folder: Path) -> list[str]:
