@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dishvl_lib.core import params, paths, stages
+from dishvl_lib.core import artefacts, params, paths, stages
 from dishvl_lib.similarity import classifier, features
 from dishvl_lib.steps import similar_dishes as steps
 
@@ -52,6 +52,8 @@ def test_nothing_is_trained(stage, photos):
 
 def test_its_classes_are_those_of_the_training_photos(stage, photos):
     extracted = steps.extract_features(stage, photos, None)
+    with np.load(stage.path("features.npz")) as stored:
+        assert artefacts.net_of(stored) == params.EFFICIENTNET_LITE0
     assert extracted.photos.image_id.tolist() == [f"i{number}" for number in range(7)]
     with np.load(stage.path("class_scores.npz")) as scores:
         assert scores["image_id"].tolist() == ["i4", "i5", "i6"]
@@ -65,3 +67,7 @@ def test_a_finished_stage_opens_when_the_package_has_gone(stage, photos, monkeyp
     again = steps.extract_features(stage, photos, None)
     assert np.array_equal(again.matrix, made.matrix)
     assert again.skipped.path.tolist() == ["p"]
+
+
+def test_vectors_of_earlier_versions_are_those_of_pplcnet():
+    assert artefacts.net_of({"image_id": [], "feature": []}) == params.PPLCNET

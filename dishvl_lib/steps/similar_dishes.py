@@ -100,7 +100,7 @@ def extract_features(stage: Stage, photos: pd.DataFrame, weights: Path | None) -
 def _vectors(
     stage: Stage, photos: pd.DataFrame, weights: Path | None
 ) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """({image_id, feature} as features.npz has them, photos left out)."""
+    """(features.npz, photos left out)."""
     if stage.done:  # the weights, or the package that holds them, may be gone by now
         return stage.make("features.npz", dict), stage.make("skipped.csv", pd.DataFrame)
     root = stage.image_root()
@@ -113,7 +113,8 @@ def _vectors(
         **stage.only("net", "scale", "image_size"),
     )
     missing_photos.check_share(skipped, len(photos), stage.params["max_missing_share"], root)
-    stored = stage.make("features.npz", dict, image_id=image_ids, feature=vectors)
+    net = np.array(stage.params["net"])
+    stored = stage.make("features.npz", dict, image_id=image_ids, feature=vectors, net=net)
     stage.make("skipped.csv", skipped.copy)
     return stored, skipped
 
