@@ -100,8 +100,8 @@ def extract(
 
     `photos` has columns image_id, path and sha256; N counts those that could be read, in their
     order. `net` is one of `params.NETS`; EfficientNet-Lite0 takes neither weights, scale nor size.
-    Of the others the embedding is used where the weights have one (PP-ShiTu, our own training), else the
-    1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
+    Of the others the embedding is used where the weights have one (PP-ShiTu, our own training),
+    else the 1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
     with, not a model. `preprocess` overrides the customary resize and crop.
     `processes` share the work (0: one per core from `workers.FEWEST_FOR_PROCESSES` new photos on,
     this one alone below); with several, a script that calls this needs the usual `__main__` guard.
