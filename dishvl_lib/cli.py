@@ -28,7 +28,7 @@ from dishvl_lib.core import (
 ON_OWN_PHOTOS = {
     "num_train_epochs": 12.0,
     "questions_per_photo": 1,
-    "per_device_train_batch_size": 16,
+    "per_device_train_batch_size": 8,  # times the profile's two processes
 }
 
 

@@ -169,7 +169,7 @@ def summary(run_folder: Path) -> str:
     return "\n".join(
         [
             *rows,
-            *(f"note: {note}" for note in notes),
+            *notes,
             f"files in {run_folder}:",
             *files,
             f"report: {run_folder / '05_evaluation' / 'report.html'}",

@@ -18,7 +18,7 @@ SMALL = {
     "01_annotation.yaml": "test_share: 0.2\n",
     "02_similar_dishes.yaml": "epochs: 2\nimage_size: 48\n",
     "03_dataset.yaml": f"test_menu_size: {MENU_SIZE}\nabsent_share: 0.5\n",
-    "04_training.yaml": "num_train_epochs: 2.0\n",
+    "04_training.yaml": "num_train_epochs: 2.0\nnum_processes: 1\nper_device_train_batch_size: 8\n",
 }
 DRAWN = {
     "common.yaml": SMALL["common.yaml"].replace(

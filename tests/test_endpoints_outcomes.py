@@ -111,6 +111,13 @@ def test_without_a_schema_any_text_is_an_answer():
     assert judge(200, reply("鱼，红烧的"), None).value == "鱼，红烧的"
 
 
+def test_the_thoughts_in_a_part_are_removed_from_a_plain_answer():
+    parts = [{"type": "thinking", "thinking": "像鱼"}, {"type": "text", "text": "鱼<|im_end|>"}]
+    found = judge(200, reply(message={"content": parts}), None)
+    assert found.value == "鱼"
+    assert found.removed == "像鱼\n<|im_end|>"
+
+
 def test_nothing_makes_the_judge_raise():
     chance = random.Random(0)
     bodies = [

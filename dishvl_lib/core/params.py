@@ -692,7 +692,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "per_device_train_batch_size",
             "int",
-            8,
+            4,
             "photos per forward pass and device, each with all its questions",
             PROCESSES,
         ),
@@ -767,7 +767,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "num_processes",
             "int",
-            1,
+            2,
             "processes (GPUs) on this machine",
             PROCESSES,
             Role.RUNTIME_ONLY,

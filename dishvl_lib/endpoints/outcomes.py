@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from dishvl_lib.endpoints import forms, reading, server_errors
 from dishvl_lib.endpoints.client import Endpoint, Raw
+from dishvl_lib.endpoints.reading import Reading
 from dishvl_lib.endpoints.server_errors import ServerError
 
 DONE = "done"
@@ -121,28 +122,31 @@ def _judge_choice(choice: Mapping[str, Any], body: str, schema: type[BaseModel] 
     if written is None:
         return _unread(body, "the reply holds no text")
     thoughts = reading.thoughts_of(message)
-    return _judge_text(text, thoughts, schema) or Outcome(
+    return _judge_text(written, thoughts, schema) or Outcome(
         "empty", AGAIN, text=body, problem="the reply is empty"
     )
 
 
-def _judge_text(text: str, thoughts: str, schema: type[BaseModel] | None) -> Outcome | None:
+def _judge_text(written: Reading, thoughts: str, schema: type[BaseModel] | None) -> Outcome | None:
     """The outcome of what a message says, or, where it says nothing, of the thoughts beside it;
     None when neither holds an answer.
     """
     if schema is None:
-        return _plain_answer(text, thoughts)
-    if text.strip():
-        return _parse(text, schema)
+        return _plain_answer(written, thoughts)
+    if written.text.strip():
+        return _parse(written.text, schema)
     in_thoughts = _parse(thoughts, schema)
     return in_thoughts if in_thoughts.status == "ok" else None
 
 
-def _plain_answer(text: str, thoughts: str) -> Outcome | None:
-    found = reading.answer(text)
+def _plain_answer(written: Reading, thoughts: str) -> Outcome | None:
+    found = reading.answer(written.text)
     if not found.text:
         found = reading.answer_in_thoughts(thoughts)
-    return Outcome("ok", DONE, found.text, text, removed=found.removed) if found.text else None
+    if not found.text:
+        return None
+    removed = "\n".join(filter(None, (written.removed, found.removed)))
+    return Outcome("ok", DONE, value=found.text, text=written.text, removed=removed)
 
 
 def _parse(text: str, schema: type[BaseModel]) -> Outcome:
