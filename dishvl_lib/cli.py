@@ -257,11 +257,14 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
 
 def _net_of(run_name: str) -> dict[str, Any]:
     """The pretrained net where its package is installed; a run that was begun keeps its own."""
-    begun = markers.read_started(paths.stage_folder(run_name, "02_similar_dishes"))
-    if begun is None:
-        return settings.pretrained_net()
-    is_pretrained = begun["parameters"].get("net") == params.EFFICIENTNET_LITE0
-    return params.WITH_EFFICIENTNET_LITE0 if is_pretrained else {}
+    pretrained = params.WITH_EFFICIENTNET_LITE0
+    for stage in ("02_similar_dishes", "01_annotation"):
+        begun = markers.read_started(paths.stage_folder(run_name, stage))
+        if begun is not None:
+            values = params.defaults(stage) | begun["parameters"]
+            kept = all(values[key] == pretrained[key] for key in pretrained.keys() & values.keys())
+            return pretrained if kept else {}
+    return settings.pretrained_net()
 
 
 def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:

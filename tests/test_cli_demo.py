@@ -45,22 +45,25 @@ def test_without_the_package_a_net_is_trained(tmp_path, monkeypatch):
     assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
 
 
-@pytest.mark.parametrize("begun", [{}, {"net": "pplcnet"}])
-def test_a_run_that_was_begun_keeps_its_net(tmp_path, begun):
-    folder = paths.stage_folder("mine", "02")
+@pytest.mark.parametrize(
+    "stage, begun", [("01", {"min_cosine": 0.98}), ("02", {}), ("02", {"net": "pplcnet"})]
+)
+def test_a_run_that_was_begun_keeps_its_net(tmp_path, stage, begun):
+    folder = paths.stage_folder("mine", stage)
     folder.mkdir(parents=True)
     records.write_json(folder / "_STARTED.json", {"parameters": begun, "inputs": {}})
     overrides = cli.demo_overrides(str(tmp_path), "mine")
     assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
 
 
+@pytest.mark.parametrize("stage, key", [("01", "min_cosine"), ("02", "net")])
 def test_a_run_that_was_begun_with_the_pretrained_net_needs_no_package_to_be_asked_again(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, stage, key
 ):
     begun = cli.demo_overrides(str(tmp_path), "mine")
-    folder = paths.stage_folder("mine", "02")
+    folder = paths.stage_folder("mine", stage)
     folder.mkdir(parents=True)
-    records.write_json(folder / "_STARTED.json", {"parameters": {"net": begun["net"]}})
+    records.write_json(folder / "_STARTED.json", {"parameters": {key: begun[key]}})
     monkeypatch.setattr(pretrained_weights, "file", lambda: None)
     assert cli.demo_overrides(str(tmp_path), "mine") == begun
 
