@@ -22,7 +22,7 @@ from dishvl_lib.core import markers, paths, records, settings
 from dishvl_lib.evaluation import metrics
 
 OURS = "tuned"
-RIVALS = "pplcnet"
+RIVALS = ("pplcnet",)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

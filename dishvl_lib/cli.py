@@ -13,7 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import locks, markers, paths, records, settings, stages
+from dishvl_lib.core import (
+    locks,
+    markers,
+    params,
+    paths,
+    records,
+    settings,
+    stages,
+)
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
 # and more varied: each question is asked of another view of its photo, and more often.
@@ -236,13 +244,27 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
     folder = Path(image_root).expanduser().resolve()
     if not folder.is_dir():
         raise settings.SettingsError(f"--image-root: no folder {folder}")
+    run_name = run_name or f"demo_{folder.name}"
     own_photos = {
         "image_root": str(folder),
         "sites": [],
-        "run_name": run_name or f"demo_{folder.name}",
+        "run_name": run_name,
         **ON_OWN_PHOTOS,
+        **_net_of(run_name),
     }
     return overrides | own_photos
+
+
+def _net_of(run_name: str) -> dict[str, Any]:
+    """The pretrained net where its package is installed; a run that was begun keeps its own."""
+    pretrained = params.WITH_EFFICIENTNET_LITE0
+    for stage in ("02_similar_dishes", "01_annotation"):
+        begun = markers.read_started(paths.stage_folder(run_name, stage))
+        if begun is not None:
+            values = params.defaults(stage) | begun["parameters"]
+            kept = all(values[key] == pretrained[key] for key in pretrained.keys() & values.keys())
+            return pretrained if kept else {}
+    return settings.pretrained_net()
 
 
 def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:

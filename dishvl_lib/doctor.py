@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import psutil
 
-from dishvl_lib.core import paths, stages
+from dishvl_lib.core import paths, pretrained_weights, stages
 
 
 def report() -> str:
@@ -23,6 +23,7 @@ def report() -> str:
         f"disk for outputs: {disk.free / 2**30:.0f} GiB free in {paths.outputs()}",
         f"GPU: {_gpu()}",
         f"Chinese font for figures: {_font()}",
+        f"EfficientNet-Lite0's weights: {pretrained_weights.file() or pretrained_weights.REMEDY}",
     ]
     return "\n".join(lines)
 

@@ -13,7 +13,15 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
-from dishvl_lib.core import markers, params, paths, records, settings, sockets, stages
+from dishvl_lib.core import (
+    markers,
+    params,
+    paths,
+    records,
+    settings,
+    sockets,
+    stages,
+)
 from dishvl_lib.core.rules import shortened
 
 
@@ -106,7 +114,8 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
 
 
 def new_profile(name: str, image_root: str, like: str) -> Path:
-    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root.
+    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root, and
+    with the pretrained net where its package is installed and `like` has no weights of its own.
     Raises `SettingsError`.
     """
     problem = paths.name_problem(name)
@@ -119,34 +128,38 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
             raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
     if not Path(image_root).expanduser().is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
+    root = str(Path(image_root).expanduser().resolve())
+    changed = {
+        settings.COMMON_FILE: {"run_name": name, "image_root": root},
+        **_pretrained_net(like),
+    }
+    texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
     target.mkdir(parents=True)
-    changed = {"run_name": name, "image_root": str(Path(image_root).expanduser().resolve())}
-    for file in sorted(source.glob("*.yaml")):
-        records.write_text(
-            target / file.name,
-            _with_values(
-                file.read_text("utf-8"), changed if file.name == settings.COMMON_FILE else {}
-            ),
-        )
+    for file in sorted(texts.keys() | changed.keys()):
+        records.write_text(target / file, _with_values(texts.get(file, ""), changed.get(file, {})))
     return target
+
+
+def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
+    """{file: values} by which a copy of profile `like` takes the pretrained net; {} without its
+    package, or where the profile has weights or a net of its own.
+    """
+    profile = settings.load_profile(like)
+    chosen = profile["02_similar_dishes"]
+    weights = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
+    if chosen["net"] != params.PPLCNET or any(weights):
+        return {}
+    changed: dict[str, dict[str, Any]] = {}
+    for stage, values in profile.items():
+        for key, value in settings.pretrained_net().items():
+            if key in values and values[key] == params.defaults(stage)[key]:
+                changed.setdefault(f"{stage}.yaml", {})[key] = value
+    return changed
 
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
-    rows = [
-        f"{'predictor':<20}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
-        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
-    ]
-    for predictor, protocols in records.read_json(
-        run_folder / "05_evaluation" / "metrics.json"
-    ).items():
-        for protocol, measured in protocols.items():
-            low, high = measured["ci95"]
-            size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
-            rows.append(
-                f"{predictor:<20}{protocol:<22}{measured['n']:>6}{measured['accuracy']:>10.3f}  "
-                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
-            )
+    rows = _accuracy_rows(records.read_json(run_folder / "05_evaluation" / "metrics.json"))
     notes = _notes(run_folder)
     files = []
     for path in sorted(run_folder.glob("0*_*/*")):
@@ -164,6 +177,25 @@ def summary(run_folder: Path) -> str:
             f"report: {run_folder / '05_evaluation' / 'report.html'}",
         ]
     )
+
+
+def _accuracy_rows(metrics: dict[str, dict[str, Any]]) -> list[str]:
+    """A heading, and a line for each protocol of each predictor."""
+    width = max(18, *map(len, metrics)) + 2
+    rows = [
+        f"{'predictor':<{width}}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
+        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
+    ]
+    for predictor, protocols in metrics.items():
+        for protocol, measured in protocols.items():
+            low, high = measured["ci95"]
+            size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
+            rows.append(
+                f"{predictor:<{width}}{protocol:<22}{measured['n']:>6}"
+                f"{measured['accuracy']:>10.3f}  "
+                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
+            )
+    return rows
 
 
 def _notes(run_folder: Path) -> list[str]:

@@ -608,6 +608,32 @@ def test_crops_are_found_with_features_of_an_earlier_run(root, tmp_path):
         build(root, near_features=tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize("net, joined", [("pplcnet", False), ("efficientnet_lite0", True)])
+def test_how_far_features_reach_depends_on_their_net(root, tmp_path, monkeypatch, net, joined):
+    """Two photos 20 bits apart, whose vectors are the same."""
+    import numpy as np
+
+    for number in range(2):
+        (root / "土豆丝" / f"{number}_.jpg").write_bytes(encoded(picture(number, (320, 240))))
+    scanned = catalog.scan_folders
+
+    def scan_folders(*arguments, **options):
+        photos, rejected = scanned(*arguments, **options)
+        for name, bits in (("土豆丝/0_.jpg", 0), ("土豆丝/1_.jpg", 2**20 - 1)):
+            photos.loc[photos.path == name, ["phash", "phash_mirrored"]] = f"{bits:016x}"
+        return photos, rejected
+
+    monkeypatch.setattr(catalog, "scan_folders", scan_folders)
+    photos, *_ = build(root)
+    pair = photos.path.isin(["土豆丝/0_.jpg", "土豆丝/1_.jpg"])
+    vectors = np.eye(len(photos), dtype=np.float32)
+    vectors[pair] = vectors[pair][0]
+    file = tmp_path / "features.npz"
+    np.savez(file, image_id=photos.image_id.to_numpy(str), feature=vectors, net=net)
+    found, *_ = build(root, near_features=file)
+    assert (found[pair].group_id.nunique() == 1) is joined
+
+
 def test_own_patterns_for_folders_and_files(tmp_path):
     fill(tmp_path, {"north-红烧鱼": 2, "south-土豆丝": 2})
     (tmp_path / "north-红烧鱼" / "cam7_0001_a.jpg").write_bytes(jpeg(50))

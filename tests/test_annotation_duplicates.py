@@ -150,6 +150,12 @@ def test_features_join_crops_that_hashes_miss_and_only_within_the_limit():
         "d": "d",
     }, "d is like a by its features, and 17 bits away"
     assert groups(photos, features=features, min_cosine=0.999)["b"] == "b"
+    assert groups(photos, features=features, min_cosine=0.99, loose=3)["d"] == "a"
+
+
+def test_a_net_that_was_not_trained_on_dishes_may_join_what_lies_further_apart():
+    far = [duplicates.loose_for(net) for net in ("pplcnet", "pplcnet_v2", "efficientnet_lite0")]
+    assert far == [2, 2, 3]
 
 
 def test_features_that_are_all_alike_do_not_fuse_a_dish():

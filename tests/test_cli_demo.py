@@ -5,7 +5,13 @@ replaced.
 import pytest
 
 from dishvl_lib import cli
-from dishvl_lib.core import settings
+from dishvl_lib.core import paths, pretrained_weights, records, settings
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path, monkeypatch):
+    """The file of pretrained weights, which is there."""
+    monkeypatch.setattr(pretrained_weights, "file", lambda: tmp_path / "weights.pth")
 
 
 def test_the_drawn_demo_is_the_profile_itself():
@@ -24,9 +30,42 @@ def test_a_folder_of_photos_has_no_outside_sites_and_is_passed_more_often(tmp_pa
     assert own["01_annotation"]["run_name"] == "demo_canteen"
     assert own["04_training"]["num_train_epochs"] > drawn["04_training"]["num_train_epochs"]
     assert own["04_training"]["photo_augmentation"] == "views"
-    for stage in ("02_similar_dishes", "03_dataset"):
+    for stage, more in (("02_similar_dishes", {"net"}), ("03_dataset", {"min_cosine"})):
         changed = {name for name, value in own[stage].items() if value != drawn[stage][name]}
-        assert changed == {"image_root", "sites", "run_name"}, "PP-LCNet and the exam stay the same"
+        assert changed == {"image_root", "sites", "run_name"} | more, "the exam stays the same"
+
+
+def test_a_folder_of_photos_is_compared_by_the_pretrained_net(tmp_path):
+    assert cli.demo_overrides(str(tmp_path))["net"] == "efficientnet_lite0"
+
+
+def test_without_the_package_a_net_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained_weights, "file", lambda: None)
+    overrides = cli.demo_overrides(str(tmp_path))
+    assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
+
+
+@pytest.mark.parametrize(
+    "stage, begun", [("01", {"min_cosine": 0.98}), ("02", {}), ("02", {"net": "pplcnet"})]
+)
+def test_a_run_that_was_begun_keeps_its_net(tmp_path, stage, begun):
+    folder = paths.stage_folder("mine", stage)
+    folder.mkdir(parents=True)
+    records.write_json(folder / "_STARTED.json", {"parameters": begun, "inputs": {}})
+    overrides = cli.demo_overrides(str(tmp_path), "mine")
+    assert settings.load_profile("demo", overrides)["02_similar_dishes"]["net"] == "pplcnet"
+
+
+@pytest.mark.parametrize("stage, key", [("01", "min_cosine"), ("02", "net")])
+def test_a_run_that_was_begun_with_the_pretrained_net_needs_no_package_to_be_asked_again(
+    tmp_path, monkeypatch, stage, key
+):
+    begun = cli.demo_overrides(str(tmp_path), "mine")
+    folder = paths.stage_folder("mine", stage)
+    folder.mkdir(parents=True)
+    records.write_json(folder / "_STARTED.json", {"parameters": {key: begun[key]}})
+    monkeypatch.setattr(pretrained_weights, "file", lambda: None)
+    assert cli.demo_overrides(str(tmp_path), "mine") == begun
 
 
 def test_a_run_name_of_ones_own_is_kept(tmp_path):

@@ -247,3 +247,9 @@ def test_the_rival_is_the_best_of_its_family_in_each_protocol():
     ]
     assert rivals["difference"].tolist() == [0.25, 0.5]
     assert rivals["p"].tolist() == pytest.approx([1.0, 0.5])
+
+
+def test_every_net_of_stage_02_is_a_rival():
+    rows = pd.concat([naming("aaaa", "aaaa"), naming("aabb", "aaaa", "efficientnet_lite0")])
+    rivals = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
+    assert rivals["rival"].tolist() == ["efficientnet_lite0"]

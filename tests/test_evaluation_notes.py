@@ -44,6 +44,13 @@ def test_failures_sites_and_absent_predictors_are_said():
     assert sum("not by its true name" in note for note in sentences) == 1
 
 
+def test_an_absent_classifier_goes_by_its_net():
+    said = notes.notes(
+        MARKER, table(prediction(0, "红烧鱼")), 0, net="pplcnet_v2", classifier=False
+    )
+    assert any(note.startswith("pplcnet_v2_classifier is absent") for note in said)
+
+
 def test_answers_that_were_cleaned_are_said_with_the_first_that_was_removed():
     rows = table(
         prediction(0, "红烧鱼", predictor="gpt", removed="<think>\n像鱼。</think>"),
@@ -107,6 +114,7 @@ def test_facts_say_what_was_trained_on_what():
     assert facts["trained"] == "visual and merger: 1,000 of 4,000 parameters"
     assert "1,586 questions about 26 dishes" in facts["on"]
     assert facts["how"] == "2 epochs, 90 steps, learning rate 1e-05"
+    assert facts["small net"] == "pplcnet"
     assert facts["menu choice"] == "temperature 1.5, off-menu threshold 0"
     lora = {**training, "parameters": {**given, "lora_rank": 64}}
     assert notes.facts(dataset, lora, {"trained_parameters": 1, "parameters": 2})[

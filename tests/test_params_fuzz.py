@@ -142,6 +142,8 @@ def cases():
     yield "endpoints", [{**SERVER, "structured": "enum"}]
     yield "endpoints", [{**SERVER, "name": "tuned"}]
     yield "endpoints", [{**SERVER, "name": "pplcnet_mine"}]
+    yield "endpoints", [{**SERVER, "name": "efficientnet_lite0"}]
+    yield "net", "efficientnet"
     site = {"name": "b", "image_root": "builtin"}
     for name, values in BAD_SITE.items():
         yield from (("sites", [{**site, name: value}]) for value in values)

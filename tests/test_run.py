@@ -71,3 +71,13 @@ def test_stages_in_no_order_are_refused():
     values = settings.load_profile("demo", {"run_name": "r"})
     with pytest.raises(run.RunError, match="--from 04 --to 02: no stage lies between them"):
         run.run(values, first="04", last="02")
+
+
+def test_a_long_predictor_stands_apart_from_its_protocol(own_outputs):
+    measured = {"n": 2, "accuracy": 0.5, "ci95": [0.1, 0.9], "chance": 0.1}
+    named = {"tuned": {"naming": measured}, "efficientnet_lite0_classifier": {"naming": measured}}
+    records.write_json(own_outputs / "r" / "05_evaluation" / "metrics.json", named)
+    heading, tuned, classifier = run.summary(own_outputs / "r").splitlines()[:3]
+    assert classifier.split()[:2] == ["efficientnet_lite0_classifier", "naming"]
+    columns = {line.index(word) for line, word in ((heading, "protocol"), (tuned, "naming"))}
+    assert columns == {classifier.index("naming")}

@@ -42,10 +42,14 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    vectors = None
+    limits: dict[str, Any] = {"max_hamming": max_hamming}
     if stored:
-        vectors = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
-    photos["group_id"] = duplicates.assign_groups(photos, max_hamming, vectors, min_cosine)
+        limits |= {
+            "min_cosine": min_cosine,
+            "loose": duplicates.loose_for(artefacts.net_of(stored)),
+        }
+        limits["features"] = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
+    photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
     parts = [rejected]
     for step in (
@@ -61,7 +65,7 @@ def build(
     photos["split"] = split.hold_out(photos, **(hold_out or {}))
     pairs = pd.concat(
         [
-            duplicates.near_pairs(photos, max_hamming, vectors, min_cosine),
+            duplicates.near_pairs(photos, **limits),
             duplicates.across_dishes(photos, max_hamming // 2),
         ],
         ignore_index=True,
@@ -210,14 +214,18 @@ def _first(rejected: pd.DataFrame) -> str:
 
 
 def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
-    """{image_id (N,), feature (N, D) float32} of a features.npz that stage 02 wrote; None for ''.
-    Raises `RecordError` naming the file.
+    """{image_id (N,), feature (N, D) float32, net} of a features.npz that stage 02 wrote; None for
+    ''. Raises `RecordError` naming the file.
     """
     if not path:
         return None
     try:
         with np.load(path) as stored:
-            return {"image_id": stored["image_id"], "feature": stored["feature"].astype(np.float32)}
+            return {
+                "image_id": stored["image_id"],
+                "feature": stored["feature"].astype(np.float32),
+                "net": np.array(artefacts.net_of(stored)),
+            }
     except (OSError, ValueError, KeyError) as error:
         raise records.RecordError(
             f"near_features: {path} is not a features.npz of stage 02 "

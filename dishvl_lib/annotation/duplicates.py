@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
 from dishvl_lib.annotation.hashes import hamming, numbers
-from dishvl_lib.core import artefacts
+from dishvl_lib.core import artefacts, params
 
 # Of 64 bits; on 481 real photos the first unrelated pair stands 10 apart.
 MAX_HAMMING = 8
@@ -27,8 +27,10 @@ CERTAIN = 2
 FEW = 8
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one
 # dish as the same. On 481 real photos a cosine of 0.98 alone joined hundreds of different plates,
-# with at most twice the limit in bits a dozen.
+# with at most twice the limit in bits a dozen. ImageNet's features at 0.92 joined none at three times
+# the limit, of those photos and of drawn ones, and found twice as many of the shifted copies.
 LOOSE = 2
+LOOSE_PRETRAINED = 3
 # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 OUTSIDE_PER_DISH = 20
 OUTSIDE = 2.0
@@ -52,6 +54,7 @@ def assign_groups(
     max_hamming: int = MAX_HAMMING,
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
+    loose: float = LOOSE,
 ) -> pd.Series:
     """A group_id per photo, aligned with `photos` (image_id, dish_id, frame, sha256, phash,
     phash_mirrored, split).
@@ -59,13 +62,13 @@ def assign_groups(
     Photos of one dish are joined when they share the frame or the bytes. Near-duplicates are joined
     by complete linkage: every pair of such a cluster is within the limit, so that a row of photos,
     each a little different from the last, does not become one group. The limit: `max_hamming` of 64
-    bits, mirrored or not, or twice as many and a cosine of `min_cosine` of `features` ({image_id:
-    unit vector}), and less where a dish's photos are all alike. The id is the group's smallest
+    bits, mirrored or not, or `loose` times as many and a cosine of `min_cosine` of `features`
+    ({image_id: unit vector}), and less where a dish's photos are all alike. The id is the group's smallest
     image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
     for part in _dishes(photos):
-        units = _in_limits(_Distances(part, features), max_hamming, min_cosine)
+        units = _in_limits(_Distances(part, features, loose), max_hamming, min_cosine)
         clusters = _clusters(units)
         labels = _components(part, clusters)
         ids = part.image_id.to_numpy()
@@ -79,6 +82,7 @@ def near_pairs(
     max_hamming: int = MAX_HAMMING,
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
+    loose: float = LOOSE,
 ) -> pd.DataFrame:
     """PAIR_COLUMNS of the near-duplicates within dishes, and of each dish's closest pairs that were
     not joined.
@@ -87,7 +91,7 @@ def near_pairs(
     is near to both; `distance`: bits, of features 1 - cosine.
     """
     parts = [
-        _pairs_of(part, _Distances(part, features), max_hamming, min_cosine)
+        _pairs_of(part, _Distances(part, features, loose), max_hamming, min_cosine)
         for part in _dishes(photos)
         if len(part) > 1
     ]
@@ -104,6 +108,7 @@ def torn_pairs(
     max_hamming: int = MAX_HAMMING,
     features: Features | None = None,
     min_cosine: float = MIN_COSINE,
+    loose: float = LOOSE,
 ) -> pd.DataFrame:
     """PAIR_COLUMNS, split_a, split_b of near-duplicates in two of train, validation and test.
 
@@ -116,7 +121,7 @@ def torn_pairs(
     for part in _dishes(at_home):
         judged = part.split[part.split.isin(artefacts.SPLITS)]
         if judged.nunique() > 1:
-            parts.append(_torn(part, _Distances(part, features), max_hamming, min_cosine))
+            parts.append(_torn(part, _Distances(part, features, loose), max_hamming, min_cosine))
     parts = [pairs for pairs in parts if len(pairs)]
     if not parts:
         return pd.DataFrame(columns=[*PAIR_COLUMNS, "split_a", "split_b"])
@@ -206,6 +211,11 @@ def group_report(photos: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def loose_for(net: str) -> float:
+    """How many limits of the hashes apart the vectors of a net may still join two photos."""
+    return LOOSE_PRETRAINED if net == params.EFFICIENTNET_LITE0 else LOOSE
+
+
 def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Each dish's photos, of a site apart from those at home, in an order that the rows' order does
     not decide.
@@ -219,10 +229,11 @@ def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 class _Distances:
     """Of one dish's photos, each (n, n): bits between hashes `plain`, to the mirror image `turned`,
-    `features` 1 - cosine or None.
+    `features` 1 - cosine or None, which count for pairs up to `loose` limits of bits apart.
     """
 
-    def __init__(self, part: pd.DataFrame, features: Features | None):
+    def __init__(self, part: pd.DataFrame, features: Features | None, loose: float):
+        self.loose = loose
         self.plain = hamming(part.phash, part.phash)
         turned = hamming(part.phash, part.phash_mirrored)
         self.turned = np.minimum(turned, turned.T)
@@ -239,7 +250,7 @@ def _in_limits(far: _Distances, max_hamming: int, min_cosine: float) -> np.ndarr
     units = far.bits / np.maximum(_limits(far.bits, max_hamming, CERTAIN), 1e-9)
     if far.features is not None:
         by_features = far.features / np.maximum(_limits(far.features, 1 - min_cosine, 0.0), 1e-9)
-        units = np.where(far.bits <= LOOSE * max_hamming, np.fmin(units, by_features), units)
+        units = np.where(far.bits <= far.loose * max_hamming, np.fmin(units, by_features), units)
     np.fill_diagonal(units, 0)
     return units
 

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
-from dishvl_lib.core import names, questions
+from dishvl_lib.core import names, params, questions
 
 PHOTO_COLUMNS = (
     "image_id",
@@ -146,3 +146,8 @@ def text_of(question: Mapping[str, Any]) -> str:
 def answer_of(question: Mapping[str, Any]) -> str:
     """The right answer."""
     return question["conversations"][1]["value"]
+
+
+def net_of(features: Mapping[str, Any]) -> str:
+    """The net whose vectors a features.npz holds; earlier versions had one and did not name it."""
+    return str(features["net"]) if "net" in features else params.PPLCNET

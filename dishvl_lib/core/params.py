@@ -24,6 +24,7 @@ from dishvl_lib.core.rules import (
     Matching,
     ModelSource,
     NamedFile,
+    Net,
     OneOf,
     Pattern,
     PhotoFolder,
@@ -51,7 +52,14 @@ PROCESSES = Between(least=1, most=4096)
 SEEDS = Between(least=0, most=2**32 - 1)  # what numpy's and transformers' generators take
 # Names of our own predictors in stage 05's tables.
 OUR_PREDICTORS = ("tuned", "base")
-OUR_PREDICTORS_BEGIN = "pplcnet"
+# Stage 02's nets; its predictors' names begin with one of them.
+PPLCNET = "pplcnet"
+PPLCNET_V2 = "pplcnet_v2"
+EFFICIENTNET_LITE0 = "efficientnet_lite0"
+NETS = (PPLCNET, PPLCNET_V2, EFFICIENTNET_LITE0)
+# It was not trained to see plates of one dish as the same, so near-duplicates begin lower: on 481
+# real photos all pairs but one of so high a cosine were near-duplicates, and 94% of crops had it.
+WITH_EFFICIENTNET_LITE0 = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
 MISSING_SHARE = Parameter(
     "max_missing_share",
     "float",
@@ -143,7 +151,7 @@ PREDICTOR_FIELDS = (
         "str",
         "",
         "what its answers are stored under",
-        PredictorName(OUR_PREDICTORS, OUR_PREDICTORS_BEGIN),
+        PredictorName(OUR_PREDICTORS, NETS),
     ),
     *SERVER_FIELDS[1:],
     Parameter(
@@ -418,6 +426,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         ),
     ),
     "02_similar_dishes": (
+        Parameter(
+            "net",
+            "str",
+            PPLCNET,
+            "pplcnet, pplcnet_v2 (by weights of your own) or efficientnet_lite0 (pretrained, not "
+            "trained here)",
+            Net(NETS, EFFICIENTNET_LITE0),
+        ),
         Parameter(
             "weights",
             "str",
@@ -1044,6 +1060,18 @@ def _answers_for_metric(metric: str, questions: int) -> str:
     return f"metric_for_best_model {metric} needs validation_questions above 0"
 
 
+def _net_with_weights(net: str, weights: str, init_weights: str, preprocess_yaml: str) -> str:
+    given = {"weights": weights, "init_weights": init_weights, "preprocess_yaml": preprocess_yaml}
+    named = " and ".join(name for name, file in given.items() if file)
+    if net == EFFICIENTNET_LITE0 and named:
+        return f"net {net} brings its own weights and sizes; empty {named}, or set net to {PPLCNET}"
+    if net != PPLCNET_V2:
+        return ""
+    if init_weights:
+        return f"net {net} is not trained here, so nothing begins from init_weights; give weights"
+    return "" if weights else f"net {net} needs weights; with net {PPLCNET} a net is trained here"
+
+
 _PIXELS = (("min_pixels", "max_pixels"), _pixel_limits)
 _TRAINED = ("train_visual", "train_merger", "train_language_model", "train_lm_head", "lora_rank")
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
@@ -1052,7 +1080,10 @@ CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
         (("image_root", "sites"), _sites_apart),
         (("test_share", "validation_share"), _shares),
     ),
-    "02_similar_dishes": (_PIXELS,),
+    "02_similar_dishes": (
+        _PIXELS,
+        (("net", "weights", "init_weights", "preprocess_yaml"), _net_with_weights),
+    ),
     "03_dataset": (
         _PIXELS,
         (("menu_size", "menu_size_to"), _menu_sizes),

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from dishvl_lib.core import given_tables, paths, photo_list, records
+from dishvl_lib.core import given_tables, paths, photo_list, pretrained_weights, records
 
 BUILTIN = "builtin"
 SHOWN_CHARACTERS = 60
@@ -132,6 +132,17 @@ class OneOf(Rule):
 
 
 @dataclass(frozen=True)
+class Net(OneOf):
+    """A net's word; the weights of `packaged` come with a package that may be absent."""
+
+    packaged: str = ""
+
+    def absence(self, value: Any) -> str:
+        absent = value == self.packaged and pretrained_weights.file() is None
+        return pretrained_weights.REMEDY if absent else ""
+
+
+@dataclass(frozen=True)
 class FolderName(Rule):
     """A name that becomes a folder's or part of a file's: it cannot lead out of `outputs/`.
 
@@ -152,11 +163,10 @@ class PredictorName(Rule):
     """A name beside our own predictors' in stage 05's tables, some of which are taken."""
 
     taken: tuple[str, ...] = ()
-    taken_beginning: str | None = None
+    taken_beginnings: tuple[str, ...] = ()
 
     def problem(self, value: Any) -> str:
-        ours = self.taken_beginning is not None and value.startswith(self.taken_beginning)
-        if ours or value in self.taken:
+        if value in self.taken or value.startswith(self.taken_beginnings):
             return "must be another name: this name is ours"
         if problem := paths.name_problem(value):
             return problem

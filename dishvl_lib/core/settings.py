@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dishvl_lib.core import params, paths
+from dishvl_lib.core import params, paths, pretrained_weights
 from dishvl_lib.core.parameter import Parameter
 from dishvl_lib.core.rules import nearest, one_line, shortened
 
@@ -82,6 +82,11 @@ def load_profile(profile: str | Path, overrides: Mapping[str, Any] | None = None
     if draft.faults:
         raise SettingsError(draft.faults)
     return draft.values
+
+
+def pretrained_net() -> dict[str, Any]:
+    """The overrides by which stage 02 takes the pretrained net; {} without its package."""
+    return dict(params.WITH_EFFICIENTNET_LITE0) if pretrained_weights.file() else {}
 
 
 def refuse_absent(values: Values) -> None:

@@ -108,7 +108,7 @@ def _best_examples_first(photos: pd.DataFrame) -> pd.DataFrame:
 
 
 class NearestPhotos:
-    """The training photos by their features: what PP-LCNet would have compared a photo with.
+    """The training photos by their features: what the small net would have compared a photo with.
 
     features: image_id (N,) and feature (N, D), unit length, as 02's features.npz, or None: then
     nothing is near. photos: image_id, dish_id, split; those with split = train are registered.

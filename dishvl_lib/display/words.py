@@ -148,6 +148,7 @@ _ENGLISH_CHINESE = {
     "trained": "训练的部分",
     "on": "训练数据",
     "how": "训练方式",
+    "small net": "小网络",
     "best": "所选检查点",
     "photo size": "照片大小",
     "true name": "真实名称",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import intervals, records
+from dishvl_lib.core import intervals, params, records
 
 REQUIRED = ("id", "predictor", "protocol", "truth", "correct")
 TABLE_COLUMNS = (
@@ -116,9 +116,11 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     return pd.DataFrame(compared, columns=columns)
 
 
-def rivals(table: pd.DataFrame, compared: pd.DataFrame, family: str = "pplcnet") -> pd.DataFrame:
-    """The best predictor of a family (names that begin with it) per protocol, the one that the
-    reference is compared with.
+def rivals(
+    table: pd.DataFrame, compared: pd.DataFrame, family: tuple[str, ...] = params.NETS
+) -> pd.DataFrame:
+    """The best predictor of a family (names that begin so) per protocol, the one that the reference
+    is compared with.
 
     `table`, `compared`: of `accuracy_table` and `compare`. Columns: protocol, rival, n,
     accuracy_reference, accuracy, difference, p; a protocol without common questions is left out. Of

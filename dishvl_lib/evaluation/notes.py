@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import artefacts
+from dishvl_lib.core import artefacts, params
 from dishvl_lib.evaluation import sites
 
 REMOVED_SHOWN = 120  # characters of what stood around an answer
@@ -16,13 +16,14 @@ def notes(
     predictions: pd.DataFrame,
     not_dishes: int,
     *,
+    net: str = params.PPLCNET,
     classifier: bool = True,
 ) -> list[str]:
     """What a reader has to know: where the names come from, answers that are no dish, questions
     that failed, sites seen in training.
 
     `annotation`: stage 01's success marker; `predictions`: the rows of predictions.jsonl;
-    `classifier`: whether PP-LCNet's classifier is among the predictors.
+    `net`: stage 02's; `classifier`: whether a classifier by it is among the predictors.
     """
     sentences = []
     if annotation.get("no_annotator"):
@@ -40,17 +41,21 @@ def notes(
         )
     if not classifier:
         sentences.append(
-            "pplcnet_classifier is absent: the weights given to stage 02 have no class head "
+            f"{net}_classifier is absent: the weights given to stage 02 have no class head "
             "for these dishes"
         )
     return [*sentences, *_failures(predictions), *_cleaned(predictions), *_site_notes(predictions)]
 
 
 def facts(
-    dataset: Mapping[str, Any], training: Mapping[str, Any], contract: Mapping[str, Any]
+    dataset: Mapping[str, Any],
+    training: Mapping[str, Any],
+    contract: Mapping[str, Any],
+    *,
+    net: str = params.PPLCNET,
 ) -> dict[str, str]:
     """What was trained on what, as {heading: sentence}. The success markers of stages 03 and 04,
-    and trainable.json.
+    trainable.json, and stage 02's net.
     """
     given = training["parameters"]
     questions = dataset["counts"]["questions"]
@@ -73,6 +78,7 @@ def facts(
         "photo size": f"{best['min_pixels']:,} to {best['max_pixels']:,} pixels",
         "how": f"{given['num_train_epochs']:g} epochs, {training['counts']['steps']:,} steps, "
         f"learning rate {given['learning_rate']:g}",
+        "small net": net,
         "best": f"{best['checkpoint']}; the lowest validation loss was "
         f"{training['validation_loss']:.4f}",
         "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold "

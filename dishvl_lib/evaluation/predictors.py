@@ -1,4 +1,4 @@
-"""Who answers: a Qwen2.5-VL folder, the nearest photo by PP-LCNet's features, or PP-LCNet's
+"""Who answers: a Qwen2.5-VL folder, the nearest photo by a small net's features, or that net's
 classifier. `online` has the others.
 """
 
@@ -126,9 +126,7 @@ class NearestPredictor:
 
 
 class ClassifierPredictor:
-    """The class head of the PP-LCNet that stage 02 trained; for a menu, the most probable of the
-    classes on it.
-    """
+    """The class head of stage 02's net; for a menu, the most probable of the classes on it."""
 
     def __init__(self, stored: Mapping[str, np.ndarray], dish_names: Mapping[str, str]):
         """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz

@@ -1,4 +1,4 @@
-"""Stage 02: PP-LCNet in PaddlePaddle, photo features, look-alike dishes."""
+"""Stage 02: nets in PaddlePaddle, photo features, look-alike dishes."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What the class head of a net that was trained here says of photos.
+"""What a class head says of photos: of a net that was trained here, or one fitted to its features.
 
 It is the classifier that stage 05 compares with.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import records
-from dishvl_lib.similarity import workers
+from dishvl_lib.similarity import linear_head, workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
 
@@ -34,11 +34,7 @@ def class_scores(
     records.require_columns(photos, ("image_id", "path", "sha256"), "photos for the classifier")
     dishes = _dishes(Path(weights_path))
     if not dishes or photos.empty:
-        return {
-            "image_id": np.zeros(0, str),
-            "dish_id": np.zeros(0, str),
-            "log_probability": np.zeros((0, 0), np.float16),
-        }
+        return _nothing()
     job = workers.Job(
         Path(image_root), Preprocess.for_size(image_size), _head(weights_path, scale, len(dishes))
     )
@@ -47,6 +43,31 @@ def class_scores(
         "image_id": np.array(ids, dtype=str),
         "dish_id": np.array(dishes, dtype=str),
         "log_probability": found,
+    }
+
+
+def fitted(
+    train: pd.DataFrame, judged: pd.DataFrame, features: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The same of a net without a class head: a linear one is fitted to the training photos.
+
+    `train` and `judged` have image_id and dish_id; their index counts rows of `features` (N, D).
+    """
+    if train.empty or judged.empty:
+        return _nothing()
+    head = linear_head.fit(features[train.index], train["dish_id"].to_numpy(dtype=str))
+    return {
+        "image_id": judged["image_id"].to_numpy(dtype=str),
+        "dish_id": head.classes,
+        "log_probability": head.log_probability(features[judged.index]).astype(np.float16),
+    }
+
+
+def _nothing() -> dict[str, np.ndarray]:
+    return {
+        "image_id": np.zeros(0, str),
+        "dish_id": np.zeros(0, str),
+        "log_probability": np.zeros((0, 0), np.float16),
     }
 
 

@@ -1,4 +1,4 @@
-"""PP-LCNet features by Paddle's inference engine (oneDNN on CPU), or by the plain network."""
+"""A net's features by Paddle's inference engine (oneDNN on CPU), or by the plain network."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +7,12 @@ import numpy as np
 import paddle
 
 from dishvl_lib.core import caches
-from dishvl_lib.similarity.pplcnet import PPLCNet
 
 AGREEMENT = 1e-3
 
 
 class _Features(paddle.nn.Layer):
-    def __init__(self, net: PPLCNet):
+    def __init__(self, net: paddle.nn.Layer):
         super().__init__()
         self.net = net
 
@@ -57,8 +56,11 @@ class Engine:
         return config
 
 
-def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
-    """float32 (N, 3, S, S) -> (N, D) by the network as it is, in evaluation mode."""
+def plain(net: paddle.nn.Layer) -> Callable[[np.ndarray], np.ndarray]:
+    """float32 (N, 3, S, S) -> (N, D) by the network as it is, in evaluation mode.
+
+    `net` is one of this room's, which have `features`.
+    """
     net.eval()
 
     def run(batch: np.ndarray) -> np.ndarray:
@@ -69,7 +71,7 @@ def plain(net: PPLCNet) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def fast(
-    net: PPLCNet, image_size: int, folder: Path, threads: int
+    net: paddle.nn.Layer, image_size: int, folder: Path, threads: int
 ) -> Callable[[np.ndarray], np.ndarray]:
     """The same through an `Engine` with `threads` threads over a graph in `folder`.
 
@@ -102,7 +104,7 @@ def fast(
     return run
 
 
-def _export(net: PPLCNet, image_size: int, folder: Path) -> None:
+def _export(net: paddle.nn.Layer, image_size: int, folder: Path) -> None:
     shape = [None, 3, image_size, image_size]
     static = paddle.jit.to_static(
         _Features(net), input_spec=[paddle.static.InputSpec(shape)], full_graph=True

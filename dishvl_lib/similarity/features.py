@@ -1,4 +1,4 @@
-"""Photo features by PP-LCNet, each computed once.
+"""Photo features by a net, each computed once.
 
 They are cached by photo hash, weights hash and preprocessing.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import artefacts, records
+from dishvl_lib.core import artefacts, params, records
 from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
@@ -90,6 +90,7 @@ def extract(
     *,
     scale: float,
     image_size: int,
+    net: str = params.PPLCNET,
     batch_size: int = 16,
     preprocess: Preprocess | None = None,
     use_engine: bool = True,
@@ -98,49 +99,56 @@ def extract(
     """(image_ids (N,) str, features (N, D) float32 of unit length, skipped (path, reason, detail)).
 
     `photos` has columns image_id, path and sha256; N counts those that could be read, in their
-    order. The embedding is used where the weights have one (PP-ShiTu, our own training), else the
-    1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
-    with, not a model. `preprocess` overrides the customary resize and crop for `image_size`.
+    order. `net` is one of `params.NETS`; EfficientNet-Lite0 takes neither weights, scale nor size.
+    Of the others the embedding is used where the weights have one (PP-ShiTu, our own training),
+    else the 1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
+    with, not a model. `preprocess` overrides the customary resize and crop.
     `processes` share the work (0: one per core from `workers.FEWEST_FOR_PROCESSES` new photos on,
     this one alone below); with several, a script that calls this needs the usual `__main__` guard.
     Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for weights of
     another scale or form, and RuntimeError when a process dies.
     """
     records.require_columns(photos, COLUMNS, "photos for features")
-    preprocess = preprocess or Preprocess.for_size(image_size)
-    net = _network(weights_path, scale)
-    key = _cache_key(net, preprocess)
+    preprocess = preprocess or Preprocess.customary(net, image_size)
+    network = _network(weights_path, scale, net)
+    key = _cache_key(network, preprocess)
     cache = FeatureCache(Path(cache_folder), key)
     try:
-        cache.drop_other_sizes(net.feature_size)
+        cache.drop_other_sizes(network.feature_size)
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
             run = _runner(
-                net, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
+                network, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
             )
             skipped = _compute(
                 todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes
             )
-        return _collect(photos, cache, skipped, net.feature_size)
+        return _collect(photos, cache, skipped, network.feature_size)
     finally:
         cache.close()
 
 
-def _network(weights_path: str | Path | None, scale: float):
-    from dishvl_lib.similarity import pplcnet, pplcnet_v2, weights
+def _network(weights_path: str | Path | None, scale: float, net: str = params.PPLCNET):
+    from dishvl_lib.similarity import efficientnet_lite, pplcnet, pplcnet_v2, weights
 
+    if net == params.EFFICIENTNET_LITE0:
+        return efficientnet_lite.pretrained()
     state = weights.our_names(weights.load_pdparams(weights_path)) if weights_path else {}
     if weights.is_v2(state):
         second, _ = pplcnet_v2.load(state, weights_path)
         second.eval()
         return second
+    if net == params.PPLCNET_V2:
+        raise weights.WeightsError(
+            f"{weights_path} holds no PP-LCNetV2; set net to {params.PPLCNET}"
+        )
     size = weights.embedding_size(state)
-    net = pplcnet.seeded(RANDOM_WEIGHTS_SEED, scale=scale, class_num=0, embedding_size=size)
+    first = pplcnet.seeded(RANDOM_WEIGHTS_SEED, scale=scale, class_num=0, embedding_size=size)
     if weights_path:
-        pplcnet.load_weights(net, weights_path)
-    net.eval()
-    return net
+        pplcnet.load_weights(first, weights_path)
+    first.eval()
+    return first
 
 
 def _cache_key(net, preprocess: Preprocess) -> str:
@@ -160,7 +168,7 @@ def _compute(
 ) -> pd.DataFrame:
     """Fills the cache; returns the photos that could not be read."""
     skipped = []
-    progress = Progress("features by PP-LCNet", len(todo))
+    progress = Progress("photo features", len(todo))
     rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
     for batch, found, faults in workers.run(job, rows, batch_size, processes):
         whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]

@@ -193,7 +193,7 @@ def save_weights(state: dict, path: str | Path) -> None:
         )
 
 
-def weights_hash(net: PPLCNet) -> str:
+def weights_hash(net: nn.Layer) -> str:
     """sha256 (hex) of what the features depend on.
 
     Every tensor but the class head's, its shape and its name.

@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from dishvl_lib.core import images
+from dishvl_lib.core import images, params
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -55,6 +55,11 @@ class Preprocess:
             tuple(normalise.get("std", IMAGENET_STD)),
         )
 
+    @classmethod
+    def customary(cls, net: str, image_size: int) -> "Preprocess":
+        """What the weights of a net expect; `image_size` counts for those that are made at any size."""
+        return EFFICIENTNET_LITE0 if net == params.EFFICIENTNET_LITE0 else cls.for_size(image_size)
+
     def pixels(self, source: str | Path | bytes | Image.Image) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""
         photo = images.load_rgb(source, draft_size=(self.short_side, self.short_side))
@@ -73,6 +78,10 @@ class Preprocess:
             target *= scale
             target -= shift
         return batch
+
+
+# (x - 127) / 128 of values up to 255.
+EFFICIENTNET_LITE0 = Preprocess(256, 224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
 
 
 def shrink(photo: Image.Image, short_side: int) -> Image.Image:

@@ -83,12 +83,15 @@ def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
     photos = leaks.without_unreadable(sources.photos, unreadable)
     stored = stage.arrays("02_similar_dishes", "features.npz")
     vectors = dict(zip(stored["image_id"], stored["feature"], strict=True))
-    limits = (stage.params["max_hamming"], vectors, stage.params["min_cosine"])
-    torn = duplicates.torn_pairs(photos, *limits)
+    limits = stage.only("max_hamming", "min_cosine") | {
+        "features": vectors,
+        "loose": duplicates.loose_for(artefacts.net_of(stored)),
+    }
+    torn = duplicates.torn_pairs(photos, **limits)
     checked, moved = leaks.without_twins(photos, torn)
     stage.make("moved.csv", moved.copy)
     lost = stage.make("lost_splits.csv", leaks.lost_splits, photos, checked)
-    crossing = duplicates.torn_pairs(checked, *limits)
+    crossing = duplicates.torn_pairs(checked, **limits)
     print(f"{len(unreadable)} photos that stage 02 could not read are left out (its skipped.csv)")
     print(
         f"{len(torn)} pairs of near-duplicates lay in two splits; {len(moved)} of {len(photos)} "

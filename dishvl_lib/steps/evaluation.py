@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, missing_photos, paths, records
+from dishvl_lib.core import artefacts, missing_photos, params, paths, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.demo import builtin
@@ -27,7 +27,6 @@ from dishvl_lib.evaluation import (
     trust,
 )
 
-CLASSIFIER = "pplcnet_classifier"
 Predictors = dict[str, Callable[[], predictors.Predictor]]
 
 
@@ -144,10 +143,11 @@ def _near_training(photos: pd.DataFrame) -> dict[str, str]:
 
 
 def local_predictors(stage: Stage, sources: Sources) -> Predictors:
-    """{name: what opens it}: the tuned and the base model, and PP-LCNet in its three ways."""
+    """{name: what opens it}: the tuned and the base model, and stage 02's net in its three ways."""
     photos = sources.photos
     names = sources.names
     train = photos[photos.split == "train"]
+    net = _net(stage)
     registered = stage.params["register_per_dish"]
     few = predictors.register(photos, registered, stage.params["seed"])
     arrays = sources.features
@@ -156,13 +156,22 @@ def local_predictors(stage: Stage, sources: Sources) -> Predictors:
     local: Predictors = {
         "tuned": lambda: _model(stage, str(stage.input("04_training", "best"))),
         "base": lambda: _base_model(stage),
-        "pplcnet": lambda: predictors.NearestPredictor(vectors, train, names),
-        f"pplcnet_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
+        net: lambda: predictors.NearestPredictor(vectors, train, names),
+        f"{net}_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
     }
     if len(scores["image_id"]):
-        local[CLASSIFIER] = lambda: predictors.ClassifierPredictor(scores, names)
+        local[_classifier(net)] = lambda: predictors.ClassifierPredictor(scores, names)
     print(f"asked here: {', '.join(local)}")
     return local
+
+
+def _net(stage: Stage) -> str:
+    """The net that stage 02 used; runs of earlier versions had one only."""
+    return stage.marker("02_similar_dishes")["parameters"].get("net", params.PPLCNET)
+
+
+def _classifier(net: str) -> str:
+    return f"{net}_classifier"
 
 
 def _base_model(stage: Stage) -> predictors.Predictor:
@@ -301,7 +310,8 @@ def remarks(stage: Stage, answers: Answers, confusions: Confusions) -> list[str]
         stage.marker("01_annotation"),
         answers.predictions,
         len(confusions.not_dishes),
-        classifier=CLASSIFIER in answers.plans,
+        net=_net(stage),
+        classifier=_classifier(_net(stage)) in answers.plans,
     )
 
 
@@ -327,7 +337,9 @@ def write_report(
         "report.html",
         report.report,
         title=f"DishVL: {run_name}",
-        facts=notes.facts(stage.marker("03_dataset"), stage.marker("04_training"), trainable),
+        facts=notes.facts(
+            stage.marker("03_dataset"), stage.marker("04_training"), trainable, net=_net(stage)
+        ),
         table=accuracy.table,
         comparison=accuracy.compared,
         predictions=broken_down.described,

@@ -1,4 +1,4 @@
-"""Stage 02: PP-LCNet's features of every photo, and which dishes look alike by them."""
+"""Stage 02: a net's features of every photo, and which dishes look alike by them."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog
-from dishvl_lib.core import artefacts, missing_photos, paths
+from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.similarity import (
@@ -54,8 +54,14 @@ def read_dishes(stage: Stage) -> Dishes:
     return Dishes(photos, dishes, annotate.names_by_dish(dishes))
 
 
-def train_network(stage: Stage, photos: pd.DataFrame) -> Path:
-    """The weights' file: the one in `weights`, or trained here on the run's training photos."""
+def train_network(stage: Stage, photos: pd.DataFrame) -> Path | None:
+    """The weights' file: the one in `weights`, or trained here on the run's training photos.
+
+    None for a net that comes pretrained.
+    """
+    if stage.params["net"] == params.EFFICIENTNET_LITE0:
+        print("EfficientNet-Lite0 with its ImageNet weights: nothing is trained here")
+        return None
     given = stage.named_file("weights")
     if given:
         return given
@@ -78,26 +84,55 @@ def train_network(stage: Stage, photos: pd.DataFrame) -> Path:
     return weights
 
 
-def extract_features(stage: Stage, photos: pd.DataFrame, weights: Path) -> Features:
-    """A vector for each photo, and class scores for those that PP-LCNet's classifier is judged on."""
-    network = stage.only("scale", "image_size")
-    root = stage.image_root()
-    image_ids, vectors, skipped = features.extract(
-        photos, root, weights, paths.cache("features"), preprocess=_preprocess(stage), **network
-    )
-    missing_photos.check_share(skipped, len(photos), stage.params["max_missing_share"], root)
-    stored = stage.make("features.npz", dict, image_id=image_ids, feature=vectors)
-    stage.make("skipped.csv", skipped.copy)
-    judged = photos[
-        photos.split.isin(("test", artefacts.HELD_OUT)) | artefacts.at_site(photos.split)
-    ]
-    stage.make("class_scores.npz", class_scores.class_scores, judged, root, weights, **network)
+def extract_features(stage: Stage, photos: pd.DataFrame, weights: Path | None) -> Features:
+    """A vector for each photo, and class scores for those that the classifier is judged on."""
+    stored, skipped = _vectors(stage, photos, weights)
     print(
-        f"{len(image_ids)} of {len(photos)} photos have a vector of {vectors.shape[1]}; "
-        f"{len(skipped)} skipped"
+        f"{len(stored['image_id'])} of {len(photos)} photos have a vector of "
+        f"{stored['feature'].shape[1]}; {len(skipped)} skipped"
     )
     with_vector = photos.set_index("image_id").loc[stored["image_id"]].reset_index()
-    return Features(with_vector, stored["feature"], skipped)
+    extracted = Features(with_vector, stored["feature"], skipped)
+    stage.make("class_scores.npz", _class_scores, stage, photos, extracted, weights)
+    return extracted
+
+
+def _vectors(
+    stage: Stage, photos: pd.DataFrame, weights: Path | None
+) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """(features.npz, photos left out)."""
+    if stage.done:  # the weights, or the package that holds them, may be gone by now
+        return stage.make("features.npz", dict), stage.make("skipped.csv", pd.DataFrame)
+    root = stage.image_root()
+    image_ids, vectors, skipped = features.extract(
+        photos,
+        root,
+        weights,
+        paths.cache("features"),
+        preprocess=_preprocess(stage),
+        **stage.only("net", "scale", "image_size"),
+    )
+    missing_photos.check_share(skipped, len(photos), stage.params["max_missing_share"], root)
+    net = np.array(stage.params["net"])
+    stored = stage.make("features.npz", dict, image_id=image_ids, feature=vectors, net=net)
+    stage.make("skipped.csv", skipped.copy)
+    return stored, skipped
+
+
+def _class_scores(
+    stage: Stage, photos: pd.DataFrame, extracted: Features, weights: Path | None
+) -> dict[str, np.ndarray]:
+    """By the class head in `weights`, or by one that is fitted to the vectors."""
+    if weights is None:
+        train = extracted.photos[extracted.photos.split == "train"]
+        return class_scores.fitted(train, _judged(extracted.photos), extracted.matrix)
+    sizes = stage.only("scale", "image_size")
+    return class_scores.class_scores(_judged(photos), stage.image_root(), weights, **sizes)
+
+
+def _judged(photos: pd.DataFrame) -> pd.DataFrame:
+    split = photos.split
+    return photos[split.isin(("test", artefacts.HELD_OUT)) | artefacts.at_site(split)]
 
 
 def _preprocess(stage: Stage) -> Preprocess | None:
@@ -152,7 +187,7 @@ def _described(extracted: Features, known: Dishes, mining: dict[str, Any]) -> pd
 
 
 def coverage(found: LookAlikes, extracted: Features) -> pd.DataFrame:
-    """How many of the photos that PP-LCNet mistakes have their rival on the list, by both rules."""
+    """How many of the photos that the net mistakes have their rival on the list, by both rules."""
     lists = {"ranked": found.similar, "reference": found.reference}
     return quality.coverage(lists, extracted.matrix, extracted.photos)
 

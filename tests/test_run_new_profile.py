@@ -1,0 +1,64 @@
+"""`dishvl new`: the copied profile takes the pretrained net where it can."""
+
+import pytest
+
+from dishvl_lib import run
+from dishvl_lib.core import paths, pretrained_weights, settings
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch):
+    """A project of its own, with a folder of photos; the package of pretrained weights is there."""
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "params").mkdir()
+    shipped = paths.profile_folders()
+    monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path)
+    monkeypatch.setattr(paths, "profile_folders", lambda: [tmp_path / "params", *shipped])
+    monkeypatch.setattr(pretrained_weights, "file", lambda: tmp_path / "weights.pth")
+    return tmp_path
+
+
+def made(project, like):
+    """The values of a new profile."""
+    run.new_profile("mine", str(project / "photos"), like)
+    return settings.load_profile("mine")
+
+
+def net_and_cosine(values):
+    return values["02_similar_dishes"]["net"], values["03_dataset"]["min_cosine"]
+
+
+@pytest.mark.parametrize("like", ["qwen2_5_vl_7b", "qwen2_5_vl_7b_lora", "demo"])
+def test_it_takes_the_pretrained_net(project, like):
+    assert net_and_cosine(made(project, like)) == ("efficientnet_lite0", 0.92)
+
+
+def test_its_comments_stay(project):
+    made(project, "qwen2_5_vl_7b")
+    text = (project / "params" / "mine" / "02_similar_dishes.yaml").read_text("utf-8")
+    assert 'net: "efficientnet_lite0"  # ' in text
+    assert text.count("net: ") == 1
+
+
+def test_without_the_package_a_net_is_trained(project, monkeypatch):
+    monkeypatch.setattr(pretrained_weights, "file", lambda: None)
+    assert net_and_cosine(made(project, "demo")) == ("pplcnet", 0.98)
+
+
+@pytest.mark.parametrize("key", ["weights", "init_weights", "preprocess_yaml"])
+def test_a_profile_with_weights_of_its_own_keeps_them(project, key):
+    own = project / "params" / "own"
+    own.mkdir()
+    (own / "common.yaml").write_text("base: demo\n")
+    (own / "02_similar_dishes.yaml").write_text(f"{key}: net.pdparams\n")
+    values = made(project, "own")
+    assert net_and_cosine(values) == ("pplcnet", 0.98)
+    assert values["02_similar_dishes"][key] == "net.pdparams"
+
+
+def test_a_limit_that_was_chosen_stays(project):
+    own = project / "params" / "own"
+    own.mkdir()
+    (own / "common.yaml").write_text("base: demo\n")
+    (own / "03_dataset.yaml").write_text("min_cosine: 0.95\n")
+    assert net_and_cosine(made(project, "own")) == ("efficientnet_lite0", 0.95)
