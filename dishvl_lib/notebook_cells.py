@@ -15,7 +15,10 @@ TAG = "parameters"
 
 def parameters_cell(notebook: dict) -> dict:
     """The one cell of a notebook that is tagged `parameters`. Raises ValueError without it."""
-    tagged = [cell for cell in notebook["cells"] if TAG in cell["metadata"].get("tags", [])]
+    tagged = []
+    for cell in notebook["cells"]:
+        if TAG in cell["metadata"].get("tags", []):
+            tagged.append(cell)
     if len(tagged) != 1:
         raise ValueError(
             f"a notebook needs exactly one cell tagged {TAG!r}, this has {len(tagged)}"

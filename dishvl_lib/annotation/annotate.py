@@ -35,9 +35,8 @@ from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.errors import UselessError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.limits import StopSignal
-from dishvl_lib.endpoints.outcomes import FAILED
 from dishvl_lib.endpoints.requests import Request
-from dishvl_lib.endpoints.trial import Usefulness
+from dishvl_lib.endpoints.trial import Usefulness, excerpt
 
 # Lengths of usual answers, with which the estimate counts: a card has fourteen short fields, a
 # recipe eight steps.
@@ -138,7 +137,7 @@ def failure(answers: Sequence[Mapping[str, Any]]) -> str:
         return ""
     problems = [row["quarantined"][0] for row in answers if row["quarantined"]]
     first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
-    text = "" if first.get("status") == FAILED else " ".join(first["text"].split())[:120]
+    text = excerpt(first.get("status", ""), first["text"])
     paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
     dishes = {row["dish_id"] for row in answers}
     return (

@@ -66,7 +66,9 @@ def split_of(folder: str) -> str:
     """train, validation or test for a folder that is called like a split; '' for any other."""
     text = _plain(folder)
     bare = _SPLIT_TRIMMINGS.sub("", text)
-    return SPLITS.get(text) or SPLITS.get(bare) or SPLITS.get(_SPLIT_TRIMMINGS.sub("", bare), "")
+    # A trimming may stand behind another one.
+    barer = _SPLIT_TRIMMINGS.sub("", bare)
+    return SPLITS.get(text) or SPLITS.get(bare) or SPLITS.get(barer, "")
 
 
 def is_date(text: str) -> bool:

@@ -240,11 +240,13 @@ class Stage:
             )
             return
         marker = markers.read(self.folder)
+        outputs = {}
+        for name, written in marker["outputs"].items():
+            if not self._renews(name):
+                outputs[name] = written
         present = {name: path for name, path in _outputs(self.folder).items() if self._renews(name)}
-        kept = {
-            name: written for name, written in marker["outputs"].items() if not self._renews(name)
-        }
-        marker["outputs"] = kept | {name: markers.describe(path) for name, path in present.items()}
+        outputs |= {name: markers.describe(path) for name, path in present.items()}
+        marker["outputs"] = outputs
         marker["parameters"] |= {key: self.params[key] for key in self.renewed}
         records.write_json(self.folder / SUCCESS, marker)
         locks.release(lock_file(self.folder))
@@ -543,8 +545,10 @@ def _print_header(stage: Stage) -> None:
             "This stage has finished before with the same parameters and inputs: its files "
             "are shown, nothing is made again."
         )
-    print("versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()))
-    print("parameters: " + ", ".join(f"{key}={value!r}" for key, value in stage.params.items()))
+    numbers = [f"{name} {version}" for name, version in versions().items()]
+    values = [f"{key}={value!r}" for key, value in stage.params.items()]
+    print(f"versions: {', '.join(numbers)}")
+    print(f"parameters: {', '.join(values)}")
 
 
 def _outputs(folder: Path) -> dict[str, Path]:

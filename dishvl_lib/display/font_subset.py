@@ -37,7 +37,8 @@ KEPT_NAMES = {0: "copyright", 5: "version", 7: "trademark", 13: "licence", 14: "
 
 def characters() -> str:
     """Printable ASCII and Latin-1, the 7,445 characters of GB2312, and more of dish names."""
-    latin = [chr(code) for code in range(0x20, 0x100) if unicodedata.category(chr(code)) != "Cc"]
+    codes = map(chr, range(0x20, 0x100))
+    latin = [char for char in codes if unicodedata.category(char) != "Cc"]
     pairs = [bytes([row, cell]) for row in range(0xA1, 0xF8) for cell in range(0xA1, 0xFF)]
     chinese = [pair.decode("gb2312", "ignore") for pair in pairs]
     return "".join(sorted({*latin, *"".join(chinese), *BEYOND_GB2312, *PUNCTUATION}))
@@ -45,7 +46,8 @@ def characters() -> str:
 
 def open_source(path: Path) -> TTFont:
     """The font called SOURCE_FAMILY in a collection. Raises ValueError when it is not there."""
-    held = [font["name"].getDebugName(FAMILY_NAME) for font in TTCollection(path, lazy=True).fonts]
+    fonts = TTCollection(path, lazy=True).fonts
+    held = [font["name"].getDebugName(FAMILY_NAME) for font in fonts]
     if SOURCE_FAMILY not in held:
         others = ", ".join(map(str, held))
         raise ValueError(f"{path} holds no {SOURCE_FAMILY} but {others}; take the whole collection")

@@ -59,7 +59,8 @@ def _compiled(source: str) -> jinja2.Template:
 @functools.cache
 def static(name: str) -> Markup:
     """A style sheet or script of static/; it is ours, and goes into pages as it is."""
-    return Markup((FOLDER / "static" / name).read_text("utf-8").strip())
+    text = (FOLDER / "static" / name).read_text("utf-8")
+    return Markup(text.strip())
 
 
 def style(*names: str) -> Markup:

@@ -253,7 +253,8 @@ def as_cell(name: str, value: object) -> str:
         return f"[{', '.join(as_cell(name, entry) for entry in value)}]"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    return percent(value) if name in SHARES or name.endswith("_ci95") else f"{value:.4g}"
+    is_share = name in SHARES or name.endswith("_ci95")
+    return percent(value) if is_share else f"{value:.4g}"
 
 
 def _of_how_many(shown: pd.DataFrame, table: pd.DataFrame, words: Words) -> str:

@@ -89,9 +89,14 @@ class Usefulness:
     def _last_answer(self) -> str:
         if self.last is None:
             return ""
-        text = "" if self.last.status == FAILED else " ".join(self.last.text.split())[:_SHOWN]
+        text = excerpt(self.last.status, self.last.text)
         problem = self.last.problem or "nothing is known of the dish"
         return f"The last: {problem}{f', in {text!r}' if text else ''}"
+
+
+def excerpt(status: str, text: str) -> str:
+    """The beginning of an answer on one line; '' of a request that failed, for which there is none."""
+    return "" if status == FAILED else " ".join(text.split())[:_SHOWN]
 
 
 def _says_something(outcome: Outcome) -> bool:

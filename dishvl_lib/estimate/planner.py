@@ -233,7 +233,8 @@ def _largest_layer(
 ) -> float:
     """Bytes of the layer that keeps most while the backward pass computes it again."""
     plain = replace_config(config, gradient_checkpointing="none")
-    whole = saved(_prepared(plain, official)[0], batch, autocast=_autocast(config, official))
+    prepared, _ = _prepared(plain, official)
+    whole = saved(prepared, batch, autocast=_autocast(config, official))
     vision = whole["vision"] / len(model.model.visual.blocks)
     language = whole["language"] / len(model.model.language_model.layers)
     return max(vision, language)
@@ -246,7 +247,9 @@ def _autocast(config: TrainingConfig, official: bool) -> bool:
 
 def _host(config: TrainingConfig, counts: Counts) -> list[Row]:
     processes = config.num_processes
-    loading = counts[0] * WIDTH[config.dtype] * (1 if config.use_cpu else processes)
+    total, _ = counts
+    copies = 1 if config.use_cpu else processes
+    loading = total * WIDTH[config.dtype] * copies
     libraries = processes * PROCESS_GB * GB
     workers = processes * config.dataloader_num_workers * WORKER_GB * GB
     return [

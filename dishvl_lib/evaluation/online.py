@@ -205,9 +205,12 @@ def costs(folder: Path, names: Sequence[str]) -> pd.DataFrame:
     endpoint, questions, failed, cleaned (answers that were taken out of something), off_menu (share
     of the menu answers given), seconds (median, 95th percentile), tokens, cost, currency.
     """
-    costs = [_cost(name, pd.DataFrame(kept(Path(folder), name))) for name in names]
+    rows = []
+    for name in names:
+        answers = pd.DataFrame(kept(Path(folder), name))
+        rows.append(_cost(name, answers))
     return pd.DataFrame(
-        costs,
+        rows,
         columns=[
             "endpoint",
             "questions",

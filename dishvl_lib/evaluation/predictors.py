@@ -82,11 +82,14 @@ class RecognizerPredictor:
 
 def _menu(row: Mapping[str, Any]) -> tuple[str, list[str]]:
     """(the question with the cleaned entries, the menu as it was written)."""
-    return questions.ask(row["template"], check_menu(row["menu"])), row["menu"]
+    entries = check_menu(row["menu"])
+    return questions.ask(row["template"], entries), row["menu"]
 
 
 def _chosen(row: Mapping[str, Any], choice: Choice) -> Answer:
-    text = choice.answer if row["kind"] == "menu_absent" else choice.entries[0][0]
+    best, _ = choice.entries[0]
+    # A menu that holds the dish has an answer, however unsure it is.
+    text = choice.answer if row["kind"] == "menu_absent" else best
     return Answer(text, choice.entries, log_probabilities=_in_menu_order(choice, row["menu"]))
 
 

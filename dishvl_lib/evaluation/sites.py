@@ -232,15 +232,18 @@ def _shared_out(
     register: list[dict[str, Any]] = []
     queries: list[dict[str, Any]] = []
     for row in rows:
-        seen[row["dish_id"]] += 1
-        (register if seen[row["dish_id"]] <= register_per_dish else queries).append(row)
+        dish = row["dish_id"]
+        seen[dish] += 1
+        part = register if seen[dish] <= register_per_dish else queries
+        part.append(row)
     return register, queries
 
 
 def _lost(name: str, counts: Counter) -> str:
     if not name:
         return NO_NAME
-    return f"{counts[name]} dishes were given the name {name}" if counts[name] > 1 else ""
+    n_dishes = counts[name]
+    return f"{n_dishes} dishes were given the name {name}" if n_dishes > 1 else ""
 
 
 def _menu_row(

@@ -122,7 +122,8 @@ def write_questions(stage: Stage, sources: Sources, checked: Checked) -> dict[st
         questions[name] = stage.make(
             f"{name}.jsonl", build.rows, checked.photos, split, *sources_of_menus, **options
         )
-    print({name: len(rows) for name, rows in questions.items()}, _write_sites(stage, checked))
+    counts = {name: len(rows) for name, rows in questions.items()}
+    print(counts, _write_sites(stage, checked))
     return questions
 
 
@@ -202,7 +203,9 @@ def show_examples(
     stage: Stage, sources: Sources, questions: dict[str, Rows], loaded: qwen.QwenInputs
 ) -> tuple[preview.Preview, pd.DataFrame, list[str]]:
     """(three questions with all their tokens as a page, their photos, the photos' answers)."""
-    examples = [questions["train"][0], questions["train"][-1], questions["test"][-1]]
+    train = questions["train"]
+    test = questions["test"]
+    examples = [train[0], train[-1], test[-1]]
     tokens = token_preview.of_rows(loaded, examples, sources.photos)
     page = preview.preview_html(
         examples, tokens, sources.photos, stage.image_root(), **stage.only("language")

@@ -269,12 +269,10 @@ class DishTrainer(Trainer):
         checkpoints.load_trained(self.model, Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(
-            str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None
-        )
+        super()._load_optimizer_and_scheduler(_resume_folder(checkpoint))
 
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        super()._load_rng_state(str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None)
+        super()._load_rng_state(_resume_folder(checkpoint))
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         """Staged beside the others, sealed, renamed.
@@ -335,6 +333,13 @@ class DishTrainer(Trainer):
                 noted[type(callback).__name__] = callback.state()
 
 
+def _resume_folder(checkpoint: str | None) -> str | None:
+    """Where a checkpoint's optimizer, schedule and random states lie."""
+    return str(Path(checkpoint) / checkpoints.RESUME) if checkpoint else None
+
+
 def _mean_loss(sums: torch.Tensor) -> float:
     """`sums` (rows, 2): losses and number of tokens."""
-    return (sums[:, 0].sum() / sums[:, 1].sum()).item()
+    losses = sums[:, 0].sum()
+    tokens = sums[:, 1].sum()
+    return (losses / tokens).item()
