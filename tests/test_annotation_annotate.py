@@ -191,7 +191,7 @@ def brightness(request):
 
 
 @pytest.mark.parametrize(
-    "said, winner, card_of",
+    "names, winner, card_of",
     [
         (["红烧鱼", "清蒸鱼", "清蒸鱼。"], "清蒸鱼", 1),
         (["红烧鱼", "清蒸鱼", "水煮鱼"], "红烧鱼", 0),
@@ -200,7 +200,7 @@ def brightness(request):
     ],
 )
 def test_three_photos_vote_and_the_card_is_of_the_first_that_won(
-    photos, tmp_path, said, winner, card_of
+    photos, tmp_path, names, winner, card_of
 ):
     for number in range(3):
         Image.new("RGB", (64, 64), (60 + 60 * number,) * 3).save(
@@ -213,7 +213,7 @@ def test_three_photos_vote_and_the_card_is_of_the_first_that_won(
         return 200, completion(
             TEXTS
             if wanted(request) == "dish_texts"
-            else CARD | {"name": said[number], "calories": float(number)}
+            else CARD | {"name": names[number], "calories": float(number)}
         )
 
     with Server(answer) as server:
@@ -221,8 +221,8 @@ def test_three_photos_vote_and_the_card_is_of_the_first_that_won(
     assert row["image_ids"] == ["GX4_6-0", "GX4_6-1", "GX4_6-2"]
     assert row["name"] == winner
     assert row["card"]["calories"] == card_of
-    assert sum(row["votes"].values()) == sum(bool(name) for name in said)
-    assert row["votes"].get("清蒸鱼", 0) == (2 if winner == "清蒸鱼" else said.count("清蒸鱼"))
+    assert sum(row["votes"].values()) == sum(bool(name) for name in names)
+    assert row["votes"].get("清蒸鱼", 0) == (2 if winner == "清蒸鱼" else names.count("清蒸鱼"))
     assert [wanted(request) for request in server.requests].count("dish_texts") == 1
 
 
@@ -235,17 +235,17 @@ def test_both_annotators_are_asked_and_at_once(photos, tmp_path):
         return 200, completion(TEXTS if wanted(request) == "dish_texts" else CARD | {"name": name})
 
     with (
-        Server(lambda request: answer(request, "一")) as one,
-        Server(lambda request: answer(request, "二")) as two,
+        Server(lambda request: answer(request, "一")) as first,
+        Server(lambda request: answer(request, "二")) as second,
     ):
-        rows = run(photos, tmp_path, two, one)
+        rows = run(photos, tmp_path, second, first)
     assert [(row["dish_id"], row["annotator"], row["name"]) for row in rows] == [
         ("GX4_6", "a0", "二"),
         ("GX4_6", "a1", "一"),
         ("土豆丝", "a0", "二"),
         ("土豆丝", "a1", "一"),
     ]
-    assert len(one.requests) == len(two.requests) == 3, (
+    assert len(first.requests) == len(second.requests) == 3, (
         "equal cards ask for equal texts: these are bought once"
     )
 
@@ -495,23 +495,23 @@ def test_the_estimate_is_near_what_real_requests_take(photos, tmp_path):
     assert row.currency == "USD"
     assert row.minutes == 40.0
     card, texts = (
-        next(one for one in server.requests if wanted(one) == kind)
+        next(request for request in server.requests if wanted(request) == kind)
         for kind in ("dish_card", "dish_texts")
     )
     sizes = [
         len(
             json.dumps(
                 [
-                    one["messages"][0]["content"]
+                    request["messages"][0]["content"]
                     if kind == "dish_texts"
-                    else one["messages"][0]["content"][0]["text"],
-                    one["response_format"]["json_schema"]["schema"],
+                    else request["messages"][0]["content"][0]["text"],
+                    request["response_format"]["json_schema"]["schema"],
                 ],
                 ensure_ascii=False,
             ).encode()
         )
         / 3
-        for kind, one in (("dish_card", card), ("dish_texts", texts))
+        for kind, request in (("dish_card", card), ("dish_texts", texts))
     ]
     expected = 300 * (sizes[0] + 765 + annotate.CARD_TOKENS) + 100 * (
         sizes[1] + annotate.TEXTS_TOKENS

@@ -443,7 +443,7 @@ def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_pa
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "first, second",
     [
         ("番茄炒蛋", "西红柿炒鸡蛋"),
         ("番茄炒蛋", "鸡蛋炒番茄"),
@@ -452,14 +452,14 @@ def test_problems_of_requests_are_listed_last_until_a_decision_notes_them(tmp_pa
         ("葱油桂鱼", "葱油鳜鱼"),
     ],
 )
-def test_two_names_of_one_meaning_are_suspected_without_any_card(one, other):
-    _, _, review = settled(photos_of(one, one, other))
-    assert suspicions(review) == [("two_names", one, other)]
-    assert review.evidence[0].startswith(f"{one} / {other}: the names mean the same")
+def test_two_names_of_one_meaning_are_suspected_without_any_card(first, second):
+    _, _, review = settled(photos_of(first, first, second))
+    assert suspicions(review) == [("two_names", first, second)]
+    assert review.evidence[0].startswith(f"{first} / {second}: the names mean the same")
 
 
 @pytest.mark.parametrize(
-    "one, other",
+    "first, second",
     [
         ("红烧鱼", "红烧鱼块"),
         ("酱牛肉", "牛肉酱"),
@@ -468,8 +468,8 @@ def test_two_names_of_one_meaning_are_suspected_without_any_card(one, other):
         ("粉丝煲", "粉条煲"),
     ],
 )
-def test_names_alone_do_not_make_these_one(one, other):
-    assert settled(photos_of(one, other))[2].empty
+def test_names_alone_do_not_make_these_one(first, second):
+    assert settled(photos_of(first, second))[2].empty
 
 
 def test_a_name_within_a_name_needs_the_ingredients_too():
@@ -491,7 +491,7 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
 
 
 @pytest.mark.parametrize(
-    "one, other, apart",
+    "first, second, apart",
     [
         ("清蒸鲈鱼", "红烧鲈鱼", True),
         ("爆炒鲈鱼", "炒鲈鱼", False),
@@ -503,8 +503,8 @@ def test_a_name_within_a_name_needs_the_ingredients_too():
         ("番茄蛋汤", "番茄汤", False),
     ],
 )
-def test_names_that_say_that_they_are_different(one, other, apart):
-    assert same_dish.excluded(one, other) is same_dish.excluded(other, one) is apart
+def test_names_that_say_that_they_are_different(first, second, apart):
+    assert same_dish.excluded(first, second) is same_dish.excluded(second, first) is apart
 
 
 def test_ingredients_are_compared_without_their_cut_and_rare_ones_weigh_more():

@@ -10,7 +10,7 @@ from dishvl_lib.endpoints import forms
 
 
 @pytest.mark.parametrize(
-    ("said", "kcal"),
+    ("answer", "kcal"),
     [
         (120, 120),
         (120.5, 120.5),
@@ -39,12 +39,12 @@ from dishvl_lib.endpoints import forms
         ("不少", None),
     ],
 )
-def test_calories(said, kcal):
-    assert card_values.calories(said) == kcal
+def test_calories(answer, kcal):
+    assert card_values.calories(answer) == kcal
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("answer", "words"),
     [
         ("土豆、青椒", ["土豆", "青椒"]),
         ("土豆,青椒，盐;油；糖/醋", ["土豆", "青椒", "盐", "油", "糖", "醋"]),
@@ -69,33 +69,33 @@ def test_calories(said, kcal):
         (None, []),
     ],
 )
-def test_words(said, words):
-    assert card_values.words(said) == words
+def test_words(answer, words):
+    assert card_values.words(answer) == words
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [True, 1, 1.0, "是", "是的", "Yes", "true", "素食", "是（蛋奶素）", "是，不含肉", ["是"], "✓"],
 )
-def test_yes(said):
-    assert card_values.yes_or_no(said) == "是"
+def test_yes(answer):
+    assert card_values.yes_or_no(answer) == "是"
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [False, 0, "否", "不是", "No", "False", "非素食", "荤菜", "否，含猪肉", "not vegetarian"],
 )
-def test_no(said):
-    assert card_values.yes_or_no(said) == "否"
+def test_no(answer):
+    assert card_values.yes_or_no(answer) == "否"
 
 
-@pytest.mark.parametrize("said", [None, "", "不确定", "未知", "也许", [], {}])
-def test_neither_yes_nor_no(said):
-    assert card_values.yes_or_no(said) == ""
+@pytest.mark.parametrize("answer", [None, "", "不确定", "未知", "也许", [], {}])
+def test_neither_yes_nor_no(answer):
+    assert card_values.yes_or_no(answer) == ""
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         "红烧鱼",
         "《红烧鱼》",
@@ -106,17 +106,17 @@ def test_neither_yes_nor_no(said):
         {"zh": "红烧鱼", "en": "fish"},
     ],
 )
-def test_a_name(said):
-    assert card_values.name(said) == "红烧鱼"
+def test_a_name(answer):
+    assert card_values.name(answer) == "红烧鱼"
 
 
-@pytest.mark.parametrize("said", [None, "", "未知", "无法判断", "N/A"])
-def test_no_name(said):
-    assert card_values.name(said) == ""
+@pytest.mark.parametrize("answer", [None, "", "未知", "无法判断", "N/A"])
+def test_no_name(answer):
+    assert card_values.name(answer) == ""
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("answer", "line"),
     [
         ("川菜", "川菜"),
         (["川菜"], "川菜"),
@@ -126,12 +126,12 @@ def test_no_name(said):
         ("未知", ""),
     ],
 )
-def test_a_line(said, line):
-    assert card_values.line(said) == line
+def test_a_line(answer, line):
+    assert card_values.line(answer) == line
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         ["切菜", "下锅"],
         ["1. 切菜", "2、下锅"],
@@ -139,8 +139,8 @@ def test_a_line(said, line):
         [{"step": 1, "description": "切菜"}, {"step": 2, "description": "下锅"}],
     ],
 )
-def test_steps_become_numbered_lines(said):
-    assert card_values.steps(said) == "1. 切菜\n2. 下锅"
+def test_steps_become_numbered_lines(answer):
+    assert card_values.steps(answer) == "1. 切菜\n2. 下锅"
 
 
 def test_a_card_in_the_words_of_a_model_without_schemas():

@@ -85,7 +85,7 @@ def test_clean(raw, cleaned):
 
 
 @pytest.mark.parametrize(
-    "one, other, same",
+    "first, second, same",
     [
         ("红烧鱼", "红烧 鱼", True),
         ("Fish·Soup", "fish soup", True),
@@ -95,8 +95,8 @@ def test_clean(raw, cleaned):
         ("素鸡(豆制品)", "素鸡豆制品", True),
     ],
 )
-def test_normalise(one, other, same):
-    assert (names.normalise(one) == names.normalise(other)) is same
+def test_normalise(first, second, same):
+    assert (names.normalise(first) == names.normalise(second)) is same
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_what_can(name):
 
 
 @pytest.mark.parametrize(
-    "one, other, same",
+    "first, second, same",
     [
         ("番茄炒蛋", "西红柿炒鸡蛋", True),
         ("凉拌土豆丝", "拌马铃薯丝", True),
@@ -141,8 +141,8 @@ def test_what_can(name):
         ("红烧鱼", "糖醋鱼", False),
     ],
 )
-def test_canonical_names_are_equal_for_true_synonyms_only(one, other, same):
-    assert (names.canonical(one) == names.canonical(other)) is same
+def test_canonical_names_are_equal_for_true_synonyms_only(first, second, same):
+    assert (names.canonical(first) == names.canonical(second)) is same
 
 
 def test_a_word_inside_another_is_not_taken_for_a_synonym():

@@ -20,8 +20,11 @@ def similar(*pairs, mutual=True):
     """Both directions of (dish, other, score), the second 0.02 lower."""
     rows = [
         row
-        for one, other, score in pairs
-        for row in ((one, other, 1, score + 0.01, mutual), (other, one, 1, score - 0.01, mutual))
+        for first, second, score in pairs
+        for row in (
+            (first, second, 1, score + 0.01, mutual),
+            (second, first, 1, score - 0.01, mutual),
+        )
     ]
     return pd.DataFrame(rows, columns=["dish_id", "similar_id", "rank", "score", "mutual"])
 
@@ -76,16 +79,20 @@ def test_two_dishes_are_joined_by_a_line_with_their_score(tmp_path):
 def test_tables_may_be_read_from_csv_files_as_strings(tmp_path):
     links = pd.concat([similar(("d1", "d2", 0.95)), similar(("d1", "d3", 0.9), mutual=False)])
     groups = clusters(["d1", "d2", "d3"])
-    figures_said = [
+    texts = [
         texts_of(
             figures.look_alike_graph(
-                one.astype(str), other.astype(str), catalog(tmp_path), NAMES, tmp_path
+                similar_rows.astype(str),
+                cluster_rows.astype(str),
+                catalog(tmp_path),
+                NAMES,
+                tmp_path,
             )
         )
-        for one, other in [(links, groups)] * 2
+        for similar_rows, cluster_rows in [(links, groups)] * 2
     ]
-    assert "0.950" in figures_said[0]
-    assert "0.900" not in figures_said[0]
+    assert "0.950" in texts[0]
+    assert "0.900" not in texts[0]
 
 
 def test_only_look_alikes_of_each_other_are_joined_and_closer_ones_by_thicker_lines():
@@ -113,7 +120,7 @@ def test_the_largest_groups_come_first_and_among_equals_the_closest():
 
 
 def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joined():
-    clique = [(one, other, 0.5) for one, other in itertools.combinations("abcd", 2)]
+    clique = [(first, second, 0.5) for first, second in itertools.combinations("abcd", 2)]
     chain = [("d", "e", 0.9), ("e", "f", 0.9), ("f", "g", 0.9), ("g", "h", 0.9), ("h", "i", 0.9)]
     apart = [("w", "x", 0.99), ("x", "y", 0.99), ("w", "y", 0.99)]
     figure = graph(similar(*clique, *chain, *apart), clusters("abcdefghiwxy"))
@@ -126,7 +133,7 @@ def test_of_a_large_group_the_best_connected_are_drawn_and_all_of_them_are_joine
 def test_photos_never_overlap_and_stay_on_the_sheet(count):
     dishes = "abcdefgh"[:count]
     figure = graph(
-        similar(*[(one, other, 0.5) for one, other in itertools.combinations(dishes, 2)]),
+        similar(*[(first, second, 0.5) for first, second in itertools.combinations(dishes, 2)]),
         clusters(dishes, dishes.upper(), dishes.title()[:2]),
     )
     width, height = figure.get_size_inches()
@@ -136,8 +143,13 @@ def test_photos_never_overlap_and_stay_on_the_sheet(count):
         assert box[1] > 0
         assert box[2] < width
         assert box[3] < height
-    for one, other in itertools.combinations(boxes(figure), 2):
-        assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    for first, second in itertools.combinations(boxes(figure), 2):
+        assert (
+            first[2] <= second[0]
+            or second[2] <= first[0]
+            or first[3] <= second[1]
+            or second[3] <= first[1]
+        )
     scores = [
         tuple(text.get_position()) for text in figure.texts if text.get_text().startswith("0.5")
     ]

@@ -74,7 +74,7 @@ def test_a_short_thought_without_an_end_is_the_answer():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "text"),
     [
         ("红烧鱼", Reading("红烧鱼")),
         ([{"type": "text", "text": "红烧"}, {"type": "text", "text": "鱼"}], Reading("红烧鱼")),
@@ -94,8 +94,8 @@ def test_a_short_thought_without_an_end_is_the_answer():
         (7, None),
     ],
 )
-def test_what_a_message_says(content, said):
-    assert reading.written({"content": content}) == said
+def test_what_a_message_says(content, text):
+    assert reading.written({"content": content}) == text
 
 
 def test_an_empty_content_with_a_tool_call_says_its_arguments():

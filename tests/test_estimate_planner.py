@@ -59,13 +59,13 @@ def small(tmp_path_factory):
 
 def grown(loaded, number):
     photo = inputs.photo_inputs(loaded, tiny.photo(number, (112, 112)))
-    asked = [
+    wordings = [
         questions.ask("naming-1"),
         questions.ask("menu-1", tiny.NAMES),
         questions.ask("menu-2", tiny.NAMES[:3]),
     ]
     return trees.grow(
-        [inputs.build(loaded, photo, question, tiny.NAMES[number]) for question in asked]
+        [inputs.build(loaded, photo, question, tiny.NAMES[number]) for question in wordings]
     )
 
 
@@ -245,7 +245,7 @@ def test_shapes_are_those_of_the_trees_that_training_grows(tmp_path):
         key=lambda shape: -shape.length,
     )[:3]
     assert n == len(question_trees) == 15
-    assert [one.length for one in largest] == [one.length for one in wanted]
-    assert {(one.grid, one.trunk, one.branches) for one in largest} <= {
-        (one.grid, one.trunk, one.branches) for one in wanted
+    assert [tree.length for tree in largest] == [tree.length for tree in wanted]
+    assert {(tree.grid, tree.trunk, tree.branches) for tree in largest} <= {
+        (tree.grid, tree.trunk, tree.branches) for tree in wanted
     }

@@ -14,8 +14,8 @@ from dishvl_lib.evaluation.protocols import Plan
 MENU = ["红烧鱼", "米饭"]
 
 
-def predicted(tmp_path, asked, say):
-    return asking.predict("x", Saying(say), [asked], tmp_path / "a.jsonl")[0]
+def predicted(tmp_path, question, say):
+    return asking.predict("x", Saying(say), [question], tmp_path / "a.jsonl")[0]
 
 
 def without_seconds(rows):

@@ -299,8 +299,8 @@ def test_a_free_server_may_serve_another_model_tomorrow(world):
 
 def test_sites_are_named_and_judged_online_too(world):
     rows = [
-        {**one, "image": f"{place}.jpg", "image_id": f"i{place}"}
-        for place, one in enumerate(site_rows(["甲", "乙"]))
+        {**question, "image": f"{place}.jpg", "image_id": f"i{place}"}
+        for place, question in enumerate(site_rows(["甲", "乙"]))
     ]
     site = sites.protocols("b", rows)[0]
 

@@ -82,7 +82,7 @@ def test_registered_photos_are_of_different_groups_and_the_same_for_a_seed():
 
 
 @pytest.fixture
-def asked(tmp_path):
+def opened(tmp_path):
     """(predictor with a given threshold, a menu question about a real photo)."""
     tiny.photo(1).save(tmp_path / "0.jpg")
 
@@ -95,16 +95,16 @@ def asked(tmp_path):
     return opened
 
 
-def test_naming_is_what_the_recognizer_answers(asked, tmp_path):
+def test_naming_is_what_the_recognizer_answers(opened, tmp_path):
     question = row(0)
-    text = asked(0.0).recognizer.answer([(tmp_path / "0.jpg", questions.ask("naming-1"))])[0]
-    assert asked(0.0).answer([question])[0].text == text
+    text = opened(0.0).recognizer.answer([(tmp_path / "0.jpg", questions.ask("naming-1"))])[0]
+    assert opened(0.0).answer([question])[0].text == text
 
 
-def test_below_the_threshold_the_best_entry_is_answered_only_where_the_dish_is_on_the_menu(asked):
+def test_below_the_threshold_the_best_entry_is_answered_only_where_the_dish_is_on_the_menu(opened):
     menu = list(tiny.NAMES)
-    sure = asked(0.0)
-    unsure = asked(1.0)
+    sure = opened(0.0)
+    unsure = opened(1.0)
     best = sure.answer([row(0, menu=menu)])[0]
     assert best.text == best.scores[0][0] == unsure.answer([row(0, menu=menu)])[0].text
     absent = row(0, questions.NOT_ON_MENU, menu, "menu_absent")
@@ -112,19 +112,19 @@ def test_below_the_threshold_the_best_entry_is_answered_only_where_the_dish_is_o
     assert unsure.answer([absent])[0].text is None
 
 
-def test_log_probabilities_are_of_all_entries_in_the_menus_order(asked):
+def test_log_probabilities_are_of_all_entries_in_the_menus_order(opened):
     menu = list(tiny.NAMES)
-    answer = asked(0.0).answer([row(0, menu=menu)])[0]
+    answer = opened(0.0).answer([row(0, menu=menu)])[0]
     assert np.exp(answer.log_probabilities).sum() == pytest.approx(1, abs=1e-5)
     assert {
         entry: np.exp(value) for entry, value in zip(menu, answer.log_probabilities, strict=True)
     } == pytest.approx(dict(answer.scores), rel=1e-5)
 
 
-def test_the_temperature_can_be_taken_back(asked):
+def test_the_temperature_can_be_taken_back(opened):
     menu = list(tiny.NAMES)
     cold, warm = (
-        np.array(asked(0.0, temperature).answer([row(0, menu=menu)])[0].log_probabilities)
+        np.array(opened(0.0, temperature).answer([row(0, menu=menu)])[0].log_probabilities)
         for temperature in (1.0, 2.0)
     )
     assert calibration.probabilities(warm * 2.0, 1.0) == pytest.approx(np.exp(cold), rel=1e-4)

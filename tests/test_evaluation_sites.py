@@ -66,13 +66,13 @@ def test_a_name_given_to_two_dishes_is_wrong_for_both_and_stands_on_the_menu_onc
 
 
 @pytest.mark.parametrize(
-    "said", [None, "", "鱼、肉", "菜" * 100], ids=["nothing", "blank", "two names", "too long"]
+    "name", [None, "", "鱼、肉", "菜" * 100], ids=["nothing", "blank", "two names", "too long"]
 )
-def test_a_dish_without_a_usable_name_is_lost(tmp_path, said):
+def test_a_dish_without_a_usable_name_is_lost(tmp_path, name):
     predictions = answered(
         tmp_path,
         sites.protocols("b", site_rows(["甲", "乙"]))[0],
-        lambda row: said if row["dish_id"] == "b/甲" else "肉",
+        lambda row: name if row["dish_id"] == "b/甲" else "肉",
     )
     assert [
         prediction["lost"] for prediction in predictions if prediction["dish_id"] == "b/甲"

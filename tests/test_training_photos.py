@@ -212,15 +212,15 @@ def test_fast_decoding_of_what_is_no_jpeg_is_exact_and_other_words_are_refused(l
 class Pixels(Dataset):
     """Photos as a data loader's worker reads them."""
 
-    def __init__(self, made, root):
-        self.made = made
+    def __init__(self, photos, root):
+        self.photos = photos
         self.names = names(root)
 
     def __len__(self):
         return len(self.names)
 
     def __getitem__(self, index):
-        return torch.from_numpy(np.array(self.made[self.names[index]]))
+        return torch.from_numpy(np.array(self.photos[self.names[index]]))
 
 
 def own_memory(pid) -> int:

@@ -28,9 +28,9 @@ def all_ignores():
 
 
 def test_few_lines_are_left_out_of_the_checks_each_with_a_code_and_a_reason():
-    found = all_ignores()
-    assert len(found) <= MOST_IGNORES
-    assert not [comment for comment in found if not WITH_CODE_AND_REASON.match(comment)]
+    comments = all_ignores()
+    assert len(comments) <= MOST_IGNORES
+    assert not [comment for comment in comments if not WITH_CODE_AND_REASON.match(comment)]
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_few_lines_are_left_out_of_the_checks_each_with_a_code_and_a_reason():
 )
 def test_a_comment_without_code_or_reason_is_found(tmp_path, line, is_good):
     (tmp_path / "module.py").write_text(line + "\n", "utf-8")
-    (found,) = ignores(tmp_path / "module.py")
-    assert bool(WITH_CODE_AND_REASON.match(found)) == is_good
+    (comment,) = ignores(tmp_path / "module.py")
+    assert bool(WITH_CODE_AND_REASON.match(comment)) == is_good
 
 
 def test_the_checks_have_no_exceptions_for_modules():

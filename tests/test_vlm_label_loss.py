@@ -60,10 +60,10 @@ def test_a_row_that_is_not_a_number_spoils_no_other():
 @pytest.mark.parametrize(
     "changed",
     [
-        lambda made: made.requires_grad_(True),
-        lambda made: made.bfloat16(),
-        lambda made: nn.Linear(8, label_loss.LARGE),
-        lambda made: frozen(100, 8),
+        lambda head: head.requires_grad_(True),
+        lambda head: head.bfloat16(),
+        lambda head: nn.Linear(8, label_loss.LARGE),
+        lambda head: frozen(100, 8),
         nn.Sequential,
     ],
     ids=["trained", "bfloat16", "bias", "small", "wrapped"],

@@ -139,7 +139,7 @@ def test_generation_is_the_same_to_the_bit():
     assert torch.equal(plain.sequences, ours.sequences)
     assert plain.sequences.shape[1] > batch["input_ids"].shape[1]
     assert all(
-        torch.equal(one, other) for one, other in zip(plain.logits, ours.logits, strict=True)
+        torch.equal(first, second) for first, second in zip(plain.logits, ours.logits, strict=True)
     )
 
 

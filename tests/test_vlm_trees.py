@@ -17,13 +17,13 @@ SIZES = [(64, 48), (40, 90), (120, 56), (56, 56)]
 
 def samples_of(loaded, seed, k, size):
     photo = inputs.photo_inputs(loaded, tiny.photo(seed, size))
-    asked = [
+    wordings = [
         questions.ask("naming-1"),
         *(questions.ask(f"menu-{1 + i % 8}", tiny.NAMES[: 2 + i % 4]) for i in range(k)),
     ][:k]
     return [
         inputs.build(loaded, photo, text, tiny.NAMES[(seed + i) % len(tiny.NAMES)])
-        for i, text in enumerate(asked)
+        for i, text in enumerate(wordings)
     ]
 
 

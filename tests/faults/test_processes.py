@@ -84,7 +84,7 @@ def losses(rows):
 
 
 @pytest.fixture(scope="module")
-def one(world, tmp_path_factory):
+def single(world, tmp_path_factory):
     """(folder, metrics) of one process without DeepSpeed."""
     folder = tmp_path_factory.mktemp("one") / "04_training"
     return folder, train(world, folder)
@@ -108,11 +108,11 @@ def assert_equal_training(trained, wanted):
         )
 
 
-def test_two_processes_under_zero3_equal_one(one, sharded, world):
-    assert_equal_training(sharded[1], one[1])
+def test_two_processes_under_zero3_equal_one(single, sharded, world):
+    assert_equal_training(sharded[1], single[1])
     base, first, second = (
         qwen.load(str(folder)).model
-        for folder in (world["base_model"], one[0] / "best", sharded[0] / "best")
+        for folder in (world["base_model"], single[0] / "best", sharded[0] / "best")
     )
     for (name, start), a, b in zip(
         base.named_parameters(), first.parameters(), second.parameters(), strict=True
@@ -122,20 +122,20 @@ def test_two_processes_under_zero3_equal_one(one, sharded, world):
 
 
 @pytest.mark.parametrize("deepspeed", ["", ZERO2])
-def test_two_processes_without_shards_of_the_weights_equal_one(one, world, tmp_path, deepspeed):
+def test_two_processes_without_shards_of_the_weights_equal_one(single, world, tmp_path, deepspeed):
     assert_equal_training(
-        train(world, tmp_path / "04_training", deepspeed=deepspeed, **HALVES), one[1]
+        train(world, tmp_path / "04_training", deepspeed=deepspeed, **HALVES), single[1]
     )
 
 
 @pytest.mark.parametrize("file", ["zero2_offload.json", "zero3_offload.json"])
-def test_what_waits_in_the_hosts_memory_equals_one(one, world, tmp_path, file):
+def test_what_waits_in_the_hosts_memory_equals_one(single, world, tmp_path, file):
     assert_equal_training(
-        train(world, tmp_path / "04_training", deepspeed=f"params/deepspeed/{file}"), one[1]
+        train(world, tmp_path / "04_training", deepspeed=f"params/deepspeed/{file}"), single[1]
     )
 
 
-def test_accumulated_halves_equal_one_batch(one, world, tmp_path):
+def test_accumulated_halves_equal_one_batch(single, world, tmp_path):
     assert_equal_training(
         train(
             world,
@@ -143,7 +143,7 @@ def test_accumulated_halves_equal_one_batch(one, world, tmp_path):
             per_device_train_batch_size=2,
             gradient_accumulation_steps=2,
         ),
-        one[1],
+        single[1],
     )
 
 
@@ -233,7 +233,7 @@ def test_rows_without_a_photo_never_leave_a_process_waiting(world, tmp_path):
     assert any("loss_menu" in row for row in rows)
 
 
-def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch):
+def test_several_hosts_by_deepspeeds_launcher(single, world, tmp_path, monkeypatch):
     """Two hosts, both of them this machine: in place of ssh and pdsh scripts run on each what it
     would be sent.
     """
@@ -257,7 +257,7 @@ def test_several_hosts_by_deepspeeds_launcher(one, world, tmp_path, monkeypatch)
     rows = train(
         world, tmp_path / "04_training", hostfile=str(hosts), per_device_train_batch_size=2
     )
-    assert_equal_training(rows, one[1])
+    assert_equal_training(rows, single[1])
 
 
 def test_a_trial_under_zero3_is_launched_as_the_training_is(world, tmp_path):

@@ -58,7 +58,7 @@ def test_a_stage_reads_only_the_files_it_declares(world, stage):
     keep_only_declared(world[0] / "toy", world[0] / name, stage)
     done = run(world, name, "--from", stage, "--to", stage)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    here, there = (files_of(world[0] / one / stage) for one in (name, "toy"))
+    here, there = (files_of(world[0] / run_name / stage) for run_name in (name, "toy"))
     assert here == there
 
 
