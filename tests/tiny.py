@@ -23,6 +23,7 @@ TRAINING = {
     "questions_per_photo": 4,
     "per_device_train_batch_size": 8,
     "per_device_eval_batch_size": 8,
+    "num_processes": 1,
     "photo_augmentation": "none",
     "photo_cache_mb": 0,
     "validation_questions": 200,
