@@ -87,6 +87,7 @@ def one_side(folder: Path, deepspeed: str) -> None:
         per_device_train_batch_size=8,
         photo_augmentation="none",
         use_cpu=True,
+        num_processes=1,
         validation_questions=0,
     )
     rows = folder / "rows.jsonl"

@@ -257,6 +257,7 @@ def _config(
         "use_cpu": options.device == "cpu",
         "validation_questions": 2,
         "per_device_eval_batch_size": 1,
+        "num_processes": 1,
         "logging_steps": 1,
     }
     return TrainingConfig(**places, **files, **rates, **sizes, **how, **changed)
