@@ -77,7 +77,10 @@ MENU_SIZE = Between(least=2, most=1000)
 PPLCNET_SCALES = (0.25, 0.35, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5)
 SAME_NAME = ("ask", "merge", "keep_apart")
 TREE_ATTENTION = ("auto", "dense", "segments")
-EXPORT_FORMATS = ("qwen", "llama_factory", "ms_swift")
+QWEN = "qwen"
+LLAMA_FACTORY = "llama_factory"
+MS_SWIFT = "ms_swift"
+EXPORT_FORMATS = (QWEN, LLAMA_FACTORY, MS_SWIFT)
 LR_SCHEDULERS = (
     "cosine",
     "linear",

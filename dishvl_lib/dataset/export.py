@@ -30,7 +30,7 @@ from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core import artefacts, questions, records
+from dishvl_lib.core import artefacts, params, questions, records
 from dishvl_lib.dataset.conversations import DatasetError
 
 Row = dict[str, Any]
@@ -47,7 +47,7 @@ _ALL = (
 _BY_ID = "menu and its order, template, kind, dish and photo ids as data: join them by id"
 _AS_THEY_LIE = "photos as they are to be seen: no turn by EXIF, no white behind transparency"
 CANNOT_CARRY = {
-    "qwen": (
+    params.QWEN: (
         *_ALL,
         "menu, template, kind and ids are in the rows, but the script does not read them",
         "the prompt of inference: data_qwen.py keeps the line break after the photo "
@@ -58,7 +58,7 @@ CANNOT_CARRY = {
         "text-only rows safely under ZeRO-3: a batch without photos gets no stand-in for one",
         "errors: a row that fails is replaced by the next one",
     ),
-    "llama_factory": (
+    params.LLAMA_FACTORY: (
         *_ALL,
         _BY_ID,
         _AS_THEY_LIE,
@@ -66,7 +66,7 @@ CANNOT_CARRY = {
         "splits: name the validation set in eval_dataset",
         "questions over cutoff_len (2048 unless set) whole: they are cut",
     ),
-    "ms_swift": (
+    params.MS_SWIFT: (
         *_ALL,
         _BY_ID,
         _AS_THEY_LIE,
@@ -158,9 +158,9 @@ def _write_ms_swift(
 
 
 _WRITERS: dict[str, Callable[[Path, Mapping[str, Sequence[Row]], str], list[tuple[Path, int]]]] = {
-    "qwen": _write_qwen,
-    "llama_factory": _write_llama_factory,
-    "ms_swift": _write_ms_swift,
+    params.QWEN: _write_qwen,
+    params.LLAMA_FACTORY: _write_llama_factory,
+    params.MS_SWIFT: _write_ms_swift,
 }
 
 
