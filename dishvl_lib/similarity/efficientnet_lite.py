@@ -13,6 +13,7 @@ from paddle import nn
 
 from dishvl_lib.core import pretrained_weights
 from dishvl_lib.similarity import torch_weights
+from dishvl_lib.similarity.layers import Activation, ConvBN
 
 STEM_CHANNELS = 32
 FEATURE_SIZE = 1280
@@ -58,36 +59,25 @@ BLOCK_LAYERS = {
 NUMBERS = {"running_mean": "_mean", "running_var": "_variance"}
 
 
-class ConvBN(nn.Layer):
-    """Convolution without bias, padded as TensorFlow does, batch normalisation and, unless told
-    otherwise, ReLU6.
-    """
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        kernel: int,
-        stride: int = 1,
-        groups: int = 1,
-        activated: bool = True,
-    ):
-        super().__init__()
-        self.conv = nn.Conv2D(
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            padding="SAME",
-            groups=groups,
-            bias_attr=False,
-        )
-        self.bn = nn.BatchNorm2D(channels_out, epsilon=NORM_EPSILON)
-        self.activated = activated
-
-    def forward(self, x):
-        x = self.bn(self.conv(x))
-        return nn.functional.relu6(x) if self.activated else x
+def _conv(
+    channels_in: int,
+    channels_out: int,
+    kernel: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: Activation | None = nn.functional.relu6,
+) -> ConvBN:
+    """Padded as TensorFlow does, in which the net was trained."""
+    return ConvBN(
+        channels_in,
+        channels_out,
+        kernel,
+        stride,
+        groups,
+        activation=activation,
+        padding="SAME",
+        epsilon=NORM_EPSILON,
+    )
 
 
 class Block(nn.Layer):
@@ -100,15 +90,15 @@ class Block(nn.Layer):
     ):
         super().__init__()
         width = channels_in * expansion
-        self.expand = ConvBN(channels_in, width, 1) if expansion > 1 else None
-        self.depthwise = ConvBN(width, width, kernel, stride, groups=width)
-        self.project = ConvBN(width, channels_out, 1, activated=False)
+        self.expand = _conv(channels_in, width, 1) if expansion > 1 else None
+        self.depthwise = _conv(width, width, kernel, stride, groups=width)
+        self.project = _conv(width, channels_out, 1, activation=None)
         self.shortcut = stride == 1 and channels_in == channels_out
 
     def forward(self, x):
         wide = x if self.expand is None else self.expand(x)
-        made = self.project(self.depthwise(wide))
-        return made + x if self.shortcut else made
+        narrow = self.project(self.depthwise(wide))
+        return narrow + x if self.shortcut else narrow
 
 
 class EfficientNetLite0(nn.Layer):
@@ -117,7 +107,7 @@ class EfficientNetLite0(nn.Layer):
     def __init__(self):
         super().__init__()
         self.feature_size = FEATURE_SIZE
-        self.stem = ConvBN(3, STEM_CHANNELS, 3, stride=2)
+        self.stem = _conv(3, STEM_CHANNELS, 3, stride=2)
         blocks = []
         width = STEM_CHANNELS
         for stage in STAGES:
@@ -126,7 +116,7 @@ class EfficientNetLite0(nn.Layer):
                 blocks.append(Block(width, stage.channels, stage.kernel, stride, stage.expansion))
                 width = stage.channels
         self.blocks = nn.LayerList(blocks)
-        self.head = ConvBN(width, FEATURE_SIZE, 1)
+        self.head = _conv(width, FEATURE_SIZE, 1)
         self.pool = nn.AdaptiveAvgPool2D(1)
 
     def features(self, x):

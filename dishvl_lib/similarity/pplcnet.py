@@ -15,6 +15,7 @@ from paddle import nn
 
 from dishvl_lib.core import params, records
 from dishvl_lib.similarity import weights
+from dishvl_lib.similarity.layers import ConvBN, SqueezeExcite
 from dishvl_lib.similarity.weights import WeightsError, load_pdparams
 
 __all__ = [
@@ -47,43 +48,19 @@ def channels_at(channels: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
-class ConvBNAct(nn.Layer):
-    """Convolution without bias, batch normalisation, hard-swish."""
-
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
-    ):
-        super().__init__()
-        init = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
-        self.conv = nn.Conv2D(
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            kernel // 2,
-            groups=groups,
-            weight_attr=init,
-            bias_attr=False,
-        )
-        self.bn = nn.BatchNorm2D(channels_out)
-        self.act = nn.Hardswish()
-
-    def forward(self, x):
-        return self.act(self.bn(self.conv(x)))
-
-
-class SqueezeExcite(nn.Layer):
-    """Channel gates from the pooled map (a quarter as many hidden channels, hard-sigmoid)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2D(1)
-        self.conv1 = nn.Conv2D(channels, channels // 4, 1)
-        self.conv2 = nn.Conv2D(channels // 4, channels, 1)
-
-    def forward(self, x):
-        gate = nn.functional.hardsigmoid(self.conv2(nn.functional.relu(self.conv1(self.pool(x)))))
-        return x * gate
+def _conv(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+) -> ConvBN:
+    init = paddle.ParamAttr(initializer=nn.initializer.KaimingNormal())
+    return ConvBN(
+        channels_in,
+        channels_out,
+        kernel,
+        stride,
+        groups,
+        activation=nn.functional.hardswish,
+        weight_attr=init,
+    )
 
 
 class DepthwiseBlock(nn.Layer):
@@ -91,9 +68,9 @@ class DepthwiseBlock(nn.Layer):
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, gated: bool):
         super().__init__()
-        self.dw_conv = ConvBNAct(channels_in, channels_in, kernel, stride, groups=channels_in)
-        self.se = SqueezeExcite(channels_in) if gated else None
-        self.pw_conv = ConvBNAct(channels_in, channels_out, 1)
+        self.dw_conv = _conv(channels_in, channels_in, kernel, stride, groups=channels_in)
+        self.se = SqueezeExcite(channels_in, nn.functional.hardsigmoid) if gated else None
+        self.pw_conv = _conv(channels_in, channels_out, 1)
 
     def forward(self, x):
         x = self.dw_conv(x)
@@ -123,7 +100,7 @@ class PPLCNet(nn.Layer):
                 f"scale must be one of {', '.join(map(str, params.PPLCNET_SCALES))}, got {scale}"
             )
         width = channels_at(STEM_CHANNELS * scale)
-        self.conv1 = ConvBNAct(3, width, 3, stride=2)
+        self.conv1 = _conv(3, width, 3, stride=2)
         for stage, blocks in STAGES.items():
             layers = []
             for kernel, channels, stride, gated in blocks:

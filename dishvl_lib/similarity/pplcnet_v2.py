@@ -12,6 +12,7 @@ import numpy as np
 from paddle import nn
 
 from dishvl_lib.similarity import weights
+from dishvl_lib.similarity.layers import ConvBN, SqueezeExcite
 from dishvl_lib.similarity.pplcnet import channels_at
 from dishvl_lib.similarity.weights import WeightsError
 
@@ -40,50 +41,6 @@ STAGES = (
 )
 
 
-class ConvBN(nn.Layer):
-    """Convolution without bias, batch normalisation and, unless told otherwise, ReLU."""
-
-    def __init__(
-        self,
-        channels_in: int,
-        channels_out: int,
-        kernel: int,
-        stride: int = 1,
-        groups: int = 1,
-        activated: bool = True,
-    ):
-        super().__init__()
-        self.conv = nn.Conv2D(
-            channels_in,
-            channels_out,
-            kernel,
-            stride,
-            kernel // 2,
-            groups=groups,
-            bias_attr=False,
-        )
-        self.bn = nn.BatchNorm2D(channels_out)
-        self.activated = activated
-
-    def forward(self, x):
-        x = self.bn(self.conv(x))
-        return nn.functional.relu(x) if self.activated else x
-
-
-class Gates(nn.Layer):
-    """Channel gates from the pooled map (a quarter as many hidden channels, sigmoid)."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.pool = nn.AdaptiveAvgPool2D(1)
-        self.conv1 = nn.Conv2D(channels, channels // 4, 1)
-        self.conv2 = nn.Conv2D(channels // 4, channels, 1)
-
-    def forward(self, x):
-        hidden = nn.functional.relu(self.conv1(self.pool(x)))
-        return x * nn.functional.sigmoid(self.conv2(hidden))
-
-
 class Block(nn.Layer):
     """Depthwise convolution (one, or several of falling size that are added), gates, one or two
     pointwise convolutions, shortcut.
@@ -108,20 +65,20 @@ class Block(nn.Layer):
                 groups=channels_in,
             )
         else:
-            self.dw_conv = ConvBN(channels_in, channels_in, stage.kernel, stride, channels_in)
-        self.se = Gates(channels_in) if stage.gated else None
+            self.dw_conv = _conv(channels_in, channels_in, stage.kernel, stride, channels_in)
+        self.se = SqueezeExcite(channels_in, nn.functional.sigmoid) if stage.gated else None
         if stage.split_pointwise:
-            self.pw_conv_1 = ConvBN(channels_in, channels_out // 2, 1)
-            self.pw_conv_2 = ConvBN(channels_out // 2, channels_out, 1)
+            self.pw_conv_1 = _conv(channels_in, channels_out // 2, 1)
+            self.pw_conv_2 = _conv(channels_out // 2, channels_out, 1)
         else:
-            self.pw_conv = ConvBN(channels_in, channels_out, 1)
+            self.pw_conv = _conv(channels_in, channels_out, 1)
 
     def forward(self, x):
-        made = self._depthwise(x)
+        maps = self._depthwise(x)
         if self.se is not None:
-            made = self.se(made)
-        made = self._pointwise(made)
-        return made + x if self.shortcut else made
+            maps = self.se(maps)
+        maps = self._pointwise(maps)
+        return maps + x if self.shortcut else maps
 
     def _depthwise(self, x):
         if not self.branches:
@@ -137,9 +94,13 @@ class Block(nn.Layer):
 
 def _branches(channels: int, kernel: int, stride: int) -> list[ConvBN]:
     sizes = [size for size in range(kernel, 0, -2) if size > 1 or stride == 1]
-    return [
-        ConvBN(channels, channels, size, stride, groups=channels, activated=False) for size in sizes
-    ]
+    return [ConvBN(channels, channels, size, stride, groups=channels) for size in sizes]
+
+
+def _conv(
+    channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1
+) -> ConvBN:
+    return ConvBN(channels_in, channels_out, kernel, stride, groups, activation=nn.functional.relu)
 
 
 @dataclass(frozen=True)
@@ -168,7 +129,7 @@ class PPLCNetV2(nn.Layer):
         width = channels_at(STEM_CHANNELS * form.scale)
         first = channels_at(2 * STEM_CHANNELS * form.scale)
         self.stem = nn.Sequential(
-            ConvBN(3, width, 3, stride=2), Block(width, first, 1, Stage(STEM_CHANNELS, 3))
+            _conv(3, width, 3, stride=2), Block(width, first, 1, Stage(STEM_CHANNELS, 3))
         )
         self.stages = nn.LayerList(
             [_stage(stage, depth, form) for stage, depth in zip(STAGES, form.depths, strict=True)]
