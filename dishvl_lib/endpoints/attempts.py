@@ -181,15 +181,7 @@ class Sender:
 
     def _intent(self, key: str, most: dict[str, int]) -> Intent:
         reserved = self.endpoint.cost(most) * self._dearer
-        return Intent(
-            key,
-            self.run,
-            self.endpoint.name,
-            self.endpoint.model,
-            self.endpoint.currency,
-            reserved,
-            self.making,
-        )
+        return requests.intent(self.endpoint, key, reserved, run=self.run, making=self.making)
 
     def _answered_elsewhere(self, intent: Intent) -> bool:
         """Wait until this request may be sent by us (False), or has its reply (True)."""

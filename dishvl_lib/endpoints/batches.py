@@ -166,15 +166,7 @@ class BatchRunner:
             most = prices.most_usage(messages, requests.binding(request), self.endpoint.max_tokens)
             reserved = self.endpoint.cost(most) * self.endpoint.batch_discount
             line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
-            intent = Intent(
-                key,
-                self.run,
-                self.endpoint.name,
-                self.endpoint.model,
-                self.endpoint.currency,
-                reserved,
-                self.making,
-            )
+            intent = requests.intent(self.endpoint, key, reserved, run=self.run, making=self.making)
             yield key, intent, json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
     def _has_room(self, intent: Intent, total: float, first: bool) -> bool:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from dishvl_lib.core import records
 from dishvl_lib.endpoints.client import Endpoint
-from dishvl_lib.endpoints.journal import Journal
+from dishvl_lib.endpoints.journal import Intent, Journal
 from dishvl_lib.endpoints.server_errors import RESPONSE_FORMAT
 
 MODES = ("json_schema", "json_object", "prompt")
@@ -89,6 +89,13 @@ def body(
     }
     form = {"response_format": {"type": "json_object"}} if mode == "json_object" else {}
     return {**payload, "messages": [instruction, *messages], **form}
+
+
+def intent(endpoint: Endpoint, key: str, reserved: float, *, run: str, making: str) -> Intent:
+    """What the journal is told of a request before it is sent. `reserved`: the most it can cost, in
+    the endpoint's currency; `making`: for what making of a stage.
+    """
+    return Intent(key, run, endpoint.name, endpoint.model, endpoint.currency, reserved, making)
 
 
 def _accepted(given: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:

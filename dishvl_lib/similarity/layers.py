@@ -3,7 +3,7 @@ paddle.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from paddle import nn
 
@@ -26,7 +26,7 @@ class ConvBN(nn.Layer):
         groups: int = 1,
         *,
         activation: Activation | None = None,
-        padding: int | str | None = None,
+        padding: int | Literal["SAME"] | None = None,
         epsilon: float = 1e-5,
         weight_attr: Any = None,
     ):
