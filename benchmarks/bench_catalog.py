@@ -70,7 +70,7 @@ def pooled(kind, files: list[Path]) -> None:
 
 def speed(folder: Path, count: int) -> None:
     files = photos(folder, count)
-    found = layout.list_photos(folder)[0]
+    found = layout.listing(folder).photos
     sides = {
         "bare decode, threads": best(pooled, ThreadPoolExecutor, files),
         "bare decode, processes": best(pooled, ProcessPoolExecutor, files),
@@ -92,7 +92,7 @@ def peak_of_many(folder: Path, count: int) -> tuple[float, float]:
         "import sys, json, resource, time; from pathlib import Path; from "
         "dishvl_lib.annotation import layout, scan\n"
         "root, n = Path(sys.argv[1]), int(sys.argv[2]); t = time.time()\n"
-        "whole, out = scan.examine(layout.list_photos(root)[0][:n], root, 2, None)\n"
+        "whole, out = scan.examine(layout.listing(root).photos[:n], root, 2, None)\n"
         "assert len(whole) == n and not out\n"
         "print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "
         "time.time() - t]))"

@@ -79,12 +79,12 @@ def _photos(values: Values) -> tuple[int, int]:
         return len(inside), inside.dish_id.nunique()
     params = values["01_annotation"]
     root = builtin.photos(params["image_root"], [])[0]
-    files, _ = layout.list_photos(
+    files = layout.listing(
         root,
         params.get("photos_csv", ""),
         follow_links=params.get("follow_links", False),
         dish_level=params.get("dish_level", 0),
-    )
+    ).photos
     folders = {file.folder for file in files}
     return len(files), len({names.clean_folder_name(folder) for folder in folders})
 

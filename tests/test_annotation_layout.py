@@ -6,6 +6,12 @@ from toys import fill, jpeg
 from dishvl_lib.annotation import layout
 
 
+def list_photos(*places, **options):
+    """(photos, files left out) of a folder."""
+    listing = layout.listing(*places, **options)
+    return listing.photos, listing.refused
+
+
 def write(path, text):
     path.write_text(text, "utf-8")
     return path
@@ -31,7 +37,7 @@ def places_of(photos, root):
 )
 def test_folders_that_are_splits(tmp_path, folders, expected):
     fill(tmp_path, {f"{folder}/红烧鱼": 1 for folder in folders})
-    photos, _ = layout.list_photos(tmp_path)
+    photos, _ = list_photos(tmp_path)
     assert {photo.file.parts[-3]: photo.split for photo in photos} == expected
 
 
@@ -51,7 +57,7 @@ def test_splits_that_are_not_taken_are_said(tmp_path):
 
 def test_folders_below_a_dish_that_say_nothing_are_its_own(tmp_path):
     fill(tmp_path, {"红烧鱼/20240301": 1, "红烧鱼/批次2": 1, "一食堂/土豆丝": 1})
-    assert [photo.folder for photo in layout.list_photos(tmp_path)[0]] == [
+    assert [photo.folder for photo in layout.listing(tmp_path).photos] == [
         "土豆丝",
         "红烧鱼",
         "红烧鱼",
@@ -61,16 +67,16 @@ def test_folders_below_a_dish_that_say_nothing_are_its_own(tmp_path):
 def test_folders_that_are_not_clear_stop_until_the_level_is_given(tmp_path):
     fill(tmp_path, {"红烧鱼/张江": 1, "土豆丝/张江": 1, "麻婆豆腐/张江": 1})
     with pytest.raises(layout.CatalogError, match="image_root .*张江.* set dish_level"):
-        layout.list_photos(tmp_path)
-    photos, _ = layout.list_photos(tmp_path, dish_level=1)
+        list_photos(tmp_path)
+    photos, _ = list_photos(tmp_path, dish_level=1)
     assert {photo.folder for photo in photos} == {"红烧鱼", "土豆丝", "麻婆豆腐"}
-    assert len(layout.list_photos(tmp_path, source="site")[0]) == 3
+    assert len(layout.listing(tmp_path, source="site").photos) == 3
 
 
 def test_splits_over_class_folders(tmp_path):
     fill(tmp_path, {"train/红烧鱼": 1, "val/红烧鱼": 1, "test/土豆丝": 1})
     (tmp_path / "train" / "loose.jpg").write_bytes(jpeg(9))
-    photos, left_out = layout.list_photos(tmp_path)
+    photos, left_out = list_photos(tmp_path)
     assert places_of(photos, tmp_path) == {
         "train/红烧鱼/0.jpg": ("红烧鱼", "train"),
         "val/红烧鱼/0.jpg": ("红烧鱼", "validation"),
@@ -83,7 +89,7 @@ def test_splits_over_class_folders(tmp_path):
 
 def test_a_dish_called_test_is_a_dish(tmp_path):
     fill(tmp_path, {"test": 1, "红烧鱼": 1})
-    assert places_of(layout.list_photos(tmp_path)[0], tmp_path) == {
+    assert places_of(layout.listing(tmp_path).photos, tmp_path) == {
         "test/0.jpg": ("test", ""),
         "红烧鱼/0.jpg": ("红烧鱼", ""),
     }
@@ -104,7 +110,7 @@ def test_a_list_of_paths_and_labels(tmp_path):
         "gone.jpg,y,",
     ]
     listed = write(tmp_path / "photos.csv", "\n".join(lines))
-    photos, left_out = layout.list_photos(tmp_path, listed)
+    photos, left_out = list_photos(tmp_path, listed)
     assert places_of(photos, tmp_path) == {
         "a/0.jpg": ("红烧鱼", "train"),
         "a/1.jpg": ("红烧鱼", ""),
@@ -127,7 +133,7 @@ def test_a_list_names_photos_anywhere(tmp_path):
     listed = write(
         tmp_path / "photos.csv", f"path,label\n../far/0.jpg,甲\n{tmp_path}/far/0.jpg,甲\n"
     )
-    photos, left_out = layout.list_photos(tmp_path / "root", listed)
+    photos, left_out = list_photos(tmp_path / "root", listed)
     assert [photo.file for photo in photos] == [tmp_path / "far" / "0.jpg"]
     assert left_out[0][1] == "listed twice"
 
@@ -144,14 +150,14 @@ def test_lists_that_cannot_be(tmp_path, text, message):
     if text:
         write(tmp_path / "photos.csv", text)
     with pytest.raises(ValueError, match=message):
-        layout.list_photos(tmp_path, tmp_path / "photos.csv")
+        list_photos(tmp_path, tmp_path / "photos.csv")
 
 
 def test_no_folder_is_said(tmp_path):
     with pytest.raises(
         layout.CatalogError, match="image_root: no folder .*none; it must hold one folder"
     ):
-        layout.list_photos(tmp_path / "none")
+        list_photos(tmp_path / "none")
 
 
 @pytest.fixture
@@ -175,7 +181,7 @@ def linked(tmp_path):
 
 def test_links_out_of_the_folder_are_left_out_and_name_the_parameter(linked):
     root, outside = linked
-    photos, left_out = layout.list_photos(root)
+    photos, left_out = list_photos(root)
     assert places_of(photos, root) == {
         "红烧鱼/0.jpg": ("红烧鱼", ""),
         "红烧鱼/inside.jpg": ("红烧鱼", ""),
@@ -190,7 +196,7 @@ def test_links_out_of_the_folder_are_left_out_and_name_the_parameter(linked):
 
 def test_links_are_followed_where_that_is_allowed(linked):
     root, _ = linked
-    photos, left_out = layout.list_photos(root, follow_links=True)
+    photos, left_out = list_photos(root, follow_links=True)
     inside = {"0.jpg", "inside.jpg", "far.jpg", "step.jpg", "gone.jpg"}
     wanted = {f"红烧鱼/{name}" for name in inside} | {
         f"{folder}/{n}.jpg" for folder in ("土豆丝", "twice") for n in (0, 1)
@@ -208,7 +214,7 @@ def test_circles_of_links_end(tmp_path):
     (tmp_path / "a" / "b").symlink_to(tmp_path / "b")
     (tmp_path / "b" / "a").symlink_to(tmp_path / "a")
     (tmp_path / "b" / "self").symlink_to(".")
-    photos, left_out = layout.list_photos(root, follow_links=True)
+    photos, left_out = list_photos(root, follow_links=True)
     assert places_of(photos, root).keys() == {"红烧鱼/0.jpg", "out/0.jpg", "out/b/0.jpg"}
     assert {path for path, reason, _ in left_out if reason == "link to a folder"} == {
         "up",
@@ -220,11 +226,9 @@ def test_circles_of_links_end(tmp_path):
 def test_the_folder_itself_may_be_a_link_and_a_list_may_name_links(linked, tmp_path):
     root, _ = linked
     (tmp_path / "link").symlink_to(root)
-    assert layout.list_photos(tmp_path / "link") == as_found_in(
-        layout.list_photos(root), root, tmp_path / "link"
-    )
+    assert list_photos(tmp_path / "link") == as_found_in(list_photos(root), root, tmp_path / "link")
     listed = write(tmp_path / "photos.csv", "path,label\n红烧鱼/far.jpg,甲\n")
-    assert [photo.folder for photo in layout.list_photos(root, listed)[0]] == ["甲"]
+    assert [photo.folder for photo in layout.listing(root, listed).photos] == ["甲"]
 
 
 def as_found_in(listed, old, new):

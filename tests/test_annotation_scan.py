@@ -30,7 +30,7 @@ def root(tmp_path):
 
 
 def run(root, cache, workers=2):
-    return scan.examine(layout.list_photos(root, follow_links=True)[0], root, workers, cache)
+    return scan.examine(layout.listing(root, follow_links=True).photos, root, workers, cache)
 
 
 def test_what_is_seen(root):

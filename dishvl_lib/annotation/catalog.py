@@ -104,23 +104,22 @@ def scan_folders(
     in `core.names`, '' and [] for those there. `exclude_dishes`: folder or dish names, with * and
     ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. `follow_links`: read what links out of
     `image_root`, or out of a site's folder, lead to. `max_image_pixels`: photos of more are left
-    out. Raises `CatalogError` when there is no folder,
-    no photo, or fewer than two dishes, for a pattern that cannot be used, and for a site that is
-    incomplete or shares its folder with others.
+    out. Raises `CatalogError` when there is no folder, no photo, or fewer than two dishes, for a
+    pattern that cannot be used, and for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
     patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
-    files, refused = layout.list_photos(
-        image_root, photos_csv, follow_links=follow_links, dish_level=dish_level
-    )
+    home = layout.listing(image_root, photos_csv, follow_links=follow_links, dish_level=dish_level)
+    files = list(home.photos)
+    refused = list(home.refused)
     for site in sites:
         folder = Path(site["image_root"])
-        more, out = layout.list_photos(folder, source=site["name"], follow_links=follow_links)
-        files = files + more
-        refused = refused + [
+        outside = layout.listing(folder, source=site["name"], follow_links=follow_links)
+        files += outside.photos
+        refused += [
             (layout.printable(layout.relative_path(folder / path, image_root)), reason, detail)
-            for path, reason, detail in out
+            for path, reason, detail in outside.refused
         ]
     files, excluded = rejections.without_excluded(files, exclude_dishes, patterns[0])
     files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, patterns[0])

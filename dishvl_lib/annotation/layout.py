@@ -52,18 +52,6 @@ class Listing:
     notes: list[str]
 
 
-def list_photos(
-    image_root: Path,
-    photos_csv: str | Path = "",
-    source: str = "",
-    follow_links: bool = False,
-    dish_level: int = 0,
-) -> tuple[list[PhotoFile], list[Refused]]:
-    """(photos, files left out) below `image_root`; see `listing`."""
-    listed = listing(image_root, photos_csv, source, follow_links, dish_level)
-    return listed.photos, listed.refused
-
-
 def listing(
     image_root: Path,
     photos_csv: str | Path = "",
