@@ -24,10 +24,14 @@ from dishvl_lib.core import (
 )
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
-# and more varied: each question is asked of another view of its photo, and more often.
+# and more varied: each question is asked of another view of its photo, more often, and the photos
+# are larger.
 ON_OWN_PHOTOS = {
+    "min_pixels": 168 * 168,
+    "max_pixels": 168 * 168,
     "num_train_epochs": 12.0,
     "questions_per_photo": 1,
+    "eval_steps": 0,
     "per_device_train_batch_size": 8,  # times the profile's two processes
 }
 

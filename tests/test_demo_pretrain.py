@@ -37,8 +37,10 @@ def vision_weights(folder) -> dict[str, torch.Tensor]:
     return dict(qwen.load(str(folder)).model.model.visual.state_dict())
 
 
-def random_vision_weights(hidden_size: int = 128, image_size: int = 112) -> dict[str, torch.Tensor]:
-    model = base_model.new_model(NAMES, hidden_size, 1, 4, image_size, 0)
+def random_vision_weights(
+    hidden_size: int = 128, vision_layers: int = 4
+) -> dict[str, torch.Tensor]:
+    model = base_model.new_model(NAMES, hidden_size, 1, vision_layers, 112, 0)
     return dict(model.model.model.visual.state_dict())
 
 
@@ -83,18 +85,26 @@ def test_a_damaged_tower_stops_the_building(tiny_base, copied, monkeypatch):
         tiny_base()
 
 
-@pytest.mark.parametrize("sizes", [{"image_size": 84}, {"hidden_size": 64}])
+@pytest.mark.parametrize("sizes", [{"vision_layers": 2}, {"hidden_size": 64}])
 def test_where_it_does_not_fit_the_tower_starts_at_random(tiny_base, sizes):
     built = vision_weights(tiny_base(**sizes))
     for name, expected in random_vision_weights(**sizes).items():
         assert torch.equal(built[name], expected), name
 
 
+@pytest.mark.parametrize("image_size", [84, 168])
+def test_the_tower_takes_photos_of_another_size(tiny_base, image_size):
+    built = vision_weights(tiny_base(image_size=image_size))
+    for name, expected in tower.read().items():
+        assert torch.equal(built[name], torch.from_numpy(expected).float()), name
+
+
 def test_what_the_base_model_is_stands_in_a_sentence():
     recipes_seen = tower.metadata()["recipes"]
     assert f"has seen {recipes_seen} drawn recipes" in base_model.describe()
-    small_photos = base_model.describe(image_size=84)
-    assert "photo side 84 instead of 112), so it starts at random" in small_photos
+    assert "pixels a side" not in base_model.describe()
+    large_photos = base_model.describe(image_size=168)
+    assert large_photos.endswith(", at 112 pixels a side where these photos have 168")
     assert "widths 64 instead of 128" in base_model.describe(hidden_size=64)
 
 

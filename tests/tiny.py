@@ -27,6 +27,7 @@ TRAINING = {
     "photo_augmentation": "none",
     "photo_cache_mb": 0,
     "validation_questions": 200,
+    "eval_steps": 0,
     "weight_decay": 0.01,
     "warmup_ratio": 0.05,
     "adam_beta2": 0.999,

@@ -825,7 +825,11 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             Role.RUNTIME_ONLY,
         ),
         Parameter(
-            "eval_steps", "int", 0, "steps between validations; 0 validates after each epoch", COUNT
+            "eval_steps",
+            "int",
+            400,
+            "steps between validations; 0 validates after each epoch",
+            COUNT,
         ),
         Parameter(
             "save_steps",

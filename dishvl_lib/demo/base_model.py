@@ -69,7 +69,7 @@ def build(
     tower.TowerError when that tower fits these sizes but its file is missing or damaged.
     """
     names = sorted(set(names))
-    misfit = tower.misfit(hidden_size, vision_layers, image_size)
+    misfit = tower.misfit(hidden_size, vision_layers)
     tower_sha256 = None if misfit else tower.check()
     sizes = [hidden_size, layers, vision_layers, image_size, steps, seed]
     key = records.fingerprint([VERSION, names, sizes, questions.VERSION, tower_sha256])[:16]
@@ -94,7 +94,7 @@ def describe(
         "base model: a tiny Qwen2.5-VL made here, whose language part knows the dish names "
         "from text"
     )
-    misfit = tower.misfit(hidden_size, vision_layers, image_size)
+    misfit = tower.misfit(hidden_size, vision_layers)
     if misfit:
         return (
             f"{model}; the pretrained vision tower does not fit ({misfit}), so it starts at random"
@@ -103,7 +103,12 @@ def describe(
     correct = f"{metadata['held_out_correct']} of {metadata['held_out_n']}"
     held_out = f"{correct} held-out photos of them right"
     seen = f"{metadata['recipes']} drawn recipes, none of them a dish of the demo ({held_out})"
-    return f"{model}; its vision tower has seen {seen}"
+    other_side = "" if image_size == tower.IMAGE_SIDE else _other_side(image_size)
+    return f"{model}; its vision tower has seen {seen}{other_side}"
+
+
+def _other_side(image_size: int) -> str:
+    return f", at {tower.IMAGE_SIDE} pixels a side where these photos have {image_size}"
 
 
 @torch.no_grad()

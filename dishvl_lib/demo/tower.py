@@ -69,10 +69,13 @@ def checksum_file(file: Path) -> Path:
     return file.with_suffix(".sha256")
 
 
-def misfit(hidden_size: int, vision_layers: int, image_side: int) -> str | None:
-    """Why the tower does not fit a model of these sizes, in words, or None when it does."""
-    wanted = {"widths": hidden_size, "vision layers": vision_layers, "photo side": image_side}
-    built = {"widths": HIDDEN_SIZE, "vision layers": VISION_LAYERS, "photo side": IMAGE_SIDE}
+def misfit(hidden_size: int, vision_layers: int) -> str | None:
+    """Why the tower does not fit a model of these sizes, in words, or None when it does.
+
+    Photos may be of any size: the tower's positions are rotary.
+    """
+    wanted = {"widths": hidden_size, "vision layers": vision_layers}
+    built = {"widths": HIDDEN_SIZE, "vision layers": VISION_LAYERS}
     differing = [what for what in wanted if wanted[what] != built[what]]
     sentences = [f"{what} {wanted[what]} instead of {built[what]}" for what in differing]
     return ", ".join(sentences) or None
