@@ -12,7 +12,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, PhotoFile
-from dishvl_lib.core import artefacts, images, names, params, records
+from dishvl_lib.core import artefacts, images, names, params, photo_hashes, records
 from dishvl_lib.core.rules import listed, shortened
 
 
@@ -23,9 +23,9 @@ def build(
     test_share: float,
     validation_share: float,
     seed: int,
-    max_hamming: int = duplicates.MAX_HAMMING,
+    max_hamming: int = photo_hashes.MAX_HAMMING,
     near_features: str | Path = "",
-    min_cosine: float = duplicates.MIN_COSINE,
+    min_cosine: float = photo_hashes.MIN_COSINE,
     hold_out: dict[str, Sequence[str]] | None = None,
     min_photos_per_dish: int = 1,
     photo_decisions: Path | None = None,
@@ -46,7 +46,7 @@ def build(
     if stored:
         limits |= {
             "min_cosine": min_cosine,
-            "loose": duplicates.loose_for(artefacts.net_of(stored)),
+            "loose": photo_hashes.loose_for(artefacts.net_of(stored)),
         }
         limits["features"] = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, **limits)

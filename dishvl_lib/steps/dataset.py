@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, records
+from dishvl_lib.core import artefacts, photo_hashes, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
 from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
@@ -85,7 +85,7 @@ def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
     vectors = dict(zip(stored["image_id"], stored["feature"], strict=True))
     limits = stage.only("max_hamming", "min_cosine") | {
         "features": vectors,
-        "loose": duplicates.loose_for(artefacts.net_of(stored)),
+        "loose": photo_hashes.loose_for(artefacts.net_of(stored)),
     }
     torn = duplicates.torn_pairs(photos, **limits)
     checked, moved = leaks.without_twins(photos, torn)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, missing_photos, params, paths, records
+from dishvl_lib.core import artefacts, missing_photos, params, paths, photo_hashes, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.demo import builtin
@@ -138,7 +138,7 @@ def _near_training(photos: pd.DataFrame) -> dict[str, str]:
     """{image_id: the training photo that it resembles} of photos from elsewhere."""
     splits = photos.split
     judged = photos[splits.isin(("train", artefacts.HELD_OUT)) | artefacts.at_site(splits)]
-    pairs = duplicates.across_dishes(judged, duplicates.MAX_HAMMING)
+    pairs = duplicates.across_dishes(judged, photo_hashes.MAX_HAMMING)
     return protocols.near_training(photos, pairs)
 
 
