@@ -27,7 +27,7 @@ VERSION = 2  # of what is kept: another hash or draft size makes old entries wor
 MOST_BYTES = 2_000_000_000  # what decoding one photo may take
 MIN_SIDE = 32  # pixels; icons and thumbnails show no dish
 MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
-DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
+DRAFT = photo_hashes.DRAFT
 # Refusals that another look may lift: rights, disks, links, memory, parameters and installed
 # libraries change without the file changing.
 PASSING = ("unreadable", "missing", "out of memory", "too large", photo_files.NO_HEIC_READER)

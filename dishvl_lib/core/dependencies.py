@@ -31,10 +31,16 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
             "features.npz",
             "class_scores.npz",
             "clusters.csv",
+            "pplcnet.pdparams",
         ),
-        "03_dataset": ("test.jsonl", "test_unseen.jsonl", "site_*.jsonl"),
+        "03_dataset": ("validation.jsonl", "test.jsonl", "test_unseen.jsonl", "site_*.jsonl"),
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
+}
+# Files that a stage has come to read since it was made by earlier versions: there they were not
+# recorded, and that alone is no change.
+NEWLY_READ: dict[str, tuple[str, ...]] = {
+    "05_evaluation": ("02_similar_dishes/pplcnet.pdparams", "03_dataset/validation.jsonl"),
 }
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 # Parameters whose change makes a finished stage write some files anew, and nothing else: {key:
@@ -106,10 +112,11 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
 
     A file that a parameter names counts only where it stands on both sides: an earlier version did
     not record it, and one that has gone since cannot be read again. The parameter itself is
-    compared elsewhere.
+    compared elsewhere. Of NEWLY_READ the same.
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
     one_sided = {key for key in before.keys() ^ new.keys() if NAMED_FILE_MARK in key}
+    one_sided |= {key for key in NEWLY_READ.get(name, ()) if key not in before}
     compared = (before.keys() | new.keys()) - one_sided
     return sorted(key for key in compared if before.get(key) != new.get(key))
 

@@ -51,7 +51,7 @@ COUNT = Between(least=0, most=10**9)
 PROCESSES = Between(least=1, most=4096)
 SEEDS = Between(least=0, most=2**32 - 1)  # what numpy's and transformers' generators take
 # Names of our own predictors in stage 05's tables.
-OUR_PREDICTORS = ("tuned", "base")
+OUR_PREDICTORS = ("tuned", "base", "gallery", "hybrid")
 # Stage 02's nets; its predictors' names begin with one of them.
 PPLCNET = "pplcnet"
 PPLCNET_V2 = "pplcnet_v2"
@@ -893,6 +893,13 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             2,
             "photos of each dish that name it: for pplcnet_register2, and at a site, where "
             "the others are judged",
+            Between(least=1, most=10_000),
+        ),
+        Parameter(
+            "new_dish_photos",
+            "int",
+            5,
+            "photos by which each held-out dish is added to the gallery; the others are asked about",
             Between(least=1, most=10_000),
         ),
         Parameter(

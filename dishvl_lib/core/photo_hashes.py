@@ -9,6 +9,7 @@ from scipy.fft import dct
 
 from dishvl_lib.core import params
 
+DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
 # Of 64 bits; on 481 real photos the first unrelated pair stands 10 apart.
 MAX_HAMMING = 8
 MIN_COSINE = 0.98

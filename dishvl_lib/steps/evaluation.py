@@ -9,7 +9,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, missing_photos, params, paths, photo_hashes, records
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.dataset import menus, new_dishes
+from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import confusion_browser as browser
 from dishvl_lib.display import figures, report
@@ -26,8 +26,13 @@ from dishvl_lib.evaluation import (
     sites,
     trust,
 )
+from dishvl_lib.evaluation import gallery as judged
+from dishvl_lib.steps import gallery
 
 Predictors = dict[str, Callable[[], predictors.Predictor]]
+TUNED = "tuned"
+HYBRID = "hybrid"
+GALLERY = "gallery"
 
 
 class Sources(NamedTuple):
@@ -39,6 +44,11 @@ class Sources(NamedTuple):
     similar: pd.DataFrame
     clusters: pd.DataFrame
     features: dict[str, np.ndarray]
+
+    @property
+    def known(self) -> gallery.Known:
+        """What a gallery is made of."""
+        return gallery.known(self.photos, self.dishes, self.features)
 
 
 class Answers(NamedTuple):
@@ -102,16 +112,21 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     photos = sources.photos
     menu_size = stage.marker("03_dataset")["parameters"]["test_menu_size"]
     options = {"menu_size": menu_size} | stage.only("seed")
+    added = gallery.new_photos(stage, sources.known)
     new = stage.make(
         "new_dishes.jsonl",
         new_dishes.rows,
-        photos,
-        menus.askable(sources.names, artefacts.unnamed_dishes(sources.dishes))[0],
+        new_dishes.left_to_ask(photos, added),
+        sources.known.names,
         sources.similar,
         aliases={dish["dish_id"]: dish["aliases"] for dish in sources.dishes},
         **options,
     )
     test = stage.rows("03_dataset", "test.jsonl")
+    new_names = set(added.dish_id.map(sources.known.names))
+    with_new = stage.make(
+        "with_new_dishes.jsonl", new_dishes.among_known, test, new_names, **stage.only("seed")
+    )
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
@@ -125,7 +140,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         **options,
     )
     near = _near_training(photos)
-    everything = protocols.Plan(protocols.stored(test, unseen, new), outside).marked(near)
+    everything = protocols.Plan(protocols.stored(test, unseen, new, with_new), outside).marked(near)
     rows = everything.rows_with_photos()
     missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
     plan = everything.without_photos(set(missing.path))
@@ -143,7 +158,9 @@ def _near_training(photos: pd.DataFrame) -> dict[str, str]:
 
 
 def local_predictors(stage: Stage, sources: Sources) -> Predictors:
-    """{name: what opens it}: the tuned and the base model, and stage 02's net in its three ways."""
+    """{name: what opens it}: the tuned model, alone and with a gallery, the gallery alone, the base
+    model, and stage 02's net in its three ways.
+    """
     photos = sources.photos
     names = sources.names
     train = photos[photos.split == "train"]
@@ -154,7 +171,9 @@ def local_predictors(stage: Stage, sources: Sources) -> Predictors:
     vectors = dict(zip(arrays["image_id"], arrays["feature"], strict=True))
     scores = stage.arrays("02_similar_dishes", "class_scores.npz")
     local: Predictors = {
-        "tuned": lambda: _model(stage, str(stage.input("04_training", "best"))),
+        TUNED: lambda: _model(stage, str(stage.input("04_training", "best"))),
+        HYBRID: lambda: _hybrid(stage, sources, net),
+        GALLERY: lambda: _gallery(stage, sources, net),
         "base": lambda: _base_model(stage),
         net: lambda: predictors.NearestPredictor(vectors, train, names),
         f"{net}_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
@@ -174,6 +193,25 @@ def _classifier(net: str) -> str:
     return f"{net}_classifier"
 
 
+def _hybrid(stage: Stage, sources: Sources, net: str) -> predictors.Predictor:
+    """The tuned model with the gallery; what it has answered alone is not asked again."""
+    model = _model(stage, str(stage.input("04_training", "best")))
+    fitted = gallery.fit(stage, sources.known, net, model)
+    return judged.HybridPredictor(
+        lambda: model.recognizer,
+        stage.image_root(),
+        sources.known.vectors,
+        gallery.galleries(stage, sources.known, net, fitted),
+        lambda: asking.kept(stage.folder, TUNED),
+    )
+
+
+def _gallery(stage: Stage, sources: Sources, net: str) -> predictors.Predictor:
+    fitted = gallery.fitted(stage)
+    shown = gallery.galleries(stage, sources.known, net, fitted)
+    return judged.GalleryPredictor(sources.known.vectors, shown)
+
+
 def _base_model(stage: Stage) -> predictors.Predictor:
     """The model that the training started from, with the training's pixel limits."""
     trained = stage.marker("04_training")["best"]
@@ -181,7 +219,7 @@ def _base_model(stage: Stage) -> predictors.Predictor:
     return _model(stage, trained["base_model"], **limits)
 
 
-def _model(stage: Stage, folder: str, **limits: int) -> predictors.Predictor:
+def _model(stage: Stage, folder: str, **limits: int) -> predictors.RecognizerPredictor:
     from dishvl_lib import Recognizer
 
     chosen = {key: value or None for key, value in stage.only("device", "dtype").items()}
@@ -217,10 +255,10 @@ def ask_all(
 ) -> Answers:
     """Put the questions to every predictor; what was answered before a kill is not asked again."""
     everyone = dict(local)
-    plans = dict.fromkeys(local, plan)
+    plans = {name: _plan_of(name, plan) for name in local}
     for rival in rivals:
         everyone[rival.name] = _opener(stage, sources, rival)
-        plans[rival.name] = sampled
+        plans[rival.name] = _plan_of(rival.name, sampled)
     batch_size = stage.params["batch_size"]
     rows = stage.make(
         "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
@@ -233,6 +271,13 @@ def ask_all(
         f"{answers.failed} failed and count as wrong"
     )
     return answers
+
+
+def _plan_of(name: str, plan: protocols.Plan) -> protocols.Plan:
+    """Only a gallery names otherwise once dishes were added to it."""
+    if name in (HYBRID, GALLERY):
+        return plan
+    return plan.without_protocol(protocols.NAMING_WITH_NEW)
 
 
 def _opener(
@@ -253,6 +298,13 @@ def _opener(
         )
 
     return opened
+
+
+def put_beside_best(stage: Stage, sources: Sources) -> None:
+    """The gallery where `dishvl predict` and `dishvl dish` find it."""
+    done = gallery.publish(stage, sources.known)
+    if done:
+        stage.note(done)
 
 
 def measure(stage: Stage, answers: Answers) -> Accuracy:

@@ -315,6 +315,12 @@ def checked_metadata(file: Path) -> dict:
     return metadata
 
 
+def model_fingerprint(folder: str | Path) -> str:
+    """Which model a folder holds, as far as its dishvl.json tells: its sha256; '' without one."""
+    file = Path(folder) / METADATA
+    return records.sha256_file(file) if file.is_file() else ""
+
+
 def as_read(menu: Sequence[str]) -> list[str]:
     """What the model reads of a menu that people wrote: `check_menu` without numbering and prices."""
     _check_texts(menu)

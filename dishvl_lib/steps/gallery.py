@@ -1,0 +1,174 @@
+"""Stage 05's gallery: made of the training photos, fitted with the model on validation photos, judged
+with new dishes in it, and put beside best/.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dishvl_lib.core import artefacts, params, paths, records
+from dishvl_lib.core.stages import Stage
+from dishvl_lib.dataset import menus, new_dishes
+from dishvl_lib.evaluation import asking, predictors, protocols
+from dishvl_lib.evaluation import gallery as judged
+from dishvl_lib.gallery import fusion, net, run_gallery
+from dishvl_lib.gallery.fusion import Fusion
+from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
+from dishvl_lib.gallery.similarities import DishSimilarities
+from dishvl_lib.similarity.preprocess import Preprocess
+from dishvl_lib.similarity.weights import WeightsError
+from dishvl_lib.vlm import calibration, recognizer
+
+MOST_MENUS = 500  # validation menus that are fitted on
+RESULT = "fusion.json"
+
+
+class Known(NamedTuple):
+    """What a gallery is made of: photos, names that may stand on a menu, {image_id: feature}."""
+
+    photos: pd.DataFrame
+    names: dict[str, str]
+    vectors: dict[str, np.ndarray]
+
+
+def known(
+    photos: pd.DataFrame, dishes: Sequence[Mapping[str, Any]], features: Mapping[str, np.ndarray]
+) -> Known:
+    """photos: the catalogue; dishes: rows of dishes.jsonl; features: of features.npz."""
+    named = {dish["dish_id"]: dish["name"] for dish in dishes}
+    askable, _ = menus.askable(named, artefacts.unnamed_dishes(dishes))
+    vectors = dict(zip(features["image_id"], features["feature"], strict=True))
+    return Known(photos, askable, vectors)
+
+
+def new_photos(stage: Stage, of: Known) -> pd.DataFrame:
+    """The photos by which the held-out dishes are added."""
+    with_vector = of.photos[of.photos.image_id.isin(of.vectors.keys())]
+    per_dish = stage.params["new_dish_photos"]
+    return new_dishes.registered(with_vector, of.names, per_dish, stage.params["seed"])
+
+
+def of_training(of: Known, net_name: str) -> Gallery:
+    """The gallery of the training photos: none of validation, test, sites or new dishes."""
+    train = of.photos[of.photos.split == "train"]
+    return run_gallery.in_memory(run_gallery.registered(train, of.names, of.vectors), net_name)
+
+
+def galleries(stage: Stage, of: Known, net_name: str, fitted: Fusion) -> judged.Galleries:
+    """The gallery of the training photos, and the same with the new dishes."""
+    trained = of_training(of, net_name).with_fusion(fitted)
+    added = run_gallery.registered(new_photos(stage, of), of.names, of.vectors)
+    return judged.Galleries(trained, trained.with_photos(added), protocols.ENLARGED)
+
+
+def fit(stage: Stage, of: Known, net_name: str, model: predictors.Predictor) -> Fusion:
+    """fusion.json: how the model and the gallery answer together, fitted on validation menus."""
+    record = stage.make(RESULT, _fitted, stage, of, net_name, model)
+    return Fusion(**record)
+
+
+def fitted(stage: Stage) -> Fusion:
+    """What `fit` has found; the model alone where nothing was fitted."""
+    file = stage.path(RESULT)
+    return Fusion(**records.read_json(file)) if file.exists() else Fusion()
+
+
+def _fitted(stage: Stage, of: Known, net_name: str, model: predictors.Predictor) -> dict[str, Any]:
+    rows = _validation_menus(stage, of)
+    gallery = of_training(of, net_name)
+    few = _of_few(stage, of)
+    scored = _scored(stage, rows, model)
+    fitted_menus = []
+    for row, logs in scored:
+        feature = of.vectors[row["image_id"]]
+        similarities, _ = gallery.on_menu(feature, row["menu"])
+        of_few = _on_menu(few, feature, row["menu"])
+        truth = row["menu"].index(artefacts.answer_of(row))
+        fitted_menus.append(fusion.FittedMenu(logs, similarities, of_few, truth))
+    logs_of = [[row["id"], *np.round(logs, 4).tolist()] for row, logs in scored]
+    fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
+    found = fusion.fit(fitted_menus, fitted_on)
+    found = fusion.with_threshold(found, fitted_menus, calibration.threshold_for)
+    return found.as_record()
+
+
+def _validation_menus(stage: Stage, of: Known) -> list[dict[str, Any]]:
+    """At most MOST_MENUS menu questions about validation photos with a feature, the same for a seed."""
+    rows = [
+        {**row, "protocol": "validation"}
+        for row in stage.rows("03_dataset", "validation.jsonl")
+        if row["kind"] == "menu" and row["image_id"] in of.vectors
+    ]
+    order = np.random.default_rng(stage.params["seed"]).permutation(len(rows))
+    return [rows[place] for place in sorted(order[:MOST_MENUS])]
+
+
+def _scored(
+    stage: Stage, rows: Sequence[dict[str, Any]], model: predictors.Predictor
+) -> list[tuple[dict[str, Any], np.ndarray]]:
+    """(row, the model's log-probabilities (entries,)) of the photos that can be read."""
+    scored = []
+    for batch in asking.batches(rows, stage.params["batch_size"], by_photo=True):
+        for row, answer in zip(batch, asking.answers(model, batch), strict=True):
+            if len(answer.log_probabilities):
+                scored.append((row, np.array(answer.log_probabilities)))
+    return scored
+
+
+def _of_few(stage: Stage, of: Known) -> DishSimilarities:
+    """Every trained dish with as few photos as a new dish is added by."""
+    trained = of.photos[of.photos.image_id.isin(of.vectors.keys())]
+    per_dish = stage.params["new_dish_photos"]
+    few = predictors.register(trained, per_dish, stage.params["seed"])
+    rows = run_gallery.registered(few, of.names, of.vectors)
+    return DishSimilarities(rows.name, rows.feature)
+
+
+def _on_menu(few: DishSimilarities, feature: np.ndarray, menu: Sequence[str]) -> np.ndarray:
+    similarity = few.of(feature)
+    places = [few.place(entry) for entry in menu]
+    return np.array([np.nan if place is None else similarity[place] for place in places])
+
+
+def publish(stage: Stage, of: Known) -> str:
+    """Put the gallery beside best/, where `dishvl predict` and `dishvl dish` find it; returns a
+    sentence on what was done, '' for a stage that had finished before.
+    """
+    if stage.done:
+        return ""
+    best = stage.input("04_training", "best")
+    folder = best.parent / FOLDER
+    try:
+        described = _describe(stage, folder)
+    except (WeightsError, OSError) as error:
+        return f"no gallery was put beside {best}: the net of stage 02 cannot be opened ({error})"
+    made_with = stage.marker("02_similar_dishes")["parameters"]
+    net_name = made_with.get("net", params.PPLCNET)
+    gallery = of_training(of, net_name).with_fusion(fitted(stage))
+    train = of.photos[of.photos.split == "train"].sort_values("typical")
+    pictured = run_gallery.with_pictures(gallery.photos, train, of.names, stage.image_root())
+    gallery = Gallery(gallery.manifest, pictured)
+    is_own = best.is_relative_to(paths.run_folder(stage.params["run_name"]))
+    model = recognizer.model_fingerprint(best)
+    try:
+        return run_gallery.publish(folder, gallery, described, model, replace=is_own)
+    except GalleryError as error:
+        return f"no gallery was put beside {best}: {error}"
+
+
+def _describe(stage: Stage, folder: Path) -> Any:
+    """The net of stage 02 with its weights."""
+    given = stage.marker("02_similar_dishes")["parameters"]
+    net_name = given.get("net", params.PPLCNET)
+    weights = None
+    if net_name != params.EFFICIENTNET_LITE0:
+        made_there = stage.input("02_similar_dishes", "pplcnet.pdparams")
+        weights = paths.resolve(given["weights"]) if given["weights"] else made_there
+    preprocess = Preprocess.customary(net_name, given["image_size"])
+    if given.get("preprocess_yaml"):
+        preprocess = Preprocess.from_paddleclas(paths.resolve(given["preprocess_yaml"]))
+    scale = given["scale"]
+    return net.describe(folder, weights, net=net_name, scale=scale, preprocess=preprocess)
