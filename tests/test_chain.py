@@ -10,7 +10,8 @@ import toys
 
 from dishvl_lib.core import paths, records
 
-PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2", "pplcnet_classifier"}
+NETS = {"pplcnet", "pplcnet_register2", "pplcnet_classifier"}
+PREDICTORS = {"tuned", "hybrid", "gallery", "base", *NETS}
 
 
 @pytest.fixture(scope="module")

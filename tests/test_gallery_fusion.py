@@ -41,7 +41,9 @@ def accuracy(numbers, drawn):
 
 def test_probabilities_add_up_to_one():
     numbers = Fusion(gallery=5.0)
-    logs = numbers.log_probabilities(np.log([0.7, 0.2, 0.1]), np.array([0.1, 0.9, 0.2]), NOTHING_NEW)
+    logs = numbers.log_probabilities(
+        np.log([0.7, 0.2, 0.1]), np.array([0.1, 0.9, 0.2]), NOTHING_NEW
+    )
     assert np.exp(logs).sum() == pytest.approx(1)
 
 
@@ -135,7 +137,9 @@ def test_a_new_dish_that_the_photo_does_not_look_like_costs_a_known_one_nothing(
 
 def test_among_new_dishes_alone_the_gallery_decides():
     numbers = Fusion(gallery=10.0, new=1.0)
-    logs = numbers.log_probabilities(np.log([0.9, 0.05, 0.05]), np.array([0.4, 0.8, 0.3]), ~NOTHING_NEW)
+    logs = numbers.log_probabilities(
+        np.log([0.9, 0.05, 0.05]), np.array([0.4, 0.8, 0.3]), ~NOTHING_NEW
+    )
     assert logs.argmax() == 1
 
 

@@ -21,7 +21,7 @@ LEAST_LOG = -30.0  # what vanished in float32, and all beyond, counts alike
 # Evidence that speaks for the model as it is, and against listening to the gallery at all: as much as
 # so many menus would give. Where every menu is answered rightly the likelihood has no maximum.
 PRIOR_MENUS = 1.0
-FEWEST_MENUS = 20  # with fewer, nothing is fitted
+FEWEST_MENUS = 20  # with fewer, no threshold is fitted
 MOST_WEIGHT = 100.0
 LEAST_SPREAD = 1e-6
 
@@ -74,15 +74,14 @@ class FittedMenu:
 
 
 def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
-    """The numbers under which the truths are most likely; with fewer than FEWEST_MENUS the model alone
-    counts (`gallery` 0).
+    """The numbers under which the truths are most likely; without menus the model alone counts.
 
     vlm and gallery: a conditional logit over each menu's entries, neither below 0, with a prior
     towards the model alone. new: from the same menus as if the model had never been trained on the
     truth, or on another entry, and as if that dish had few photos registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
-    if len(menus) < FEWEST_MENUS:
+    if not menus:
         return fusion
     stacked = _Stacked(menus)
     fusion = replace(fusion, unknown=_mean(stacked.of_others()))

@@ -69,7 +69,7 @@ def with_pictures(
     rows: Photos, photos: pd.DataFrame, dish_names: Mapping[str, str], image_root: Path
 ) -> Photos:
     """The same rows with a small picture of each dish: of the first of its `photos` (path, dish_id,
-    most typical first) that can be read.
+    the best first) that can be read.
     """
     pictures: dict[str, bytes] = {}
     for photo in photos.itertuples():

@@ -148,7 +148,8 @@ def publish(stage: Stage, of: Known) -> str:
     made_with = stage.marker("02_similar_dishes")["parameters"]
     net_name = made_with.get("net", params.PPLCNET)
     gallery = of_training(of, net_name).with_fusion(fitted(stage))
-    train = of.photos[of.photos.split == "train"].sort_values("typical")
+    train = of.photos[of.photos.split == "train"]
+    train = train.sort_values(["sharpness", "image_id"], ascending=[False, True])
     pictured = run_gallery.with_pictures(gallery.photos, train, of.names, stage.image_root())
     gallery = Gallery(gallery.manifest, pictured)
     is_own = best.is_relative_to(paths.run_folder(stage.params["run_name"]))
