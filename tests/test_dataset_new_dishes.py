@@ -76,18 +76,24 @@ def test_aliases_never_stand_beside_the_dish():
 ADDED = new_dishes.registered(PHOTOS, NAMES, 5, seed=1)
 
 
+def in_groups_of(size):
+    """The photos with `size` of each dish's to a group."""
+    numbers = PHOTOS.groupby("dish_id").cumcount() // size
+    return PHOTOS.assign(group_id=PHOTOS.dish_id + "-" + numbers.astype(str))
+
+
 def test_each_new_dish_is_added_by_so_many_photos():
     assert ADDED.dish_id.value_counts().to_dict() == dict.fromkeys(NEW, 5)
 
 
 def test_the_photos_by_which_a_dish_is_added_are_of_different_groups_as_far_as_there_are():
-    photos = PHOTOS.assign(group_id=[f"g{number // 10}" for number in range(len(PHOTOS))])
+    photos = in_groups_of(10)
     added = new_dishes.registered(photos, NAMES, 5, seed=1)
     assert added.groupby("dish_id").group_id.nunique().min() == 5
 
 
 def test_photos_are_left_to_ask_about_and_none_is_of_a_group_that_was_added():
-    photos = PHOTOS.assign(group_id=[f"g{number // 20}" for number in range(len(PHOTOS))])
+    photos = in_groups_of(20)
     added = new_dishes.registered(photos, NAMES, 5, seed=1)
     left = new_dishes.left_to_ask(photos, added)
     asked = left[left.split == "held_out"]
