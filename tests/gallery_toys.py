@@ -16,7 +16,7 @@ from dishvl_lib.similarity.preprocess import Preprocess
 NET = {"net": "pplcnet", "scale": 0.25, "preprocess": Preprocess.for_size(32)}
 DISHES = ("红烧鱼", "米饭", "番茄炒蛋")
 NEW = "凉拌鸡胗"
-FUSION = Fusion(vlm=1.0, gallery=8.0, new=0.5, unknown=0.5, n=30, fitted_on="toy")
+FUSION = Fusion(vlm=1.0, gallery=60.0, new=0.5, unknown=0.5, n=30, fitted_on="toy")
 
 
 def striped(dish: int, number: int) -> Image.Image:

@@ -40,7 +40,9 @@ class DoubtError(ValueError):
 
     def __init__(self, name: str, doubts: Sequence[Doubt]):
         sentences = "; ".join(map(str, doubts))
-        super().__init__(f"{name} was not added: {sentences}. Say yes to add it all the same")
+        super().__init__(
+            f"{name} was not added: {sentences}. To add it all the same give --yes (yes=True in Python)"
+        )
         self.doubts = tuple(doubts)
 
 
