@@ -57,8 +57,11 @@ def follow(
     """
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
-    names = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
-    framed = [row for site in plan.sites for row in site.to_judge(site.named(names))]
+    called = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
+    framed = []
+    for site in plan.sites:
+        settled = predict(name, predictor, site.to_settle(called), journal, batch_size)
+        framed += site.to_judge(site.named(called, settled))
     return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
 
 
