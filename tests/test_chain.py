@@ -76,6 +76,7 @@ def test_every_artefact_of_the_contract_is_there(world):
             "predictions.jsonl",
             "metrics.json",
             "calibration.json",
+            "off_menu.json",
             "confusions.csv",
             "report.html",
             "profile/common.yaml",
@@ -100,6 +101,10 @@ def test_the_fitted_temperature_and_threshold_are_in_best(world):
         fitted["temperature"],
         fitted["off_menu_threshold"],
     )
+    if "note" in fitted["on_menu"]:
+        assert "on_menu" not in stored
+    else:
+        assert stored["on_menu"].items() <= fitted["on_menu"].items()
 
 
 def test_counts_add_up(world):

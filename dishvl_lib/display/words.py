@@ -141,6 +141,7 @@ _ENGLISH_CHINESE = {
     "all answers": "全部回答",
     "training": "训练",
     "calibration": "校准",
+    "not on the menu, by menu size": "不在菜单上（按菜单大小）",
     "best small net against the tuned model": "最好的小网络与调优模型",
     "accuracy by group": "分组准确率",
     "names that sites were given": "外部站点的命名",

@@ -19,6 +19,7 @@ from dishvl_lib.evaluation import (
     groups,
     metrics,
     notes,
+    off_menu,
     online,
     predictors,
     protocols,
@@ -80,11 +81,14 @@ class Breakdown(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """How far the tuned model's confidence can be trusted: its measures, and two curves."""
+    """How far the tuned model's confidence can be trusted: its measures, two curves, and whether it
+    notices that a dish is not on the menu, by menu size.
+    """
 
     measures: dict[str, Any]
     reliability: pd.DataFrame
     coverage: pd.DataFrame
+    off_menu: dict[str, Any]
 
 
 class Confusions(NamedTuple):
@@ -324,7 +328,9 @@ def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
 
 
 def measure_trust(stage: Stage, answers: Answers) -> Trust:
-    """Calibration and selective accuracy of the tuned model, at stage 04's temperature."""
+    """Calibration and selective accuracy of the tuned model, at stage 04's temperature, and what it
+    says of dishes that are not on the menu; writes calibration.json and off_menu.json.
+    """
     trained = stage.marker("04_training")["best"]
     temperature = trained["temperature"]
     scored = trust.scored(answers.predictions, temperature)
@@ -336,7 +342,19 @@ def measure_trust(stage: Stage, answers: Answers) -> Trust:
         threshold=trained["off_menu_threshold"],
     )
     reliability = trust.reliability(scored, temperature)
-    return Trust(measures, reliability, trust.coverage(scored, temperature))
+    by_size = stage.make("off_menu.json", _off_menu, stage)
+    said = off_menu.sentence(by_size)
+    if said:
+        print(said)
+    return Trust(measures, reliability, trust.coverage(scored, temperature), by_size)
+
+
+def _off_menu(stage: Stage) -> dict[str, Any]:
+    rows = stage.rows("03_dataset", "test.jsonl")
+    menus = off_menu.drawn_menus(rows, stage.params["seed"])
+    recognizer = _model(stage, str(stage.input("04_training", "best"))).recognizer
+    scored = off_menu.score(recognizer, menus, stage.image_root())
+    return off_menu.summary(scored, off_menu.signals(recognizer.metadata))
 
 
 def confuse(stage: Stage, sources: Sources, answers: Answers) -> Confusions:
@@ -405,6 +423,7 @@ def write_report(
         tables={
             "best small net against the tuned model": accuracy.to_beat,
             "calibration": trust.shown(trusted.measures),
+            "not on the menu, by menu size": off_menu.shown(trusted.off_menu),
             "accuracy by group": broken_down.by_group,
             "names that sites were given": broken_down.site_names,
             "online models": answers.spent,

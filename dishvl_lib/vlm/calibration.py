@@ -1,4 +1,5 @@
-"""How far the probabilities of a menu choice can be trusted: temperature and off-menu threshold.
+"""How far the probabilities of a menu choice can be trusted: temperature, off-menu threshold, and
+whether the dish is on the menu at all.
 
 fitted = calibration.fit(scored)  # per menu: the entries' log-probabilities, place of the truth
 calibration.calibrate(best_folder, validation_rows, image_root)
@@ -13,7 +14,7 @@ from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, records
-from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm import choose, inputs, menu_presence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
 # bounds of the temperature
@@ -36,27 +37,42 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit on at most `most` validation menus, and write the result into the folder's dishvl.json.
 
-    Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
-    menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
+    Returns what `fit` found, `on_menu` (what `fit_presence` found) and `skipped` (photos that could
+    not be read). With fewer than 20 menus nothing is fitted: temperature 1, threshold 0, and `note`
+    says so.
     """
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))
     chosen = [menus[place] for place in order[:most]]
-    scored, skipped = score(Recognizer.load(best), chosen, image_root)
-    fitted = {**fit(scored), "skipped": skipped}
+    scored, of_sizes, skipped = score(Recognizer.load(best), chosen, image_root, seed)
+    presence, measures = fit_presence(of_sizes)
+    fitted = {**fit(scored), "on_menu": measures, "skipped": skipped}
     file = Path(best) / METADATA
     metadata = records.read_json(file)
     for name in FIELDS:
         metadata[name] = fitted[name]
+    metadata.pop(menu_presence.FIELD, None)
+    if presence is not None:
+        metadata[menu_presence.FIELD] = presence.as_record()
     records.write_json(file, metadata)
     return fitted
 
 
 def score(
-    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
-) -> tuple[list[Scored], int]:
-    """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
+    recognizer: Recognizer,
+    rows: Sequence[dict[str, Any]],
+    image_root: str | Path,
+    seed: int = 0,
+) -> tuple[list[Scored], list[menu_presence.SizedScores], int]:
+    """What each row's menu scores, menus with and without its dish, and how many were skipped.
+
+    ([(log-probabilities (entries,), place of the truth)], [menus of changing sizes], photos that
+    could not be read). All menus about a photo share one forward pass.
+    """
+    sizes = menu_presence.sizes_for(len({artefacts.answer_of(row) for row in rows}))
+    drawn = {pair.row["id"]: pair for pair in menu_presence.sized_menus(rows, sizes, seed)}
     scored = []
+    of_sizes = []
     skipped = 0
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
@@ -65,11 +81,43 @@ def score(
         except images.ImageError:
             skipped += 1
             continue
-        question = artefacts.text_of(row)
-        truth = row["menu"].index(artefacts.answer_of(row))
-        scores = choose.log_probabilities(recognizer.qwen, pixels, question, row["menu"])
-        scored.append((scores.numpy().astype(np.float64), truth))
-    return scored, skipped
+        menus = [(artefacts.text_of(row), row["menu"])]
+        pair = drawn.get(row["id"])
+        if pair is not None:
+            menus += pair.questions()
+        tensors = choose.log_probabilities_many(recognizer.qwen, pixels, menus)
+        scores = [tensor.numpy().astype(np.float64) for tensor in tensors]
+        scored.append((scores[0], row["menu"].index(artefacts.answer_of(row))))
+        if pair is not None:
+            of_sizes += pair.with_scores(*scores[1:])
+    return scored, of_sizes, skipped
+
+
+def fit_presence(
+    of_sizes: Sequence[menu_presence.SizedScores],
+) -> tuple[menu_presence.MenuPresence | None, dict[str, Any]]:
+    """(how a menu's mass is read, what that is worth on the menus that were fitted on).
+
+    The measures: weight, bias, threshold, menu_sizes, n, and auroc, answered, refused; or a `note`
+    where nothing could be fitted.
+    """
+    masses = np.array([menu_presence.mass_of(menu.scores) for menu in of_sizes])
+    present = np.array([menu.present for menu in of_sizes], bool)
+    presence = menu_presence.fit(masses, present, [menu.size for menu in of_sizes])
+    if presence is None:
+        note = (
+            f"whether a dish is on the menu was not fitted: fewer than {FEWEST_MENUS} validation "
+            "menus with and without the dish, or their mass does not tell"
+        )
+        return None, {"note": note}
+    shares = np.array([presence.probability(mass) for mass in masses])
+    answered = shares >= presence.threshold
+    measures = {
+        "auroc": round(auroc(shares[present], shares[~present]), 4),
+        "answered": round(float(answered[present].mean()), 4),
+        "refused": round(float(1 - answered[~present].mean()), 4),
+    }
+    return presence, {**presence.as_record(), **measures}
 
 
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ they add up to 1 with and without the dish, and their best falls as the menu gro
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
@@ -42,12 +42,17 @@ class MenuPresence:
     def from_record(cls, record: Mapping[str, Any]) -> "MenuPresence":
         """Of dishvl.json. Raises ValueError for what `as_record` cannot have written."""
         try:
-            sizes = tuple(int(size) for size in record["menu_sizes"])
-            numbers = [float(record[name]) for name in ("weight", "bias", "threshold")]
-            presence = cls(*numbers, sizes, int(record["n"]))
+            presence = cls(
+                weight=float(record["weight"]),
+                bias=float(record["bias"]),
+                threshold=float(record["threshold"]),
+                menu_sizes=tuple(int(size) for size in record["menu_sizes"]),
+                n=int(record["n"]),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{FIELD} is not what stage 04 writes ({error!r})") from None
-        if not np.isfinite(numbers).all() or presence.weight <= 0 or not sizes:
+        numbers = (presence.weight, presence.bias, presence.threshold)
+        if not np.isfinite(numbers).all() or presence.weight <= 0 or not presence.menu_sizes:
             raise ValueError(f"{FIELD} holds numbers that cannot be")
         return presence
 
@@ -70,6 +75,17 @@ class MenuPresence:
         )
 
 
+class SizedScores(NamedTuple):
+    """A menu of `size` entries, with the dish (`present`) or without it, and its log-probabilities
+    (entries,); `truth`: the dish's place, -1 where it is not there.
+    """
+
+    size: int
+    present: bool
+    scores: np.ndarray
+    truth: int
+
+
 @dataclass(frozen=True)
 class SizedMenus:
     """Two menus of `size` entries about the photo of `row`: one with its dish, one without."""
@@ -89,6 +105,14 @@ class SizedMenus:
         template = self.row["template"]
         menus = (self.with_dish, self.without_dish)
         return [(questions.ask(template, menu), menu) for menu in menus]
+
+    def with_scores(self, of_present: np.ndarray, of_absent: np.ndarray) -> list[SizedScores]:
+        """The answers to `questions`, log-probabilities (entries,) each."""
+        place = self.with_dish.index(self.truth)
+        return [
+            SizedScores(self.size, True, of_present, place),
+            SizedScores(self.size, False, of_absent, -1),
+        ]
 
 
 def mass_of(log_probabilities: np.ndarray) -> float:
