@@ -14,7 +14,7 @@ from dishvl_lib.vlm.menu_presence import MenuPresence, SizedMenus, SizedScores
 from dishvl_lib.vlm.recognizer import Recognizer
 
 SIZES = (1, 2, 3, 5, 10, 20)  # and all names, up to the largest size that is fitted on
-PHOTOS = 350  # that are asked about, each once with and once without its dish
+PHOTOS = 210  # that are asked about, each once with and once without its dish
 BATCH = 16  # photos in a forward pass
 ON_MENU = "on_menu"
 BEST_ENTRY = "best entry"  # its probability among the menu, by which earlier models decided
