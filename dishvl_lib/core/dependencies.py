@@ -12,12 +12,13 @@ from dishvl_lib.core import markers, params, paths, records
 from dishvl_lib.core.parameter import Role
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
+DECIDED = "decided_photos.csv"
 # {stage: {earlier stage: patterns of the files that are read}}
 READS: dict[str, dict[str, tuple[str, ...]]] = {
     "01_annotation": {},
     "02_similar_dishes": {"01_annotation": CATALOGUE},
     "03_dataset": {
-        "01_annotation": CATALOGUE,
+        "01_annotation": (*CATALOGUE, DECIDED),
         "02_similar_dishes": ("similar_dishes.csv", "features.npz", "skipped.csv"),
     },
     "04_training": {
@@ -32,7 +33,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
             "class_scores.npz",
             "clusters.csv",
         ),
-        "03_dataset": ("test.jsonl", "test_unseen.jsonl", "site_*.jsonl"),
+        "03_dataset": ("test.jsonl", "test_unseen.jsonl", "site_*.jsonl", DECIDED),
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
 }

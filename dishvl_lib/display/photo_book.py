@@ -30,11 +30,14 @@ class EmbeddedPhoto:
 
 
 class Neighbour(NamedTuple):
-    """A training photo that lies near another photo, its dish's name and the cosine of the two."""
+    """A training photo that lies near another photo, its dish's name, the cosine of the two, and
+    its dish_id.
+    """
 
     image_id: str
     name: str
     cosine: float
+    dish_id: str = ""
 
 
 def thumbnail(path: Path | None, side: int) -> Image.Image:
@@ -161,9 +164,7 @@ class NearestPhotos:
             image_id = self.ids[place]
             cosine = float(cosines[place])
             if np.isfinite(cosine):
-                neighbours.append(Neighbour(image_id, self._name(image_id), cosine))
+                dish_id = self.dish_by_id[image_id]
+                name = self.names.get(dish_id, dish_id)
+                neighbours.append(Neighbour(image_id, name, cosine, dish_id))
         return neighbours
-
-    def _name(self, image_id: str) -> str:
-        dish_id = self.dish_by_id[image_id]
-        return self.names.get(dish_id, dish_id)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, records
+from dishvl_lib.core import artefacts, decided_photos, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
 from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
@@ -52,8 +52,8 @@ def read_sources(stage: Stage) -> Sources:
     """Photos, dishes and look-alikes. Raises `StageError` when fewer than two dishes can be asked
     about.
     """
-    photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
     dishes = stage.rows("01_annotation", "dishes.jsonl")
+    photos = _decided(stage, catalog.read(stage.input("01_annotation", "catalog.parquet")), dishes)
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
     all_names = annotate.names_by_dish(dishes)
     names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
@@ -71,6 +71,25 @@ def read_sources(stage: Stage) -> Sources:
             f"{listed(left_out, 10)}"
         )
     return Sources(photos, dishes, similar, all_names, names, unusable)
+
+
+def _decided(stage: Stage, photos: pd.DataFrame, dishes: Rows) -> pd.DataFrame:
+    """The photos after this run's decisions about them, which stage 01 has applied already, unless
+    it is another run's. Those that are left out are given the split `moved_out`.
+    """
+    if stage.done and not stage.path(decided_photos.OUTCOME_FILE).exists():
+        return photos  # made by an earlier version
+    read = stage.make(decided_photos.READ_FILE, decided_photos.read, stage.decisions("photos"))
+    photos, later = decided_photos.settle(photos, dishes, read)
+    file = stage.input("01_annotation", decided_photos.OUTCOME_FILE)
+    earlier = records.read_table(file) if file.exists() else decided_photos.none()
+    decided = stage.make(decided_photos.OUTCOME_FILE, decided_photos.effective, earlier, later)
+    is_moved = decided.effect == decided_photos.MOVED
+    print(
+        f"people's decisions: {is_moved.sum()} photos are of another dish than their folder, "
+        f"{(~is_moved).sum()} are left out ({decided_photos.OUTCOME_FILE})"
+    )
+    return leaks.without(photos, decided_photos.gone(decided))
 
 
 def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
