@@ -100,17 +100,11 @@ def neighbour_photos(neighbours: Sequence[Neighbour], book: PhotoBook) -> list[N
     shown = []
     for neighbour in neighbours:
         photo = embedded(book.path(neighbour.image_id), NEAR)
-        short_name = shorten(neighbour.name, 20)
-        shown.append(NeighbourPhoto(photo, short_name=short_name, **_known_of(neighbour)))
+        name = neighbour.name
+        dish_id = book.dish_by_id.get(neighbour.image_id, "")
+        short_name = shorten(name, 20)
+        shown.append(NeighbourPhoto(photo, name, short_name, neighbour.cosine, dish_id))
     return shown
-
-
-def _known_of(neighbour: Neighbour) -> dict[str, Any]:
-    return {
-        "name": neighbour.name,
-        "cosine": neighbour.cosine,
-        "dish_id": neighbour.dish_id,
-    }
 
 
 def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:

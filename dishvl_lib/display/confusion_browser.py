@@ -318,13 +318,13 @@ class ConfusionBrowser:
             self.mark(question_id, decision, note, right_dish, with_twins)
 
         answered = [] if missing(row["answer"]) else [self.ids.get(row["answer"], "")]
-        suggested = [*answered, *(neighbour.dish_id for neighbour in near)]
+        near_dishes = [self.book.dish_by_id.get(neighbour.image_id, "") for neighbour in near]
         return MarkCard(
             row["image_id"],
             card,
             self.marks,
             self.words,
-            suggested,
+            [*answered, *near_dishes],
             pressed,
             lambda: self.take_back(question_id),
         )

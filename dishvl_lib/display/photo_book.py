@@ -30,14 +30,11 @@ class EmbeddedPhoto:
 
 
 class Neighbour(NamedTuple):
-    """A training photo that lies near another photo, its dish's name, the cosine of the two, and
-    its dish_id.
-    """
+    """A training photo that lies near another photo, its dish's name and the cosine of the two."""
 
     image_id: str
     name: str
     cosine: float
-    dish_id: str = ""
 
 
 def thumbnail(path: Path | None, side: int) -> Image.Image:
@@ -71,6 +68,7 @@ class PhotoBook:
         records.require_columns(photos, ("image_id", "path", "dish_id"), "the photos")
         self.image_root = Path(image_root)
         self.path_by_id = dict(zip(photos["image_id"], photos["path"], strict=True))
+        self.dish_by_id = dict(zip(photos["image_id"], photos["dish_id"], strict=True))
         ordered = _best_examples_first(photos)
         self.ids_by_dish = ordered.groupby("dish_id", sort=False)["image_id"].agg(list).to_dict()
 
@@ -164,7 +162,9 @@ class NearestPhotos:
             image_id = self.ids[place]
             cosine = float(cosines[place])
             if np.isfinite(cosine):
-                dish_id = self.dish_by_id[image_id]
-                name = self.names.get(dish_id, dish_id)
-                neighbours.append(Neighbour(image_id, name, cosine, dish_id))
+                neighbours.append(Neighbour(image_id, self._name(image_id), cosine))
         return neighbours
+
+    def _name(self, image_id: str) -> str:
+        dish_id = self.dish_by_id[image_id]
+        return self.names.get(dish_id, dish_id)

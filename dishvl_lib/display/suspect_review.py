@@ -197,7 +197,8 @@ class SuspectReview:
     def _card(self, row: Mapping[str, Any]) -> MarkCard:
         image_id = row["image_id"]
         near = self.training_photos.nearest([image_id]).get(image_id, [])
-        suggested = [row["looks_like"], *(neighbour.dish_id for neighbour in near)]
+        near_dishes = [self.book.dish_by_id.get(neighbour.image_id, "") for neighbour in near]
+        suggested = [row["looks_like"], *near_dishes]
         card = self._card_html(row, cards.neighbour_photos(near, self.book))
         return MarkCard(
             image_id, card, self.marks, self.words, suggested, self.mark, self.take_back
