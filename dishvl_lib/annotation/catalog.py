@@ -65,12 +65,12 @@ def build(
     rejected = pd.concat([rejected, decided, others], ignore_index=True)
     _check_enough(kept, rejected, image_root)
     kept = _dealt(kept, across, **dealing)
-    rejected["split"] = ""
+    split_of: dict[str, str] = {}
     if len(decided):
         as_if = _dealt(_by_rules(photos, *rules)[0], across, **dealing)
         split_of = dict(zip(as_if.path, as_if.split, strict=True))
-        by_people = rejected.path.isin(decided.path)
-        rejected.loc[by_people, "split"] = rejected.path[by_people].map(split_of).fillna("")
+    by_people = rejected.path.where(rejected.path.isin(decided.path))
+    rejected["split"] = by_people.map(split_of).fillna("")
     near = duplicates.near_pairs(kept, **limits)
     return kept, rejected, pd.concat([near, _among(across, kept)], ignore_index=True)
 

@@ -513,7 +513,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "browse",
             "bool",
             False,
-            "open the review of dishes that look like one (needs a live JupyterLab)",
+            "open the reviews of suspect labels and twin dishes (needs a live JupyterLab)",
             role=Role.DISPLAY_ONLY,
         ),
     ),
