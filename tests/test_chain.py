@@ -9,7 +9,6 @@ import pytest
 import toys
 
 from dishvl_lib.core import paths, records
-from dishvl_lib.core.decisions import PhotoDecisions
 
 PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2", "pplcnet_classifier"}
 
@@ -497,66 +496,6 @@ def decide_and_run_again(outputs, profile, server):
     rejected = records.read_table(folder / "rejected.csv")
     assert rejected[rejected.path == bad.path].reason.tolist() == ["photo bad"]
     assert len(list((outputs / "decided").glob("01_annotation.old-*"))) == 1
-
-
-def run_to_questions(outputs, profile, run_name, *more):
-    settings = ("--set", f"run_name={run_name}", *more)
-    done = chain.dishvl("run", profile, "--to", "03", *settings, outputs=outputs)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def catalogue_of(run):
-    return records.read_table(run / "01_annotation" / "catalog.parquet").set_index("image_id")
-
-
-def answer_about(run, image_id):
-    rows = records.read_jsonl(run / "03_dataset" / "test.jsonl")
-    answers = {row["conversations"][1]["value"] for row in rows if row["image_id"] == image_id}
-    return answers - {""}
-
-
-def test_a_photo_that_is_given_its_right_dish_is_asked_about_as_that_dish(world):
-    outputs, profile, _ = world
-    run = outputs / "moved"
-    run_to_questions(outputs, profile, "moved")
-    before = catalogue_of(run)
-    photo = before[before.split == "test"].iloc[0]
-    right = sorted(set(before.dish_id[before.split == "train"]) - {photo.dish_id})[0]
-    assert "decisions wait" not in chain.dishvl("status", "moved", outputs=outputs).stdout
-    file = PhotoDecisions(run / "decisions" / "photos.csv")
-    file.add("other dish", image_id=photo.name, right_dish=right)
-    waits = chain.dishvl("status", "moved", outputs=outputs).stdout
-    assert "decisions wait: 1 photos of" in waits
-    printed = run_to_questions(outputs, profile, "moved")
-    assert "1 photos are of another dish than their folder" in printed
-    after = catalogue_of(run)
-    assert after.loc[photo.name, ["dish_id", "moved_from"]].tolist() == [right, photo.dish_id]
-    same = ["path", "group_id", "split"]
-    assert after[same].equals(before[same])
-    assert answer_about(run, photo.name) == {right}
-    assert "decisions wait" not in chain.dishvl("status", "moved", outputs=outputs).stdout
-    file.take_back(image_id=photo.name)
-    run_to_questions(outputs, profile, "moved")
-    assert catalogue_of(run).dish_id.equals(before.dish_id)
-
-
-def test_stage_03_applies_the_runs_decisions_to_another_runs_catalogue(world):
-    outputs, profile, _ = world
-    photos = records.read_table(outputs / "toy" / "01_annotation" / "catalog.parquet")
-    tested = photos[photos.split == "test"]
-    moved, bad = (photo for _, photo in tested.groupby("dish_id").head(1).head(2).iterrows())
-    file = PhotoDecisions(outputs / "own" / "decisions" / "photos.csv")
-    file.add("other dish", image_id=moved.image_id, right_dish=bad.dish_id)
-    file.add("photo bad", image_id=bad.image_id)
-    upstream = ("--set", "upstream_run=toy", "--from", "03")
-    run_to_questions(outputs, profile, "own", *upstream)
-    run = outputs / "own"
-    assert answer_about(run, moved.image_id) == {bad.dish_id}
-    assert answer_about(run, bad.image_id) == set()
-    decided = records.read_table(run / "03_dataset" / "decided_photos.csv").set_index("image_id")
-    assert decided.effect.to_dict() == {moved.image_id: "moved", bad.image_id: "left out"}
-    assert set(decided.split) == {"test"}
 
 
 def test_redo_moves_the_old_folder_aside(world):
