@@ -138,19 +138,19 @@ def test_a_press_on_photos_opens_a_pair_and_chooses_the_right_dish_which_4_write
     card.wait_for()
     other_dish = card.locator('button:has-text("4 other dish")')
     assert other_dish.inner_text() == "4 other dish: 红烧鱼块"
-    near = card.locator('.near button[data-dish="d4"]').first
-    near.click()
+    search = card.locator('input[placeholder="part of a name"]')
+    search.fill("FRAC")
     labs.wait(lambda: "frac" in other_dish.inner_text(), 20)
+    search.press("4")
+    assert search.input_value() == "FRAC4"
+    assert len(marks(folder)) == before
+    card.locator('.near button[data-dish="d2"]').first.click()
+    labs.wait(lambda: other_dish.inner_text() == "4 other dish: 红烧鱼块", 20)
+    assert search.input_value() == ""
     card.locator(".card > img").click()
     page.keyboard.press("4")
     labs.wait(lambda: len(marks(folder)) == before + 1, 20)
-    assert marks(folder)[-1]["right_dish"] == "d4"
-    search = card.locator('input[placeholder="part of a name"]')
-    search.fill("鱼块")
-    labs.wait(lambda: other_dish.inner_text() == "4 other dish: 红烧鱼块", 20)
-    search.press("4")
-    assert search.input_value() == "鱼块4"
-    assert len(marks(folder)) == before + 1
+    assert marks(folder)[-1]["right_dish"] == "d2"
     card.locator('button:has-text("take back")').click()
     labs.wait(lambda: len(marks(folder)) == before + 2, 20)
     page.screenshot(path=str(folder / "right_dish.png"))
@@ -194,6 +194,10 @@ def test_a_suspect_is_opened_by_its_photo_and_decided_by_a_key(lab, chromium):
     (row,) = csv.DictReader(file.open(encoding="utf-8-sig", newline=""))
     assert (row["image_id"], row["decision"], row["right_dish"]) == ("d1-1", "other dish", "d2")
     page.locator('.dishvl-marks:has-text("d3/2.png")').wait_for()
+    page.wait_for_selector(".dishvl-marks:focus", timeout=20_000)
+    page.keyboard.press("2")
+    page.wait_for_selector('.dishvl:has-text("decided: 2")', timeout=20_000)
+    assert page.locator(".jp-CodeCell").count() == 1, "JupyterLab took the key itself"
     page.screenshot(path=str(folder / "suspects.png"))
     assert page.evaluate("window.hurt") is None
     page.close()

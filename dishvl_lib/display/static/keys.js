@@ -10,6 +10,13 @@ if (!window.dishvlKeys) {
     element.focus();
   };
 
+  // A decision may bring the next card: the keys go on with that one, as soon as Python shows it.
+  const follow = (browser, card, tries) => {
+    const next = card.isConnected ? null : browser.querySelector(".dishvl-marks");
+    if (next) focus(next);
+    else if (tries) setTimeout(() => follow(browser, card, tries - 1), 100);
+  };
+
   const press = (event) => {
     const at = document.activeElement;
     const browser = at && at.closest(".dishvl-browser");
@@ -22,7 +29,10 @@ if (!window.dishvlKeys) {
     const stops = [...browser.querySelectorAll("button:enabled, .dishvl-marks")]
       .filter((element) => element.offsetParent);
     const next = stops[stops.indexOf(at) + steps[event.key]];
-    if (mark && !event.repeat) mark.click();
+    if (mark && !event.repeat) {
+      mark.click();
+      follow(browser, card, 30);
+    }
     if (next) focus(next);
     event.preventDefault();
     event.stopImmediatePropagation();
