@@ -49,6 +49,11 @@ LEFT_OUT_COLUMNS = ("path", "reason", "detail")
 REJECTED_COLUMNS = (*LEFT_OUT_COLUMNS, "split")
 SIMILAR_COLUMNS = ("dish_id", "similar_id", "rank", "score", "n_votes")
 CLUSTER_COLUMNS = ("dish_id", "cluster", "size")
+# 04's validation_answers.csv: the entry that best/ chose on a validation menu, by dish; and 03's
+# confused_pairs.csv: how often two dishes were taken for each other there.
+VALIDATION_ANSWERS = "validation_answers.csv"
+VALIDATION_ANSWER_COLUMNS = ("id", "image_id", "dish_id", "answer_id")
+CONFUSED_COLUMNS = ("dish_id", "other_id", "n")
 # near_duplicates.csv of 01 and moved.csv of 03 say by what two photos were found to be one.
 PHOTO_PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
 

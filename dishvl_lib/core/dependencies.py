@@ -8,7 +8,7 @@ the stage run again when its content changes.
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import markers, params, paths, records
+from dishvl_lib.core import artefacts, markers, params, paths, records
 from dishvl_lib.core.parameter import Role
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
@@ -82,6 +82,8 @@ def inputs_of(name: str, values: dict[str, Any], upstream: dict[str, Path]) -> d
             inputs[f"decisions/{file.name}"] = records.sha256_file(file)
     for key in params.content_files(name):
         inputs |= _named_file(key, values.get(key))
+    if values.get("confusions_from"):
+        inputs |= _answers_of(values["confusions_from"])
     if name == "05_evaluation":
         for site in values.get("sites", ()):
             inputs |= _named_file("menu_csv", site.get("menu_csv"))
@@ -124,6 +126,14 @@ def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tu
         if key in new and old.get(key) != new[key]:
             differing[key] = patterns
     return differing
+
+
+def _answers_of(run_name: str) -> dict[str, str]:
+    """{`confusions_from: RUN`: sha256} of what another run answered on validation; {} without."""
+    file = paths.stage_folder(run_name, "04_training") / artefacts.VALIDATION_ANSWERS
+    if not file.is_file():
+        return {}
+    return {f"confusions_from{NAMED_FILE_MARK}{run_name}": records.sha256_file(file)}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

@@ -39,23 +39,47 @@ def calibrate(
     Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
     menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
     """
+    fitted, _ = calibrate_and_answer(best, rows, image_root, most=most, seed=seed)
+    return fitted
+
+
+def calibrate_and_answer(
+    best: str | Path,
+    rows: Sequence[dict[str, Any]],
+    image_root: str | Path,
+    *,
+    most: int = 500,
+    seed: int = 0,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(what `calibrate` returns, the answers to the same menus: rows with their `answer`)."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))
     chosen = [menus[place] for place in order[:most]]
-    scored, skipped = score(Recognizer.load(best), chosen, image_root)
-    fitted = {**fit(scored), "skipped": skipped}
+    readable, skipped = _scored_rows(Recognizer.load(best), chosen, image_root)
+    fitted = {**fit([scores for _, scores in readable]), "skipped": skipped}
     file = Path(best) / METADATA
     metadata = records.read_json(file)
     for name in FIELDS:
         metadata[name] = fitted[name]
     records.write_json(file, metadata)
-    return fitted
+    answered = []
+    for row, (scores, _) in readable:
+        answered.append({**row, "answer": row["menu"][int(scores.argmax())]})
+    return fitted, answered
 
 
 def score(
     recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
 ) -> tuple[list[Scored], int]:
     """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
+    readable, skipped = _scored_rows(recognizer, rows, image_root)
+    return [scores for _, scores in readable], skipped
+
+
+def _scored_rows(
+    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
+) -> tuple[list[tuple[dict[str, Any], Scored]], int]:
+    """([(row, its scores)] of the photos that can be read, how many cannot)."""
     scored = []
     skipped = 0
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
@@ -68,7 +92,7 @@ def score(
         question = artefacts.text_of(row)
         truth = row["menu"].index(artefacts.answer_of(row))
         scores = choose.log_probabilities(recognizer.qwen, pixels, question, row["menu"])
-        scored.append((scores.numpy().astype(np.float64), truth))
+        scored.append((row, (scores.numpy().astype(np.float64), truth)))
     return scored, skipped
 
 
