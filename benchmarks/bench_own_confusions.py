@@ -1,8 +1,9 @@
 """Do menus seeded by a run's own confusions help? A second training from the same base with the
 same number of steps, with and without them, asked the same test menus.
 
-    python benchmarks/bench_own_confusions.py --image-root DIR            # seeds 0, 1 and 2
-    python benchmarks/bench_own_confusions.py --image-root DIR --read-only
+    DISHVL_TEST_DATA=... python benchmarks/bench_own_confusions.py     # zh_dishes10, seeds 0, 1, 2
+    python benchmarks/bench_own_confusions.py --image-root DIR         # your own folder of dishes
+    python benchmarks/bench_own_confusions.py --read-only              # only what has finished
 
 Of each seed the run PREFIX_SEED goes through all stages; what it confuses on its validation menus
 seeds the training menus of PREFIX_SEED_with (`confusions_from`), which takes the stages before from
@@ -13,6 +14,7 @@ good as three trainings on one folder can be.
 """
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Training menus with and without own confusions.")
-    parser.add_argument("--image-root", required=True, help="one folder of photos per dish")
+    data = os.environ.get("DISHVL_TEST_DATA", "")
+    folder = str(Path(data) / "zh_dishes10") if data else None
+    parser.add_argument("--image-root", default=folder, help="one folder of photos per dish")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--menu-size", type=int, default=4, help="entries of a training menu")
     parser.add_argument("--test-menu-size", type=int, default=10)
@@ -58,6 +62,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--prefix", help="run names without the seed; default: the folder's")
     parser.add_argument("--read-only", action="store_true", help="only read what has finished")
     options = parser.parse_args(arguments)
+    if not options.image_root:
+        parser.error(
+            "give --image-root, or set DISHVL_TEST_DATA: drawn dishes are confused too little"
+        )
     options.prefix = options.prefix or f"{Path(options.image_root).name}_confusions"
     return options
 
