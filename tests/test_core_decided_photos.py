@@ -293,3 +293,18 @@ def test_what_another_runs_catalogue_does_not_know_is_applied_to_it():
     _, table = settle(("鱼/f1.jpg", "other dish", "肉"), ("鱼/f2.jpg", "photo bad", ""))
     photos = decided_photos.applied(catalogue(), decided_photos.effective(table[:0], table))
     assert photos.dish_id.tolist() == ["肉", "肉", "豆腐", "新菜甲"]
+
+
+def test_what_stage_01_has_applied_is_not_settled_again():
+    rows = decided(("鱼/f1.jpg", "other dish", "老肉"), ("鱼/f2.jpg", "photo bad", ""))
+    _, earlier = decided_photos.settle(catalogue(), DISHES, rows[:1], former={"老肉": "肉"})
+    new = decided_photos.unapplied(rows, earlier)
+    assert new.path.tolist() == ["鱼/f2.jpg"]
+    changed = rows[:1].assign(right_dish="豆腐")
+    assert len(decided_photos.unapplied(changed, earlier)) == 1
+    assert len(decided_photos.unapplied(rows, decided_photos.none())) == 2
+
+
+def test_a_table_with_chinese_headings_is_read(tmp_path):
+    file = write(tmp_path / "photos.csv", "image_id,决定,正确的菜", "a,other dish,鱼")
+    assert decided_photos.read(file).right_dish.tolist() == ["鱼"]

@@ -137,6 +137,17 @@ def applied(photos: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     return moved[~moved.image_id.isin(gone(table))].reset_index(drop=True)
 
 
+def unapplied(decided: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
+    """The decisions of which an earlier stage's outcomes (DECIDED_COLUMNS) know nothing.
+
+    What stage 01 has applied stands: it knew dishes before they were merged, a later stage does not.
+    """
+    columns = ["image_id", "decision", "right_dish"]
+    known = set(outcomes[columns].itertuples(index=False, name=None))
+    is_new = [row not in known for row in decided[columns].itertuples(index=False, name=None)]
+    return decided[is_new].reset_index(drop=True)
+
+
 def effective(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
     """The photos that were moved or left out, by stage 01 (`earlier`) or, where it knows better, by
     stage 03 (`later`).

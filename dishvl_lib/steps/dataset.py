@@ -138,9 +138,10 @@ def _decided(stage: Stage, photos: pd.DataFrame, dishes: Rows) -> pd.DataFrame:
     if stage.done and not stage.path(decided_photos.OUTCOME_FILE).exists():
         return photos  # made by an earlier version
     read = stage.make(decided_photos.READ_FILE, decided_photos.read, stage.decisions("photos"))
-    photos, later = decided_photos.settle(photos, dishes, read)
     file = stage.input("01_annotation", decided_photos.OUTCOME_FILE)
     earlier = records.read_table(file) if file.exists() else decided_photos.none()
+    new = decided_photos.unapplied(read, earlier)
+    photos, later = decided_photos.settle(photos, dishes, new)
     decided = stage.make(decided_photos.OUTCOME_FILE, decided_photos.effective, earlier, later)
     is_moved = decided.effect == decided_photos.MOVED
     print(
