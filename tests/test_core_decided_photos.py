@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dishvl_lib.core import artefacts, decided_photos, records
+from dishvl_lib.core import artefacts, decided_photos, decision_notes, records
 from dishvl_lib.core.right_dishes import RightDishes
 
 DISHES = [
@@ -117,7 +117,7 @@ def test_a_right_dish_that_is_not_there_leaves_the_photo_out():
     ]
     assert decided_photos.gone(table) == {id_of("鱼/f1.jpg"), id_of("鱼/f2.jpg")}
     assert photos.dish_id.tolist() == catalogue().dish_id.tolist()
-    (sentence,) = decided_photos.notes(table)
+    (sentence,) = decision_notes.sentences(table)
     assert sentence.startswith("2 photos are left out, because their label was decided to be wrong")
 
 
@@ -160,7 +160,7 @@ def test_equal_bytes_move_along_and_near_duplicates_stay_and_are_named():
     assert by_path.detail["鱼/copy.jpg"] == "the same bytes as 鱼/f1.jpg"
     assert by_path.detail["鱼/f1.jpg"] == "1 of its group keep their dish: 鱼/near.jpg"
     assert any(
-        "near-duplicates that keep the old dish" in text for text in decided_photos.notes(table)
+        "near-duplicates that keep the old dish" in text for text in decision_notes.sentences(table)
     )
 
 
@@ -176,7 +176,7 @@ def test_its_own_dish_as_the_right_one_changes_nothing():
     photos, table = settle(("鱼/f1.jpg", "other dish", "红烧鱼"))
     assert table.effect.tolist() == ["stays"]
     assert photos.moved_from.tolist() == [""] * len(photos)
-    assert decided_photos.notes(table) == []
+    assert decision_notes.sentences(table) == []
 
 
 def test_applying_again_changes_nothing_and_a_later_decision_counts_from_the_folder():
@@ -210,7 +210,7 @@ def test_decisions_about_photos_that_are_gone_are_named():
     }
     assert by_path.split["鱼/bad.jpg"] == "test"
     assert by_path.detail["鱼/two.jpg"] == "left out: two labels"
-    (sentence,) = decided_photos.notes(table)
+    (sentence,) = decision_notes.sentences(table)
     assert "2 decisions are about photos that are not there any more" in sentence
     assert "鱼/never.jpg, 鱼/two.jpg" in sentence
 
@@ -218,7 +218,7 @@ def test_decisions_about_photos_that_are_gone_are_named():
 def test_an_unknown_word_changes_nothing_and_is_said():
     _, table = settle(("鱼/f1.jpg", "lable wrong", ""))
     assert table.effect.tolist() == ["stays"]
-    (sentence,) = decided_photos.notes(table)
+    (sentence,) = decision_notes.sentences(table)
     assert "1 decisions are none of label wrong, photo bad, real confusion, other dish" in sentence
 
 

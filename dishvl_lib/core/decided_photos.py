@@ -167,47 +167,6 @@ def none() -> pd.DataFrame:
     return pd.DataFrame(columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
 
 
-def notes(table: pd.DataFrame) -> list[str]:
-    """What a person should know of decisions that were applied, a sentence each."""
-    said = table[table.effect != STAYS]
-    sentences = []
-    moved = said[said.effect == MOVED]
-    if len(moved):
-        sentences.append(
-            f"decisions/photos.csv: {len(moved)} photos are of another dish than their folder "
-            "(decided_photos.csv)"
-        )
-    twins = moved[moved.detail.str.contains(TWINS)]
-    if len(twins):
-        sentences.append(
-            f"{len(twins)} of the moved photos have near-duplicates that keep the old dish; decide "
-            f"about them too: {listed(twins.detail.tolist(), MOST_SHOWN)}"
-        )
-    wrong = said[(said.effect == LEFT_OUT) & (said.decision == decisions.OTHER_DISH)]
-    if len(wrong):
-        why = [f"{row.path} ({row.detail})" for row in wrong.itertuples()]
-        sentences.append(
-            f"{len(wrong)} photos are left out, because their label was decided to be wrong and "
-            f"the right one cannot be used: {listed(why, MOST_SHOWN)}"
-        )
-    unknown = table[~table.decision.isin(("", *decisions.PHOTO_DECISIONS))]
-    if len(unknown):
-        words = sorted(set(unknown.decision))
-        sentences.append(
-            f"decisions/photos.csv: {len(unknown)} decisions are none of "
-            f"{', '.join(decisions.PHOTO_DECISIONS)} and change nothing: "
-            f"{listed(words, MOST_SHOWN)}"
-        )
-    lost = said[said.effect == GONE]
-    if len(lost):
-        named = [path or image_id for path, image_id in zip(lost.path, lost.image_id, strict=True)]
-        sentences.append(
-            f"decisions/photos.csv: {len(lost)} decisions are about photos that are not there any "
-            f"more, or were left out for other reasons: {listed(named, MOST_SHOWN)}"
-        )
-    return sentences
-
-
 def waiting(file: Path, read_file: Path) -> int:
     """How many photos are decided otherwise in `file` than a stage has read (its copy `read_file`)."""
     now = _by_photo(read(file))

@@ -18,6 +18,7 @@ from dishvl_lib.annotation import (
 from dishvl_lib.core import (
     artefacts,
     decided_photos,
+    decision_notes,
     given_tables,
     markers,
     paths,
@@ -297,7 +298,7 @@ def _note_decided(
     """Note what became of people's decisions about photos, and dishes that they have emptied."""
     if stage.done:
         return
-    for sentence in decided_photos.notes(decided):
+    for sentence in decision_notes.sentences(decided):
         stage.note(sentence)
     used = set(decided.dish_id[decided.effect != decided_photos.STAYS])
     emptied = sorted(used - set(catalogue.dish_id))
