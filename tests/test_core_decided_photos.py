@@ -305,6 +305,14 @@ def test_what_stage_01_has_applied_is_not_settled_again():
     assert len(decided_photos.unapplied(rows, decided_photos.none())) == 2
 
 
+def test_no_decisions_change_nothing():
+    nothing = decided_photos.unapplied(decided_photos.read(None), decided_photos.none())
+    photos, table = decided_photos.settle(catalogue(), DISHES, nothing)
+    pd.testing.assert_frame_equal(photos.drop(columns="moved_from"), catalogue())
+    assert tuple(table.columns) == artefacts.DECIDED_COLUMNS
+    assert decided_photos.effective(decided_photos.none(), table).empty
+
+
 def test_a_table_with_chinese_headings_is_read(tmp_path):
     file = write(tmp_path / "photos.csv", "image_id,决定,正确的菜", "a,other dish,鱼")
     assert decided_photos.read(file).right_dish.tolist() == ["鱼"]

@@ -144,7 +144,8 @@ def unapplied(decided: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """
     columns = ["image_id", "decision", "right_dish"]
     known = set(outcomes[columns].itertuples(index=False, name=None))
-    is_new = [row not in known for row in decided[columns].itertuples(index=False, name=None)]
+    rows = decided[columns].itertuples(index=False, name=None)
+    is_new = pd.Series([row not in known for row in rows], index=decided.index, dtype=bool)
     return decided[is_new].reset_index(drop=True)
 
 
