@@ -276,12 +276,15 @@ class _Shortcuts(NamedTuple):
 
     def on_menus(self, seeds: pd.DataFrame | None) -> dict[str, Any]:
         """How often it is right on menus that nobody trains on: as the test's, or led by confused
-        pairs as the training's (`seeds`).
+        pairs and as long as the training's (`seeds`).
         """
         params = self.stage.params
         only_menus = {"naming_per_photo": 0, "absent_share": 0.0, "knowledge_ratio": 0.0}
         options = self.stage.only(*EVERYWHERE) | only_menus
-        options |= {"menu_size": params["test_menu_size"], "seed": params["seed"] + 1}
+        sizes = {"menu_size": params["test_menu_size"]}
+        if seeds is not None:
+            sizes = self.stage.only("menu_size", "menu_size_to")
+        options |= {**sizes, "seed": params["seed"] + 1}
 
         def menus_of_test_photos(per_photo: int) -> Rows:
             fresh = options | {"menus_per_photo": per_photo, "confused": seeds}
