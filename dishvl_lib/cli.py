@@ -21,6 +21,7 @@ from dishvl_lib.core import (
     records,
     settings,
     stages,
+    waiting_decisions,
 )
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
@@ -333,6 +334,9 @@ def _status(options: argparse.Namespace) -> int:
             state = str(error)
             damaged = True
         print(f"{stage:<20} {state}")
+    if not damaged:
+        for sentence in waiting_decisions.sentences(folder):
+            print(sentence)
     return int(damaged)
 
 

@@ -221,12 +221,12 @@ def test_calibration_fits_both_and_stores_them(best, tmp_path):
 def test_the_menus_in_one_pass_score_as_each_alone(best, tmp_path):
     recognizer = Recognizer.load(best)
     chosen = rows(5)
-    scored, of_sizes, _ = calibration.score(recognizer, chosen, tmp_path, seed=3)
+    scored = calibration.score(recognizer, chosen, tmp_path, seed=3)
     pairs = menu_presence.sized_menus(chosen, menu_presence.sizes_for(5), seed=3)
     for number, pair in enumerate(pairs):
         pixels = recognizer._photo(images.load_rgb(tmp_path / pair.row["image"]))
         for offset, (question, menu) in enumerate(pair.questions()):
             alone = calibration.choose.log_probabilities(recognizer.qwen, pixels, question, menu)
-            together = of_sizes[2 * number + offset].scores
+            together = scored.of_sizes[2 * number + offset].scores
             np.testing.assert_allclose(together, alone.numpy(), atol=1e-4)
-    assert len(scored) == 5
+    assert len(scored.rows) == 5

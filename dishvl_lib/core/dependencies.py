@@ -8,16 +8,17 @@ the stage run again when its content changes.
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import markers, params, paths, records
+from dishvl_lib.core import artefacts, markers, params, paths, records
 from dishvl_lib.core.parameter import Role
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
+DECIDED = "decided_photos.csv"
 # {stage: {earlier stage: patterns of the files that are read}}
 READS: dict[str, dict[str, tuple[str, ...]]] = {
     "01_annotation": {},
     "02_similar_dishes": {"01_annotation": CATALOGUE},
     "03_dataset": {
-        "01_annotation": CATALOGUE,
+        "01_annotation": (*CATALOGUE, DECIDED),
         "02_similar_dishes": ("similar_dishes.csv", "features.npz", "skipped.csv"),
     },
     "04_training": {
@@ -33,7 +34,13 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
             "clusters.csv",
             "pplcnet.pdparams",
         ),
-        "03_dataset": ("validation.jsonl", "test.jsonl", "test_unseen.jsonl", "site_*.jsonl"),
+        "03_dataset": (
+            "validation.jsonl",
+            "test.jsonl",
+            "test_unseen.jsonl",
+            "site_*.jsonl",
+            DECIDED,
+        ),
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
 }
@@ -87,6 +94,8 @@ def inputs_of(name: str, values: dict[str, Any], upstream: dict[str, Path]) -> d
             inputs[f"decisions/{file.name}"] = records.sha256_file(file)
     for key in params.content_files(name):
         inputs |= _named_file(key, values.get(key))
+    if values.get("confusions_from"):
+        inputs |= _answers_of(values["confusions_from"])
     if name == "05_evaluation":
         for site in values.get("sites", ()):
             inputs |= _named_file("menu_csv", site.get("menu_csv"))
@@ -130,6 +139,14 @@ def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tu
         if key in new and old.get(key) != new[key]:
             differing[key] = patterns
     return differing
+
+
+def _answers_of(run_name: str) -> dict[str, str]:
+    """{`confusions_from: RUN`: sha256} of what another run answered on validation; {} without."""
+    file = paths.stage_folder(run_name, "04_training") / artefacts.VALIDATION_ANSWERS
+    if not file.is_file():
+        return {}
+    return {f"confusions_from{NAMED_FILE_MARK}{run_name}": records.sha256_file(file)}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

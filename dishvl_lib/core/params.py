@@ -513,7 +513,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "browse",
             "bool",
             False,
-            "open the review of dishes that look like one (needs a live JupyterLab)",
+            "open the reviews of suspect labels and twin dishes (needs a live JupyterLab)",
             role=Role.DISPLAY_ONLY,
         ),
     ),
@@ -539,6 +539,13 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             3,
             "look-alikes that each seed dish brings onto a menu",
             Between(least=0, most=1000),
+        ),
+        Parameter(
+            "confusions_from",
+            "str",
+            "",
+            "a finished run: the pairs that it confuses on validation menus lead training menus",
+            UpstreamRun(),
         ),
         Parameter(
             "same_site_share",
@@ -1084,6 +1091,17 @@ def _net_with_weights(net: str, weights: str, init_weights: str, preprocess_yaml
 
 _PIXELS = (("min_pixels", "max_pixels"), _pixel_limits)
 _TRAINED = ("train_visual", "train_merger", "train_language_model", "train_lm_head", "lora_rank")
+
+
+def _another_run(run_name: str, confusions_from: str) -> str:
+    if confusions_from != run_name:
+        return ""
+    return (
+        f"confusions_from: {confusions_from} is this run itself, whose questions would come from its "
+        "own answers to them; name a run that has finished"
+    )
+
+
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "01_annotation": (
         _PIXELS,
@@ -1097,6 +1115,7 @@ CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "03_dataset": (
         _PIXELS,
         (("menu_size", "menu_size_to"), _menu_sizes),
+        (("run_name", "confusions_from"), _another_run),
         (("naming_per_photo", "menus_per_photo"), _any_question),
     ),
     "04_training": (

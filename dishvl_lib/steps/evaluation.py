@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, missing_photos, params, paths, photo_hashes, records
+from dishvl_lib.core import (
+    artefacts,
+    decided_photos,
+    missing_photos,
+    params,
+    paths,
+    photo_hashes,
+    records,
+)
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
@@ -16,6 +24,7 @@ from dishvl_lib.display import figures, report
 from dishvl_lib.evaluation import (
     asking,
     confusion,
+    decided,
     groups,
     metrics,
     notes,
@@ -37,7 +46,9 @@ GALLERY = "gallery"
 
 
 class Sources(NamedTuple):
-    """What the earlier stages know of photos and dishes."""
+    """What the earlier stages know of photos and dishes, and the photos that people moved or left
+    out.
+    """
 
     photos: pd.DataFrame
     dishes: list[dict[str, Any]]
@@ -45,6 +56,7 @@ class Sources(NamedTuple):
     similar: pd.DataFrame
     clusters: pd.DataFrame
     features: dict[str, np.ndarray]
+    decided: pd.DataFrame = decided_photos.none()
 
     @property
     def known(self) -> gallery.Known:
@@ -65,11 +77,14 @@ class Answers(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """The accuracy table, each predictor against the tuned model, and the best small net."""
+    """The accuracy table, each predictor against the tuned model, the best small net, and what
+    people's decisions about test photos do to it.
+    """
 
     table: pd.DataFrame
     compared: pd.DataFrame
     to_beat: pd.DataFrame
+    decided: pd.DataFrame
 
 
 class Breakdown(NamedTuple):
@@ -101,13 +116,17 @@ class Confusions(NamedTuple):
 
 def read_sources(stage: Stage) -> Sources:
     dishes = stage.rows("01_annotation", "dishes.jsonl")
+    photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
+    file = stage.input("03_dataset", decided_photos.OUTCOME_FILE)
+    outcomes = records.read_table(file) if file.exists() else decided_photos.none()
     return Sources(
-        catalog.read(stage.input("01_annotation", "catalog.parquet")),
+        decided_photos.applied(photos, outcomes),
         dishes,
         annotate.names_by_dish(dishes),
         stage.table("02_similar_dishes", "similar_dishes.csv"),
         stage.table("02_similar_dishes", "clusters.csv"),
         stage.arrays("02_similar_dishes", "features.npz"),
+        outcomes,
     )
 
 
@@ -311,12 +330,13 @@ def put_beside_best(stage: Stage, sources: Sources) -> None:
         stage.note(done)
 
 
-def measure(stage: Stage, answers: Answers) -> Accuracy:
+def measure(stage: Stage, sources: Sources, answers: Answers) -> Accuracy:
     """Accuracies with n, interval and chance; writes metrics.json."""
     table = metrics.accuracy_table(answers.predictions)
     compared = metrics.compare(answers.predictions)
-    stage.make("metrics.json", metrics.metrics_dict, table)
-    return Accuracy(table, compared, metrics.rivals(table, compared))
+    counted = decided.table(answers.predictions, sources.decided)
+    stage.make("metrics.json", decided.into_metrics, metrics.metrics_dict(table), counted)
+    return Accuracy(table, compared, metrics.rivals(table, compared), counted)
 
 
 def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
@@ -374,15 +394,22 @@ def confuse(stage: Stage, sources: Sources, answers: Answers) -> Confusions:
     return Confusions(cells, table, odd)
 
 
-def remarks(stage: Stage, answers: Answers, confusions: Confusions) -> list[str]:
+def remarks(
+    stage: Stage,
+    sources: Sources,
+    answers: Answers,
+    accuracy: Accuracy,
+    confusions: Confusions,
+) -> list[str]:
     """What a reader of the figures must know, a sentence each."""
-    return notes.notes(
+    sentences = notes.notes(
         stage.marker("01_annotation"),
         answers.predictions,
         len(confusions.not_dishes),
         net=_net(stage),
         classifier=_classifier(_net(stage)) in answers.plans,
     )
+    return [*decided.sentences(sources.decided, accuracy.decided), *sentences]
 
 
 def write_report(
@@ -422,6 +449,7 @@ def write_report(
         },
         tables={
             "best small net against the tuned model": accuracy.to_beat,
+            "test photos that people decided about": accuracy.decided,
             "calibration": trust.shown(trusted.measures),
             "not on the menu, by menu size": off_menu.shown(trusted.off_menu),
             "accuracy by group": broken_down.by_group,

@@ -6,6 +6,7 @@ calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,21 @@ FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
 
 
+@dataclass
+class ScoredMenus:
+    """What menus about photos scored.
+
+    `rows`: those whose photo could be read; `scored`: (log-probabilities (entries,), place of the
+    truth) of each one's own menu; `of_sizes`: of menus with and without their dishes; `skipped`:
+    photos that could not be read.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+    of_sizes: list[menu_presence.SizedScores] = field(default_factory=list)
+    skipped: int = 0
+
+
 def calibrate(
     best: str | Path,
     rows: Sequence[dict[str, Any]],
@@ -41,12 +57,25 @@ def calibrate(
     not be read). With fewer than 20 menus nothing is fitted: temperature 1, threshold 0, and `note`
     says so.
     """
+    fitted, _ = calibrate_and_answer(best, rows, image_root, most=most, seed=seed)
+    return fitted
+
+
+def calibrate_and_answer(
+    best: str | Path,
+    rows: Sequence[dict[str, Any]],
+    image_root: str | Path,
+    *,
+    most: int = 500,
+    seed: int = 0,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(what `calibrate` returns, the answers to the same menus: rows with their `answer`)."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))
     chosen = [menus[place] for place in order[:most]]
-    scored, of_sizes, skipped = score(Recognizer.load(best), chosen, image_root, seed)
-    presence, measures = fit_presence(of_sizes)
-    fitted = {**fit(scored), "on_menu": measures, "skipped": skipped}
+    menus_of = score(Recognizer.load(best), chosen, image_root, seed)
+    presence, measures = fit_presence(menus_of.of_sizes)
+    fitted = {**fit(menus_of.scored), "on_menu": measures, "skipped": menus_of.skipped}
     file = Path(best) / METADATA
     metadata = records.read_json(file)
     for name in FIELDS:
@@ -55,31 +84,28 @@ def calibrate(
     if presence is not None:
         metadata[menu_presence.FIELD] = presence.as_record()
     records.write_json(file, metadata)
-    return fitted
+    answered = []
+    for row, (scores, _) in zip(menus_of.rows, menus_of.scored, strict=True):
+        answered.append({**row, "answer": row["menu"][int(scores.argmax())]})
+    return fitted, answered
 
 
 def score(
-    recognizer: Recognizer,
-    rows: Sequence[dict[str, Any]],
-    image_root: str | Path,
-    seed: int = 0,
-) -> tuple[list[Scored], list[menu_presence.SizedScores], int]:
-    """What each row's menu scores, menus with and without its dish, and how many were skipped.
+    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path, seed: int = 0
+) -> ScoredMenus:
+    """The menu of each row, and a menu with and one without its dish, of sizes that take turns.
 
-    ([(log-probabilities (entries,), place of the truth)], [menus of changing sizes], photos that
-    could not be read). All menus about a photo share one forward pass.
+    All three share the photo's forward pass.
     """
     sizes = menu_presence.sizes_for(len({artefacts.answer_of(row) for row in rows}))
     drawn = {pair.row["id"]: pair for pair in menu_presence.sized_menus(rows, sizes, seed)}
-    scored = []
-    of_sizes = []
-    skipped = 0
+    result = ScoredMenus()
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
             photo = images.load_rgb(Path(image_root) / row["image"])
             pixels = inputs.photo_inputs(recognizer.qwen, photo)
         except images.ImageError:
-            skipped += 1
+            result.skipped += 1
             continue
         menus = [(artefacts.text_of(row), row["menu"])]
         pair = drawn.get(row["id"])
@@ -87,10 +113,11 @@ def score(
             menus += pair.questions()
         tensors = choose.log_probabilities_many(recognizer.qwen, pixels, menus)
         scores = [tensor.numpy().astype(np.float64) for tensor in tensors]
-        scored.append((scores[0], row["menu"].index(artefacts.answer_of(row))))
+        result.rows.append(row)
+        result.scored.append((scores[0], row["menu"].index(artefacts.answer_of(row))))
         if pair is not None:
-            of_sizes += pair.with_scores(*scores[1:])
-    return scored, of_sizes, skipped
+            result.of_sizes += pair.with_scores(*scores[1:])
+    return result
 
 
 def fit_presence(
