@@ -51,6 +51,8 @@ class Galleries(NamedTuple):
 class GalleryPredictor:
     """The dish whose registered photos are most similar; for a menu, of those on it."""
 
+    by_photo = True  # the similarities of a photo count for all questions about it
+
     def __init__(self, features: Mapping[str, np.ndarray], galleries: Galleries):
         """`features`: image_id -> (D,) of unit length."""
         self.features = features
