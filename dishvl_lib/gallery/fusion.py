@@ -1,4 +1,5 @@
-"""The model and the gallery answer together: three numbers, fitted on validation photos.
+"""The model and the gallery answer together: three numbers, fitted on validation photos, for menus and
+for names.
 
     score of an entry = vlm * log-probability + gallery * similarity - new
 
@@ -18,10 +19,11 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 LEAST_LOG = -30.0  # what vanished in float32, and all beyond, counts alike
-# Evidence that speaks for the model as it is, and against listening to the gallery at all: as much as
-# so many menus would give. Where every menu is answered rightly the likelihood has no maximum.
+# Prior, as strong as so many menus: both are believed as far as each alone is right. Where both answer
+# nearly every validation menu rightly, these do not say who should be believed when they disagree.
 PRIOR_MENUS = 1.0
 FEWEST_MENUS = 20  # with fewer, no threshold is fitted
+LEAST_WEIGHT = 0.01
 MOST_WEIGHT = 100.0
 LEAST_SPREAD = 1e-6
 
@@ -76,9 +78,9 @@ class FittedMenu:
 def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
     """The numbers under which the truths are most likely; without menus the model alone counts.
 
-    vlm and gallery: a conditional logit over each menu's entries, neither below 0, with a prior
-    towards the model alone. new: from the same menus as if the model had never been trained on the
-    truth, or on another entry, and as if that dish had few photos registered.
+    vlm and gallery: a conditional logit over each menu's entries, neither below 0, as if one more menu
+    had gone to its runner-up, with the prior above. new: from the same menus as if the model had
+    never been trained on the truth, or on another entry, and as if that dish had few photos registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
     if not menus:
@@ -104,14 +106,20 @@ class _Stacked:
             self.logs[row, :n_entries] = np.maximum(menu.logs, LEAST_LOG)
             self.similarities[row, :n_entries] = menu.similarities
         self.rows = np.arange(len(menus))
+        self.sizes = self.is_entry.sum(axis=1)
         self.truth = np.array([menu.truth for menu in menus])
 
     def log_likelihood(self, vlm: float, weight: float, unknown: float) -> float:
-        """Of all truths together."""
+        """Of all truths together, as if one more menu had gone to its runner-up: where every menu is
+        answered rightly the likelihood alone has no maximum.
+        """
         seen = np.where(np.isnan(self.similarities), unknown, self.similarities)
         scores = np.where(self.is_entry, vlm * self.logs + weight * seen, -np.inf)
-        of_truths = scores[self.rows, self.truth]
-        return float((of_truths - logsumexp(scores, axis=1)).sum())
+        logs = scores - logsumexp(scores, axis=1)[:, None]
+        of_truths = logs[self.rows, self.truth]
+        logs[self.rows, self.truth] = -np.inf
+        runners_up = np.where(self.sizes > 1, logs.max(axis=1), 0.0)
+        return float((of_truths + runners_up / (len(self.rows) + 1)).sum())
 
     def of_others(self) -> np.ndarray:
         """The similarities of registered entries that are not the truth, of all menus."""
@@ -130,17 +138,34 @@ class _Stacked:
 
 def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
     """`vlm` and `gallery`, with their prior."""
-    spread = stacked.spread()
 
-    def loss(numbers: np.ndarray) -> float:
-        vlm, weight = numbers
-        prior = (vlm - 1) ** 2 + weight**2
-        likelihood = stacked.log_likelihood(vlm, weight / spread, fusion.unknown)
-        return PRIOR_MENUS * prior / 2 - likelihood
+    def likelihood(vlm: float, weight: float) -> float:
+        return stacked.log_likelihood(vlm, weight, fusion.unknown)
+
+    spread = stacked.spread()
+    vlm_alone = _alone(lambda vlm: likelihood(vlm, 0.0))
+    gallery_alone = _alone(lambda weight: likelihood(0.0, weight / spread)) / spread
+
+    def loss(shares: np.ndarray) -> float:
+        vlm, weight = shares
+        prior = (vlm - 1) ** 2 + (weight - 1) ** 2
+        return PRIOR_MENUS * prior / 2 - likelihood(vlm * vlm_alone, weight * gallery_alone)
 
     bounds = [(0.0, MOST_WEIGHT), (0.0, MOST_WEIGHT)]
-    best = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
-    return replace(fusion, vlm=float(best[0]), gallery=float(best[1] / spread))
+    shares = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
+    return replace(
+        fusion, vlm=float(shares[0] * vlm_alone), gallery=float(shares[1] * gallery_alone)
+    )
+
+
+def _alone(likelihood: Callable[[float], float]) -> float:
+    """The weight under which the answers of one alone are as sure as they are right; 0 for one that is
+    no better than chance.
+    """
+    bounds = (np.log(LEAST_WEIGHT), np.log(MOST_WEIGHT))
+    found = minimize_scalar(lambda log: -likelihood(np.exp(log)), bounds=bounds, method="bounded")
+    weight = float(np.exp(found.x))
+    return weight if likelihood(weight) > likelihood(0.0) else 0.0
 
 
 def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
