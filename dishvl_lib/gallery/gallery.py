@@ -138,12 +138,15 @@ class Gallery:
         ranked = [(name, float(similarity[place])) for name, place in spelt.items()]
         return sorted(ranked, key=lambda pair: -pair[1])
 
-    def combined(self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray) -> np.ndarray:
-        """(entries,) log-probabilities of a menu's entries by the model and the gallery together.
+    def combined(
+        self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray, kind: str = MENU
+    ) -> np.ndarray:
+        """(entries,) log-probabilities by the model and the gallery together.
 
-        logs (entries,): the model's.
+        logs (entries,): the model's, after a menu question or, for the names of a shortlist, after a
+        naming question (`kind`).
         """
-        return self.fusion.log_probabilities(logs, *self.on_menu(feature, entries))
+        return self.fusion(kind).log_probabilities(logs, *self.on_menu(feature, entries))
 
     def on_menu(self, feature: np.ndarray, entries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(similarity (entries,), NaN of what is not registered; which entries the model was never
