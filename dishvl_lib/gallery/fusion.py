@@ -23,8 +23,10 @@ LEAST_LOG = -30.0  # what vanished in float32, and all beyond, counts alike
 # nearly every validation menu rightly, these do not say who should be believed when they disagree.
 PRIOR_MENUS = 1.0
 FEWEST_MENUS = 20  # with fewer, no threshold is fitted
-LEAST_WEIGHT = 0.01
-MOST_WEIGHT = 100.0
+LEAST_SCALE = 0.01
+MOST_SCALE = 1000.0
+MOST_SHARE = 10.0
+MOST_NEW = 50.0
 LEAST_SPREAD = 1e-6
 
 
@@ -78,8 +80,8 @@ class FittedMenu:
 def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
     """The numbers under which the truths are most likely; without menus the model alone counts.
 
-    vlm and gallery: a conditional logit over each menu's entries, neither below 0, as if one more menu
-    had gone to its runner-up, with the prior above. new: from the same menus as if the model had
+    vlm and gallery: a conditional logit over each menu's entries, neither below 0, with the prior
+    above. new: from the same menus as if the model had
     never been trained on the truth, or on another entry, and as if that dish had few photos registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
@@ -109,17 +111,22 @@ class _Stacked:
         self.sizes = self.is_entry.sum(axis=1)
         self.truth = np.array([menu.truth for menu in menus])
 
-    def log_likelihood(self, vlm: float, weight: float, unknown: float) -> float:
-        """Of all truths together, as if one more menu had gone to its runner-up: where every menu is
-        answered rightly the likelihood alone has no maximum.
+    def log_likelihood(
+        self, vlm: float, weight: float, unknown: float, runners_up: bool = False
+    ) -> float:
+        """Of all truths together; with `runners_up` as if one more menu had gone to its runner-up
+        (Laplace's rule of succession, as for stage 04's temperature): where every menu is answered
+        rightly the likelihood alone has no maximum.
         """
         seen = np.where(np.isnan(self.similarities), unknown, self.similarities)
         scores = np.where(self.is_entry, vlm * self.logs + weight * seen, -np.inf)
         logs = scores - logsumexp(scores, axis=1)[:, None]
         of_truths = logs[self.rows, self.truth]
+        if not runners_up:
+            return float(of_truths.sum())
         logs[self.rows, self.truth] = -np.inf
-        runners_up = np.where(self.sizes > 1, logs.max(axis=1), 0.0)
-        return float((of_truths + runners_up / (len(self.rows) + 1)).sum())
+        of_runners_up = np.where(self.sizes > 1, logs.max(axis=1), 0.0)
+        return float((of_truths + of_runners_up / (len(self.rows) + 1)).sum())
 
     def of_others(self) -> np.ndarray:
         """The similarities of registered entries that are not the truth, of all menus."""
@@ -137,35 +144,38 @@ class _Stacked:
 
 
 def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
-    """`vlm` and `gallery`, with their prior."""
+    """`vlm` and `gallery`: how far each is believed, relative to its own calibration, with the prior;
+    then one temperature for both, so that they are as sure together as they are right.
+    """
 
-    def likelihood(vlm: float, weight: float) -> float:
-        return stacked.log_likelihood(vlm, weight, fusion.unknown)
+    def likelihood(vlm: float, weight: float, runners_up: bool = False) -> float:
+        return stacked.log_likelihood(vlm, weight, fusion.unknown, runners_up)
 
-    spread = stacked.spread()
-    vlm_alone = _alone(lambda vlm: likelihood(vlm, 0.0))
-    gallery_alone = _alone(lambda weight: likelihood(0.0, weight / spread)) / spread
+    unit = 1 / stacked.spread()
+    vlm_alone = _scale(lambda scale: likelihood(scale, 0.0, runners_up=True))
+    gallery_alone = unit * _scale(lambda scale: likelihood(0.0, unit * scale, runners_up=True))
 
     def loss(shares: np.ndarray) -> float:
         vlm, weight = shares
         prior = (vlm - 1) ** 2 + (weight - 1) ** 2
         return PRIOR_MENUS * prior / 2 - likelihood(vlm * vlm_alone, weight * gallery_alone)
 
-    bounds = [(0.0, MOST_WEIGHT), (0.0, MOST_WEIGHT)]
+    bounds = [(0.0, MOST_SHARE), (0.0, MOST_SHARE)]
     shares = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
-    return replace(
-        fusion, vlm=float(shares[0] * vlm_alone), gallery=float(shares[1] * gallery_alone)
-    )
+    vlm = float(shares[0] * vlm_alone)
+    weight = float(shares[1] * gallery_alone)
+    both = _scale(lambda scale: likelihood(scale * vlm, scale * weight, runners_up=True))
+    return replace(fusion, vlm=both * vlm, gallery=both * weight)
 
 
-def _alone(likelihood: Callable[[float], float]) -> float:
-    """The weight under which the answers of one alone are as sure as they are right; 0 for one that is
-    no better than chance.
+def _scale(likelihood: Callable[[float], float]) -> float:
+    """The factor under which answers are as sure as they are right; 0 for answers that are no better
+    than chance.
     """
-    bounds = (np.log(LEAST_WEIGHT), np.log(MOST_WEIGHT))
+    bounds = (np.log(LEAST_SCALE), np.log(MOST_SCALE))
     found = minimize_scalar(lambda log: -likelihood(np.exp(log)), bounds=bounds, method="bounded")
-    weight = float(np.exp(found.x))
-    return weight if likelihood(weight) > likelihood(0.0) else 0.0
+    scale = float(np.exp(found.x))
+    return scale if likelihood(scale) > likelihood(0.0) else 0.0
 
 
 def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
@@ -181,7 +191,7 @@ def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
         likelihood = (weight * (truth - whole)).sum()
         return PRIOR_MENUS * new**2 / 2 - float(likelihood)
 
-    bounds = (-MOST_WEIGHT, MOST_WEIGHT)
+    bounds = (-MOST_NEW, MOST_NEW)
     return float(minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 
