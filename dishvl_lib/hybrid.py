@@ -4,8 +4,9 @@
     hybrid.choose("photo.jpg", ["红烧鱼", "凉拌鸡胗"])
 
 A menu: the model's log-probabilities and the gallery's similarities, combined by numbers that stage 05
-fitted on validation photos. A name: the model picks from the gallery's shortlist, so that a dish that
-was added can be named and one that was removed cannot. With an empty gallery the model alone answers.
+fitted on validation photos. A name: the model's log-probability of each dish of the gallery's shortlist
+as the answer to the naming question counts with its similarity, so that a dish that was added can be
+named and one that was removed cannot. With an empty gallery the model alone answers.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dishvl_lib.core import questions
-from dishvl_lib.gallery.gallery import Gallery, GalleryError
+from dishvl_lib.gallery.gallery import MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.photos import content_of
 from dishvl_lib.vlm.recognizer import (
     Choice,
@@ -27,7 +28,6 @@ from dishvl_lib.vlm.recognizer import (
 
 LONGEST_MENU = 100_000  # every entry's probability is needed
 SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
-NAMING_TEMPLATE = "menu-1"  # by which the model picks a name from the gallery's shortlist
 MenuQuestion = tuple[str, list[str]]
 
 
@@ -53,12 +53,11 @@ class Hybrid:
     ) -> str | list[str]:
         """The dish's name for a photo, or a list of names for a list of photos.
 
-        `template` is the Recognizer's, which is asked where the gallery is empty. Raises
-        `ImageError` for an unusable photo.
+        Raises `ImageError` for an unusable photo.
         """
         if not len(self.gallery):
             return self.recognizer.name(photos, template=template, batch_size=batch_size)
-        recognitions = self._recognise(_as_list(photos), [], naming=True, batch_size=batch_size)
+        recognitions = self._recognise(_as_list(photos), [], naming=template, batch_size=batch_size)
         named = [recognition.names[0] for recognition in recognitions]
         return named[0] if isinstance(photos, Source) else named
 
@@ -116,7 +115,7 @@ class Hybrid:
         recognitions = self._recognise(
             _as_list(photos),
             menus,
-            naming=bool(naming),
+            naming=naming,
             template=template,
             top_k=top_k,
             batch_size=batch_size,
@@ -128,7 +127,7 @@ class Hybrid:
         sources: list[Source],
         menus: Sequence[Sequence[str]],
         *,
-        naming: bool = False,
+        naming: str = "",
         template: str = "menu-1",
         top_k: int = 3,
         batch_size: int = 8,
@@ -152,13 +151,15 @@ class Hybrid:
         return recognitions
 
     def _questions(
-        self, feature: np.ndarray, read: Sequence[list[str]], naming: bool, template: str
+        self, feature: np.ndarray, read: Sequence[list[str]], naming: str, template: str
     ) -> list[MenuQuestion]:
-        """The menus as the model reads them, and behind them the shortlist where a name is asked."""
+        """The menus as the model reads them, and behind them the naming question with the shortlist
+        where a name is asked.
+        """
         menus = [(questions.ask(template, entries), entries) for entries in read]
         if naming:
             shortlist = self.gallery.shortlist(feature)
-            menus.append((questions.ask(NAMING_TEMPLATE, shortlist), shortlist))
+            menus.append((questions.ask(naming), shortlist))
         return menus
 
     def _recognition(
@@ -166,14 +167,14 @@ class Hybrid:
         photo: _Photo,
         reply: Recognition,
         menus: Sequence[Sequence[str]],
-        naming: bool,
+        naming: str,
         top_k: int,
     ) -> Recognition:
         named = []
         if naming:
             _, shortlist = photo.menus[-1]
-            picked = self._choice(photo, reply.choices[-1], shortlist, shortlist, 1)
-            named = [entry for entry, _ in picked.entries]
+            shares = self._shares(photo, reply.choices[-1], shortlist, NAMING)
+            named = [shortlist[int(shares.argmax())]]
         choices = []
         for (_, entries), choice, menu in zip(photo.menus, reply.choices, menus, strict=False):
             choices.append(self._choice(photo, choice, entries, menu, top_k))
@@ -188,15 +189,21 @@ class Hybrid:
         top_k: int,
     ) -> Choice:
         """`entries`: as the model reads them; `spelt`: as the menu has them."""
-        shares = dict(choice.entries)
-        logs = np.log([max(shares[entry], SMALLEST) for entry in entries])
-        together = np.exp(self.gallery.combined(photo.feature, entries, logs))
+        together = self._shares(photo, choice, entries, MENU)
         order = np.argsort(-together, kind="stable")[:top_k]
         ranked = tuple((spelt[place], float(together[place])) for place in order)
         best, share = ranked[0]
         # A menu's only entry has all of the probability, which says nothing.
         threshold = self.gallery.threshold if len(entries) > 1 else 0.0
         return Choice(best if share >= threshold else None, ranked, threshold)
+
+    def _shares(
+        self, photo: _Photo, choice: Choice, entries: Sequence[str], kind: str
+    ) -> np.ndarray:
+        """(entries,) probabilities by the two together; `choice`: the model's."""
+        shares = dict(choice.entries)
+        logs = np.log([max(shares[entry], SMALLEST) for entry in entries])
+        return np.exp(self.gallery.combined(photo.feature, entries, logs, kind))
 
 
 def _check_model(recognizer: Recognizer, gallery: Gallery) -> None:

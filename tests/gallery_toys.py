@@ -74,7 +74,9 @@ def gallery_folder(
     named = {name: name for name in named}
     registered = run_gallery.registered(table, named, features)
     registered = run_gallery.with_pictures(registered, table, named, folder.parent / "registered")
-    gallery = run_gallery.in_memory(registered, "pplcnet").with_fusion(fusion)
+    gallery = run_gallery.in_memory(registered, "pplcnet").with_fusion(
+        dict.fromkeys(("menu", "naming"), fusion)
+    )
     run_gallery.publish(folder, gallery, described, model)
     return folder
 

@@ -36,7 +36,7 @@ FITTED = Fusion(gallery=5.0, unknown=0.5)
 
 def galleries(numbers=FITTED):
     rows = run_gallery.registered(TRAIN, NAMES, VECTORS)
-    known = run_gallery.in_memory(rows, "pplcnet").with_fusion(numbers)
+    known = run_gallery.in_memory(rows, "pplcnet").with_fusion({"menu": numbers, "naming": numbers})
     added = run_gallery.registered(ADDED, {"d4": NEW}, VECTORS)
     return Galleries(known, known.with_photos(added), protocols.ENLARGED)
 

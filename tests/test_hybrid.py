@@ -44,7 +44,8 @@ class _AsLoaded(Gallery):
     """A gallery with other numbers that keeps its folder, and so its net."""
 
     def __init__(self, gallery, numbers):
-        super().__init__(gallery.with_fusion(numbers).manifest, gallery.photos, gallery.folder)
+        fitted = gallery.with_fusion({"menu": numbers, "naming": numbers})
+        super().__init__(fitted.manifest, gallery.photos, gallery.folder)
 
 
 def test_a_choice_has_the_recognizers_form(hybrid):
@@ -187,4 +188,4 @@ def test_shares_that_vanish_do_not_become_nan(hybrid, monkeypatch):
 
 
 def test_the_numbers_are_those_in_the_folder(made):
-    assert Gallery.load(made).fusion == FUSION
+    assert Gallery.load(made).fusion() == FUSION

@@ -59,7 +59,7 @@ EFFICIENTNET_LITE0 = "efficientnet_lite0"
 NETS = (PPLCNET, PPLCNET_V2, EFFICIENTNET_LITE0)
 # It was not trained to see plates of one dish as the same, so near-duplicates begin lower: on 481
 # real photos all pairs but one of so high a cosine were near-duplicates, and 94% of crops had it.
-WITH_EFFICIENTNET_LITE0 = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
+WITH_EFFICIENTNET_LITE0: dict[str, Any] = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
 MISSING_SHARE = Parameter(
     "max_missing_share",
     "float",

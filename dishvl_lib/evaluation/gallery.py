@@ -13,8 +13,9 @@ from dishvl_lib.core import questions
 from dishvl_lib.evaluation.predictors import LONGEST_MENU, SMALLEST, Answer, question
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
-NAMING_TEMPLATE = "menu-1"  # by which the model picks a name from the gallery's shortlist
 SHORTLIST = 20
+MENU = "menu"
+NAMING = "naming"
 NO_FEATURES = "the photo has no features (02_similar_dishes/skipped.csv)"
 
 
@@ -28,7 +29,7 @@ class DishGallery(Protocol):
     ) -> list[tuple[str, float]]: ...
 
     def combined(
-        self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray
+        self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray, kind: str
     ) -> np.ndarray: ...
 
     @property
@@ -51,6 +52,8 @@ class Galleries(NamedTuple):
 class GalleryPredictor:
     """The dish whose registered photos are most similar; for a menu, of those on it."""
 
+    by_photo = True  # the similarities of a photo count for all questions about it
+
     def __init__(self, features: Mapping[str, np.ndarray], galleries: Galleries):
         """`features`: image_id -> (D,) of unit length."""
         self.features = features
@@ -68,18 +71,20 @@ class GalleryPredictor:
 
 
 class Query(NamedTuple):
-    """What the model is asked for a row: a menu question and its entries. `logs` (entries,): what it
-    said, None until it was asked.
+    """What the model is asked for a row: a question, and the entries that it is scored on. `kind`: menu
+    or naming; `logs` (entries,): what it said, None until it was asked.
     """
 
     text: str
     entries: list[str]
+    kind: str
     logs: np.ndarray | None = None
 
 
 class HybridPredictor:
-    """The model's log-probabilities and the gallery's similarities together; a name is picked from the
-    gallery's shortlist.
+    """The model's log-probabilities and the gallery's similarities together. A name is one of the
+    gallery's shortlist: the model's log-probability of each as the answer to the naming question
+    counts.
 
     What the tuned model has said of the same menus is not asked again.
     """
@@ -105,18 +110,23 @@ class HybridPredictor:
         self._recognizer: Recognizer | None = None
 
     def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+        queries = self.scored(rows)
+        return [self._answer_to(row, queries.get(row["id"])) for row in rows]
+
+    def scored(self, rows: Sequence[dict[str, Any]]) -> dict[str, Query]:
+        """{id: query with the model's log-probabilities} of the rows whose photo has a feature."""
         with_feature = [row for row in rows if row["image_id"] in self.features]
         queries = {row["id"]: self._query(row) for row in with_feature}
-        queries |= self._asked(with_feature, queries)
-        return [self._answer_to(row, queries.get(row["id"])) for row in rows]
+        return queries | self._asked(with_feature, queries)
 
     def _query(self, row: dict[str, Any]) -> Query:
         if row["kind"] == "naming":
             gallery = self.galleries.of(row)
             menu = gallery.shortlist(self.features[row["image_id"]], SHORTLIST)
-            return Query(questions.ask(NAMING_TEMPLATE, check_menu(menu)), menu)
+            return Query(question(row), menu, NAMING)
         logs = self.known.get((row["id"], question(row), tuple(row["menu"])))
-        return Query(questions.ask(row["template"], check_menu(row["menu"])), row["menu"], logs)
+        text = questions.ask(row["template"], check_menu(row["menu"]))
+        return Query(text, row["menu"], MENU, logs)
 
     def _asked(
         self, rows: Sequence[dict[str, Any]], queries: Mapping[str, Query]
@@ -150,7 +160,8 @@ class HybridPredictor:
         if query.logs is None:
             return Answer(None)
         gallery = self.galleries.of(row)
-        logs = gallery.combined(self.features[row["image_id"]], query.entries, query.logs)
+        feature = self.features[row["image_id"]]
+        logs = gallery.combined(feature, query.entries, query.logs, query.kind)
         order = np.argsort(-logs, kind="stable")
         ranked = [(query.entries[place], float(np.exp(logs[place]))) for place in order]
         text, share = ranked[0]

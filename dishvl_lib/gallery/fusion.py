@@ -1,4 +1,5 @@
-"""The model and the gallery answer together: three numbers, fitted on validation photos.
+"""The model and the gallery answer together: three numbers, fitted on validation photos, for menus and
+for names.
 
     score of an entry = vlm * log-probability + gallery * similarity - new
 
@@ -18,11 +19,14 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
 LEAST_LOG = -30.0  # what vanished in float32, and all beyond, counts alike
-# Evidence that speaks for the model as it is, and against listening to the gallery at all: as much as
-# so many menus would give. Where every menu is answered rightly the likelihood has no maximum.
+# Prior, as strong as so many menus: both are believed as far as each alone is right. Where both answer
+# nearly every validation menu rightly, these do not say who should be believed when they disagree.
 PRIOR_MENUS = 1.0
 FEWEST_MENUS = 20  # with fewer, no threshold is fitted
-MOST_WEIGHT = 100.0
+LEAST_SCALE = 0.01
+MOST_SCALE = 1000.0
+MOST_SHARE = 10.0
+MOST_NEW = 50.0
 LEAST_SPREAD = 1e-6
 
 
@@ -76,9 +80,9 @@ class FittedMenu:
 def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
     """The numbers under which the truths are most likely; without menus the model alone counts.
 
-    vlm and gallery: a conditional logit over each menu's entries, neither below 0, with a prior
-    towards the model alone. new: from the same menus as if the model had never been trained on the
-    truth, or on another entry, and as if that dish had few photos registered.
+    vlm and gallery: a conditional logit over each menu's entries, neither below 0, with the prior
+    above. new: from the same menus as if the model had
+    never been trained on the truth, or on another entry, and as if that dish had few photos registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
     if not menus:
@@ -104,14 +108,25 @@ class _Stacked:
             self.logs[row, :n_entries] = np.maximum(menu.logs, LEAST_LOG)
             self.similarities[row, :n_entries] = menu.similarities
         self.rows = np.arange(len(menus))
+        self.sizes = self.is_entry.sum(axis=1)
         self.truth = np.array([menu.truth for menu in menus])
 
-    def log_likelihood(self, vlm: float, weight: float, unknown: float) -> float:
-        """Of all truths together."""
+    def log_likelihood(
+        self, vlm: float, weight: float, unknown: float, runners_up: bool = False
+    ) -> float:
+        """Of all truths together; with `runners_up` as if one more menu had gone to its runner-up
+        (Laplace's rule of succession, as for stage 04's temperature): where every menu is answered
+        rightly the likelihood alone has no maximum.
+        """
         seen = np.where(np.isnan(self.similarities), unknown, self.similarities)
         scores = np.where(self.is_entry, vlm * self.logs + weight * seen, -np.inf)
-        of_truths = scores[self.rows, self.truth]
-        return float((of_truths - logsumexp(scores, axis=1)).sum())
+        logs = scores - logsumexp(scores, axis=1)[:, None]
+        of_truths = logs[self.rows, self.truth]
+        if not runners_up:
+            return float(of_truths.sum())
+        logs[self.rows, self.truth] = -np.inf
+        of_runners_up = np.where(self.sizes > 1, logs.max(axis=1), 0.0)
+        return float((of_truths + of_runners_up / (len(self.rows) + 1)).sum())
 
     def of_others(self) -> np.ndarray:
         """The similarities of registered entries that are not the truth, of all menus."""
@@ -129,18 +144,38 @@ class _Stacked:
 
 
 def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
-    """`vlm` and `gallery`, with their prior."""
-    spread = stacked.spread()
+    """`vlm` and `gallery`: how far each is believed, relative to its own calibration, with the prior;
+    then one temperature for both, so that they are as sure together as they are right.
+    """
 
-    def loss(numbers: np.ndarray) -> float:
-        vlm, weight = numbers
-        prior = (vlm - 1) ** 2 + weight**2
-        likelihood = stacked.log_likelihood(vlm, weight / spread, fusion.unknown)
-        return PRIOR_MENUS * prior / 2 - likelihood
+    def likelihood(vlm: float, weight: float, runners_up: bool = False) -> float:
+        return stacked.log_likelihood(vlm, weight, fusion.unknown, runners_up)
 
-    bounds = [(0.0, MOST_WEIGHT), (0.0, MOST_WEIGHT)]
-    best = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
-    return replace(fusion, vlm=float(best[0]), gallery=float(best[1] / spread))
+    unit = 1 / stacked.spread()
+    vlm_alone = _scale(lambda scale: likelihood(scale, 0.0, runners_up=True))
+    gallery_alone = unit * _scale(lambda scale: likelihood(0.0, unit * scale, runners_up=True))
+
+    def loss(shares: np.ndarray) -> float:
+        vlm, weight = shares
+        prior = (vlm - 1) ** 2 + (weight - 1) ** 2
+        return PRIOR_MENUS * prior / 2 - likelihood(vlm * vlm_alone, weight * gallery_alone)
+
+    bounds = [(0.0, MOST_SHARE), (0.0, MOST_SHARE)]
+    shares = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
+    vlm = float(shares[0] * vlm_alone)
+    weight = float(shares[1] * gallery_alone)
+    both = _scale(lambda scale: likelihood(scale * vlm, scale * weight, runners_up=True))
+    return replace(fusion, vlm=both * vlm, gallery=both * weight)
+
+
+def _scale(likelihood: Callable[[float], float]) -> float:
+    """The factor under which answers are as sure as they are right; 0 for answers that are no better
+    than chance.
+    """
+    bounds = (np.log(LEAST_SCALE), np.log(MOST_SCALE))
+    found = minimize_scalar(lambda log: -likelihood(np.exp(log)), bounds=bounds, method="bounded")
+    scale = float(np.exp(found.x))
+    return scale if likelihood(scale) > likelihood(0.0) else 0.0
 
 
 def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
@@ -156,7 +191,7 @@ def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
         likelihood = (weight * (truth - whole)).sum()
         return PRIOR_MENUS * new**2 / 2 - float(likelihood)
 
-    bounds = (-MOST_WEIGHT, MOST_WEIGHT)
+    bounds = (-MOST_NEW, MOST_NEW)
     return float(minimize_scalar(loss, bounds=bounds, method="bounded").x)
 
 

@@ -5,7 +5,7 @@ gallery.add("凉拌鸡胗", ["1.jpg", "2.jpg"])     # raises DoubtError where so
 gallery.remove("凉拌鸡胗")
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,8 @@ from dishvl_lib.gallery.store import GalleryError, Manifest, Photos
 from dishvl_lib.similarity.embedder import Embedder
 
 FOLDER = "gallery"
+MENU = "menu"
+NAMING = "naming"
 SHORTLIST = 20  # dishes that the model picks a name from
 MOST_FILES = 32  # of photos; more are put together at the next change
 IN_MEMORY = Path("a gallery in memory")
@@ -86,15 +88,17 @@ class Gallery:
             listed.append(Dish(name, n_photos, self.is_trained(name), added_at))
         return listed
 
-    @property
-    def fusion(self) -> Fusion:
-        """How the model and this gallery answer together; the model alone where nothing was fitted."""
-        return Fusion(**self.manifest.fusion) if self.manifest.fusion else Fusion()
+    def fusion(self, kind: str = MENU) -> Fusion:
+        """How the model and this gallery answer together, on menus or in naming; the model alone where
+        nothing was fitted.
+        """
+        fitted = (self.manifest.fusion or {}).get(kind)
+        return Fusion(**fitted) if fitted else Fusion()
 
     @property
     def threshold(self) -> float:
         """The probability below which no entry of a menu is the answer; 0 where none was fitted."""
-        return self.fusion.threshold
+        return self.fusion().threshold
 
     def __len__(self) -> int:
         return len(self.similarities.names)
@@ -134,12 +138,15 @@ class Gallery:
         ranked = [(name, float(similarity[place])) for name, place in spelt.items()]
         return sorted(ranked, key=lambda pair: -pair[1])
 
-    def combined(self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray) -> np.ndarray:
-        """(entries,) log-probabilities of a menu's entries by the model and the gallery together.
+    def combined(
+        self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray, kind: str = MENU
+    ) -> np.ndarray:
+        """(entries,) log-probabilities by the model and the gallery together.
 
-        logs (entries,): the model's.
+        logs (entries,): the model's, after a menu question or, for the names of a shortlist, after a
+        naming question (`kind`).
         """
-        return self.fusion.log_probabilities(logs, *self.on_menu(feature, entries))
+        return self.fusion(kind).log_probabilities(logs, *self.on_menu(feature, entries))
 
     def on_menu(self, feature: np.ndarray, entries: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """(similarity (entries,), NaN of what is not registered; which entries the model was never
@@ -213,9 +220,10 @@ class Gallery:
             self._write(folder, segments=segments, added_at=added_at)
         return n_photos
 
-    def with_fusion(self, fusion: Fusion) -> "Gallery":
-        """The same in memory, with fitted numbers."""
-        manifest = self.manifest.model_copy(update={"fusion": fusion.as_record()})
+    def with_fusion(self, fusions: Mapping[str, Fusion]) -> "Gallery":
+        """The same in memory, with fitted numbers for menus and naming."""
+        fitted = {kind: fusion.as_record() for kind, fusion in fusions.items()}
+        manifest = self.manifest.model_copy(update={"fusion": fitted})
         return Gallery(manifest, self.photos)
 
     def with_photos(self, added: Photos) -> "Gallery":

@@ -99,9 +99,9 @@ def publish(folder: Path, gallery: Gallery, net: Net, model: str, *, replace: bo
         there = store.read_manifest(folder)
         same_net = there.net.weights_sha256 == net.weights_sha256
         if there.made_from == gallery.manifest.made_from and same_net:
-            changed = {"fusion": gallery.manifest.fusion, "model": model}
-            changed["revision"] = there.revision + 1
-            store.write_manifest(folder, there.model_copy(update=changed))
+            fitted = {"fusion": gallery.manifest.fusion, "model": model}
+            revision = {"revision": there.revision + 1}
+            store.write_manifest(folder, there.model_copy(update=fitted | revision))
             return f"{folder} was there; how it answers with the model was fitted again"
         if there.added_at:
             return (

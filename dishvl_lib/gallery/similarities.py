@@ -5,6 +5,7 @@ of the dish.
 import numpy as np
 
 NEAREST = 3  # registered photos of a dish that are averaged; fewer where it has fewer
+KEPT = 64  # photos whose similarities are kept: several questions are asked about each
 
 
 class DishSimilarities:
@@ -18,6 +19,7 @@ class DishSimilarities:
             name[order], return_index=True, return_counts=True
         )
         self._dish = np.repeat(np.arange(len(self.names)), self.counts)
+        self._kept: dict[bytes, np.ndarray] = {}
         self._place = {str(dish): place for place, dish in enumerate(self.names)}
 
     def of(self, feature: np.ndarray) -> np.ndarray:
@@ -25,6 +27,14 @@ class DishSimilarities:
 
         One photo by itself: in a product of several the last digits would depend on the others.
         """
+        key = feature.tobytes()
+        if key not in self._kept:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[key] = self._of(feature)
+        return self._kept[key]
+
+    def _of(self, feature: np.ndarray) -> np.ndarray:
         if not len(self.names):
             return np.zeros(0, np.float32)
         cosines = self.feature @ feature

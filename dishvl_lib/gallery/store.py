@@ -61,7 +61,7 @@ class Segment(BaseModel):
 class Manifest(BaseModel):
     """gallery.json. `made_from`: fingerprint of what the run's dishes come from; `model`: of the
     model that the fusion was fitted for; `trained`: names that this model was trained on; `added_at`:
-    when a dish was added by a person; `fusion`: the fitted numbers, None without.
+    when a dish was added by a person; `fusion`: the fitted numbers for menus and naming, None without.
     """
 
     format: int
@@ -72,7 +72,7 @@ class Manifest(BaseModel):
     trained: list[str]
     added_at: dict[str, str]
     segments: list[Segment]
-    fusion: dict[str, Any] | None
+    fusion: dict[str, dict[str, Any]] | None
 
     @property
     def photos(self) -> dict[str, int]:

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import artefacts, params, paths, records
+from dishvl_lib.core import artefacts, images, params, paths, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.evaluation import asking, predictors, protocols
 from dishvl_lib.evaluation import gallery as judged
 from dishvl_lib.gallery import fusion, net, run_gallery
 from dishvl_lib.gallery.fusion import Fusion
-from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
+from dishvl_lib.gallery.gallery import FOLDER, MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.similarities import DishSimilarities
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.weights import WeightsError
@@ -24,6 +24,7 @@ from dishvl_lib.vlm import calibration, recognizer
 
 MOST_MENUS = 500  # validation menus that are fitted on
 RESULT = "fusion.json"
+Fusions = dict[str, Fusion]  # by kind of question: MENU, NAMING
 
 
 class Known(NamedTuple):
@@ -57,65 +58,103 @@ def of_training(of: Known, net_name: str) -> Gallery:
     return run_gallery.in_memory(run_gallery.registered(train, of.names, of.vectors), net_name)
 
 
-def galleries(stage: Stage, of: Known, net_name: str, fitted: Fusion) -> judged.Galleries:
+def galleries(stage: Stage, of: Known, net_name: str, fitted: Fusions) -> judged.Galleries:
     """The gallery of the training photos, and the same with the new dishes."""
     trained = of_training(of, net_name).with_fusion(fitted)
     added = run_gallery.registered(new_photos(stage, of), of.names, of.vectors)
     return judged.Galleries(trained, trained.with_photos(added), protocols.ENLARGED)
 
 
-def fit(stage: Stage, of: Known, net_name: str, model: predictors.Predictor) -> Fusion:
-    """fusion.json: how the model and the gallery answer together, fitted on validation menus."""
-    record = stage.make(RESULT, _fitted, stage, of, net_name, model)
-    return Fusion(**record)
+def fit(stage: Stage, of: Known, net_name: str, model: predictors.RecognizerPredictor) -> Fusions:
+    """fusion.json: how the model and the gallery answer together on menus and in naming, fitted on
+    validation questions.
+    """
+    stage.make(RESULT, _fitted, stage, of, net_name, model)
+    return fitted(stage)
 
 
-def fitted(stage: Stage) -> Fusion:
-    """What `fit` has found; the model alone where nothing was fitted."""
+def fitted(stage: Stage) -> Fusions:
+    """What `fit` has found; {} where nothing was fitted."""
     file = stage.path(RESULT)
-    return Fusion(**records.read_json(file)) if file.exists() else Fusion()
+    stored = records.read_json(file) if file.exists() else {}
+    return {kind: Fusion(**numbers) for kind, numbers in stored.items()}
 
 
-def _fitted(stage: Stage, of: Known, net_name: str, model: predictors.Predictor) -> dict[str, Any]:
-    rows = _validation_menus(stage, of)
+def _fitted(
+    stage: Stage, of: Known, net_name: str, model: predictors.RecognizerPredictor
+) -> dict[str, dict[str, Any]]:
     gallery = of_training(of, net_name)
+    shown = judged.Galleries(gallery, gallery)
+    predictor = judged.HybridPredictor(
+        lambda: model.recognizer, model.image_root, of.vectors, shown
+    )
     few = _of_few(stage, of)
-    scored = _scored(stage, rows, model)
-    fitted_menus = []
-    for row, logs in scored:
-        feature = of.vectors[row["image_id"]]
-        similarities, _ = gallery.on_menu(feature, row["menu"])
-        of_few = _on_menu(few, feature, row["menu"])
-        truth = row["menu"].index(artefacts.answer_of(row))
-        fitted_menus.append(fusion.FittedMenu(logs, similarities, of_few, truth))
-    logs_of = [[row["id"], *np.round(logs, 4).tolist()] for row, logs in scored]
-    fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
-    found = fusion.fit(fitted_menus, fitted_on)
-    found = fusion.with_threshold(found, fitted_menus, calibration.threshold_for)
-    return found.as_record()
+    found = {}
+    for kind in (MENU, NAMING):
+        rows = _validation_rows(stage, of, kind)
+        scored = _scored(stage, rows, predictor)
+        menus_of_kind = [_fitted_menu(row, query, of, gallery, few) for row, query in scored]
+        logs_of = [[row["id"], *np.round(query.logs, 4).tolist()] for row, query in scored]
+        fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
+        numbers = fusion.fit(menus_of_kind, fitted_on)
+        numbers = fusion.with_threshold(numbers, menus_of_kind, calibration.threshold_for)
+        found[kind] = numbers.as_record()
+    return found
 
 
-def _validation_menus(stage: Stage, of: Known) -> list[dict[str, Any]]:
-    """At most MOST_MENUS menu questions about validation photos with a feature, the same for a seed."""
+def _fitted_menu(
+    row: Mapping[str, Any],
+    query: judged.Query,
+    of: Known,
+    gallery: Gallery,
+    few: DishSimilarities,
+) -> fusion.FittedMenu:
+    feature = of.vectors[row["image_id"]]
+    similarities, _ = gallery.on_menu(feature, query.entries)
+    of_few = _on_menu(few, feature, query.entries)
+    truth = query.entries.index(artefacts.answer_of(row))
+    return fusion.FittedMenu(query.logs, similarities, of_few, truth)
+
+
+def _validation_rows(stage: Stage, of: Known, kind: str) -> list[dict[str, Any]]:
+    """At most MOST_MENUS questions about validation photos with a feature, the same for a seed."""
     rows = [
         {**row, "protocol": "validation"}
         for row in stage.rows("03_dataset", "validation.jsonl")
-        if row["kind"] == "menu" and row["image_id"] in of.vectors
+        if row["kind"] == kind and row["image_id"] in of.vectors
     ]
     order = np.random.default_rng(stage.params["seed"]).permutation(len(rows))
     return [rows[place] for place in sorted(order[:MOST_MENUS])]
 
 
 def _scored(
-    stage: Stage, rows: Sequence[dict[str, Any]], model: predictors.Predictor
-) -> list[tuple[dict[str, Any], np.ndarray]]:
-    """(row, the model's log-probabilities (entries,)) of the photos that can be read."""
+    stage: Stage, rows: Sequence[dict[str, Any]], predictor: judged.HybridPredictor
+) -> list[tuple[dict[str, Any], judged.Query]]:
+    """Rows with what the model says of their entries: of the photos that can be read, and of names
+    that are on the shortlist.
+    """
     scored = []
     for batch in asking.batches(rows, stage.params["batch_size"], by_photo=True):
-        for row, answer in zip(batch, asking.answers(model, batch), strict=True):
-            if len(answer.log_probabilities):
-                scored.append((row, np.array(answer.log_probabilities)))
+        queries = _queries(predictor, batch)
+        for row in batch:
+            query = queries.get(row["id"])
+            if query is not None and artefacts.answer_of(row) in query.entries:
+                scored.append((row, query))
     return scored
+
+
+def _queries(
+    predictor: judged.HybridPredictor, batch: Sequence[dict[str, Any]]
+) -> dict[str, judged.Query]:
+    try:
+        return predictor.scored(batch)
+    except images.ImageError:
+        if len(batch) == 1:
+            return {}
+        queries = {}
+        for row in batch:
+            queries |= _queries(predictor, [row])
+        return queries
 
 
 def _of_few(stage: Stage, of: Known) -> DishSimilarities:
