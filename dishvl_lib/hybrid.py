@@ -10,6 +10,7 @@ named and one that was removed cannot. With an empty gallery the model alone ans
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -188,11 +189,18 @@ class Hybrid:
         spelt: Sequence[str],
         top_k: int,
     ) -> Choice:
-        """`entries`: as the model reads them; `spelt`: as the menu has them."""
+        """`entries`: as the model reads them; `spelt`: as the menu has them.
+
+        Whether the dish is on the menu the model says, but of a new dish, which it was never
+        trained on, it cannot: there the probability within the menu decides.
+        """
         together = self._shares(photo, choice, entries, MENU)
         order = np.argsort(-together, kind="stable")[:top_k]
         ranked = tuple((spelt[place], float(together[place])) for place in order)
         best, share = ranked[0]
+        if choice.on_menu is not None and not self.gallery.is_new(entries[order[0]]):
+            is_there = choice.on_menu >= choice.threshold
+            return replace(choice, answer=best if is_there else None, entries=ranked)
         # A menu's only entry has all of the probability, which says nothing.
         threshold = self.gallery.threshold if len(entries) > 1 else 0.0
         return Choice(best if share >= threshold else None, ranked, threshold)

@@ -189,3 +189,28 @@ def test_shares_that_vanish_do_not_become_nan(hybrid, monkeypatch):
 
 def test_the_numbers_are_those_in_the_folder(made):
     assert Gallery.load(made).fusion() == FUSION
+
+
+@pytest.mark.parametrize("on_menu", [0.1, 0.9])
+@pytest.mark.parametrize("is_new", [False, True])
+def test_the_model_says_whether_a_dish_it_knows_is_on_the_menu(
+    hybrid, monkeypatch, on_menu, is_new
+):
+    """Of a new dish it cannot: there the probability within the menu decides."""
+
+    def answered(queries, top_k):
+        entries = queries[0][2][0][1]
+        ranked = tuple((entry, 1 / len(entries)) for entry in entries)
+        return [Recognition((), (Choice(None, ranked, 0.5, on_menu),))]
+
+    monkeypatch.setattr(hybrid.recognizer, "answer_questions", answered)
+    monkeypatch.setattr(hybrid.gallery, "is_new", lambda name: is_new)
+    choice = hybrid.choose(striped(1, 50), MENU)
+    best = choice.entries[0][0]
+    if is_new:
+        share = choice.entries[0][1]
+        assert choice.answer == (best if share >= hybrid.gallery.threshold else None)
+        assert choice.on_menu is None
+    else:
+        assert choice.answer == (best if on_menu >= 0.5 else None)
+        assert choice.on_menu == on_menu

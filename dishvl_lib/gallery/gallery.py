@@ -110,6 +110,10 @@ class Gallery:
         """Whether the model was trained on a dish of this name."""
         return names.normalise(name) in self._trained
 
+    def is_new(self, name: str) -> bool:
+        """Whether a dish of this name is registered that the model was never trained on."""
+        return self._place(name) is not None and not self.is_trained(name)
+
     def picture(self, name: str) -> bytes | None:
         """A small JPEG of a dish, None without one."""
         places = np.flatnonzero(self.photos.pictured == name)
