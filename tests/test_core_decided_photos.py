@@ -229,6 +229,14 @@ def test_a_damaged_image_id_is_found_by_its_path():
     assert table.image_id.tolist() == [id_of("鱼/f1.jpg")]
 
 
+def test_a_damaged_row_that_a_later_whole_one_has_overtaken_is_no_decision_about_a_lost_photo():
+    rows = decided(("鱼/f1.jpg", "photo bad", ""), ("鱼/f1.jpg", "other dish", "肉"))
+    rows.loc[0, "image_id"] = "1.23E+15"
+    photos, table = decided_photos.settle(catalogue(), DISHES, rows)
+    assert photos.dish_id[0] == "肉"
+    assert table.effect.tolist() == ["moved"]
+
+
 def write(path, *lines):
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path

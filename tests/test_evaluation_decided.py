@@ -4,6 +4,8 @@ import pandas as pd
 import pytest
 
 from dishvl_lib.core import artefacts
+from dishvl_lib.display import report
+from dishvl_lib.display.words import Words
 from dishvl_lib.evaluation import decided, metrics
 
 
@@ -104,3 +106,12 @@ def test_a_protocol_whose_photos_were_all_moved_has_no_accuracy_without_them(mov
     without = measured["tuned"]["naming"]["decided"]["without"]
     assert without["n"] == 10 - moved
     assert (without["accuracy"] is None) == (moved == 10)
+
+
+def test_the_report_shows_them_as_shares_in_both_languages():
+    people = outcomes(("p2", "test", "moved"), ("gone", "test", "left out"))
+    counted = decided.table(predictions(protocols=("naming",)), people)
+    for language, head in (("en", "accuracy at worst"), ("zh", "全算答错的准确率")):
+        shown = report.any_table("test photos that people decided about", counted, Words(language))
+        cells = dict(zip(shown.heads, shown.rows[0], strict=True))
+        assert cells[head] == "63.6%"

@@ -124,3 +124,11 @@ def test_other_answers_make_the_questions_again(outputs):
     after = dependencies.inputs_of("03_dataset", values, {})
     assert dependencies.changed_inputs("03_dataset", before, after) == ["confusions_from: old"]
     assert dependencies.inputs_of("04_training", {"run_name": "new"}, {}) == {}
+
+
+def test_a_finished_training_of_an_earlier_version_is_not_asked_again(outputs):
+    folder = paths.stage_folder("old", "04_training")
+    records.write_json(folder / "calibration.json", {"n": 3})
+    stage = stages.Stage("04_training", {"seed": 0}, folder, {}, {}, done=True)
+    assert training.calibrate(stage, folder / "best", []) == {"n": 3}
+    assert not stage.path(artefacts.VALIDATION_ANSWERS).exists()

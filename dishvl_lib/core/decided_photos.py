@@ -114,12 +114,14 @@ def settle(
     meant = about(decided, by_folder)
     photo_by_id = by_folder.set_index("image_id", drop=False)
     absent = _Absent(left_out)
+    paths = set(photos.path)
     rows = []
     for row, image_id in zip(decided.to_dict("records"), meant.image_id, strict=True):
         if image_id:
             photo = photo_by_id.loc[image_id]
             rows.append(_row(row, photo, _outcome(row, photo, right)))
-        else:
+        elif row["path"] not in paths:
+            # Otherwise a later row, whose image_id is whole, has decided about the photo.
             rows.append(absent.row(row))
     table = pd.DataFrame(rows, columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
     table = _with_twins(table, by_folder)
