@@ -230,10 +230,14 @@ def _model(stage: Stage, folder: str, **limits: int) -> predictors.RecognizerPre
 def online_models(stage: Stage, plan: protocols.Plan) -> tuple[list[online.Rival], protocols.Plan]:
     """(online models, the sample of the questions that they are asked).
 
-    A finished stage asks nobody, so it needs no key.
+    A finished stage asks nobody, so it needs no key. What new dishes cost our own model is nothing
+    that others are paid for.
     """
     rivals = online.connect([] if stage.done else stage.params["endpoints"])
-    return rivals, plan.sampled(stage.params["endpoint_questions"], stage.params["seed"])
+    about_itself = (protocols.NAMING_WITH_NEW, protocols.MENU_WITH_NEW)
+    return rivals, plan.without_protocols(*about_itself).sampled(
+        stage.params["endpoint_questions"], stage.params["seed"]
+    )
 
 
 def estimate_cost(
@@ -258,7 +262,7 @@ def ask_all(
     plans = {name: _plan_of(name, plan) for name in local}
     for rival in rivals:
         everyone[rival.name] = _opener(stage, sources, rival)
-        plans[rival.name] = _plan_of(rival.name, sampled)
+        plans[rival.name] = sampled
     batch_size = stage.params["batch_size"]
     rows = stage.make(
         "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
@@ -277,7 +281,7 @@ def _plan_of(name: str, plan: protocols.Plan) -> protocols.Plan:
     """Only a gallery names otherwise once dishes were added to it."""
     if name in (HYBRID, GALLERY):
         return plan
-    return plan.without_protocol(protocols.NAMING_WITH_NEW)
+    return plan.without_protocols(protocols.NAMING_WITH_NEW)
 
 
 def _opener(

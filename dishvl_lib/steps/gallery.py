@@ -18,6 +18,7 @@ from dishvl_lib.gallery import fusion, net, run_gallery
 from dishvl_lib.gallery.fusion import Fusion
 from dishvl_lib.gallery.gallery import FOLDER, MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.similarities import DishSimilarities
+from dishvl_lib.gallery.store import Net
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.weights import WeightsError
 from dishvl_lib.vlm import calibration, recognizer
@@ -179,36 +180,39 @@ def publish(stage: Stage, of: Known) -> str:
     if stage.done:
         return ""
     best = stage.input("04_training", "best")
-    folder = best.parent / FOLDER
     try:
-        described = _describe(stage, folder)
+        weights = _weights(stage)
+        described = _describe(stage, weights)
     except (WeightsError, OSError) as error:
         return f"no gallery was put beside {best}: the net of stage 02 cannot be opened ({error})"
-    made_with = stage.marker("02_similar_dishes")["parameters"]
-    net_name = made_with.get("net", params.PPLCNET)
-    gallery = of_training(of, net_name).with_fusion(fitted(stage))
+    gallery = of_training(of, described.net).with_fusion(fitted(stage))
     train = of.photos[of.photos.split == "train"]
     train = train.sort_values(["sharpness", "image_id"], ascending=[False, True])
     pictured = run_gallery.with_pictures(gallery.photos, train, of.names, stage.image_root())
     gallery = Gallery(gallery.manifest, pictured)
     is_own = best.is_relative_to(paths.run_folder(stage.params["run_name"]))
     model = recognizer.model_fingerprint(best)
+    folder = best.parent / FOLDER
     try:
-        return run_gallery.publish(folder, gallery, described, model, replace=is_own)
+        return run_gallery.publish(folder, gallery, described, weights, model, replace=is_own)
     except GalleryError as error:
         return f"no gallery was put beside {best}: {error}"
 
 
-def _describe(stage: Stage, folder: Path) -> Any:
-    """The net of stage 02 with its weights."""
+def _weights(stage: Stage) -> Path | None:
+    """The weights' file of stage 02's net, given or made there; None where a package holds them."""
+    given = stage.marker("02_similar_dishes")["parameters"]
+    if given.get("net", params.PPLCNET) == params.EFFICIENTNET_LITE0:
+        return None
+    made_there = stage.input("02_similar_dishes", "pplcnet.pdparams")
+    return paths.resolve(given["weights"]) if given["weights"] else made_there
+
+
+def _describe(stage: Stage, weights: Path | None) -> Net:
+    """The net of stage 02."""
     given = stage.marker("02_similar_dishes")["parameters"]
     net_name = given.get("net", params.PPLCNET)
-    weights = None
-    if net_name != params.EFFICIENTNET_LITE0:
-        made_there = stage.input("02_similar_dishes", "pplcnet.pdparams")
-        weights = paths.resolve(given["weights"]) if given["weights"] else made_there
     preprocess = Preprocess.customary(net_name, given["image_size"])
     if given.get("preprocess_yaml"):
         preprocess = Preprocess.from_paddleclas(paths.resolve(given["preprocess_yaml"]))
-    scale = given["scale"]
-    return net.describe(folder, weights, net=net_name, scale=scale, preprocess=preprocess)
+    return net.describe(weights, net=net_name, scale=given["scale"], preprocess=preprocess)
