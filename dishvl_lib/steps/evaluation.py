@@ -123,10 +123,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         **options,
     )
     test = stage.rows("03_dataset", "test.jsonl")
-    new_names = set(added.dish_id.map(sources.known.names))
-    with_new = stage.make(
-        "with_new_dishes.jsonl", new_dishes.among_known, test, new_names, **stage.only("seed")
-    )
+    with_new = _with_new_dishes(stage, test, set(added.dish_id.map(sources.known.names)))
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
@@ -147,6 +144,16 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     print(plan.counts())
     print(f"{len(near)} photos of sites and new dishes resemble a training photo")
     return plan
+
+
+def _with_new_dishes(
+    stage: Stage, test: list[dict[str, Any]], new_names: set[str]
+) -> list[dict[str, Any]]:
+    """The test questions after the new dishes were added; [] where an earlier version has finished."""
+    file = "with_new_dishes.jsonl"
+    if stage.done and not stage.path(file).exists():
+        return []
+    return stage.make(file, new_dishes.among_known, test, new_names, **stage.only("seed"))
 
 
 def _near_training(photos: pd.DataFrame) -> dict[str, str]:
@@ -269,6 +276,9 @@ def ask_all(
     )
     called = [given["name"] for given in stage.params["endpoints"]]
     spent = stage.make("costs.parquet", online.costs, stage.folder, called)
+    if stage.done:  # an earlier version had fewer predictors
+        answered = {row["predictor"] for row in rows}
+        plans = {name: plan for name, plan in plans.items() if name in answered}
     answers = Answers(pd.DataFrame(rows), plans, spent)
     print(
         f"{len(rows)} answers from {answers.predictions.predictor.nunique()} predictors; "
