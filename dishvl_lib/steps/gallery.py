@@ -95,7 +95,7 @@ def _fitted(
         rows = _validation_rows(stage, of, kind)
         scored = _scored(stage, rows, predictor)
         menus_of_kind = [_fitted_menu(row, query, of, gallery, few) for row, query in scored]
-        logs_of = [[row["id"], *np.round(query.logs, 4).tolist()] for row, query in scored]
+        logs_of = [[row["id"], *np.round(query.answer, 4).tolist()] for row, query in scored]
         fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
         numbers = fusion.fit(menus_of_kind, fitted_on)
         numbers = fusion.with_threshold(numbers, menus_of_kind, calibration.threshold_for)
@@ -114,7 +114,7 @@ def _fitted_menu(
     similarities, _ = gallery.on_menu(feature, query.entries)
     of_few = _on_menu(few, feature, query.entries)
     truth = query.entries.index(artefacts.answer_of(row))
-    return fusion.FittedMenu(query.logs, similarities, of_few, truth)
+    return fusion.FittedMenu(query.answer, similarities, of_few, truth)
 
 
 def _validation_rows(stage: Stage, of: Known, kind: str) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ def _queries(
     except images.ImageError:
         if len(batch) == 1:
             return {}
-        queries = {}
+        queries: dict[str, judged.Query] = {}
         for row in batch:
             queries |= _queries(predictor, [row])
         return queries
