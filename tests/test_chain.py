@@ -1,6 +1,7 @@
 """The whole chain as a user runs it, on a few drawn dishes: results, re-runs, refusals."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -452,7 +453,8 @@ def test_the_gallery_lies_beside_best_and_predict_uses_it_once_a_dish_was_added(
     added = chain.dishvl(
         "dish", "add", chain.NEW, *new[:5], "--yes", "--model", model, outputs=outputs
     )
-    assert "5 photos added" in added.stdout, added.stderr
+    n_photos = int(re.search(r": (\d+) photos added", added.stdout)[1])
+    assert 0 < n_photos <= 5
     menu = outputs / "new_menu.txt"
     menu.write_text("\n".join([*chain.DISHES, chain.NEW]), "utf-8")
     answers = [
@@ -462,7 +464,7 @@ def test_the_gallery_lies_beside_best_and_predict_uses_it_once_a_dish_was_added(
     assert [done.returncode for done in answers] == [0, 0]
     assert answers[0].stdout != answers[1].stdout
     removed = chain.dishvl("dish", "remove", chain.NEW, "--model", model, outputs=outputs)
-    assert "removed with its 5 photos" in removed.stdout
+    assert f"removed with its {n_photos} photos" in removed.stdout
     assert "as they were written" in chain.dishvl("verify", "toy", outputs=outputs).stdout
 
 
