@@ -29,7 +29,7 @@ CHOICES = (
 PREDICTORS = ("tuned", "gallery", "hybrid")
 GOAL = 0.90
 # What adding the dishes costs: {the test before: the same test with the new dishes}.
-COST = {"naming": protocols.NAMING_WITH_NEW, "menu": f"menu{protocols.WITH_NEW}"}
+COST = {"naming": protocols.NAMING_WITH_NEW, "menu": protocols.MENU_WITH_NEW}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

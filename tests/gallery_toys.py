@@ -11,6 +11,7 @@ from PIL import Image
 from dishvl_lib.gallery import net, photos, run_gallery
 from dishvl_lib.gallery.fusion import Fusion
 from dishvl_lib.gallery.gallery import Gallery
+from dishvl_lib.similarity.embedder import Embedder
 from dishvl_lib.similarity.preprocess import Preprocess
 
 NET = {"net": "pplcnet", "scale": 0.25, "preprocess": Preprocess.for_size(32)}
@@ -59,16 +60,17 @@ def gallery_folder(
     dishes: tuple[str, ...] = DISHES,
 ) -> Path:
     """A published gallery of DISHES with its photos beside it."""
-    described = net.describe(folder, weights(folder.parent), **NET)
-    embedder = net.opened(folder, described)
+    file = weights(folder.parent)
+    described = net.describe(file, **NET)
+    embedder = Embedder(file, **NET)
     rows = []
     features = {}
     for dish, name in enumerate(dishes):
-        for file in photo_files(folder.parent / "registered", dish, per_dish):
-            given, _ = photos.read([file], embedder)
-            features[file.stem] = given[0].feature
+        for photo in photo_files(folder.parent / "registered", dish, per_dish):
+            given, _ = photos.read([photo], embedder)
+            features[photo.stem] = given[0].feature
             hashes = {key: getattr(given[0], key) for key in ("sha256", "phash", "phash_mirrored")}
-            rows.append({"image_id": file.stem, "dish_id": name, "path": file.name, **hashes})
+            rows.append({"image_id": photo.stem, "dish_id": name, "path": photo.name, **hashes})
     table = pd.DataFrame(rows)
     named = dict.fromkeys(dishes)
     named = {name: name for name in named}
@@ -77,7 +79,7 @@ def gallery_folder(
     gallery = run_gallery.in_memory(registered, "pplcnet").with_fusion(
         dict.fromkeys(("menu", "naming"), fusion)
     )
-    run_gallery.publish(folder, gallery, described, model)
+    run_gallery.publish(folder, gallery, described, file, model)
     return folder
 
 

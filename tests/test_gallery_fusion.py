@@ -202,6 +202,7 @@ def test_the_threshold_is_of_the_two_together():
     numbers = fusion.with_threshold(fusion.fit(drawn, "x"), drawn, threshold_for)
     assert numbers.threshold == 0.3
     assert len(seen["absent"]) == 40
+    assert len(seen["present"]) == 80, "each menu as it is, and as if its dish were new"
     assert seen["present"].mean() > seen["absent"].mean()
 
 

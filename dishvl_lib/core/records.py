@@ -197,10 +197,6 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_bytes(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 def fingerprint(value: object) -> str:
     """sha256 (hex) of a JSON value, independent of the order of keys."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

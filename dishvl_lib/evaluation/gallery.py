@@ -80,6 +80,12 @@ class Query(NamedTuple):
     kind: str
     logs: np.ndarray | None = None
 
+    @property
+    def answer(self) -> np.ndarray:
+        """`logs` of a query that was asked."""
+        assert self.logs is not None, "the model was asked"
+        return self.logs
+
 
 class HybridPredictor:
     """The model's log-probabilities and the gallery's similarities together. A name is one of the

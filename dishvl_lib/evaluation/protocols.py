@@ -18,7 +18,8 @@ NEW_DISHES = "new_dishes"
 # The test questions after the new dishes were added; names that a model gives by itself do not change.
 WITH_NEW = "_with_new"
 NAMING_WITH_NEW = f"naming{WITH_NEW}"
-ENLARGED = (NEW_DISHES, NAMING_WITH_NEW, f"menu{WITH_NEW}")  # asked of the gallery with new dishes
+MENU_WITH_NEW = f"menu{WITH_NEW}"
+ENLARGED = (NEW_DISHES, NAMING_WITH_NEW, MENU_WITH_NEW)  # asked of the gallery with new dishes
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Plan:
             sites.append(replace(site, register=register, queries=queries))
         return Plan(_about_others(self.rows, paths), sites)
 
-    def without_protocol(self, protocol: str) -> "Plan":
-        """The plan without the stored questions of a protocol."""
-        return replace(self, rows=[row for row in self.rows if row["protocol"] != protocol])
+    def without_protocols(self, *protocols: str) -> "Plan":
+        """The plan without the stored questions of these protocols."""
+        return replace(self, rows=[row for row in self.rows if row["protocol"] not in protocols])
 
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""

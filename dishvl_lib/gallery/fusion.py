@@ -237,20 +237,29 @@ def with_threshold(
     threshold_for: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]],
 ) -> Fusion:
     """The same with the off-menu threshold that `threshold_for` (best probabilities on menus with the
-    dish, and on the same without it) finds.
+    dish, and on the same without it) finds: on the menus as they are, and as if the truth were new,
+    since such a dish is never as sure.
     """
     if len(menus) < FEWEST_MENUS:
         return fusion
-    present = [_best(fusion, menu.logs, menu.similarities) for menu in menus]
+    present = []
     absent = []
     for menu in menus:
+        nothing_new = np.zeros(len(menu.logs), bool)
+        present.append(_best(fusion, menu.logs, menu.similarities, nothing_new))
+        few = menu.similarities_of_few[menu.truth]
+        if not np.isnan(few):
+            similarities = menu.similarities.copy()
+            similarities[menu.truth] = few
+            is_new = np.arange(len(menu.logs)) == menu.truth
+            present.append(_best(fusion, menu.logs, similarities, is_new))
         if len(menu.logs) > 1:
             logs = np.delete(menu.logs, menu.truth)
-            absent.append(_best(fusion, logs, np.delete(menu.similarities, menu.truth)))
+            similarities = np.delete(menu.similarities, menu.truth)
+            absent.append(_best(fusion, logs, similarities, nothing_new[1:]))
     threshold, _, _ = threshold_for(np.array(present), np.array(absent))
     return replace(fusion, threshold=threshold)
 
 
-def _best(fusion: Fusion, logs: np.ndarray, similarities: np.ndarray) -> float:
-    nothing_new = np.zeros(len(logs), bool)
-    return float(np.exp(fusion.log_probabilities(logs, similarities, nothing_new).max()))
+def _best(fusion: Fusion, logs: np.ndarray, similarities: np.ndarray, is_new: np.ndarray) -> float:
+    return float(np.exp(fusion.log_probabilities(logs, similarities, is_new).max()))

@@ -1,9 +1,8 @@
 """The net of a gallery: how it is described in gallery.json, and opening it as it was."""
 
-import shutil
 from pathlib import Path
 
-from dishvl_lib.core import params, pretrained_weights, records
+from dishvl_lib.core import params, pretrained_weights
 from dishvl_lib.gallery import store
 from dishvl_lib.gallery.store import GalleryError, Net
 from dishvl_lib.similarity.embedder import Embedder
@@ -11,20 +10,12 @@ from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.weights import WeightsError
 
 
-def describe(
-    folder: Path, weights: Path | None, *, net: str, scale: float, preprocess: Preprocess
-) -> Net:
-    """The net for a new gallery, whose weights are copied into `folder`: it can then be moved.
+def describe(weights: Path | None, *, net: str, scale: float, preprocess: Preprocess) -> Net:
+    """The net for a new gallery, beside which its weights will lie.
 
     `weights`: None for a net whose weights come with a package. Raises `WeightsError`.
     """
     embedder = Embedder(weights, net=net, scale=scale, preprocess=preprocess)
-    file = ""
-    if weights is not None:
-        file = store.WEIGHTS
-        folder.mkdir(parents=True, exist_ok=True)
-        with records.atomic_path(folder / file) as temporary:
-            shutil.copyfile(weights, temporary)
     return Net(
         net=net,
         scale=scale,
@@ -34,7 +25,7 @@ def describe(
         std=preprocess.std,
         feature_size=embedder.feature_size,
         weights_sha256=embedder.weights_sha256,
-        file=file,
+        file=store.WEIGHTS if weights is not None else "",
     )
 
 

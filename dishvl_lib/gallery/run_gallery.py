@@ -1,5 +1,6 @@
 """The gallery of a run: stage 02's features of the training photos, and the folder beside best/."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,9 +86,17 @@ def with_pictures(
     return Photos(**{**rows.__dict__, "pictured": pictured, "picture": picture})
 
 
-def publish(folder: Path, gallery: Gallery, net: Net, model: str, *, replace: bool = True) -> str:
-    """Write a run's gallery, with its fusion and its net, to the folder beside best/; returns a
-    sentence on what was done.
+def publish(
+    folder: Path,
+    gallery: Gallery,
+    net: Net,
+    weights: Path | None,
+    model: str,
+    *,
+    replace: bool = True,
+) -> str:
+    """Write a run's gallery, with its fusion and its net, whose `weights` are copied, to the folder
+    beside best/; returns a sentence on what was done.
 
     One that is there and was made from the same photos keeps the dishes that people added, and gets
     the new fusion. One of other photos is replaced, unless people added dishes to it or it is another
@@ -95,7 +104,7 @@ def publish(folder: Path, gallery: Gallery, net: Net, model: str, *, replace: bo
     """
     with store.changing(folder):
         if not store.is_gallery(folder):
-            return _write_new(folder, gallery, net, model)
+            return _write_new(folder, gallery, net, weights, model)
         there = store.read_manifest(folder)
         same_net = there.net.weights_sha256 == net.weights_sha256
         if there.made_from == gallery.manifest.made_from and same_net:
@@ -111,13 +120,16 @@ def publish(folder: Path, gallery: Gallery, net: Net, model: str, *, replace: bo
             )
         if not replace:
             return f"{folder} was made from other photos by the run that it belongs to; it stays"
-        return _write_new(folder, gallery, net, model)
+        return _write_new(folder, gallery, net, weights, model)
 
 
-def _write_new(folder: Path, gallery: Gallery, net: Net, model: str) -> str:
+def _write_new(folder: Path, gallery: Gallery, net: Net, weights: Path | None, model: str) -> str:
     revision = 1
     if store.is_gallery(folder):
         revision = store.read_manifest(folder).revision + 1
+    if weights is not None:
+        with records.atomic_path(folder / net.file) as temporary:
+            shutil.copyfile(weights, temporary)
     segment = store.write_photos(folder, gallery.photos)
     changed = {"net": net, "model": model, "segments": [segment], "revision": revision}
     store.write_manifest(folder, gallery.manifest.model_copy(update=changed))
@@ -125,8 +137,5 @@ def _write_new(folder: Path, gallery: Gallery, net: Net, model: str) -> str:
 
 
 def _fingerprint(rows: Photos) -> str:
-    """Of what a gallery is made from: names, bytes and features."""
-    pairs = sorted(zip(rows.name.tolist(), rows.sha256.tolist(), strict=True))
-    order = np.lexsort((rows.sha256, rows.name))
-    rounded = rows.feature[order].astype(np.float16)
-    return records.fingerprint([pairs, records.sha256_bytes(rounded.tobytes())])
+    """Of what a gallery is made from: names and photos. The net is compared by its weights."""
+    return records.fingerprint(sorted(zip(rows.name.tolist(), rows.sha256.tolist(), strict=True)))

@@ -146,10 +146,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         **options,
     )
     test = stage.rows("03_dataset", "test.jsonl")
-    new_names = set(added.dish_id.map(sources.known.names))
-    with_new = stage.make(
-        "with_new_dishes.jsonl", new_dishes.among_known, test, new_names, **stage.only("seed")
-    )
+    with_new = _with_new_dishes(stage, test, set(added.dish_id.map(sources.known.names)))
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
@@ -170,6 +167,16 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     print(plan.counts())
     print(f"{len(near)} photos of sites and new dishes resemble a training photo")
     return plan
+
+
+def _with_new_dishes(
+    stage: Stage, test: list[dict[str, Any]], new_names: set[str]
+) -> list[dict[str, Any]]:
+    """The test questions after the new dishes were added; [] where an earlier version has finished."""
+    file = "with_new_dishes.jsonl"
+    if stage.done and not stage.path(file).exists():
+        return []
+    return stage.make(file, new_dishes.among_known, test, new_names, **stage.only("seed"))
 
 
 def _near_training(photos: pd.DataFrame) -> dict[str, str]:
@@ -253,10 +260,14 @@ def _model(stage: Stage, folder: str, **limits: int) -> predictors.RecognizerPre
 def online_models(stage: Stage, plan: protocols.Plan) -> tuple[list[online.Rival], protocols.Plan]:
     """(online models, the sample of the questions that they are asked).
 
-    A finished stage asks nobody, so it needs no key.
+    A finished stage asks nobody, so it needs no key. What new dishes cost our own model is nothing
+    that others are paid for.
     """
     rivals = online.connect([] if stage.done else stage.params["endpoints"])
-    return rivals, plan.sampled(stage.params["endpoint_questions"], stage.params["seed"])
+    about_itself = (protocols.NAMING_WITH_NEW, protocols.MENU_WITH_NEW)
+    return rivals, plan.without_protocols(*about_itself).sampled(
+        stage.params["endpoint_questions"], stage.params["seed"]
+    )
 
 
 def estimate_cost(
@@ -281,13 +292,16 @@ def ask_all(
     plans = {name: _plan_of(name, plan) for name in local}
     for rival in rivals:
         everyone[rival.name] = _opener(stage, sources, rival)
-        plans[rival.name] = _plan_of(rival.name, sampled)
+        plans[rival.name] = sampled
     batch_size = stage.params["batch_size"]
     rows = stage.make(
         "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
     )
     called = [given["name"] for given in stage.params["endpoints"]]
     spent = stage.make("costs.parquet", online.costs, stage.folder, called)
+    if stage.done:  # an earlier version had fewer predictors
+        answered = {row["predictor"] for row in rows}
+        plans = {name: plan for name, plan in plans.items() if name in answered}
     answers = Answers(pd.DataFrame(rows), plans, spent)
     print(
         f"{len(rows)} answers from {answers.predictions.predictor.nunique()} predictors; "
@@ -300,7 +314,7 @@ def _plan_of(name: str, plan: protocols.Plan) -> protocols.Plan:
     """Only a gallery names otherwise once dishes were added to it."""
     if name in (HYBRID, GALLERY):
         return plan
-    return plan.without_protocol(protocols.NAMING_WITH_NEW)
+    return plan.without_protocols(protocols.NAMING_WITH_NEW)
 
 
 def _opener(

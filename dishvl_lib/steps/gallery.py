@@ -18,6 +18,7 @@ from dishvl_lib.gallery import fusion, net, run_gallery
 from dishvl_lib.gallery.fusion import Fusion
 from dishvl_lib.gallery.gallery import FOLDER, MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.similarities import DishSimilarities
+from dishvl_lib.gallery.store import Net
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.weights import WeightsError
 from dishvl_lib.vlm import calibration, recognizer
@@ -94,7 +95,7 @@ def _fitted(
         rows = _validation_rows(stage, of, kind)
         scored = _scored(stage, rows, predictor)
         menus_of_kind = [_fitted_menu(row, query, of, gallery, few) for row, query in scored]
-        logs_of = [[row["id"], *np.round(query.logs, 4).tolist()] for row, query in scored]
+        logs_of = [[row["id"], *np.round(query.answer, 4).tolist()] for row, query in scored]
         fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
         numbers = fusion.fit(menus_of_kind, fitted_on)
         numbers = fusion.with_threshold(numbers, menus_of_kind, calibration.threshold_for)
@@ -113,7 +114,7 @@ def _fitted_menu(
     similarities, _ = gallery.on_menu(feature, query.entries)
     of_few = _on_menu(few, feature, query.entries)
     truth = query.entries.index(artefacts.answer_of(row))
-    return fusion.FittedMenu(query.logs, similarities, of_few, truth)
+    return fusion.FittedMenu(query.answer, similarities, of_few, truth)
 
 
 def _validation_rows(stage: Stage, of: Known, kind: str) -> list[dict[str, Any]]:
@@ -151,7 +152,7 @@ def _queries(
     except images.ImageError:
         if len(batch) == 1:
             return {}
-        queries = {}
+        queries: dict[str, judged.Query] = {}
         for row in batch:
             queries |= _queries(predictor, [row])
         return queries
@@ -179,36 +180,39 @@ def publish(stage: Stage, of: Known) -> str:
     if stage.done:
         return ""
     best = stage.input("04_training", "best")
-    folder = best.parent / FOLDER
     try:
-        described = _describe(stage, folder)
+        weights = _weights(stage)
+        described = _describe(stage, weights)
     except (WeightsError, OSError) as error:
         return f"no gallery was put beside {best}: the net of stage 02 cannot be opened ({error})"
-    made_with = stage.marker("02_similar_dishes")["parameters"]
-    net_name = made_with.get("net", params.PPLCNET)
-    gallery = of_training(of, net_name).with_fusion(fitted(stage))
+    gallery = of_training(of, described.net).with_fusion(fitted(stage))
     train = of.photos[of.photos.split == "train"]
     train = train.sort_values(["sharpness", "image_id"], ascending=[False, True])
     pictured = run_gallery.with_pictures(gallery.photos, train, of.names, stage.image_root())
     gallery = Gallery(gallery.manifest, pictured)
     is_own = best.is_relative_to(paths.run_folder(stage.params["run_name"]))
     model = recognizer.model_fingerprint(best)
+    folder = best.parent / FOLDER
     try:
-        return run_gallery.publish(folder, gallery, described, model, replace=is_own)
+        return run_gallery.publish(folder, gallery, described, weights, model, replace=is_own)
     except GalleryError as error:
         return f"no gallery was put beside {best}: {error}"
 
 
-def _describe(stage: Stage, folder: Path) -> Any:
-    """The net of stage 02 with its weights."""
+def _weights(stage: Stage) -> Path | None:
+    """The weights' file of stage 02's net, given or made there; None where a package holds them."""
+    given = stage.marker("02_similar_dishes")["parameters"]
+    if given.get("net", params.PPLCNET) == params.EFFICIENTNET_LITE0:
+        return None
+    made_there = stage.input("02_similar_dishes", "pplcnet.pdparams")
+    return paths.resolve(given["weights"]) if given["weights"] else made_there
+
+
+def _describe(stage: Stage, weights: Path | None) -> Net:
+    """The net of stage 02."""
     given = stage.marker("02_similar_dishes")["parameters"]
     net_name = given.get("net", params.PPLCNET)
-    weights = None
-    if net_name != params.EFFICIENTNET_LITE0:
-        made_there = stage.input("02_similar_dishes", "pplcnet.pdparams")
-        weights = paths.resolve(given["weights"]) if given["weights"] else made_there
     preprocess = Preprocess.customary(net_name, given["image_size"])
     if given.get("preprocess_yaml"):
         preprocess = Preprocess.from_paddleclas(paths.resolve(given["preprocess_yaml"]))
-    scale = given["scale"]
-    return net.describe(folder, weights, net=net_name, scale=scale, preprocess=preprocess)
+    return net.describe(weights, net=net_name, scale=given["scale"], preprocess=preprocess)
