@@ -25,8 +25,8 @@ import bench_near_duplicates as near  # noqa: E402
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from dishvl_lib.annotation import catalog, duplicates  # noqa: E402
-from dishvl_lib.core import intervals, params  # noqa: E402
+from dishvl_lib.annotation import catalog  # noqa: E402
+from dishvl_lib.core import intervals, params, photo_hashes  # noqa: E402
 from dishvl_lib.demo import dishes  # noqa: E402
 from dishvl_lib.evaluation import predictors  # noqa: E402
 from dishvl_lib.similarity import (  # noqa: E402
@@ -229,7 +229,7 @@ def near_duplicates(net: Net, photos: Photos, scratch: Path) -> None:
     by_id = dict(zip(image_ids, vectors, strict=True))
     cosine = COSINES[net.word]
     limits = {"hashes alone": {}}
-    loose = duplicates.loose_for(net.word)
+    loose = photo_hashes.loose_for(net.word)
     title = f"hashes and vectors, min_cosine {cosine:g}, at most {loose:g} times the limit of bits"
     limits[title] = {"features": by_id, "min_cosine": cosine, "loose": loose}
     for title, chosen in limits.items():

@@ -1,6 +1,6 @@
 """DishVL: from a folder of dish photos to a menu-aware Qwen2.5-VL dish recogniser.
 
-`from dishvl_lib import Recognizer` is the public face; importing the package alone loads no
+`from dishvl_lib import Recognizer, Gallery, Hybrid` is the public face; importing the package alone loads no
 deep-learning library.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 # otherwise keeps that.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__all__ = ["Recognizer"]
+__all__ = ["Gallery", "Hybrid", "Recognizer"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +20,12 @@ def __getattr__(name: str) -> Any:
         from dishvl_lib.vlm.recognizer import Recognizer
 
         return Recognizer
+    if name == "Gallery":
+        from dishvl_lib.gallery.gallery import Gallery
+
+        return Gallery
+    if name == "Hybrid":
+        from dishvl_lib.hybrid import Hybrid
+
+        return Hybrid
     raise AttributeError(f"module 'dishvl_lib' has no attribute {name!r}")

@@ -21,6 +21,7 @@ from dishvl_lib.core import (
     records,
     settings,
     stages,
+    waiting_decisions,
 )
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
@@ -110,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
     _add_estimate(commands)
     _add_predict(commands)
+    _add_dish(commands)
     return parser
 
 
@@ -169,6 +171,29 @@ def _add_predict(commands: Any) -> None:
         "--model", help="a folder that stage 04 wrote (default: the newest run's best/)"
     )
     parser.add_argument("--menu", help="a text file with one entry per line")
+    parser.add_argument(
+        "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
+    )
+
+
+def _add_dish(commands: Any) -> None:
+    text = "add a dish to the gallery beside the model, remove one, list them: no training"
+    parser = commands.add_parser("dish", help=text, description=text)
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    adding = _add(actions, "add", _dish_add, "register a dish by photos of it")
+    adding.add_argument("name")
+    adding.add_argument("photos", nargs="+", help="photos, or folders of photos")
+    adding.add_argument(
+        "--yes", action="store_true", help="add it whatever is found to be looked at first"
+    )
+    removing = _add(actions, "remove", _dish_remove, "take a dish off again")
+    removing.add_argument("name")
+    listing = _add(actions, "list", _dish_list, "the dishes of the gallery")
+    for action in (adding, removing, listing):
+        action.add_argument(
+            "--model",
+            help="the model that the gallery belongs to (default: the newest run's best/)",
+        )
 
 
 def _add_overrides(parser: argparse.ArgumentParser) -> None:
@@ -313,6 +338,9 @@ def _status(options: argparse.Namespace) -> int:
             state = str(error)
             damaged = True
         print(f"{stage:<20} {state}")
+    if not damaged:
+        for sentence in waiting_decisions.sentences(folder):
+            print(sentence)
     return int(damaged)
 
 
@@ -383,7 +411,25 @@ def _estimate(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from dishvl_lib import predict
 
-    return predict.answer(options.photos, options.model, options.menu)
+    return predict.answer(options.photos, options.model, options.menu, not options.no_gallery)
+
+
+def _dish_add(options: argparse.Namespace) -> int:
+    from dishvl_lib import dish
+
+    return dish.add(options.name, options.photos, options.model, yes=options.yes)
+
+
+def _dish_remove(options: argparse.Namespace) -> None:
+    from dishvl_lib import dish
+
+    dish.remove(options.name, options.model)
+
+
+def _dish_list(options: argparse.Namespace) -> None:
+    from dishvl_lib import dish
+
+    dish.show(options.model)
 
 
 def _existing_run(name: str) -> Path:

@@ -690,6 +690,34 @@ def test_typical_photos_do_not_change_with_decisions(root, tmp_path):
     assert fewer[fewer.dish_id == "土豆丝"].sort_values("typical").image_id.iloc[0] == first
 
 
+def decide(file, photo, decision, right_dish=""):
+    file.write_text(
+        f"image_id,decision,right_dish\n{photo.image_id},{decision},{right_dish}\n", "utf-8"
+    )
+    return file
+
+
+def test_another_dish_leaves_groups_and_splits_of_all_photos_as_they_are(root, tmp_path):
+    fill(root, {"土豆丝": 12}, 500)
+    before, *_ = build(root)
+    photo = before[before.split == "test"].iloc[0]
+    file = decide(tmp_path / "photos.csv", photo, "other dish", "红烧鱼")
+    after, rejected, _ = build(root, photo_decisions=file)
+    pd.testing.assert_frame_equal(after, before)
+    assert "other dish" not in set(rejected.reason)
+
+
+def test_a_photo_that_is_left_out_says_which_split_it_had(root, tmp_path):
+    fill(root, {"土豆丝": 12}, 500)
+    before, *_ = build(root)
+    for split in ("test", "train"):
+        photo = before[(before.dish_id == "土豆丝") & (before.split == split)].iloc[0]
+        file = decide(tmp_path / "photos.csv", photo, "photo bad")
+        _, rejected, _ = build(root, photo_decisions=file)
+        assert rejected[rejected.path == photo.path].split.tolist() == [split]
+        assert set(rejected[rejected.path != photo.path].split) <= {""}
+
+
 def test_what_natural_near_duplicates_are_found(real):
     photos, _, known, _ = real
     pairs = catalog.build(Path(os.environ["DISHVL_TEST_DATA"]) / "zh_dishes10", [], **SHARES)[2]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from toys import encoded, picture
 
-from dishvl_lib.annotation import duplicates, hashes
+from dishvl_lib.annotation import duplicates
+from dishvl_lib.core import photo_hashes
 
 
 def table(rows, dish="d"):
@@ -24,7 +25,7 @@ def table(rows, dish="d"):
 def photographed(pictures):
     """A catalogue of pictures: {image_id: PIL image}."""
     rows = [
-        (name, "", name, *(int(value, 16) for value in hashes.perceptual_hashes(image)))
+        (name, "", name, *(int(value, 16) for value in photo_hashes.perceptual_hashes(image)))
         for name, image in pictures.items()
     ]
     return table(rows)
@@ -118,7 +119,7 @@ def test_a_fixed_camera_does_not_fuse_a_dish_and_its_copies_are_still_found():
         for number in range(5)
     }
     table_ = photographed({**photos, **copies})
-    bits = hashes.hamming(table_.phash, table_.phash)
+    bits = photo_hashes.hamming(table_.phash, table_.phash)
     assert np.median(bits) <= 12, (
         "the photos of a fixed camera should be alike, or this test tests nothing"
     )
@@ -154,7 +155,7 @@ def test_features_join_crops_that_hashes_miss_and_only_within_the_limit():
 
 
 def test_a_net_that_was_not_trained_on_dishes_may_join_what_lies_further_apart():
-    far = [duplicates.loose_for(net) for net in ("pplcnet", "pplcnet_v2", "efficientnet_lite0")]
+    far = [photo_hashes.loose_for(net) for net in ("pplcnet", "pplcnet_v2", "efficientnet_lite0")]
     assert far == [2, 2, 3]
 
 

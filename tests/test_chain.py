@@ -1,6 +1,7 @@
 """The whole chain as a user runs it, on a few drawn dishes: results, re-runs, refusals."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,9 @@ import toys
 
 from dishvl_lib.core import paths, records
 
-PREDICTORS = {"tuned", "base", "pplcnet", "pplcnet_register2", "pplcnet_classifier"}
+NETS = {"pplcnet", "pplcnet_register2", "pplcnet_classifier"}
+REGISTERED_NEW = 5  # photos by which the held-out dish is added to the gallery
+PREDICTORS = {"tuned", "hybrid", "gallery", "base", *NETS}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,8 @@ def test_every_artefact_of_the_contract_is_there(world):
             "predictions.jsonl",
             "metrics.json",
             "calibration.json",
+            "off_menu.json",
+            "fusion.json",
             "confusions.csv",
             "report.html",
             "profile/common.yaml",
@@ -99,6 +104,10 @@ def test_the_fitted_temperature_and_threshold_are_in_best(world):
         fitted["temperature"],
         fitted["off_menu_threshold"],
     )
+    if "note" in fitted["on_menu"]:
+        assert "on_menu" not in stored
+    else:
+        assert stored["on_menu"].items() <= fitted["on_menu"].items()
 
 
 def test_counts_add_up(world):
@@ -128,7 +137,9 @@ def expected_questions(run):
     held_out = (
         records.read_table(run / "01_annotation" / "catalog.parquet").split == "held_out"
     ).sum()
-    return {**n, "new_dishes": held_out, "site:site_b": queries, "site:site_b:own_menu": queries}
+    added = {"naming_with_new": n["naming"], "menu_with_new": n["menu"]}
+    sites = {"site:site_b": queries, "site:site_b:own_menu": queries}
+    return {**n, **added, "new_dishes": held_out - REGISTERED_NEW, **sites}
 
 
 def test_metrics_have_n_interval_and_chance(world):
@@ -136,8 +147,9 @@ def test_metrics_have_n_interval_and_chance(world):
     n = expected_questions(world[0] / "toy")
     assert set(metrics) == PREDICTORS
     assert all(n.values())
-    for protocols in metrics.values():
-        assert set(protocols) == set(n)
+    for predictor, protocols in metrics.items():
+        names_by_itself = predictor not in ("hybrid", "gallery")
+        assert set(protocols) == set(n) - ({"naming_with_new"} if names_by_itself else set())
         for kind, measured in protocols.items():
             assert measured["n"] == n[kind]
             assert measured["ci95"][0] <= measured["accuracy"] <= measured["ci95"][1]
@@ -434,6 +446,31 @@ def test_predict_names_and_chooses(world):
     assert done.returncode == 0
     assert "%" in done.stdout
     assert "番茄炒蛋" in done.stdout
+
+
+def test_the_gallery_lies_beside_best_and_predict_uses_it_once_a_dish_was_added(world):
+    outputs, profile, _ = world
+    photos = profile.parent / "drawn" / "photos"
+    model = outputs / "toy" / "04_training" / "best"
+    listed = chain.dishvl("dish", "list", "--model", model, outputs=outputs).stdout
+    assert all(f"{name}\t" in listed for name in chain.DISHES)
+    new = sorted(photos.glob(f"{chain.NEW}*/*.jpg"))
+    added = chain.dishvl(
+        "dish", "add", chain.NEW, *new[:5], "--yes", "--model", model, outputs=outputs
+    )
+    n_photos = int(re.search(r": (\d+) photos added", added.stdout)[1])
+    assert 0 < n_photos <= 5
+    menu = outputs / "new_menu.txt"
+    menu.write_text("\n".join([*chain.DISHES, chain.NEW]), "utf-8")
+    answers = [
+        chain.dishvl("predict", new[6], "--menu", menu, *more, "--model", model, outputs=outputs)
+        for more in ((), ("--no-gallery",))
+    ]
+    assert [done.returncode for done in answers] == [0, 0]
+    assert answers[0].stdout != answers[1].stdout
+    removed = chain.dishvl("dish", "remove", chain.NEW, "--model", model, outputs=outputs)
+    assert f"removed with its {n_photos} photos" in removed.stdout
+    assert "as they were written" in chain.dishvl("verify", "toy", outputs=outputs).stdout
 
 
 def annotator():

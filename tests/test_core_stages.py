@@ -373,6 +373,15 @@ def test_an_upgrade_by_itself_changes_nothing():
     assert "size: 3 -> 4" in refusal(stages.start, "02", params(size=4))
 
 
+def test_a_file_that_a_stage_has_come_to_read_is_no_change_until_it_was_recorded():
+    before = {"03_dataset/test.jsonl": "a"}
+    now = {**before, "03_dataset/validation.jsonl": "b"}
+    assert dependencies.changed_inputs("05_evaluation", before, now) == []
+    recorded = {**before, "03_dataset/validation.jsonl": "c"}
+    changed = dependencies.changed_inputs("05_evaluation", recorded, now)
+    assert changed == ["03_dataset/validation.jsonl"]
+
+
 def test_another_language_writes_the_report_anew_and_nothing_else():
     for name in paths.STAGES[:4]:
         stages.start(name, params()).finish(image_root="/nowhere", best={})

@@ -31,7 +31,7 @@ def make(tmp_path):
         changes = {"clusters": CLUSTERS, **changes}
         return ConfusionBrowser(
             changes.pop("predictions", predictions()),
-            photos,
+            changes.pop("photos", photos),
             NAMES,
             tmp_path,
             SIMILAR,
@@ -261,6 +261,7 @@ def test_a_mark_is_written_at_once_with_its_note(make):
         "answer": "红烧鱼块",
         "predictor": "tuned",
         "note": 'plate "two", cut\noff',
+        "right_dish": "",
     }
     assert row["time"].endswith("+00:00")
     assert "photo bad" in browser.cards["naming-1"].badge.value
@@ -323,6 +324,99 @@ def test_wrong_marks_write_nothing(make):
     with pytest.raises(ValueError, match="label wrong, photo bad, real confusion"):
         browser.mark("naming-0", "bad photo")
     assert not make.file.exists()
+
+
+def test_a_photo_is_given_its_right_dish_which_is_the_answer_while_nothing_else_is_chosen(make):
+    browser = make()
+    browser.select("红烧鱼", "红烧鱼块")
+    card = browser.cards["naming-1"]
+    assert card.buttons[3].description == "4 other dish: 红烧鱼块"
+    card.buttons[3].click()
+    (row,) = read(make.file)
+    assert (row["image_id"], row["decision"], row["right_dish"]) == ("d1-1", "other dish", "d2")
+    assert row["dish_id"] == "d1"
+    assert "marked: other dish → 红烧鱼块" in card.badge.value
+
+
+def test_the_right_dish_is_searched_for_and_its_own_dish_is_not_offered(make):
+    browser = make()
+    browser.select("红烧鱼", "红烧鱼块")
+    picker = browser.cards["naming-1"].picker
+    assert "d1" not in [dish_id for _, dish_id in picker.choice.options]
+    picker.field.value = "FRAC"
+    assert [dish_id for _, dish_id in picker.choice.options] == ["d4"]
+    browser.cards["naming-1"].buttons[3].click()
+    assert read(make.file)[0]["right_dish"] == "d4"
+    picker.field.value = "no such"
+    assert browser.cards["naming-1"].buttons[3].disabled
+    assert picker.count.value == "no such dish"
+
+
+def test_a_press_on_a_near_photo_chooses_its_dish(make):
+    features = {
+        "image_id": np.array(["d1-0", "d1-1", "d2-1", "d3-1"]),
+        "feature": np.array([[1, 0], [0.6, 0.8], [1, 0], [0, 1]], np.float32),
+    }
+    browser = make(features=features)
+    browser.select("红烧鱼", "红烧鱼块")
+    card = browser.cards["naming-0"]
+    near = [attrs["data-dish"] for attrs in Elements(html_of(card.box)).named("button")]
+    assert near == ["d2", "d1", "d3"]
+    card.chosen.value = "d3"
+    assert card.picker.dish_id == "d3"
+    assert card.chosen.value == ""
+    card.chosen.value = "no such dish"
+    assert card.picker.dish_id == "d3"
+
+
+def test_a_decision_is_taken_back_by_a_further_row(make):
+    browser = make()
+    browser.select("红烧鱼", "红烧鱼块")
+    card = browser.cards["naming-1"]
+    assert card.undo.disabled
+    card.buttons[3].click()
+    card.undo.click()
+    assert [row["decision"] for row in read(make.file)] == ["other dish", ""]
+    assert card.badge.value == ""
+    assert card.undo.disabled
+    assert make().marks.latest("d1-1") is None
+
+
+def test_near_duplicates_get_the_right_dish_too_unless_that_is_unticked(make, tmp_path):
+    photos = catalog(tmp_path).assign(group_id=lambda table: table.dish_id)
+    browser = make(photos=photos)
+    browser.select("红烧鱼", "红烧鱼块")
+    browser.cards["naming-0"].buttons[3].click()
+    moved = [(row["image_id"], row["dish_id"], row["right_dish"]) for row in read(make.file)]
+    assert moved == [("d1-0", "d1", "d2"), ("d1-1", "d1", "d2"), ("d1-2", "d1", "d2")]
+    browser.cards["naming-1"].twins.value = False
+    browser.cards["naming-1"].buttons[3].click()
+    assert len(read(make.file)) == 4
+    browser.cards["naming-1"].buttons[0].click()
+    assert len(read(make.file)) == 5
+
+
+def test_a_photo_of_an_outside_site_is_offered_the_dishes_of_its_site(make, tmp_path):
+    photos = catalog(tmp_path)
+    is_site = photos.dish_id.isin(("d1", "d2"))
+    photos["split"] = photos.split.mask(is_site, "site:north")
+    photos["dish_id"] = photos.dish_id.mask(is_site, "north/" + photos.dish_id)
+    rows = predictions()
+    rows["dish_id"] = rows.dish_id.mask(rows.dish_id.isin(("d1", "d2")), "north/" + rows.dish_id)
+    browser = make(photos=photos, predictions=rows)
+    browser.select("红烧鱼", "红烧鱼块")
+    picker = browser.cards["naming-1"].picker
+    assert picker.choice.options == (("d2", "north/d2"),)
+
+
+def test_what_keeps_a_decision_from_the_disk_is_said_on_the_card(make):
+    browser = make()
+    browser.select("红烧鱼", "红烧鱼块")
+    make.file.parent.mkdir(parents=True)
+    make.file.write_text("a,b\n1,2\n", "utf-8")
+    browser.cards["naming-1"].buttons[0].click()
+    assert "no column image_id, decision" in browser.cards["naming-1"].badge.value
+    assert make.file.read_text("utf-8") == "a,b\n1,2\n"
 
 
 def test_no_name_answer_or_note_becomes_markup(make):

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from evaluation_toys import prediction, table
 
 from dishvl_lib.core import intervals, records
 from dishvl_lib.evaluation import metrics
@@ -253,3 +254,45 @@ def test_every_net_of_stage_02_is_a_rival():
     rows = pd.concat([naming("aaaa", "aaaa"), naming("aabb", "aaaa", "efficientnet_lite0")])
     rivals = metrics.rivals(metrics.accuracy_table(rows), metrics.compare(rows))
     assert rivals["rival"].tolist() == ["efficientnet_lite0"]
+
+
+def runs_of(marks):
+    """[{predictor: marks of naming questions}] as predictions of runs."""
+    runs = []
+    for of_run in marks:
+        rows = []
+        for predictor, right in of_run.items():
+            for number, mark in enumerate(right):
+                answer = "红烧鱼" if mark else "米饭"
+                rows.append(prediction(number, answer, predictor=predictor))
+        runs.append(table(*rows))
+    return runs
+
+
+def test_runs_together_are_compared_with_the_better_of_the_others():
+    runs = runs_of(
+        [
+            {"hybrid": [1, 1, 1, 0], "tuned": [1, 1, 0, 0], "gallery": [1, 0, 0, 0]},
+            {"hybrid": [1, 0, 1, 1], "tuned": [0, 1, 1, 1], "gallery": [1, 1, 0, 0]},
+        ]
+    )
+    (row,) = metrics.against_better(runs, "hybrid", ["tuned", "gallery"]).to_dict("records")
+    assert (row["rival"], row["n"]) == ("tuned", 8)
+    assert (row["accuracy"], row["accuracy_rival"]) == (6 / 8, 5 / 8)
+    assert row["difference"] == pytest.approx(1 / 8)
+    assert (row["only_predictor"], row["only_rival"]) == (2, 1)
+
+
+def test_runs_are_paired_within_themselves():
+    """The same id in two runs is two questions."""
+    runs = runs_of([{"hybrid": [0], "tuned": [1]}, {"hybrid": [1], "tuned": [0]}])
+    (row,) = metrics.against_better(runs, "hybrid", ["tuned"]).to_dict("records")
+    assert (row["n"], row["only_predictor"], row["only_rival"]) == (2, 1, 1)
+
+
+def test_a_protocol_that_no_rival_was_asked_under_is_left_out():
+    runs = runs_of([{"hybrid": [1], "tuned": [1]}])
+    alone = prediction(9, "红烧鱼", predictor="hybrid", protocol="naming_with_new")
+    runs[0] = table(*runs[0].to_dict("records"), alone)
+    compared = metrics.against_better(runs, "hybrid", ["tuned"])
+    assert compared.protocol.tolist() == ["naming"]

@@ -7,6 +7,7 @@ from evaluation_toys import Saying, site_rows
 
 from dishvl_lib.core import records
 from dishvl_lib.evaluation import asking, sites
+from dishvl_lib.evaluation.predictors import Answer
 from dishvl_lib.evaluation.protocols import Plan
 
 
@@ -87,6 +88,53 @@ def test_most_photos_decide_and_of_equals_the_first():
     ids = [row["id"] for row in site.to_name()]
     assert site.named(dict(zip(ids, ["肉", "鱼", "鱼"], strict=True)))["b/甲"] == "鱼"
     assert site.named(dict(zip(ids, ["肉", "鱼", None], strict=True)))["b/甲"] == "肉"
+
+
+def named_by(tmp_path, in_ties):
+    """The name that a dish of four photos gets, two of which say 鱼 first and two 肉."""
+    site = sites.protocols("b", site_rows(["甲"], 6), register_per_dish=4)[0]
+    said = iter(["鱼", "鱼", "肉", "肉"])
+
+    def say(row):
+        if not row["menu"]:
+            return next(said)
+        return in_ties(row) if row["id"].endswith("-tie") else row["menu"][0]
+
+    predictions = answered(tmp_path, site, say)
+    return {prediction["truth"] for prediction in predictions}
+
+
+@pytest.mark.parametrize("surer", ["鱼", "肉"])
+def test_the_surer_of_equally_frequent_names_is_the_dishs(tmp_path, surer):
+    """Of the four photos one is sure, and the other three say the other name by little."""
+    sums = iter([0.99, 0.4, 0.4, 0.4])
+
+    def in_ties(row):
+        share = next(sums)
+        (other,) = [entry for entry in row["menu"] if entry != surer]
+        return Answer(surer, ((surer, share), (other, 1 - share)))
+
+    assert named_by(tmp_path, in_ties) == {surer}
+
+
+@pytest.mark.parametrize("oftener", ["鱼", "肉"])
+def test_without_scores_a_tie_goes_to_the_name_answered_most_often(tmp_path, oftener):
+    answers = iter([oftener, None, oftener, None])
+    assert named_by(tmp_path, lambda row: next(answers)) == {oftener}
+
+
+def test_a_tie_that_stays_one_goes_to_the_first_name(tmp_path):
+    assert named_by(tmp_path, lambda row: None) == {"鱼"}
+
+
+def test_only_ties_are_asked_again():
+    site = sites.protocols("b", site_rows(["甲", "乙"], 4), register_per_dish=2)[0]
+    said = {row["id"]: "鱼" for row in site.to_name()}
+    assert site.to_settle(said) == []
+    first = site.register[0]
+    settling = site.to_settle({**said, first["id"]: "肉"})
+    assert {row["dish_id"] for row in settling} == {first["dish_id"]}
+    assert [sorted(row["menu"]) for row in settling] == [["肉", "鱼"]] * 2
 
 
 def test_menus_of_twenty_hold_the_name_at_any_place_and_do_not_depend_on_the_sample():

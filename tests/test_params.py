@@ -27,7 +27,9 @@ COMMON = (
 )
 
 
-@pytest.mark.parametrize("profile", ["demo", "qwen2_5_vl_7b", "qwen2_5_vl_7b_lora"])
+@pytest.mark.parametrize(
+    "profile", ["demo", "demo_new_dishes", "qwen2_5_vl_7b", "qwen2_5_vl_7b_lora"]
+)
 def test_shipped_profiles_pass(profile):
     values = settings.load_profile(profile)
     assert set(values) == set(paths.STAGES)

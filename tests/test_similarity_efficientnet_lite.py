@@ -96,7 +96,7 @@ def test_the_inference_engine_agrees(net, tmp_path, capsys):
 
 @needs_the_package
 def test_the_package_gives_the_features_of_the_torch_class():
-    output = engine.plain(features._network(None, 0.25, NET))(rule_input())
+    output = engine.plain(features.network(None, 0.25, NET))(rule_input())
     assert agrees(output, GOLDEN["pretrained"])
 
 
@@ -191,7 +191,7 @@ def test_weights_of_the_first_pplcnet_are_no_second(tmp_path):
     file = tmp_path / "first.pdparams"
     pplcnet.save_weights(pplcnet.PPLCNet(0.25, class_num=0).state_dict(), file)
     with pytest.raises(weights.WeightsError, match="holds no PP-LCNetV2; set net to pplcnet"):
-        features._network(file, 0.25, params.PPLCNET_V2)
+        features.network(file, 0.25, params.PPLCNET_V2)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_the_form_is_read_from_the_parameters(size):
 
 
 def test_features_come_from_such_a_file_whatever_scale_is_set(shitu):
-    net = features._network(shitu, scale=0.25)
+    net = features.network(shitu, scale=0.25)
     assert net.feature_size == 512
     output = engine.plain(net)(rule_input())
     expected = np.array(GOLDEN["shitu"]["output"])
@@ -93,7 +93,7 @@ def test_features_come_from_such_a_file_whatever_scale_is_set(shitu):
 
 
 def test_the_inference_engine_agrees(shitu, tmp_path, capsys):
-    net = features._network(shitu, scale=0.25)
+    net = features.network(shitu, scale=0.25)
     fast = engine.fast(net, 64, tmp_path / "engine", threads=1)
     assert isinstance(fast, engine.Engine), capsys.readouterr().out
 

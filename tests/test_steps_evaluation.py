@@ -7,7 +7,7 @@ import pytest
 from dishvl_lib.core import params
 from dishvl_lib.steps import evaluation as steps
 
-OURS = ["tuned", "base"]
+OURS = ["tuned", "hybrid", "gallery", "base"]
 
 
 class Stage:

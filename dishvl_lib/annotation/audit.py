@@ -7,7 +7,7 @@ answers themselves are kept as they are in `source`.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from dishvl_lib.annotation import given_names, merging, suspicions
 from dishvl_lib.annotation.cards import CARD_KIND
 from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
-from dishvl_lib.core import artefacts, intervals, names, params, records
+from dishvl_lib.core import artefacts, decided_photos, intervals, names, params, records
 from dishvl_lib.core.rules import listed
 
 __all__ = [
@@ -41,6 +41,17 @@ SOURCE_KEYS = (
     "problems",
 )
 PHOTO_COLUMNS = ("image_id", "path", "dish_id", "folder", "group_id", "split", "sha256")
+
+
+class Named(NamedTuple):
+    """Dishes with one name each, the photos under them, {dish_id before merging: after}, and what
+    people said of names.
+    """
+
+    dishes: list[artefacts.Dish]
+    catalogue: pd.DataFrame
+    former: dict[str, str]
+    given: Given
 
 
 def settle(
@@ -73,6 +84,22 @@ def settle(
         raise ValueError(
             f"same_name must be one of {', '.join(params.SAME_NAME)}, got {same_name!r}"
         )
+    settled = named(photos, answers, names_csv=names_csv, decisions=decisions, same_name=same_name)
+    dishes, review = reviewed(settled, same_name=same_name, features=features, pairs=pairs)
+    return dishes, settled.catalogue, review
+
+
+def named(
+    photos: pd.DataFrame,
+    answers: Sequence[Mapping[str, Any]],
+    *,
+    names_csv: str | Path = "",
+    decisions: str | Path | None = None,
+    same_name: str = "ask",
+) -> Named:
+    """The dishes with one name each and the photos under them, before anybody questions it.
+    Parameters and errors as in `settle`.
+    """
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
     given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
     photos = photos.drop(columns="typical", errors="ignore")
@@ -82,15 +109,50 @@ def settle(
     dishes = [merging.joined(group) for group in groups]
     dishes.sort(key=lambda dish: dish["dish_id"])
     catalogue = merging.relabelled(photos, ~_outside(photos), groups)
+    former = dict(zip(photos.dish_id, catalogue.dish_id, strict=True))
+    return Named(dishes, catalogue, former, given)
+
+
+def rehoused(
+    settled: Named, decided: pd.DataFrame, rejected: pd.DataFrame
+) -> tuple[Named, pd.DataFrame]:
+    """(the dishes and their photos after people's decisions about photos, what became of each).
+
+    decided: of `decided_photos.read`. rejected: REJECTED_COLUMNS. A photo that was given another
+    dish is that dish's, one whose right dish cannot be used is none's, and a dish that has no photo
+    left is no dish.
+    """
+    photos, table = decided_photos.settle(
+        settled.catalogue, settled.dishes, decided, rejected, settled.former
+    )
+    kept = photos[~photos.image_id.isin(decided_photos.gone(table))].reset_index(drop=True)
+    counts = kept[~_outside(kept)].dish_id.value_counts()
+    dishes: list[artefacts.Dish] = []
+    for dish in settled.dishes:
+        n_images = int(counts.get(dish["dish_id"], 0))
+        if n_images:
+            dishes.append({**dish, "n_images": n_images})
+    return settled._replace(dishes=dishes, catalogue=kept), table
+
+
+def reviewed(
+    settled: Named,
+    *,
+    same_name: str = "ask",
+    features: Mapping[str, np.ndarray] | None = None,
+    pairs: pd.DataFrame | None = None,
+) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+    """(rows of dishes.jsonl with their `review`, the review). Parameters as in `settle`."""
+    catalogue = settled.catalogue
     review = suspicions.review(
-        dishes,
+        settled.dishes,
         catalogue[~_outside(catalogue)],
-        given,
+        settled.given,
         same_name=same_name,
         features=features,
         pairs=pairs,
     )
-    return suspicions.marked(dishes, review), catalogue, review
+    return suspicions.marked(settled.dishes, review), review
 
 
 def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 one left out.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, PhotoFile
-from dishvl_lib.core import artefacts, images, names, params, records
+from dishvl_lib.core import artefacts, images, names, params, photo_hashes, records
 from dishvl_lib.core.rules import listed, shortened
 
 
@@ -23,9 +22,9 @@ def build(
     test_share: float,
     validation_share: float,
     seed: int,
-    max_hamming: int = duplicates.MAX_HAMMING,
+    max_hamming: int = photo_hashes.MAX_HAMMING,
     near_features: str | Path = "",
-    min_cosine: float = duplicates.MIN_COSINE,
+    min_cosine: float = photo_hashes.MIN_COSINE,
     hold_out: dict[str, Sequence[str]] | None = None,
     min_photos_per_dish: int = 1,
     photo_decisions: Path | None = None,
@@ -38,7 +37,8 @@ def build(
     `scanning`: what `scan_folders` takes. `near_features`: a features.npz of stage 02, whose
     cosines find crops too. `hold_out`: {sites, dates, dishes} kept out of train, validation and
     test. `min_photos_per_dish`: dishes with fewer are left out. `photo_decisions`,
-    `name_decisions`: people's CSV files. files found = photos + rejected.
+    `name_decisions`: people's CSV files. files found = photos + rejected. rejected:
+    REJECTED_COLUMNS; `split` is what a photo that somebody left out would have if nobody had.
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
@@ -46,38 +46,68 @@ def build(
     if stored:
         limits |= {
             "min_cosine": min_cosine,
-            "loose": duplicates.loose_for(artefacts.net_of(stored)),
+            "loose": photo_hashes.loose_for(artefacts.net_of(stored)),
         }
         limits["features"] = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
-    parts = [rejected]
+    # Of all photos, so that what nobody decided is known too; the pairs of the others go below.
+    across = duplicates.across_dishes(photos, max_hamming // 2)
+    rules = (name_decisions, min_photos_per_dish)
+    dealing: dict[str, Any] = {
+        "hold_out": hold_out or {},
+        "test_share": test_share,
+        "validation_share": validation_share,
+        "seed": seed,
+    }
+    undecided, decided = rejections.without_decided(photos, photo_decisions)
+    kept, others = _by_rules(undecided, *rules)
+    rejected = pd.concat([rejected, decided, others], ignore_index=True)
+    _check_enough(kept, rejected, image_root)
+    kept = _dealt(kept, across, **dealing)
+    split_of: dict[str, str] = {}
+    if len(decided):
+        as_if = _dealt(_by_rules(photos, *rules)[0], across, **dealing)
+        split_of = dict(zip(as_if.path, as_if.split, strict=True))
+    by_people = rejected.path.where(rejected.path.isin(decided.path))
+    rejected["split"] = by_people.map(split_of).fillna("")
+    near = duplicates.near_pairs(kept, **limits)
+    return kept, rejected, pd.concat([near, _among(across, kept)], ignore_index=True)
+
+
+def _by_rules(
+    photos: pd.DataFrame, name_decisions: Path | None, least: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(photos, rejected rows): without folders that are no dish, small dishes, and photos given to
+    two splits.
+    """
+    parts = []
     for step in (
-        lambda table: rejections.without_decided(table, photo_decisions),
         lambda table: rejections.without_dishes(table, name_decisions),
-        lambda table: rejections.without_small(table, min_photos_per_dish),
+        lambda table: rejections.without_small(table, least),
         split.check_given,
     ):
         photos, out = step(photos)
         parts.append(out)
-    rejected = pd.concat(parts, ignore_index=True)
-    _check_enough(photos, rejected, image_root)
-    photos["split"] = split.hold_out(photos, **(hold_out or {}))
-    pairs = pd.concat(
-        [
-            duplicates.near_pairs(photos, **limits),
-            duplicates.across_dishes(photos, max_hamming // 2),
-        ],
-        ignore_index=True,
-    )
-    photos["split"] = split.assign(
-        photos,
-        test_share=test_share,
-        validation_share=validation_share,
-        seed=seed,
-        train_only=_in_doubt(photos, pairs),
-    )
-    return photos, rejected, pairs
+    return photos, pd.concat(parts, ignore_index=True)
+
+
+def _dealt(
+    photos: pd.DataFrame, across: pd.DataFrame, hold_out: dict[str, Sequence[str]], **shares: Any
+) -> pd.DataFrame:
+    """The photos with their split. across: near-duplicates across dishes; shares: of
+    `split.assign`.
+    """
+    photos = photos.assign(split=split.hold_out(photos, **hold_out))
+    in_doubt = _in_doubt(photos, _among(across, photos))
+    return photos.assign(split=split.assign(photos, train_only=in_doubt, **shares))
+
+
+def _among(pairs: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
+    """The pairs of which both photos are among `photos`."""
+    there = set(photos.image_id)
+    both = pairs.image_id_a.isin(there) & pairs.image_id_b.isin(there)
+    return pairs[both].reset_index(drop=True)
 
 
 def scan_folders(
@@ -255,10 +285,12 @@ def problems(
     catalogue: pd.DataFrame,
     photos: pd.DataFrame,
     dishes: Sequence[dict[str, Any]],
+    left_out: int = 0,
 ) -> list[str]:
     """What must hold of settled dishes and does not, a sentence each with what to do; [] otherwise.
 
-    catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl.
+    catalogue: the photos after merging; photos: before it; dishes: rows of dishes.jsonl; left_out:
+    photos that people's decisions took out in between.
     """
     at_home = catalogue[~artefacts.at_site(catalogue.split)]
     dealt = at_home[at_home.split != artefacts.HELD_OUT]
@@ -267,7 +299,7 @@ def problems(
     again = "and run this stage again"
     undo = f"take the latest lines out of decisions/names.csv or set same_name to ask, {again}"
     sentences = []
-    if len(catalogue) != len(photos) or not catalogue.image_id.is_unique:
+    if len(catalogue) != len(photos) - left_out or not catalogue.image_id.is_unique:
         counts = f"{len(photos)} photos became {len(catalogue)}"
         sentences.append(f"{counts} when dishes were merged; {undo}")
     if without_split:
@@ -330,7 +362,7 @@ def _row(
     frame, taken = names.frame_of(photo.file.stem, tuple(file_patterns))
     return {
         **looked,
-        "image_id": hashlib.sha256(path.encode("utf-8")).hexdigest()[:16],
+        "image_id": artefacts.image_id_of(path),
         "path": path,
         "dish_id": rejections.dish_id(photo, folder_pattern),
         "folder": layout.printable(photo.folder),

@@ -12,12 +12,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from dishvl_lib.annotation.hashes import hamming, numbers
-from dishvl_lib.core import artefacts, params
+from dishvl_lib.core import artefacts
+from dishvl_lib.core.photo_hashes import LOOSE, MAX_HAMMING, MIN_COSINE, hamming, numbers
 
-# Of 64 bits; on 481 real photos the first unrelated pair stands 10 apart.
-MAX_HAMMING = 8
-MIN_COSINE = 0.98
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
 # apart. There, two photos are near-duplicates only when both find the other at most this share of
 # the way that the dish's photos usually are apart. Hashes within CERTAIN bits are near-duplicates
@@ -25,12 +22,6 @@ MIN_COSINE = 0.98
 ALIKE_SHARE = 0.5
 CERTAIN = 2
 FEW = 8
-# Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one
-# dish as the same. On 481 real photos a cosine of 0.98 alone joined hundreds of different plates,
-# with at most twice the limit in bits a dozen. ImageNet's features at 0.92 joined none at three times
-# the limit, of those photos and of drawn ones, and found twice as many of the shifted copies.
-LOOSE = 2
-LOOSE_PRETRAINED = 3
 # pairs beyond the limit that are listed: so many, closest first, and at most so many limits apart
 OUTSIDE_PER_DISH = 20
 OUTSIDE = 2.0
@@ -209,11 +200,6 @@ def group_report(photos: pd.DataFrame) -> pd.DataFrame:
     return table.assign(largest_share=table.largest / table.photos).sort_values(
         ["largest_share", "photos"], ascending=[False, False]
     )
-
-
-def loose_for(net: str) -> float:
-    """How many limits of the hashes apart the vectors of a net may still join two photos."""
-    return LOOSE_PRETRAINED if net == params.EFFICIENTNET_LITE0 else LOOSE
 
 
 def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:

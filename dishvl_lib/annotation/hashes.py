@@ -1,38 +1,11 @@
-"""Perceptual hashes of photos: 64 bits that recompression, resizing and brightening hardly change."""
+"""Which of a dish's photos are typical of it, by their perceptual hashes."""
 
 import numpy as np
 import pandas as pd
-from PIL import Image
-from scipy.fft import dct
 
-_DCT = dct(np.eye(32), axis=0, norm="ortho")[:8]
-_MIRROR = np.where(np.arange(8) % 2, -1, 1)
+from dishvl_lib.core.photo_hashes import hamming
+
 TYPICAL_SAMPLE = 512  # photos of a dish that the others are compared with to find the typical ones
-
-
-def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
-    """pHash of a photo and of its mirror image, 16 hex digits each.
-
-    64 bits: which of the 8 x 8 lowest DCT-II coefficients of the 32 x 32 grey photo lie above their
-    median, the mean left out (Zauner 2010). Mirroring turns the sign of every second column of
-    coefficients.
-    """
-    grey_image = image if image.mode == "L" else image.convert("L")
-    small = grey_image.resize((32, 32), Image.Resampling.BOX)
-    grey = np.asarray(small, dtype=np.float64)
-    low = _DCT @ grey @ _DCT.T
-    return _bits(low), _bits(low * _MIRROR)
-
-
-def hamming(some: pd.Series, others: pd.Series) -> np.ndarray:
-    """(n, m) differing bits of two lists of hashes (hex)."""
-    differing = numbers(some)[:, None] ^ numbers(others)[None, :]
-    return np.bitwise_count(differing).astype(np.int16)
-
-
-def numbers(hashes: pd.Series) -> np.ndarray:
-    """(n,) uint64."""
-    return np.array([int(value, 16) for value in hashes], dtype=np.uint64)
 
 
 def typical_order(photos: pd.DataFrame) -> pd.Series:
@@ -53,10 +26,3 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
         table["turn"] = table.groupby("group_id").cumcount()
         ranks.loc[table.sort_values("turn", kind="stable").index] = np.arange(len(part))
     return ranks
-
-
-def _bits(low: np.ndarray) -> str:
-    values = low.ravel()
-    # The first coefficient is the mean.
-    median = np.sort(values[1:])[31]  # the middle one of 63
-    return np.packbits(values > median).tobytes().hex()

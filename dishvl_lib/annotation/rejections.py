@@ -11,14 +11,15 @@ import pandas as pd
 
 from dishvl_lib.annotation import given_names
 from dishvl_lib.annotation.layout import PhotoFile, Refused
-from dishvl_lib.core import artefacts, given_tables, names
+from dishvl_lib.core import artefacts, decided_photos, names
+from dishvl_lib.core.decisions import OTHER_DISH
 
-LEAVE_OUT = ("photo bad", "label wrong")
+LEAVE_OUT = decided_photos.LEAVE_OUT
 NOT_A_DISH = "not a dish"
 EXCLUDED = "excluded"
 REHEARSAL = "rehearsal"
 # A dish that loses its photos for one of these was left out by somebody.
-BY_CHOICE = frozenset((*LEAVE_OUT, NOT_A_DISH, EXCLUDED, REHEARSAL))
+BY_CHOICE = frozenset((*LEAVE_OUT, OTHER_DISH, NOT_A_DISH, EXCLUDED, REHEARSAL))
 
 
 def dish_id(photo: PhotoFile, folder_pattern: str) -> str:
@@ -33,18 +34,19 @@ def without_decided(
     photos: pd.DataFrame, decisions: Path | None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(photos, rejected rows): a photo whose latest decision is 'photo bad' or 'label wrong' is
-    left out with that reason.
+    left out with that reason. One whose right dish is given stays: it gets that dish later.
     """
-    if not decisions or not decisions.exists():
-        return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
-    latest = (
-        given_tables.read(decisions, ["image_id", "decision"])
-        .drop_duplicates("image_id", keep="last")
-        .set_index("image_id")
-        .decision
-    )
-    verdict = photos.image_id.map(latest)
-    return _part(photos, verdict.isin(LEAVE_OUT), verdict, f"decided in {decisions.name}")
+    verdict = decided_photos.verdicts(decided_photos.read(decisions), photos)
+    return _part(photos, verdict.isin(LEAVE_OUT), verdict, "decided in decisions/photos.csv")
+
+
+def wrongly_placed(decided: pd.DataFrame) -> pd.DataFrame:
+    """REJECTED_COLUMNS of the photos whose right dish cannot be used, so that they are left out.
+    decided: of `decided_photos.settle`.
+    """
+    is_out = (decided.effect == decided_photos.LEFT_OUT) & (decided.decision == OTHER_DISH)
+    out = decided[is_out].assign(reason=OTHER_DISH)
+    return out[list(artefacts.REJECTED_COLUMNS)].reset_index(drop=True)
 
 
 def without_dishes(

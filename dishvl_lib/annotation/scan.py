@@ -19,16 +19,15 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from dishvl_lib.annotation import hashes
 from dishvl_lib.annotation.decoding_memory import DecodingMemory
 from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
-from dishvl_lib.core import images, photo_files, records
+from dishvl_lib.core import images, photo_files, photo_hashes, records
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
 MOST_BYTES = 2_000_000_000  # what decoding one photo may take
 MIN_SIDE = 32  # pixels; icons and thumbnails show no dish
 MAX_ASPECT_RATIO = 200  # the model's image processor refuses longer strips
-DRAFT = (120, 120)  # pixels; a JPEG of 640x480, or of 480x640, is decoded at a quarter of its sides
+DRAFT = photo_hashes.DRAFT
 # Refusals that another look may lift: rights, disks, links, memory, parameters and installed
 # libraries change without the file changing.
 PASSING = ("unreadable", "missing", "out of memory", "too large", photo_files.NO_HEIC_READER)
@@ -113,7 +112,7 @@ def _examined(file: Path, max_image_pixels: int) -> dict[str, Any]:
             f"{width}x{height}; the longer side may be at most {MAX_ASPECT_RATIO} times the shorter"
         )
         return {"reason": "too narrow", "detail": detail}
-    phash, mirrored = hashes.perceptual_hashes(grey)
+    phash, mirrored = photo_hashes.perceptual_hashes(grey)
     return {
         "width": width,
         "height": height,

@@ -5,6 +5,7 @@ files in the form that Qwen's fine-tuning scripts read, a prediction a row of 05
 predictions.jsonl.
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 
@@ -28,10 +29,31 @@ PHOTO_COLUMNS = (
     "sharpness",
     "split",
 )
+# catalog.parquet: the dish_id of a photo's folder where somebody gave it another dish, else ''.
+MOVED_FROM = "moved_from"
+# What became of people's decisions about photos, in 01 and 03.
+DECIDED_COLUMNS = (
+    "image_id",
+    "path",
+    "dish_id",
+    "split",
+    "decision",
+    "right_dish",
+    "effect",
+    "moved_to",
+    "detail",
+)
 # rejected.csv, skipped.csv, missing_photos.csv: a photo that a stage goes on without, and why.
 LEFT_OUT_COLUMNS = ("path", "reason", "detail")
+# rejected.csv says too which split a photo would have that somebody left out.
+REJECTED_COLUMNS = (*LEFT_OUT_COLUMNS, "split")
 SIMILAR_COLUMNS = ("dish_id", "similar_id", "rank", "score", "n_votes")
 CLUSTER_COLUMNS = ("dish_id", "cluster", "size")
+# 04's validation_answers.csv: the entry that best/ chose on a validation menu, by dish; and 03's
+# confused_pairs.csv: how often two dishes were taken for each other there.
+VALIDATION_ANSWERS = "validation_answers.csv"
+VALIDATION_ANSWER_COLUMNS = ("id", "image_id", "dish_id", "answer_id")
+CONFUSED_COLUMNS = ("dish_id", "other_id", "n")
 # near_duplicates.csv of 01 and moved.csv of 03 say by what two photos were found to be one.
 PHOTO_PAIR_COLUMNS = ("image_id_a", "image_id_b", "by", "distance")
 
@@ -96,6 +118,11 @@ class Prediction(TypedDict):
     cost: float
     currency: str
     tokens: int
+
+
+def image_id_of(path: str) -> str:
+    """A photo's id, from its path relative to image_root: it stays while the file stays."""
+    return hashlib.sha256(path.encode("utf-8")).hexdigest()[:16]
 
 
 def at_site(split: pd.Series) -> pd.Series:

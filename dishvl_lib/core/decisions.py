@@ -6,19 +6,42 @@ import codecs
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dishvl_lib.core import given_tables, records, spreadsheets
+from dishvl_lib.core import given_tables, locks, records, spreadsheets
 
-PHOTO_COLUMNS = ("time", "image_id", "path", "dish_id", "decision", "answer", "predictor", "note")
-PHOTO_DECISIONS = ("label wrong", "photo bad", "real confusion")
+PHOTO_COLUMNS = (
+    "time",
+    "image_id",
+    "path",
+    "dish_id",
+    "decision",
+    "answer",
+    "predictor",
+    "note",
+    "right_dish",
+)
+# What a file of photo decisions that somebody wrote by hand must have.
+PHOTO_COLUMNS_NEEDED = ("image_id", "decision")
+LABEL_WRONG = "label wrong"
+PHOTO_BAD = "photo bad"
+OTHER_DISH = "other dish"  # the label is wrong, and `right_dish` says which one is right
+PHOTO_DECISIONS = (LABEL_WRONG, PHOTO_BAD, "real confusion", OTHER_DISH)
+TAKEN_BACK = ""  # the decision of a row after which the photo counts as undecided
 NAME_COLUMNS = ("time", "folder", "name", "action", "note")
 LEAVE_OUT = "leave_out"  # the folder is no dish
 NAME_ACTIONS = ("name", "keep_apart", LEAVE_OUT)
 # Of name_review.csv: a row is a question about one dish or two.
 REVIEW_COLUMNS = ("dish_id", "name", "suspicion", "other_dish", "evidence", "n_images")
+LOCK_PATIENCE = 20.0  # seconds; another process adds its rows in milliseconds
+# Of this process: a file lock keeps out other processes only.
+_one_writer = threading.RLock()
+Row = Mapping[str, str]
 
 
 def question(suspicion: str, other_dish: str = "") -> str:
@@ -26,13 +49,38 @@ def question(suspicion: str, other_dish: str = "") -> str:
     return f"{suspicion}: {other_dish}" if other_dish else suspicion
 
 
+def latest(rows: Iterable[Row]) -> Row:
+    """The row that counts of those about one thing: the last by time, of one time the last in the
+    file.
+
+    A spreadsheet may have sorted the file. Where a row has no time that can be read, as by hand,
+    the order of the file counts.
+    """
+    ordered = list(rows)
+    times = [moment(row.get("time", "")) for row in ordered]
+    if None in times:
+        return ordered[-1]
+    place = max(range(len(ordered)), key=lambda number: (times[number], number))
+    return ordered[place]
+
+
+def moment(text: str) -> datetime | None:
+    """The time that a row gives; None where it gives none that can be read."""
+    try:
+        read = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
 class AppendedFile:
-    """The rows of a CSV file, read at the start and added to by `append`.
+    """The rows of a CSV file, and `append`, which adds to them.
 
     `needed`: the columns that a file which is there must have (all by default). A file that a
-    person wrote, or a spreadsheet saved in its own way, is brought into our form before the first
-    row is added: its rows stay, columns that it lacks are added, empty. Raises `RecordError` when a
-    needed one is missing.
+    person wrote, an earlier version began or a spreadsheet saved in its own way is brought into our
+    form before the next row is added: its rows stay, columns that it lacks are added last, empty.
+    Several processes may add at once: each waits for the other, and none overwrites what another
+    has added. Raises `RecordError` when a needed column is missing.
     """
 
     def __init__(
@@ -40,33 +88,63 @@ class AppendedFile:
     ):
         self.path = Path(path)
         self.columns = tuple(columns)
-        self.is_ours = True
-        self.rows: list[dict[str, str]] = []
-        if self.path.exists() and self.path.stat().st_size > 0:
-            self._read(columns if needed is None else needed)
+        self.needed = self.columns if needed is None else tuple(needed)
+        self._rows: list[dict[str, str]] = []
+        self._read_at: tuple[int, int, int] | None = None
+        self._read()
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The file's rows as it is now: other processes, and people, add to it too."""
+        if self._state() != self._read_at:
+            self._read()
+        return self._rows
 
     def append(self, rows: Iterable[Mapping[str, object]]) -> list[dict[str, str]]:
-        """Adds rows in one write, on the disk when this returns; `time` is filled in."""
-        time = datetime.now(UTC).isoformat(timespec="seconds")
-        added = [self._as_text({"time": time, **row}) for row in rows]
-        if not self.is_ours:
-            table = given_tables.read(self.path)
-            lacking = [name for name in self.columns if name not in table.columns]
-            records.write_table(self.path, table.assign(**dict.fromkeys(lacking, "")))
-            self.is_ours = True
-        _append(self.path, self.columns, added)
-        self.rows += added
+        """Adds rows in one write, on the disk when this returns; `time` is filled in.
+
+        Raises `RecordError` when the file cannot be read, or another process keeps it.
+        """
+        with _alone(self.path):
+            time_now = self._time()
+            added = [self._as_text({"time": time_now, **row}) for row in rows]
+            self._bring_into_form()
+            _append(self.path, self.columns, added)
         return added
 
     def last(self, column: str, value: str) -> dict[str, str] | None:
         """The last row with this value in a column, or None."""
         return next((row for row in reversed(self.rows) if row[column] == value), None)
 
-    def _read(self, needed: Sequence[str]) -> None:
-        table = given_tables.read(self.path, needed)
-        self.is_ours = given_tables.is_ours(self.path, self.columns)
-        blank = dict.fromkeys(self.columns, "")
-        self.rows = [blank | row for row in table.to_dict("records")]
+    def _time(self) -> str:
+        """Now, but never before a row that is there: clocks differ, and the last row counts."""
+        times = [datetime.now(UTC)]
+        times += filter(None, (moment(row["time"]) for row in self.rows))
+        return max(times).astimezone(UTC).isoformat(timespec="seconds")
+
+    def _bring_into_form(self) -> None:
+        """The file is looked at anew each time: it may have been saved by something else since."""
+        if self._state() is None or given_tables.is_ours(self.path, self.columns):
+            return
+        table = given_tables.read(self.path, self.needed)
+        lacking = [name for name in self.columns if name not in table.columns]
+        records.write_table(self.path, table.assign(**dict.fromkeys(lacking, "")))
+
+    def _state(self) -> tuple[int, int, int] | None:
+        """What differs after any change of the file; None without a file that holds something."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return (found.st_ino, found.st_size, found.st_mtime_ns) if found.st_size else None
+
+    def _read(self) -> None:
+        self._rows = []
+        self._read_at = self._state()
+        if self._read_at is not None:
+            table = given_tables.read(self.path, self.needed)
+            blank = dict.fromkeys(self.columns, "")
+            self._rows = [blank | row for row in table.to_dict("records")]
 
     def _as_text(self, row: Mapping[str, object]) -> dict[str, str]:
         values = {name: row.get(name) for name in self.columns}
@@ -74,24 +152,46 @@ class AppendedFile:
 
 
 class PhotoDecisions(AppendedFile):
-    """Decisions about photos, with PHOTO_COLUMNS."""
+    """Decisions about photos, with PHOTO_COLUMNS; a file written by hand needs image_id and
+    decision only.
+    """
 
     def __init__(self, path: str | Path):
-        super().__init__(path, PHOTO_COLUMNS)
+        super().__init__(path, PHOTO_COLUMNS, PHOTO_COLUMNS_NEEDED)
 
     def latest(self, image_id: str) -> dict[str, str] | None:
-        """The last decision about a photo, as a row, or None."""
-        return self.last("image_id", image_id)
+        """The decision about a photo that counts, as a row; None where there is none, or it was
+        taken back.
+        """
+        about_photo = [row for row in self.rows if row["image_id"] == image_id]
+        row = latest(about_photo) if about_photo else None
+        return dict(row) if row and row["decision"] != TAKEN_BACK else None
 
     def add(self, decision: str, **fields: object) -> dict[str, str]:
-        """Appends one row; fields are those of PHOTO_COLUMNS. Raises ValueError for an unknown
-        decision.
+        """Appends one row; fields are those of PHOTO_COLUMNS. Errors as in `add_all`."""
+        return self.add_all(decision, [fields])[0]
+
+    def add_all(
+        self, decision: str, photos: Iterable[Mapping[str, object]]
+    ) -> list[dict[str, str]]:
+        """Appends a row for each of some photos, all of them in one write. Raises ValueError for an
+        unknown decision, and for `other dish` without a right_dish.
         """
         if decision not in PHOTO_DECISIONS:
             raise ValueError(
                 f"decision must be one of {', '.join(PHOTO_DECISIONS)}, got {decision!r}"
             )
-        return self.append([{"decision": decision, **fields}])[0]
+        rows = [{"decision": decision, **fields} for fields in photos]
+        for row in rows:
+            if decision == OTHER_DISH and not str(row.get("right_dish") or "").strip():
+                raise ValueError(f"{OTHER_DISH} needs a right_dish: the dish that the photo shows")
+        return self.append(rows)
+
+    def take_back(self, **fields: object) -> dict[str, str]:
+        """Appends a row after which a photo counts as undecided; what was decided stays in the
+        file.
+        """
+        return self.append([{**fields, "decision": TAKEN_BACK}])[0]
 
 
 class NameDecisions(AppendedFile):
@@ -119,6 +219,33 @@ class NameDecisions(AppendedFile):
             {"folder": folder, "name": name, "action": action, "note": note}
             for folder, name in named.items()
         )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """No other thread or process that keeps to this brings into form or adds to the file."""
+    lock = path.with_name(f".{path.name}.lock")
+    end = time.monotonic() + LOCK_PATIENCE
+    with _one_writer:
+        while not _taken(lock):
+            if time.monotonic() > end:
+                holder = locks.holder(lock) or "another process"
+                raise records.RecordError(
+                    f"{path} is kept by {holder}; nothing was written, decide again when it has "
+                    "ended"
+                )
+        try:
+            yield
+        finally:
+            locks.release(lock)
+
+
+def _taken(lock: Path) -> bool:
+    try:
+        locks.take(lock, "decisions")
+    except locks.LockedError:
+        return False
+    return True
 
 
 def _append(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:

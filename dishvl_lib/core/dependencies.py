@@ -8,16 +8,17 @@ the stage run again when its content changes.
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import markers, params, paths, records
+from dishvl_lib.core import artefacts, markers, params, paths, records
 from dishvl_lib.core.parameter import Role
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
+DECIDED = "decided_photos.csv"
 # {stage: {earlier stage: patterns of the files that are read}}
 READS: dict[str, dict[str, tuple[str, ...]]] = {
     "01_annotation": {},
     "02_similar_dishes": {"01_annotation": CATALOGUE},
     "03_dataset": {
-        "01_annotation": CATALOGUE,
+        "01_annotation": (*CATALOGUE, DECIDED),
         "02_similar_dishes": ("similar_dishes.csv", "features.npz", "skipped.csv"),
     },
     "04_training": {
@@ -31,10 +32,22 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
             "features.npz",
             "class_scores.npz",
             "clusters.csv",
+            "pplcnet.pdparams",
         ),
-        "03_dataset": ("test.jsonl", "test_unseen.jsonl", "site_*.jsonl"),
+        "03_dataset": (
+            "validation.jsonl",
+            "test.jsonl",
+            "test_unseen.jsonl",
+            "site_*.jsonl",
+            DECIDED,
+        ),
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
+}
+# Files that a stage has come to read since it was made by earlier versions: there they were not
+# recorded, and that alone is no change.
+NEWLY_READ: dict[str, tuple[str, ...]] = {
+    "05_evaluation": ("02_similar_dishes/pplcnet.pdparams", "03_dataset/validation.jsonl"),
 }
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 # Parameters whose change makes a finished stage write some files anew, and nothing else: {key:
@@ -81,6 +94,8 @@ def inputs_of(name: str, values: dict[str, Any], upstream: dict[str, Path]) -> d
             inputs[f"decisions/{file.name}"] = records.sha256_file(file)
     for key in params.content_files(name):
         inputs |= _named_file(key, values.get(key))
+    if values.get("confusions_from"):
+        inputs |= _answers_of(values["confusions_from"])
     if name == "05_evaluation":
         for site in values.get("sites", ()):
             inputs |= _named_file("menu_csv", site.get("menu_csv"))
@@ -106,10 +121,11 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
 
     A file that a parameter names counts only where it stands on both sides: an earlier version did
     not record it, and one that has gone since cannot be read again. The parameter itself is
-    compared elsewhere.
+    compared elsewhere. Of NEWLY_READ the same.
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
     one_sided = {key for key in before.keys() ^ new.keys() if NAMED_FILE_MARK in key}
+    one_sided |= {key for key in NEWLY_READ.get(name, ()) if key not in before}
     compared = (before.keys() | new.keys()) - one_sided
     return sorted(key for key in compared if before.get(key) != new.get(key))
 
@@ -123,6 +139,14 @@ def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tu
         if key in new and old.get(key) != new[key]:
             differing[key] = patterns
     return differing
+
+
+def _answers_of(run_name: str) -> dict[str, str]:
+    """{`confusions_from: RUN`: sha256} of what another run answered on validation; {} without."""
+    file = paths.stage_folder(run_name, "04_training") / artefacts.VALIDATION_ANSWERS
+    if not file.is_file():
+        return {}
+    return {f"confusions_from{NAMED_FILE_MARK}{run_name}": records.sha256_file(file)}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

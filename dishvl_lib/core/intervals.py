@@ -1,6 +1,7 @@
 """Uncertainty of shares and of their differences: Wilson interval, bootstrap, McNemar's exact test."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -23,6 +24,20 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return low, high
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], float], n: int, repeats: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95% percentile bootstrap (Efron 1979) of `statistic`, which takes places (n,) in 0..n-1.
+
+    (nan, nan) for n = 0.
+    """
+    if n == 0:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    values = [statistic(rng.integers(0, n, n)) for _ in range(repeats)]
+    return float(np.quantile(values, 0.025)), float(np.quantile(values, 0.975))
 
 
 def bootstrap_mean(values: np.ndarray, repeats: int = 2000, seed: int = 0) -> tuple[float, float]:

@@ -51,7 +51,7 @@ COUNT = Between(least=0, most=10**9)
 PROCESSES = Between(least=1, most=4096)
 SEEDS = Between(least=0, most=2**32 - 1)  # what numpy's and transformers' generators take
 # Names of our own predictors in stage 05's tables.
-OUR_PREDICTORS = ("tuned", "base")
+OUR_PREDICTORS = ("tuned", "base", "gallery", "hybrid")
 # Stage 02's nets; its predictors' names begin with one of them.
 PPLCNET = "pplcnet"
 PPLCNET_V2 = "pplcnet_v2"
@@ -59,7 +59,7 @@ EFFICIENTNET_LITE0 = "efficientnet_lite0"
 NETS = (PPLCNET, PPLCNET_V2, EFFICIENTNET_LITE0)
 # It was not trained to see plates of one dish as the same, so near-duplicates begin lower: on 481
 # real photos all pairs but one of so high a cosine were near-duplicates, and 94% of crops had it.
-WITH_EFFICIENTNET_LITE0 = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
+WITH_EFFICIENTNET_LITE0: dict[str, Any] = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
 MISSING_SHARE = Parameter(
     "max_missing_share",
     "float",
@@ -513,7 +513,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "browse",
             "bool",
             False,
-            "open the review of dishes that look like one (needs a live JupyterLab)",
+            "open the reviews of suspect labels and twin dishes (needs a live JupyterLab)",
             role=Role.DISPLAY_ONLY,
         ),
     ),
@@ -539,6 +539,13 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             3,
             "look-alikes that each seed dish brings onto a menu",
             Between(least=0, most=1000),
+        ),
+        Parameter(
+            "confusions_from",
+            "str",
+            "",
+            "a finished run: the pairs that it confuses on validation menus lead training menus",
+            UpstreamRun(),
         ),
         Parameter(
             "same_site_share",
@@ -900,6 +907,13 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             Between(least=1, most=10_000),
         ),
         Parameter(
+            "new_dish_photos",
+            "int",
+            5,
+            "photos by which each held-out dish is added to the gallery; the others are asked about",
+            Between(least=1, most=10_000),
+        ),
+        Parameter(
             "endpoints",
             "list[dict]",
             [],
@@ -1081,6 +1095,17 @@ def _net_with_weights(net: str, weights: str, init_weights: str, preprocess_yaml
 
 _PIXELS = (("min_pixels", "max_pixels"), _pixel_limits)
 _TRAINED = ("train_visual", "train_merger", "train_language_model", "train_lm_head", "lora_rank")
+
+
+def _another_run(run_name: str, confusions_from: str) -> str:
+    if confusions_from != run_name:
+        return ""
+    return (
+        f"confusions_from: {confusions_from} is this run itself, whose questions would come from its "
+        "own answers to them; name a run that has finished"
+    )
+
+
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "01_annotation": (
         _PIXELS,
@@ -1094,6 +1119,7 @@ CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "03_dataset": (
         _PIXELS,
         (("menu_size", "menu_size_to"), _menu_sizes),
+        (("run_name", "confusions_from"), _another_run),
         (("naming_per_photo", "menus_per_photo"), _any_question),
     ),
     "04_training": (

@@ -21,15 +21,18 @@ def audit(
     token_lengths: Mapping[str, Sequence[int]] | None = None,
     ranks: Mapping[tuple[str, str], int] | None = None,
     shortcut: Mapping[str, Any] | None = None,
+    shortcut_confused: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on
     menus, repeated questions, token lengths.
 
-    ranks: {(name, its look-alike's name): rank}; shortcut: what `shortcuts.measure` found.
+    ranks: {(name, its look-alike's name): rank}; shortcut: what `shortcuts.measure` found, and
+    shortcut_confused on menus that are seeded by a run's confusions, where there are such.
     """
     ranks = ranks or {}
     splits = rows_by_split.items()
     lengths = (token_lengths or {}).items()
+    seeded = {"shortcut_test_confused": dict(shortcut_confused)} if shortcut_confused else {}
     return {
         "counts": {split: _counts(rows) for split, rows in splits},
         "dishes_left_out": list(left_out),
@@ -37,6 +40,7 @@ def audit(
         "answer_positions": {split: positions(rows) for split, rows in splits},
         "look_alike_share": {split: look_alike_share(rows, ranks) for split, rows in splits},
         "shortcut_test": dict(shortcut or {}),
+        **seeded,
         "repeated_questions": {split: _repeated(rows) for split, rows in splits},
         "token_lengths": {split: _lengths(values) for split, values in lengths},
     }
@@ -55,7 +59,6 @@ def problems(
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
     menu_rows = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
     off_menu = [row for row in menu_rows if artefacts.answer_of(row) not in row["menu"]]
-    guesser = report["shortcut_test"]
     sentences = []
     if len(torn):
         pair = " and ".join(torn[["path_a", "path_b"]].iloc[0])
@@ -70,15 +73,24 @@ def problems(
     if off_menu:
         problem = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
         sentences.append(f"{problem}; give its dish another name in decisions/names.csv {again}")
-    if guesser["excess"] > shortcuts.POINT:
-        right = f"{guesser['accuracy']:.1%}"
-        chance = f"{guesser['chance']:.1%}"
-        sentences.append(
-            f"menus give their answers away: a guesser without eyes is right in {right}, "
-            f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "
-            "in that have no look-alikes, and run this stage again with --redo 03"
-        )
+    for menus, guesser in _guessers(report):
+        if guesser["excess"] > shortcuts.POINT:
+            right = f"{guesser['accuracy']:.1%}"
+            chance = f"{guesser['chance']:.1%}"
+            sentences.append(
+                f"{menus} give their answers away: a guesser without eyes is right in {right}, "
+                f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take "
+                "dishes in that have no look-alikes, and run this stage again with --redo 03"
+            )
     return sentences
+
+
+def _guessers(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """(which menus, what the guesser reached on them)."""
+    tried = [("menus", report["shortcut_test"])]
+    if "shortcut_test_confused" in report:
+        tried.append(("menus of confusions_from", report["shortcut_test_confused"]))
+    return tried
 
 
 def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -137,14 +149,17 @@ def summary(report: Mapping[str, Any]) -> str:
         for name, test in report["answer_positions"].items()
         if test["n"]
     }
-    guesser = report["shortcut_test"]
+    tried = [
+        f"guesser without a photo, {menus}: {guesser['correct']} of {guesser['n']} = "
+        f"{guesser['accuracy']:.4f}, 95% {guesser['ci95']}, by chance {guesser['chance']:.4f}"
+        for menus, guesser in _guessers(report)
+    ]
     return "\n".join(
         (
             f"answer positions: {positions}",
             f"tokens per question: {report['token_lengths']}",
             f"look-alikes beside entries: {report['look_alike_share']}",
-            f"guesser without a photo: {guesser['correct']} of {guesser['n']} = "
-            f"{guesser['accuracy']:.4f}, 95% {guesser['ci95']}, by chance {guesser['chance']:.4f}",
+            *tried,
         )
     )
 

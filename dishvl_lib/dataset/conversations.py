@@ -34,6 +34,7 @@ def rows(
     balance: bool = False,
     aliases: Mapping[str, Iterable[str]] | None = None,
     trained: bool = True,
+    confused: pd.DataFrame | None = None,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
     """All questions of one split, naming questions first, in an order and with contents that the
@@ -46,7 +47,8 @@ def rows(
     entries, then the next of that dish's photos, so that rare dishes are asked for as often as
     others. `absent_share` of as many more ask about a dish that is not on the menu.
     photos_per_dish: at most so many photos of each dish (0: all). balance: naming questions too are
-    dealt so that all dishes have the same number. trained: False takes the wordings that are kept
+    dealt so that all dishes have the same number. confused: pairs that a finished run confuses
+    (CONFUSED_COLUMNS), which lead menus. trained: False takes the wordings that are kept
     for testing. Raises `DatasetError` for sizes that cannot be and when fewer than two dishes have
     photos in this split.
     """
@@ -73,6 +75,7 @@ def rows(
         dish_names,
         aliases,
         menus.sites_of(part) if "site" in part else {},
+        confused,
     )
     maker = _Maker(
         part, pool, dish_names, trained, seeded(seed, split, "" if trained else "unseen")

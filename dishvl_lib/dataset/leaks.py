@@ -2,6 +2,7 @@
 side of the split.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -32,6 +33,12 @@ def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.Dat
     `moved_out`.
     """
     gone = photos.path.isin(set(unreadable.path))
+    return photos.assign(split=photos.split.mask(gone, MOVED))
+
+
+def without(photos: pd.DataFrame, image_ids: Collection[str]) -> pd.DataFrame:
+    """The photos, of which these are given the split `moved_out`."""
+    gone = photos.image_id.isin(image_ids)
     return photos.assign(split=photos.split.mask(gone, MOVED))
 
 

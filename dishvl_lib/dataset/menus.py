@@ -7,21 +7,27 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
+from dishvl_lib.dataset.confused import ConfusedPairs
 
 NAME_IT = "give it a name in decisions/names.csv or names_csv"
+# Of a menu's entries, so many may come from pairs that a finished run confuses; look-alikes fill the
+# rest of its first half, as they do without such pairs.
+CONFUSED_SHARE = 0.25
 FEW = 256  # dishes up to which a random order is drawn whole; of more, dishes are drawn one by one
 
 
 @dataclass(frozen=True)
 class Pool:
     """The dishes that may stand on menus together, by number: their look-alikes (closest first),
-    their neighbours at a site, and who may not stand beside whom.
+    their neighbours at a site, who may not stand beside whom, and the pairs that a finished run
+    confuses.
     """
 
     dishes: list[str]
     similar: list[list[int]]
     same_site: list[np.ndarray]
     conflicts: list[frozenset[int]]
+    confused: ConfusedPairs = ConfusedPairs([], [])
 
 
 def pool(
@@ -30,9 +36,10 @@ def pool(
     dish_names: Mapping[str, str] | None = None,
     aliases: Mapping[str, Iterable[str]] | None = None,
     sites: Mapping[str, Iterable[str]] | None = None,
+    confused: pd.DataFrame | None = None,
 ) -> Pool:
-    """A `Pool` of `dishes` (dish_ids). similar: closest first. aliases, sites: of each dish. Order
-    and hash seed do not matter.
+    """A `Pool` of `dishes` (dish_ids). similar: closest first. aliases, sites: of each dish.
+    confused: CONFUSED_COLUMNS, or None. Order and hash seed do not matter.
 
     Two dishes may not stand on one menu when their names mean the same (`core.names.canonical`) or
     one is called what the other is also called.
@@ -48,7 +55,19 @@ def pool(
         alike,
         _same_site(dishes, sites or {}),
         _conflicts(dishes, dish_names or {}, aliases or {}),
+        _confused(number, confused),
     )
+
+
+def _confused(number: Mapping[str, int], confused: pd.DataFrame | None) -> ConfusedPairs:
+    """The confused pairs of which both dishes are in the pool."""
+    pairs = []
+    counts = []
+    for row in [] if confused is None else confused.itertuples():
+        if row.dish_id in number and row.other_id in number:
+            pairs.append((number[row.dish_id], number[row.other_id]))
+            counts.append(int(row.n))
+    return ConfusedPairs(pairs, counts)
 
 
 def draw_menu(
@@ -61,12 +80,19 @@ def draw_menu(
     """`size` different dish_ids (fewer when there are not so many), in random order.
 
     Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its
-    look-alikes; half of the menu is filled this way. Of the rest, `same_site_share` are dishes of
+    look-alikes; half of the menu is filled this way. Where the pool knows what a finished run
+    confuses, such pairs are drawn first, the more confused the likelier, for CONFUSED_SHARE of the
+    menu: at least one pair. Of the rest, `same_site_share` are dishes of
     the first seed's sites as far as there are any, and the others are drawn at random: all before
     anyone knows which entry will be asked for.
     """
     size = min(size, len(of.dishes))
     draft = _MenuDraft(of)
+    for pair in of.confused.drawn(size, rng):
+        if len(draft.menu) >= CONFUSED_SHARE * size:
+            break
+        for dish in pair:
+            draft.add(dish)
     drawn = at_random(len(of.dishes), rng)
     for seed in drawn:
         if len(draft.menu) >= size / 2:

@@ -2,7 +2,8 @@
 menus, tried on others.
 
 It knows of every entry: how many of its look-alikes stand on the menu, how many entries it is a
-look-alike of, their ranks, its place, its name's length and what characters it shares with other
+look-alike of, their ranks, how often a finished run confuses it with other entries (where menus are
+drawn from that), its place, its name's length and what characters it shares with other
 entries, and how often its dish was the answer, or an entry, before. A conditional logit (McFadden
 1974) weighs them. At chance it finds nothing.
 """
@@ -11,7 +12,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ FEATURES = (
     "alike_on_menu",
     "alike_of_menu",
     "closest_rank",
+    "confused_on_menu",
     "place",
     "place_from_end",
     "first_or_last",
@@ -51,6 +53,7 @@ class Guesser:
     mean: np.ndarray
     spread: np.ndarray
     weights: np.ndarray
+    confused: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def guess(self, menu: Sequence[str]) -> int:
         scaled = (self._features(menu) - self.mean) / self.spread
@@ -58,12 +61,17 @@ class Guesser:
         return int(scores.argmax())
 
     def _features(self, menu: Sequence[str]) -> np.ndarray:
-        return describe(menu, self.ranks, self.answers, self.entries)
+        return describe(menu, self.ranks, self.answers, self.entries, self.confused)
 
 
-def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int]) -> Guesser:
+def fit(
+    rows: Sequence[Mapping[str, Any]],
+    ranks: Mapping[tuple[str, str], int],
+    confused: Mapping[tuple[str, str], int] | None = None,
+) -> Guesser:
     """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
-    look-alike's name): rank}.
+    look-alike's name): rank}; confused: {(name, other name): how often a finished run took one for
+    the other}.
 
     Its knowledge of earlier answers leaves out the question at hand, or it would know the answer by
     heart.
@@ -73,9 +81,10 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     answers = Counter(truths)
     entries = Counter(name for menu in menus for name in menu)
     described = []
+    confused = confused or {}
     for menu, truth in zip(menus, truths, strict=True):
         answers[truth] -= 1
-        described.append(describe(menu, ranks, answers, entries))
+        described.append(describe(menu, ranks, answers, entries, confused))
         answers[truth] += 1
     everything = np.concatenate(described)
     mean = everything.mean(axis=0)
@@ -89,7 +98,7 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
         jac=True,
         method="L-BFGS-B",
     )
-    return Guesser(ranks, answers, entries, mean, spread, fitted.x)
+    return Guesser(ranks, answers, entries, mean, spread, fitted.x, confused)
 
 
 def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -123,11 +132,13 @@ def try_out(
     ranks: Mapping[tuple[str, str], int],
     more: Callable[[int], list[dict[str, Any]]],
     n: int,
+    confused: Mapping[tuple[str, str], int] | None = None,
 ) -> dict[str, Any]:
     """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training
     rows' menus.
 
-    more: menu questions of another split, so many for each of its photos. Small menus are tried
+    more: menu questions of another split, so many for each of its photos. confused: as in `fit`.
+    Small menus are tried
     more often, until chance alone scatters by no more than SCATTER and a point above it means
     something. Without training menus nothing is fitted.
     """
@@ -146,7 +157,7 @@ def try_out(
         np.ones(len(FEATURES)),
         np.zeros(len(FEATURES)),
     )
-    guesser = fit(menus, ranks) if menus else nothing
+    guesser = fit(menus, ranks, confused) if menus else nothing
     return measure(guesser, rows[:n])
 
 
@@ -160,6 +171,7 @@ def describe(
     ranks: Mapping[tuple[str, str], int],
     answers: Mapping[str, int],
     entries: Mapping[str, int],
+    confused: Mapping[tuple[str, str], int] | None = None,
 ) -> np.ndarray:
     """(entries, FEATURES) of one menu."""
     size = len(menu)
@@ -167,6 +179,7 @@ def describe(
     for row, name in enumerate(menu):
         for column, other in enumerate(menu):
             rank[row, column] = ranks.get((name, other), 0)
+    times_confused = _times(menu, confused or {})
     is_alike = rank > 0
     closeness = np.where(is_alike, 1 / np.maximum(rank, 1), 0)
     shared = _shared_characters(menu)
@@ -178,6 +191,7 @@ def describe(
         is_alike.sum(axis=1),
         is_alike.sum(axis=0),
         closeness.max(axis=1),
+        np.log1p(times_confused.sum(axis=1)),
         place / size,
         from_end / size,
         (place == 0) | (from_end == 0),
@@ -188,6 +202,17 @@ def describe(
         np.log1p(times_entry),
     ]
     return np.stack(columns, axis=1).astype(float)
+
+
+def _times(menu: Sequence[str], confused: Mapping[tuple[str, str], int]) -> np.ndarray:
+    """(entries, entries) how often one was taken for the other."""
+    times = np.zeros((len(menu), len(menu)))
+    if not confused:
+        return times
+    for row, name in enumerate(menu):
+        for column, other in enumerate(menu):
+            times[row, column] = confused.get((name, other), 0)
+    return times
 
 
 def _shared_characters(menu: Sequence[str]) -> np.ndarray:

@@ -34,12 +34,15 @@ class Score:
 
 @dataclass(frozen=True)
 class NeighbourPhoto:
-    """A training photo near a question's photo, as the card shows it."""
+    """A training photo near a question's photo, as the card shows it. Where a press on it chooses
+    its dish, `dish_id` says which.
+    """
 
     photo: EmbeddedPhoto
     name: str
     short_name: str
     cosine: float
+    dish_id: str
 
 
 def answer_card(
@@ -57,7 +60,7 @@ def answer_card(
     beside: list[Any] = []
     if book:
         photo = embedded(book.path(row["image_id"]), LARGE)
-        beside = [_neighbour_photo(neighbour, book) for neighbour in neighbours]
+        beside = neighbour_photos(neighbours, book)
     removed = row.get("removed")
     return pages.render(
         "answer_card.html.j2",
@@ -92,9 +95,16 @@ def _scores(scores: Any, truth: str) -> list[Score]:
     return bars
 
 
-def _neighbour_photo(neighbour: Neighbour, book: PhotoBook) -> NeighbourPhoto:
-    photo = embedded(book.path(neighbour.image_id), NEAR)
-    return NeighbourPhoto(photo, neighbour.name, shorten(neighbour.name, 20), neighbour.cosine)
+def neighbour_photos(neighbours: Sequence[Neighbour], book: PhotoBook) -> list[NeighbourPhoto]:
+    """The photos near another one, for a card."""
+    shown = []
+    for neighbour in neighbours:
+        photo = embedded(book.path(neighbour.image_id), NEAR)
+        name = neighbour.name
+        dish_id = book.dish_by_id.get(neighbour.image_id, "")
+        short_name = shorten(name, 20)
+        shown.append(NeighbourPhoto(photo, name, short_name, neighbour.cosine, dish_id))
+    return shown
 
 
 def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:

@@ -6,10 +6,11 @@ wrong with them.
     browser.show()
 
 Every part can be reached by Tab and pressed by Enter or space; arrows go from button to button, and
-1, 2, 3 mark the card that has the focus.
+1, 2, 3, 4 mark the card that has the focus. A press on a pair's photos opens the pair, one on a near
+photo chooses its dish as the right one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ from IPython.display import Javascript
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs, records
-from dishvl_lib.core.decisions import PHOTO_DECISIONS, PhotoDecisions
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.browser_filters import Filters
 from dishvl_lib.display.cluster_matrix import Clusters
+from dishvl_lib.display.mark_card import MarkCard, button, html
 from dishvl_lib.display.photo_book import NearestPhotos, Neighbour, PhotoBook, embedded
+from dishvl_lib.display.photo_marks import PhotoMarks
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
 
 COLUMNS = ("id", "predictor", "protocol", "image_id", "dish_id", "truth", "answer", "correct")
@@ -34,11 +36,10 @@ PAIR_PHOTO = 168  # pixels
 NAME_COLUMNS = 14
 MOST_UNKNOWN = 2000
 UNKNOWN_HEADS = ("truth", "answer", "count")
-KEYS_HINT = "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too"
+KEYS_HINT = "1, 2, 3, 4 mark the card that has the focus; arrows move, Tab and Enter work too"
 FAINT = "<p class=faint>{{ text }}</p>"
 SUMMARY = "<p{% if is_right %} class=right{% endif %}>{{ text }}</p>"
 CELL_RANK = "<p class='faint cell'>{{ text }}</p>"
-BADGE = "<span class=badge>✓ {{ text }}</span> <span class=faint>{{ time }}</span>"
 
 
 class ConfusionBrowser:
@@ -77,7 +78,7 @@ class ConfusionBrowser:
         self.ids = confused_pairs.ids_by_name(names)
         self.clusters = Clusters(clusters, names)
         self.training_photos = NearestPhotos(features, photos, names)
-        self.decisions = PhotoDecisions(decisions_file)
+        self.marks = PhotoMarks(photos, names, decisions_file)
         self.chosen: tuple[str, str] | None = None
         self.cards: dict[str, MarkCard] = {}
         self.pair_buttons: dict[tuple[str, str], widgets.Button] = {}
@@ -116,8 +117,8 @@ class ConfusionBrowser:
         if rows.empty:
             raise KeyError(f"{truth} is never answered by {answer} under these filters")
         self.chosen = (truth, answer)
-        for pair, button in self.pair_buttons.items():
-            button.button_style = "info" if pair == self.chosen else ""
+        for pair, pair_button in self.pair_buttons.items():
+            pair_button.button_style = "info" if pair == self.chosen else ""
         first = rows.head(count)
         near = self.training_photos.nearest(first["image_id"])
         self.cards = {
@@ -129,24 +130,39 @@ class ConfusionBrowser:
         head = html(self._pair_head(truth, answer, len(rows)))
         self.detail.children = [head, grid, *self._more(len(rows), count)]
 
-    def mark(self, question_id: str, decision: str, note: str = "") -> dict[str, str]:
-        """Writes a decision about a shown question's photo at once and returns the row. KeyError
-        for a question not shown.
+    def mark(
+        self,
+        question_id: str,
+        decision: str,
+        note: str = "",
+        right_dish: str = "",
+        with_twins: bool = False,
+    ) -> dict[str, str]:
+        """Writes a decision about a shown question's photo at once and returns the row. right_dish:
+        a dish_id, for `other dish`; with_twins: the near-duplicates get it too. KeyError for a
+        question not shown.
         """
-        if question_id not in self.cards:
-            raise KeyError(f"question {question_id} is not among the cards shown")
-        row = self.filters.rows().set_index("id").loc[question_id]
-        written = self.decisions.add(
+        row = self._shown(question_id)
+        written = self.marks.add(
+            row["image_id"],
             decision,
-            image_id=row["image_id"],
-            path=self.book.path_by_id.get(row["image_id"], ""),
+            right_dish,
+            with_twins,
             dish_id=row["dish_id"],
             answer="" if missing(row["answer"]) else row["answer"],
             predictor=row["predictor"],
             note=note,
         )
-        for card in self.cards.values():
-            card.refresh()
+        self._refresh_cards()
+        return written
+
+    def take_back(self, question_id: str) -> dict[str, str]:
+        """Writes that a shown question's photo counts as undecided and returns the row. KeyError
+        for a question not shown.
+        """
+        row = self._shown(question_id)
+        written = self.marks.take_back(row["image_id"], predictor=row["predictor"])
+        self._refresh_cards()
         return written
 
     def draw_matrix(self, skip: int = 0) -> None:
@@ -164,11 +180,21 @@ class ConfusionBrowser:
         counts_html = cluster_matrix.matrix_html(table, self.clusters, self.words)
         children = [html(title), html(counts_html)]
         if table.clusters > most:
-            following = _button(self.words("next clusters"))
+            following = button(self.words("next clusters"))
             following_skip = skip + most if skip + most < table.clusters else 0
             following.on_click(lambda _: self.draw_matrix(following_skip))
             children.append(following)
         self.matrix.children[0].children = children
+
+    def _shown(self, question_id: str) -> pd.Series:
+        """The row of a question whose card is shown."""
+        if question_id not in self.cards:
+            raise KeyError(f"question {question_id} is not among the cards shown")
+        return self.filters.rows().set_index("id").loc[question_id]
+
+    def _refresh_cards(self) -> None:
+        for card in self.cards.values():
+            card.refresh()
 
     def _build(self) -> None:
         self.summary = html()
@@ -186,7 +212,7 @@ class ConfusionBrowser:
         self.pressed = widgets.Text(layout=widgets.Layout(display="none"))
         self.pressed.add_class("dishvl-pressed")
         self.pressed.observe(self._count_pressed, "value")
-        show_all = _button(self.words("show all"))
+        show_all = button(self.words("show all"))
         show_all.on_click(lambda _: self.filters.clear())
         keys = widgets.Output()
         keys.append_display_data(Javascript(str(pages.static("keys.js"))))
@@ -237,14 +263,14 @@ class ConfusionBrowser:
         )
         count = f"{row['n']}/{row['n_truth']}"
         names = f"{shorten(truth, NAME_COLUMNS)} → {shorten(shown_answer, NAME_COLUMNS)}"
-        button = _button(f"{names}  {count}", tooltip=f"{truth} → {shown_answer}")
-        button.on_click(lambda _: self.select(truth, answer))
-        self.pair_buttons[truth, answer] = button
+        choose = button(f"{names}  {count}", tooltip=f"{truth} → {shown_answer}")
+        choose.on_click(lambda _: self.select(truth, answer))
+        self.pair_buttons[truth, answer] = choose
         share = percent(row["n"] / row["n_truth"], 0)
         facts = [share, self._rank(truth, answer)]
         text = " · ".join(fact for fact in facts if fact)
         rank = pages.snippet(CELL_RANK, text=text)
-        return widgets.VBox([html(photos), button, html(rank)])
+        return widgets.VBox([html(photos), choose, html(rank)]).add_class("dishvl-pair")
 
     def _photo(self, name: str, first: Sequence[str] = ()) -> Path | None:
         return self.book.example(self.ids.get(name, ""), first)
@@ -284,78 +310,33 @@ class ConfusionBrowser:
             sides=sides,
         )
 
-    def _card(self, row: Mapping[str, Any], near: Sequence[Neighbour]) -> "MarkCard":
+    def _card(self, row: Mapping[str, Any], near: Sequence[Neighbour]) -> MarkCard:
         card = cards.answer_card(row, self.book, self.words, near)
-        return MarkCard(row, card, self.decisions, self.words, self.mark)
+        question_id = row["id"]
+
+        def pressed(decision: str, note: str, right_dish: str, with_twins: bool) -> None:
+            self.mark(question_id, decision, note, right_dish, with_twins)
+
+        answered = [] if missing(row["answer"]) else [self.ids.get(row["answer"], "")]
+        near_dishes = [self.book.dish_by_id.get(neighbour.image_id, "") for neighbour in near]
+        return MarkCard(
+            row["image_id"],
+            card,
+            self.marks,
+            self.words,
+            [*answered, *near_dishes],
+            pressed,
+            lambda: self.take_back(question_id),
+        )
 
     def _more(self, n_questions: int, count: int) -> list[widgets.Button]:
         """A button for more of the pair's questions, while there are any."""
         if n_questions <= count or self.chosen is None:
             return []
         pair = self.chosen
-        button = _button(f"{self.words('more photos')} ({count} / {n_questions})")
-        button.on_click(lambda _: self.select(*pair, count=count + CARDS_AT_ONCE))
-        return [button]
-
-
-class MarkCard:
-    """`box` is a question's card with a button for each of PHOTO_DECISIONS, a note, and the badge
-    that says what was marked.
-
-    row: of the predictions. card: its HTML. `pressed` gets (question's id, decision, note).
-    """
-
-    def __init__(
-        self,
-        row: Mapping[str, Any],
-        card: Markup,
-        decisions: PhotoDecisions,
-        words: Words,
-        pressed: Callable[[str, str, str], object],
-    ):
-        self.question_id = row["id"]
-        self.image_id = row["image_id"]
-        self.decisions = decisions
-        self.words = words
-        self.pressed = pressed
-        self.note = widgets.Text(placeholder=words("note"), layout=widgets.Layout(width="auto"))
-        self.badge = html()
-        self.buttons = [
-            self._mark_button(number, decision)
-            for number, decision in enumerate(PHOTO_DECISIONS, start=1)
-        ]
-        row_of_buttons = widgets.HBox(self.buttons, layout=widgets.Layout(flex_flow="row wrap"))
-        parts = [html(card), row_of_buttons, self.note, self.badge]
-        self.box = widgets.VBox(parts).add_class("dishvl-marks")
-        self.refresh()
-
-    def refresh(self) -> None:
-        """The badge anew: another card of the same photo may have been marked."""
-        row = self.decisions.latest(self.image_id)
-        self.badge.value = "" if row is None else str(self._badge(row))
-
-    def _badge(self, row: Mapping[str, str]) -> Markup:
-        decision = row["decision"]
-        if decision in PHOTO_DECISIONS:
-            decision = self.words(decision)
-        note = f": {row['note']}" if row["note"] else ""
-        text = f"{self.words('marked')}: {decision}{note}"
-        return pages.snippet(BADGE, text=text, time=row["time"])
-
-    def _mark_button(self, number: int, decision: str) -> widgets.Button:
-        button = _button(f"{number} {self.words(decision)}")
-        button.on_click(lambda _: self.pressed(self.question_id, decision, self.note.value))
-        return button
-
-
-def html(value: Markup | str = "") -> widgets.HTML:
-    """HTML of a template, under the cards' style sheet."""
-    return widgets.HTML(str(value)).add_class("dishvl")
-
-
-def _button(text: str, tooltip: str = "") -> widgets.Button:
-    width = widgets.Layout(width="auto")
-    return widgets.Button(description=text, tooltip=tooltip or text, layout=width)
+        more = button(f"{self.words('more photos')} ({count} / {n_questions})")
+        more.on_click(lambda _: self.select(*pair, count=count + CARDS_AT_ONCE))
+        return [more]
 
 
 def _grid(columns: str, margin: str = "0") -> widgets.Layout:

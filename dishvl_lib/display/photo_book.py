@@ -68,6 +68,7 @@ class PhotoBook:
         records.require_columns(photos, ("image_id", "path", "dish_id"), "the photos")
         self.image_root = Path(image_root)
         self.path_by_id = dict(zip(photos["image_id"], photos["path"], strict=True))
+        self.dish_by_id = dict(zip(photos["image_id"], photos["dish_id"], strict=True))
         ordered = _best_examples_first(photos)
         self.ids_by_dish = ordered.groupby("dish_id", sort=False)["image_id"].agg(list).to_dict()
 

@@ -49,8 +49,8 @@ COMPARISON_HEADS = (
 UNKNOWN_HEADS = ("truth", "answer", "count", "the truth but for punctuation")
 # Columns of any table whose numbers are shares.
 SHARES = frozenset(
-    "accuracy accuracy_reference accuracy_answered ci_low ci_high difference answered "
-    "refused off_menu coverage share".split()
+    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
+    "ci_high difference answered refused off_menu coverage share".split()
 )
 
 

@@ -54,6 +54,25 @@ _ENGLISH_CHINESE = {
     "label wrong": "标注错误",
     "photo bad": "照片不可用",
     "real confusion": "确属混淆",
+    "other dish": "应为另一道菜",
+    "right dish": "正确的菜",
+    "take back": "撤销",
+    "taken back": "已撤销",
+    "search": "查找",
+    "no such dish": "没有这道菜",
+    "and its near-duplicates": "连同近似重复的照片",
+    "label": "标签",
+    "looks like": "看起来像",
+    "photos that lie among another dish": "混在别的菜里的照片",
+    "it counts when stage 01 is run again": "重新运行第 01 步后生效",
+    "test photos that people decided about": "人工处理过的测试照片",
+    "left out": "剔除",
+    "moved": "改为他菜",
+    "n without": "不计改动的题数",
+    "accuracy without": "不计改动的准确率",
+    "without ci95": "其 95% 区间",
+    "n at worst": "全算答错的题数",
+    "accuracy at worst": "全算答错的准确率",
     "note": "备注",
     "marked": "已标记",
     "pairs": "混淆对",
@@ -141,6 +160,7 @@ _ENGLISH_CHINESE = {
     "all answers": "全部回答",
     "training": "训练",
     "calibration": "校准",
+    "not on the menu, by menu size": "不在菜单上（按菜单大小）",
     "best small net against the tuned model": "最好的小网络与调优模型",
     "accuracy by group": "分组准确率",
     "names that sites were given": "外部站点的命名",
@@ -180,8 +200,8 @@ _ENGLISH_CHINESE = {
     "more": "更多",
     "show all": "取消筛选",
     "click a count to see its pairs of dishes": "点选数字查看其中的菜品对",
-    "1, 2, 3 mark the card that has the focus; arrows move, Tab and Enter work too": (
-        "按 1、2、3 标记所在卡片，方向键移动，Tab 与回车亦可"
+    "1, 2, 3, 4 mark the card that has the focus; arrows move, Tab and Enter work too": (
+        "按 1、2、3、4 标记所在卡片，方向键移动，Tab 与回车亦可"
     ),
     "of other-dish pairs are closer than the median same-dish pair": (
         "的异菜照片对比同菜照片对的中位数更相似"

@@ -57,8 +57,11 @@ def follow(
     """
     naming = [row for site in plan.sites for row in site.to_name()]
     first = predict(name, predictor, [*plan.rows, *naming], journal, batch_size)
-    names = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
-    framed = [row for site in plan.sites for row in site.to_judge(site.named(names))]
+    called = {row["id"]: row["answer"] for row in first[len(plan.rows) :]}
+    framed = []
+    for site in plan.sites:
+        settled = predict(name, predictor, site.to_settle(called), journal, batch_size)
+        framed += site.to_judge(site.named(called, settled))
     return first[: len(plan.rows)] + predict(name, predictor, framed, journal, batch_size)
 
 
@@ -148,14 +151,15 @@ def _answer_batch(
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
     started = time.perf_counter()
-    answers = iter(_answers(predictor, sound) if sound else [])
+    given = iter(answers(predictor, sound) if sound else [])
     seconds = (time.perf_counter() - started) / max(1, len(sound))
     for row, fault in zip(batch, faults, strict=True):
-        answer = next(answers) if fault is None else Answer(None, error=fault)
+        answer = next(given) if fault is None else Answer(None, error=fault)
         yield _result(name, row, answer, seconds)
 
 
-def _answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
+def answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
+    """A batch's answers; of a photo that cannot be used an `error` and no answer."""
     try:
         return predictor.answer(rows)
     except ValueError:

@@ -143,6 +143,40 @@ def rivals(
     )
 
 
+def against_better(
+    runs: Sequence[pd.DataFrame], predictor: str, others: Sequence[str]
+) -> pd.DataFrame:
+    """A predictor over several runs together against the better of `others`, protocol by protocol.
+
+    Columns: protocol, rival (of `others` the one with more right over all runs; of equally good ones
+    the first), n, accuracy, accuracy_rival, difference (predictor minus rival, of the accuracies over
+    all runs' questions), only_predictor, only_rival, p. Questions are paired within their run, those
+    that each framed itself by their photo. p: McNemar over the runs' discordant questions put
+    together. A photo can be asked about in several runs, so that these are not independent, and p is
+    smaller than it should be: who is not worse by it is not worse.
+    """
+    joined = pd.concat([checked(rows).assign(run=number) for number, rows in enumerate(runs)])
+    ours = joined[joined["predictor"] == predictor]
+    compared = []
+    for protocol, rows in ours.groupby("protocol", sort=False):
+        of_protocol = joined[joined["protocol"] == protocol]
+        rivals_right = {
+            other: of_protocol.loc[of_protocol["predictor"] == other, "correct"] for other in others
+        }
+        asked = {other: right for other, right in rivals_right.items() if len(right)}
+        if not asked:
+            continue
+        rival = max(asked, key=lambda other: asked[other].mean())
+        of_rival = of_protocol[of_protocol["predictor"] == rival]
+        pair = of_rival.merge(rows, on=["run", "id"], suffixes=("_reference", ""))
+        compared.append({"protocol": protocol, "rival": rival, **_difference(pair)})
+    table = pd.DataFrame(compared)
+    renamed = table.rename(
+        columns={"accuracy_reference": "accuracy_rival", "only_reference": "only_rival"}
+    )
+    return renamed.assign(difference=-renamed["difference"])
+
+
 def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
     """dish_id, truth, n, correct, accuracy, ci_low, ci_high: one row per dish, worst first. Errors
     as in `by_group`.

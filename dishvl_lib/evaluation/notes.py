@@ -81,9 +81,21 @@ def facts(
         "small net": net,
         "best": f"{best['checkpoint']}; the lowest validation loss was "
         f"{training['validation_loss']:.4f}",
-        "menu choice": f"temperature {best.get('temperature', 1.0):g}, off-menu threshold "
-        f"{best.get('off_menu_threshold', 0.0):g}",
+        "menu choice": _menu_choice(best),
     }
+
+
+def _menu_choice(best: Mapping[str, Any]) -> str:
+    """What dishvl.json says of the probabilities of a menu's entries."""
+    temperature = f"temperature {best.get('temperature', 1.0):g}"
+    presence = best.get("on_menu")
+    if presence is None:
+        return f"{temperature}, off-menu threshold {best.get('off_menu_threshold', 0.0):g}"
+    sizes = presence["menu_sizes"]
+    fitted_on = f"fitted on menus of {min(sizes)} to {max(sizes)} entries, n={presence['n']}"
+    return (
+        f"{temperature}; on the menu from a probability of {presence['threshold']:g} ({fitted_on})"
+    )
 
 
 def site_names(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -177,11 +177,14 @@ def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
     """
     rows = list(plan.rows)
     for site in plan.sites:
+        naming = site.to_name()
         # The names that a model will give a site's dishes are not known yet; any of usual length do.
         some_names = {
             row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)
         }
-        rows += [*site.to_name(), *site.to_judge(some_names)]
+        rows += [*naming, *site.to_judge(some_names)]
+        # At most, when the photos of every dish disagree.
+        rows += site.to_settle({row["id"]: f"菜名{place:03d}" for place, row in enumerate(naming)})
     tables = []
     for rival in rivals:
         kinds = [(1, _usage(rival, row)) for row in rows]

@@ -15,6 +15,11 @@ from dishvl_lib.evaluation.sites import Site
 
 KINDS = ("naming", "menu", "menu_absent")  # kinds of questions that are asked here
 NEW_DISHES = "new_dishes"
+# The test questions after the new dishes were added; names that a model gives by itself do not change.
+WITH_NEW = "_with_new"
+NAMING_WITH_NEW = f"naming{WITH_NEW}"
+MENU_WITH_NEW = f"menu{WITH_NEW}"
+ENLARGED = (NEW_DISHES, NAMING_WITH_NEW, MENU_WITH_NEW)  # asked of the gallery with new dishes
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,10 @@ class Plan:
             sites.append(replace(site, register=register, queries=queries))
         return Plan(_about_others(self.rows, paths), sites)
 
+    def without_protocols(self, *protocols: str) -> "Plan":
+        """The plan without the stored questions of these protocols."""
+        return replace(self, rows=[row for row in self.rows if row["protocol"] not in protocols])
+
     def marked(self, near: Mapping[str, str]) -> "Plan":
         """The same questions with `near_training` from {image_id: reason}."""
         sites = [replace(site, queries=_marked(site.queries, near)) for site in self.sites]
@@ -79,6 +88,7 @@ def stored(
     test: Sequence[dict[str, Any]],
     unseen: Sequence[dict[str, Any]] = (),
     new_dishes: Sequence[dict[str, Any]] = (),
+    with_new: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
     on; NEW_DISHES for the last.
@@ -86,6 +96,7 @@ def stored(
     named = [(row, row["kind"]) for row in test]
     named += [(row, f"{row['kind']}_unseen") for row in unseen]
     named += [(row, NEW_DISHES) for row in new_dishes]
+    named += [(row, f"{row['kind']}{WITH_NEW}") for row in with_new]
     return [{**row, "protocol": protocol} for row, protocol in named if row["kind"] in KINDS]
 
 

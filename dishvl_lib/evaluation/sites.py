@@ -49,24 +49,63 @@ class Site:
             return [{**row, "protocol": self.protocol} for row in self.register]
         rows = []
         for row in self.register:
-            named = {**row, "id": f"{row['id']}-own_menu"}
+            named = {**row, "id": f"{row['id']}{self._ending}"}
             rows.append(_menu_row(named, self.menu, "", self.protocol, self._rng(row)))
         return rows
 
-    def named(self, answers: Mapping[str, str | None]) -> dict[str, str]:
-        """{dish_id: name}: the answer to most of a dish's photos, of equally frequent ones the
-        first; '' without a usable one.
+    def to_settle(self, answers: Mapping[str, str | None]) -> list[dict[str, Any]]:
+        """Where a dish's photos give several names equally often: the questions which of these it
+        is, one for each photo that names it.
 
         `answers`: {id of a row of `to_name`: answer}.
         """
-        votes: dict[str, Counter] = {row["dish_id"]: Counter() for row in self.queries}
+        tied = {dish: names for dish, names in self._frequent(answers).items() if len(names) > 1}
+        rows = []
+        for row in self.register:
+            entries = tied.get(row["dish_id"])
+            if entries:
+                settling = {**row, "id": f"{row['id']}{self._ending}-tie"}
+                menu = self._rng(settling).permutation(entries).tolist()
+                rows.append(_menu_row(settling, menu, "", self.protocol, self._rng(settling)))
+        return rows
+
+    def named(
+        self, answers: Mapping[str, str | None], settled: Iterable[Mapping[str, Any]] = ()
+    ) -> dict[str, str]:
+        """{dish_id: name}: the answer to most of a dish's photos; '' without a usable one.
+
+        `answers`: {id of a row of `to_name`: answer}; `settled`: the predictions for `to_settle`.
+        Of equally frequent names the one whose scores there add up to most (where a predictor gives
+        none, the one that it answers most often), then the first.
+        """
+        sums: dict[str, Counter] = {}
+        for prediction in settled:
+            of_dish = sums.setdefault(prediction["dish_id"], Counter())
+            scores = dict(prediction["scores"]) or {prediction["answer"]: 1.0}
+            of_dish.update(scores)
+        given = {row["dish_id"]: "" for row in self.queries}
+        for dish, frequent in self._frequent(answers).items():
+            scores = sums.get(dish, Counter())
+            given[dish] = max(frequent, key=lambda name: scores[name])
+        return given
+
+    def _frequent(self, answers: Mapping[str, str | None]) -> dict[str, list[str]]:
+        """{dish_id: the usable names that most of its photos got}, in the order of the photos."""
+        votes: dict[str, Counter] = {}
         for row in self.to_name():
             name = names.clean(answers.get(row["id"]) or "")
             if not names.problem_with(name):
                 votes.setdefault(row["dish_id"], Counter())[name] += 1
-        return {
-            dish: (count.most_common(1)[0][0] if count else "") for dish, count in votes.items()
-        }
+        frequent = {}
+        for dish, count in votes.items():
+            most = max(count.values())
+            frequent[dish] = [name for name, n_photos in count.items() if n_photos == most]
+        return frequent
+
+    @property
+    def _ending(self) -> str:
+        """Of the ids of questions whose menu is the site's."""
+        return "-own_menu" if self.menu else ""
 
     def to_judge(self, named: Mapping[str, str]) -> list[dict[str, Any]]:
         """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a
@@ -78,11 +117,10 @@ class Site:
         counts = Counter(name for name in given.values() if name)
         entries = self.menu or sorted(counts)
         rows = []
-        ending = "-own_menu" if self.menu else ""
         for row in self.queries:
             name = given.get(row["dish_id"], "")
             menu = self._menu(row, name, entries)
-            asked_row = {**row, "id": f"{row['id']}{ending}"}
+            asked_row = {**row, "id": f"{row['id']}{self._ending}"}
             question = _menu_row(asked_row, menu, name, self.protocol, self._rng(row))
             lost = "" if self.truths else _lost(name, counts)
             rows.append({**question, "framed": not self.truths, "lost": lost})

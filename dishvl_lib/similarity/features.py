@@ -110,26 +110,30 @@ def extract(
     """
     records.require_columns(photos, COLUMNS, "photos for features")
     preprocess = preprocess or Preprocess.customary(net, image_size)
-    network = _network(weights_path, scale, net)
-    key = _cache_key(network, preprocess)
+    built = network(weights_path, scale, net)
+    key = _cache_key(built, preprocess)
     cache = FeatureCache(Path(cache_folder), key)
     try:
-        cache.drop_other_sizes(network.feature_size)
+        cache.drop_other_sizes(built.feature_size)
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
             run = _runner(
-                network, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
+                built, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
             )
             skipped = _compute(
                 todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes
             )
-        return _collect(photos, cache, skipped, network.feature_size)
+        return _collect(photos, cache, skipped, built.feature_size)
     finally:
         cache.close()
 
 
-def _network(weights_path: str | Path | None, scale: float, net: str = params.PPLCNET):
+def network(weights_path: str | Path | None, scale: float, net: str = params.PPLCNET):
+    """The net in evaluation mode, with these weights or those of its package; `scale` of a PP-LCNet.
+
+    Raises `WeightsError` for weights that do not fit or are absent.
+    """
     from dishvl_lib.similarity import efficientnet_lite, pplcnet, pplcnet_v2, weights
 
     if net == params.EFFICIENTNET_LITE0:
@@ -174,7 +178,7 @@ def _compute(
         whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
         if whole:
             cache.put(
-                [sha256 for _, sha256 in whole], _unit_length(found, [path for path, _ in whole])
+                [sha256 for _, sha256 in whole], unit_length(found, [path for path, _ in whole])
             )
         skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
         progress.advance(len(batch))
@@ -182,7 +186,10 @@ def _compute(
     return pd.DataFrame(skipped, columns=list(artefacts.LEFT_OUT_COLUMNS))
 
 
-def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
+def unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
+    """(n, D) float32 of length 1. Raises `FeatureError` naming the first path whose features are not
+    finite or zero.
+    """
     length = np.linalg.norm(features, axis=1)
     wrong = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if len(wrong):

@@ -6,8 +6,24 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, audit, augmented, catalog, duplicates, given_names
-from dishvl_lib.core import artefacts, given_tables, markers, paths, records
+from dishvl_lib.annotation import (
+    annotate,
+    audit,
+    augmented,
+    catalog,
+    duplicates,
+    given_names,
+    rejections,
+)
+from dishvl_lib.core import (
+    artefacts,
+    decided_photos,
+    decision_notes,
+    given_tables,
+    markers,
+    paths,
+    records,
+)
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
@@ -33,6 +49,8 @@ SPLITTING = (
     "min_cosine",
     "min_photos_per_dish",
 )
+READ_FILE = decided_photos.READ_FILE
+REJECTED = "rejected.csv"
 
 
 class Catalogue(NamedTuple):
@@ -45,23 +63,34 @@ class Catalogue(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The dishes with one name each, their photos, and what a person should look at."""
+    """The dishes with one name each, their photos, what a person should look at, what became of
+    decisions about photos, and all files that were left out.
+    """
 
     dishes: list[dict[str, Any]]
     catalogue: pd.DataFrame
     to_review: pd.DataFrame
+    decided: pd.DataFrame
+    rejected: pd.DataFrame
 
     @property
     def for_review(self) -> tuple[pd.DataFrame, list[dict[str, Any]], pd.DataFrame]:
         """In the order in which sheets and widgets of the review take them."""
         return self.to_review, self.dishes, self.catalogue
 
+    @property
+    def misplaced(self) -> int:
+        """Photos left out here, since their label is wrong and the right one cannot be used."""
+        return len(rejections.wrongly_placed(self.decided))
+
 
 def build_catalogue(stage: Stage) -> Catalogue:
     """Scan the photos, find near-duplicates and split; draws the demo's photos when asked for."""
     root, sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     scanning = stage.only(*SCANNING) | {"photos_csv": stage.named_file("photos_csv") or ""}
-    files = ("photos.parquet", "rejected.csv", "near_duplicates.csv")
+    if not stage.done:
+        stage.make(READ_FILE, decided_photos.read, stage.decisions("photos"))
+    files = ("photos.parquet", REJECTED, "near_duplicates.csv")
     photos, rejected, pairs = stage.make(
         files,
         catalog.build,
@@ -69,7 +98,7 @@ def build_catalogue(stage: Stage) -> Catalogue:
         sites,
         near_features=stage.named_file("near_features") or "",
         hold_out={key: stage.params[f"hold_out_{key}"] for key in ("sites", "dates", "dishes")},
-        photo_decisions=stage.decisions("photos"),
+        photo_decisions=stage.path(READ_FILE),
         name_decisions=stage.decisions("names"),
         cache=paths.cache("scan"),
         **stage.only(*SPLITTING),
@@ -175,7 +204,7 @@ def _answers_of(
     """
     try:
         answers = annotate.ask_dishes(
-            catalogue.photos,
+            _shown_to_annotators(stage, catalogue.photos),
             catalogue.root,
             endpoints,
             paths.cache("annotation") / "journal.sqlite",
@@ -194,28 +223,92 @@ def _answers_of(
     return answers, put_aside
 
 
+def _shown_to_annotators(stage: Stage, photos: pd.DataFrame) -> pd.DataFrame:
+    """The photos that may stand for their folder's dish: not those that show another one."""
+    decided = decided_photos.read(stage.path(READ_FILE))
+    return photos[~decided_photos.of_another_dish(decided, photos)]
+
+
 def settle_names(stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]) -> Settled:
-    """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged."""
-    files = ("dishes.jsonl", "catalog.parquet", "name_review.csv")
-    dishes, catalogue, to_review = stage.make(
-        files,
-        audit.settle,
-        scanned.photos,
-        answers,
-        names_csv=stage.named_file("names_csv") or "",
-        decisions=stage.decisions("names"),
-        same_name=stage.params["same_name"],
-        pairs=duplicates.typed(duplicates.between_dishes(scanned.pairs)),
-        features=catalog.read_features(stage.named_file("near_features") or ""),
-    )
+    """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged.
+    Photos whose right dish somebody has given are that dish's.
+    """
+    files = ["dishes.jsonl", "catalog.parquet", "name_review.csv"]
+    decided = decided_photos.none()
+    if stage.done and not stage.path(decided_photos.OUTCOME_FILE).exists():
+        # An earlier version has made it, which is not made again for a file more.
+        dishes, catalogue, to_review = stage.make(tuple(files), dict)
+    else:
+        files.append(decided_photos.OUTCOME_FILE)
+        dishes, catalogue, to_review, decided = stage.make(
+            tuple(files), _settled, stage, scanned, answers
+        )
+    rejected = _with_misplaced(stage, scanned.rejected, decided)
     _note_names(stage, dishes, catalogue, to_review)
+    _note_decided(stage, scanned, catalogue, decided)
     named = audit.name_table(dishes)
     print(
         f"{len(dishes)} dishes: {named.name_source.value_counts().to_dict()}; "
         f"{named.card.sum()} of "
         f"{len(named)} have a card; {len(to_review)} to review"
     )
-    return Settled(dishes, catalogue, to_review)
+    return Settled(dishes, catalogue, to_review, decided, rejected)
+
+
+def _settled(
+    stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """(rows of dishes.jsonl, the catalogue, the review, what became of decisions about photos)."""
+    same_name = stage.params["same_name"]
+    named = audit.named(
+        scanned.photos,
+        answers,
+        names_csv=stage.named_file("names_csv") or "",
+        decisions=stage.decisions("names"),
+        same_name=same_name,
+    )
+    read = decided_photos.read(stage.path(READ_FILE))
+    settled, decided = audit.rehoused(named, read, scanned.rejected)
+    dishes, to_review = audit.reviewed(
+        settled,
+        same_name=same_name,
+        pairs=duplicates.typed(duplicates.between_dishes(scanned.pairs)),
+        features=catalog.read_features(stage.named_file("near_features") or ""),
+    )
+    return dishes, settled.catalogue, to_review, decided
+
+
+def _with_misplaced(stage: Stage, rejected: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
+    """All files that were left out, in rejected.csv too: those whose right dish cannot be used are
+    known only when the dishes are.
+    """
+    misplaced = rejections.wrongly_placed(decided)
+    new = misplaced[~misplaced.path.isin(rejected.path)]
+    if new.empty:
+        return rejected
+    together = pd.concat([rejected, new], ignore_index=True)
+    if not stage.done:
+        records.write_table(stage.path(REJECTED), together)
+    return together
+
+
+def _note_decided(
+    stage: Stage, scanned: Catalogue, catalogue: pd.DataFrame, decided: pd.DataFrame
+) -> None:
+    """Note what became of people's decisions about photos, and dishes that they have emptied."""
+    if stage.done:
+        return
+    for sentence in decision_notes.sentences(decided):
+        stage.note(sentence)
+    used = set(decided.dish_id[decided.effect != decided_photos.STAYS])
+    emptied = sorted(used - set(catalogue.dish_id))
+    there = set(scanned.photos.dish_id)
+    lost = [dish_id for dish_id in emptied if dish_id in there]
+    if lost:
+        stage.note(
+            f"{len(lost)} dishes have no photo left after the decisions about photos and are gone "
+            f"from dishes.jsonl: {', '.join(lost[: given_tables.MOST_SHOWN])}"
+        )
 
 
 def _note_names(
@@ -257,12 +350,13 @@ def number_of_dishes(photos: pd.DataFrame) -> int:
     return photos[~artefacts.at_site(photos.split)].dish_id.nunique()
 
 
-def counts(catalogue: Catalogue, settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:
+def counts(settled: Settled, put_aside: pd.DataFrame) -> dict[str, int]:
     """For the success marker: files = ok + skipped + failed."""
+    left_out = len(settled.rejected)
     return {
-        "files": len(catalogue.photos) + len(catalogue.rejected),
-        "ok": len(catalogue.photos),
-        "skipped": len(catalogue.rejected),
+        "files": len(settled.catalogue) + left_out,
+        "ok": len(settled.catalogue),
+        "skipped": left_out,
         "failed": 0,
         "dishes": len(settled.dishes),
         "to_review": len(settled.to_review),

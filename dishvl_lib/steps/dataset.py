@@ -5,10 +5,18 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, records
+from dishvl_lib.core import artefacts, decided_photos, markers, paths, photo_hashes, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
-from dishvl_lib.dataset import audit, build, conversations, leaks, menus, shortcuts
+from dishvl_lib.dataset import (
+    audit,
+    build,
+    confused,
+    conversations,
+    leaks,
+    menus,
+    shortcuts,
+)
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
 from dishvl_lib.vlm import lengths, qwen, token_preview
@@ -29,7 +37,9 @@ REGISTERED_AT_SITES = 2
 
 
 class Sources(NamedTuple):
-    """What stages 01 and 02 know: photos, dishes and their look-alikes."""
+    """What stages 01 and 02 know: photos, dishes and their look-alikes; and the pairs that another
+    run confuses, None where none is named.
+    """
 
     photos: pd.DataFrame
     dishes: Rows
@@ -37,6 +47,12 @@ class Sources(NamedTuple):
     all_names: dict[str, str]
     names: dict[str, str]  # of dishes that can be asked about
     unusable: list[dict[str, str]]
+    confused: pd.DataFrame | None = None
+
+    @property
+    def of_menus(self) -> tuple[dict[str, str], pd.DataFrame, Rows]:
+        """In the order in which `build.rows` takes them."""
+        return self.names, self.similar, self.dishes
 
 
 class Checked(NamedTuple):
@@ -52,8 +68,8 @@ def read_sources(stage: Stage) -> Sources:
     """Photos, dishes and look-alikes. Raises `StageError` when fewer than two dishes can be asked
     about.
     """
-    photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
     dishes = stage.rows("01_annotation", "dishes.jsonl")
+    photos = _decided(stage, catalog.read(stage.input("01_annotation", "catalog.parquet")), dishes)
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
     all_names = annotate.names_by_dish(dishes)
     names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
@@ -70,7 +86,69 @@ def read_sources(stage: Stage) -> Sources:
             f"{len(left_out)} of {len(all_names)} dishes are not asked about (left_out.csv): "
             f"{listed(left_out, 10)}"
         )
-    return Sources(photos, dishes, similar, all_names, names, unusable)
+    pairs = _confused_pairs(stage, photos, names)
+    return Sources(photos, dishes, similar, all_names, names, unusable, pairs)
+
+
+def _confused_pairs(
+    stage: Stage, photos: pd.DataFrame, names: dict[str, str]
+) -> pd.DataFrame | None:
+    """The pairs that the run in `confusions_from` confuses on validation menus, kept in
+    confused_pairs.csv; None where none is named.
+    """
+    if not stage.params["confusions_from"]:
+        return None
+    pairs = stage.make("confused_pairs.csv", _read_confused, stage, photos, names)
+    if pairs.empty:
+        run_name = stage.params["confusions_from"]
+        stage.note(f"{run_name} confuses no dishes of this run: menus are drawn as without it")
+    return pairs
+
+
+def _read_confused(stage: Stage, photos: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    run_name = stage.params["confusions_from"]
+    folder = paths.stage_folder(run_name, "04_training")
+    if not markers.finished(folder):
+        raise StageError(
+            f"confusions_from: run {run_name} has no finished training in {folder}; finish it, or "
+            'set confusions_from to ""'
+        )
+    file = folder / artefacts.VALIDATION_ANSWERS
+    if not file.exists():
+        raise StageError(
+            f"confusions_from: {file} is missing, an earlier version made that training; make it "
+            f"again with dishvl run PROFILE --set run_name={run_name} --from 04 --to 04 --redo 04"
+        )
+    markers.check_outputs(folder, patterns=(artefacts.VALIDATION_ANSWERS,))
+    answers = records.read_table(file, artefacts.VALIDATION_ANSWER_COLUMNS)
+    pairs = confused.pairs(answers, photos, names)
+    used = confused.usable(answers, photos, names)
+    print(
+        f"{run_name} confuses {len(pairs)} pairs of dishes, {pairs.n.sum()} times in {len(used)} "
+        f"validation menus; {len(answers) - len(used)} of {len(answers)} are not used, since this "
+        "run tests their photos or does not know their dishes"
+    )
+    return pairs
+
+
+def _decided(stage: Stage, photos: pd.DataFrame, dishes: Rows) -> pd.DataFrame:
+    """The photos after this run's decisions about them, which stage 01 has applied already, unless
+    it is another run's. Those that are left out are given the split `moved_out`.
+    """
+    if stage.done and not stage.path(decided_photos.OUTCOME_FILE).exists():
+        return photos  # made by an earlier version
+    read = stage.make(decided_photos.READ_FILE, decided_photos.read, stage.decisions("photos"))
+    file = stage.input("01_annotation", decided_photos.OUTCOME_FILE)
+    earlier = records.read_table(file) if file.exists() else decided_photos.none()
+    new = decided_photos.unapplied(read, earlier)
+    photos, later = decided_photos.settle(photos, dishes, new)
+    decided = stage.make(decided_photos.OUTCOME_FILE, decided_photos.effective, earlier, later)
+    is_moved = decided.effect == decided_photos.MOVED
+    print(
+        f"people's decisions: {is_moved.sum()} photos are of another dish than their folder, "
+        f"{(~is_moved).sum()} are left out ({decided_photos.OUTCOME_FILE})"
+    )
+    return leaks.without(photos, decided_photos.gone(decided))
 
 
 def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
@@ -85,7 +163,7 @@ def leave_out_twins(stage: Stage, sources: Sources) -> Checked:
     vectors = dict(zip(stored["image_id"], stored["feature"], strict=True))
     limits = stage.only("max_hamming", "min_cosine") | {
         "features": vectors,
-        "loose": duplicates.loose_for(artefacts.net_of(stored)),
+        "loose": photo_hashes.loose_for(artefacts.net_of(stored)),
     }
     torn = duplicates.torn_pairs(photos, **limits)
     checked, moved = leaks.without_twins(photos, torn)
@@ -108,6 +186,7 @@ def write_questions(stage: Stage, sources: Sources, checked: Checked) -> dict[st
     training = stage.only("menu_size", "menu_size_to") | {
         "photos_per_dish": stage.params["train_photos_per_dish"],
         "balance": stage.params["balance_dishes"],
+        "confused": sources.confused,
     }
     files = {
         "train": ("train", training),
@@ -115,12 +194,11 @@ def write_questions(stage: Stage, sources: Sources, checked: Checked) -> dict[st
         "test": ("test", test),
         "test_unseen": ("test", {**test, "trained": False}),
     }
-    sources_of_menus = (sources.names, sources.similar, sources.dishes)
     questions = {}
     for name, (split, options) in files.items():
         options = options | stage.only(*EVERYWHERE)
         questions[name] = stage.make(
-            f"{name}.jsonl", build.rows, checked.photos, split, *sources_of_menus, **options
+            f"{name}.jsonl", build.rows, checked.photos, split, *sources.of_menus, **options
         )
     counts = {name: len(rows) for name, rows in questions.items()}
     print(counts, _write_sites(stage, checked))
@@ -168,7 +246,8 @@ def audit_questions(
         name: lengths.of_rows(loaded, rows, sources.photos, limit)
         for name, rows in questions.items()
     }
-    shortcut = _try_shortcut(stage, sources, checked, questions["train"], ranks)
+    tried = _Shortcuts(stage, sources, checked, questions["train"], ranks)
+    seeded = None if sources.confused is None else tried.on_menus(sources.confused)
     report = stage.make(
         "audit.json",
         audit.audit,
@@ -177,26 +256,44 @@ def audit_questions(
         sources.unusable,
         token_lengths,
         ranks,
-        shortcut,
+        tried.on_menus(None),
+        seeded,
     )
     print(audit.summary(report))
     return report
 
 
-def _try_shortcut(
-    stage: Stage, sources: Sources, checked: Checked, train: Rows, ranks: dict
-) -> dict[str, Any]:
-    """How often a guesser that never sees a photo is right on menus that nobody trains on."""
-    only_menus = {"naming_per_photo": 0, "absent_share": 0.0, "knowledge_ratio": 0.0}
-    options = stage.only(*EVERYWHERE) | only_menus
-    options |= {"menu_size": stage.params["test_menu_size"], "seed": stage.params["seed"] + 1}
-    sources_of_menus = (sources.names, sources.similar, sources.dishes)
+class _Shortcuts(NamedTuple):
+    """What a guesser that never sees a photo needs for its tries: it is fitted on the training
+    menus.
+    """
 
-    def menus_of_test_photos(per_photo: int) -> Rows:
-        fresh = options | {"menus_per_photo": per_photo}
-        return build.rows(checked.photos, "test", *sources_of_menus, **fresh)
+    stage: Stage
+    sources: Sources
+    checked: Checked
+    train: Rows
+    ranks: dict
 
-    return shortcuts.try_out(train, ranks, menus_of_test_photos, stage.params["shortcut_menus"])
+    def on_menus(self, seeds: pd.DataFrame | None) -> dict[str, Any]:
+        """How often it is right on menus that nobody trains on: as the test's, or led by confused
+        pairs and as long as the training's (`seeds`).
+        """
+        params = self.stage.params
+        only_menus = {"naming_per_photo": 0, "absent_share": 0.0, "knowledge_ratio": 0.0}
+        options = self.stage.only(*EVERYWHERE) | only_menus
+        sizes = {"menu_size": params["test_menu_size"]}
+        if seeds is not None:
+            sizes = self.stage.only("menu_size", "menu_size_to")
+        options |= {**sizes, "seed": params["seed"] + 1}
+
+        def menus_of_test_photos(per_photo: int) -> Rows:
+            fresh = options | {"menus_per_photo": per_photo, "confused": seeds}
+            return build.rows(self.checked.photos, "test", *self.sources.of_menus, **fresh)
+
+        known = self.sources.confused
+        times = {} if known is None else confused.by_name(known, self.sources.names)
+        n = params["shortcut_menus"]
+        return shortcuts.try_out(self.train, self.ranks, menus_of_test_photos, n, times)
 
 
 def show_examples(

@@ -7,18 +7,28 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, missing_photos, params, paths, records
+from dishvl_lib.core import (
+    artefacts,
+    decided_photos,
+    missing_photos,
+    params,
+    paths,
+    photo_hashes,
+    records,
+)
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.dataset import menus, new_dishes
+from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import confusion_browser as browser
 from dishvl_lib.display import figures, report
 from dishvl_lib.evaluation import (
     asking,
     confusion,
+    decided,
     groups,
     metrics,
     notes,
+    off_menu,
     online,
     predictors,
     protocols,
@@ -26,12 +36,19 @@ from dishvl_lib.evaluation import (
     sites,
     trust,
 )
+from dishvl_lib.evaluation import gallery as judged
+from dishvl_lib.steps import gallery
 
 Predictors = dict[str, Callable[[], predictors.Predictor]]
+TUNED = "tuned"
+HYBRID = "hybrid"
+GALLERY = "gallery"
 
 
 class Sources(NamedTuple):
-    """What the earlier stages know of photos and dishes."""
+    """What the earlier stages know of photos and dishes, and the photos that people moved or left
+    out.
+    """
 
     photos: pd.DataFrame
     dishes: list[dict[str, Any]]
@@ -39,6 +56,12 @@ class Sources(NamedTuple):
     similar: pd.DataFrame
     clusters: pd.DataFrame
     features: dict[str, np.ndarray]
+    decided: pd.DataFrame = decided_photos.none()
+
+    @property
+    def known(self) -> gallery.Known:
+        """What a gallery is made of."""
+        return gallery.known(self.photos, self.dishes, self.features)
 
 
 class Answers(NamedTuple):
@@ -54,11 +77,14 @@ class Answers(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """The accuracy table, each predictor against the tuned model, and the best small net."""
+    """The accuracy table, each predictor against the tuned model, the best small net, and what
+    people's decisions about test photos do to it.
+    """
 
     table: pd.DataFrame
     compared: pd.DataFrame
     to_beat: pd.DataFrame
+    decided: pd.DataFrame
 
 
 class Breakdown(NamedTuple):
@@ -70,11 +96,14 @@ class Breakdown(NamedTuple):
 
 
 class Trust(NamedTuple):
-    """How far the tuned model's confidence can be trusted: its measures, and two curves."""
+    """How far the tuned model's confidence can be trusted: its measures, two curves, and whether it
+    notices that a dish is not on the menu, by menu size.
+    """
 
     measures: dict[str, Any]
     reliability: pd.DataFrame
     coverage: pd.DataFrame
+    off_menu: dict[str, Any]
 
 
 class Confusions(NamedTuple):
@@ -87,13 +116,17 @@ class Confusions(NamedTuple):
 
 def read_sources(stage: Stage) -> Sources:
     dishes = stage.rows("01_annotation", "dishes.jsonl")
+    photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
+    file = stage.input("03_dataset", decided_photos.OUTCOME_FILE)
+    outcomes = records.read_table(file) if file.exists() else decided_photos.none()
     return Sources(
-        catalog.read(stage.input("01_annotation", "catalog.parquet")),
+        decided_photos.applied(photos, outcomes),
         dishes,
         annotate.names_by_dish(dishes),
         stage.table("02_similar_dishes", "similar_dishes.csv"),
         stage.table("02_similar_dishes", "clusters.csv"),
         stage.arrays("02_similar_dishes", "features.npz"),
+        outcomes,
     )
 
 
@@ -102,16 +135,18 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     photos = sources.photos
     menu_size = stage.marker("03_dataset")["parameters"]["test_menu_size"]
     options = {"menu_size": menu_size} | stage.only("seed")
+    added = gallery.new_photos(stage, sources.known)
     new = stage.make(
         "new_dishes.jsonl",
         new_dishes.rows,
-        photos,
-        menus.askable(sources.names, artefacts.unnamed_dishes(sources.dishes))[0],
+        new_dishes.left_to_ask(photos, added),
+        sources.known.names,
         sources.similar,
         aliases={dish["dish_id"]: dish["aliases"] for dish in sources.dishes},
         **options,
     )
     test = stage.rows("03_dataset", "test.jsonl")
+    with_new = _with_new_dishes(stage, test, set(added.dish_id.map(sources.known.names)))
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
     _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
@@ -125,7 +160,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
         **options,
     )
     near = _near_training(photos)
-    everything = protocols.Plan(protocols.stored(test, unseen, new), outside).marked(near)
+    everything = protocols.Plan(protocols.stored(test, unseen, new, with_new), outside).marked(near)
     rows = everything.rows_with_photos()
     missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
     plan = everything.without_photos(set(missing.path))
@@ -134,16 +169,28 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     return plan
 
 
+def _with_new_dishes(
+    stage: Stage, test: list[dict[str, Any]], new_names: set[str]
+) -> list[dict[str, Any]]:
+    """The test questions after the new dishes were added; [] where an earlier version has finished."""
+    file = "with_new_dishes.jsonl"
+    if stage.done and not stage.path(file).exists():
+        return []
+    return stage.make(file, new_dishes.among_known, test, new_names, **stage.only("seed"))
+
+
 def _near_training(photos: pd.DataFrame) -> dict[str, str]:
     """{image_id: the training photo that it resembles} of photos from elsewhere."""
     splits = photos.split
     judged = photos[splits.isin(("train", artefacts.HELD_OUT)) | artefacts.at_site(splits)]
-    pairs = duplicates.across_dishes(judged, duplicates.MAX_HAMMING)
+    pairs = duplicates.across_dishes(judged, photo_hashes.MAX_HAMMING)
     return protocols.near_training(photos, pairs)
 
 
 def local_predictors(stage: Stage, sources: Sources) -> Predictors:
-    """{name: what opens it}: the tuned and the base model, and stage 02's net in its three ways."""
+    """{name: what opens it}: the tuned model, alone and with a gallery, the gallery alone, the base
+    model, and stage 02's net in its three ways.
+    """
     photos = sources.photos
     names = sources.names
     train = photos[photos.split == "train"]
@@ -154,7 +201,9 @@ def local_predictors(stage: Stage, sources: Sources) -> Predictors:
     vectors = dict(zip(arrays["image_id"], arrays["feature"], strict=True))
     scores = stage.arrays("02_similar_dishes", "class_scores.npz")
     local: Predictors = {
-        "tuned": lambda: _model(stage, str(stage.input("04_training", "best"))),
+        TUNED: lambda: _model(stage, str(stage.input("04_training", "best"))),
+        HYBRID: lambda: _hybrid(stage, sources, net),
+        GALLERY: lambda: _gallery(stage, sources, net),
         "base": lambda: _base_model(stage),
         net: lambda: predictors.NearestPredictor(vectors, train, names),
         f"{net}_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
@@ -174,6 +223,25 @@ def _classifier(net: str) -> str:
     return f"{net}_classifier"
 
 
+def _hybrid(stage: Stage, sources: Sources, net: str) -> predictors.Predictor:
+    """The tuned model with the gallery; what it has answered alone is not asked again."""
+    model = _model(stage, str(stage.input("04_training", "best")))
+    fitted = gallery.fit(stage, sources.known, net, model)
+    return judged.HybridPredictor(
+        lambda: model.recognizer,
+        stage.image_root(),
+        sources.known.vectors,
+        gallery.galleries(stage, sources.known, net, fitted),
+        lambda: asking.kept(stage.folder, TUNED),
+    )
+
+
+def _gallery(stage: Stage, sources: Sources, net: str) -> predictors.Predictor:
+    fitted = gallery.fitted(stage)
+    shown = gallery.galleries(stage, sources.known, net, fitted)
+    return judged.GalleryPredictor(sources.known.vectors, shown)
+
+
 def _base_model(stage: Stage) -> predictors.Predictor:
     """The model that the training started from, with the training's pixel limits."""
     trained = stage.marker("04_training")["best"]
@@ -181,7 +249,7 @@ def _base_model(stage: Stage) -> predictors.Predictor:
     return _model(stage, trained["base_model"], **limits)
 
 
-def _model(stage: Stage, folder: str, **limits: int) -> predictors.Predictor:
+def _model(stage: Stage, folder: str, **limits: int) -> predictors.RecognizerPredictor:
     from dishvl_lib import Recognizer
 
     chosen = {key: value or None for key, value in stage.only("device", "dtype").items()}
@@ -192,10 +260,14 @@ def _model(stage: Stage, folder: str, **limits: int) -> predictors.Predictor:
 def online_models(stage: Stage, plan: protocols.Plan) -> tuple[list[online.Rival], protocols.Plan]:
     """(online models, the sample of the questions that they are asked).
 
-    A finished stage asks nobody, so it needs no key.
+    A finished stage asks nobody, so it needs no key. What new dishes cost our own model is nothing
+    that others are paid for.
     """
     rivals = online.connect([] if stage.done else stage.params["endpoints"])
-    return rivals, plan.sampled(stage.params["endpoint_questions"], stage.params["seed"])
+    about_itself = (protocols.NAMING_WITH_NEW, protocols.MENU_WITH_NEW)
+    return rivals, plan.without_protocols(*about_itself).sampled(
+        stage.params["endpoint_questions"], stage.params["seed"]
+    )
 
 
 def estimate_cost(
@@ -217,7 +289,7 @@ def ask_all(
 ) -> Answers:
     """Put the questions to every predictor; what was answered before a kill is not asked again."""
     everyone = dict(local)
-    plans = dict.fromkeys(local, plan)
+    plans = {name: _plan_of(name, plan) for name in local}
     for rival in rivals:
         everyone[rival.name] = _opener(stage, sources, rival)
         plans[rival.name] = sampled
@@ -227,12 +299,22 @@ def ask_all(
     )
     called = [given["name"] for given in stage.params["endpoints"]]
     spent = stage.make("costs.parquet", online.costs, stage.folder, called)
+    if stage.done:  # an earlier version had fewer predictors
+        answered = {row["predictor"] for row in rows}
+        plans = {name: plan for name, plan in plans.items() if name in answered}
     answers = Answers(pd.DataFrame(rows), plans, spent)
     print(
         f"{len(rows)} answers from {answers.predictions.predictor.nunique()} predictors; "
         f"{answers.failed} failed and count as wrong"
     )
     return answers
+
+
+def _plan_of(name: str, plan: protocols.Plan) -> protocols.Plan:
+    """Only a gallery names otherwise once dishes were added to it."""
+    if name in (HYBRID, GALLERY):
+        return plan
+    return plan.without_protocols(protocols.NAMING_WITH_NEW)
 
 
 def _opener(
@@ -255,12 +337,20 @@ def _opener(
     return opened
 
 
-def measure(stage: Stage, answers: Answers) -> Accuracy:
+def put_beside_best(stage: Stage, sources: Sources) -> None:
+    """The gallery where `dishvl predict` and `dishvl dish` find it."""
+    done = gallery.publish(stage, sources.known)
+    if done:
+        stage.note(done)
+
+
+def measure(stage: Stage, sources: Sources, answers: Answers) -> Accuracy:
     """Accuracies with n, interval and chance; writes metrics.json."""
     table = metrics.accuracy_table(answers.predictions)
     compared = metrics.compare(answers.predictions)
-    stage.make("metrics.json", metrics.metrics_dict, table)
-    return Accuracy(table, compared, metrics.rivals(table, compared))
+    counted = decided.table(answers.predictions, sources.decided)
+    stage.make("metrics.json", decided.into_metrics, metrics.metrics_dict(table), counted)
+    return Accuracy(table, compared, metrics.rivals(table, compared), counted)
 
 
 def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
@@ -272,7 +362,9 @@ def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
 
 
 def measure_trust(stage: Stage, answers: Answers) -> Trust:
-    """Calibration and selective accuracy of the tuned model, at stage 04's temperature."""
+    """Calibration and selective accuracy of the tuned model, at stage 04's temperature, and what it
+    says of dishes that are not on the menu; writes calibration.json and off_menu.json.
+    """
     trained = stage.marker("04_training")["best"]
     temperature = trained["temperature"]
     scored = trust.scored(answers.predictions, temperature)
@@ -284,7 +376,19 @@ def measure_trust(stage: Stage, answers: Answers) -> Trust:
         threshold=trained["off_menu_threshold"],
     )
     reliability = trust.reliability(scored, temperature)
-    return Trust(measures, reliability, trust.coverage(scored, temperature))
+    by_size = stage.make("off_menu.json", _off_menu, stage)
+    said = off_menu.sentence(by_size)
+    if said:
+        print(said)
+    return Trust(measures, reliability, trust.coverage(scored, temperature), by_size)
+
+
+def _off_menu(stage: Stage) -> dict[str, Any]:
+    rows = stage.rows("03_dataset", "test.jsonl")
+    menus = off_menu.drawn_menus(rows, stage.params["seed"])
+    recognizer = _model(stage, str(stage.input("04_training", "best"))).recognizer
+    scored = off_menu.score(recognizer, menus, stage.image_root())
+    return off_menu.summary(scored, off_menu.signals(recognizer.metadata))
 
 
 def confuse(stage: Stage, sources: Sources, answers: Answers) -> Confusions:
@@ -304,15 +408,22 @@ def confuse(stage: Stage, sources: Sources, answers: Answers) -> Confusions:
     return Confusions(cells, table, odd)
 
 
-def remarks(stage: Stage, answers: Answers, confusions: Confusions) -> list[str]:
+def remarks(
+    stage: Stage,
+    sources: Sources,
+    answers: Answers,
+    accuracy: Accuracy,
+    confusions: Confusions,
+) -> list[str]:
     """What a reader of the figures must know, a sentence each."""
-    return notes.notes(
+    sentences = notes.notes(
         stage.marker("01_annotation"),
         answers.predictions,
         len(confusions.not_dishes),
         net=_net(stage),
         classifier=_classifier(_net(stage)) in answers.plans,
     )
+    return [*decided.sentences(sources.decided, accuracy.decided), *sentences]
 
 
 def write_report(
@@ -352,7 +463,9 @@ def write_report(
         },
         tables={
             "best small net against the tuned model": accuracy.to_beat,
+            "test photos that people decided about": accuracy.decided,
             "calibration": trust.shown(trusted.measures),
+            "not on the menu, by menu size": off_menu.shown(trusted.off_menu),
             "accuracy by group": broken_down.by_group,
             "names that sites were given": broken_down.site_names,
             "online models": answers.spent,

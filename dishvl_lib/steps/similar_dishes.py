@@ -10,6 +10,7 @@ from dishvl_lib.annotation import annotate, catalog
 from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.display.name_review import NameReview
+from dishvl_lib.display.suspect_review import SuspectReview
 from dishvl_lib.similarity import (
     class_scores,
     classifier,
@@ -239,6 +240,22 @@ def twin_review(
         extracted.photos,
         stage.image_root(),
         stage.decisions("names"),
+        language=stage.params["language"],
+    )
+
+
+def suspect_review(
+    stage: Stage, suspects: pd.DataFrame, known: Dishes, extracted: Features
+) -> SuspectReview:
+    """The widget in which people decide about photos that lie among another dish."""
+    image_ids = extracted.photos.image_id.to_numpy(str)
+    return SuspectReview(
+        suspects,
+        extracted.photos,
+        known.names,
+        stage.image_root(),
+        stage.decisions("photos"),
+        features={"image_id": image_ids, "feature": extracted.matrix},
         language=stage.params["language"],
     )
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from dishvl_lib.annotation import annotate
-from dishvl_lib.core import missing_photos, records
+from dishvl_lib.core import artefacts, missing_photos, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.demo import builtin
 from dishvl_lib.training import config, launch
+from dishvl_lib.vlm import calibration
 
 VALIDATION_COLUMNS = "^(step|eval_(loss|naming|menu))"
 
@@ -75,6 +76,43 @@ def read_curve(stage: Stage, best: Path) -> Curve:
         f"questions/s, {rates['tokens_per_second']:.0f} tokens/s, {rates['memory_gb']:.1f} GB"
     )
     return curve
+
+
+def calibrate(stage: Stage, best: Path, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Temperature and threshold, fitted on validation menus; what best/ answered to these is kept
+    in validation_answers.csv, from which another run may learn what is confused.
+    """
+    files = ["calibration.json", artefacts.VALIDATION_ANSWERS]
+    if stage.done and not stage.path(files[1]).exists():
+        return stage.make(files[0], dict)  # an earlier version kept no answers
+    fitted, answered = stage.make(tuple(files), _calibrated, stage, best, rows)
+    wrong = (answered.dish_id != answered.answer_id).sum()
+    print(f"{wrong} of {len(answered)} validation menus are answered wrongly ({files[1]})")
+    return fitted
+
+
+def _calibrated(
+    stage: Stage, best: Path, rows: list[dict[str, Any]]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    seed = stage.params["seed"]
+    fitted, answered = calibration.calibrate_and_answer(best, rows, stage.image_root(), seed=seed)
+    names = annotate.names_by_dish(stage.rows("01_annotation", "dishes.jsonl"))
+    return fitted, validation_answers(answered, names)
+
+
+def validation_answers(answered: list[dict[str, Any]], names: dict[str, str]) -> pd.DataFrame:
+    """VALIDATION_ANSWER_COLUMNS. answered: menu questions with their `answer`; names: {dish_id:
+    name}; no two dishes on menus share one.
+    """
+    dish_by_name = {name: dish_id for dish_id, name in names.items()}
+    table = []
+    for row in answered:
+        known = [row[name] for name in artefacts.VALIDATION_ANSWER_COLUMNS[:-1]]
+        # The dish that is asked about, whoever else is called so and on no menu.
+        truth = artefacts.answer_of(row)
+        answer_id = row["dish_id"] if row["answer"] == truth else dish_by_name[row["answer"]]
+        table.append((*known, answer_id))
+    return pd.DataFrame(table, columns=list(artefacts.VALIDATION_ANSWER_COLUMNS))
 
 
 def describe(contract: dict[str, Any]) -> str:

@@ -1,10 +1,12 @@
-"""How far the probabilities of a menu choice can be trusted: temperature and off-menu threshold.
+"""How far the probabilities of a menu choice can be trusted: temperature, off-menu threshold, and
+whether the dish is on the menu at all.
 
 fitted = calibration.fit(scored)  # per menu: the entries' log-probabilities, place of the truth
 calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, records
-from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm import choose, inputs, menu_presence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
 # bounds of the temperature
@@ -26,6 +28,21 @@ FIELDS = ("temperature", "off_menu_threshold")
 Scored = tuple[np.ndarray, int]
 
 
+@dataclass
+class ScoredMenus:
+    """What menus about photos scored.
+
+    `rows`: those whose photo could be read; `scored`: (log-probabilities (entries,), place of the
+    truth) of each one's own menu; `of_sizes`: of menus with and without their dishes; `skipped`:
+    photos that could not be read.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    scored: list[Scored] = field(default_factory=list)
+    of_sizes: list[menu_presence.SizedScores] = field(default_factory=list)
+    skipped: int = 0
+
+
 def calibrate(
     best: str | Path,
     rows: Sequence[dict[str, Any]],
@@ -36,40 +53,98 @@ def calibrate(
 ) -> dict[str, Any]:
     """Fit on at most `most` validation menus, and write the result into the folder's dishvl.json.
 
-    Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
-    menus nothing is fitted: temperature 1, threshold 0, and `note` says so.
+    Returns what `fit` found, `on_menu` (what `fit_presence` found) and `skipped` (photos that could
+    not be read). With fewer than 20 menus nothing is fitted: temperature 1, threshold 0, and `note`
+    says so.
     """
+    fitted, _ = calibrate_and_answer(best, rows, image_root, most=most, seed=seed)
+    return fitted
+
+
+def calibrate_and_answer(
+    best: str | Path,
+    rows: Sequence[dict[str, Any]],
+    image_root: str | Path,
+    *,
+    most: int = 500,
+    seed: int = 0,
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """(what `calibrate` returns, the answers to the same menus: rows with their `answer`)."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))
     chosen = [menus[place] for place in order[:most]]
-    scored, skipped = score(Recognizer.load(best), chosen, image_root)
-    fitted = {**fit(scored), "skipped": skipped}
+    menus_of = score(Recognizer.load(best), chosen, image_root, seed)
+    presence, measures = fit_presence(menus_of.of_sizes)
+    fitted = {**fit(menus_of.scored), "on_menu": measures, "skipped": menus_of.skipped}
     file = Path(best) / METADATA
     metadata = records.read_json(file)
     for name in FIELDS:
         metadata[name] = fitted[name]
+    metadata.pop(menu_presence.FIELD, None)
+    if presence is not None:
+        metadata[menu_presence.FIELD] = presence.as_record()
     records.write_json(file, metadata)
-    return fitted
+    answered = []
+    for row, (scores, _) in zip(menus_of.rows, menus_of.scored, strict=True):
+        answered.append({**row, "answer": row["menu"][int(scores.argmax())]})
+    return fitted, answered
 
 
 def score(
-    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
-) -> tuple[list[Scored], int]:
-    """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
-    scored = []
-    skipped = 0
+    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path, seed: int = 0
+) -> ScoredMenus:
+    """The menu of each row, and a menu with and one without its dish, of sizes that take turns.
+
+    All three share the photo's forward pass.
+    """
+    sizes = menu_presence.sizes_for(len({artefacts.answer_of(row) for row in rows}))
+    drawn = {pair.row["id"]: pair for pair in menu_presence.sized_menus(rows, sizes, seed)}
+    result = ScoredMenus()
     for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
         try:
             photo = images.load_rgb(Path(image_root) / row["image"])
             pixels = inputs.photo_inputs(recognizer.qwen, photo)
         except images.ImageError:
-            skipped += 1
+            result.skipped += 1
             continue
-        question = artefacts.text_of(row)
-        truth = row["menu"].index(artefacts.answer_of(row))
-        scores = choose.log_probabilities(recognizer.qwen, pixels, question, row["menu"])
-        scored.append((scores.numpy().astype(np.float64), truth))
-    return scored, skipped
+        menus = [(artefacts.text_of(row), row["menu"])]
+        pair = drawn.get(row["id"])
+        if pair is not None:
+            menus += pair.questions()
+        tensors = choose.log_probabilities_many(recognizer.qwen, pixels, menus)
+        scores = [tensor.numpy().astype(np.float64) for tensor in tensors]
+        result.rows.append(row)
+        result.scored.append((scores[0], row["menu"].index(artefacts.answer_of(row))))
+        if pair is not None:
+            result.of_sizes += pair.with_scores(*scores[1:])
+    return result
+
+
+def fit_presence(
+    of_sizes: Sequence[menu_presence.SizedScores],
+) -> tuple[menu_presence.MenuPresence | None, dict[str, Any]]:
+    """(how a menu's mass is read, what that is worth on the menus that were fitted on).
+
+    The measures: weight, bias, threshold, menu_sizes, n, and auroc, answered, refused; or a `note`
+    where nothing could be fitted.
+    """
+    masses = np.array([menu_presence.mass_of(menu.scores) for menu in of_sizes])
+    present = np.array([menu.present for menu in of_sizes], bool)
+    presence = menu_presence.fit(masses, present, [menu.size for menu in of_sizes])
+    if presence is None:
+        note = (
+            f"whether a dish is on the menu was not fitted: fewer than {FEWEST_MENUS} validation "
+            "menus with and without the dish, or their mass does not tell"
+        )
+        return None, {"note": note}
+    shares = np.array([presence.probability(mass) for mass in masses])
+    answered = shares >= presence.threshold
+    measures = {
+        "auroc": round(auroc(shares[present], shares[~present]), 4),
+        "answered": round(float(answered[present].mean()), 4),
+        "refused": round(float(1 - answered[~present].mean()), 4),
+    }
+    return presence, {**presence.as_record(), **measures}
 
 
 def fit(scored: Sequence[Scored]) -> dict[str, Any]:

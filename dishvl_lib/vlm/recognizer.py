@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from dishvl_lib.core import images, menu_entries, names, questions, records
-from dishvl_lib.vlm import choose, inputs, qwen, saved_activations
+from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
+from dishvl_lib.vlm.menu_presence import MenuPresence
 
 METADATA = "dishvl.json"
 LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
@@ -20,21 +21,30 @@ Source = str | Path | bytes | Image.Image
 
 @dataclass(frozen=True)
 class Choice:
-    """The menu's entries with probabilities, best first.
+    """The menu's entries with probabilities among the menu, best first.
 
-    `answer` is the best one, or None when the dish is not on the menu: the best probability is then
-    below `threshold`, which stage 04 fitted (0: never).
+    `on_menu`: the probability that the dish is on the menu at all (None from a model folder in
+    which nothing was fitted for it). `answer` is the best entry, or None when `on_menu` is below
+    `threshold`; without `on_menu`, when the best entry's probability is (0: never). `remark`: what
+    should be known of `on_menu` for this menu, mostly ''.
     """
 
     answer: str | None
     entries: tuple[tuple[str, float], ...]
     threshold: float = 0.0
+    on_menu: float | None = None
+    remark: str = ""
 
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
+        if self.on_menu is not None:
+            shown = f"{shown}  (on the menu: {self.on_menu:.1%})"
+        if self.remark:
+            shown = f"{shown}  ({self.remark})"
         if self.answer:
             return shown
-        return f"not on the menu (best entry below {self.threshold:.1%}): {shown}"
+        what = "best entry" if self.on_menu is None else "probability of that"
+        return f"not on the menu ({what} below {self.threshold:.1%}): {shown}"
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,9 @@ class Recognizer:
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
         self.qwen = loaded
         self.metadata = metadata
+        self.presence: MenuPresence | None = None
+        if menu_presence.FIELD in metadata:
+            self.presence = MenuPresence.from_record(metadata[menu_presence.FIELD])
         saved_activations.batch_windows(loaded.model)
 
     @classmethod
@@ -153,7 +166,7 @@ class Recognizer:
         """The most probable entry of `menu`, and the `top_k` best with their probabilities.
 
         The probabilities are among the menu; a list for a list of photos. Never answers what is not
-        on the menu, and None when the best entry is not probable enough (see `Choice`). The model
+        on the menu, and None when the dish is not on it (see `Choice`). The model
         reads cleaned entries without numbering and prices, the answer is spelt as given. Raises
         ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
         `ImageError` for a photo that cannot be read.
@@ -265,6 +278,13 @@ class Recognizer:
         order = shares.argsort(descending=True).tolist()
         ranked = tuple((menu[place], float(shares[place])) for place in order[:top_k])
         best, best_share = ranked[0]
+        if self.presence is not None:
+            on_menu = self.presence.probability(
+                menu_presence.mass_of(scores.double().cpu().numpy())
+            )
+            threshold = self.presence.threshold
+            answer = best if on_menu >= threshold else None
+            return Choice(answer, ranked, threshold, on_menu, self.presence.remark(len(menu)))
         threshold = 0.0
         # A menu's only entry has all of the probability, which says nothing.
         if len(menu) > 1:
@@ -292,7 +312,7 @@ def _spelt(recognition: Recognition, spellings: Sequence[Mapping[str, str]]) -> 
     for choice, spelling in zip(recognition.choices, spellings, strict=True):
         answer = None if choice.answer is None else spelling[choice.answer]
         ranked = tuple((spelling[entry], share) for entry, share in choice.entries)
-        choices.append(Choice(answer, ranked, choice.threshold))
+        choices.append(replace(choice, answer=answer, entries=ranked))
     return replace(recognition, choices=tuple(choices))
 
 
@@ -312,7 +332,20 @@ def checked_metadata(file: Path) -> dict:
                 f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy "
                 "the folder again"
             )
+    if menu_presence.FIELD in metadata:
+        try:
+            MenuPresence.from_record(metadata[menu_presence.FIELD])
+        except ValueError as error:
+            raise qwen.ModelError(
+                f"{file}: {error}; run stage 04 again or copy the folder again"
+            ) from None
     return metadata
+
+
+def model_fingerprint(folder: str | Path) -> str:
+    """Which model a folder holds, as far as its dishvl.json tells: its sha256; '' without one."""
+    file = Path(folder) / METADATA
+    return records.sha256_file(file) if file.is_file() else ""
 
 
 def as_read(menu: Sequence[str]) -> list[str]:

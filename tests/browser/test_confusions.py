@@ -128,6 +128,81 @@ def test_arrows_walk_a_note_keeps_its_digits_and_a_count_of_the_matrix_chooses_i
     page.close()
 
 
+def test_a_press_on_photos_opens_a_pair_and_chooses_the_right_dish_which_4_writes(lab, chromium):
+    address, folder = lab
+    labs.write_notebook(folder, "confusions.ipynb", BROWSER)
+    page = opened(chromium, address)
+    before = len(marks(folder))
+    page.locator(".dishvl-pair .cell img").first.click()
+    card = page.locator(".dishvl-marks").first
+    card.wait_for()
+    other_dish = card.locator('button:has-text("4 other dish")')
+    assert other_dish.inner_text() == "4 other dish: 红烧鱼块"
+    search = card.locator('input[placeholder="part of a name"]')
+    search.fill("FRAC")
+    labs.wait(lambda: "frac" in other_dish.inner_text(), 20)
+    search.press("4")
+    assert search.input_value() == "FRAC4"
+    assert len(marks(folder)) == before
+    card.locator('.near button[data-dish="d2"]').first.click()
+    labs.wait(lambda: other_dish.inner_text() == "4 other dish: 红烧鱼块", 20)
+    assert search.input_value() == ""
+    card.locator(".card > img").click()
+    page.keyboard.press("4")
+    labs.wait(lambda: len(marks(folder)) == before + 1, 20)
+    assert marks(folder)[-1]["right_dish"] == "d2"
+    card.locator('button:has-text("take back")').click()
+    labs.wait(lambda: len(marks(folder)) == before + 2, 20)
+    page.screenshot(path=str(folder / "right_dish.png"))
+    assert page.evaluate("window.hurt") is None
+    page.close()
+
+
+SUSPECTS = (
+    BROWSER.partition("said =")[0]
+    + """
+from dishvl_lib.display.suspect_review import SuspectReview
+
+rows = [("d1-1", "d1/1.png", "d1", "d2", 5, 5), ("d3-2", "d3/2.png", "d3", "d1", 3, 5)]
+columns = ["image_id", "path", "dish_id", "looks_like", "votes", "of"]
+image_ids = photos["image_id"].to_numpy(str)
+features = {"image_id": image_ids, "feature": np.eye(len(photos), dtype=np.float32)}
+SuspectReview(
+    pd.DataFrame(rows, columns=columns),
+    photos,
+    names,
+    root,
+    root / "suspects.csv",
+    features=features,
+).show()
+"""
+)
+
+
+def test_a_suspect_is_opened_by_its_photo_and_decided_by_a_key(lab, chromium):
+    address, folder = lab
+    labs.write_notebook(folder, "suspects.ipynb", SUSPECTS)
+    page = labs.run_all(chromium, address, "suspects.ipynb")
+    page.wait_for_selector(".dishvl-pairs button", timeout=60_000)
+    page.locator(".dishvl-pair .cell img").first.click()
+    page.locator(".dishvl-marks").first.wait_for()
+    page.locator(".dishvl-marks .card > img").click()
+    page.keyboard.press("4")
+    file = folder / "outputs" / "confusions" / "suspects.csv"
+    labs.wait(file.exists, 20)
+    page.wait_for_selector('.dishvl-pairs button:has-text("✓")', timeout=20_000)
+    (row,) = csv.DictReader(file.open(encoding="utf-8-sig", newline=""))
+    assert (row["image_id"], row["decision"], row["right_dish"]) == ("d1-1", "other dish", "d2")
+    page.locator('.dishvl-marks:has-text("d3/2.png")').wait_for()
+    page.wait_for_selector(".dishvl-marks:focus", timeout=20_000)
+    page.keyboard.press("2")
+    page.wait_for_selector('.dishvl:has-text("decided: 2")', timeout=20_000)
+    assert page.locator(".jp-CodeCell").count() == 1, "JupyterLab took the key itself"
+    page.screenshot(path=str(folder / "suspects.png"))
+    assert page.evaluate("window.hurt") is None
+    page.close()
+
+
 @pytest.fixture
 def report(tmp_path):
     """The report on the toys whose dish, site and title are hostile."""

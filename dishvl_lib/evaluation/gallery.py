@@ -1,0 +1,197 @@
+"""Predictors with a gallery: the gallery alone, and the model and the gallery together.
+
+The gallery is handed over by the step that made it; this room knows what it asks of one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from dishvl_lib.core import questions
+from dishvl_lib.evaluation.predictors import LONGEST_MENU, SMALLEST, Answer, question
+from dishvl_lib.vlm.recognizer import Recognizer, check_menu
+
+SHORTLIST = 20
+MENU = "menu"
+NAMING = "naming"
+NO_FEATURES = "the photo has no features (02_similar_dishes/skipped.csv)"
+
+
+class DishGallery(Protocol):
+    """What is asked of a gallery, about a photo's feature (D,)."""
+
+    def shortlist(self, feature: np.ndarray, most: int) -> list[str]: ...
+
+    def ranked(
+        self, feature: np.ndarray, entries: Sequence[str] | None = None
+    ) -> list[tuple[str, float]]: ...
+
+    def combined(
+        self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray, kind: str
+    ) -> np.ndarray: ...
+
+    @property
+    def threshold(self) -> float: ...
+
+
+class Galleries(NamedTuple):
+    """`known`: of the training photos; `with_new`: with the new dishes too, for the protocols in
+    `enlarged`.
+    """
+
+    known: DishGallery
+    with_new: DishGallery
+    enlarged: tuple[str, ...] = ()
+
+    def of(self, row: Mapping[str, Any]) -> DishGallery:
+        return self.with_new if row["protocol"] in self.enlarged else self.known
+
+
+class GalleryPredictor:
+    """The dish whose registered photos are most similar; for a menu, of those on it."""
+
+    by_photo = True  # the similarities of a photo count for all questions about it
+
+    def __init__(self, features: Mapping[str, np.ndarray], galleries: Galleries):
+        """`features`: image_id -> (D,) of unit length."""
+        self.features = features
+        self.galleries = galleries
+
+    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+        return [self._answer_to(row) for row in rows]
+
+    def _answer_to(self, row: dict[str, Any]) -> Answer:
+        feature = self.features.get(row["image_id"])
+        if feature is None:
+            return Answer(None, error=NO_FEATURES)
+        ranked = self.galleries.of(row).ranked(feature, row["menu"] or None)
+        return Answer(ranked[0][0] if ranked else None, ranked)
+
+
+class Query(NamedTuple):
+    """What the model is asked for a row: a question, and the entries that it is scored on. `kind`: menu
+    or naming; `logs` (entries,): what it said, None until it was asked.
+    """
+
+    text: str
+    entries: list[str]
+    kind: str
+    logs: np.ndarray | None = None
+
+    @property
+    def answer(self) -> np.ndarray:
+        """`logs` of a query that was asked."""
+        assert self.logs is not None, "the model was asked"
+        return self.logs
+
+
+class HybridPredictor:
+    """The model's log-probabilities and the gallery's similarities together. A name is one of the
+    gallery's shortlist: the model's log-probability of each as the answer to the naming question
+    counts.
+
+    What the tuned model has said of the same menus is not asked again.
+    """
+
+    by_photo = True
+
+    def __init__(
+        self,
+        opened: Callable[[], Recognizer],
+        image_root: Path,
+        features: Mapping[str, np.ndarray],
+        galleries: Galleries,
+        answered: Callable[[], Sequence[Mapping[str, Any]]] = list,
+    ):
+        """`opened`: opens the model, when it is needed; `answered`: rows of predictions.jsonl of the
+        same model.
+        """
+        self.opened = opened
+        self.image_root = image_root
+        self.features = features
+        self.galleries = galleries
+        self.known = _log_probabilities(answered())
+        self._recognizer: Recognizer | None = None
+
+    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+        queries = self.scored(rows)
+        return [self._answer_to(row, queries.get(row["id"])) for row in rows]
+
+    def scored(self, rows: Sequence[dict[str, Any]]) -> dict[str, Query]:
+        """{id: query with the model's log-probabilities} of the rows whose photo has a feature."""
+        with_feature = [row for row in rows if row["image_id"] in self.features]
+        queries = {row["id"]: self._query(row) for row in with_feature}
+        return queries | self._asked(with_feature, queries)
+
+    def _query(self, row: dict[str, Any]) -> Query:
+        if row["kind"] == "naming":
+            gallery = self.galleries.of(row)
+            menu = gallery.shortlist(self.features[row["image_id"]], SHORTLIST)
+            return Query(question(row), menu, NAMING)
+        logs = self.known.get((row["id"], question(row), tuple(row["menu"])))
+        text = questions.ask(row["template"], check_menu(row["menu"]))
+        return Query(text, row["menu"], MENU, logs)
+
+    def _asked(
+        self, rows: Sequence[dict[str, Any]], queries: Mapping[str, Query]
+    ) -> dict[str, Query]:
+        """The queries that had no answer, with it: all about one photo in one pass, equal ones once."""
+        photos: dict[str, dict[tuple[str, tuple[str, ...]], list[str]]] = {}
+        for row in rows:
+            query = queries[row["id"]]
+            if query.logs is None and query.entries:
+                of_photo = photos.setdefault(row["image"], {})
+                of_photo.setdefault((query.text, tuple(query.entries)), []).append(row["id"])
+        if not photos:
+            return {}
+        batch = []
+        for photo, menus in photos.items():
+            asked = [(text, list(entries)) for text, entries in menus]
+            batch.append((self.image_root / photo, (), asked))
+        replies = self._opened().answer_questions(batch, top_k=LONGEST_MENU)
+        answered = {}
+        for menus, reply in zip(photos.values(), replies, strict=True):
+            for ids, choice in zip(menus.values(), reply.choices, strict=True):
+                for row_id in ids:
+                    query = queries[row_id]
+                    logs = _in_order(dict(choice.entries), query.entries)
+                    answered[row_id] = query._replace(logs=logs)
+        return answered
+
+    def _answer_to(self, row: dict[str, Any], query: Query | None) -> Answer:
+        if query is None:
+            return Answer(None, error=NO_FEATURES)
+        if query.logs is None:
+            return Answer(None)
+        gallery = self.galleries.of(row)
+        feature = self.features[row["image_id"]]
+        logs = gallery.combined(feature, query.entries, query.logs, query.kind)
+        order = np.argsort(-logs, kind="stable")
+        ranked = [(query.entries[place], float(np.exp(logs[place]))) for place in order]
+        text, share = ranked[0]
+        # A menu that holds the dish has an answer, however unsure it is.
+        refused = row["kind"] == "menu_absent" and share < gallery.threshold
+        return Answer(None if refused else text, ranked, log_probabilities=logs.tolist())
+
+    def _opened(self) -> Recognizer:
+        if self._recognizer is None:
+            self._recognizer = self.opened()
+        return self._recognizer
+
+
+def _log_probabilities(
+    answered: Sequence[Mapping[str, Any]],
+) -> dict[tuple[str, str, tuple[str, ...]], np.ndarray]:
+    """{(id, prompt, menu): log-probabilities} of the menus that the model has answered."""
+    known = {}
+    for row in answered:
+        if row["log_probabilities"]:
+            key = (row["id"], row["prompt"], tuple(row["menu"]))
+            known[key] = np.array(row["log_probabilities"])
+    return known
+
+
+def _in_order(shares: Mapping[str, float], entries: Sequence[str]) -> np.ndarray:
+    return np.log([max(shares[entry], SMALLEST) for entry in entries])

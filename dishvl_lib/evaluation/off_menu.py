@@ -1,0 +1,169 @@
+"""Whether the tuned model notices that a dish is not on the menu, on menus of every size."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from dishvl_lib.core import artefacts, images, intervals
+from dishvl_lib.vlm import calibration, choose, inputs, menu_presence
+from dishvl_lib.vlm.menu_presence import MenuPresence, SizedMenus, SizedScores
+from dishvl_lib.vlm.recognizer import Recognizer
+
+SIZES = (1, 2, 3, 5, 10, 20)  # and all names, up to the largest size that is fitted on
+PHOTOS = 210  # that are asked about, each once with and once without its dish
+BATCH = 16  # photos in a forward pass
+ON_MENU = "on_menu"
+BEST_ENTRY = "best entry"  # its probability among the menu, by which earlier models decided
+COLUMNS = (
+    "signal",
+    "menu_size",
+    "n",
+    "auroc",
+    "answered",
+    "answered_ci95",
+    "refused",
+    "refused_ci95",
+)
+
+
+class Signal(NamedTuple):
+    """How sure a menu is to hold the dish, from its log-probabilities, and from where on it does."""
+
+    name: str
+    of_menu: Callable[[np.ndarray], float]
+    threshold: float
+
+
+def drawn_menus(rows: Sequence[dict[str, Any]], seed: int) -> list[SizedMenus]:
+    """Menus with and without the dish about at most PHOTOS test photos, whose sizes take turns."""
+    menus = [row for row in rows if row["kind"] == "menu"]
+    order = np.random.default_rng(seed).permutation(len(menus))[:PHOTOS]
+    names = {artefacts.answer_of(row) for row in menus}
+    sizes = menu_presence.sizes_for(len(names))
+    wanted = [size for size in sizes if size in SIZES or size == max(sizes)]
+    return menu_presence.sized_menus([menus[place] for place in order], wanted, seed)
+
+
+def score(
+    recognizer: Recognizer, menus: Sequence[SizedMenus], image_root: Path
+) -> list[SizedScores]:
+    """Both menus of each photo that can be read, several photos in a forward pass."""
+    scored = []
+    bar = tqdm(total=len(menus), desc="menus by size", mininterval=10, disable=len(menus) < 200)
+    for start in range(0, len(menus), BATCH):
+        batch = menus[start : start + BATCH]
+        readable = []
+        queries = []
+        for pair in batch:
+            try:
+                photo = images.load_rgb(image_root / pair.row["image"])
+                pixels = inputs.photo_inputs(recognizer.qwen, photo)
+            except images.ImageError:
+                continue
+            readable.append(pair)
+            queries.append(choose.PhotoQuery(pixels, menus=pair.questions()))
+        for pair, answer in zip(
+            readable, choose.answer_together(recognizer.qwen, queries), strict=True
+        ):
+            of_present, of_absent = [scores.double().cpu().numpy() for scores in answer.scores]
+            scored += pair.with_scores(of_present, of_absent)
+        bar.update(len(batch))
+    bar.close()
+    return scored
+
+
+def signals(metadata: dict[str, Any]) -> list[Signal]:
+    """What a folder's dishvl.json decides by, the best first: `on_menu` where that was fitted."""
+    temperature = metadata.get("temperature", 1.0)
+
+    def best_share(scores: np.ndarray) -> float:
+        return float(calibration.probabilities(scores, temperature).max())
+
+    decided = [Signal(BEST_ENTRY, best_share, metadata.get("off_menu_threshold", 0.0))]
+    if menu_presence.FIELD in metadata:
+        presence = MenuPresence.from_record(metadata[menu_presence.FIELD])
+
+        def on_menu(scores: np.ndarray) -> float:
+            return presence.probability(menu_presence.mass_of(scores))
+
+        decided.insert(0, Signal(ON_MENU, on_menu, presence.threshold))
+    return decided
+
+
+def summary(scored: Sequence[SizedScores], decided: Sequence[Signal]) -> dict[str, Any]:
+    """{signals: {name: {ece, ece_ci95, threshold}}, by_size: rows of COLUMNS}.
+
+    ece: expected calibration error of the signal as the probability that the dish is on the menu,
+    over 15 bins, with a 95% bootstrap interval. answered: the share of menus with the dish that get
+    an answer; refused: of those without it that get none; n: menus of either. auroc: of telling
+    both apart.
+    """
+    present = np.array([menu.present for menu in scored], bool)
+    sizes = np.array([menu.size for menu in scored], int)
+    rows = []
+    worth = {}
+    for signal in decided:
+        sure = np.array([signal.of_menu(menu.scores) for menu in scored])
+        worth[signal.name] = {"threshold": signal.threshold, **_calibration(sure, present)}
+        for size in np.unique(sizes):
+            of_size = sizes == size
+            rows.append(_measured(signal, int(size), sure[of_size], present[of_size]))
+    return {"signals": worth, "by_size": rows}
+
+
+def shown(measures: dict[str, Any]) -> pd.DataFrame:
+    """The part of a `summary` by menu size, as a table to read."""
+    table = pd.DataFrame(measures["by_size"], columns=list(COLUMNS))
+    for name in ("answered", "refused"):
+        limits = table.pop(f"{name}_ci95")
+        table[name] = [
+            f"{share:.3f} [{low:.3f}, {high:.3f}]"
+            for share, (low, high) in zip(table[name], limits, strict=True)
+        ]
+    table["auroc"] = table["auroc"].map("{:.3f}".format)
+    return table
+
+
+def sentence(measures: dict[str, Any]) -> str:
+    """What a person should take from it; '' where nothing was asked."""
+    rows = [row for row in measures["by_size"] if row["signal"] == measures["by_size"][0]["signal"]]
+    larger = [row for row in rows if row["menu_size"] >= 3]
+    if not larger:
+        return ""
+    least_answered = min(row["answered"] for row in larger)
+    least_refused = min(row["refused"] for row in larger)
+    return (
+        f"on menus of {larger[0]['menu_size']} to {larger[-1]['menu_size']} entries at least "
+        f"{least_answered:.2f} of the dishes on them are answered, and at least "
+        f"{least_refused:.2f} of those that are not are refused"
+    )
+
+
+def _calibration(sure: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+    if not len(sure):
+        return {"ece": None, "ece_ci95": None}
+
+    def error(places: np.ndarray) -> float:
+        return calibration.calibration_error(sure[places], present[places])
+
+    low, high = intervals.bootstrap(error, len(sure))
+    return {"ece": error(np.arange(len(sure))), "ece_ci95": [low, high]}
+
+
+def _measured(signal: Signal, size: int, sure: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+    answered = sure[present] >= signal.threshold
+    refused = sure[~present] < signal.threshold
+    return {
+        "signal": signal.name,
+        "menu_size": size,
+        "n": len(answered),
+        "auroc": calibration.auroc(sure[present], sure[~present]),
+        "answered": float(answered.mean()),
+        "answered_ci95": list(intervals.wilson(int(answered.sum()), len(answered))),
+        "refused": float(refused.mean()),
+        "refused_ci95": list(intervals.wilson(int(refused.sum()), len(refused))),
+    }
