@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import papermill
@@ -23,6 +22,7 @@ from dishvl_lib.core import (
     stages,
 )
 from dishvl_lib.core.rules import shortened
+from dishvl_lib.core.types import Record
 
 
 class RunError(RuntimeError):
@@ -30,7 +30,7 @@ class RunError(RuntimeError):
 
 
 def run(
-    values: dict[str, dict[str, Any]],
+    values: dict[str, Record],
     *,
     first: str = "01",
     last: str = "05",
@@ -83,9 +83,7 @@ def _stages_to_redo(redo: Sequence[str], chosen: Sequence[str]) -> list[str]:
     return redone
 
 
-def _refuse_absent(
-    values: dict[str, dict[str, Any]], chosen: Sequence[str], redone: Sequence[str]
-) -> None:
+def _refuse_absent(values: dict[str, Record], chosen: Sequence[str], redone: Sequence[str]) -> None:
     """Refuse files and keys that are not there, of the stages that will be made, before any is."""
     kept = ("done", "done, shown otherwise", "changed parameters")
     pending = {
@@ -96,7 +94,7 @@ def _refuse_absent(
     settings.refuse_absent(pending)
 
 
-def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
+def filled_notebook(stage: str, values: Record) -> Path:
     """Write a stage's notebook with these parameter values in its parameters cell, for stepping
     through it.
 
@@ -140,7 +138,7 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     return target
 
 
-def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
+def _pretrained_net(like: str) -> dict[str, Record]:
     """{file: values} by which a copy of profile `like` takes the pretrained net; {} without its
     package, or where the profile has weights or a net of its own.
     """
@@ -149,7 +147,7 @@ def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
     weights = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
     if chosen["net"] != params.PPLCNET or any(weights):
         return {}
-    changed: dict[str, dict[str, Any]] = {}
+    changed: dict[str, Record] = {}
     for stage, values in profile.items():
         for key, value in settings.pretrained_net().items():
             if key in values and values[key] == params.defaults(stage)[key]:
@@ -179,7 +177,7 @@ def summary(run_folder: Path) -> str:
     )
 
 
-def _accuracy_rows(metrics: dict[str, dict[str, Any]]) -> list[str]:
+def _accuracy_rows(metrics: dict[str, Record]) -> list[str]:
     """A heading, and a line for each protocol of each predictor."""
     width = max(18, *map(len, metrics)) + 2
     rows = [
@@ -208,7 +206,7 @@ def _notes(run_folder: Path) -> list[str]:
     return lines
 
 
-def _execute(stage: str, values: dict[str, Any]) -> None:
+def _execute(stage: str, values: Record) -> None:
     output = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
@@ -255,7 +253,7 @@ def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
         stages.refuse_busy(paths.stage_folder(run_name, stage))
 
 
-def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
+def _explain_upstream(values: Record, chosen: Sequence[str]) -> None:
     """Say what `upstream_run` does: it lends only stages that this command does not make."""
     lender = values["upstream_run"]
     if not lender:
@@ -275,7 +273,7 @@ def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
         )
 
 
-def _refuse_changed(values: dict[str, dict[str, Any]], chosen: Sequence[str]) -> None:
+def _refuse_changed(values: dict[str, Record], chosen: Sequence[str]) -> None:
     for stage in chosen:
         if stages.state(values[stage], stage) == "changed parameters":
             stages.refuse_changed(stage, values[stage])

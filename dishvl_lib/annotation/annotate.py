@@ -28,6 +28,7 @@ from dishvl_lib.annotation.voting import (
     texts_request,
     vote,
 )
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
@@ -74,16 +75,16 @@ def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
 
 def ask_dishes(
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     endpoints: Sequence[Endpoint],
-    journal_file: str | Path,
+    journal_file: AnyPath,
     *,
     run_name: str,
     budget: Mapping[str, float],
     photos_per_dish: int = 1,
     pace: float = 1.0,
     making: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their
     order; [] without any.
 
@@ -129,7 +130,7 @@ def ask_dishes(
     return _all_rows(endpoints, polls, [replies.answers for replies in texts])
 
 
-def failure(answers: Sequence[Mapping[str, Any]]) -> str:
+def failure(answers: Sequence[RecordView]) -> str:
     """Why an annotation has failed as a whole, with what came and was paid; '' when it has not:
     nobody was asked, or some annotator gave a card.
     """
@@ -153,7 +154,7 @@ def _texts_requests(polls: Sequence[Any]) -> list[Request]:
     return [texts_request(poll.dish_id, poll.vote.card) for poll in polls if poll.vote.card]
 
 
-def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def quarantined(answers: Sequence[RecordView]) -> pd.DataFrame:
     """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind,
     image_id, status, problem, text.
     """
@@ -165,7 +166,7 @@ def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
 
-def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def compare(estimated: pd.DataFrame, answers: Sequence[RecordView]) -> pd.DataFrame:
     """What was estimated beside what this run paid, an annotator a row: estimated and used tokens,
     likely, high, paid, dishes with a card.
     """
@@ -203,7 +204,7 @@ def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd
     )
 
 
-def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:
     """Sum per currency of what this run paid, also before it was killed; what another run paid for
     costs nothing again.
     """
@@ -214,14 +215,14 @@ def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return sums
 
 
-def no_annotator(rows: Sequence[Mapping[str, Any]]) -> bool:
+def no_annotator(rows: Sequence[RecordView]) -> bool:
     """True when no row (of answers or of dishes) has a card: every name comes from a folder or a
     list.
     """
     return all(row["card"] is None for row in rows)
 
 
-def names_by_dish(dishes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def names_by_dish(dishes: Sequence[RecordView]) -> dict[str, str]:
     """{dish_id: name} of dishes.jsonl."""
     return {dish["dish_id"]: dish["name"] for dish in dishes}
 
@@ -255,7 +256,7 @@ def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
 def _ask_everyone(
     todo: list[tuple[Endpoint, list[Request]]],
     journal: Journal,
-    paying: dict[str, Any],
+    paying: Record,
     what: str,
     is_useful: Callable[[Any], bool],
 ) -> list[_Replies]:
@@ -286,19 +287,19 @@ def _tell_something(texts: DishTexts) -> bool:
 
 def _all_rows(
     endpoints: Sequence[Endpoint], polls: list[list[_Poll]], texts: list[list[Answer]]
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     rows = []
     for endpoint, of_endpoint, texts_of_endpoint in zip(endpoints, polls, texts, strict=True):
         rows += _rows(endpoint, of_endpoint, texts_of_endpoint)
     return sorted(rows, key=lambda row: row["dish_id"])
 
 
-def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[dict[str, Any]]:
+def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[Record]:
     texts_by_dish = {answer.id: answer for answer in texts if answer.was_asked}
     return [_row(endpoint, poll, texts_by_dish.get(poll.dish_id)) for poll in polls]
 
 
-def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> dict[str, Any]:
+def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> Record:
     texts = texts_answer.value if texts_answer and texts_answer.value else DishTexts()
     kinds = [(CARD_KIND, answer) for answer in poll.answers]
     if texts_answer:

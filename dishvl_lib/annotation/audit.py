@@ -6,7 +6,6 @@ answers themselves are kept as they are in `source`.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, intervals, names, params, records
 from dishvl_lib.core.rules import listed
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 
 __all__ = [
     "card_table",
@@ -45,14 +45,14 @@ PHOTO_COLUMNS = ("image_id", "path", "dish_id", "folder", "group_id", "split", "
 
 def settle(
     photos: pd.DataFrame,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[RecordView],
     *,
-    names_csv: str | Path = "",
-    decisions: str | Path | None = None,
+    names_csv: AnyPath = "",
+    decisions: AnyPath | None = None,
     same_name: str = "ask",
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame]:
+) -> tuple[list[Record], pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review).
 
     photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions:
@@ -93,7 +93,7 @@ def settle(
     return suspicions.marked(dishes, review), catalogue, review
 
 
-def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def name_table(dishes: Sequence[RecordView]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
     table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
@@ -101,7 +101,7 @@ def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return table.assign(folders=folders, card=table["card"].notna())
 
 
-def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:
+def card_table(dishes: Sequence[RecordView], n: int = 12) -> pd.DataFrame:
     """The first `n` cards, a dish a row under the name it has now; lists joined by 、."""
     carded = [dish for dish in dishes if dish["card"]][:n]
     rows = []
@@ -111,7 +111,7 @@ def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dish"])
 
 
-def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def disagreements(answers: Sequence[RecordView]) -> pd.DataFrame:
     """The dishes that annotators name differently: dish_id, a column of names per annotator,
     image_ids (all photos sent).
     """
@@ -128,7 +128,7 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
-def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def share_parsed(answers: Sequence[RecordView]) -> pd.DataFrame:
     """Per annotator: for how many dishes (`parsed` of `n`) every card that was asked for could be
     read, with the 95% Wilson interval.
     """
@@ -151,12 +151,12 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
-def _has_refused_card(answer: Mapping[str, Any]) -> bool:
+def _has_refused_card(answer: RecordView) -> bool:
     """Whether a card that was asked for could not be read."""
     return any(refused["kind"] == CARD_KIND for refused in answer["quarantined"])
 
 
-def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str]:
+def notes(dishes: Sequence[RecordView], review: pd.DataFrame) -> list[str]:
     """What must be known of the names before anything is trained, in sentences.
 
     review: as `settle` gives it.
@@ -184,11 +184,11 @@ def _outside(photos: pd.DataFrame) -> pd.Series:
 
 
 def _by_dish(
-    answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
-) -> dict[str, list[Mapping[str, Any]]]:
+    answers: Sequence[RecordView], dish_of: Mapping[str, str] | None = None
+) -> dict[str, list[RecordView]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
     dish_of = dish_of or {}
-    by_dish: dict[str, list[Mapping[str, Any]]] = {}
+    by_dish: dict[str, list[RecordView]] = {}
     for answer in answers:
         photo = answer["image_ids"][0] if answer["image_ids"] else ""
         dish_id = dish_of.get(photo, answer["dish_id"])
@@ -196,9 +196,7 @@ def _by_dish(
     return by_dish
 
 
-def _members(
-    photos: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given
-) -> list[Member]:
+def _members(photos: pd.DataFrame, answers: Sequence[RecordView], given: Given) -> list[Member]:
     by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
     folders = photos.groupby("dish_id").folder.unique().map(sorted)
     counts = photos.dish_id.value_counts()
@@ -215,7 +213,7 @@ def _record(
     dish_id: str,
     folders: list[str],
     n_images: int,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[RecordView],
     given: Given,
 ) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
@@ -240,13 +238,13 @@ def _record(
     }
 
 
-def _source(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _source(answer: RecordView) -> Record:
     """Which annotator said what about a dish, and what that cost."""
     return {key: answer[key] for key in SOURCE_KEYS}
 
 
 def _settle_name(
-    dish_id: str, folders: Sequence[str], answers: Sequence[Mapping[str, Any]], given: Given
+    dish_id: str, folders: Sequence[str], answers: Sequence[RecordView], given: Given
 ) -> tuple[str, str]:
     for source, table in (("decision", given.decided), ("names_csv", given.listed)):
         named = [table[folder] for folder in folders if folder in table]
@@ -265,7 +263,7 @@ def _settle_name(
     return named[0], "annotators" if agreed else "annotator"
 
 
-def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+def _facts(answers: Sequence[RecordView], name: str) -> RecordView | None:
     """The answer whose card and texts the dish takes: the first that means the dish's name, or else
     the first with a card.
     """

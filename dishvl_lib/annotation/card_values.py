@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.endpoints import loose_json
 
 # What is written where nothing is known.
@@ -216,5 +217,5 @@ def _lines(value: Any) -> Iterator[str]:
         yield value.strip()
 
 
-def _first(value: Mapping[str, Any], keys: tuple[str, ...], otherwise: Any) -> Any:
+def _first(value: RecordView, keys: tuple[str, ...], otherwise: Any) -> Any:
     return next((value[key] for key in keys if key in value), otherwise)

@@ -14,17 +14,18 @@ from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, 
 from dishvl_lib.annotation.layout import CatalogError, PhotoFile
 from dishvl_lib.core import artefacts, images, names, params, records
 from dishvl_lib.core.rules import listed, shortened
+from dishvl_lib.core.types import AnyPath, Record
 
 
 def build(
     image_root: Path,
-    sites: Sequence[dict[str, Any]] = (),
+    sites: Sequence[Record] = (),
     *,
     test_share: float,
     validation_share: float,
     seed: int,
     max_hamming: int = duplicates.MAX_HAMMING,
-    near_features: str | Path = "",
+    near_features: AnyPath = "",
     min_cosine: float = duplicates.MIN_COSINE,
     hold_out: dict[str, Sequence[str]] | None = None,
     min_photos_per_dish: int = 1,
@@ -42,7 +43,7 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    limits: dict[str, Any] = {"max_hamming": max_hamming}
+    limits: Record = {"max_hamming": max_hamming}
     if stored:
         limits |= {
             "min_cosine": min_cosine,
@@ -82,9 +83,9 @@ def build(
 
 def scan_folders(
     image_root: Path,
-    sites: Sequence[dict[str, Any]] = (),
+    sites: Sequence[Record] = (),
     *,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     folder_pattern: str = "",
     file_patterns: Sequence[str] = (),
     exclude_dishes: Sequence[str] = (),
@@ -149,11 +150,11 @@ def lost_dishes(
     photos: pd.DataFrame,
     rejected: pd.DataFrame,
     *,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     folder_pattern: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
-) -> dict[str, Any]:
+) -> Record:
     """{notes: what the folders make one ask, in sentences; lost: {dish: {reason: files}} of dishes
     without a photo in the catalogue, also those of empty folders}.
 
@@ -212,7 +213,7 @@ def _first(rejected: pd.DataFrame) -> str:
     return f"{rejected.path.iloc[0]}, {rejected.detail.iloc[0]}"
 
 
-def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
+def read_features(path: AnyPath) -> dict[str, np.ndarray] | None:
     """{image_id (N,), feature (N, D) float32, net} of a features.npz that stage 02 wrote; None for
     ''. Raises `RecordError` naming the file.
     """
@@ -254,7 +255,7 @@ def read(path: Path) -> pd.DataFrame:
 def problems(
     catalogue: pd.DataFrame,
     photos: pd.DataFrame,
-    dishes: Sequence[dict[str, Any]],
+    dishes: Sequence[Record],
 ) -> list[str]:
     """What must hold of settled dishes and does not, a sentence each with what to do; [] otherwise.
 
@@ -320,11 +321,11 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
 
 def _row(
     photo: PhotoFile,
-    looked: dict[str, Any],
+    looked: Record,
     image_root: Path,
     folder_pattern: str,
     file_patterns: Sequence[str],
-) -> dict[str, Any]:
+) -> Record:
     path = layout.relative_path(photo.file, image_root)
     parsed = names.parse_folder(photo.folder, folder_pattern)
     frame, taken = names.frame_of(photo.file.stem, tuple(file_patterns))
@@ -353,7 +354,7 @@ def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, t
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
 
 
-def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
+def _check_sites(image_root: Path, sites: Sequence[Record]) -> None:
     """Every site has a name and a folder of its own, neither inside another nor around it: a photo
     has one origin.
     """

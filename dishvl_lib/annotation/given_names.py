@@ -10,6 +10,7 @@ import pandas as pd
 
 from dishvl_lib.core import given_tables, names, records
 from dishvl_lib.core.decisions import LEAVE_OUT, NAME_ACTIONS
+from dishvl_lib.core.types import AnyPath
 
 ACTIONS = ("", *NAME_ACTIONS)
 
@@ -34,8 +35,8 @@ class Given:
 
 
 def read(
-    names_csv: str | Path = "",
-    decisions: str | Path | None = None,
+    names_csv: AnyPath = "",
+    decisions: AnyPath | None = None,
     folders: Iterable[str] | None = None,
 ) -> Given:
     """Both files; a decisions file that is not there yet is empty.
@@ -59,14 +60,14 @@ def read(
     return Given(listed, decided, apart, answered)
 
 
-def read_names(path: str | Path | None) -> dict[str, str]:
+def read_names(path: AnyPath | None) -> dict[str, str]:
     """{folder: name} from a table with these two columns; {} for no file given. The last row of a
     folder counts, an empty name is none.
     """
     return _last_names(_names(path))
 
 
-def left_out(decisions: str | Path, folders: Iterable[str]) -> set[str]:
+def left_out(decisions: AnyPath, folders: Iterable[str]) -> set[str]:
     """The folders whose last decision is that they are no dish."""
     rows = _meant(_decisions(decisions), folders)
     last = dict(zip(rows["folder"], rows["action"], strict=True))
@@ -74,7 +75,7 @@ def left_out(decisions: str | Path, folders: Iterable[str]) -> set[str]:
 
 
 def unmatched(
-    folders: Iterable[str], names_csv: str | Path = "", decisions: str | Path | None = None
+    folders: Iterable[str], names_csv: AnyPath = "", decisions: AnyPath | None = None
 ) -> list[str]:
     """A sentence for each of the two files that has rows about folders which are not there."""
     there = set(folders)
@@ -102,14 +103,14 @@ def _last_names(table: pd.DataFrame) -> dict[str, str]:
     return {folder: name for folder, name in last.items() if name}
 
 
-def _names(path: str | Path | None) -> pd.DataFrame:
+def _names(path: AnyPath | None) -> pd.DataFrame:
     if not path:
         return pd.DataFrame(columns=["folder", "name"])
     table = given_tables.read(path, ["folder", "name"])
     return table.assign(name=table["name"].map(names.clean))
 
 
-def _decisions(path: str | Path | None) -> pd.DataFrame:
+def _decisions(path: AnyPath | None) -> pd.DataFrame:
     if not path or not Path(path).exists():
         return pd.DataFrame(columns=["folder", "name", "action", "note"])
     written = given_tables.read(path, ["folder", "name"])

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dishvl_lib.annotation.dish_folders import DishFolders, UnclearFolders
 from dishvl_lib.core import file_names, folder_words, names, photo_files, photo_list, system_files
 from dishvl_lib.core.file_names import printable
+from dishvl_lib.core.types import AnyPath
 
 LINK_OUT = "link out of image_root"
 NOT_IN_DISH = ("not in a dish folder", "it lies beside the dish folders")
@@ -54,7 +55,7 @@ class Listing:
 
 def listing(
     image_root: Path,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     source: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
@@ -168,7 +169,7 @@ class _Links:
         # circle of links ends.
         self.passed: dict[str, tuple[str, ...]] = {os.fspath(image_root): ()}
 
-    def refusal(self, path: str | Path) -> tuple[str, str] | None:
+    def refusal(self, path: AnyPath) -> tuple[str, str] | None:
         """(reason, detail) for a link, or a chain of them, that may not be followed."""
         if self.follow or not os.path.islink(path):
             return None

@@ -10,12 +10,12 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import RecordView
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
 # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
@@ -84,7 +84,7 @@ class Terms:
         return shared / np.maximum(both - shared, 1e-9)
 
 
-def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> list[Likeness]:
+def pairs(dishes: Sequence[RecordView], photos: Photos | None = None) -> list[Likeness]:
     """Suspected pairs, strongest first. `dishes`: name, card (a dict with ingredients, or None).
 
     Photos do not tell two dishes apart when the cosine of their means reaches both dishes' `least`.
@@ -100,7 +100,7 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
 class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
-    def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
+    def __init__(self, dishes: Sequence[RecordView], photos: Photos | None):
         self.plain = [names.canonical(dish["name"]) for dish in dishes]
         self.normal = [names.normalise(dish["name"]) for dish in dishes]
         # Names of the same characters mean the same in any order, so these are compared sorted.
@@ -215,7 +215,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
-def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
+def ingredient_words(card: RecordView | None) -> set[str]:
     """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片
     -> 土豆).
     """

@@ -13,6 +13,7 @@ from dishvl_lib.annotation import same_dish
 from dishvl_lib.annotation.given_names import Given
 from dishvl_lib.core import artefacts, file_names, name_trimmings, names, records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
+from dishvl_lib.core.types import Record, RecordView
 
 BY_PEOPLE = ("decision", "names_csv")
 NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
@@ -22,7 +23,7 @@ NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one anothe
 class Suspicion:
     """One row of the review; strength 0..1 orders it among the others."""
 
-    dish: Mapping[str, Any]
+    dish: RecordView
     kind: str
     strength: float
     evidence: str
@@ -30,7 +31,7 @@ class Suspicion:
 
 
 def review(
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     photos: pd.DataFrame,
     given: Given,
     *,
@@ -77,7 +78,7 @@ def _most_urgent_first(suspicion: Suspicion) -> tuple[Any, ...]:
     )
 
 
-def marked(dishes: Sequence[Mapping[str, Any]], rows: pd.DataFrame) -> list[dict[str, Any]]:
+def marked(dishes: Sequence[RecordView], rows: pd.DataFrame) -> list[Record]:
     """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
     suspicion in which the dish stands.
     """
@@ -104,17 +105,15 @@ def is_misread_folder(name: str, folders: Sequence[str]) -> bool:
     return names.normalise(name) in misread
 
 
-def _by_name(dishes: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+def _by_name(dishes: Sequence[RecordView]) -> list[list[RecordView]]:
     """The dishes that share a normalised name, most photos first."""
-    by_name: dict[str, list[Mapping[str, Any]]] = {}
+    by_name: dict[str, list[RecordView]] = {}
     for dish in sorted(dishes, key=_most_photos_first):
         by_name.setdefault(names.normalise(dish["name"]), []).append(dish)
     return [group for name, group in by_name.items() if name and len(group) > 1]
 
 
-def _same_names(
-    dishes: Sequence[Mapping[str, Any]], given: Given, same_name: str
-) -> Iterator[Suspicion]:
+def _same_names(dishes: Sequence[RecordView], given: Given, same_name: str) -> Iterator[Suspicion]:
     """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n
     (n - 1) / 2.
     """
@@ -130,7 +129,7 @@ def _same_names(
             yield Suspicion(first, "same_name", strength, evidence, other["dish_id"])
 
 
-def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+def _of_one(dish: RecordView, given: Given) -> Iterator[Suspicion]:
     """Suspicions about one dish alone. What people named is not questioned, except where a menu
     cannot hold it.
     """
@@ -149,7 +148,7 @@ def _of_one(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
 
-def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
+def _not_names(dish: RecordView, by_people: bool) -> Iterator[Suspicion]:
     problem = names.problem_with(dish["name"]) if by_people else not_a_name(dish["name"])
     reasons = [f"{dish['name_source']}: {problem}"] if problem else []
     for row in [] if by_people else dish["source"]:
@@ -160,7 +159,7 @@ def _not_names(dish: Mapping[str, Any], by_people: bool) -> Iterator[Suspicion]:
         yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(reasons))
 
 
-def _misread_folders(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+def _misread_folders(dish: RecordView, given: Given) -> Iterator[Suspicion]:
     """The folders whose names were read in the wrong encoding, each with what mends it."""
     if given.has_answer(dish["folders"], "misread_folder"):
         return
@@ -174,14 +173,14 @@ def _misread_folders(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicio
             yield Suspicion(dish, "misread_folder", 0.95, evidence)
 
 
-def _leftovers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+def _leftovers(dish: RecordView) -> Iterator[Suspicion]:
     """A folder's name that was taken with something in it that is perhaps no part of it."""
     part = name_trimmings.leftover(dish["name"])
     if part and dish["name_source"] == "folder" and not artefacts.unnamed(dish):
         yield Suspicion(dish, "untidy_name", 0.2, f"{dish['name']}: is {part} a part of the name?")
 
 
-def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
+def _given_names(dish: RecordView, given: Given) -> Iterator[Suspicion]:
     given_names = {
         folder: given.listed[folder] for folder in dish["folders"] if folder in given.listed
     }
@@ -192,7 +191,7 @@ def _given_names(dish: Mapping[str, Any], given: Given) -> Iterator[Suspicion]:
         yield Suspicion(dish, "two_names", 0.9, evidence)
 
 
-def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+def _answers(dish: RecordView) -> Iterator[Suspicion]:
     named = [row for row in dish["source"] if row["name"]]
     answers = {row["annotator"]: names.clean(row["name"]) for row in named}
     listed = ", ".join(f"{annotator}: {name}" for annotator, name in answers.items())
@@ -210,7 +209,7 @@ def _answers(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
             yield Suspicion(dish, "votes_split", 0.5, f"{row['annotator']}: {counted}")
 
 
-def _hints(dish: Mapping[str, Any]) -> Iterator[Suspicion]:
+def _hints(dish: RecordView) -> Iterator[Suspicion]:
     """A folder's name that is a dish's name and means another dish than the name that was settled
     on.
     """
@@ -233,7 +232,7 @@ def _is_akin(name: str, other: str) -> bool:
     return forms[0] in forms[1] or forms[1] in forms[0]
 
 
-def _most_photos_first(dish: Mapping[str, Any]) -> tuple[int, str]:
+def _most_photos_first(dish: RecordView) -> tuple[int, str]:
     return -dish["n_images"], dish["dish_id"]
 
 
@@ -242,7 +241,7 @@ def _meaning(name: str) -> str:
 
 
 def _two_names(
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     photos: pd.DataFrame,
     given: Given,
     features: Mapping[str, np.ndarray] | None,
@@ -259,7 +258,7 @@ def _two_names(
             yield Suspicion(first, "two_names", likeness.strength, evidence, second["dish_id"])
 
 
-def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+def _answered(given: Given, kind: str, first: RecordView, second: RecordView) -> bool:
     """True when a decision notes this question, or keeps one of the two apart without noting why:
     then from every dish.
     """
@@ -272,7 +271,7 @@ def _answered(given: Given, kind: str, first: Mapping[str, Any], second: Mapping
 
 
 def _same_photos(
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     catalogue: pd.DataFrame,
     given: Given,
     pairs: pd.DataFrame | None,

@@ -9,6 +9,7 @@ from PIL import Image
 
 from dishvl_lib.core import photo_files
 from dishvl_lib.core.photo_files import ImageError
+from dishvl_lib.core.types import AnyPath
 
 __all__ = ["ImageError", "decoding_bytes", "examine", "jpeg_bytes", "load_rgb", "upright_size"]
 
@@ -35,7 +36,7 @@ Image.MAX_IMAGE_PIXELS = (
 
 
 def load_rgb(
-    source: str | Path | bytes | Image.Image,
+    source: AnyPath | bytes | Image.Image,
     *,
     draft_size: tuple[int, int] | None = None,
     max_image_pixels: int | None = None,
@@ -66,13 +67,13 @@ def examine(
     return upright_size(content), _decode(content, draft_size, max_image_pixels, "L")
 
 
-def upright_size(source: str | Path | bytes) -> tuple[int, int]:
+def upright_size(source: AnyPath | bytes) -> tuple[int, int]:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
     with photo_files.open_photo(source) as image:
         return _upright_size(image)
 
 
-def decoding_bytes(source: str | Path | bytes, draft_size: tuple[int, int]) -> int:
+def decoding_bytes(source: AnyPath | bytes, draft_size: tuple[int, int]) -> int:
     """About how much memory `examine` takes for a photo, from its header. Raises `ImageError`."""
     with photo_files.open_photo(source) as image:
         width, height = image.size
@@ -98,7 +99,7 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
 
 
 def _decode(
-    source: str | Path | bytes,
+    source: AnyPath | bytes,
     draft_size: tuple[int, int] | None,
     max_image_pixels: int | None,
     mode: str,
@@ -131,7 +132,7 @@ def _decode(
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
-def _without_asides(source: str | Path | bytes) -> bytes | None:
+def _without_asides(source: AnyPath | bytes) -> bytes | None:
     """A PNG without the text that may have been refused after its pixels; None when it has none."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     bare = photo_files.without_asides(content)

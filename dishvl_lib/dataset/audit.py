@@ -5,23 +5,23 @@ anywhere on a menu.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import leaks, shortcuts
 
 
 def audit(
     photos: pd.DataFrame,
-    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    rows_by_split: Mapping[str, Sequence[Record]],
     left_out: Sequence[dict[str, str]],
     token_lengths: Mapping[str, Sequence[int]] | None = None,
     ranks: Mapping[tuple[str, str], int] | None = None,
-    shortcut: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    shortcut: RecordView | None = None,
+) -> Record:
     """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on
     menus, repeated questions, token lengths.
 
@@ -43,8 +43,8 @@ def audit(
 
 
 def problems(
-    report: Mapping[str, Any],
-    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    report: RecordView,
+    rows_by_split: Mapping[str, Sequence[Record]],
     torn: pd.DataFrame,
 ) -> list[str]:
     """What nothing may be trained with, a sentence each with what to do; [] when there is none.
@@ -81,7 +81,7 @@ def problems(
     return sentences
 
 
-def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def positions(rows: Sequence[Record]) -> Record:
     """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it
     does not).
 
@@ -110,7 +110,7 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
+def look_alike_share(rows: Sequence[Record], ranks: Mapping[tuple[str, str], int]) -> float:
     """Share of all menu entries that have a look-alike beside them, 0 without menus."""
     menus = [row["menu"] for row in rows if row["kind"] == "menu"]
     n_entries = sum(map(len, menus))
@@ -130,7 +130,7 @@ def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(left_out), columns=["dish_id", "name", "reason"])
 
 
-def summary(report: Mapping[str, Any]) -> str:
+def summary(report: RecordView) -> str:
     """What of an audit is read first: positions of answers, lengths, look-alikes, the guesser."""
     positions = {
         name: f"p={test['p']:.2f}, n={test['n']}"
@@ -149,7 +149,7 @@ def summary(report: Mapping[str, Any]) -> str:
     )
 
 
-def count_table(report: dict[str, Any]) -> pd.DataFrame:
+def count_table(report: Record) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
     table = pd.DataFrame(report["counts"]).transpose().drop(columns="by_dish")
     return table.infer_objects().rename_axis("split")
@@ -174,7 +174,7 @@ def _expected_thirds(size: int) -> np.ndarray:
     return _in_thirds(relative) / size
 
 
-def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _counts(rows: Sequence[Record]) -> Record:
     kinds = Counter(row["kind"] for row in rows)
     dishes = Counter(row["dish_id"] for row in rows)
     photos = {row["image_id"] for row in rows} - {""}
@@ -190,12 +190,12 @@ def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _repeated(rows: Sequence[dict[str, Any]]) -> int:
+def _repeated(rows: Sequence[Record]) -> int:
     seen = pd.Series([f"{row['image_id']}|{artefacts.human_turn_of(row)}" for row in rows])
     return int(seen.duplicated().sum())
 
 
-def _lengths(values: Sequence[int]) -> dict[str, Any]:
+def _lengths(values: Sequence[int]) -> Record:
     if not len(values):
         return {"n": 0}
     array = np.asarray(values)

@@ -26,14 +26,14 @@ import pprint
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params, questions, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.dataset.conversations import DatasetError
 
-Row = dict[str, Any]
+Row = Record
 COLUMNS = ("format", "file", "rows", "cannot_carry")
 # What the trainers' readers replace, or their tokenizer takes for a command, wherever it stands.
 MARKS = re.compile(
@@ -78,10 +78,10 @@ CANNOT_CARRY = {
 
 
 def write(
-    folder: str | Path,
+    folder: AnyPath,
     rows_by_split: Mapping[str, Sequence[Row]],
     formats: Iterable[str],
-    image_root: str | Path,
+    image_root: AnyPath,
     run_name: str,
 ) -> pd.DataFrame:
     """Writes the files of each of `formats` (keys of CANNOT_CARRY) and returns a table of them:
@@ -164,7 +164,7 @@ _WRITERS: dict[str, Callable[[Path, Mapping[str, Sequence[Row]], str], list[tupl
 }
 
 
-def _sharegpt(row: Row, root: str) -> dict[str, Any]:
+def _sharegpt(row: Row, root: str) -> Record:
     question, answer, photos = _parts(row, root)
     return {
         "id": row["id"],
@@ -173,7 +173,7 @@ def _sharegpt(row: Row, root: str) -> dict[str, Any]:
     }
 
 
-def _messages(row: Row, root: str) -> dict[str, Any]:
+def _messages(row: Row, root: str) -> Record:
     question, answer, photos = _parts(row, root)
     return {
         "id": row["id"],

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import conversations
 
 
@@ -15,13 +16,13 @@ def rows(
     photos: pd.DataFrame,
     split: str,
     dish_names: Mapping[str, str],
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     n: int,
     *,
     with_photo: bool = True,
     trained: bool = True,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """`n` questions about dishes that have photos in this split, none asked twice while others are
     left.
 
@@ -54,7 +55,7 @@ def rows(
     return conversations.numbered(question_rows, split if trained else f"{split}_unseen")
 
 
-def _facts(dish: Mapping[str, Any]) -> dict[str, str]:
+def _facts(dish: RecordView) -> dict[str, str]:
     fields = {
         **(dish["card"] or {}),
         "introduction": dish["introduction"],
@@ -63,7 +64,7 @@ def _facts(dish: Mapping[str, Any]) -> dict[str, str]:
     return {field: questions.fact(field, value) for field, value in fields.items()}
 
 
-def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> dict[str, Any]:
+def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> Record:
     human = questions.human_turn(template, dish="" if photo else name)
     row = {
         "id": "",

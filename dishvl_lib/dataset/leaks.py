@@ -2,9 +2,9 @@
 side of the split.
 """
 
-from typing import Any
-
 import pandas as pd
+
+from dishvl_lib.core.types import Record
 
 SPLITS = ("train", "validation", "test")
 MOVED = "moved_out"
@@ -12,7 +12,7 @@ MOVED_COLUMNS = ("image_id", "path", "dish_id", "split", "twin", "twin_split", "
 LOST_COLUMNS = ("dish_id", "split", "photos")
 
 
-def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
+def find(photos: pd.DataFrame) -> list[Record]:
     """Groups and identical bytes that lie in more than one of train, validation and test; [] is
     what must hold.
     """

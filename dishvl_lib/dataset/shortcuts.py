@@ -12,13 +12,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
 from dishvl_lib.core import artefacts, intervals
+from dishvl_lib.core.types import Record, RecordView
 
 FEATURES = (
     "alike_on_menu",
@@ -61,7 +61,7 @@ class Guesser:
         return describe(menu, self.ranks, self.answers, self.entries)
 
 
-def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int]) -> Guesser:
+def fit(rows: Sequence[RecordView], ranks: Mapping[tuple[str, str], int]) -> Guesser:
     """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
     look-alike's name): rank}.
 
@@ -92,7 +92,7 @@ def fit(rows: Sequence[Mapping[str, Any]], ranks: Mapping[tuple[str, str], int])
     return Guesser(ranks, answers, entries, mean, spread, fitted.x)
 
 
-def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def measure(guesser: Guesser, rows: Sequence[RecordView]) -> Record:
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
     menu questions, beside chance (mean of 1 / menu size).
     """
@@ -119,11 +119,11 @@ def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, An
 
 
 def try_out(
-    train: Sequence[Mapping[str, Any]],
+    train: Sequence[RecordView],
     ranks: Mapping[tuple[str, str], int],
-    more: Callable[[int], list[dict[str, Any]]],
+    more: Callable[[int], list[Record]],
     n: int,
-) -> dict[str, Any]:
+) -> Record:
     """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training
     rows' menus.
 
@@ -150,7 +150,7 @@ def try_out(
     return measure(guesser, rows[:n])
 
 
-def _chance(rows: Sequence[Mapping[str, Any]]) -> float:
+def _chance(rows: Sequence[RecordView]) -> float:
     """The accuracy of drawing an entry blindly, a mean over the menus."""
     return float(np.mean([1 / len(row["menu"]) for row in rows]))
 

@@ -5,13 +5,13 @@ probabilities of a trained model are worth.
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.display.charts import DASHED, GRID
 from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
 from dishvl_lib.display.words import Words, percent
@@ -26,9 +26,7 @@ COVERAGE_COLUMNS = ("coverage", "n", "accuracy", "ci_low", "ci_high")
 
 
 @drawn
-def loss_curves(
-    rows: pd.DataFrame | Iterable[Mapping[str, Any]], *, language: str = "en"
-) -> Picture:
+def loss_curves(rows: pd.DataFrame | Iterable[RecordView], *, language: str = "en") -> Picture:
     """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band;
     learning rates.
 
@@ -126,7 +124,7 @@ class LiveCurves:
         self.language = language
         self.handle: DisplayHandle | None = None
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __call__(self, rows: Sequence[RecordView]) -> None:
         figure = loss_curves(rows, language=self.language)
         newest = rows[-1]
         left = f", about {newest['eta_s']:.0f} s left" if newest.get("eta_s") else ""
@@ -149,7 +147,7 @@ def live(language: str = "en") -> LiveCurves | None:
 def trust_curves(
     reliability: pd.DataFrame,
     coverage: pd.DataFrame,
-    summary: Mapping[str, Any],
+    summary: RecordView,
     *,
     language: str = "en",
 ) -> Picture:
@@ -173,9 +171,7 @@ def trust_curves(
     return figure
 
 
-def _draw_reliability(
-    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
-) -> None:
+def _draw_reliability(axes: Axes, table: pd.DataFrame, summary: RecordView, words: Words) -> None:
     records.require_columns(table, RELIABILITY_COLUMNS, "the reliability table")
     axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=DASHED, linewidth=1)
     for when, (text, color) in WHEN.items():
@@ -201,9 +197,7 @@ def _draw_reliability(
     _finish(axes)
 
 
-def _draw_coverage(
-    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
-) -> None:
+def _draw_coverage(axes: Axes, table: pd.DataFrame, summary: RecordView, words: Words) -> None:
     records.require_columns(table, COVERAGE_COLUMNS, "the coverage table")
     surest = words("the surest answers, 95% interval")
     every = f"{words('all answers')}: {percent(summary['accuracy'])}"

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display.charts import accuracy_bars, score_histogram
 from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.curves import loss_curves, trust_curves
@@ -73,7 +74,7 @@ ON_PHOTO = {"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5}
 @drawn
 def photo_grid(
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     titles: Sequence[str] | None = None,
     *,
     columns: int = 6,
@@ -113,7 +114,7 @@ def confusion_grid(
     confusions: pd.DataFrame,
     photos: pd.DataFrame,
     names: Mapping[str, str],
-    image_root: str | Path,
+    image_root: AnyPath,
     top: int = 8,
     *,
     language: str = "en",
@@ -162,7 +163,7 @@ def _headline(shown: pd.DataFrame, pairs: pd.DataFrame, right: pd.DataFrame, wor
 def _draw_pair(
     sheet: Sheet,
     y: float,
-    row: Mapping[str, Any],
+    row: RecordView,
     book: PhotoBook,
     ids: Mapping[str, str],
     words: Words,
@@ -188,13 +189,13 @@ def _draw_pair(
     sheet.text(second + STRIP + 0.15, y + 0.3, _facts(row, words), size=10)
 
 
-def _photos_of(row: Mapping[str, Any]) -> list[str]:
+def _photos_of(row: RecordView) -> list[str]:
     """The photos of a pair's questions; a table read from a CSV file has none."""
     image_ids = row.get("image_ids")
     return list(image_ids) if isinstance(image_ids, (list, tuple)) else []
 
 
-def _facts(row: Mapping[str, Any], words: Words) -> str:
+def _facts(row: RecordView, words: Words) -> str:
     """Count, share and look-alike rank of a pair, one a line, as far as they are known."""
     n = int(row["n"])
     lines = [str(n)]
@@ -237,7 +238,7 @@ def similar_grid(
     similar: pd.DataFrame,
     photos: pd.DataFrame,
     names: Mapping[str, str],
-    image_root: str | Path,
+    image_root: AnyPath,
     rows: int = 8,
     *,
     neighbours: int = 5,

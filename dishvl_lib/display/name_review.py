@@ -11,13 +11,12 @@ or space.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
 from dishvl_lib.core import decisions, names, records
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import dish_card
 from dishvl_lib.display.photo_book import PhotoBook
@@ -33,7 +32,7 @@ QUESTION = """<p><b>{{ kind }}</b> {{ question }}
 {%- if is_decided %} <span class=badge>✓ {{ words("decided") }}</span>{% endif %}<br>
 <span class=faint>{{ evidence }}</span></p>"""
 
-Dish = Mapping[str, Any]
+Dish = RecordView
 Decision = tuple[str, dict[str, str]]  # an action and {folder: name}
 
 
@@ -51,8 +50,8 @@ class NameReview:
         review: pd.DataFrame,
         dishes: Sequence[Dish],
         photos: pd.DataFrame,
-        image_root: str | Path,
-        decisions_file: str | Path,
+        image_root: AnyPath,
+        decisions_file: AnyPath,
         *,
         language: str = "en",
     ):
@@ -128,7 +127,7 @@ class NameReview:
                         "dishes; both must come from one run of stage 01"
                     )
 
-    def _sides(self, row: Mapping[str, Any]) -> list[Dish]:
+    def _sides(self, row: RecordView) -> list[Dish]:
         """The dish that a question is about, or both."""
         return [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
 
@@ -162,7 +161,7 @@ class NameReview:
         return next((place for place in still_open if place > index), still_open[0])
 
     def _is_decided(
-        self, row: Mapping[str, Any], last: Mapping[str, Mapping], noted: set[tuple[str, str]]
+        self, row: RecordView, last: Mapping[str, Mapping], noted: set[tuple[str, str]]
     ) -> bool:
         """A question is decided when a decision notes it, from either side, or when a later one
         about the dish settles it.
@@ -255,13 +254,13 @@ class NameReview:
         self.choice.value = self.index
         self.choice.observe(self._chosen, "value")
 
-    def _label(self, place: int, row: Mapping[str, Any], is_open: bool) -> str:
+    def _label(self, place: int, row: RecordView, is_open: bool) -> str:
         done = "" if is_open else "✓ "
         dishes = " | ".join(dish["name"] for dish in self._sides(row))
         kind = self.words.known(row["suspicion"])
         return f"{done}{place + 1}. {kind}: {shorten(dishes, LABEL_COLUMNS)}"
 
-    def _chosen(self, change: Mapping[str, Any]) -> None:
+    def _chosen(self, change: RecordView) -> None:
         self.go(change["new"])
 
     def _draw_question(self, is_decided: bool) -> None:
@@ -313,7 +312,7 @@ def _in_words(written: Sequence[Decision]) -> str:
     return "; ".join(parts)
 
 
-def _settles(decision: Mapping[str, str], dish: Dish, row: Mapping[str, Any]) -> bool:
+def _settles(decision: Mapping[str, str], dish: Dish, row: RecordView) -> bool:
     """Does a dish's last decision, which the review had not seen yet, leave nothing to ask?"""
     if decision["action"] == decisions.LEAVE_OUT:
         return True

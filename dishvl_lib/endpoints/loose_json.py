@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dishvl_lib.core.types import Record
+
 # The quotes that may end a text, by the one that began it.
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "＂": "＂", "＇": "＇", "「": "」"}
 _OPENERS = {"{": "}", "｛": "}", "[": "]", "［": "]", "【": "]"}
@@ -88,8 +90,8 @@ class _Parser:
             return float(number[0]), number.end()
         return self._bare(place)
 
-    def _object(self, place: int, depth: int) -> tuple[dict[str, Any], int]:
-        mapping: dict[str, Any] = {}
+    def _object(self, place: int, depth: int) -> tuple[Record, int]:
+        mapping: Record = {}
         while True:
             place = self._skip(place, _COMMAS)
             if self._closer(place) == "}":

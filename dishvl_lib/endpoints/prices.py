@@ -4,10 +4,11 @@ likely to.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.endpoints.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def usage_of(body: str) -> dict[str, int]:
 
 
 def most_usage(
-    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int
+    messages: Sequence[RecordView], schema: RecordView | None, max_tokens: int
 ) -> dict[str, int]:
     """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest
     rule, the longest answer.
@@ -65,7 +66,7 @@ def most_usage(
 
 
 def likely_usage(
-    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, answer_tokens: int
+    messages: Sequence[RecordView], schema: RecordView | None, answer_tokens: int
 ) -> dict[str, int]:
     """What one request probably uses, for an answer of about `answer_tokens`."""
     size, photos = _measure(messages)
@@ -111,9 +112,7 @@ def check_budget(
             )
 
 
-def _estimate_one(
-    endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]
-) -> dict[str, Any]:
+def _estimate_one(endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> Record:
     requests = sum(n for n, _ in kinds)
     tokens = sum(n * sum(usage.values()) for n, usage in kinds)
     likely = sum(n * endpoint.cost(usage) for n, usage in kinds) * (
@@ -140,7 +139,7 @@ def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
     return round(max(bounds), 1)
 
 
-def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _measure(messages: Sequence[RecordView]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
     n_bytes = 0
     n_photos = 0

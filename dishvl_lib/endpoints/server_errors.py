@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dishvl_lib.core.types import RecordView
+
 NO_MONEY = "no money"
 FILTERED = "filtered"
 BAD_KEY = "bad key"
@@ -271,14 +273,14 @@ def _errors_in_text(text: str, depth: int) -> Iterator[ServerError]:
         yield from _errors(inner, depth + 1)
 
 
-def _upstream(value: Mapping[str, Any], depth: int) -> Iterator[ServerError]:
+def _upstream(value: RecordView, depth: int) -> Iterator[ServerError]:
     """What a gateway passes on of the server behind it, and Azure's inner error."""
     for key in ("innererror", "inner_error", "metadata", "raw", "details"):
         if value.get(key):
             yield from _errors(value[key], depth + 1)
 
 
-def _named_fields(value: Mapping[str, Any]) -> Iterator[str]:
+def _named_fields(value: RecordView) -> Iterator[str]:
     """The field that an error is about: OpenAI's param, FastAPI's loc."""
     if _is_text(value.get("param")):
         yield value["param"]

@@ -7,13 +7,13 @@ epoch). While it runs, `<name>.state.npz` holds all that an exact resume needs.
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.similarity import pplcnet
 from dishvl_lib.similarity.photos import (
     STORED_SIDE_PER_CROP,
@@ -33,8 +33,8 @@ COLUMNS = ("path", "dish_id")
 def train(
     photos: pd.DataFrame,
     validation: pd.DataFrame,
-    image_root: str | Path,
-    weights_path: str | Path,
+    image_root: AnyPath,
+    weights_path: AnyPath,
     *,
     scale: float = 0.5,
     image_size: int = 128,
@@ -42,7 +42,7 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 2e-3,
     seed: int = 0,
-    init_weights: str | Path = "",
+    init_weights: AnyPath = "",
     embedding_size: int = 256,
     num_workers: int = 0,
     memory_bytes: int = 2_000_000_000,
@@ -124,7 +124,7 @@ class _Loaders:
         self,
         photos: pd.DataFrame,
         label: dict[str, int],
-        image_root: str | Path,
+        image_root: AnyPath,
         memory_bytes: int,
         augment: bool,
     ) -> LabelledPhotos:
@@ -149,7 +149,7 @@ class _Loaders:
     def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
         batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
         # Paddle takes more than its annotations say: any photos with a length, a list of batches.
-        arguments: dict[str, Any] = {
+        arguments: Record = {
             "dataset": dataset,
             "batch_sampler": batches,
             "collate_fn": self._collate,
@@ -172,7 +172,7 @@ class _Training:
         self,
         settings: dict,
         dishes: list[str],
-        init_weights: str | Path,
+        init_weights: AnyPath,
         loaders: _Loaders,
         state: TrainingState,
     ):

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params, records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
@@ -84,9 +85,9 @@ class FeatureCache:
 
 def extract(
     photos: pd.DataFrame,
-    image_root: str | Path,
-    weights_path: str | Path | None,
-    cache_folder: str | Path,
+    image_root: AnyPath,
+    weights_path: AnyPath | None,
+    cache_folder: AnyPath,
     *,
     scale: float,
     image_size: int,
@@ -129,7 +130,7 @@ def extract(
         cache.close()
 
 
-def _network(weights_path: str | Path | None, scale: float, net: str = params.PPLCNET):
+def _network(weights_path: AnyPath | None, scale: float, net: str = params.PPLCNET):
     from dishvl_lib.similarity import efficientnet_lite, pplcnet, pplcnet_v2, weights
 
     if net == params.EFFICIENTNET_LITE0:

@@ -7,7 +7,6 @@ dropped here: what looks wrong is listed for people to decide.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import networkx
 import numpy as np
@@ -15,6 +14,7 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -26,7 +26,7 @@ TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
 
 
-def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFrame:
     """`similar` (dish_id, similar_id, rank, score, n_votes) with `mutual` and `card_score` beside.
 
     mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two
@@ -208,7 +208,7 @@ def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return table[list(REVIEW_COLUMNS)].reset_index(drop=True)
 
 
-def _words(card: Mapping[str, Any]) -> set[str]:
+def _words(card: RecordView) -> set[str]:
     values = [card.get(field) or [] for field in CARD_FIELDS]
     return {word for value in values for word in ([value] if isinstance(value, str) else value)}
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dishvl_lib.core.types import AnyPath
+
 RENAMED_PREFIXES = (
     ("backbone.", ""),
     ("neck.fc.", "embedding."),
@@ -78,7 +80,7 @@ class _ArraysOnly(pickle.Unpickler):
         )
 
 
-def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
+def load_pdparams(path: AnyPath) -> dict[str, np.ndarray]:
     """Parameter name -> array, as any Paddle's `paddle.save(layer.state_dict())` wrote them.
 
     Half precision becomes float32. Nothing but numpy arrays can come out of the file: a pickle that

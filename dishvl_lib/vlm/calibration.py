@@ -6,13 +6,13 @@ calibration.calibrate(best_folder, validation_rows, image_root)
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
@@ -27,13 +27,13 @@ Scored = tuple[np.ndarray, int]
 
 
 def calibrate(
-    best: str | Path,
-    rows: Sequence[dict[str, Any]],
-    image_root: str | Path,
+    best: AnyPath,
+    rows: Sequence[Record],
+    image_root: AnyPath,
     *,
     most: int = 500,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Record:
     """Fit on at most `most` validation menus, and write the result into the folder's dishvl.json.
 
     Returns what `fit` found, and `skipped` (photos that could not be read). With fewer than 20
@@ -53,7 +53,7 @@ def calibrate(
 
 
 def score(
-    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path
+    recognizer: Recognizer, rows: Sequence[Record], image_root: AnyPath
 ) -> tuple[list[Scored], int]:
     """([(log-probabilities (entries,), place of the truth)], photos that could not be read)."""
     scored = []
@@ -72,7 +72,7 @@ def score(
     return scored, skipped
 
 
-def fit(scored: Sequence[Scored]) -> dict[str, Any]:
+def fit(scored: Sequence[Scored]) -> Record:
     """temperature and off_menu_threshold, and what they are worth on the menus fitted on.
 
     Beside them n, accuracy, ece_before, ece_after, auroc, answered, refused. Temperature scaling
