@@ -19,6 +19,9 @@ SIZE = 384  # side of the square canvas in px; a plate of radius 1 spans RADIUS 
 RADIUS = 152.0
 MAX_SLOPE = 1.6  # steeper flanks would be drawn as dark outlines
 
+RGB = tuple[int, int, int]  # 0..255
+Plane = tuple[np.ndarray, np.ndarray]  # x and y of each pixel
+
 
 @dataclass(frozen=True)
 class Sprite:
