@@ -16,13 +16,12 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from dishvl_lib.demo.drawing import SIZE, expose
+from dishvl_lib.demo.drawing import RGB, SIZE, expose
 from dishvl_lib.demo.ingredients import BUILDERS, VARIANTS, sprite
 from dishvl_lib.demo.plating import OUTSIDE, PLATINGS, Place, Plating, draw_plating
 
-SEED = (
-    1_000_003  # begins every random stream here; the demo's streams begin with its own small seed
-)
+# Begins every random stream here; the demo's streams begin with its own small seed.
+SEED = 1_000_003
 GARNISHES = (
     "scallion_ring",
     "scallion_shred",
@@ -92,7 +91,7 @@ def _piece_pixels(name: str) -> float:
     return sum(areas) / len(areas)
 
 
-def _random_sauce(rng: np.random.Generator) -> tuple[int, int, int]:
+def _random_sauce(rng: np.random.Generator) -> RGB:
     """Between brown, red, yellow and green, dark or pale: what runs out of food."""
     red = rng.uniform(70, 235)
     green = red * rng.uniform(0.25, 1.05)
@@ -131,8 +130,8 @@ def random_place(rng: np.random.Generator) -> Place:
 def _random_colour(
     rng: np.random.Generator,
     levels: tuple[int, int],
-    avoid: Sequence[tuple[int, int, int]],
-) -> tuple[int, int, int]:
+    avoid: Sequence[RGB],
+) -> RGB:
     """An RGB colour around a grey of `levels`, MIN_DISTANCE from each colour in `avoid`."""
     while True:
         grey = rng.uniform(*levels)
