@@ -302,7 +302,7 @@ def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Po
         offset_x, offset_y = rng.normal(0, 5, 2).tolist()
         heap = (x + offset_x, y + offset_y)
     if plating.sauce is not None:
-        _sauce(canvas, rng, plating, heap, tint)
+        _sauce(canvas, rng, plating, heap, unit_rgb(plating.sauce) * tint)
     if plating.mound:
         rho = np.hypot(*_around(heap))
         canvas.height += plating.mound * np.clip(1 - (rho / (spread * 1.15)) ** 2, 0, None)
@@ -319,7 +319,7 @@ def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Po
 
 
 def _sauce(
-    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point, tint: np.ndarray
+    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point, colour: np.ndarray
 ) -> None:
     if plating.soup:
         radius = 0.8
@@ -340,7 +340,7 @@ def _sauce(
     # A pool is paler where it runs out.
     thickness = np.clip(-far / 14, 0.55, 1).astype(np.float32)
     thick = thickness[..., None]
-    rgb = unit_rgb(plating.sauce) * tint * thick + (1 - thick) * np.float32(0.75)
+    rgb = colour * thick + (1 - thick) * np.float32(0.75)
     lay(canvas, pool * 0.96, rgb, 0.9)
 
 

@@ -51,7 +51,7 @@ class Sheet:
     def wobble(self, rough: float) -> np.ndarray:
         """A factor around 1 for each direction from the middle, which roughens a round outline."""
         theta = np.arctan2(self.y, self.x)
-        outline = 0
+        outline = np.zeros_like(theta)
         for waves in range(2, 6):
             a, b = self.rng.normal(0, rough / waves, 2)
             outline = outline + (a * np.cos(waves * theta) + b * np.sin(waves * theta))
