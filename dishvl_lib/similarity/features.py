@@ -38,10 +38,8 @@ class FeatureCache:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in DAMAGED:
                 raise
-            print(
-                f"the cache of features {self.path} is damaged ({error}); it is made again",
-                flush=True,
-            )
+            damage = f"the cache of features {self.path} is damaged ({error})"
+            print(f"{damage}; it is made again", flush=True)
             for file in folder.glob(f"{self.path.name}*"):
                 file.unlink()
             self.connection = self._open()
@@ -52,27 +50,23 @@ class FeatureCache:
             "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) "
             "WITHOUT ROWID"
         )
-        connection.execute(
-            "SELECT SUM(length(feature)) FROM features"
-        ).fetchone()  # reads every row: damage shows here
+        # Reads every row: damage shows here.
+        connection.execute("SELECT SUM(length(feature)) FROM features").fetchone()
         return connection
 
     def drop_other_sizes(self, size: int) -> None:
         """Forget features that do not have `size` numbers: their row is damaged."""
+        n_bytes = size * np.dtype(np.float32).itemsize
         with self.connection:
-            self.connection.execute(
-                "DELETE FROM features WHERE length(feature) != ?",
-                (size * np.dtype(np.float32).itemsize,),
-            )
+            self.connection.execute("DELETE FROM features WHERE length(feature) != ?", (n_bytes,))
 
     def known(self) -> set[str]:
-        return {row[0] for row in self.connection.execute("SELECT sha256 FROM features")}
+        return {sha256 for (sha256,) in self.connection.execute("SELECT sha256 FROM features")}
 
     def get(self, sha256: str) -> np.ndarray:
-        row = self.connection.execute(
-            "SELECT feature FROM features WHERE sha256 = ?", (sha256,)
-        ).fetchone()
-        return np.frombuffer(row[0], np.float32)
+        query = "SELECT feature FROM features WHERE sha256 = ?"
+        (feature,) = self.connection.execute(query, (sha256,)).fetchone()
+        return np.frombuffer(feature, np.float32)
 
     def put(self, keys: list[str], features: np.ndarray) -> None:
         rows = [(key, feature.tobytes()) for key, feature in zip(keys, features, strict=True)]
@@ -119,12 +113,10 @@ def extract(
         todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
-            run = _runner(
-                network, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
-            )
-            skipped = _compute(
-                todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes
-            )
+            engine_folder = Path(cache_folder) / f"engine-{key[:32]}"
+            run = _runner(network, preprocess.crop, engine_folder, use_engine)
+            job = workers.Job(Path(image_root), preprocess, run)
+            skipped = _compute(todo, job, cache, batch_size, processes)
         return _collect(photos, cache, skipped, network.feature_size)
     finally:
         cache.close()
@@ -171,13 +163,17 @@ def _compute(
     skipped = []
     progress = Progress("photo features", len(todo))
     rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
-    for batch, found, faults in workers.run(job, rows, batch_size, processes):
-        whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
-        if whole:
-            cache.put(
-                [sha256 for _, sha256 in whole], _unit_length(found, [path for path, _ in whole])
-            )
-        skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
+    for batch, features, faults in workers.run(job, rows, batch_size, processes):
+        paths = []
+        hashes = []
+        for (path, sha256), fault in zip(batch, faults, strict=True):
+            if fault is None:
+                paths.append(path)
+                hashes.append(sha256)
+            else:
+                skipped.append((path, *fault))
+        if paths:
+            cache.put(hashes, _unit_length(features, paths))
         progress.advance(len(batch))
     progress.close()
     return pd.DataFrame(skipped, columns=list(artefacts.LEFT_OUT_COLUMNS))
@@ -187,28 +183,24 @@ def _unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
     length = np.linalg.norm(features, axis=1)
     wrong = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if len(wrong):
-        seen = "zero" if length[wrong[0]] == 0 else "not finite"
+        first = wrong[0]
+        fault = "zero" if length[first] == 0 else "not finite"
         raise FeatureError(
-            f"{len(wrong)} of {len(paths)} features are {seen}, first for {paths[wrong[0]]}: "
+            f"{len(wrong)} of {len(paths)} features are {fault}, first for {paths[first]}: "
             "the weights are damaged or were trained with another preprocessing"
         )
     return (features / length[:, None]).astype(np.float32)
 
 
 def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, size: int) -> tuple:
-    reasons = {row.path: row for row in skipped.itertuples(index=False)}
-    by_hash = {
-        sha: reasons[path]
-        for sha, path in zip(photos["sha256"], photos["path"], strict=True)
-        if path in reasons
-    }
-    known = photos["sha256"].isin(cache.known() - set(by_hash)).to_numpy()
-    rows = [
-        (path, by_hash[sha].reason, by_hash[sha].detail)
-        for sha, path in photos.loc[~known, ["sha256", "path"]].values
-    ]
-    matrix = np.empty((int(known.sum()), size), np.float32)
-    for index, sha in enumerate(photos["sha256"][known]):
-        matrix[index] = cache.get(sha)
-    ids = photos["image_id"][known].astype(str).to_numpy(dtype=str)
-    return ids, matrix, pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))
+    """What `extract` returns; a photo that was skipped brings along all that have its bytes."""
+    hashes = photos[["path", "sha256"]].drop_duplicates()
+    fault_of_hash = skipped.merge(hashes, on="path").drop(columns="path").drop_duplicates("sha256")
+    is_known = photos["sha256"].isin(cache.known() - {*fault_of_hash["sha256"]})
+    without = photos[~is_known][["path", "sha256"]].merge(fault_of_hash, on="sha256")
+    known = photos[is_known]
+    matrix = np.empty((len(known), size), np.float32)
+    for index, sha256 in enumerate(known["sha256"]):
+        matrix[index] = cache.get(sha256)
+    ids = known["image_id"].astype(str).to_numpy(dtype=str)
+    return ids, matrix, without[list(artefacts.LEFT_OUT_COLUMNS)]

@@ -175,21 +175,23 @@ def _our_name(name: str) -> str:
 def _refuse_differences(
     state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], where: object
 ) -> None:
-    common = [name for name in state if name in wanted]
-    misshapen = [
-        f"{name} {state[name].shape} != {wanted[name]}"
-        for name in common
-        if state[name].shape != wanted[name]
-    ]
+    misshapen = []
+    for name, values in state.items():
+        shape = wanted.get(name, values.shape)
+        if values.shape != shape:
+            misshapen.append(f"{name} {values.shape} != {shape}")
+    names_by_fault = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+        "of another shape": misshapen,
+    }
     faults = [
-        ("missing", [name for name in wanted if name not in state]),
-        ("unexpected", [name for name in state if name not in wanted]),
-        ("of another shape", misshapen),
+        f"{len(names)} {fault} ({_few(names)})" for fault, names in names_by_fault.items() if names
     ]
-    found = [f"{len(names)} {kind} ({_few(names)})" for kind, names in faults if names]
-    if found:
+    if faults:
+        listed = "; ".join(faults)
         raise WeightsError(
-            f"{where} does not fit this PP-LCNet: {'; '.join(found)}. Check `scale` and its form"
+            f"{where} does not fit this PP-LCNet: {listed}. Check `scale` and its form"
         )
 
 
