@@ -38,6 +38,8 @@ POINT = 0.01  # what a guesser may be over chance
 FITTED = 20_000  # menus that are fitted at most
 SCATTER = 0.0025  # standard error of chance: a POINT is then four of them
 
+Ranks = Mapping[tuple[str, str], int]  # {(name, its look-alike's name): rank}
+
 
 @dataclass
 class Guesser:
@@ -45,7 +47,7 @@ class Guesser:
     entries by name.
     """
 
-    ranks: Mapping[tuple[str, str], int]
+    ranks: Ranks
     answers: Counter
     entries: Counter
     mean: np.ndarray
@@ -61,7 +63,7 @@ class Guesser:
         return describe(menu, self.ranks, self.answers, self.entries)
 
 
-def fit(rows: Sequence[RecordView], ranks: Mapping[tuple[str, str], int]) -> Guesser:
+def fit(rows: Sequence[RecordView], ranks: Ranks) -> Guesser:
     """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
     look-alike's name): rank}.
 
@@ -71,7 +73,7 @@ def fit(rows: Sequence[RecordView], ranks: Mapping[tuple[str, str], int]) -> Gue
     menus = [row["menu"] for row in rows]
     truths = [artefacts.answer_of(row) for row in rows]
     answers = Counter(truths)
-    entries = Counter(name for menu in menus for name in menu)
+    entries = Counter(itertools.chain.from_iterable(menus))
     described = []
     for menu, truth in zip(menus, truths, strict=True):
         answers[truth] -= 1
@@ -82,13 +84,9 @@ def fit(rows: Sequence[RecordView], ranks: Mapping[tuple[str, str], int]) -> Gue
     spread = np.maximum(everything.std(axis=0), 1e-9)
     scaled = [(part - mean) / spread for part in described]
     places = [menu.index(truth) for menu, truth in zip(menus, truths, strict=True)]
-    fitted = minimize(
-        _loss,
-        np.zeros(len(FEATURES)),
-        args=(_padded(scaled), np.array(places)),
-        jac=True,
-        method="L-BFGS-B",
-    )
+    data = (_padded(scaled), np.array(places))
+    start = np.zeros(len(FEATURES))
+    fitted = minimize(_loss, start, args=data, jac=True, method="L-BFGS-B")
     return Guesser(ranks, answers, entries, mean, spread, fitted.x)
 
 
@@ -99,28 +97,31 @@ def measure(guesser: Guesser, rows: Sequence[RecordView]) -> Record:
     n = len(rows)
     right = 0
     for row in rows:
-        guess = row["menu"][guesser.guess(row["menu"])]
+        menu = row["menu"]
+        guess = menu[guesser.guess(menu)]
         right += guess == artefacts.answer_of(row)
-    chance = _chance(rows) if n else 0.0
-    accuracy = right / n if n else 0.0
-    weights = {
-        name: round(float(weight), 4)
-        for name, weight in zip(FEATURES, guesser.weights, strict=True)
-    }
+    accuracy = 0.0
+    interval: tuple[float, float] = (0, 0)
+    chance = 0.0
+    if n:
+        accuracy = right / n
+        interval = intervals.wilson(right, n)
+        chance = _chance(rows)
+    weights = guesser.weights.round(4).tolist()
     return {
         "n": n,
         "correct": right,
         "accuracy": round(accuracy, 4),
-        "ci95": [round(end, 4) for end in intervals.wilson(right, n)] if n else [0, 0],
+        "ci95": [round(end, 4) for end in interval],
         "chance": round(chance, 4),
         "excess": round(accuracy - chance, 4),
-        "weights": weights,
+        "weights": dict(zip(FEATURES, weights, strict=True)),
     }
 
 
 def try_out(
     train: Sequence[RecordView],
-    ranks: Mapping[tuple[str, str], int],
+    ranks: Ranks,
     more: Callable[[int], list[Record]],
     n: int,
 ) -> Record:
@@ -138,16 +139,13 @@ def try_out(
     n = max(n, math.ceil(variance / SCATTER**2))
     times = math.ceil(n / len(sample))
     rows = sample if times <= 1 else more(times)
-    nothing = Guesser(
-        ranks,
-        Counter(),
-        Counter(),
-        np.zeros(len(FEATURES)),
-        np.ones(len(FEATURES)),
-        np.zeros(len(FEATURES)),
-    )
-    guesser = fit(menus, ranks) if menus else nothing
+    guesser = fit(menus, ranks) if menus else _without_knowledge(ranks)
     return measure(guesser, rows[:n])
+
+
+def _without_knowledge(ranks: Ranks) -> Guesser:
+    zeros = np.zeros(len(FEATURES))
+    return Guesser(ranks, Counter(), Counter(), mean=zeros, spread=zeros + 1, weights=zeros)
 
 
 def _chance(rows: Sequence[RecordView]) -> float:
@@ -157,7 +155,7 @@ def _chance(rows: Sequence[RecordView]) -> float:
 
 def describe(
     menu: Sequence[str],
-    ranks: Mapping[tuple[str, str], int],
+    ranks: Ranks,
     answers: Mapping[str, int],
     entries: Mapping[str, int],
 ) -> np.ndarray:
@@ -209,10 +207,11 @@ def ranks_by_name(
     """
     named = dish_names.keys()
     known = similar[similar.dish_id.isin(named) & similar.similar_id.isin(named)]
-    return {
-        (dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank)
-        for row in known.itertuples()
-    }
+    ranks = {}
+    for row in known.itertuples():
+        pair = (dish_names[row.dish_id], dish_names[row.similar_id])
+        ranks[pair] = int(row.rank)
+    return ranks
 
 
 def _padded(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
