@@ -3,6 +3,7 @@ one left out.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,32 +46,23 @@ def build(
     stored = read_features(near_features)
     limits: Record = {"max_hamming": max_hamming}
     if stored:
-        limits |= {
-            "min_cosine": min_cosine,
-            "loose": duplicates.loose_for(artefacts.net_of(stored)),
-        }
-        limits["features"] = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
+        image_ids = stored["image_id"].tolist()
+        limits["min_cosine"] = min_cosine
+        limits["loose"] = duplicates.loose_for(artefacts.net_of(stored))
+        limits["features"] = dict(zip(image_ids, stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
-    parts = [rejected]
-    for step in (
-        lambda table: rejections.without_decided(table, photo_decisions),
-        lambda table: rejections.without_dishes(table, name_decisions),
-        lambda table: rejections.without_small(table, min_photos_per_dish),
-        split.check_given,
-    ):
-        photos, out = step(photos)
-        parts.append(out)
-    rejected = pd.concat(parts, ignore_index=True)
+    photos, bad = rejections.without_decided(photos, photo_decisions)
+    photos, no_dishes = rejections.without_dishes(photos, name_decisions)
+    photos, of_small = rejections.without_small(photos, min_photos_per_dish)
+    photos, missplit = split.check_given(photos)
+    left_out = [rejected, bad, no_dishes, of_small, missplit]
+    rejected = pd.concat(left_out, ignore_index=True)
     _check_enough(photos, rejected, image_root)
     photos["split"] = split.hold_out(photos, **(hold_out or {}))
-    pairs = pd.concat(
-        [
-            duplicates.near_pairs(photos, **limits),
-            duplicates.across_dishes(photos, max_hamming // 2),
-        ],
-        ignore_index=True,
-    )
+    within = duplicates.near_pairs(photos, **limits)
+    across = duplicates.across_dishes(photos, max_hamming // 2)
+    pairs = pd.concat([within, across], ignore_index=True)
     photos["split"] = split.assign(
         photos,
         test_share=test_share,
@@ -109,7 +101,7 @@ def scan_folders(
     pattern that cannot be used, and for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
-    patterns = _patterns(folder_pattern, file_patterns)
+    pattern, file_patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
     home = layout.listing(image_root, photos_csv, follow_links=follow_links, dish_level=dish_level)
     files = list(home.photos)
@@ -118,31 +110,27 @@ def scan_folders(
         folder = Path(site["image_root"])
         outside = layout.listing(folder, source=site["name"], follow_links=follow_links)
         files += outside.photos
-        refused += [
-            (layout.printable(layout.relative_path(folder / path, image_root)), reason, detail)
-            for path, reason, detail in outside.refused
-        ]
-    files, excluded = rejections.without_excluded(files, exclude_dishes, patterns[0])
-    files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, patterns[0])
+        for path, reason, detail in outside.refused:
+            refused.append((_printable_path(folder / path, image_root), reason, detail))
+    files, excluded = rejections.without_excluded(files, exclude_dishes, pattern)
+    files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, pattern)
     whole, bad = scan.examine(files, image_root, workers, cache, max_image_pixels)
-    photos = pd.DataFrame(
-        [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
-        columns=list(artefacts.PHOTO_COLUMNS),
-    )
+    rows = [_row(photo, looked, image_root, pattern, file_patterns) for photo, looked in whole]
+    photos = pd.DataFrame(rows, columns=list(artefacts.PHOTO_COLUMNS))
     photos, copies = rejections.without_copies(photos)
     photos, two_labels = rejections.without_two_labels(photos)
     photos, not_outside = rejections.without_own_photos(photos)
-    refused += [
-        (layout.printable(layout.relative_path(photo.file, image_root)), reason, detail)
-        for photo, reason, detail in excluded + cut
-    ]
-    rejected = pd.DataFrame(
-        [*refused, *bad, *copies, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
-    )
+    for photo, reason, detail in excluded + cut:
+        refused.append((_printable_path(photo.file, image_root), reason, detail))
+    left_out = [*refused, *bad, *copies, *two_labels, *not_outside]
+    rejected = pd.DataFrame(left_out, columns=artefacts.LEFT_OUT_COLUMNS)
     _check_enough(photos, rejected, image_root)
-    return photos.reset_index(drop=True), rejected.sort_values(
-        ["reason", "path"], ignore_index=True
-    )
+    rejected = rejected.sort_values(["reason", "path"], ignore_index=True)
+    return photos.reset_index(drop=True), rejected
+
+
+def _printable_path(file: Path, image_root: Path) -> str:
+    return layout.printable(layout.relative_path(file, image_root))
 
 
 def lost_dishes(
@@ -162,24 +150,20 @@ def lost_dishes(
     them of this folder, with the same parameters.
     """
     listed = layout.listing(image_root, photos_csv, "", follow_links, dish_level)
-    pattern = _patterns(folder_pattern, ())[0]
+    pattern, _ = _patterns(folder_pattern, ())
     reasons = dict(zip(rejected.path, rejected.reason, strict=True))
-    places = {}
-    for photo in listed.photos:
-        path = layout.relative_path(photo.file, image_root)
-        places[layout.printable(path)] = photo.folder
+    places = {_printable_path(photo.file, image_root): photo.folder for photo in listed.photos}
     kept = set(photos.dish_id)
-    lost: dict[str, dict[str, int]] = {}
+    lost: dict[str, Counter[str]] = {}
     for path, folder in {**places, **listed.dish_of_refused}.items():
         dish = names.parse_folder(folder, pattern).name or folder
         if dish not in kept:
-            of_dish = lost.setdefault(layout.printable(dish), {})
-            reason = reasons.get(path, "gone since")
-            of_dish[reason] = of_dish.get(reason, 0) + 1
+            of_dish = lost.setdefault(layout.printable(dish), Counter())
+            of_dish[reasons.get(path, "gone since")] += 1
     missed = {}
     for dish, of_dish in lost.items():
-        if not of_dish.keys() & rejections.BY_CHOICE:
-            missed[dish] = of_dish
+        if rejections.BY_CHOICE.isdisjoint(of_dish):
+            missed[dish] = dict(of_dish)
     return {"notes": listed.notes, "lost": missed}
 
 
@@ -227,9 +211,9 @@ def read_features(path: AnyPath) -> dict[str, np.ndarray] | None:
                 "net": np.array(artefacts.net_of(stored)),
             }
     except (OSError, ValueError, KeyError) as error:
+        why = " ".join(str(error).split())
         raise records.RecordError(
-            f"near_features: {path} is not a features.npz of stage 02 "
-            f"({' '.join(str(error).split())})"
+            f"near_features: {path} is not a features.npz of stage 02 ({why})"
         ) from None
 
 
@@ -310,12 +294,9 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """image_ids of photos at home that look like a photo of another dish at home: one label must be
     wrong, so they test nothing.
     """
-    outside = set(photos.image_id[artefacts.at_site(photos.split)])
-    torn = pairs[
-        (pairs.dish_a != pairs.dish_b)
-        & ~pairs.image_id_a.isin(outside)
-        & ~pairs.image_id_b.isin(outside)
-    ]
+    outside = photos.image_id[artefacts.at_site(photos.split)]
+    is_outside = pairs.image_id_a.isin(outside) | pairs.image_id_b.isin(outside)
+    torn = duplicates.between_dishes(pairs[~is_outside])
     return [*torn.image_id_a, *torn.image_id_b]
 
 
