@@ -46,17 +46,16 @@ def read(
     is missing, a missing column or an unknown action.
     """
     folders = None if folders is None else set(folders)
-    rows = _meant(_decisions(decisions), folders).to_dict("records")
-    last = {row["folder"]: row for row in rows}
+    rows = _meant(_decisions(decisions), folders)
     decided = {}
     apart = {}
-    for folder, row in last.items():
-        if row["name"] and row["action"] != LEAVE_OUT:
-            decided[folder] = row["name"]
-        if row["action"] == "keep_apart":
-            apart[folder] = row["note"]
+    for row in rows.drop_duplicates("folder", keep="last").itertuples():
+        if row.name and row.action != LEAVE_OUT:
+            decided[row.folder] = row.name
+        if row.action == "keep_apart":
+            apart[row.folder] = row.note
     listed = _last_names(_meant(_names(names_csv), folders))
-    answered = frozenset((row["folder"], row["note"]) for row in rows)
+    answered = frozenset(zip(rows.folder, rows.note, strict=True))
     return Given(listed, decided, apart, answered)
 
 
@@ -70,8 +69,8 @@ def read_names(path: AnyPath | None) -> dict[str, str]:
 def left_out(decisions: AnyPath, folders: Iterable[str]) -> set[str]:
     """The folders whose last decision is that they are no dish."""
     rows = _meant(_decisions(decisions), folders)
-    last = dict(zip(rows["folder"], rows["action"], strict=True))
-    return {folder for folder, action in last.items() if action == LEAVE_OUT}
+    last = rows.drop_duplicates("folder", keep="last")
+    return set(last.folder[last.action == LEAVE_OUT])
 
 
 def unmatched(
@@ -82,7 +81,7 @@ def unmatched(
     sentences = []
     decided = _decisions(decisions)
     # The photos of a folder that was decided to be no dish are gone for a reason.
-    kept = decided[decided["action"] != LEAVE_OUT]
+    kept = decided[decided.action != LEAVE_OUT]
     for what, table in ((f"names_csv {names_csv}", _names(names_csv)), (f"{decisions}", kept)):
         if clause := given_tables.unmatched(table, "folder", there):
             sentences.append(f"{what}: {clause}")
@@ -93,13 +92,13 @@ def _meant(table: pd.DataFrame, folders: Iterable[str] | None) -> pd.DataFrame:
     """The rows under the folders that they mean."""
     if folders is None:
         return table
-    meant = names.matching(table["folder"], folders)
-    renamed = [meant.get(folder, folder) for folder in table["folder"]]
+    meant = names.matching(table.folder, folders)
+    renamed = [meant.get(folder, folder) for folder in table.folder]
     return table.assign(folder=renamed)
 
 
 def _last_names(table: pd.DataFrame) -> dict[str, str]:
-    last = dict(zip(table["folder"], table["name"], strict=True))
+    last = dict(zip(table.folder, table.name, strict=True))
     return {folder: name for folder, name in last.items() if name}
 
 
