@@ -5,6 +5,7 @@ Order of trust: decision > names_csv > agreed annotators > one annotator > folde
 answers themselves are kept as they are in `source`.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -74,17 +75,18 @@ def settle(
             f"same_name must be one of {', '.join(params.SAME_NAME)}, got {same_name!r}"
         )
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
-    given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
+    at_home = ~artefacts.at_site(photos.split)
+    given = given_names.read(names_csv, decisions, photos.folder[at_home])
     photos = photos.drop(columns="typical", errors="ignore")
-    photos = merging.split(photos, ~_outside(photos), given.decided)
-    members = _members(photos[~_outside(photos)], answers, given)
+    photos = merging.split(photos, at_home, given.decided)
+    members = _members(photos[at_home], answers, given)
     groups = merging.groups(members, merge_all=same_name == "merge")
     dishes = [merging.joined(group) for group in groups]
     dishes.sort(key=lambda dish: dish["dish_id"])
-    catalogue = merging.relabelled(photos, ~_outside(photos), groups)
+    catalogue = merging.relabelled(photos, at_home, groups)
     review = suspicions.review(
         dishes,
-        catalogue[~_outside(catalogue)],
+        catalogue[at_home],
         given,
         same_name=same_name,
         features=features,
@@ -123,7 +125,8 @@ def disagreements(answers: Sequence[RecordView]) -> pd.DataFrame:
             continue
         names_by_annotator = dict.fromkeys(annotators, "")
         names_by_annotator |= {answer["annotator"]: answer["name"] for answer in of_dish}
-        sent = dict.fromkeys(image_id for answer in of_dish for image_id in answer["image_ids"])
+        image_ids = [answer["image_ids"] for answer in of_dish]
+        sent = dict.fromkeys(itertools.chain.from_iterable(image_ids))
         rows.append({"dish_id": dish_id, **names_by_annotator, "image_ids": list(sent)})
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
@@ -179,10 +182,6 @@ def notes(dishes: Sequence[RecordView], review: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _outside(photos: pd.DataFrame) -> pd.Series:
-    return artefacts.at_site(photos.split)
-
-
 def _by_dish(
     answers: Sequence[RecordView], dish_of: Mapping[str, str] | None = None
 ) -> dict[str, list[RecordView]]:
@@ -190,7 +189,7 @@ def _by_dish(
     dish_of = dish_of or {}
     by_dish: dict[str, list[RecordView]] = {}
     for answer in answers:
-        photo = answer["image_ids"][0] if answer["image_ids"] else ""
+        photo = next(iter(answer["image_ids"]), "")
         dish_id = dish_of.get(photo, answer["dish_id"])
         by_dish.setdefault(dish_id, []).append(answer)
     return by_dish
@@ -200,13 +199,13 @@ def _members(photos: pd.DataFrame, answers: Sequence[RecordView], given: Given) 
     by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
     folders = photos.groupby("dish_id").folder.unique().map(sorted)
     counts = photos.dish_id.value_counts()
-    dish_records = [
-        (_record(dish_id, named, int(counts[dish_id]), by_dish.get(dish_id, []), given), named)
-        for dish_id, named in folders.items()
-    ]
-    return [
-        Member(record, not given.apart.keys().isdisjoint(named)) for record, named in dish_records
-    ]
+    members = []
+    for dish_id, named in folders.items():
+        of_dish = by_dish.get(dish_id, [])
+        record = _record(dish_id, named, int(counts[dish_id]), of_dish, given)
+        is_apart = not given.apart.keys().isdisjoint(named)
+        members.append(Member(record, is_apart))
+    return members
 
 
 def _record(
@@ -218,11 +217,9 @@ def _record(
 ) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
     facts = _facts(answers, name)
-    others = {
-        *(names.clean(answer["name"]) for answer in answers),
-        *map(names.clean_folder_name, folders),
-        *(given.listed.get(folder, "") for folder in folders),
-    }
+    others = {names.clean(answer["name"]) for answer in answers}
+    for folder in folders:
+        others |= {names.clean_folder_name(folder), given.listed.get(folder, "")}
     return {
         "dish_id": dish_id,
         "folders": folders,
@@ -250,12 +247,12 @@ def _settle_name(
         named = [table[folder] for folder in folders if folder in table]
         if named:
             return named[0], source
-    named = [
-        names.clean(answer["name"])
-        for answer in answers
-        if not suspicions.not_a_name(answer["name"])
-        and not suspicions.is_misread_folder(answer["name"], folders)
-    ]
+    named = []
+    for answer in answers:
+        name = answer["name"]
+        is_misread = suspicions.is_misread_folder(name, folders)
+        if not is_misread and not suspicions.not_a_name(name):
+            named.append(names.clean(name))
     if not named:
         return names.clean(dish_id), "folder"
     different = set(map(names.normalise, named))

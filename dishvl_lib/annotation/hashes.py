@@ -26,7 +26,7 @@ def perceptual_hashes(image: Image.Image) -> tuple[str, str]:
 
 def hamming(some: pd.Series, others: pd.Series) -> np.ndarray:
     """(n, m) differing bits of two lists of hashes (hex)."""
-    differing = numbers(some)[:, None] ^ numbers(others)[None, :]
+    differing = np.bitwise_xor.outer(numbers(some), numbers(others))
     return np.bitwise_count(differing).astype(np.int16)
 
 
@@ -51,7 +51,8 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
         table = part[["image_id", "group_id", "sharpness"]].assign(far=away > np.median(away))
         table = table.sort_values(["far", "sharpness", "image_id"], ascending=[True, False, True])
         table["turn"] = table.groupby("group_id").cumcount()
-        ranks.loc[table.sort_values("turn", kind="stable").index] = np.arange(len(part))
+        in_turns = table.sort_values("turn", kind="stable")
+        ranks.loc[in_turns.index] = np.arange(len(part))
     return ranks
 
 

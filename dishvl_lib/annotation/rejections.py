@@ -2,6 +2,7 @@
 parameters, by what they are.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -37,12 +38,8 @@ def without_decided(
     """
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
-    latest = (
-        given_tables.read(decisions, ["image_id", "decision"])
-        .drop_duplicates("image_id", keep="last")
-        .set_index("image_id")
-        .decision
-    )
+    decided = given_tables.read(decisions, ["image_id", "decision"])
+    latest = decided.drop_duplicates("image_id", keep="last").set_index("image_id").decision
     verdict = photos.image_id.map(latest)
     return _part(photos, verdict.isin(LEAVE_OUT), verdict, f"decided in {decisions.name}")
 
@@ -64,12 +61,8 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
     """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
     count = photos.groupby("dish_id").image_id.transform("count")
     out = (count < least) & ~artefacts.at_site(photos.split)
-    return _part(
-        photos,
-        out,
-        "too few photos",
-        count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"),
-    )
+    detail = count.map(f"the dish has {{}}, min_photos_per_dish is {least}".format)
+    return _part(photos, out, "too few photos", detail)
 
 
 def without_excluded(
@@ -99,16 +92,15 @@ def rehearsal(
     """
     kept = []
     cut = []
-    seen: dict[tuple[str, str], int] = {}
-    dishes: dict[str, int] = {}
+    n_photos: dict[str, Counter[str]] = {}  # {source: {dish: photos}}
     for photo in photos:
-        dish = (photo.source, dish_id(photo, folder_pattern))
-        if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
+        of_source = n_photos.setdefault(photo.source, Counter())
+        dish = dish_id(photo, folder_pattern)
+        if max_dishes and dish not in of_source and len(of_source) >= max_dishes:
             cut.append((photo, REHEARSAL, f"max_dishes is {max_dishes}"))
             continue
-        dishes[photo.source] = dishes.get(photo.source, 0) + (dish not in seen)
-        seen[dish] = seen.get(dish, 0) + 1
-        if max_photos and seen[dish] > max_photos:
+        of_source[dish] += 1
+        if max_photos and of_source[dish] > max_photos:
             cut.append((photo, REHEARSAL, f"max_photos_per_dish is {max_photos}"))
         else:
             kept.append(photo)
@@ -173,8 +165,6 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
 def _part(
     photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = pd.DataFrame(
-        {"path": photos.path, "reason": reason, "detail": detail},
-        columns=list(artefacts.LEFT_OUT_COLUMNS),
-    )[out]
-    return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)
+    columns = list(artefacts.LEFT_OUT_COLUMNS)
+    rows = photos.assign(reason=reason, detail=detail)[columns]
+    return photos[~out].reset_index(drop=True), rows[out].reset_index(drop=True)

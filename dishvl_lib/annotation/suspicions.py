@@ -69,6 +69,9 @@ class Suspicion:
     other: str = ""
 
 
+Suspicions = Iterator[Suspicion]
+
+
 def review(
     dishes: Sequence[RecordView],
     photos: pd.DataFrame,
@@ -155,7 +158,7 @@ def _by_name(dishes: Iterable[_Dish]) -> list[list[_Dish]]:
     return [group for name, group in by_name.items() if name and len(group) > 1]
 
 
-def _same_names(dishes: Sequence[_Dish], given: Given, same_name: str) -> Iterator[Suspicion]:
+def _same_names(dishes: Sequence[_Dish], given: Given, same_name: str) -> Suspicions:
     """Each dish of a shared name beside the one with the most photos: n - 1 questions instead of n
     (n - 1) / 2.
     """
@@ -171,7 +174,7 @@ def _same_names(dishes: Sequence[_Dish], given: Given, same_name: str) -> Iterat
             yield Suspicion(first, "same_name", strength, evidence, other.dish_id)
 
 
-def _of_one(dish: _Dish, given: Given) -> Iterator[Suspicion]:
+def _of_one(dish: _Dish, given: Given) -> Suspicions:
     """Suspicions about one dish alone. What people named is not questioned, except where a menu
     cannot hold it.
     """
@@ -190,7 +193,7 @@ def _of_one(dish: _Dish, given: Given) -> Iterator[Suspicion]:
         yield Suspicion(dish, "problem", 0.1, "; ".join(problems))
 
 
-def _not_names(dish: _Dish, by_people: bool) -> Iterator[Suspicion]:
+def _not_names(dish: _Dish, by_people: bool) -> Suspicions:
     problem = names.problem_with(dish.name) if by_people else not_a_name(dish.name)
     reasons = [f"{dish.name_source}: {problem}"] if problem else []
     for answer in [] if by_people else dish.answers:
@@ -201,7 +204,7 @@ def _not_names(dish: _Dish, by_people: bool) -> Iterator[Suspicion]:
         yield Suspicion(dish, "not_a_name", 0.95 if problem else 0.7, "; ".join(reasons))
 
 
-def _misread_folders(dish: _Dish, given: Given) -> Iterator[Suspicion]:
+def _misread_folders(dish: _Dish, given: Given) -> Suspicions:
     """The folders whose names were read in the wrong encoding, each with what mends it."""
     if given.has_answer(dish.folders, "misread_folder"):
         return
@@ -215,14 +218,14 @@ def _misread_folders(dish: _Dish, given: Given) -> Iterator[Suspicion]:
             yield Suspicion(dish, "misread_folder", 0.95, evidence)
 
 
-def _leftovers(dish: _Dish) -> Iterator[Suspicion]:
+def _leftovers(dish: _Dish) -> Suspicions:
     """A folder's name that was taken with something in it that is perhaps no part of it."""
     part = name_trimmings.leftover(dish.name)
     if part and dish.name_source == "folder" and not dish.unnamed:
         yield Suspicion(dish, "untidy_name", 0.2, f"{dish.name}: is {part} a part of the name?")
 
 
-def _given_names(dish: _Dish, given: Given) -> Iterator[Suspicion]:
+def _given_names(dish: _Dish, given: Given) -> Suspicions:
     given_names = {
         folder: given.listed[folder] for folder in dish.folders if folder in given.listed
     }
@@ -233,7 +236,7 @@ def _given_names(dish: _Dish, given: Given) -> Iterator[Suspicion]:
         yield Suspicion(dish, "two_names", 0.9, evidence)
 
 
-def _answers(dish: _Dish) -> Iterator[Suspicion]:
+def _answers(dish: _Dish) -> Suspicions:
     named = [answer for answer in dish.answers if answer.name]
     answers = {answer.annotator: names.clean(answer.name) for answer in named}
     listed = ", ".join(f"{annotator}: {name}" for annotator, name in answers.items())
@@ -251,7 +254,7 @@ def _answers(dish: _Dish) -> Iterator[Suspicion]:
             yield Suspicion(dish, "votes_split", 0.5, f"{answer.annotator}: {counted}")
 
 
-def _hints(dish: _Dish) -> Iterator[Suspicion]:
+def _hints(dish: _Dish) -> Suspicions:
     """A folder's name that is a dish's name and means another dish than the name that was settled
     on.
     """
@@ -296,7 +299,7 @@ def _likenesses(
 
 def _two_names(
     dishes: Sequence[_Dish], likenesses: Iterable[same_dish.Likeness], given: Given
-) -> Iterator[Suspicion]:
+) -> Suspicions:
     for likeness in likenesses:
         both = (dishes[likeness.i], dishes[likeness.j])
         first, second = sorted(both, key=_most_photos_first)
@@ -322,7 +325,7 @@ def _same_photos(
     catalogue: pd.DataFrame,
     given: Given,
     pairs: pd.DataFrame | None,
-) -> Iterator[Suspicion]:
+) -> Suspicions:
     """Near-duplicate photos across dishes, a pair of dishes a row; within a merged dish only where
     they lie in two splits.
     """

@@ -31,19 +31,19 @@ def rows(
     in the row, image_id is ''). dishes: rows of dishes.jsonl. Fewer than `n` when no dish has a
     card.
     """
-    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
-        "image_id"
-    )
+    is_asked_about = (photos.split == split) & photos.dish_id.isin(dish_names.keys())
+    part = photos[is_asked_about].sort_values("image_id")
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
     deck = conversations.PhotoDeck(part, rng)
     dishes_of_split = set(part.dish_id)
     facts = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in dishes_of_split}
-    known = [
-        (dish, wording.id, facts[dish][wording.field])
-        for dish in sorted(facts)
-        for wording in questions.templates("knowledge", trained)
-        if facts[dish].get(wording.field)
-    ]
+    wordings = questions.templates("knowledge", trained)
+    known = []
+    for dish, of_dish in sorted(facts.items()):
+        for wording in wordings:
+            fact = of_dish.get(wording.field)
+            if fact:
+                known.append((dish, wording.id, fact))
     order: list[int] = []
     while known and len(order) < n:
         order += rng.permutation(len(known)).tolist()
@@ -66,15 +66,11 @@ def _facts(dish: RecordView) -> dict[str, str]:
 
 def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> Record:
     human = questions.human_turn(template, dish="" if photo else name)
-    row = {
-        "id": "",
-        "image": photo.path if photo else "",
-        "conversations": artefacts.conversation(human, answer),
-    }
-    if not photo:
-        del row["image"]
+    image = {"image": photo.path} if photo else {}
     return {
-        **row,
+        "id": "",
+        **image,
+        "conversations": artefacts.conversation(human, answer),
         "image_id": photo.image_id if photo else "",
         "dish_id": dish,
         "kind": "knowledge",
