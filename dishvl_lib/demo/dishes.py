@@ -151,7 +151,10 @@ def _jobs(names: list[str], photos: int, seed: int) -> list[_Job]:
 def _class_folders(name: str, index: int) -> tuple[str, ...]:
     if name in SPLIT_NAMES:
         return f"photos/{name}1@HGD_20211221", f"photos/{name}2@ZHONGGUANGHE_20220901"
-    date = f"202{1 + index % 2}{1 + index % 12:02d}{1 + 5 * index % 28:02d}"
+    year = 2021 + index % 2
+    month = 1 + index % 12
+    day = 1 + 5 * index % 28
+    date = f"{year}{month:02d}{day:02d}"
     number = str(1 + index % 3) if index % 4 == 0 else ""
     return (f"photos/{name}{number}@{SITES[index % len(SITES)]}_{date}",)
 
@@ -172,7 +175,8 @@ def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
     frame = 0
     while len(drawn) < job.photos:
         rng = np.random.default_rng([*job.seed, frame])
-        crops = 1 if job.outside or rng.random() < 0.82 else int(rng.integers(2, 4))
+        is_single = job.outside or rng.random() < 0.82
+        crops = 1 if is_single else int(rng.integers(2, 4))
         folder = job.folders[frame % len(job.folders)]
         file_name = _frame_names(rng, frame, len(drawn), job.outside)
         scene = draw_scene(job.name, rng, place)
@@ -206,7 +210,8 @@ def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bo
 
 def _in_frame(box: _Box) -> str:
     """The crop box as the camera's full frame would number it."""
-    return "_".join(str(round(300 + 1.6 * value)) for value in box)
+    pixels = [round(300 + 1.6 * value) for value in box]
+    return "_".join(map(str, pixels))
 
 
 def _crop_box(rng: np.random.Generator) -> _Box:

@@ -72,7 +72,8 @@ def plane() -> Plane:
     """x and y of each pixel in plate radii, centre 0; (SIZE, SIZE) float32 each, not to be written
     to.
     """
-    axis = ((np.arange(SIZE) - (SIZE - 1) / 2) / RADIUS).astype(np.float32)
+    from_middle = np.arange(SIZE) - (SIZE - 1) / 2
+    axis = (from_middle / RADIUS).astype(np.float32)
     return np.meshgrid(axis, axis)
 
 
@@ -108,13 +109,16 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     if x0 >= x1 or y0 >= y1:
         return
     window = (slice(y0, y1), slice(x0, x1))
-    cut = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    rows = slice(y0 - top, y1 - top)
+    columns = slice(x0 - left, x1 - left)
+    cut = (rows, columns)
     cover = sprite.cover[cut]
     below = canvas.height[window]
     colour = canvas.colour[window]
     gloss = canvas.gloss[window]
     # A piece rests partly on the pile's mean and partly follows it: piles stay flat enough to read.
-    rest = 0.55 * float(np.vdot(below, cover)) / max(1e-3, float(cover.sum()))
+    area = max(1e-3, float(cover.sum()))
+    rest = 0.55 * float(np.vdot(below, cover)) / area
     below += cover * (sprite.relief[cut] + rest - 0.65 * below)
     colour += cover[..., None] * (sprite.rgb[cut] * tint - colour)
     gloss += cover * (sprite.gloss - gloss)
@@ -133,7 +137,8 @@ def light_scene(
     ray_x = math.cos(direction) * math.cos(elevation)
     ray_y = math.sin(direction) * math.cos(elevation)
     ray_z = math.sin(elevation)
-    steep = 1 / np.sqrt(1 + slope_x**2 + slope_y**2)
+    length = np.sqrt(1 + slope_x**2 + slope_y**2)
+    steep = 1 / length
     facing_lamp = (ray_z - ray_x * slope_x - ray_y * slope_y) * steep
     diffuse = np.clip(facing_lamp, 0, None)
     # Halfway between the lamp and the camera, which looks straight down: where a mirror would face.

@@ -237,7 +237,9 @@ def sprite(name: str, variant: int, turn: int) -> Sprite:
     window = _extent(layers[..., 3])
     inside = layers[window]
     # Copies: a view would keep the whole canvas in the cache.
-    return Sprite(inside[..., :3].copy(), inside[..., 3].copy(), raised[window].copy(), gloss)
+    rgb = inside[..., :3].copy()
+    cover = inside[..., 3].copy()
+    return Sprite(rgb, cover, raised[window].copy(), gloss)
 
 
 @lru_cache(maxsize=600)

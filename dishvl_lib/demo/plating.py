@@ -247,7 +247,8 @@ def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
     angle = rng.uniform(0, np.pi)
     side = rng.choice([-1, 1])
     beside_plate = rng.uniform(1.02, 1.14)
-    across = x * np.sin(angle) - y * np.cos(angle) - side * beside_plate
+    from_middle = x * np.sin(angle) - y * np.cos(angle)
+    across = from_middle - side * beside_plate
     rgb = unit_rgb(CHOPSTICKS[rng.integers(3)])
     for shift in (0.0, 0.06):
         stick = cover((np.abs(across - shift) - 0.02) * RADIUS)
@@ -266,9 +267,12 @@ def _vessel(canvas: Canvas, rng: np.random.Generator, place: Place, plating: Pla
     depth = 30 if plating.soup else 8
     slope = (rho / well) ** 2
     bottom = 10 - depth + depth * slope * slope * slope
-    profile = np.where(rho > well, 10 + 8 * (rho - well) / (1 - well), bottom)
-    edge = np.exp(-(((rho - 0.985) * RADIUS / 3) ** 2)) * 3
-    canvas.height[:] = canvas.height * (1 - body) + body * (profile + edge)
+    rim_slope = 10 + 8 * (rho - well) / (1 - well)
+    profile = np.where(rho > well, rim_slope, bottom)
+    from_edge = (rho - 0.985) * RADIUS / 3
+    edge = np.exp(-(from_edge**2)) * 3
+    vessel = body * (profile + edge)
+    canvas.height[:] = canvas.height * (1 - body) + vessel
     lay(canvas, body, unit_rgb(rim) * rng.uniform(0.94, 1.02), 0.55)
     if band is not None:
         band_rho = rng.uniform(0.88, 0.95)
@@ -304,8 +308,8 @@ def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Po
     if plating.sauce is not None:
         _sauce(canvas, rng, plating, heap, unit_rgb(plating.sauce) * tint)
     if plating.mound:
-        rho = np.hypot(*_around(heap))
-        canvas.height += plating.mound * np.clip(1 - (rho / (spread * 1.15)) ** 2, 0, None)
+        rho = np.hypot(*_around(heap)) / (spread * 1.15)
+        canvas.height += plating.mound * np.clip(1 - rho**2, 0, None)
     tints = dict.fromkeys((*plating.pieces, *plating.garnish), tint)
     for name, dye in plating.dyes.items():
         tints[name] = tint * np.array(dye, np.float32)

@@ -29,7 +29,9 @@ class Sheet:
     def __init__(self, rng: np.random.Generator, width: float, height: float):
         columns = np.arange(int(width) + 4)
         rows = np.arange(int(height) + 4)
-        x, y = np.meshgrid(columns - columns[-1] / 2, rows - rows[-1] / 2)
+        right_of_middle = columns - columns[-1] / 2
+        below_middle = rows - rows[-1] / 2
+        x, y = np.meshgrid(right_of_middle, below_middle)
         self.rng = rng
         self.x = x.astype(np.float32)
         self.y = y.astype(np.float32)
@@ -54,7 +56,9 @@ class Sheet:
         outline = np.zeros_like(theta)
         for waves in range(2, 6):
             a, b = self.rng.normal(0, rough / waves, 2)
-            outline = outline + (a * np.cos(waves * theta) + b * np.sin(waves * theta))
+            phase = waves * theta
+            wave = a * np.cos(phase) + b * np.sin(phase)
+            outline = outline + wave
         return 1 + outline
 
 
@@ -124,7 +128,8 @@ def strip(rng, length, width, rgb, thick=4.0, bend=0.25, taper=0.0, grain=0.06) 
     curve = rng.normal(0, bend) * length / 2
     sheet = Sheet(rng, length, width + 2 * abs(curve))
     along = sheet.x / (length / 2)
-    half = width / 2 * (1 - taper * (along + 1) / 2)
+    narrowed = taper * (along + 1) / 2
+    half = width / 2 * (1 - narrowed)
     across = sheet.y - curve * (along**2 - 0.4)
     far = _box(across, sheet.x, half, length / 2)
     relief = _dome(thick, across / np.maximum(half, 0.5))
@@ -159,7 +164,8 @@ def grains(rng, count, rgb) -> Piece:
 def ring(rng, size, rgb, hole=0.5, thick=3.0) -> Piece:
     """A hollow ring: chopped scallion."""
     sheet = Sheet(rng, size, size)
-    rho = np.hypot(sheet.x, sheet.y * rng.uniform(1, 1.5)) * 2 / size
+    flattened = sheet.y * rng.uniform(1, 1.5)
+    rho = np.hypot(sheet.x, flattened) * 2 / size
     middle = (1 + hole) / 2
     half = (1 - hole) / 2
     far = (np.abs(rho - middle) - half) * size / 2
@@ -173,7 +179,8 @@ def disc(rng, width, height, rind, flesh, thick=4.0, edge=0.85, seeds=0.0) -> Pi
     sheet = Sheet(rng, width * 1.3, height * 1.3)
     rho = _ellipse(sheet.x, sheet.y, width, height)
     theta = np.arctan2(sheet.y, sheet.x)
-    seeded = seeds * (rho < 0.5) * (np.cos(7 * theta) > 0.4)
+    in_wedge = np.cos(7 * theta) > 0.4
+    seeded = seeds * (rho < 0.5) * in_wedge
     fleshy = _mix(paint, flesh, (edge - rho) * 12)
     relief = np.clip(-far, 0, thick) + 0.3 * sheet.noise(5, 5)
     return Piece(far, relief, fleshy * (1 - seeded)[..., None])
@@ -183,20 +190,27 @@ def leaf(rng, length, width, rgb, stem, root=None, stem_part=0.3, blunt=0.6) -> 
     """A cooked leaf with its stem; root (RGB) colours the stem's end."""
     sheet = Sheet(rng, length, width * 1.6)
     along = sheet.x / length + 0.5
-    y = sheet.y - rng.normal(0, 0.18) * width * np.sin(3 * along)
+    bend = rng.normal(0, 0.18) * width
+    y = sheet.y - bend * np.sin(3 * along)
+    aside = np.abs(y)
     blade = np.clip((along - stem_part) / (1 - stem_part), 0, 1)
     on_blade = blade > 0
-    outline = width / 2 * np.sin(3.1415 * blade**blunt) ** 0.7
+    rounded = np.sin(3.1415 * blade**blunt)
+    outline = width / 2 * rounded**0.7
     half = outline * (1 + 0.12 * sheet.noise(2, 9))
-    half = np.maximum(half, width * 0.11 * (along < stem_part + 0.15))
-    side_veins = np.sin(0.5 * (sheet.x - np.abs(y))) > 0.8
-    vein = _bell(y / 2.2) + 0.35 * side_veins * on_blade
-    pale = vein * 0.7 + (along < stem_part) * 1.0
+    near_stem = along < stem_part + 0.15
+    half = np.maximum(half, width * 0.11 * near_stem)
+    slanting = 0.5 * (sheet.x - aside)
+    side_veins = (np.sin(slanting) > 0.8) * on_blade
+    vein = _bell(y / 2.2) + 0.35 * side_veins
+    on_stem = along < stem_part
+    pale = vein * 0.7 + on_stem * 1.0
     colour = _mix(sheet.paint(rgb, 0.16, 6), stem, pale)
     if root is not None:
         colour = _mix(colour, root, along < 0.13, 0.9)
-    relief = 3 + 1.6 * sheet.noise(4, 8) - 1.5 * _bell(y / 2) * on_blade
-    return Piece(np.abs(y) - half, relief, colour)
+    furrow = 1.5 * _bell(y / 2) * on_blade
+    relief = 3 + 1.6 * sheet.noise(4, 8) - furrow
+    return Piece(aside - half, relief, colour)
 
 
 def pork_belly(rng, size, rgb=(120, 48, 24)) -> Piece:
@@ -215,15 +229,18 @@ def rib(rng, length, width) -> Piece:
     sheet = Sheet(rng, length * 1.3, width * 1.35)
     x = sheet.x
     y = sheet.y
-    rho = _ellipse(x + length * 0.1, y, length, width) / sheet.wobble(0.07) / 0.9
+    round_middle = _ellipse(x + length * 0.1, y, length, width)
+    rho = round_middle / sheet.wobble(0.07) / 0.9
     meat = (rho - 1) * width / 2
-    bone = _box(y, x - length * 0.38, width * 0.16, length * 0.22)
+    along_bone = x - length * 0.38
+    bone = _box(y, along_bone, width * 0.16, length * 0.22)
     bare = (meat > -2) * (bone < 0)
-    relief = _bulge(12, -meat / (width / 2)) + 5 * bare
+    rounded = _bulge(12, -meat / (width / 2))
+    relief = rounded + 5 * bare
     paint = sheet.paint((112, 46, 22), 0.18, 4)
     paint = _mix(paint, (232, 214, 178), bare)
-    marrow = np.hypot(x - length * 0.57, y) < width * 0.1
-    paint = _mix(paint, (170, 120, 90), marrow)
+    from_end = np.hypot(x - length * 0.57, y)
+    paint = _mix(paint, (170, 120, 90), from_end < width * 0.1)
     return Piece(np.minimum(meat, bone), relief, paint)
 
 
@@ -231,34 +248,44 @@ def fish(rng, length=255.0, width=84.0) -> Piece:
     """A whole braised fish: head, scored body, fins and tail."""
     sheet = Sheet(rng, length, width * 1.35)
     along = sheet.x / length + 0.5
-    y = sheet.y - 7 * np.sin(2.6 * along + rng.uniform(0, 2))
+    winding = 2.6 * along + rng.uniform(0, 2)
+    y = sheet.y - 7 * np.sin(winding)
     aside = np.abs(y)
     body = _fish_body(along, width)
-    tail = width * 0.1 + (along - 0.8) * length * 0.62 - 6 * (aside < 4)
+    behind_body = (along - 0.8) * length
+    notch = 6 * (aside < 4)
+    tail = width * 0.1 + behind_body * 0.62 - notch
     back_fin = 6 * _near(along, 0.42, 0.13) * (y < 0)
     half = np.where(along > 0.81, tail, body + back_fin)
 
     paint = sheet.paint((150, 82, 36), 0.14, 6)
-    paint = _mix(paint, (96, 46, 20), aside / width * 1.5 + (along > 0.8) * 0.5)
-    flank = (along > 0.3) * (along < 0.76) * (aside < body * 0.7)
-    cuts = _near((along * 11 + y / width * 1.6) % 2, 1, 0.16) * flank
+    on_tail = along > 0.8
+    paint = _mix(paint, (96, 46, 20), aside / width * 1.5 + on_tail * 0.5)
+    between_fins = (along > 0.3) * (along < 0.76)
+    flank = between_fins * (aside < body * 0.7)
+    slanting = along * 11 + y / width * 1.6
+    cuts = _near(slanting % 2, 1, 0.16) * flank
     paint = _mix(paint, (236, 206, 160), cuts, 0.85)
-    gills = _near(along - 0.235, 0.0009 * y**2 / 4, 0.009)
+    arch = 0.0009 * y**2 / 4
+    gills = _near(along - 0.235, arch, 0.009)
     paint = _mix(paint, (84, 40, 20), gills, 0.9)
     eye = np.hypot(sheet.x + length * 0.39, y + 7)
     paint = _mix(paint, (238, 232, 214), eye < 6.5)
     paint = _mix(paint, (30, 20, 16), eye < 3)
 
     round_back = _dome(24, aside / np.maximum(half, 1))
-    relief = round_back * np.clip(1.1 - along, 0.2, 1) - 3 * cuts
+    thinner_to_tail = np.clip(1.1 - along, 0.2, 1)
+    relief = round_back * thinner_to_tail - 3 * cuts
     return Piece(aside - half, relief, paint)
 
 
 def _fish_body(along: np.ndarray, width: float) -> np.ndarray:
     """Half the body's width, px: widest behind the head, and a thin root of the tail."""
     to_tail = np.clip(along / 0.86, 0, 1)
-    body = width / 2 * np.clip(np.sin(np.pi * to_tail**0.62), 0, 1) ** 0.75
-    return np.maximum(body, width * 0.1 * (along > 0.08) * (along < 0.9))
+    arch = np.clip(np.sin(np.pi * to_tail**0.62), 0, 1)
+    body = width / 2 * arch**0.75
+    root = width * 0.1 * (along > 0.08) * (along < 0.9)
+    return np.maximum(body, root)
 
 
 def fish_chunk(rng, length, width) -> Piece:
@@ -266,30 +293,39 @@ def fish_chunk(rng, length, width) -> Piece:
     far, relief, paint = block(rng, length, width, (178, 112, 56), 12, 9, 0.16)
     sheet = Sheet(rng, length * 1.25, width * 1.25)
     aside = np.abs(sheet.y)
-    flakes = np.sin(sheet.y * 0.55 + 3 * sheet.noise(3, 3)) > 0.55
+    layers = sheet.y * 0.55 + 3 * sheet.noise(3, 3)
+    flakes = np.sin(layers) > 0.55
+    in_flesh = aside < width * 0.3
     paint = _mix(paint, (72, 38, 22), aside > width * 0.33, 0.85)
-    paint = _mix(paint, (230, 190, 132), flakes * (aside < width * 0.3), 0.7)
+    paint = _mix(paint, (230, 190, 132), flakes * in_flesh, 0.7)
     return Piece(far, relief - 1.2 * flakes, paint)
 
 
 def prawn(rng, size, shell, stripe, peeled=False) -> Piece:
     """A curled prawn with its segments; peeled ones have no legs."""
     sheet = Sheet(rng, size * 1.35, size * 1.35)
-    rho = np.hypot(sheet.x, sheet.y)
-    theta = (np.arctan2(sheet.y, sheet.x) + np.pi) / (2 * np.pi)
+    x = sheet.x
+    y = sheet.y
+    rho = np.hypot(x, y)
+    theta = (np.arctan2(y, x) + np.pi) / (2 * np.pi)  # once round, 0..1 from the head
     middle = size * 0.4
     half = size * (0.2 - 0.14 * theta)
-    body = np.where(theta < 0.78, np.abs(rho - middle) - half, 9)
-    fan = np.hypot(sheet.x - size * 0.1, sheet.y - size * 0.46) - size * 0.13
+    from_edge = np.abs(rho - middle) - half
+    body = np.where(theta < 0.78, from_edge, 9)
+    from_fan = np.hypot(x - size * 0.1, y - size * 0.46)
+    fan = from_fan - size * 0.13
     far = np.minimum(body, fan)
     if not peeled:
-        has_leg = (np.sin(theta * 75) > 0.2) & (theta < 0.5) & (rho < middle)
+        on_legs = np.sin(theta * 75) > 0.2
+        has_leg = on_legs & (theta < 0.5) & (rho < middle)
         far = np.minimum(far, np.where(has_leg, middle * 0.45 - rho, 9))
     segments = np.sin(theta * 46)
-    striped = (segments > 0.5) * 0.75 + (fan < 0) * 0.6
+    on_stripe = segments > 0.5
+    striped = on_stripe * 0.75 + (fan < 0) * 0.6
     paint = _mix(sheet.paint(shell, 0.08), stripe, striped)
     rounded = _bulge(11, -body / np.maximum(half, 1))
-    return Piece(far, rounded - 1.5 * (segments > 0.75) + 2, paint)
+    grooves = 1.5 * (segments > 0.75)
+    return Piece(far, rounded - grooves + 2, paint)
 
 
 def floret(rng, size) -> Piece:
@@ -301,15 +337,18 @@ def floret(rng, size) -> Piece:
         centre_x = rng.normal(0, size * 0.17)
         centre_y = rng.normal(-size * 0.08, size * 0.14)
         radius = size * rng.uniform(0.13, 0.21)
-        far = np.hypot(sheet.x - centre_x, sheet.y - centre_y) - radius
+        from_centre = np.hypot(sheet.x - centre_x, sheet.y - centre_y)
+        far = from_centre - radius
         ball = np.clip(radius * radius - (far + radius) ** 2, 0, None)
         crown = np.minimum(crown, far)
         relief = np.maximum(relief, 6 + 1.4 * np.sqrt(ball))
-    stalk = _box(sheet.x, sheet.y - size * 0.33, size * 0.1, size * 0.24)
+    below = sheet.y - size * 0.33
+    stalk = _box(sheet.x, below, size * 0.1, size * 0.24)
     buds = sheet.mottle(3)
     paint = _mix(sheet.paint((52, 112, 40)), (104, 160, 62), buds * 0.35 + 0.15)
     paint = _mix(paint, (168, 200, 118), crown > 0)
-    return Piece(np.minimum(crown, stalk), np.where(crown < 0, relief + buds, 4), paint)
+    budding = np.where(crown < 0, relief + buds, 4)
+    return Piece(np.minimum(crown, stalk), budding, paint)
 
 
 def wood_ear(rng, size) -> Piece:
@@ -326,10 +365,12 @@ def tomato(rng, size) -> Piece:
     x = sheet.x
     y = sheet.y
     rho = _ellipse(x, y - size * 0.26, size, size)
-    far = np.maximum((rho - 1) * size / 2, y - size * 0.28)
-    seeds = np.sin(x * 0.9) * np.sin(y * 0.9) > 0.45
+    skin = (rho - 1) * size / 2
+    far = np.maximum(skin, y - size * 0.28)
+    pattern = np.sin(x * 0.9) * np.sin(y * 0.9)
+    seeds = (rho < 0.6) * (pattern > 0.45)
     paint = _mix(sheet.paint((198, 44, 24), 0.1), (232, 108, 60), (0.72 - rho) * 6)
-    paint = _mix(paint, (240, 188, 96), (rho < 0.6) * seeds, 0.8)
+    paint = _mix(paint, (240, 188, 96), seeds, 0.8)
     return Piece(far, _bulge(8, -far / (size * 0.3)), paint)
 
 
@@ -347,8 +388,12 @@ def fried_triangle(rng, size) -> Piece:
     sheet = Sheet(rng, size * 1.1, size)
     x = sheet.x
     y = sheet.y
-    sides = np.maximum(np.abs(x) * 0.87 + y * 0.5 - size * 0.22, -y - size * 0.36)
-    far = np.maximum(sides, y - size * 0.36) + 2
+    half_height = size * 0.36
+    slanting_sides = np.abs(x) * 0.87 + y * 0.5 - size * 0.22
+    above_top = -y - half_height
+    below_base = y - half_height
+    far = np.maximum(np.maximum(slanting_sides, above_top), below_base) + 2
     paint = sheet.paint((206, 142, 60), 0.13, 3)
-    relief = 9 * np.clip(-far / 4, 0, 1) + 0.8 * sheet.noise(9, 9)
+    bevelled = 9 * np.clip(-far / 4, 0, 1)
+    relief = bevelled + 0.8 * sheet.noise(9, 9)
     return Piece(far, relief, _mix(paint, (140, 76, 24), _bell(far / 3.5)))
