@@ -211,7 +211,8 @@ def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:
     sums: dict[str, float] = {}
     for answer in answers:
         currency = answer["currency"]
-        sums[currency] = round(sums.get(currency, 0.0) + answer["cost"], 6)
+        total = sums.get(currency, 0.0) + answer["cost"]
+        sums[currency] = round(total, 6)
     return sums
 
 

@@ -324,7 +324,8 @@ def _pairs_of(
     together = together[chosen]
     units = units[chosen]
     pairs = _named_by(part, far, a, b, together, max_hamming, min_cosine)
-    same_frame = (frame[a] == frame[b]) & (frame[a] != "")
+    frame_of_first = frame[a]
+    same_frame = (frame_of_first == frame[b]) & (frame_of_first != "")
     joined_from_afar = together & (units > 1)
     joint = np.where(same_frame, "frame", "a third photo")
     pairs.loc[joined_from_afar, "by"] = joint[joined_from_afar]

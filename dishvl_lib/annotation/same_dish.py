@@ -156,7 +156,8 @@ class _Comparison:
         return np.where(cosine >= np.maximum.outer(least[rows], least), cosine, 0)
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
-        if self.normal[i] == self.normal[j] or excluded(self.plain[i], self.plain[j]):
+        has_one_name = self.normal[i] == self.normal[j]
+        if has_one_name or excluded(self.plain[i], self.plain[j]):
             return False
         return same or not (self._named_after(i, j) or self._named_after(j, i))
 

@@ -125,8 +125,9 @@ def _check_output(path: Path, written: Record, thorough: bool, stage: str) -> No
     if not path.is_file():
         raise StageError(f"{path} is gone since the stage finished; {remedy(stage)}")
     now = path.stat()
-    same = now.st_size == written["bytes"] and now.st_mtime_ns == written["mtime_ns"]
-    if same and not thorough:
+    same_size = now.st_size == written["bytes"]
+    same_time = now.st_mtime_ns == written["mtime_ns"]
+    if same_size and same_time and not thorough:
         return
     if records.sha256_file(path) != written["sha256"]:
         raise StageError(

@@ -125,7 +125,8 @@ def notebook(stage: str) -> Path:
 def full_stage_name(stage: str) -> str:
     """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the five stages."""
     number = str(stage).zfill(2)
-    matches = [name for name in STAGES if name == stage or name.split("_")[0] == number]
-    if len(matches) != 1:
-        raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    return matches[0]
+    for name in STAGES:
+        number_of_stage, _, _ = name.partition("_")
+        if stage == name or number == number_of_stage:
+            return name
+    raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")

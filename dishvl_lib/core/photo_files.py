@@ -95,8 +95,8 @@ def without_asides(png: bytes) -> bytes:
 
 
 def _opened(source: AnyPath | bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    is_empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
-    if is_empty:
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    if size == 0:
         raise ImageError("empty", "0 bytes")
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     return Image.open(file, formats=formats)
@@ -142,8 +142,13 @@ def _begins_like_photo(beginning: bytes) -> bool:
         return beginning[8:12] == b"WEBP"
     if beginning[:2] == b"BM":
         return int.from_bytes(beginning[14:18], "little") in _BMP_HEADERS
-    return beginning[4:8] == b"ftyp" and beginning[8:12] in _AVIF_BRANDS
+    return _brand(beginning) in _AVIF_BRANDS
 
 
 def _is_heif(beginning: bytes) -> bool:
-    return beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS
+    return _brand(beginning) in _HEIF_BRANDS
+
+
+def _brand(beginning: bytes) -> bytes:
+    """What kind of ISO media file this is; b"" for any other file."""
+    return beginning[8:12] if beginning[4:8] == b"ftyp" else b""

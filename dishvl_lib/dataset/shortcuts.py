@@ -193,7 +193,8 @@ def _shared_characters(menu: Sequence[str]) -> np.ndarray:
     letters = [set(name) for name in menu]
     shared = np.zeros((len(menu), len(menu)))
     for (row, first), (column, second) in itertools.combinations(enumerate(letters), 2):
-        dice = 2 * len(first & second) / (len(first) + len(second))
+        characters = len(first) + len(second)
+        dice = 2 * len(first & second) / characters
         shared[row, column] = dice
         shared[column, row] = dice
     return shared
@@ -236,7 +237,8 @@ def _loss(
     share /= share.sum(axis=1, keepdims=True)
     rows = np.arange(len(places))
     of_answers = share[rows, places]
-    loss = -np.log(of_answers).mean() + RIDGE * weights @ weights
+    ridge = RIDGE * weights @ weights
+    loss = -np.log(of_answers).mean() + ridge
     # The gradient by the scores: what is guessed less what was right.
     share[rows, places] -= 1
     gradient = np.einsum("ij,ijk->k", share, values) / len(places)

@@ -104,9 +104,10 @@ class NameReview:
         other's field counts too.
         """
         written = [("keep_apart", self._named(0))]
-        sides = self._sides(self.rows[self.index])
-        if len(sides) == 2 and self.fields[1].value != self._current_name(sides[1]):
-            written.append(("name", self._named(1)))
+        _, *others = self._sides(self.rows[self.index])
+        for other in others:
+            if self.fields[1].value != self._current_name(other):
+                written.append(("name", self._named(1)))
         self._write(written)
 
     def leave_out(self, side: int = 0) -> None:

@@ -70,13 +70,11 @@ def likely_usage(
 ) -> dict[str, int]:
     """What one request probably uses, for an answer of about `answer_tokens`."""
     size, photos = _measure(messages)
-    extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
-    return {
-        "prompt_tokens": round((size + extra) / BYTES_PER_TOKEN)
-        + MESSAGE_TOKENS
-        + photos * IMAGE_TOKENS,
-        "completion_tokens": answer_tokens,
-    }
+    if schema:
+        size += len(json.dumps(schema, ensure_ascii=False).encode())
+    text_tokens = round(size / BYTES_PER_TOKEN)
+    prompt_tokens = text_tokens + MESSAGE_TOKENS + photos * IMAGE_TOKENS
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": answer_tokens}
 
 
 def estimate(
@@ -113,11 +111,15 @@ def check_budget(
 
 
 def _estimate_one(endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> Record:
-    requests = sum(n for n, _ in kinds)
-    tokens = sum(n * sum(usage.values()) for n, usage in kinds)
-    likely = sum(n * endpoint.cost(usage) for n, usage in kinds) * (
-        endpoint.batch_discount if endpoint.batch else 1.0
-    )
+    requests = 0
+    tokens = 0
+    likely = 0.0
+    for n, usage in kinds:
+        requests += n
+        tokens += n * sum(usage.values())
+        likely += n * endpoint.cost(usage)
+    if endpoint.batch:
+        likely *= endpoint.batch_discount
     prices = {"low": LOW * likely, "likely": likely, "high": HIGH * likely}
     return {
         "annotator": endpoint.name,

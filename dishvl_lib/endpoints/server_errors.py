@@ -255,9 +255,10 @@ def _errors(value: Any, depth: int) -> Iterator[ServerError]:
     for key in _ENVELOPES:
         if value.get(key):
             yield from _errors(value[key], depth + 1)
-    codes = [_as_code(value.get(key)) for key in _CODES]
-    sentence = next((value[key] for key in _SENTENCES if _is_text(value.get(key))), "")
-    yield ServerError(tuple(filter(None, codes)), sentence, tuple(_named_fields(value)))
+    codes = tuple(filter(None, (_as_code(value.get(key)) for key in _CODES)))
+    sentences = [value[key] for key in _SENTENCES if _is_text(value.get(key))]
+    sentence = sentences[0] if sentences else ""
+    yield ServerError(codes, sentence, tuple(_named_fields(value)))
     yield from _upstream(value, depth)
 
 
@@ -289,13 +290,15 @@ def _named_fields(value: RecordView) -> Iterator[str]:
 
 
 def _merged(errors: list[ServerError]) -> ServerError:
-    codes = [code for error in errors for code in error.codes]
+    codes: list[str] = []
+    fields: list[str] = []
     sentences = []
     for error in errors:
-        where = error.fields[0] if error.fields else ""
+        codes += error.codes
+        fields += error.fields
+        where = next(iter(error.fields), "")
         missing = where and where not in error.sentence
         sentences.append(f"{where}: {error.sentence}" if missing else error.sentence)
-    fields = [field for error in errors for field in error.fields]
     sentence = "; ".join(dict.fromkeys(filter(None, sentences)))
     return ServerError(tuple(dict.fromkeys(codes)), sentence, tuple(fields))
 
@@ -310,7 +313,8 @@ def _words(body: str) -> str:
 def _as_code(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return str(value) if len(str(value)) <= 80 else ""
+    code = str(value)
+    return code if len(code) <= 80 else ""
 
 
 def _is_text(value: Any) -> bool:

@@ -110,7 +110,8 @@ def extract(
     cache = FeatureCache(Path(cache_folder), key)
     try:
         cache.drop_other_sizes(network.feature_size)
-        todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
+        is_known = photos["sha256"].isin(cache.known())
+        todo = photos[~is_known].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
             engine_folder = Path(cache_folder) / f"engine-{key[:32]}"
@@ -196,7 +197,8 @@ def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, s
     """What `extract` returns; a photo that was skipped brings along all that have its bytes."""
     hashes = photos[["path", "sha256"]].drop_duplicates()
     fault_of_hash = skipped.merge(hashes, on="path").drop(columns="path").drop_duplicates("sha256")
-    is_known = photos["sha256"].isin(cache.known() - {*fault_of_hash["sha256"]})
+    faulty = set(fault_of_hash["sha256"])
+    is_known = photos["sha256"].isin(cache.known() - faulty)
     without = photos[~is_known][["path", "sha256"]].merge(fault_of_hash, on="sha256")
     known = photos[is_known]
     matrix = np.empty((len(known), size), np.float32)

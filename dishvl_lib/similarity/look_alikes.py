@@ -37,10 +37,15 @@ def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFra
     """
     pairs = list(zip(similar.dish_id, similar.similar_id, strict=True))
     known = set(pairs)
-    words = {dish["dish_id"]: _words(dish["card"]) for dish in dishes if dish["card"]}
+    words = {}
+    for dish in dishes:
+        if dish["card"]:
+            words[dish["dish_id"]] = _words(dish["card"])
     counts = Counter(itertools.chain.from_iterable(words.values()))
     weight = {word: float(np.log1p(len(words) / count)) for word, count in counts.items()}
-    scores = [_jaccard(words.get(dish), words.get(other), weight) for dish, other in pairs]
+    scores = []
+    for dish, other in pairs:
+        scores.append(_jaccard(words.get(dish), words.get(other), weight))
     return similar.assign(
         mutual=[(other, dish) in known for dish, other in pairs],
         card_score=np.round(scores, 4),
@@ -112,7 +117,8 @@ def neighbourhood(
     """
     train = photos[photos.split == "train"]
     mixed = train.sample(frac=1, random_state=seed)
-    gallery = mixed[mixed.groupby("dish_id").cumcount() < GALLERY_PER_DISH].sort_index()
+    place_in_dish = mixed.groupby("dish_id").cumcount()
+    gallery = mixed[place_in_dish < GALLERY_PER_DISH].sort_index()
     groups = pd.factorize(photos.group_id)[0]
     rows = photos.index.get_indexer(train.index)
     gallery_rows = photos.index.get_indexer(gallery.index)

@@ -131,8 +131,11 @@ def _divide(groups: list[list[int]], register: int, query: int) -> tuple[list[in
         (photos,) = groups
         count = max(1, min(register, len(photos) - 1))
         return photos[:count], photos[count : count + query]
-    shown = max(1, min(register, len(groups) - query, len(groups) - 1))
-    return _round_robin(groups[:shown])[:register], _round_robin(groups[shown:])[:query]
+    n = len(groups)
+    n_registered = max(1, min(register, n - query, n - 1))
+    registered = _round_robin(groups[:n_registered])
+    queried = _round_robin(groups[n_registered:])
+    return registered[:register], queried[:query]
 
 
 def _round_robin(groups: list[list[int]]) -> list[int]:
@@ -193,8 +196,11 @@ def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray
     As `core.names.normalise` compares names. Those of which nothing is left to compare count as
     one: nobody can be asked about such dishes.
     """
-    known = names or {}
-    labels = np.array([normalise(known[dish]) if dish in known else f"\0{dish}" for dish in dishes])
+    # Without a name a dish is only itself: no name holds a null.
+    comparable = {dish: f"\0{dish}" for dish in dishes}
+    for dish, name in (names or {}).items():
+        comparable[dish] = normalise(name)
+    labels = np.array([comparable[dish] for dish in dishes])
     has_one_name = labels[:, None] == labels
     return has_one_name | np.eye(len(dishes), dtype=bool)
 
@@ -212,8 +218,9 @@ def _as_table(
             keys.append(-n_votes)
         order = np.lexsort(keys)
         closest = order[allowed[order]][:top_k]
-        for rank, other in enumerate(closest, start=1):
-            rows.append((dish, dishes[other], rank, float(scores[other]), int(n_votes[other])))
+        facts = zip(closest, scores[closest].tolist(), n_votes[closest].tolist(), strict=True)
+        for rank, (other, score, votes_of_other) in enumerate(facts, start=1):
+            rows.append((dish, dishes[other], rank, score, votes_of_other))
     return pd.DataFrame(rows, columns=list(artefacts.SIMILAR_COLUMNS))
 
 
@@ -251,7 +258,8 @@ def recall_at_k(
     )
     queries = zip(query_dish, query_group, strict=True)
     share = np.array([_partner_share(gallery_dish, gallery_group, *query) for query in queries])
-    is_hit = (gallery_dish[neighbours] == query_dish[:, None]) & (neighbours >= 0)
+    is_there = neighbours >= 0
+    is_hit = is_there & (gallery_dish[neighbours] == query_dish[:, None])
     has_partner = share > 0
     no_partner = int((~has_partner).sum())
     rows = [_recall_row(k, is_hit[has_partner], share[has_partner], no_partner) for k in ks]
@@ -262,7 +270,8 @@ def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> 
     n = len(hit)
     hits = int(hit[:, :k].any(axis=1).sum())
     low, high = intervals.wilson(hits, n)
-    chance = float((1 - (1 - share) ** k).mean()) if n else 0.0
+    all_miss = (1 - share) ** k
+    chance = float((1 - all_miss).mean()) if n else 0.0
     recall = hits / n if n else float("nan")
     return {
         "k": k,
@@ -280,7 +289,9 @@ def _partner_share(
     gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: int, group: int
 ) -> float:
     other = gallery_group != group
-    return float((gallery_dish[other] == dish).mean()) if other.any() else 0.0
+    if not other.any():
+        return 0.0
+    return float((gallery_dish[other] == dish).mean())
 
 
 def _check(features: np.ndarray, photos: pd.DataFrame) -> None:

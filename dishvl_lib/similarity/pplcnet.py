@@ -43,7 +43,8 @@ STAGES = {  # kernel, channels out at x1.0, stride, squeeze-and-excitation
 
 def channels_at(channels: float, divisor: int = 8) -> int:
     """The multiple of 8 nearest to `channels`, at least 8 and never more than a tenth below it."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    nearest = int(channels + divisor / 2) // divisor
+    rounded = max(divisor, nearest * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 

@@ -196,7 +196,8 @@ def _refuse_differences(
 
 
 def _few(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    rest = ", ..." if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def _instead(path: Path) -> str:
@@ -216,8 +217,9 @@ def _what_it_is(path: Path, error: Exception) -> str:
 
 
 def _as_array(name: object, value: object, path: object) -> np.ndarray:
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
-        value = value[1]
+    if isinstance(value, tuple) and len(value) == 2:
+        _, array = value
+        value = array if isinstance(array, np.ndarray) else value
     if not isinstance(value, np.ndarray) or value.dtype == object:
         raise WeightsError(f"{path}: {name} is a {type(value).__name__}, not an array of numbers")
     if value.dtype == np.uint16:  # how Paddle stores bfloat16: the upper half of a float32

@@ -4,6 +4,7 @@ fitted = calibration.fit(scored)  # per menu: the entries' log-probabilities, pl
 calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,7 +133,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     error = 0.0
     for number in np.unique(bin_of):
         inside = bin_of == number
-        gap = abs(confidence[inside].mean() - right[inside].mean())
+        accuracy = right[inside].mean()
+        gap = abs(confidence[inside].mean() - accuracy)
         error += gap * inside.mean()
     return float(error)
 
@@ -145,8 +147,8 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     order = np.sort(absent)
     below = np.searchsorted(order, present, "left")
     upto = np.searchsorted(order, present, "right")
-    middle = (below + upto) / 2
-    return float((middle / max(1, len(absent))).mean())
+    lower = (below + upto) / 2 / max(1, len(absent))
+    return float(lower.mean())
 
 
 def threshold_for(
@@ -158,8 +160,8 @@ def threshold_for(
     """
     order = np.sort(present)
     # 1e-9: in floating point (1 - 0.9) * 10 is a little below 1
-    refused_of_all = np.floor((1 - share) * len(order) + 1e-9)
-    threshold = float(order[int(refused_of_all)])
+    refused_of_all = (1 - share) * len(order) + 1e-9
+    threshold = float(order[math.floor(refused_of_all)])
     answered = float((present >= threshold).mean())
     refused = float((absent < threshold).mean()) if len(absent) else 0.0
     return threshold, answered, refused

@@ -161,7 +161,8 @@ def entry_scores(
     """
     scores = []
     for trie, of_nodes in zip(tries, node_scores(qwen, hidden, grown, tries), strict=True):
-        scores.append(torch.stack([of_nodes[path].sum() for path in trie.path]))
+        sums = [of_nodes[path].sum() for path in trie.path]
+        scores.append(torch.stack(sums))
     return scores
 
 
@@ -189,7 +190,8 @@ def node_scores(
         here = (place >= start) & (place < start + ROWS)
         row = place[here] - start
         whole = logits.logsumexp(dim=-1)
-        scores[here] = logits[row, wanted[here]] - whole[row]
+        of_token = logits[row, wanted[here]]
+        scores[here] = of_token - whole[row]
     return scores.cpu().split([len(trie.token) for trie in tries])
 
 

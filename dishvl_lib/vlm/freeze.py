@@ -161,4 +161,5 @@ def _local_part(parameter: nn.Parameter) -> torch.Tensor:
 
 def _is_matrix(parameter: nn.Parameter) -> bool:
     """A tensor of two dimensions or more that holds anything; under ZeRO-3 by its whole shape."""
-    return size(parameter) > 0 and len(getattr(parameter, "ds_shape", parameter.shape)) > 1
+    shape = getattr(parameter, "ds_shape", parameter.shape)
+    return size(parameter) > 0 and len(shape) > 1

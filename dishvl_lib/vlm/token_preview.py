@@ -38,12 +38,13 @@ def of_row(qwen: QwenInputs, row: RecordView, size: tuple[int, int] | None) -> l
 def _pieces(qwen: QwenInputs, ids: list[int], supervised: list[bool]) -> Iterator[Piece]:
     start = 0
     while start < len(ids):
+        is_supervised = supervised[start]
         end = start + 1
-        while end < len(ids) and supervised[end] == supervised[start]:
+        while end < len(ids) and supervised[end] == is_supervised:
             if not _goes_on(qwen, ids, start, end):
                 break
             end += 1
-        yield _text(qwen, ids[start:end]), supervised[start]
+        yield _text(qwen, ids[start:end]), is_supervised
         start = end
 
 
