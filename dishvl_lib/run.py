@@ -103,7 +103,7 @@ def filled_notebook(stage: str, values: Record) -> Path:
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     cell.source = params.cell(stage, values)
-    target = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}_interactive.ipynb"
+    target = _notebooks_folder(values) / f"{stage}_interactive.ipynb"
     _keep_older(target)
     records.write_text(target, nbformat.writes(notebook))
     return target
@@ -131,7 +131,8 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
     target.mkdir(parents=True)
     for file in sorted(texts.keys() | changed.keys()):
-        records.write_text(target / file, _with_values(texts.get(file, ""), changed.get(file, {})))
+        text = _with_values(texts.get(file, ""), changed.get(file, {}))
+        records.write_text(target / file, text)
     return target
 
 
@@ -146,8 +147,9 @@ def _pretrained_net(like: str) -> dict[str, Record]:
         return {}
     changed: dict[str, Record] = {}
     for stage, values in profile.items():
+        defaults = params.defaults(stage)
         for key, value in settings.pretrained_net().items():
-            if key in values and values[key] == params.defaults(stage)[key]:
+            if key in values and values[key] == defaults[key]:
                 changed.setdefault(f"{stage}.yaml", {})[key] = value
     return changed
 
@@ -196,8 +198,12 @@ def _notes(run_folder: Path) -> list[str]:
     return lines
 
 
+def _notebooks_folder(values: Record) -> Path:
+    return paths.run_folder(values["run_name"]) / "notebooks"
+
+
 def _execute(stage: str, values: Record) -> None:
-    output = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}.ipynb"
+    output = _notebooks_folder(values) / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
     started = time.time()

@@ -2,6 +2,7 @@
 asked twice.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,6 +46,17 @@ CARD_TOKENS = 320
 TEXTS_TOKENS = 720
 CARD_IN_PROMPT = "菜" * 320
 NO_ANNOTATOR_NOTE = "names from folders, no annotator"
+COMPARED_COLUMNS = [
+    "annotator",
+    "tokens_estimated",
+    "tokens",
+    "likely",
+    "high",
+    "paid",
+    "currency",
+    "cards",
+    "quarantined",
+]
 QUARANTINE_COLUMNS = ["dish_id", "annotator", "kind", "image_id", "status", "problem", "text"]
 
 
@@ -136,15 +148,18 @@ def failure(answers: Sequence[RecordView]) -> str:
     """
     if not answers or not no_annotator(answers):
         return ""
-    problems = [row["quarantined"][0] for row in answers if row["quarantined"]]
-    first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
+    quarantined_rows = itertools.chain.from_iterable(row["quarantined"] for row in answers)
+    nothing = {"problem": "nothing is known of the dish", "text": ""}
+    first = next(quarantined_rows, nothing)
     text = excerpt(first.get("status", ""), first["text"])
-    paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
+    where = f", in {text!r}" if text else ""
+    costs = total_cost(answers)
+    paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in costs.items())
     dishes = {row["dish_id"] for row in answers}
     return (
         f"no annotator gave a card for any of {len(dishes)} dishes, "
         f"for which {paid} were paid. The first answer: {first['problem']}"
-        f"{f', in {text!r}' if text else ''}. Change model, parameters or base_url of annotators, "
+        f"{where}. Change model, parameters or base_url of annotators, "
         "or set annotators: [] to take the names from folders; all answers are in quarantined.csv"
     )
 
@@ -158,11 +173,10 @@ def quarantined(answers: Sequence[RecordView]) -> pd.DataFrame:
     """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind,
     image_id, status, problem, text.
     """
-    rows = [
-        {"dish_id": row["dish_id"], "annotator": row["annotator"], **refused}
-        for row in answers
-        for refused in row["quarantined"]
-    ]
+    rows = []
+    for row in answers:
+        asked_of = {"dish_id": row["dish_id"], "annotator": row["annotator"]}
+        rows += [asked_of | refused for refused in row["quarantined"]]
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
 
@@ -172,36 +186,30 @@ def compare(estimated: pd.DataFrame, answers: Sequence[RecordView]) -> pd.DataFr
     """
     rows = []
     for expected in estimated.itertuples():
-        rows_of_annotator = [row for row in answers if row["annotator"] == expected.annotator]
-        paid = round(sum(row["cost"] for row in rows_of_annotator), 6)
-        tokens = sum(row["tokens"] for row in rows_of_annotator)
+        tokens = 0
+        paid: float = 0
+        cards = 0
+        refused = 0
+        for row in answers:
+            if row["annotator"] == expected.annotator:
+                tokens += row["tokens"]
+                paid += row["cost"]
+                cards += row["card"] is not None
+                refused += len(row["quarantined"])
         rows.append(
-            {
-                "annotator": expected.annotator,
-                "tokens_estimated": expected.tokens,
-                "tokens": tokens,
-                "likely": expected.likely,
-                "high": expected.high,
-                "paid": paid,
-                "currency": expected.currency,
-                "cards": sum(row["card"] is not None for row in rows_of_annotator),
-                "quarantined": sum(len(row["quarantined"]) for row in rows_of_annotator),
-            }
+            (
+                expected.annotator,
+                expected.tokens,
+                tokens,
+                expected.likely,
+                expected.high,
+                round(paid, 6),
+                expected.currency,
+                cards,
+                refused,
+            )
         )
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "annotator",
-            "tokens_estimated",
-            "tokens",
-            "likely",
-            "high",
-            "paid",
-            "currency",
-            "cards",
-            "quarantined",
-        ],
-    )
+    return pd.DataFrame(rows, columns=COMPARED_COLUMNS)
 
 
 def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:

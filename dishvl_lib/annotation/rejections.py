@@ -53,7 +53,8 @@ def without_dishes(
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     at_home = ~artefacts.at_site(photos.split)
-    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[at_home])) & at_home
+    no_dishes = given_names.left_out(decisions, photos.folder[at_home])
+    out = photos.folder.isin(no_dishes) & at_home
     return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 

@@ -60,7 +60,8 @@ class Terms:
 
     def __init__(self, rows: Sequence[set[str]]):
         counts = Counter(itertools.chain.from_iterable(rows))
-        weight = {word: float(np.log1p(len(rows) / count)) for word, count in counts.items()}
+        n = len(rows)
+        weight = {word: float(np.log1p(n / count)) for word, count in counts.items()}
         totals = [_total_weight(row, weight) for row in rows]
         self.total = np.array(totals, np.float32)
         # A word of one row alone is shared by none: it counts in `total` and needs no column.
@@ -165,8 +166,9 @@ class _Comparison:
         """True when a dish is named after an ingredient that the other one has neither in its name
         nor on its card.
         """
-        named_after = [word for word in self.words[i] if word in self.plain[i]]
-        lacking = [word for word in named_after if word not in self.plain[j]]
+        name = self.plain[i]
+        other = self.plain[j]
+        lacking = [word for word in self.words[i] if word in name and word not in other]
         card = self.words[j]
         return bool(card) and any(not _is_on_card(word, card) for word in lacking)
 

@@ -144,6 +144,11 @@ def _order(sizes: pd.Series, limit: int, seed: int) -> list[str]:
     return sorted(sizes.index, key=place)
 
 
+def _photos_for(share: float, total: int) -> int:
+    """How many photos a split wants: at least one, but for a share of 0."""
+    return max(1, round(share * total)) if share else 0
+
+
 def _deal(
     sizes: list[int], test_share: float, validation_share: float, training: int = 0
 ) -> list[str]:
@@ -155,8 +160,8 @@ def _deal(
     groups = len(sizes) + n_training_groups
     # Test takes none of the groups without which training, and validation, would have nothing.
     kept_back = (2 if validation_share and groups > 2 else 1) - n_training_groups
-    test_photos = max(1, round(test_share * total)) if test_share else 0
-    validation_photos = max(1, round(validation_share * total)) if validation_share else 0
+    test_photos = _photos_for(test_share, total)
+    validation_photos = _photos_for(validation_share, total)
     if groups <= 2:
         validation_photos = 0
     for place, size in enumerate(sizes):

@@ -112,12 +112,14 @@ def positions(rows: Sequence[Record]) -> Record:
         menu = row["menu"]
         sizes.append(len(menu))
         places.append(menu.index(artefacts.answer_of(row)))
-    seen = _in_thirds((np.array(places) + 0.5) / sizes)
+    middles = np.array(places) + 0.5
+    seen = _in_thirds(middles / sizes)
     expected = np.sum([_expected_thirds(size) for size in sizes], axis=0)
     is_possible = expected > 0
     distances = (seen - expected) ** 2 / np.maximum(expected, 1e-9)
     chi2 = float(distances[is_possible].sum())
-    p = _chi2_tail(chi2, int(is_possible.sum()) - 1)
+    degrees = int(is_possible.sum()) - 1
+    p = _chi2_tail(chi2, degrees)
     return {
         "n": n,
         "off_menu": off_menu,
@@ -135,7 +137,8 @@ def look_alike_share(rows: Sequence[Record], ranks: shortcuts.Ranks) -> float:
     beside = 0
     for menu in menus:
         beside += sum(_has_look_alike(entry, menu, ranks) for entry in menu)
-    return round(beside / max(1, n_entries), 4)
+    share = beside / max(1, n_entries)
+    return round(share, 4)
 
 
 def _has_look_alike(entry: str, menu: Sequence[str], ranks: shortcuts.Ranks) -> bool:
@@ -178,7 +181,8 @@ def _chi2_tail(chi2: float, degrees: int) -> float:
     hence only 1.
     """
     half = chi2 / 2
-    return {0: 1.0, 1: math.erfc(math.sqrt(half)), 2: math.exp(-half)}[degrees]
+    tails = (1.0, math.erfc(math.sqrt(half)), math.exp(-half))
+    return tails[degrees]
 
 
 def _in_thirds(relative: np.ndarray) -> np.ndarray:

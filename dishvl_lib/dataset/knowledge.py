@@ -36,7 +36,11 @@ def rows(
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
     deck = conversations.PhotoDeck(part, rng)
     dishes_of_split = set(part.dish_id)
-    facts = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in dishes_of_split}
+    facts = {}
+    for record in dishes:
+        dish = record["dish_id"]
+        if dish in dishes_of_split:
+            facts[dish] = _facts(record)
     wordings = questions.templates("knowledge", trained)
     known = []
     for dish, of_dish in sorted(facts.items()):

@@ -150,7 +150,8 @@ def _without_knowledge(ranks: Ranks) -> Guesser:
 
 def _chance(rows: Sequence[RecordView]) -> float:
     """The accuracy of drawing an entry blindly, a mean over the menus."""
-    return float(np.mean([1 / len(row["menu"]) for row in rows]))
+    sizes = np.array([len(row["menu"]) for row in rows])
+    return float(np.mean(1 / sizes))
 
 
 def describe(
@@ -207,7 +208,8 @@ def ranks_by_name(
     name.
     """
     named = dish_names.keys()
-    known = similar[similar.dish_id.isin(named) & similar.similar_id.isin(named)]
+    both_named = similar.dish_id.isin(named) & similar.similar_id.isin(named)
+    known = similar[both_named]
     ranks = {}
     for row in known.itertuples():
         pair = (dish_names[row.dish_id], dish_names[row.similar_id])

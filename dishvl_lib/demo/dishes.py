@@ -143,7 +143,9 @@ def _jobs(names: list[str], photos: int, seed: int) -> list[_Job]:
     at_site_b = [name for name in SITE_B_NAMES if name in names]
     few = min(SITE_B_PHOTOS, photos)
     for number, name in enumerate(at_site_b):
-        folder = f"site_b/GX{4 + number // 5}_{1 + (7 * number) % 13}"
+        floor = 4 + number // 5
+        counter = 1 + (7 * number) % 13
+        folder = f"site_b/GX{floor}_{counter}"
         jobs.append(_Job(name, (folder,), few, (seed, places[name], 1), outside=True))
     return jobs
 
@@ -155,8 +157,10 @@ def _class_folders(name: str, index: int) -> tuple[str, ...]:
     month = 1 + index % 12
     day = 1 + 5 * index % 28
     date = f"{year}{month:02d}{day:02d}"
-    number = str(1 + index % 3) if index % 4 == 0 else ""
-    return (f"photos/{name}{number}@{SITES[index % len(SITES)]}_{date}",)
+    has_number = index % 4 == 0
+    number = 1 + index % 3 if has_number else ""
+    site = SITES[index % len(SITES)]
+    return (f"photos/{name}{number}@{site}_{date}",)
 
 
 def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[_Drawn]]:
@@ -186,7 +190,8 @@ def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
             box = _nudge(rng, box) if crop else box
             photo = _shoot(scene, rng, box)
             path = f"{folder}/{file_name(crop, box)}"
-            photo.save(root / path, "JPEG", quality=int(rng.integers(50, 96)))
+            quality = int(rng.integers(50, 96))
+            photo.save(root / path, "JPEG", quality=quality)
             drawn.append(_Drawn(path, job.name, thumbnail(photo)))
         frame += 1
     return drawn
@@ -219,7 +224,9 @@ def _crop_box(rng: np.random.Generator) -> _Box:
     width = side * rng.uniform(0.94, 1.06)
     height = side * rng.uniform(0.94, 1.06)
     x, y = SIZE / 2 + rng.normal(0, 0.02, 2) * SIZE
-    return _inside(x - width / 2, y - height / 2, width, height)
+    left = x - width / 2
+    top = y - height / 2
+    return _inside(left, top, width, height)
 
 
 def _nudge(rng: np.random.Generator, box: _Box) -> _Box:
@@ -280,7 +287,8 @@ def _plant_dirt(root: Path, drawn: list[_Drawn]) -> list[_Drawn]:
 
 def _truncate(path: Path) -> None:
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 5])
+    kept = len(data) * 2 // 5
+    path.write_bytes(data[:kept])
 
 
 def _turn(path: Path) -> None:

@@ -112,7 +112,8 @@ def _random_dyes(
 
 def _random_dye(rng: np.random.Generator) -> tuple[float, float, float]:
     """Factors of red, green and blue."""
-    red, green, blue = np.exp(rng.normal(0, 0.3, 3)).clip(0.4, 1.5).tolist()
+    factors = np.exp(rng.normal(0, 0.3, 3))
+    red, green, blue = factors.clip(0.4, 1.5).tolist()
     return red, green, blue
 
 
@@ -145,9 +146,11 @@ def _random_colour(
 def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarray:
     """A photo of the recipe in a random dining room; (side, side, 3) uint8."""
     scene = draw_plating(recipe, rng, random_place(rng))
-    width, height = SIZE * rng.uniform(0.5, 0.8) * rng.uniform(0.9, 1.1, 2)
-    x = SIZE / 2 + rng.normal(0, 0.03) * SIZE
-    y = SIZE / 2 + rng.normal(0, 0.03) * SIZE
+    side_in_view = SIZE * rng.uniform(0.5, 0.8)
+    width, height = side_in_view * rng.uniform(0.9, 1.1, 2)
+    middle = SIZE / 2
+    x = middle + rng.normal(0, 0.03) * SIZE
+    y = middle + rng.normal(0, 0.03) * SIZE
     left = np.clip(x - width / 2, 0, SIZE - width)
     top = np.clip(y - height / 2, 0, SIZE - height)
     rows = slice(round(top), round(top + height))

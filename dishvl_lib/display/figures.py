@@ -132,7 +132,7 @@ def photo_grid(
     Raises ValueError when there is not one title for each photo.
     """
     records.require_columns(photos, ("path", "dish_id"), "the photos")
-    titles = list(photos["dish_id"]) if titles is None else list(titles)
+    titles = list(photos["dish_id"] if titles is None else titles)
     n = len(photos)
     if len(titles) != n:
         raise ValueError(f"{n} photos need as many titles, got {len(titles)}")
@@ -187,7 +187,8 @@ def confusion_grid(
         return _right_answers(shown_right, n_questions, book, words, title)
     shown = pairs.head(top)
     width = MARGIN + 2 * STRIP + ARROW + FACTS
-    sheet = Sheet(width, HEAD + len(shown) * PAIR_HEIGHT + 0.1)
+    height = HEAD + len(shown) * PAIR_HEIGHT + 0.1
+    sheet = Sheet(width, height)
     heading = _after_title(sheet.labels(title), _headline(shown, pairs, right, words))
     sheet.text(MARGIN, 0.13, heading, size=11)
     for index, pair in enumerate(_pairs(shown, names)):
@@ -226,7 +227,8 @@ def _draw_pair(sheet: Sheet, y: float, pair: _Pair, book: PhotoBook, words: Word
     sheet.text(second, y, answer, size=10, color=WRONG)
     for index, path in enumerate(book.examples(pair.answer_id, PHOTOS) or [None]):
         sheet.photo(path, second + index * step, photos_y, SIDE)
-    sheet.text(second + STRIP + 0.15, y + 0.3, _facts(pair, words), size=10)
+    beside = second + STRIP + 0.15
+    sheet.text(beside, y + 0.3, _facts(pair, words), size=10)
 
 
 def _facts(pair: _Pair, words: Words) -> str:
@@ -290,12 +292,15 @@ def similar_grid(
     dishes = closest["dish_id"].head(rows).tolist()
     if not dishes:
         return message("no look-alikes were found")
-    width = 2 * MARGIN + AFTER_DISH + (neighbours + 1) * STEP
-    sheet = Sheet(width, HEAD + 0.25 + len(dishes) * DISH_HEIGHT)
+    dishes_in_row = neighbours + 1
+    width = 2 * MARGIN + AFTER_DISH + dishes_in_row * STEP
+    height = HEAD + 0.25 + len(dishes) * DISH_HEIGHT
+    sheet = Sheet(width, height)
     n_dishes = f"{len(dishes)} {words('of')} {table['dish_id'].nunique()}"
+    headings_y = HEAD - 0.03
     sheet.text(MARGIN, 0.13, f"{words('look-alikes')}: {n_dishes}", size=11)
-    sheet.text(MARGIN, HEAD - 0.03, words("dish"), size=9, color=FAINT)
-    sheet.text(FIRST_LOOK_ALIKE, HEAD - 0.03, f"{words('closest')} →", size=9, color=FAINT)
+    sheet.text(MARGIN, headings_y, words("dish"), size=9, color=FAINT)
+    sheet.text(FIRST_LOOK_ALIKE, headings_y, f"{words('closest')} →", size=9, color=FAINT)
     book = PhotoBook(photos, image_root)
     for index, dish_id in enumerate(dishes):
         y = HEAD + 0.2 + index * DISH_HEIGHT
