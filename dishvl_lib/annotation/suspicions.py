@@ -3,7 +3,7 @@ first.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -44,7 +44,7 @@ class _Dish:
     @classmethod
     def of(cls, dish: RecordView) -> Self:
         answers = [
-            _Answer(**{field.name: row[field.name] for field in fields(_Answer)})
+            _Answer(row["annotator"], row["name"], row["votes"], row["problems"])
             for row in dish["source"]
         ]
         return cls(
