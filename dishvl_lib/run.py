@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import papermill
@@ -23,6 +22,7 @@ from dishvl_lib.core import (
     stages,
 )
 from dishvl_lib.core.rules import shortened
+from dishvl_lib.core.types import Record
 
 
 class RunError(RuntimeError):
@@ -30,7 +30,7 @@ class RunError(RuntimeError):
 
 
 def run(
-    values: dict[str, dict[str, Any]],
+    values: dict[str, Record],
     *,
     first: str = "01",
     last: str = "05",
@@ -45,18 +45,20 @@ def run(
     """
     chosen = stages_between(first, last)
     redone = _stages_to_redo(redo, chosen)
-    run_name = values[chosen[0]]["run_name"]
+    of_first = values[chosen[0]]
+    run_name = of_first["run_name"]
     _refuse_busy(run_name, chosen)
     _refuse_absent(values, chosen, redone)
     _move_aside(run_name, redone)
     _refuse_changed(values, chosen)
-    _explain_upstream(values[chosen[0]], chosen)
+    _explain_upstream(of_first, chosen)
     for stage in chosen:
-        stages.check_ready(values[stage], stage)
-        if stages.state(values[stage], stage) == "done":
+        of_stage = values[stage]
+        stages.check_ready(of_stage, stage)
+        if stages.state(of_stage, stage) == "done":
             print(f"{stage}: finished before with the same parameters and inputs, nothing to do")
         else:
-            _execute(stage, values[stage])
+            _execute(stage, of_stage)
     return paths.run_folder(run_name)
 
 
@@ -65,38 +67,32 @@ def stages_between(first: str, last: str) -> tuple[str, ...]:
     begin = paths.STAGES.index(paths.full_stage_name(first))
     end = paths.STAGES.index(paths.full_stage_name(last))
     if end < begin:
-        raise RunError(
-            f"--from {first} --to {last}: no stage lies between them; --from must not come "
-            "after --to"
-        )
+        flags = f"--from {first} --to {last}"
+        raise RunError(f"{flags}: no stage lies between them; --from must not come after --to")
     return paths.STAGES[begin : end + 1]
 
 
 def _stages_to_redo(redo: Sequence[str], chosen: Sequence[str]) -> list[str]:
     redone = [paths.full_stage_name(stage) for stage in redo]
+    run = ", ".join(stage[:2] for stage in chosen)
     for stage in redone:
         if stage not in chosen:
-            raise RunError(
-                f"--redo {stage[:2]} is outside the stages that would run "
-                f"({', '.join(s[:2] for s in chosen)})"
-            )
+            raise RunError(f"--redo {stage[:2]} is outside the stages that would run ({run})")
     return redone
 
 
-def _refuse_absent(
-    values: dict[str, dict[str, Any]], chosen: Sequence[str], redone: Sequence[str]
-) -> None:
+def _refuse_absent(values: dict[str, Record], chosen: Sequence[str], redone: Sequence[str]) -> None:
     """Refuse files and keys that are not there, of the stages that will be made, before any is."""
     kept = ("done", "done, shown otherwise", "changed parameters")
-    pending = {
-        stage: values[stage]
-        for stage in chosen
-        if stage in redone or stages.state(values[stage], stage) not in kept
-    }
+    pending = {}
+    for stage in chosen:
+        of_stage = values[stage]
+        if stage in redone or stages.state(of_stage, stage) not in kept:
+            pending[stage] = of_stage
     settings.refuse_absent(pending)
 
 
-def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
+def filled_notebook(stage: str, values: Record) -> Path:
     """Write a stage's notebook with these parameter values in its parameters cell, for stepping
     through it.
 
@@ -107,7 +103,7 @@ def filled_notebook(stage: str, values: dict[str, Any]) -> Path:
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
     cell.source = params.cell(stage, values)
-    target = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}_interactive.ipynb"
+    target = _notebooks_folder(values) / f"{stage}_interactive.ipynb"
     _keep_older(target)
     records.write_text(target, nbformat.writes(notebook))
     return target
@@ -123,24 +119,24 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
         raise settings.SettingsError(f"profile name {shortened(name)} {problem}")
     target = paths.PROJECT_ROOT / "params" / name
     source = settings.profile_folder(like)
-    for taken in (folder / name for folder in paths.profile_folders()):
+    for folder in paths.profile_folders():
+        taken = folder / name
         if taken.exists():
             raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
-    if not Path(image_root).expanduser().is_dir():
+    root = Path(image_root).expanduser()
+    if not root.is_dir():
         raise settings.SettingsError(f"--image-root: no folder {image_root}")
-    root = str(Path(image_root).expanduser().resolve())
-    changed = {
-        settings.COMMON_FILE: {"run_name": name, "image_root": root},
-        **_pretrained_net(like),
-    }
+    changed = _pretrained_net(like)
+    changed[settings.COMMON_FILE] = {"run_name": name, "image_root": str(root.resolve())}
     texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
     target.mkdir(parents=True)
     for file in sorted(texts.keys() | changed.keys()):
-        records.write_text(target / file, _with_values(texts.get(file, ""), changed.get(file, {})))
+        text = _with_values(texts.get(file, ""), changed.get(file, {}))
+        records.write_text(target / file, text)
     return target
 
 
-def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
+def _pretrained_net(like: str) -> dict[str, Record]:
     """{file: values} by which a copy of profile `like` takes the pretrained net; {} without its
     package, or where the profile has weights or a net of its own.
     """
@@ -149,17 +145,19 @@ def _pretrained_net(like: str) -> dict[str, dict[str, Any]]:
     weights = (chosen["weights"], chosen["init_weights"], chosen["preprocess_yaml"])
     if chosen["net"] != params.PPLCNET or any(weights):
         return {}
-    changed: dict[str, dict[str, Any]] = {}
+    changed: dict[str, Record] = {}
     for stage, values in profile.items():
+        defaults = params.defaults(stage)
         for key, value in settings.pretrained_net().items():
-            if key in values and values[key] == params.defaults(stage)[key]:
+            if key in values and values[key] == defaults[key]:
                 changed.setdefault(f"{stage}.yaml", {})[key] = value
     return changed
 
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
-    rows = _accuracy_rows(records.read_json(run_folder / "05_evaluation" / "metrics.json"))
+    evaluation = run_folder / "05_evaluation"
+    rows = _accuracy_rows(records.read_json(evaluation / "metrics.json"))
     notes = _notes(run_folder)
     files = []
     for path in sorted(run_folder.glob("0*_*/*")):
@@ -168,33 +166,25 @@ def summary(run_folder: Path) -> str:
         is_internal = path.name.startswith((".", "_"))
         if path.is_file() and not is_internal and not is_aside:
             files.append(f"  {path.relative_to(run_folder)}")
-    return "\n".join(
-        [
-            *rows,
-            *notes,
-            f"files in {run_folder}:",
-            *files,
-            f"report: {run_folder / '05_evaluation' / 'report.html'}",
-        ]
-    )
+    report = f"report: {evaluation / 'report.html'}"
+    return "\n".join([*rows, *notes, f"files in {run_folder}:", *files, report])
 
 
-def _accuracy_rows(metrics: dict[str, dict[str, Any]]) -> list[str]:
+def _accuracy_rows(metrics: dict[str, Record]) -> list[str]:
     """A heading, and a line for each protocol of each predictor."""
     width = max(18, *map(len, metrics)) + 2
-    rows = [
-        f"{'predictor':<{width}}{'protocol':<22}{'n':>6}{'accuracy':>10}  "
-        f"{'95% interval':<16}{'chance':>7}{'menu size':>11}"
-    ]
+    row = "{:<{width}}{:<22}{:>6}{:>10}  {:<16}{:>7}{:>11}"
+    headings = ("predictor", "protocol", "n", "accuracy", "95% interval", "chance", "menu size")
+    rows = [row.format(*headings, width=width)]
     for predictor, protocols in metrics.items():
         for protocol, measured in protocols.items():
+            accuracy = f"{measured['accuracy']:.3f}"
             low, high = measured["ci95"]
+            interval = f"[{low:.3f}, {high:.3f}]"
+            chance = f"{measured['chance']:.3f}"
             size = f"{measured['menu_size']:g}" if measured.get("menu_size") else "-"
-            rows.append(
-                f"{predictor:<{width}}{protocol:<22}{measured['n']:>6}"
-                f"{measured['accuracy']:>10.3f}  "
-                f"[{low:.3f}, {high:.3f}]  {measured['chance']:>7.3f}{size:>11}"
-            )
+            cells = (predictor, protocol, measured["n"], accuracy, interval, chance, size)
+            rows.append(row.format(*cells, width=width))
     return rows
 
 
@@ -208,8 +198,12 @@ def _notes(run_folder: Path) -> list[str]:
     return lines
 
 
-def _execute(stage: str, values: dict[str, Any]) -> None:
-    output = paths.run_folder(values["run_name"]) / "notebooks" / f"{stage}.ipynb"
+def _notebooks_folder(values: Record) -> Path:
+    return paths.run_folder(values["run_name"]) / "notebooks"
+
+
+def _execute(stage: str, values: Record) -> None:
+    output = _notebooks_folder(values) / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
     started = time.time()
@@ -242,11 +236,8 @@ def _execute(stage: str, values: dict[str, Any]) -> None:
 def _move_aside(run_name: str, redone: Sequence[str]) -> None:
     for stage in redone:
         old = stages.move_aside(paths.stage_folder(run_name, stage))
-        print(
-            f"{stage}: the old folder is now {old}"
-            if old
-            else f"{stage}: there was nothing to redo"
-        )
+        outcome = f"the old folder is now {old}" if old else "there was nothing to redo"
+        print(f"{stage}: {outcome}")
 
 
 def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
@@ -255,54 +246,44 @@ def _refuse_busy(run_name: str, chosen: Sequence[str]) -> None:
         stages.refuse_busy(paths.stage_folder(run_name, stage))
 
 
-def _explain_upstream(values: dict[str, Any], chosen: Sequence[str]) -> None:
+def _explain_upstream(values: Record, chosen: Sequence[str]) -> None:
     """Say what `upstream_run` does: it lends only stages that this command does not make."""
     lender = values["upstream_run"]
     if not lender:
         return
-    lent = [
-        stage
-        for stage in paths.STAGES[: paths.STAGES.index(chosen[0])]
-        if not markers.finished(paths.stage_folder(values["run_name"], stage))
-    ]
+    first = chosen[0]
+    earlier = paths.STAGES[: paths.STAGES.index(first)]
+    run_folder = paths.run_folder(values["run_name"])
+    lent = [stage for stage in earlier if not markers.finished(run_folder / stage)]
     if lent:
         print(f"upstream_run {lender}: {', '.join(lent)} are taken from it")
     else:
         print(
-            f"note: upstream_run {lender} lends nothing here: {chosen[0]} and what follows "
+            f"note: upstream_run {lender} lends nothing here: {first} and what follows "
             "are made by this run, and what comes before it is there. "
             f"To take 01 and 02 from it, for instance, add --from 03"
         )
 
 
-def _refuse_changed(values: dict[str, dict[str, Any]], chosen: Sequence[str]) -> None:
+def _refuse_changed(values: dict[str, Record], chosen: Sequence[str]) -> None:
     for stage in chosen:
         if stages.state(values[stage], stage) == "changed parameters":
             stages.refuse_changed(stage, values[stage])
 
 
 def _with_values(text: str, changed: dict[str, str]) -> str:
+    """The text of a YAML file with other values of some keys; keys that it lacks come last."""
+    written = {
+        key: f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in changed.items()
+    }
     lines = []
     for line in text.splitlines():
-        key = line.partition(":")[0]
-        if key in changed:
-            comment = line.partition("  # ")[2]
-            line = f"{key}: {json.dumps(changed.pop(key), ensure_ascii=False)}" + (
-                f"  # {comment}" if comment else ""
-            )
+        key, _, _ = line.partition(":")
+        if key in written:
+            _, mark, comment = line.partition("  # ")
+            line = written.pop(key) + mark + comment
         lines.append(line)
-    return (
-        "\n".join(
-            [
-                *lines,
-                *(
-                    f"{key}: {json.dumps(value, ensure_ascii=False)}"
-                    for key, value in changed.items()
-                ),
-            ]
-        )
-        + "\n"
-    )
+    return "\n".join([*lines, *written.values()]) + "\n"
 
 
 def _keep_older(target: Path) -> None:

@@ -2,6 +2,7 @@
 asked twice.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from dishvl_lib.annotation.voting import (
     texts_request,
     vote,
 )
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
@@ -44,6 +46,17 @@ CARD_TOKENS = 320
 TEXTS_TOKENS = 720
 CARD_IN_PROMPT = "菜" * 320
 NO_ANNOTATOR_NOTE = "names from folders, no annotator"
+COMPARED_COLUMNS = [
+    "annotator",
+    "tokens_estimated",
+    "tokens",
+    "likely",
+    "high",
+    "paid",
+    "currency",
+    "cards",
+    "quarantined",
+]
 QUARANTINE_COLUMNS = ["dish_id", "annotator", "kind", "image_id", "status", "problem", "text"]
 
 
@@ -74,16 +87,16 @@ def check_budget(estimated: pd.DataFrame, budget: Mapping[str, float]) -> None:
 
 def ask_dishes(
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     endpoints: Sequence[Endpoint],
-    journal_file: str | Path,
+    journal_file: AnyPath,
     *,
     run_name: str,
     budget: Mapping[str, float],
     photos_per_dish: int = 1,
     pace: float = 1.0,
     making: str = "",
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their
     order; [] without any.
 
@@ -129,21 +142,24 @@ def ask_dishes(
     return _all_rows(endpoints, polls, [replies.answers for replies in texts])
 
 
-def failure(answers: Sequence[Mapping[str, Any]]) -> str:
+def failure(answers: Sequence[RecordView]) -> str:
     """Why an annotation has failed as a whole, with what came and was paid; '' when it has not:
     nobody was asked, or some annotator gave a card.
     """
     if not answers or not no_annotator(answers):
         return ""
-    problems = [row["quarantined"][0] for row in answers if row["quarantined"]]
-    first = problems[0] if problems else {"problem": "nothing is known of the dish", "text": ""}
+    quarantined_rows = itertools.chain.from_iterable(row["quarantined"] for row in answers)
+    nothing = {"problem": "nothing is known of the dish", "text": ""}
+    first = next(quarantined_rows, nothing)
     text = excerpt(first.get("status", ""), first["text"])
-    paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in total_cost(answers).items())
+    where = f", in {text!r}" if text else ""
+    costs = total_cost(answers)
+    paid = ", ".join(f"{cost:.4f} {currency}" for currency, cost in costs.items())
     dishes = {row["dish_id"] for row in answers}
     return (
         f"no annotator gave a card for any of {len(dishes)} dishes, "
         f"for which {paid} were paid. The first answer: {first['problem']}"
-        f"{f', in {text!r}' if text else ''}. Change model, parameters or base_url of annotators, "
+        f"{where}. Change model, parameters or base_url of annotators, "
         "or set annotators: [] to take the names from folders; all answers are in quarantined.csv"
     )
 
@@ -153,75 +169,69 @@ def _texts_requests(polls: Sequence[Any]) -> list[Request]:
     return [texts_request(poll.dish_id, poll.vote.card) for poll in polls if poll.vote.card]
 
 
-def quarantined(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def quarantined(answers: Sequence[RecordView]) -> pd.DataFrame:
     """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind,
     image_id, status, problem, text.
     """
-    rows = [
-        {"dish_id": row["dish_id"], "annotator": row["annotator"], **refused}
-        for row in answers
-        for refused in row["quarantined"]
-    ]
+    rows = []
+    for row in answers:
+        asked_of = {"dish_id": row["dish_id"], "annotator": row["annotator"]}
+        rows += [asked_of | refused for refused in row["quarantined"]]
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
 
-def compare(estimated: pd.DataFrame, answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def compare(estimated: pd.DataFrame, answers: Sequence[RecordView]) -> pd.DataFrame:
     """What was estimated beside what this run paid, an annotator a row: estimated and used tokens,
     likely, high, paid, dishes with a card.
     """
     rows = []
     for expected in estimated.itertuples():
-        rows_of_annotator = [row for row in answers if row["annotator"] == expected.annotator]
-        paid = round(sum(row["cost"] for row in rows_of_annotator), 6)
-        tokens = sum(row["tokens"] for row in rows_of_annotator)
+        tokens = 0
+        paid: float = 0
+        cards = 0
+        refused = 0
+        for row in answers:
+            if row["annotator"] == expected.annotator:
+                tokens += row["tokens"]
+                paid += row["cost"]
+                cards += row["card"] is not None
+                refused += len(row["quarantined"])
         rows.append(
-            {
-                "annotator": expected.annotator,
-                "tokens_estimated": expected.tokens,
-                "tokens": tokens,
-                "likely": expected.likely,
-                "high": expected.high,
-                "paid": paid,
-                "currency": expected.currency,
-                "cards": sum(row["card"] is not None for row in rows_of_annotator),
-                "quarantined": sum(len(row["quarantined"]) for row in rows_of_annotator),
-            }
+            (
+                expected.annotator,
+                expected.tokens,
+                tokens,
+                expected.likely,
+                expected.high,
+                round(paid, 6),
+                expected.currency,
+                cards,
+                refused,
+            )
         )
-    return pd.DataFrame(
-        rows,
-        columns=[
-            "annotator",
-            "tokens_estimated",
-            "tokens",
-            "likely",
-            "high",
-            "paid",
-            "currency",
-            "cards",
-            "quarantined",
-        ],
-    )
+    return pd.DataFrame(rows, columns=COMPARED_COLUMNS)
 
 
-def total_cost(answers: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:
     """Sum per currency of what this run paid, also before it was killed; what another run paid for
     costs nothing again.
     """
     sums: dict[str, float] = {}
     for answer in answers:
         currency = answer["currency"]
-        sums[currency] = round(sums.get(currency, 0.0) + answer["cost"], 6)
+        total = sums.get(currency, 0.0) + answer["cost"]
+        sums[currency] = round(total, 6)
     return sums
 
 
-def no_annotator(rows: Sequence[Mapping[str, Any]]) -> bool:
+def no_annotator(rows: Sequence[RecordView]) -> bool:
     """True when no row (of answers or of dishes) has a card: every name comes from a folder or a
     list.
     """
     return all(row["card"] is None for row in rows)
 
 
-def names_by_dish(dishes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def names_by_dish(dishes: Sequence[RecordView]) -> dict[str, str]:
     """{dish_id: name} of dishes.jsonl."""
     return {dish["dish_id"]: dish["name"] for dish in dishes}
 
@@ -255,7 +265,7 @@ def _polls(chosen: pd.DataFrame, answers: list[Answer]) -> list[_Poll]:
 def _ask_everyone(
     todo: list[tuple[Endpoint, list[Request]]],
     journal: Journal,
-    paying: dict[str, Any],
+    paying: Record,
     what: str,
     is_useful: Callable[[Any], bool],
 ) -> list[_Replies]:
@@ -286,19 +296,19 @@ def _tell_something(texts: DishTexts) -> bool:
 
 def _all_rows(
     endpoints: Sequence[Endpoint], polls: list[list[_Poll]], texts: list[list[Answer]]
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     rows = []
     for endpoint, of_endpoint, texts_of_endpoint in zip(endpoints, polls, texts, strict=True):
         rows += _rows(endpoint, of_endpoint, texts_of_endpoint)
     return sorted(rows, key=lambda row: row["dish_id"])
 
 
-def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[dict[str, Any]]:
+def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[Record]:
     texts_by_dish = {answer.id: answer for answer in texts if answer.was_asked}
     return [_row(endpoint, poll, texts_by_dish.get(poll.dish_id)) for poll in polls]
 
 
-def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> dict[str, Any]:
+def _row(endpoint: Endpoint, poll: _Poll, texts_answer: Answer | None) -> Record:
     texts = texts_answer.value if texts_answer and texts_answer.value else DishTexts()
     kinds = [(CARD_KIND, answer) for answer in poll.answers]
     if texts_answer:

@@ -5,6 +5,7 @@ Order of trust: decision > names_csv > agreed annotators > one annotator > folde
 answers themselves are kept as they are in `source`.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, decided_photos, intervals, names, params, records
 from dishvl_lib.core.rules import listed
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 
 __all__ = [
     "card_table",
@@ -56,14 +58,14 @@ class Named(NamedTuple):
 
 def settle(
     photos: pd.DataFrame,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[RecordView],
     *,
-    names_csv: str | Path = "",
-    decisions: str | Path | None = None,
+    names_csv: AnyPath = "",
+    decisions: AnyPath | None = None,
     same_name: str = "ask",
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame]:
+) -> tuple[list[Record], pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review).
 
     photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions:
@@ -101,14 +103,15 @@ def named(
     Parameters and errors as in `settle`.
     """
     records.require_columns(photos, PHOTO_COLUMNS, "the photos")
-    given = given_names.read(names_csv, decisions, photos[~_outside(photos)].folder)
+    at_home = ~artefacts.at_site(photos.split)
+    given = given_names.read(names_csv, decisions, photos.folder[at_home])
     photos = photos.drop(columns="typical", errors="ignore")
-    photos = merging.split(photos, ~_outside(photos), given.decided)
-    members = _members(photos[~_outside(photos)], answers, given)
+    photos = merging.split(photos, at_home, given.decided)
+    members = _members(photos[at_home], answers, given)
     groups = merging.groups(members, merge_all=same_name == "merge")
     dishes = [merging.joined(group) for group in groups]
     dishes.sort(key=lambda dish: dish["dish_id"])
-    catalogue = merging.relabelled(photos, ~_outside(photos), groups)
+    catalogue = merging.relabelled(photos, at_home, groups)
     former = dict(zip(photos.dish_id, catalogue.dish_id, strict=True))
     return Named(dishes, catalogue, former, given)
 
@@ -126,7 +129,7 @@ def rehoused(
         settled.catalogue, settled.dishes, decided, rejected, settled.former
     )
     kept = photos[~photos.image_id.isin(decided_photos.gone(table))].reset_index(drop=True)
-    counts = kept[~_outside(kept)].dish_id.value_counts()
+    counts = kept[~artefacts.at_site(kept.split)].dish_id.value_counts()
     dishes: list[artefacts.Dish] = []
     for dish in settled.dishes:
         n_images = int(counts.get(dish["dish_id"], 0))
@@ -141,12 +144,12 @@ def reviewed(
     same_name: str = "ask",
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Record], pd.DataFrame]:
     """(rows of dishes.jsonl with their `review`, the review). Parameters as in `settle`."""
     catalogue = settled.catalogue
     review = suspicions.review(
         settled.dishes,
-        catalogue[~_outside(catalogue)],
+        catalogue[~artefacts.at_site(catalogue.split)],
         settled.given,
         same_name=same_name,
         features=features,
@@ -155,7 +158,7 @@ def reviewed(
     return suspicions.marked(settled.dishes, review), review
 
 
-def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def name_table(dishes: Sequence[RecordView]) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
     table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
@@ -163,7 +166,7 @@ def name_table(dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return table.assign(folders=folders, card=table["card"].notna())
 
 
-def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame:
+def card_table(dishes: Sequence[RecordView], n: int = 12) -> pd.DataFrame:
     """The first `n` cards, a dish a row under the name it has now; lists joined by 、."""
     carded = [dish for dish in dishes if dish["card"]][:n]
     rows = []
@@ -173,7 +176,7 @@ def card_table(dishes: Sequence[Mapping[str, Any]], n: int = 12) -> pd.DataFrame
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dish"])
 
 
-def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def disagreements(answers: Sequence[RecordView]) -> pd.DataFrame:
     """The dishes that annotators name differently: dish_id, a column of names per annotator,
     image_ids (all photos sent).
     """
@@ -185,12 +188,13 @@ def disagreements(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             continue
         names_by_annotator = dict.fromkeys(annotators, "")
         names_by_annotator |= {answer["annotator"]: answer["name"] for answer in of_dish}
-        sent = dict.fromkeys(image_id for answer in of_dish for image_id in answer["image_ids"])
+        image_ids = [answer["image_ids"] for answer in of_dish]
+        sent = dict.fromkeys(itertools.chain.from_iterable(image_ids))
         rows.append({"dish_id": dish_id, **names_by_annotator, "image_ids": list(sent)})
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
-def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def share_parsed(answers: Sequence[RecordView]) -> pd.DataFrame:
     """Per annotator: for how many dishes (`parsed` of `n`) every card that was asked for could be
     read, with the 95% Wilson interval.
     """
@@ -213,12 +217,12 @@ def share_parsed(answers: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["annotator", "parsed", "n", "share", "ci_low", "ci_high"])
 
 
-def _has_refused_card(answer: Mapping[str, Any]) -> bool:
+def _has_refused_card(answer: RecordView) -> bool:
     """Whether a card that was asked for could not be read."""
     return any(refused["kind"] == CARD_KIND for refused in answer["quarantined"])
 
 
-def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str]:
+def notes(dishes: Sequence[RecordView], review: pd.DataFrame) -> list[str]:
     """What must be known of the names before anything is trained, in sentences.
 
     review: as `settle` gives it.
@@ -241,52 +245,44 @@ def notes(dishes: Sequence[Mapping[str, Any]], review: pd.DataFrame) -> list[str
     return sentences
 
 
-def _outside(photos: pd.DataFrame) -> pd.Series:
-    return artefacts.at_site(photos.split)
-
-
 def _by_dish(
-    answers: Sequence[Mapping[str, Any]], dish_of: Mapping[str, str] | None = None
-) -> dict[str, list[Mapping[str, Any]]]:
+    answers: Sequence[RecordView], dish_of: Mapping[str, str] | None = None
+) -> dict[str, list[RecordView]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
     dish_of = dish_of or {}
-    by_dish: dict[str, list[Mapping[str, Any]]] = {}
+    by_dish: dict[str, list[RecordView]] = {}
     for answer in answers:
-        photo = answer["image_ids"][0] if answer["image_ids"] else ""
+        photo = next(iter(answer["image_ids"]), "")
         dish_id = dish_of.get(photo, answer["dish_id"])
         by_dish.setdefault(dish_id, []).append(answer)
     return by_dish
 
 
-def _members(
-    photos: pd.DataFrame, answers: Sequence[Mapping[str, Any]], given: Given
-) -> list[Member]:
+def _members(photos: pd.DataFrame, answers: Sequence[RecordView], given: Given) -> list[Member]:
     by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
     folders = photos.groupby("dish_id").folder.unique().map(sorted)
     counts = photos.dish_id.value_counts()
-    dish_records = [
-        (_record(dish_id, named, int(counts[dish_id]), by_dish.get(dish_id, []), given), named)
-        for dish_id, named in folders.items()
-    ]
-    return [
-        Member(record, not given.apart.keys().isdisjoint(named)) for record, named in dish_records
-    ]
+    members = []
+    for dish_id, named in folders.items():
+        of_dish = by_dish.get(dish_id, [])
+        record = _record(dish_id, named, int(counts[dish_id]), of_dish, given)
+        is_apart = not given.apart.keys().isdisjoint(named)
+        members.append(Member(record, is_apart))
+    return members
 
 
 def _record(
     dish_id: str,
     folders: list[str],
     n_images: int,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[RecordView],
     given: Given,
 ) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
     facts = _facts(answers, name)
-    others = {
-        *(names.clean(answer["name"]) for answer in answers),
-        *map(names.clean_folder_name, folders),
-        *(given.listed.get(folder, "") for folder in folders),
-    }
+    others = {names.clean(answer["name"]) for answer in answers}
+    for folder in folders:
+        others |= {names.clean_folder_name(folder), given.listed.get(folder, "")}
     return {
         "dish_id": dish_id,
         "folders": folders,
@@ -302,24 +298,24 @@ def _record(
     }
 
 
-def _source(answer: Mapping[str, Any]) -> dict[str, Any]:
+def _source(answer: RecordView) -> Record:
     """Which annotator said what about a dish, and what that cost."""
     return {key: answer[key] for key in SOURCE_KEYS}
 
 
 def _settle_name(
-    dish_id: str, folders: Sequence[str], answers: Sequence[Mapping[str, Any]], given: Given
+    dish_id: str, folders: Sequence[str], answers: Sequence[RecordView], given: Given
 ) -> tuple[str, str]:
     for source, table in (("decision", given.decided), ("names_csv", given.listed)):
         named = [table[folder] for folder in folders if folder in table]
         if named:
             return named[0], source
-    named = [
-        names.clean(answer["name"])
-        for answer in answers
-        if not suspicions.not_a_name(answer["name"])
-        and not suspicions.is_misread_folder(answer["name"], folders)
-    ]
+    named = []
+    for answer in answers:
+        name = answer["name"]
+        is_misread = suspicions.is_misread_folder(name, folders)
+        if not is_misread and not suspicions.not_a_name(name):
+            named.append(names.clean(name))
     if not named:
         return names.clean(dish_id), "folder"
     different = set(map(names.normalise, named))
@@ -327,7 +323,7 @@ def _settle_name(
     return named[0], "annotators" if agreed else "annotator"
 
 
-def _facts(answers: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
+def _facts(answers: Sequence[RecordView], name: str) -> RecordView | None:
     """The answer whose card and texts the dish takes: the first that means the dish's name, or else
     the first with a card.
     """

@@ -87,11 +87,11 @@ def _single_marks(written: pd.Series) -> list[str]:
 def _families(photos: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
     """((dish_id, stem), photos) of two photos or more, one of them marked, in several groups."""
     read = [_read(PurePosixPath(path).stem) for path in photos.path]
-    stems = [stem for stem, _ in read]
-    marks = [marks for _, marks in read]
-    named = photos.assign(stem=stems, marks=marks)
+    names = pd.DataFrame(read, columns=["stem", "marks"], index=photos.index)
+    named = photos.assign(stem=names.stem, marks=names.marks)
     for key, part in named.groupby(["dish_id", "stem"], sort=True):
-        if len(part) > 1 and part.marks.any() and part.group_id.nunique() > 1:
+        # Several groups are several photos.
+        if part.marks.any() and part.group_id.nunique() > 1:
             yield key, part
 
 
@@ -104,5 +104,6 @@ def _read(stem: str) -> tuple[str, str]:
     match = _MARKED.fullmatch(stem)
     if not match:
         return stem, ""
-    words = _WORD.findall(stem[len(match["frame"]) :].casefold())
-    return match["frame"], ", ".join(dict.fromkeys(words))
+    frame = match["frame"]
+    marks = stem.removeprefix(frame).casefold()
+    return frame, ", ".join(dict.fromkeys(_WORD.findall(marks)))

@@ -4,10 +4,11 @@ without doubt.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.endpoints import loose_json
 
 # What is written where nothing is known.
@@ -39,11 +40,13 @@ _RANGE = re.compile(
 )
 _KCAL = re.compile(rf"{_NUMBER}\s*(?:千卡|大卡|卡路里|卡|kcal|cal)", re.IGNORECASE)
 _KJ = re.compile(rf"{_NUMBER}\s*(?:千焦|kj)", re.IGNORECASE)
+_UNITS = ((_KCAL, 1.0), (_KJ, 1 / _KILOJOULES))  # and how many kcal each is
 _PER_100_G = re.compile(r"(?:每|/|per)?\s*100\s*(?:克|g\b|grams?\b|ml\b|毫升)", re.IGNORECASE)
 _PER_PORTION = re.compile("每?一?[份盘碗人]|serving|portion|plate|bowl", re.IGNORECASE)
 _UNBOUNDED = re.compile("[<>≤≥＜＞]|不到|不足|低于|超过|高于|以上|以下|[-−]\\s*\\d")
 _KEYS_OF_A_WORD = ("name", "名称", "text", "value", "item", "ingredient", "食材")
 _KEYS_OF_A_NUMBER = ("value", "amount", "calories", "kcal", "数值", "热量")
+_KEYS_OF_A_UNIT = ("unit", "单位")
 _KEYS_OF_A_NAME = ("zh", "cn", "chinese", "中文", "name", "名称")
 _KEYS_OF_A_STEP = ("description", "text", "step", "content", "instruction", "内容", "步骤", "说明")
 
@@ -52,10 +55,10 @@ def name(value: Any) -> Any:
     """A dish's name without quotes and label; '' where nothing is known."""
     if value is None:
         return ""
-    if isinstance(value, list) and len(value) == 1:
+    if _is_single(value):
         return name(value[0])
     if isinstance(value, Mapping):
-        inner = _first(value, _KEYS_OF_A_NAME, None)
+        inner = _first(value, _KEYS_OF_A_NAME)
         return value if inner is None else name(inner)
     if not isinstance(value, str):
         return value
@@ -96,8 +99,9 @@ def calories(value: Any) -> Any:
     if isinstance(value, list):
         return calories(" - ".join(map(str, value[:2])))
     if isinstance(value, Mapping):
-        amount = _first(value, _KEYS_OF_A_NUMBER, None)
-        return calories(f"{amount} {_first(value, ('unit', '单位'), '')}")
+        amount = _first(value, _KEYS_OF_A_NUMBER)
+        unit = _first(value, _KEYS_OF_A_UNIT, "")
+        return calories(f"{amount} {unit}")
     if not isinstance(value, str):
         return value
     text = unicodedata.normalize("NFKC", value).replace(",", "")
@@ -108,7 +112,7 @@ def yes_or_no(value: Any) -> Any:
     """是 or 否, '' where neither is clear."""
     if value in (0, 1):
         return "是" if value else "否"
-    if isinstance(value, list) and len(value) == 1:
+    if _is_single(value):
         return yes_or_no(value[0])
     if value is None or isinstance(value, list | Mapping):
         return ""
@@ -147,23 +151,22 @@ def is_nothing(value: str) -> bool:
 
 
 def _energy(text: str) -> float | None:
-    bounded_on_one_side = _UNBOUNDED.search(_RANGE.sub("", text))
-    of_portion = _PER_PORTION.search(text) and not _PER_100_G.search(text)
-    if bounded_on_one_side or of_portion:
+    without_ranges = _RANGE.sub("", text)
+    is_of_portion = _PER_PORTION.search(text) and not _PER_100_G.search(text)
+    if _UNBOUNDED.search(without_ranges) or is_of_portion:
         return None
     rest = _PER_100_G.sub(" ", text)
     amount = _RANGE.sub(_middle, rest)
-    for unit, factor in ((_KCAL, 1.0), (_KJ, 1 / _KILOJOULES)):
-        amounts = unit.findall(amount)
-        if amounts:
-            return round(float(amounts[0]) * factor, 1)
+    for unit, factor in _UNITS:
+        stated = unit.search(amount)
+        if stated:
+            return round(float(stated[1]) * factor, 1)
     numbers = re.findall(_NUMBER, amount)
     return float(numbers[0]) if len(numbers) == 1 else None
 
 
 def _middle(ends: re.Match[str]) -> str:
-    low = float(ends[1])
-    high = float(ends[2])
+    low, high = map(float, ends.groups())
     return f"{(low + high) / 2:g}"
 
 
@@ -182,7 +185,7 @@ def _entries_of_one(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield from value.split(names.MENU_SEPARATOR)
     elif isinstance(value, Mapping):
-        named = _first(value, _KEYS_OF_A_WORD, None)
+        named = _first(value, _KEYS_OF_A_WORD)
         yield from [named] if isinstance(named, str) else _entries(value)
     elif isinstance(value, list):
         yield from _entries(value)
@@ -207,7 +210,7 @@ def _entries_of_text(value: str) -> Iterator[str]:
 
 def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
-        inner = _first(value, _KEYS_OF_A_STEP, None)
+        inner = _first(value, _KEYS_OF_A_STEP)
         yield from _lines(inner if isinstance(inner, str) else list(value.values()))
     elif isinstance(value, list):
         for entry in value:
@@ -216,5 +219,13 @@ def _lines(value: Any) -> Iterator[str]:
         yield value.strip()
 
 
-def _first(value: Mapping[str, Any], keys: tuple[str, ...], otherwise: Any) -> Any:
-    return next((value[key] for key in keys if key in value), otherwise)
+def _is_single(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1
+
+
+def _first(value: RecordView, keys: Iterable[str], otherwise: Any = None) -> Any:
+    """The value of the first key that is there."""
+    for key in keys:
+        if key in value:
+            return value[key]
+    return otherwise

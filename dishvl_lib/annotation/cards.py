@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dishvl_lib.annotation import card_values
 from dishvl_lib.core.names import MAX_NAME_LENGTH, MENU_SEPARATOR
+from dishvl_lib.core.types import Record
 from dishvl_lib.endpoints.forms import Form
 
 PROMPT_VERSION = "2026-12"
@@ -159,7 +160,7 @@ def card_prompt(folder: str) -> str:
     return CARD_PROMPT.format(folder=" ".join(folder.split()))
 
 
-def card_messages(folder: str, image_url: str) -> list[dict[str, Any]]:
+def card_messages(folder: str, image_url: str) -> list[Record]:
     """The request for a card from one photo (a data URL) and the folder's name as a hint."""
     return [
         {
@@ -172,7 +173,7 @@ def card_messages(folder: str, image_url: str) -> list[dict[str, Any]]:
     ]
 
 
-def texts_messages(card: DishCard) -> list[dict[str, Any]]:
+def texts_messages(card: DishCard) -> list[Record]:
     """The request for introduction and recipe from a card."""
     return [
         {

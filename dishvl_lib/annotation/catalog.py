@@ -2,6 +2,7 @@
 one left out.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,17 +14,18 @@ from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, 
 from dishvl_lib.annotation.layout import CatalogError, PhotoFile
 from dishvl_lib.core import artefacts, images, names, params, photo_hashes, records
 from dishvl_lib.core.rules import listed, shortened
+from dishvl_lib.core.types import AnyPath, Record
 
 
 def build(
     image_root: Path,
-    sites: Sequence[dict[str, Any]] = (),
+    sites: Sequence[Record] = (),
     *,
     test_share: float,
     validation_share: float,
     seed: int,
     max_hamming: int = photo_hashes.MAX_HAMMING,
-    near_features: str | Path = "",
+    near_features: AnyPath = "",
     min_cosine: float = photo_hashes.MIN_COSINE,
     hold_out: dict[str, Sequence[str]] | None = None,
     min_photos_per_dish: int = 1,
@@ -42,19 +44,18 @@ def build(
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
     stored = read_features(near_features)
-    limits: dict[str, Any] = {"max_hamming": max_hamming}
+    limits: Record = {"max_hamming": max_hamming}
     if stored:
-        limits |= {
-            "min_cosine": min_cosine,
-            "loose": photo_hashes.loose_for(artefacts.net_of(stored)),
-        }
-        limits["features"] = dict(zip(stored["image_id"].tolist(), stored["feature"], strict=True))
+        image_ids = stored["image_id"].tolist()
+        limits["min_cosine"] = min_cosine
+        limits["loose"] = photo_hashes.loose_for(artefacts.net_of(stored))
+        limits["features"] = dict(zip(image_ids, stored["feature"], strict=True))
     photos["group_id"] = duplicates.assign_groups(photos, **limits)
     photos["typical"] = hashes.typical_order(photos)
     # Of all photos, so that what nobody decided is known too; the pairs of the others go below.
     across = duplicates.across_dishes(photos, max_hamming // 2)
     rules = (name_decisions, min_photos_per_dish)
-    dealing: dict[str, Any] = {
+    dealing: Record = {
         "hold_out": hold_out or {},
         "test_share": test_share,
         "validation_share": validation_share,
@@ -112,9 +113,9 @@ def _among(pairs: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
 
 def scan_folders(
     image_root: Path,
-    sites: Sequence[dict[str, Any]] = (),
+    sites: Sequence[Record] = (),
     *,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     folder_pattern: str = "",
     file_patterns: Sequence[str] = (),
     exclude_dishes: Sequence[str] = (),
@@ -138,7 +139,7 @@ def scan_folders(
     pattern that cannot be used, and for a site that is incomplete or shares its folder with others.
     """
     image_root = Path(image_root)
-    patterns = _patterns(folder_pattern, file_patterns)
+    pattern, file_patterns = _patterns(folder_pattern, file_patterns)
     _check_sites(image_root, sites)
     home = layout.listing(image_root, photos_csv, follow_links=follow_links, dish_level=dish_level)
     files = list(home.photos)
@@ -147,31 +148,27 @@ def scan_folders(
         folder = Path(site["image_root"])
         outside = layout.listing(folder, source=site["name"], follow_links=follow_links)
         files += outside.photos
-        refused += [
-            (layout.printable(layout.relative_path(folder / path, image_root)), reason, detail)
-            for path, reason, detail in outside.refused
-        ]
-    files, excluded = rejections.without_excluded(files, exclude_dishes, patterns[0])
-    files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, patterns[0])
+        for path, reason, detail in outside.refused:
+            refused.append((_printable_path(folder / path, image_root), reason, detail))
+    files, excluded = rejections.without_excluded(files, exclude_dishes, pattern)
+    files, cut = rejections.rehearsal(files, max_dishes, max_photos_per_dish, pattern)
     whole, bad = scan.examine(files, image_root, workers, cache, max_image_pixels)
-    photos = pd.DataFrame(
-        [_row(photo, looked, image_root, *patterns) for photo, looked in whole],
-        columns=list(artefacts.PHOTO_COLUMNS),
-    )
+    rows = [_row(photo, looked, image_root, pattern, file_patterns) for photo, looked in whole]
+    photos = pd.DataFrame(rows, columns=list(artefacts.PHOTO_COLUMNS))
     photos, copies = rejections.without_copies(photos)
     photos, two_labels = rejections.without_two_labels(photos)
     photos, not_outside = rejections.without_own_photos(photos)
-    refused += [
-        (layout.printable(layout.relative_path(photo.file, image_root)), reason, detail)
-        for photo, reason, detail in excluded + cut
-    ]
-    rejected = pd.DataFrame(
-        [*refused, *bad, *copies, *two_labels, *not_outside], columns=artefacts.LEFT_OUT_COLUMNS
-    )
+    for photo, reason, detail in excluded + cut:
+        refused.append((_printable_path(photo.file, image_root), reason, detail))
+    left_out = [*refused, *bad, *copies, *two_labels, *not_outside]
+    rejected = pd.DataFrame(left_out, columns=artefacts.LEFT_OUT_COLUMNS)
     _check_enough(photos, rejected, image_root)
-    return photos.reset_index(drop=True), rejected.sort_values(
-        ["reason", "path"], ignore_index=True
-    )
+    rejected = rejected.sort_values(["reason", "path"], ignore_index=True)
+    return photos.reset_index(drop=True), rejected
+
+
+def _printable_path(file: Path, image_root: Path) -> str:
+    return layout.printable(layout.relative_path(file, image_root))
 
 
 def lost_dishes(
@@ -179,11 +176,11 @@ def lost_dishes(
     photos: pd.DataFrame,
     rejected: pd.DataFrame,
     *,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     folder_pattern: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
-) -> dict[str, Any]:
+) -> Record:
     """{notes: what the folders make one ask, in sentences; lost: {dish: {reason: files}} of dishes
     without a photo in the catalogue, also those of empty folders}.
 
@@ -191,24 +188,20 @@ def lost_dishes(
     them of this folder, with the same parameters.
     """
     listed = layout.listing(image_root, photos_csv, "", follow_links, dish_level)
-    pattern = _patterns(folder_pattern, ())[0]
+    pattern, _ = _patterns(folder_pattern, ())
     reasons = dict(zip(rejected.path, rejected.reason, strict=True))
-    places = {}
-    for photo in listed.photos:
-        path = layout.relative_path(photo.file, image_root)
-        places[layout.printable(path)] = photo.folder
+    places = {_printable_path(photo.file, image_root): photo.folder for photo in listed.photos}
     kept = set(photos.dish_id)
-    lost: dict[str, dict[str, int]] = {}
+    lost: dict[str, Counter[str]] = {}
     for path, folder in {**places, **listed.dish_of_refused}.items():
         dish = names.parse_folder(folder, pattern).name or folder
         if dish not in kept:
-            of_dish = lost.setdefault(layout.printable(dish), {})
-            reason = reasons.get(path, "gone since")
-            of_dish[reason] = of_dish.get(reason, 0) + 1
+            of_dish = lost.setdefault(layout.printable(dish), Counter())
+            of_dish[reasons.get(path, "gone since")] += 1
     missed = {}
     for dish, of_dish in lost.items():
-        if not of_dish.keys() & rejections.BY_CHOICE:
-            missed[dish] = of_dish
+        if rejections.BY_CHOICE.isdisjoint(of_dish):
+            missed[dish] = dict(of_dish)
     return {"notes": listed.notes, "lost": missed}
 
 
@@ -242,7 +235,7 @@ def _first(rejected: pd.DataFrame) -> str:
     return f"{rejected.path.iloc[0]}, {rejected.detail.iloc[0]}"
 
 
-def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
+def read_features(path: AnyPath) -> dict[str, np.ndarray] | None:
     """{image_id (N,), feature (N, D) float32, net} of a features.npz that stage 02 wrote; None for
     ''. Raises `RecordError` naming the file.
     """
@@ -256,9 +249,9 @@ def read_features(path: str | Path) -> dict[str, np.ndarray] | None:
                 "net": np.array(artefacts.net_of(stored)),
             }
     except (OSError, ValueError, KeyError) as error:
+        why = " ".join(str(error).split())
         raise records.RecordError(
-            f"near_features: {path} is not a features.npz of stage 02 "
-            f"({' '.join(str(error).split())})"
+            f"near_features: {path} is not a features.npz of stage 02 ({why})"
         ) from None
 
 
@@ -284,7 +277,7 @@ def read(path: Path) -> pd.DataFrame:
 def problems(
     catalogue: pd.DataFrame,
     photos: pd.DataFrame,
-    dishes: Sequence[dict[str, Any]],
+    dishes: Sequence[Record],
     left_out: int = 0,
 ) -> list[str]:
     """What must hold of settled dishes and does not, a sentence each with what to do; [] otherwise.
@@ -341,22 +334,19 @@ def _in_doubt(photos: pd.DataFrame, pairs: pd.DataFrame) -> list[str]:
     """image_ids of photos at home that look like a photo of another dish at home: one label must be
     wrong, so they test nothing.
     """
-    outside = set(photos.image_id[artefacts.at_site(photos.split)])
-    torn = pairs[
-        (pairs.dish_a != pairs.dish_b)
-        & ~pairs.image_id_a.isin(outside)
-        & ~pairs.image_id_b.isin(outside)
-    ]
+    outside = photos.image_id[artefacts.at_site(photos.split)]
+    is_outside = pairs.image_id_a.isin(outside) | pairs.image_id_b.isin(outside)
+    torn = duplicates.between_dishes(pairs[~is_outside])
     return [*torn.image_id_a, *torn.image_id_b]
 
 
 def _row(
     photo: PhotoFile,
-    looked: dict[str, Any],
+    looked: Record,
     image_root: Path,
     folder_pattern: str,
     file_patterns: Sequence[str],
-) -> dict[str, Any]:
+) -> Record:
     path = layout.relative_path(photo.file, image_root)
     parsed = names.parse_folder(photo.folder, folder_pattern)
     frame, taken = names.frame_of(photo.file.stem, tuple(file_patterns))
@@ -385,7 +375,7 @@ def _patterns(folder_pattern: str, file_patterns: Sequence[str]) -> tuple[str, t
     return folder_pattern or names.FOLDER_PATTERN, tuple(file_patterns) or names.FILE_PATTERNS
 
 
-def _check_sites(image_root: Path, sites: Sequence[dict[str, Any]]) -> None:
+def _check_sites(image_root: Path, sites: Sequence[Record]) -> None:
     """Every site has a name and a folder of its own, neither inside another nor around it: a photo
     has one origin.
     """

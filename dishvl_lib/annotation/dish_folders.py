@@ -37,10 +37,10 @@ class DishFolders:
         with_splits: bool = True,
         strict: bool = True,
     ):
-        self.places = sorted({place for place in places if place})
+        self.places = sorted(set(places) - {()})
         self.level = level
-        self.splits = SplitFolders(self.places) if with_splits else SplitFolders(())
-        self.without_splits = sorted({self.splits.rest(place) for place in self.places} - {()})
+        self.splits = SplitFolders(self.places if with_splits else ())
+        self.without_splits = sorted(set(map(self.splits.rest, self.places)) - {()})
         self.below_dishes: frozenset[str] = frozenset()
         self.only_last = False
         if level == 0:

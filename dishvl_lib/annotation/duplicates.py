@@ -62,9 +62,7 @@ def assign_groups(
         units = _in_limits(_Distances(part, features, loose), max_hamming, min_cosine)
         clusters = _clusters(units)
         labels = _components(part, clusters)
-        ids = part.image_id.to_numpy()
-        smallest = {label: min(ids[labels == label]) for label in np.unique(labels)}
-        groups.loc[part.index] = [smallest[label] for label in labels]
+        groups.loc[part.index] = part.image_id.groupby(labels).transform("min")
     return groups
 
 
@@ -133,14 +131,12 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
         # From `start` on: what lies before was compared with these rows already.
-        others = plain[None, start:]
-        bits = np.bitwise_count(plain[rows, None] ^ others)
-        turned = np.bitwise_count(mirrored[rows, None] ^ others)
-        a, b = np.nonzero(np.minimum(bits, turned) <= max_hamming)
-        other_dish = dish[start + a] != dish[start + b]
-        kept = (a < b) & other_dish
-        a = a[kept]
-        b = b[kept]
+        others = plain[start:]
+        bits = np.bitwise_count(np.bitwise_xor.outer(plain[rows], others))
+        turned = np.bitwise_count(np.bitwise_xor.outer(mirrored[rows], others))
+        other_dish = np.not_equal.outer(dish[rows], dish[start:])
+        near = other_dish & (np.minimum(bits, turned) <= max_hamming)
+        a, b = np.nonzero(np.triu(near, 1))
         columns = [start + a, start + b, bits[a, b], turned[a, b]]
         parts.append(np.stack(columns, axis=1).astype(int))
     pairs = _rows(ordered, *np.concatenate(parts).T)
@@ -161,8 +157,9 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     shown = []
     titles = []
     for row in pd.concat([inside, outside]).itertuples():
+        outcome = "joined" if row.joined else "apart"
         shown += [(row.path_a, row.dish_a), (row.path_b, row.dish_b)]
-        titles += [f"{'joined' if row.joined else 'apart'}, {row.by} {row.distance:g}", row.dish_a]
+        titles += [f"{outcome}, {row.by} {row.distance:g}", row.dish_a]
     return pd.DataFrame(shown, columns=["path", "dish_id"]), titles
 
 
@@ -173,33 +170,30 @@ def between_dishes(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def summary(pairs: pd.DataFrame, photos: pd.DataFrame, lacking: pd.DataFrame) -> str:
     """One sentence on near-duplicates and groups. lacking: dishes without a photo in some split."""
-    joined = (pairs.joined.astype(str) == "True").sum()
+    joined = typed(pairs).joined.sum()
+    across = len(between_dishes(pairs))
+    groups = photos.group_id.nunique()
     return (
-        f"{joined} pairs joined within dishes, {len(between_dishes(pairs))} pairs across dishes; "
-        f"{photos.group_id.nunique()} groups of {len(photos)} photos; {len(lacking)} dishes lack "
+        f"{joined} pairs joined within dishes, {across} pairs across dishes; "
+        f"{groups} groups of {len(photos)} photos; {len(lacking)} dishes lack "
         "photos in a split"
     )
 
 
 def typed(pairs: pd.DataFrame) -> pd.DataFrame:
     """Pairs read back from a CSV file, `distance` a number and `joined` a truth value again."""
-    return pairs.assign(
-        distance=pairs.distance.astype(float), joined=pairs.joined.astype(str).eq("True")
-    )
+    distance = pairs.distance.astype(float)
+    joined = pairs.joined.astype(str).eq("True")
+    return pairs.assign(distance=distance, joined=joined)
 
 
 def group_report(photos: pd.DataFrame) -> pd.DataFrame:
     """Per dish: photos, groups, the largest group and its share of the photos; largest share first."""
-    sizes = (
-        photos[~artefacts.at_site(photos.split)]
-        .groupby(["dish_id", "group_id"])
-        .size()
-        .groupby("dish_id")
-    )
-    table = pd.DataFrame({"photos": sizes.sum(), "groups": sizes.size(), "largest": sizes.max()})
-    return table.assign(largest_share=table.largest / table.photos).sort_values(
-        ["largest_share", "photos"], ascending=[False, False]
-    )
+    at_home = photos[~artefacts.at_site(photos.split)]
+    sizes = at_home.groupby(["dish_id", "group_id"]).size()
+    table = sizes.groupby("dish_id").agg(photos="sum", groups="size", largest="max")
+    table["largest_share"] = table.largest / table.photos
+    return table.sort_values(["largest_share", "photos"], ascending=False)
 
 
 def _dishes(photos: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -233,20 +227,21 @@ class _Distances:
 
 def _in_limits(far: _Distances, max_hamming: int, min_cosine: float) -> np.ndarray:
     """(n, n) distance in units of the pair's limit: near-duplicates are at most 1 apart."""
-    units = far.bits / np.maximum(_limits(far.bits, max_hamming, CERTAIN), 1e-9)
+    units = far.bits / _limits(far.bits, max_hamming, CERTAIN)
     if far.features is not None:
-        by_features = far.features / np.maximum(_limits(far.features, 1 - min_cosine, 0.0), 1e-9)
-        units = np.where(far.bits <= far.loose * max_hamming, np.fmin(units, by_features), units)
+        by_features = far.features / _limits(far.features, 1 - min_cosine, 0.0)
+        counts = far.bits <= far.loose * max_hamming
+        units = np.where(counts, np.fmin(units, by_features), units)
     np.fill_diagonal(units, 0)
     return units
 
 
 def _limits(distances: np.ndarray, limit: float, certain: float) -> np.ndarray:
-    """(n, n): what both photos of a pair allow."""
-    if len(distances) < FEW:
-        return np.full(distances.shape, float(limit))
-    allowed = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
-    return np.minimum(allowed[:, None], allowed[None, :])
+    """(n, n): what both photos of a pair allow, never 0: distances are divided by it."""
+    allowed = np.full(len(distances), float(limit))
+    if len(distances) >= FEW:
+        allowed = np.clip(ALIKE_SHARE * _usual(distances), min(certain, limit), limit)
+    return np.maximum(np.minimum.outer(allowed, allowed), 1e-9)
 
 
 def _usual(distances: np.ndarray) -> np.ndarray:
@@ -269,21 +264,19 @@ def _clusters(units: np.ndarray) -> np.ndarray:
 def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
     """Connected components of: same cluster, same frame, same bytes. (n,)"""
     n = len(part)
-    columns = [
-        clusters,
-        pd.factorize(part.sha256)[0],
-        pd.factorize(part.frame.where(part.frame != ""))[0],
-    ]
+    of_bytes, _ = pd.factorize(part.sha256)
+    of_frame, _ = pd.factorize(part.frame.where(part.frame != ""))
     photos = []
     marks = []
     offset = n
-    for column in columns:
+    for column in (clusters, of_bytes, of_frame):
         known = np.flatnonzero(column >= 0)
         photos.append(known)
         marks.append(column[known] + offset)
         offset += int(column.max(initial=0)) + 1
-    edges = np.concatenate(photos), np.concatenate(marks)
-    graph = coo_matrix((np.ones(len(edges[0])), edges), shape=(offset, offset))
+    edges = (np.concatenate(photos), np.concatenate(marks))
+    weights = np.ones_like(edges[0])
+    graph = coo_matrix((weights, edges), shape=(offset, offset))
     _, labels = connected_components(graph, directed=False)
     return labels[:n]
 
@@ -291,8 +284,8 @@ def _components(part: pd.DataFrame, clusters: np.ndarray) -> np.ndarray:
 def _torn(part: pd.DataFrame, far: _Distances, max_hamming: int, min_cosine: float) -> pd.DataFrame:
     split = part.split.to_numpy()
     judged = np.isin(split, artefacts.SPLITS)
-    both_judged = judged[:, None] & judged[None, :]
-    crosses = both_judged & (split[:, None] != split[None, :])
+    both_judged = np.logical_and.outer(judged, judged)
+    crosses = both_judged & np.not_equal.outer(split, split)
     near = _in_limits(far, max_hamming, min_cosine) <= 1
     a, b = np.nonzero(np.triu(near & crosses, 1))
     if not len(a):
@@ -317,7 +310,8 @@ def _pairs_of(
     together = together[chosen]
     units = units[chosen]
     pairs = _named_by(part, far, a, b, together, max_hamming, min_cosine)
-    same_frame = (frame[a] == frame[b]) & (frame[a] != "")
+    frame_of_first = frame[a]
+    same_frame = (frame_of_first == frame[b]) & (frame_of_first != "")
     joined_from_afar = together & (units > 1)
     joint = np.where(same_frame, "frame", "a third photo")
     pairs.loc[joined_from_afar, "by"] = joint[joined_from_afar]
@@ -351,20 +345,14 @@ def _rows(
     turned: np.ndarray,
     joined: Any = False,
 ) -> pd.DataFrame:
-    named = {
-        f"{name}_{side}": photos[column].to_numpy()[rows]
-        for name, column in (("image_id", "image_id"), ("path", "path"), ("dish", "dish_id"))
-        for side, rows in (("a", a), ("b", b))
-    }
-    sha = photos.sha256.to_numpy()
+    columns = ["image_id", "path", "dish_id", "sha256"]
+    named = photos[columns].rename(columns={"dish_id": "dish"})
+    first = named.iloc[a].reset_index(drop=True)
+    second = named.iloc[b].reset_index(drop=True)
     by_hash = np.where(plain <= turned, "hash", "mirrored hash")
-    by = np.where(sha[a] == sha[b], "bytes", by_hash)
-    table = pd.DataFrame(
-        {
-            **named,
-            "by": by.astype(object),
-            "distance": np.minimum(plain, turned).astype(float),
-            "joined": joined,
-        }
-    )
+    by = np.where(first.sha256 == second.sha256, "bytes", by_hash)
+    table = pd.concat([first.add_suffix("_a"), second.add_suffix("_b")], axis=1)
+    table["by"] = by.astype(object)
+    table["distance"] = np.minimum(plain, turned).astype(float)
+    table["joined"] = joined
     return table[list(PAIR_COLUMNS)]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dishvl_lib.core import given_tables, names, records
 from dishvl_lib.core.decisions import LEAVE_OUT, NAME_ACTIONS
+from dishvl_lib.core.types import AnyPath
 
 ACTIONS = ("", *NAME_ACTIONS)
 
@@ -34,8 +35,8 @@ class Given:
 
 
 def read(
-    names_csv: str | Path = "",
-    decisions: str | Path | None = None,
+    names_csv: AnyPath = "",
+    decisions: AnyPath | None = None,
     folders: Iterable[str] | None = None,
 ) -> Given:
     """Both files; a decisions file that is not there yet is empty.
@@ -45,43 +46,42 @@ def read(
     is missing, a missing column or an unknown action.
     """
     folders = None if folders is None else set(folders)
-    rows = _meant(_decisions(decisions), folders).to_dict("records")
-    last = {row["folder"]: row for row in rows}
+    rows = _meant(_decisions(decisions), folders)
     decided = {}
     apart = {}
-    for folder, row in last.items():
-        if row["name"] and row["action"] != LEAVE_OUT:
-            decided[folder] = row["name"]
-        if row["action"] == "keep_apart":
-            apart[folder] = row["note"]
+    for row in rows.drop_duplicates("folder", keep="last").itertuples():
+        if row.name and row.action != LEAVE_OUT:
+            decided[row.folder] = row.name
+        if row.action == "keep_apart":
+            apart[row.folder] = row.note
     listed = _last_names(_meant(_names(names_csv), folders))
-    answered = frozenset((row["folder"], row["note"]) for row in rows)
+    answered = frozenset(zip(rows.folder, rows.note, strict=True))
     return Given(listed, decided, apart, answered)
 
 
-def read_names(path: str | Path | None) -> dict[str, str]:
+def read_names(path: AnyPath | None) -> dict[str, str]:
     """{folder: name} from a table with these two columns; {} for no file given. The last row of a
     folder counts, an empty name is none.
     """
     return _last_names(_names(path))
 
 
-def left_out(decisions: str | Path, folders: Iterable[str]) -> set[str]:
+def left_out(decisions: AnyPath, folders: Iterable[str]) -> set[str]:
     """The folders whose last decision is that they are no dish."""
     rows = _meant(_decisions(decisions), folders)
-    last = dict(zip(rows["folder"], rows["action"], strict=True))
-    return {folder for folder, action in last.items() if action == LEAVE_OUT}
+    last = rows.drop_duplicates("folder", keep="last")
+    return set(last.folder[last.action == LEAVE_OUT])
 
 
 def unmatched(
-    folders: Iterable[str], names_csv: str | Path = "", decisions: str | Path | None = None
+    folders: Iterable[str], names_csv: AnyPath = "", decisions: AnyPath | None = None
 ) -> list[str]:
     """A sentence for each of the two files that has rows about folders which are not there."""
     there = set(folders)
     sentences = []
     decided = _decisions(decisions)
     # The photos of a folder that was decided to be no dish are gone for a reason.
-    kept = decided[decided["action"] != LEAVE_OUT]
+    kept = decided[decided.action != LEAVE_OUT]
     for what, table in ((f"names_csv {names_csv}", _names(names_csv)), (f"{decisions}", kept)):
         if clause := given_tables.unmatched(table, "folder", there):
             sentences.append(f"{what}: {clause}")
@@ -92,24 +92,24 @@ def _meant(table: pd.DataFrame, folders: Iterable[str] | None) -> pd.DataFrame:
     """The rows under the folders that they mean."""
     if folders is None:
         return table
-    meant = names.matching(table["folder"], folders)
-    renamed = [meant.get(folder, folder) for folder in table["folder"]]
+    meant = names.matching(table.folder, folders)
+    renamed = [meant.get(folder, folder) for folder in table.folder]
     return table.assign(folder=renamed)
 
 
 def _last_names(table: pd.DataFrame) -> dict[str, str]:
-    last = dict(zip(table["folder"], table["name"], strict=True))
+    last = dict(zip(table.folder, table.name, strict=True))
     return {folder: name for folder, name in last.items() if name}
 
 
-def _names(path: str | Path | None) -> pd.DataFrame:
+def _names(path: AnyPath | None) -> pd.DataFrame:
     if not path:
         return pd.DataFrame(columns=["folder", "name"])
     table = given_tables.read(path, ["folder", "name"])
     return table.assign(name=table["name"].map(names.clean))
 
 
-def _decisions(path: str | Path | None) -> pd.DataFrame:
+def _decisions(path: AnyPath | None) -> pd.DataFrame:
     if not path or not Path(path).exists():
         return pd.DataFrame(columns=["folder", "name", "action", "note"])
     written = given_tables.read(path, ["folder", "name"])

@@ -24,5 +24,6 @@ def typical_order(photos: pd.DataFrame) -> pd.Series:
         table = part[["image_id", "group_id", "sharpness"]].assign(far=away > np.median(away))
         table = table.sort_values(["far", "sharpness", "image_id"], ascending=[True, False, True])
         table["turn"] = table.groupby("group_id").cumcount()
-        ranks.loc[table.sort_values("turn", kind="stable").index] = np.arange(len(part))
+        in_turns = table.sort_values("turn", kind="stable")
+        ranks.loc[in_turns.index] = np.arange(len(part))
     return ranks

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from dishvl_lib.annotation.dish_folders import DishFolders, UnclearFolders
+from dishvl_lib.annotation.dish_folders import DishFolders, Folders, UnclearFolders
 from dishvl_lib.core import file_names, folder_words, names, photo_files, photo_list, system_files
 from dishvl_lib.core.file_names import printable
+from dishvl_lib.core.types import AnyPath
 
 LINK_OUT = "link out of image_root"
 NOT_IN_DISH = ("not in a dish folder", "it lies beside the dish folders")
 UNREADABLE_NAME = "unreadable name"
 EMPTY_FOLDER = ("empty folder", "it holds no file")
+Refusal = tuple[str, str]  # reason, detail
 Refused = tuple[str, str, str]  # path relative to image_root, reason, detail
 RefusedFile = tuple[Path, str, str]  # the same before its path is made relative
 
@@ -54,7 +56,7 @@ class Listing:
 
 def listing(
     image_root: Path,
-    photos_csv: str | Path = "",
+    photos_csv: AnyPath = "",
     source: str = "",
     follow_links: bool = False,
     dish_level: int = 0,
@@ -70,9 +72,9 @@ def listing(
     """
     image_root = Path(image_root)
     if not image_root.is_dir():
+        what = f"site {source}" if source else "image_root"
         raise CatalogError(
-            f"{f'site {source}' if source else 'image_root'}: no folder {image_root}; it "
-            "must hold one folder of photos per dish"
+            f"{what}: no folder {image_root}; it must hold one folder of photos per dish"
         )
     if photos_csv:
         photos, left_out = _listed(image_root, Path(photos_csv))
@@ -111,8 +113,8 @@ class _Walked(NamedTuple):
     """
 
     file: Path
-    place: tuple[str, ...]
-    refusal: tuple[str, str] | None
+    place: Folders
+    refusal: Refusal | None
 
 
 class _Walk:
@@ -130,9 +132,8 @@ class _Walk:
             self.files += self._of_folder(Path(directory), bool(folders), sorted(files))
             self._leave_out_links(directory, folders)
         for error in closed:
-            self.files.append(
-                self._folder(Path(error.filename), ("unreadable", f"folder: {error.strerror}"))
-            )
+            refusal = ("unreadable", f"folder: {error.strerror}")
+            self.files.append(self._folder(Path(error.filename), refusal))
 
     def _of_folder(
         self, directory: Path, has_folders: bool, names_of_files: list[str]
@@ -153,7 +154,7 @@ class _Walk:
             else:
                 self.refused.append((path, reason, detail))
 
-    def _folder(self, folder: Path, refusal: tuple[str, str]) -> _Walked:
+    def _folder(self, folder: Path, refusal: Refusal) -> _Walked:
         """A folder whose dish has no photos here."""
         return _Walked(folder, folder.relative_to(self.root).parts, refusal)
 
@@ -166,9 +167,9 @@ class _Links:
         self.follow = follow
         # Of each folder that is walked: the targets of the links that lead to it, so that a
         # circle of links ends.
-        self.passed: dict[str, tuple[str, ...]] = {os.fspath(image_root): ()}
+        self.passed: dict[str, Folders] = {os.fspath(image_root): ()}
 
-    def refusal(self, path: str | Path) -> tuple[str, str] | None:
+    def refusal(self, path: AnyPath) -> Refusal | None:
         """(reason, detail) for a link, or a chain of them, that may not be followed."""
         if self.follow or not os.path.islink(path):
             return None
@@ -195,9 +196,7 @@ class _Links:
                 self.passed[path] = (*passed, os.path.realpath(path)) if is_link else passed
         return left_out
 
-    def _folder_refusal(
-        self, directory: str, path: str, passed: tuple[str, ...]
-    ) -> tuple[str, str] | None:
+    def _folder_refusal(self, directory: str, path: str, passed: Folders) -> Refusal | None:
         target = os.path.realpath(path)
         if refused := self.refusal(path):
             return refused
@@ -225,16 +224,14 @@ def _listed(image_root: Path, photos_csv: Path) -> tuple[list[PhotoFile], list[R
     photos = []
     left_out: list[RefusedFile] = []
     seen: dict[str, list[str]] = {}
-    for line, row in zip(table.index, table.to_dict("records"), strict=True):
-        file = row["photo"]
-        label = row["label"]
-        split = _split_of(row["split"], photos_csv, line)
-        labels = seen.setdefault(str(file), [])
-        if refused := _listed_refusal(file, row["path"], label, labels):
-            left_out.append((file, *refused))
+    for row in table.itertuples():
+        split = _split_of(row.split, photos_csv, row.Index)
+        labels = seen.setdefault(str(row.photo), [])
+        if refused := _listed_refusal(row.photo, row.path, row.label, labels):
+            left_out.append((row.photo, *refused))
         else:
-            photos.append(PhotoFile(file, label, "", split))
-        labels.append(label)
+            photos.append(PhotoFile(row.photo, row.label, "", split))
+        labels.append(row.label)
     kept, torn = _without_two_labels(photos, seen, photos_csv)
     return kept, _relative(left_out + torn, image_root)
 
@@ -265,9 +262,7 @@ def _split_of(value: str, photos_csv: Path, line: int) -> str:
     return split
 
 
-def _listed_refusal(
-    file: Path, path: str, label: str, earlier: list[str]
-) -> tuple[str, str] | None:
+def _listed_refusal(file: Path, path: str, label: str, earlier: list[str]) -> Refusal | None:
     if not path.strip() or not names.clean(label):
         return "no path or label", f"the line reads {path!r}, {label!r}"
     if label in earlier:
@@ -275,7 +270,7 @@ def _listed_refusal(
     return _file_refusal(file, (path,))
 
 
-def _refusal(file: Path, parts: tuple[str, ...], links: _Links) -> tuple[str, str] | None:
+def _refusal(file: Path, parts: Folders, links: _Links) -> Refusal | None:
     """(reason, detail) for a file that is not a dish's photo by its place, name or kind, before
     anything is read. `parts`: the folders that it lies in.
     """
@@ -288,16 +283,16 @@ def _refusal(file: Path, parts: tuple[str, ...], links: _Links) -> tuple[str, st
     return links.refusal(file) or _file_refusal(file, (*parts, file.name))
 
 
-def _hidden(parts: tuple[str, ...]) -> tuple[str, str] | None:
+def _hidden(parts: Folders) -> Refusal | None:
     return ("hidden file", "its name begins with a dot") if _is_hidden(parts) else None
 
 
-def _is_hidden(parts: tuple[str, ...]) -> bool:
+def _is_hidden(parts: Folders) -> bool:
     """Whether one of the names is hidden, or belongs to a system."""
     return any(part.startswith(".") for part in parts) or bool(system_files.refusal(parts))
 
 
-def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | None:
+def _file_refusal(file: Path, parts: Folders = ()) -> Refusal | None:
     if file.suffix.lower() in photo_files.RAW_SUFFIXES:
         return "not a photo file", "a camera's raw file; export it as JPEG"
     if not photo_files.is_photo(file):
@@ -310,7 +305,7 @@ def _file_refusal(file: Path, parts: tuple[str, ...] = ()) -> tuple[str, str] | 
     return None
 
 
-def _remedy(folders: tuple[str, ...], name: str) -> str:
+def _remedy(folders: Folders, name: str) -> str:
     """What is wrong with a name that cannot be written down, and the command that mends it."""
     reading = file_names.reading_of(name)
     surrogates = any("\ud800" <= char <= "\udfff" for char in name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names
+from dishvl_lib.core.types import Record
 
 TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
 
@@ -33,15 +34,13 @@ def split(photos: pd.DataFrame, at_home: pd.Series, decided: Mapping[str, str]) 
     others get their first folder's name as dish_id.
     """
     named = photos.folder[at_home].map(decided).dropna().map(names.normalise)
-    several = named.groupby(photos.dish_id[named.index]).nunique()
+    n_names = named.groupby(photos.dish_id[named.index]).nunique()
     photos = photos.copy()
-    for dish_id in several.index[several > 1]:
+    for dish_id in n_names.index[n_names > 1]:
         part = named[photos.dish_id[named.index] == dish_id]
-        kept = [
-            *part[photos.folder[part.index] == dish_id],
-            *part[part == names.normalise(dish_id)],
-            *part.mode(),
-        ][0]
+        of_folder = part[photos.folder[part.index] == dish_id]
+        of_decision = part[part == names.normalise(dish_id)]
+        kept = [*of_folder, *of_decision, *part.mode()][0]
         for _, rows in part[part != kept].groupby(part):
             photos.loc[rows.index, "dish_id"] = photos.folder[rows.index].min()
     return photos
@@ -53,10 +52,11 @@ def groups(members: Sequence[Member], *, merge_all: bool) -> list[list[Member]]:
     """
     by_name: dict[tuple[str, str], list[Member]] = {}
     for member in sorted(members, key=_most_photos_first):
-        name = names.normalise(member.record["name"])
-        decided = member.record["name_source"] == "decision"
+        dish = member.record
+        name = names.normalise(dish["name"])
+        decided = dish["name_source"] == "decision"
         joins = name and not member.apart and (decided or merge_all)
-        key = ("name", name) if joins else ("dish", member.record["dish_id"])
+        key = ("name", name) if joins else ("dish", dish["dish_id"])
         by_name.setdefault(key, []).append(member)
     return list(by_name.values())
 
@@ -70,25 +70,31 @@ def joined(group: Sequence[Member]) -> artefacts.Dish:
     that has a card.
     """
     dishes = [member.record for member in group]
-    named = min(dishes, key=lambda record: TRUST.index(record["name_source"]))
-    carded = next((record for record in dishes if record["card"]), dishes[0])
+    first = dishes[0]
+    named = min(dishes, key=lambda dish: TRUST.index(dish["name_source"]))
+    name = named["name"]
+    carded = next((dish for dish in dishes if dish["card"]), first)
     folders: set[str] = set()
     other_names: set[str] = set()
-    for record in dishes:
-        folders.update(record["folders"])
-        other_names.update(record["aliases"], [record["name"]])
+    source: list[Record] = []
+    n_images = 0
+    for dish in dishes:
+        folders.update(dish["folders"])
+        other_names.update(dish["aliases"], [dish["name"]])
+        source += dish["source"]
+        n_images += dish["n_images"]
     return {
-        "dish_id": dishes[0]["dish_id"],
+        "dish_id": first["dish_id"],
         "folders": sorted(folders),
-        "name": named["name"],
+        "name": name,
         "name_source": named["name_source"],
-        "aliases": sorted(other_names - {named["name"], ""}),
-        "n_images": sum(record["n_images"] for record in dishes),
+        "aliases": sorted(other_names - {name, ""}),
+        "n_images": n_images,
         "card": carded["card"],
         "introduction": carded["introduction"],
         "recipe": carded["recipe"],
-        "source": [row for record in dishes for row in record["source"]],
-        "review": dishes[0]["review"],
+        "source": source,
+        "review": first["review"],
     }
 
 
@@ -104,11 +110,10 @@ def relabelled(
             new_ids[member.record["dish_id"]] = first.record["dish_id"]
     renamed = photos.dish_id.map(lambda dish_id: new_ids.get(dish_id, dish_id))
     photos = photos.assign(dish_id=photos.dish_id.where(~at_home, renamed))
+    ours = photos[at_home]
     for column in ("group_id", "sha256"):
-        splits = photos[at_home].groupby(column).split.nunique()
-        in_two = splits.index[splits > 1]
-        torn = photos[at_home & photos[column].isin(in_two)]
-        torn = torn.sort_values([column, "path"])
+        n_splits = ours.groupby(column).split.transform("nunique")
+        torn = ours[n_splits > 1].sort_values([column, "path"])
         if len(torn):
             where = ", ".join(f"{row.path} ({row.split})" for row in torn.head(4).itertuples())
             raise MergeError(

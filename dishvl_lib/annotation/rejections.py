@@ -2,6 +2,7 @@
 parameters, by what they are.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -58,7 +59,8 @@ def without_dishes(
     if not decisions or not decisions.exists():
         return photos, pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
     at_home = ~artefacts.at_site(photos.split)
-    out = photos.folder.isin(given_names.left_out(decisions, photos.folder[at_home])) & at_home
+    no_dishes = given_names.left_out(decisions, photos.folder[at_home])
+    out = photos.folder.isin(no_dishes) & at_home
     return _part(photos, out, NOT_A_DISH, f"decided in {decisions.name}")
 
 
@@ -66,12 +68,8 @@ def without_small(photos: pd.DataFrame, least: int) -> tuple[pd.DataFrame, pd.Da
     """(photos, rejected rows): dishes of our own with fewer than `least` usable photos."""
     count = photos.groupby("dish_id").image_id.transform("count")
     out = (count < least) & ~artefacts.at_site(photos.split)
-    return _part(
-        photos,
-        out,
-        "too few photos",
-        count.map(lambda n: f"the dish has {n}, min_photos_per_dish is {least}"),
-    )
+    detail = count.map(f"the dish has {{}}, min_photos_per_dish is {least}".format)
+    return _part(photos, out, "too few photos", detail)
 
 
 def without_excluded(
@@ -101,16 +99,15 @@ def rehearsal(
     """
     kept = []
     cut = []
-    seen: dict[tuple[str, str], int] = {}
-    dishes: dict[str, int] = {}
+    n_photos: dict[str, Counter[str]] = {}  # {source: {dish: photos}}
     for photo in photos:
-        dish = (photo.source, dish_id(photo, folder_pattern))
-        if dish not in seen and max_dishes and dishes.get(photo.source, 0) >= max_dishes:
+        of_source = n_photos.setdefault(photo.source, Counter())
+        dish = dish_id(photo, folder_pattern)
+        if max_dishes and dish not in of_source and len(of_source) >= max_dishes:
             cut.append((photo, REHEARSAL, f"max_dishes is {max_dishes}"))
             continue
-        dishes[photo.source] = dishes.get(photo.source, 0) + (dish not in seen)
-        seen[dish] = seen.get(dish, 0) + 1
-        if max_photos and seen[dish] > max_photos:
+        of_source[dish] += 1
+        if max_photos and of_source[dish] > max_photos:
             cut.append((photo, REHEARSAL, f"max_photos_per_dish is {max_photos}"))
         else:
             kept.append(photo)
@@ -175,8 +172,6 @@ def without_own_photos(photos: pd.DataFrame) -> tuple[pd.DataFrame, list[Refused
 def _part(
     photos: pd.DataFrame, out: pd.Series, reason: Any, detail: Any
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    rows = pd.DataFrame(
-        {"path": photos.path, "reason": reason, "detail": detail},
-        columns=list(artefacts.LEFT_OUT_COLUMNS),
-    )[out]
-    return photos[~out].reset_index(drop=True), rows.reset_index(drop=True)
+    columns = list(artefacts.LEFT_OUT_COLUMNS)
+    rows = photos.assign(reason=reason, detail=detail)[columns]
+    return photos[~out].reset_index(drop=True), rows[out].reset_index(drop=True)

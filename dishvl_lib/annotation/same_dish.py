@@ -6,16 +6,17 @@ counts only with a second witness: nearly equal ingredients, or photos that do n
 apart. All pairs are compared by matrix multiplication, in blocks.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import RecordView
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
 # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
@@ -23,11 +24,12 @@ NAME_LIKENESS = 0.6
 INGREDIENT_LIKENESS = 0.4
 BLOCK_ROWS = 512
 # Ways of cooking: names of which each says one, and not the same, are two dishes.
-_METHODS = {
-    char: group[0]
-    for group in ("炒爆煸熘溜", "烧焖炖煨烩", "煮灼汆", "烤焗", "腌泡", *"卤酱蒸煎炸拌煲")
-    for char in group
-}
+_METHODS = dict.fromkeys("炒爆煸熘溜", "炒")
+_METHODS |= dict.fromkeys("烧焖炖煨烩", "烧")
+_METHODS |= dict.fromkeys("煮灼汆", "煮")
+_METHODS |= dict.fromkeys("烤焗", "烤")
+_METHODS |= dict.fromkeys("腌泡", "腌")
+_METHODS |= {char: char for char in "卤酱蒸煎炸拌煲"}
 _CUTS = "丝片块丁末条丸泥段粒卷串"
 _KINDS = "饭面粉饼粥汤羹包饺糕酱茶汁头尾翅爪腿蹄"
 _CUT = re.compile("(?<=..)[丝片块丁末条段粒碎茸泥]$")
@@ -57,8 +59,9 @@ class Terms:
     """A set of words for each of N rows; rare words weigh more: log(1 + N / rows that have it)."""
 
     def __init__(self, rows: Sequence[set[str]]):
-        counts = Counter(word for row in rows for word in row)
-        weight = {word: float(np.log1p(len(rows) / count)) for word, count in counts.items()}
+        counts = Counter(itertools.chain.from_iterable(rows))
+        n = len(rows)
+        weight = {word: float(np.log1p(n / count)) for word, count in counts.items()}
         totals = [_total_weight(row, weight) for row in rows]
         self.total = np.array(totals, np.float32)
         # A word of one row alone is shared by none: it counts in `total` and needs no column.
@@ -75,16 +78,16 @@ class Terms:
         return self.matrix[rows] @ self.matrix.T
 
     def dice(self, rows: slice) -> np.ndarray:
-        both = self.total[rows, None] + self.total[None]
+        both = np.add.outer(self.total[rows], self.total)
         return 2 * self.shared(rows) / np.maximum(both, 1e-9)
 
     def jaccard(self, rows: slice) -> np.ndarray:
+        both = np.add.outer(self.total[rows], self.total)
         shared = self.shared(rows)
-        both = self.total[rows, None] + self.total[None]
         return shared / np.maximum(both - shared, 1e-9)
 
 
-def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> list[Likeness]:
+def pairs(dishes: Sequence[RecordView], photos: Photos | None = None) -> list[Likeness]:
     """Suspected pairs, strongest first. `dishes`: name, card (a dict with ingredients, or None).
 
     Photos do not tell two dishes apart when the cosine of their means reaches both dishes' `least`.
@@ -94,13 +97,17 @@ def pairs(dishes: Sequence[Mapping[str, Any]], photos: Photos | None = None) -> 
     likenesses: list[Likeness] = []
     for start in range(0, len(dishes), BLOCK_ROWS):
         likenesses += comparison.block(start)
-    return sorted(likenesses, key=lambda pair: (-pair.strength, pair.i, pair.j))
+    return sorted(likenesses, key=_strongest_first)
+
+
+def _strongest_first(likeness: Likeness) -> tuple[float, int, int]:
+    return -likeness.strength, likeness.i, likeness.j
 
 
 class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
-    def __init__(self, dishes: Sequence[Mapping[str, Any]], photos: Photos | None):
+    def __init__(self, dishes: Sequence[RecordView], photos: Photos | None):
         self.plain = [names.canonical(dish["name"]) for dish in dishes]
         self.normal = [names.normalise(dish["name"]) for dish in dishes]
         # Names of the same characters mean the same in any order, so these are compared sorted.
@@ -117,15 +124,17 @@ class _Comparison:
         named = self._named(rows)
         eaten = self.ingredients.jaccard(rows)
         seen = self._seen(rows)
-        same = self.meaning[rows, None] == self.meaning[None]
+        same = np.equal.outer(self.meaning[rows], self.meaning)
         witnessed = (eaten >= INGREDIENT_LIKENESS) | (seen > 0)
         suspected = same | ((named >= NAME_LIKENESS) & witnessed)
+        candidates = np.triu(suspected, start + 1)
+        places = np.argwhere(candidates).tolist()
+        columns = [matrix[candidates].tolist() for matrix in (same, named, eaten, seen)]
         likenesses = []
-        for row, j in np.argwhere(np.triu(suspected, start + 1)).tolist():
+        for (row, j), is_same, *evidence in zip(places, *columns, strict=True):
             i = start + row
-            if self._may_be_one(i, j, same[row, j]):
-                evidence = (float(named[row, j]), float(eaten[row, j]), float(seen[row, j]))
-                likenesses.append(_likeness(i, j, bool(same[row, j]), *evidence))
+            if self._may_be_one(i, j, is_same):
+                likenesses.append(_likeness(i, j, is_same, *evidence))
         return likenesses
 
     def _named(self, rows: slice) -> np.ndarray:
@@ -133,7 +142,7 @@ class _Comparison:
         one's are in the longer one.
         """
         total = self.chars.total
-        shorter = np.minimum(total[rows, None], total[None])
+        shorter = np.minimum.outer(total[rows], total)
         # Products of roots and sums of weights, both in float32, differ in their last digits.
         contained = self.chars.shared(rows) >= 0.999 * shorter
         return np.where(contained, np.float32(1), self.chars.dice(rows))
@@ -142,12 +151,14 @@ class _Comparison:
         """Cosine of the photos' means where they do not tell two dishes apart, else 0."""
         if self.photos is None:
             return np.zeros((len(self.plain[rows]), len(self.plain)), np.float32)
-        cosine = self.photos.means[rows] @ self.photos.means.T
-        least = np.maximum(self.photos.least[rows, None], self.photos.least[None])
-        return np.where(cosine >= least, cosine, 0)
+        means = self.photos.means
+        least = self.photos.least
+        cosine = means[rows] @ means.T
+        return np.where(cosine >= np.maximum.outer(least[rows], least), cosine, 0)
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
-        if self.normal[i] == self.normal[j] or excluded(self.plain[i], self.plain[j]):
+        has_one_name = self.normal[i] == self.normal[j]
+        if has_one_name or excluded(self.plain[i], self.plain[j]):
             return False
         return same or not (self._named_after(i, j) or self._named_after(j, i))
 
@@ -155,8 +166,9 @@ class _Comparison:
         """True when a dish is named after an ingredient that the other one has neither in its name
         nor on its card.
         """
-        named_after = [word for word in self.words[i] if word in self.plain[i]]
-        lacking = [word for word in named_after if word not in self.plain[j]]
+        name = self.plain[i]
+        other = self.plain[j]
+        lacking = [word for word in self.words[i] if word in name and word not in other]
         card = self.words[j]
         return bool(card) and any(not _is_on_card(word, card) for word in lacking)
 
@@ -180,19 +192,17 @@ def photo_means(
     common (a dish with one group is taken to be as varied as the median dish), and not under that
     of its CLOSEST-th neighbour: features that tell no dishes apart are no witness.
     """
-    place = {image_id: number for number, image_id in enumerate(features["image_id"].tolist())}
-    row_of = {dish_id: number for number, dish_id in enumerate(dish_ids)}
-    is_known = photos.image_id.isin(place) & photos.dish_id.isin(dish_ids)
+    photo_ids = pd.Index(features["image_id"])
+    is_known = photos.image_id.isin(photo_ids) & photos.dish_id.isin(dish_ids)
     train = photos[(photos.split == "train") & is_known]
     train = train.sort_values(["dish_id", "group_id", "image_id"])
     groups = train.groupby("dish_id").group_id
     half = groups.transform(lambda ids: pd.factorize(ids)[0] % 2).to_numpy(int)
-    rows = train.dish_id.map(row_of).to_numpy(int)
-    vectors = features["feature"][[place[image_id] for image_id in train.image_id]]
+    rows = pd.Index(dish_ids).get_indexer(train.dish_id)
+    vectors = features["feature"][photo_ids.get_indexer(train.image_id)]
     sums = np.zeros((2, len(dish_ids), vectors.shape[1]), np.float32)
     np.add.at(sums, (half, rows), vectors)
-    first_half = _unit(sums[0])
-    second_half = _unit(sums[1])
+    first_half, second_half = map(_unit, sums)
     likeness = (first_half * second_half).sum(axis=1)
     halved = sums.any(axis=2).all(axis=0)
     likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
@@ -212,10 +222,11 @@ def _closest(means: np.ndarray) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-9)
 
 
-def ingredient_words(card: Mapping[str, Any] | None) -> set[str]:
+def ingredient_words(card: RecordView | None) -> set[str]:
     """A card's ingredients in the form in which they are compared: canonical, without the cut (土豆片
     -> 土豆).
     """
@@ -228,12 +239,17 @@ def excluded(first: str, second: str) -> bool:
     """True when two canonical names say that they are different: another way of cooking, cut, kind
     of food or part of the animal.
     """
-    methods = [_methods(name) for name in (first, second)]
-    cuts = [_ending(name, _CUTS) for name in (first, second)]
-    kinds = [_ending(name, _KINDS) for name in (first, second)]
-    other_method = all(methods) and not methods[0] & methods[1]
-    other_cut = all(cuts) and cuts[0] != cuts[1]
-    return bool(other_method or other_cut or kinds[0] != kinds[1])
+    methods = _methods(first)
+    methods_of_second = _methods(second)
+    both_say_method = bool(methods and methods_of_second)
+    cut = _ending(first, _CUTS)
+    cut_of_second = _ending(second, _CUTS)
+    both_say_cut = bool(cut and cut_of_second)
+    return (
+        (both_say_method and methods.isdisjoint(methods_of_second))
+        or (both_say_cut and cut != cut_of_second)
+        or _ending(first, _KINDS) != _ending(second, _KINDS)
+    )
 
 
 def _methods(name: str) -> set[str]:

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from tqdm.auto import tqdm
 from dishvl_lib.annotation.decoding_memory import DecodingMemory
 from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
 from dishvl_lib.core import images, photo_files, photo_hashes, records
+from dishvl_lib.core.types import Record
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
 MOST_BYTES = 2_000_000_000  # what decoding one photo may take
@@ -42,7 +43,7 @@ def examine(
     workers: int,
     cache: Path | None = None,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
-) -> tuple[list[tuple[PhotoFile, dict[str, Any]]], list[Refused]]:
+) -> tuple[list[tuple[PhotoFile, Record]], list[Refused]]:
     """([(photo, {width, height, sha256, phash, phash_mirrored, sharpness})], left out), in the
     order of `photos`.
 
@@ -77,7 +78,7 @@ def look(
     file: Path,
     max_image_pixels: int = images.MAX_IMAGE_PIXELS,
     memory: DecodingMemory | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """What a scan keeps of one photo, or {reason, detail} when it cannot be used.
 
     `memory`: what is shared with the photos that are decoded at the same time.
@@ -101,7 +102,7 @@ def look(
         return {"reason": "unreadable", "detail": error.strerror or str(error)}
 
 
-def _examined(file: Path, max_image_pixels: int) -> dict[str, Any]:
+def _examined(file: Path, max_image_pixels: int) -> Record:
     content = file.read_bytes()
     (width, height), grey = images.examine(content, DRAFT, max_image_pixels)
     if min(width, height) < MIN_SIDE:
@@ -137,7 +138,7 @@ def sharpness(grey: Image.Image) -> float:
 
 def _look_at_all(
     photos: Sequence[PhotoFile], seen: "_KeptScans", workers: int
-) -> Iterator[tuple[PhotoFile, dict[str, Any]]]:
+) -> Iterator[tuple[PhotoFile, Record]]:
     rest = iter(photos)
     with ThreadPoolExecutor(workers) as pool:
         while part := list(islice(rest, CHUNK)):
@@ -156,7 +157,7 @@ class _KeptScans:
         self.root = Path(image_root)
         self.max_image_pixels = max_image_pixels
         self.memory = DecodingMemory()
-        self.kept: dict[str, tuple[list[int], dict[str, Any]]] = {}
+        self.kept: dict[str, tuple[list[int], Record]] = {}
         self.file: TextIO | None = None
         if folder:
             name = hashlib.sha256(
@@ -164,7 +165,7 @@ class _KeptScans:
             ).hexdigest()[:16]
             self._open(Path(folder) / f"{name}-v{VERSION}.jsonl")
 
-    def look(self, photo: PhotoFile) -> tuple[dict[str, Any], list | None]:
+    def look(self, photo: PhotoFile) -> tuple[Record, list | None]:
         """(what is known of the photo, the line to keep when it is new)."""
         path = relative_path(photo.file, self.root)
         stamp = _stamp(photo.file)
@@ -176,7 +177,7 @@ class _KeptScans:
             "reason"
         ) not in PASSING else None
 
-    def _within_limit(self, looked: dict[str, Any]) -> bool:
+    def _within_limit(self, looked: Record) -> bool:
         """Whether a photo that was looked at under another limit is within this one."""
         return looked.get("width", 0) * looked.get("height", 0) <= self.max_image_pixels
 
@@ -214,7 +215,7 @@ class _KeptScans:
             self.file.write("\n")  # the line that was cut short must not swallow the next
 
 
-def _entry(line: str) -> tuple[str, list[int], dict[str, Any]] | None:
+def _entry(line: str) -> tuple[str, list[int], Record] | None:
     """A kept line, or None when it is damaged."""
     try:
         place, stamp, looked = json.loads(line)

@@ -37,18 +37,18 @@ def assign(
         )
     split = _with_their_groups(photos)
     given = set(split) & set(artefacts.SPLITS)
-    shares = (
-        0.0 if "test" in given else test_share,
-        0.0 if "validation" in given else validation_share,
-    )
-    groups_to_train = set(photos.group_id[photos.image_id.isin(set(train_only))])
+    if "test" in given:
+        test_share = 0.0
+    if "validation" in given:
+        validation_share = 0.0
+    groups_to_train = photos.group_id[photos.image_id.isin(train_only)]
     for _, dish in photos[_to_deal(split, given)].groupby("dish_id", sort=True):
         free = dish[~dish.group_id.isin(groups_to_train)]
         sizes = free.groupby("group_id").size()
-        test_photos = max(1, round(shares[0] * len(dish)))
+        test_photos = max(1, round(test_share * len(dish)))
         order = _order(sizes, test_photos, seed)
         training = len(dish) - len(free)
-        dealt = _deal(sizes[order].tolist(), *shares, training)
+        dealt = _deal(sizes[order].tolist(), test_share, validation_share, training)
         split_of = dict(zip(order, dealt, strict=True))
         split.loc[dish.index] = dish.group_id.map(split_of).fillna("train")
     return split
@@ -71,21 +71,19 @@ def hold_out(
     free = photos.split.eq("")
     hit = pd.Series(False, index=photos.index)
     for key, wanted, column, matches in (
-        ("hold_out_sites", sites, "site", str.__eq__),
-        ("hold_out_dates", dates, "taken_on", str.startswith),
-        ("hold_out_dishes", dishes, "dish_id", fnmatchcase),
+        ("hold_out_sites", sites, photos.site, str.__eq__),
+        ("hold_out_dates", dates, photos.taken_on, str.startswith),
+        ("hold_out_dishes", dishes, photos.dish_id, fnmatchcase),
     ):
-        for value in wanted:
-            here = free & photos[column].map(
-                lambda text, value=value, matches=matches: bool(text) and matches(text, value)
-            )
-            if not here.any():
-                values = sorted(set(photos.loc[free, column]) - {""})
+        values = sorted(set(column[free]) - {""})
+        for entry in wanted:
+            meant = [value for value in values if matches(value, entry)]
+            if not meant:
                 known = ", ".join(values[:8]) or "none"
-                raise ValueError(f"{key}: no photo of {value!r}; the photos have {known}")
-            hit |= here
-    groups = set(photos.group_id[hit])
-    return photos.split.mask(free & photos.group_id.isin(groups), artefacts.HELD_OUT)
+                raise ValueError(f"{key}: no photo of {entry!r}; the photos have {known}")
+            hit |= free & column.isin(meant)
+    in_held_out_group = photos.group_id.isin(photos.group_id[hit])
+    return photos.split.mask(free & in_held_out_group, artefacts.HELD_OUT)
 
 
 def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -110,9 +108,10 @@ def check_given(photos: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def small_dishes(photos: pd.DataFrame) -> pd.DataFrame:
     """The dishes that lack photos in a split, with what they have: photos per split."""
     at_home = photos[photos.split.isin(artefacts.SPLITS)]
-    table = at_home.pivot_table(
+    counts = at_home.pivot_table(
         index="dish_id", columns="split", values="image_id", aggfunc="count", fill_value=0
-    ).reindex(columns=list(artefacts.SPLITS), fill_value=0)
+    )
+    table = counts.reindex(columns=list(artefacts.SPLITS), fill_value=0)
     return table[(table == 0).any(axis=1)]
 
 
@@ -136,13 +135,18 @@ def _order(sizes: pd.Series, limit: int, seed: int) -> list[str]:
     """Group ids in seeded order; those with more than `limit` photos last, by size, so that none of
     them fills the test.
     """
-    return sorted(
-        sizes.index,
-        key=lambda group: (
-            sizes[group] if sizes[group] > limit else 0,
-            hashlib.sha256(f"{seed}|{group}".encode()).digest(),
-        ),
-    )
+
+    def place(group: str) -> tuple[int, bytes]:
+        size = sizes[group]
+        shuffled = hashlib.sha256(f"{seed}|{group}".encode()).digest()
+        return size if size > limit else 0, shuffled
+
+    return sorted(sizes.index, key=place)
+
+
+def _photos_for(share: float, total: int) -> int:
+    """How many photos a split wants: at least one, but for a share of 0."""
+    return max(1, round(share * total)) if share else 0
 
 
 def _deal(
@@ -152,18 +156,19 @@ def _deal(
     total = sum(sizes) + training
     dealt = []
     counts = dict.fromkeys(artefacts.SPLITS, 0)
-    groups = len(sizes) + (training > 0)
+    n_training_groups = int(training > 0)
+    groups = len(sizes) + n_training_groups
     # Test takes none of the groups without which training, and validation, would have nothing.
-    kept_back = (2 if validation_share and groups > 2 else 1) - (training > 0)
-    test_photos = max(1, round(test_share * total)) if test_share else 0
-    validation_photos = max(1, round(validation_share * total)) if validation_share else 0
+    kept_back = (2 if validation_share and groups > 2 else 1) - n_training_groups
+    test_photos = _photos_for(test_share, total)
+    validation_photos = _photos_for(validation_share, total)
     if groups <= 2:
         validation_photos = 0
     for place, size in enumerate(sizes):
         left = len(sizes) - place
         if counts["test"] < test_photos and left > kept_back:
             choice = "test"
-        elif counts["validation"] < validation_photos and left + (training > 0) > 1:
+        elif counts["validation"] < validation_photos and left + n_training_groups > 1:
             choice = "validation"
         else:
             choice = "train"

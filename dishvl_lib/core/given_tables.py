@@ -20,6 +20,7 @@ import pandas as pd
 
 from dishvl_lib.core import names, spreadsheets
 from dishvl_lib.core.records import RecordError, require_columns
+from dishvl_lib.core.types import AnyPath
 
 # What people write over the columns that we read. Compared without case, spaces, - and _.
 HEADINGS = {
@@ -46,7 +47,7 @@ MOST_SHOWN = 5
 Row = tuple[int, list[str]]  # line (from 1) and cells
 
 
-def read(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+def read(path: AnyPath, columns: Iterable[str] = ()) -> pd.DataFrame:
     """A table of text that must hold `columns`; other columns keep their own headings.
 
     The index is the line in the file (of a workbook: the row of its first sheet with these
@@ -99,7 +100,7 @@ def decoded(content: bytes, path: Path) -> str:
         raise RecordError(f"{path} {_bad_line(content, encoding)}") from None
 
 
-def is_ours(path: str | Path, columns: Sequence[str]) -> bool:
+def is_ours(path: AnyPath, columns: Sequence[str]) -> bool:
     """Whether a CSV is in the form that we write, so that rows can be added to its end."""
     try:
         with open(path, encoding=spreadsheets.ENCODING, newline="") as file:

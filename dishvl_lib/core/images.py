@@ -9,9 +9,11 @@ from PIL import Image
 
 from dishvl_lib.core import photo_files
 from dishvl_lib.core.photo_files import ImageError
+from dishvl_lib.core.types import AnyPath
 
 __all__ = ["ImageError", "decoding_bytes", "examine", "jpeg_bytes", "load_rgb", "upright_size"]
 
+Size = tuple[int, int]  # width, height in pixels
 MAX_IMAGE_PIXELS = 250_000_000  # what is taken from people; a catalogue's photos are any size
 # A JPEG beyond this is decoded at half its sides: no use of a photo here needs more.
 FULL_DECODE_PIXELS = 100_000_000
@@ -29,15 +31,14 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-Image.MAX_IMAGE_PIXELS = (
-    None  # our own limit is checked from the header, before anything is decoded
-)
+# Our own limit is checked from the header, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
 
 
 def load_rgb(
-    source: str | Path | bytes | Image.Image,
+    source: AnyPath | bytes | Image.Image,
     *,
-    draft_size: tuple[int, int] | None = None,
+    draft_size: Size | None = None,
     max_image_pixels: int | None = None,
 ) -> Image.Image:
     """Decode one photo completely: RGB, upright, alpha on white, 16 bit scaled, first frame of an
@@ -55,8 +56,8 @@ def load_rgb(
 
 
 def examine(
-    content: bytes, draft_size: tuple[int, int], max_image_pixels: int | None = None
-) -> tuple[tuple[int, int], Image.Image]:
+    content: bytes, draft_size: Size, max_image_pixels: int | None = None
+) -> tuple[Size, Image.Image]:
     """((width, height) as seen upright, the photo in grey) of an encoded photo, decoded to its last
     bit, once.
 
@@ -66,20 +67,21 @@ def examine(
     return upright_size(content), _decode(content, draft_size, max_image_pixels, "L")
 
 
-def upright_size(source: str | Path | bytes) -> tuple[int, int]:
+def upright_size(source: AnyPath | bytes) -> Size:
     """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
     with photo_files.open_photo(source) as image:
         return _upright_size(image)
 
 
-def decoding_bytes(source: str | Path | bytes, draft_size: tuple[int, int]) -> int:
+def decoding_bytes(source: AnyPath | bytes, draft_size: Size) -> int:
     """About how much memory `examine` takes for a photo, from its header. Raises `ImageError`."""
     with photo_files.open_photo(source) as image:
         width, height = image.size
-        if image.format in ("JPEG", "MPO"):
+        if _is_jpeg(image):
             # A progressive JPEG's coefficients (2 bytes, 3 channels) are kept until its last scan.
             coefficients = 6 * width * height if "progressive" in image.info else 0
-            times = min(width // draft_size[0], height // draft_size[1])
+            least_width, least_height = draft_size
+            times = min(width // least_width, height // least_height)
             # JPEG decodes at an eighth at the least.
             scale = max(1, min(times, 8))
             return coefficients + 3 * width * height // scale**2
@@ -98,8 +100,8 @@ def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> byte
 
 
 def _decode(
-    source: str | Path | bytes,
-    draft_size: tuple[int, int] | None,
+    source: AnyPath | bytes,
+    draft_size: Size | None,
     max_image_pixels: int | None,
     mode: str,
 ) -> Image.Image:
@@ -108,9 +110,8 @@ def _decode(
     width, height = image.size
     if max_image_pixels is not None and width * height > max_image_pixels:
         image.close()
-        raise ImageError(
-            "too large", f"{width}x{height} is over the limit of {max_image_pixels:,} pixels"
-        )
+        detail = f"{width}x{height} is over the limit of {max_image_pixels:,} pixels"
+        raise ImageError("too large", detail)
     orientation = _orientation(image)
     _set_draft(image, draft_size, mode)
     try:
@@ -131,16 +132,16 @@ def _decode(
         raise ImageError("damaged", f"{type(error).__name__}: {error}") from None
 
 
-def _without_asides(source: str | Path | bytes) -> bytes | None:
+def _without_asides(source: AnyPath | bytes) -> bytes | None:
     """A PNG without the text that may have been refused after its pixels; None when it has none."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     bare = photo_files.without_asides(content)
     return None if bare == content else bare
 
 
-def _set_draft(image: Image.Image, draft_size: tuple[int, int] | None, mode: str) -> None:
+def _set_draft(image: Image.Image, draft_size: Size | None, mode: str) -> None:
     """Let a JPEG decode at a reduced scale where that is enough."""
-    if image.format not in ("JPEG", "MPO"):
+    if not _is_jpeg(image):
         return
     width, height = image.size
     if draft_size:
@@ -151,7 +152,11 @@ def _set_draft(image: Image.Image, draft_size: tuple[int, int] | None, mode: str
         image.draft(None, (width // 2, height // 2))
 
 
-def _upright_size(image: Image.Image) -> tuple[int, int]:
+def _is_jpeg(image: Image.Image) -> bool:
+    return image.format in ("JPEG", "MPO")
+
+
+def _upright_size(image: Image.Image) -> Size:
     return image.size[::-1] if _orientation(image) in (5, 6, 7, 8) else image.size
 
 

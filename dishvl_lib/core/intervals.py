@@ -16,9 +16,11 @@ def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
     share = successes / n
-    scale = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / scale
-    variance = share * (1 - share) / n + z * z / (4 * n * n)
+    z2 = z * z
+    scale = 1 + z2 / n
+    centre = (share + z2 / (2 * n)) / scale
+    of_share = share * (1 - share) / n
+    variance = of_share + z2 / (4 * n * n)
     half = z / scale * math.sqrt(variance)
     # At the ends rounding would leave a little beside 0 and 1.
     low = 0.0 if successes == 0 else max(0.0, centre - half)
@@ -48,7 +50,8 @@ def bootstrap_mean(values: np.ndarray, repeats: int = 2000, seed: int = 0) -> tu
     rng = np.random.default_rng(seed)
     drawn = rng.integers(0, len(values), (repeats, len(values)))
     means = values[drawn].mean(axis=1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
+    return low, high
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
@@ -61,10 +64,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     first = np.asarray(first, bool)
     second = np.asarray(second, bool)
     if first.shape != second.shape:
-        raise ValueError(
-            f"the two predictors must answer the same questions, got {first.shape} and "
-            f"{second.shape}"
-        )
+        shapes = f"{first.shape} and {second.shape}"
+        raise ValueError(f"the two predictors must answer the same questions, got {shapes}")
     only_first = int((first & ~second).sum())
     only_second = int((~first & second).sum())
     n = only_first + only_second
@@ -75,5 +76,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
 
 def _fair_flips(n: int, heads: int) -> float:
     """How likely so many heads are; in logarithms, since the factorials are no floats."""
-    ways = math.lgamma(n + 1) - math.lgamma(heads + 1) - math.lgamma(n - heads + 1)
+    tails = n - heads
+    orders_of_heads = math.lgamma(heads + 1)
+    orders_of_tails = math.lgamma(tails + 1)
+    ways = math.lgamma(n + 1) - orders_of_heads - orders_of_tails
     return math.exp(ways - n * math.log(2))

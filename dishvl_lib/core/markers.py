@@ -8,11 +8,11 @@ or a `StageError` that names the file and the command that mends it.
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import Record
 
 SUCCESS = "_SUCCESS.json"
 STARTED = "_STARTED.json"
@@ -37,10 +37,10 @@ class _Marker(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     stage: str
-    parameters: dict[str, Any]
+    parameters: Record
     inputs: dict[str, str]
     outputs: dict[str, _Output]
-    counts: dict[str, Any]
+    counts: Record
     cost: dict[str, float]
     seconds: float
     finished_at: str
@@ -51,7 +51,7 @@ def finished(folder: Path) -> bool:
     return (folder / SUCCESS).exists()
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Record:
     """A finished stage's marker. Raises `StageError` when it is missing or is no marker of this
     stage.
     """
@@ -73,7 +73,7 @@ def read(folder: Path) -> dict[str, Any]:
     return marker
 
 
-def read_started(folder: Path) -> dict[str, Any] | None:
+def read_started(folder: Path) -> Record | None:
     """What a stage was begun with; None when that cannot be read."""
     try:
         return records.read_json(folder / STARTED)
@@ -111,7 +111,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def describe(path: Path) -> dict[str, Any]:
+def describe(path: Path) -> Record:
     """How a marker lists a file: bytes, mtime_ns and sha256."""
     status = path.stat()
     return {
@@ -121,12 +121,13 @@ def describe(path: Path) -> dict[str, Any]:
     }
 
 
-def _check_output(path: Path, written: dict[str, Any], thorough: bool, stage: str) -> None:
+def _check_output(path: Path, written: Record, thorough: bool, stage: str) -> None:
     if not path.is_file():
         raise StageError(f"{path} is gone since the stage finished; {remedy(stage)}")
     now = path.stat()
-    same = now.st_size == written["bytes"] and now.st_mtime_ns == written["mtime_ns"]
-    if same and not thorough:
+    same_size = now.st_size == written["bytes"]
+    same_time = now.st_mtime_ns == written["mtime_ns"]
+    if same_size and same_time and not thorough:
         return
     if records.sha256_file(path) != written["sha256"]:
         raise StageError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dishvl_lib.core import given_tables, name_trimmings, names
 from dishvl_lib.core.records import RecordError
+from dishvl_lib.core.types import AnyPath
 
 _ONE_LINE = re.compile(r"[、，,;；\t]")
 
@@ -27,7 +28,7 @@ def dish_names(entries: Sequence[str]) -> list[str]:
     return names_of_entries
 
 
-def read(file: str | Path) -> list[str]:
+def read(file: AnyPath) -> list[str]:
     """The entries of a menu as they are written: a table with a column of names, an entry a line,
     or one line of entries.
 

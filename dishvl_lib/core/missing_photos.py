@@ -7,20 +7,19 @@ resumed training sees the same questions. A photo that goes later is said by who
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.markers import StageError
+from dishvl_lib.core.types import Record, RecordView
 
 if TYPE_CHECKING:
     from dishvl_lib.core.stages import Stage
 
 
-def decided(
-    stage: "Stage", rows: Sequence[Mapping[str, Any]], max_missing_share: float
-) -> pd.DataFrame:
+def decided(stage: "Stage", rows: Sequence[RecordView], max_missing_share: float) -> pd.DataFrame:
     """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first
     start on.
 
@@ -37,7 +36,7 @@ def decided(
     return missing
 
 
-def find(rows: Iterable[Mapping[str, Any]], image_root: Path) -> pd.DataFrame:
+def find(rows: Iterable[RecordView], image_root: Path) -> pd.DataFrame:
     """The photos of questions that are not there: path, reason, detail, sorted. `rows`: questions
     with their `image`.
     """
@@ -69,7 +68,7 @@ def check_share(
     )
 
 
-def without(rows: Sequence[dict[str, Any]], missing: pd.DataFrame) -> list[dict[str, Any]]:
+def without(rows: Sequence[Record], missing: pd.DataFrame) -> list[Record]:
     """The questions whose photo is there."""
     gone = set(missing.path)
     return [row for row in rows if row.get("image") not in gone]

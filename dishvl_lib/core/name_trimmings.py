@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dishvl_lib.core import folder_words
 from dishvl_lib.core.file_names import CHINESE
 
+Patterns = Sequence[re.Pattern[str]]
 _AMOUNT = r"\d+(\.\d{1,2})?"
 _PER = r"(\s*[/每一]\s*[份个位例斤碗杯串只盘])?"
 _PRICE = rf"(¥|rmb|cny)\s*{_AMOUNT}\s*(元|块)?{_PER}|{_AMOUNT}\s*(元|块钱?|rmb){_PER}"
@@ -119,24 +120,26 @@ def leftover(name: str) -> str:
     return match[0].strip(" _-–—") if match else ""
 
 
-def _without(name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]) -> str:
+def _without(name: str, before: Patterns, after: Patterns) -> str:
     while shorter := _trimmed_once(name, before, after):
         name = shorter
     return name
 
 
-def _trimmed_once(
-    name: str, before: Sequence[re.Pattern[str]], after: Sequence[re.Pattern[str]]
-) -> str:
+def _trimmed_once(name: str, before: Patterns, after: Patterns) -> str:
     """The name without one trimming; '' when there is none that can be taken off."""
     for pattern in before:
         match = pattern.match(name)
-        if match and _is_enough(rest := name[match.end() :].strip(" _-.–—")):
-            return rest
+        if match:
+            rest = name[match.end() :].strip(" _-.–—")
+            if _is_enough(rest):
+                return rest
     for pattern in after:
         match = pattern.search(name)
-        if match and match[0] and _is_enough(rest := name[: match.start()].strip(" _-.,:–—")):
-            return rest
+        if match and match[0]:
+            rest = name[: match.start()].strip(" _-.,:–—")
+            if _is_enough(rest):
+                return rest
     return ""
 
 

@@ -4,12 +4,12 @@ of such fields.
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from dishvl_lib.core.rules import Rule, nearest, shortened, text_problem
+from dishvl_lib.core.types import RecordView
 
 TYPES: dict[str, type] = {
     "str": str,
@@ -120,7 +120,7 @@ class Mappings(Rule):
             )
         return problems
 
-    def of_entry(self, entry: Mapping[str, Any]) -> list[str]:
+    def of_entry(self, entry: RecordView) -> list[str]:
         """All that is wrong with one mapping."""
         declared = {field.name: field for field in self.fields}
         problems = []
@@ -142,7 +142,7 @@ class Mappings(Rule):
                 absent += [f"{label}: {sentence}" for sentence in absences]
         return absent
 
-    def _label(self, number: int, entry: Mapping[str, Any]) -> str:
+    def _label(self, number: int, entry: RecordView) -> str:
         name = entry.get("name")
         usable = isinstance(name, str) and bool(name) and not text_problem(name)
         return f"{self.entry} {name if usable else f'number {number}'}"

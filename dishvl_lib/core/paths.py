@@ -12,6 +12,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from dishvl_lib.core.types import AnyPath
+
 STAGES = ("01_annotation", "02_similar_dishes", "03_dataset", "04_training", "05_evaluation")
 MOST_NAME_BYTES = 150  # file systems take 255, and names get suffixes such as .old-20260101-120000
 RESERVED_NAMES = ("cache", "errors.log")
@@ -64,7 +66,7 @@ def cache(name: str) -> Path:
     return folder
 
 
-def resolve(path: str | Path) -> Path:
+def resolve(path: AnyPath) -> Path:
     """An absolute path; a relative one counts from the project root.
 
     `params/...` that is not there is looked for among the files that come with the library, such as
@@ -123,7 +125,8 @@ def notebook(stage: str) -> Path:
 def full_stage_name(stage: str) -> str:
     """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the five stages."""
     number = str(stage).zfill(2)
-    matches = [name for name in STAGES if name == stage or name.split("_")[0] == number]
-    if len(matches) != 1:
-        raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
-    return matches[0]
+    for name in STAGES:
+        number_of_stage, _, _ = name.partition("_")
+        if stage == name or number == number_of_stage:
+            return name
+    raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")

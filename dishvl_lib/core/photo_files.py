@@ -9,6 +9,8 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from dishvl_lib.core.types import AnyPath
+
 # What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing
 # exotic.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
@@ -61,7 +63,7 @@ def is_photo(file: Path) -> bool:
         return False
 
 
-def open_photo(source: str | Path | bytes) -> Image.Image:
+def open_photo(source: AnyPath | bytes) -> Image.Image:
     """The photo with its header read and nothing decoded. Raises `ImageError`."""
     try:
         return _opened(source)
@@ -92,15 +94,15 @@ def without_asides(png: bytes) -> bytes:
     return b"".join(kept)
 
 
-def _opened(source: str | Path | bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
-    is_empty = not source if isinstance(source, bytes) else Path(source).stat().st_size == 0
-    if is_empty:
+def _opened(source: AnyPath | bytes, formats: tuple[str, ...] = FORMATS) -> Image.Image:
+    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    if size == 0:
         raise ImageError("empty", "0 bytes")
     file: Any = io.BytesIO(source) if isinstance(source, bytes) else source
     return Image.open(file, formats=formats)
 
 
-def _open_heif(source: str | Path | bytes) -> Image.Image:
+def _open_heif(source: AnyPath | bytes) -> Image.Image:
     if not _is_heif(_beginning(source)):
         raise ImageError("not an image", "the bytes are of no known image format")
     try:
@@ -114,7 +116,7 @@ def _open_heif(source: str | Path | bytes) -> Image.Image:
         raise ImageError("damaged", f"HEIC: {error}") from None
 
 
-def _open_bare(source: str | Path | bytes, error: Exception) -> Image.Image:
+def _open_bare(source: AnyPath | bytes, error: Exception) -> Image.Image:
     """A PNG whose text or colour profile is refused, opened without it."""
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     bare = without_asides(content)
@@ -126,7 +128,7 @@ def _open_bare(source: str | Path | bytes, error: Exception) -> Image.Image:
         raise ImageError("damaged", str(again)) from None
 
 
-def _beginning(source: str | Path | bytes) -> bytes:
+def _beginning(source: AnyPath | bytes) -> bytes:
     if isinstance(source, bytes):
         return source[:32]
     with open(source, "rb") as file:
@@ -140,8 +142,13 @@ def _begins_like_photo(beginning: bytes) -> bool:
         return beginning[8:12] == b"WEBP"
     if beginning[:2] == b"BM":
         return int.from_bytes(beginning[14:18], "little") in _BMP_HEADERS
-    return beginning[4:8] == b"ftyp" and beginning[8:12] in _AVIF_BRANDS
+    return _brand(beginning) in _AVIF_BRANDS
 
 
 def _is_heif(beginning: bytes) -> bool:
-    return beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIF_BRANDS
+    return _brand(beginning) in _HEIF_BRANDS
+
+
+def _brand(beginning: bytes) -> bytes:
+    """What kind of ISO media file this is; b"" for any other file."""
+    return beginning[8:12] if beginning[4:8] == b"ftyp" else b""

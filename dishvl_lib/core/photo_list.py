@@ -24,11 +24,11 @@ def read(file: Path, image_root: Path) -> pd.DataFrame:
     looked for below it by their last parts. Raises `RecordError` for what is no such list.
     """
     table = listed(file)
-    label = _named(table["label"], table["path"], file)
-    split = table["split"] if "split" in table else pd.Series("", index=table.index)
-    finder = _PhotoFinder(image_root)
-    photo = [finder.photo(path) for path in table["path"]]
-    columns = {"photo": photo, "path": table["path"], "label": label, "split": split.str.strip()}
+    path = table["path"]
+    label = _named(table["label"], path, file)
+    split = table["split"].str.strip() if "split" in table else ""
+    photo = path.map(_PhotoFinder(image_root).photo)
+    columns = {"photo": photo, "path": path, "label": label, "split": split}
     return pd.DataFrame(columns, index=table.index)
 
 
@@ -46,21 +46,17 @@ def listed(file: Path) -> pd.DataFrame:
 def _without_headings(file: Path) -> pd.DataFrame | None:
     """Lines of a photo's path and its label, or None when the first line is none."""
     text = given_tables.decoded(file.read_bytes(), file)
-    rows: dict[int, tuple[str, str]] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.strip()
-        if not line:
-            continue
-        parts = _SEPARATED.match(line)
-        path = parts["path"] if parts else line
-        label = parts["label"] if parts else ""
-        is_photo = parts and Path(path).suffix.lower() in photo_files.PHOTO_SUFFIXES
-        if not rows and not is_photo:
-            return None
-        rows[number] = (path, label)
-    if not rows:
+    lines = pd.Series(text.splitlines(), dtype=str).str.strip()
+    lines.index += 1
+    lines = lines[lines != ""]
+    rows = lines.str.extract(_SEPARATED)
+    if rows.empty:
         return None
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["path", "label"])
+    first = rows.path.iloc[0]
+    is_photo = isinstance(first, str) and Path(first).suffix.lower() in photo_files.PHOTO_SUFFIXES
+    if not is_photo:
+        return None
+    return rows.assign(path=rows.path.fillna(lines), label=rows.label.fillna(""))
 
 
 def _named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
@@ -94,10 +90,11 @@ def _label_names(file: Path) -> dict[str, str]:
     if beside == file:
         return {}
     text = given_tables.decoded(beside.read_bytes(), beside)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    numbered = [_NUMBERED.match(line) for line in lines]
-    if all(numbered):
-        return {parts["number"]: parts["name"] for parts in numbered if parts}
+    lines = list(filter(None, map(str.strip, text.splitlines())))
+    matches = filter(None, map(_NUMBERED.match, lines))
+    numbered = [(parts["number"], parts["name"]) for parts in matches]
+    if len(numbered) == len(lines):
+        return dict(numbered)
     return {str(number): line for number, line in enumerate(lines)}
 
 

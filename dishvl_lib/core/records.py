@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from dishvl_lib.core import spreadsheets
+from dishvl_lib.core.types import AnyPath
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PART = re.compile(r"\..*\.[0-9a-f]{8}\.part(\..*)?")
@@ -27,7 +28,7 @@ class RecordError(ValueError):
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: AnyPath) -> Iterator[Path]:
     """A temporary path beside `path`; when the block ends well it is fsynced and renamed, otherwise
     removed.
     """
@@ -45,7 +46,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def naming_full_disk(path: str | Path) -> Iterator[None]:
+def naming_full_disk(path: AnyPath) -> Iterator[None]:
     """Turn what the system says of a full disk (or quota) into an OSError that names the file, its
     disk and the remedy.
     """
@@ -85,16 +86,16 @@ def _no_space(path: Path, error: OSError) -> str:
     )
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: AnyPath, text: str) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(text, "utf-8")
 
 
-def write_json(path: str | Path, value: object) -> None:
+def write_json(path: AnyPath, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> dict:
+def read_json(path: AnyPath) -> dict:
     """Raises `RecordError` naming the file when it is missing or is not JSON."""
     try:
         return json.loads(Path(path).read_text("utf-8"))
@@ -106,7 +107,7 @@ def read_json(path: str | Path) -> dict:
         raise RecordError(f"{path} cannot be read ({error.strerror})") from None
 
 
-def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+def write_jsonl(path: AnyPath, rows: Iterable[dict]) -> None:
     with (
         atomic_path(path) as temporary,
         open(temporary, "w", encoding="utf-8", newline="\n") as file,
@@ -115,7 +116,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def iter_jsonl(path: str | Path) -> Iterator[dict]:
+def iter_jsonl(path: AnyPath) -> Iterator[dict]:
     """One dict a line; raises `RecordError` with file and line number."""
     try:
         file = open(path, "rb")
@@ -136,11 +137,11 @@ def iter_jsonl(path: str | Path) -> Iterator[dict]:
             yield row
 
 
-def read_jsonl(path: str | Path) -> list[dict]:
+def read_jsonl(path: AnyPath) -> list[dict]:
     return list(iter_jsonl(path))
 
 
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
+def write_table(path: AnyPath, table: pd.DataFrame) -> None:
     """Parquet or CSV, by the suffix; a CSV as spreadsheets need it (`core/spreadsheets.py`)."""
     with atomic_path(path) as temporary:
         if Path(path).suffix == ".parquet":
@@ -158,7 +159,7 @@ def write_table(path: str | Path, table: pd.DataFrame) -> None:
         )
 
 
-def read_table(path: str | Path, columns: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(path: AnyPath, columns: Iterable[str] = ()) -> pd.DataFrame:
     """A Parquet or CSV file of ours that must hold `columns`; ids stay strings, empty CSV fields
     become ''. A table that a person made is read by `given_tables.read`.
     """
@@ -192,7 +193,7 @@ def require_columns(table: pd.DataFrame, columns: Iterable[str], where: object) 
     return table
 
 
-def sha256_file(path: str | Path) -> str:
+def sha256_file(path: AnyPath) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -19,11 +19,12 @@ import yaml
 from dishvl_lib.core import params, paths, pretrained_weights
 from dishvl_lib.core.parameter import Parameter
 from dishvl_lib.core.rules import nearest, one_line, shortened
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 
 COMMON_FILE = "common.yaml"
 BASE_KEY = "base"
 SET = "--set"
-Values = dict[str, dict[str, Any]]  # {stage: {key: value}}
+Values = dict[str, Record]  # {stage: {key: value}}
 
 
 class SettingsError(ValueError):
@@ -59,7 +60,7 @@ class _Draft:
                 self.faults += faults
 
 
-def load_profile(profile: str | Path, overrides: Mapping[str, Any] | None = None) -> Values:
+def load_profile(profile: AnyPath, overrides: RecordView | None = None) -> Values:
     """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides.
 
     A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides`
@@ -84,7 +85,7 @@ def load_profile(profile: str | Path, overrides: Mapping[str, Any] | None = None
     return draft.values
 
 
-def pretrained_net() -> dict[str, Any]:
+def pretrained_net() -> Record:
     """The overrides by which stage 02 takes the pretrained net; {} without its package."""
     return dict(params.WITH_EFFICIENTNET_LITE0) if pretrained_weights.file() else {}
 
@@ -102,7 +103,7 @@ def refuse_absent(values: Values) -> None:
         raise SettingsError(faults)
 
 
-def check_values(stage: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+def check_values(stage: str, namespace: RecordView) -> Record:
     """The stage's parameters as they stand in a notebook's namespace, checked.
 
     papermill only warns about parameters that a notebook does not declare: those of its injected
@@ -154,7 +155,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     return key, content
 
 
-def profile_folder(profile: str | Path) -> Path:
+def profile_folder(profile: AnyPath) -> Path:
     """`demo` -> params/demo; a path to a folder is taken as it is.
 
     Raises `SettingsError` listing the profiles.
@@ -223,7 +224,7 @@ def _conflicts(values: Values, where: str) -> list[str]:
     return faults
 
 
-def _injected_names(namespace: Mapping[str, Any]) -> list[str]:
+def _injected_names(namespace: RecordView) -> list[str]:
     """The names that papermill's `# Parameters` cell sets."""
     names = []
     for text in namespace.get("In", []):
@@ -263,7 +264,7 @@ def _take_folder(folder: Path, draft: _Draft) -> None:
                 draft.take(str(key), value, stages, str(file), raw.get(key, ""))
 
 
-def _read_yaml(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+def _read_yaml(file: Path) -> tuple[Record, dict[str, str]]:
     """({key: value}, {key: how its value is written}) of a profile's file."""
     try:
         text = file.read_text("utf-8")

@@ -40,9 +40,8 @@ def short_temporary_folder() -> Path:
     """
     user_folder = f"/run/user/{os.getuid()}"
     for candidate in (tempfile.gettempdir(), user_folder, "/tmp", "/var/tmp", "/dev/shm"):
-        if len(os.fsencode(candidate)) <= LONGEST_FOLDER and os.access(
-            candidate, os.W_OK | os.X_OK
-        ):
+        is_short = len(os.fsencode(candidate)) <= LONGEST_FOLDER
+        if is_short and os.access(candidate, os.W_OK | os.X_OK):
             return Path(candidate)
     raise OSError(
         f"no folder for sockets: TMPDIR is {tempfile.gettempdir()}, whose path is over "

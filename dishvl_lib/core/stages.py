@@ -29,6 +29,7 @@ import pandas as pd
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 from dishvl_lib.core.rules import listed
+from dishvl_lib.core.types import Record
 
 PACKAGES = (
     "dishvl",
@@ -54,10 +55,10 @@ class Stage:
     def __init__(
         self,
         name: str,
-        params: dict[str, Any],
+        params: Record,
         folder: Path,
         upstream: dict[str, Path],
-        begun: dict[str, Any],
+        begun: Record,
         done: bool,
         renewed: dict[str, tuple[str, ...]] | None = None,
     ):
@@ -101,7 +102,7 @@ class Stage:
         self.input(stage, pattern)
         return sorted(self.upstream[stage].glob(pattern))
 
-    def marker(self, stage: str) -> dict[str, Any]:
+    def marker(self, stage: str) -> Record:
         """An earlier stage's success marker."""
         return markers.read(self.upstream[stage])
 
@@ -150,7 +151,7 @@ class Stage:
         """An earlier stage's .npz file."""
         return _read(self.input(stage, filename))
 
-    def only(self, *names: str) -> dict[str, Any]:
+    def only(self, *names: str) -> Record:
         """Some of the stage's parameters, to be handed on under their names."""
         return {name: self.params[name] for name in names}
 
@@ -166,7 +167,7 @@ class Stage:
         """An earlier stage's table."""
         return records.read_table(self.input(stage, filename), columns)
 
-    def rows(self, stage: str, filename: str) -> list[dict[str, Any]]:
+    def rows(self, stage: str, filename: str) -> list[Record]:
         """The rows of an earlier stage's .jsonl file."""
         return records.read_jsonl(self.input(stage, filename))
 
@@ -190,7 +191,7 @@ class Stage:
 
     def finish(
         self,
-        counts: dict[str, Any] | None = None,
+        counts: Record | None = None,
         cost: dict[str, float] | None = None,
         notes: Sequence[str] = (),
         **extra: Any,
@@ -274,7 +275,7 @@ class Stage:
             )
 
 
-def start(name: str, namespace: dict[str, Any]) -> Stage:
+def start(name: str, namespace: Record) -> Stage:
     """Check a notebook's parameters and the stages before it, and open its folder.
 
     `namespace` is the notebook's `globals()`. Raises `SettingsError` for parameters, `StageError`
@@ -302,7 +303,7 @@ def start(name: str, namespace: dict[str, Any]) -> Stage:
     return stage
 
 
-def check_ready(params: dict[str, Any], name: str) -> None:
+def check_ready(params: Record, name: str) -> None:
     """Raise the `StageError` that `start` would raise, before a notebook is opened for it; nothing
     is touched.
     """
@@ -310,7 +311,7 @@ def check_ready(params: dict[str, Any], name: str) -> None:
     _done(paths.stage_folder(params["run_name"], name), name, params, inputs)
 
 
-def state(params: dict[str, Any], name: str) -> str:
+def state(params: Record, name: str) -> str:
     """`done`, `done, shown otherwise`, `changed inputs`, `changed parameters`, `unfinished` or
     `missing`; nothing is touched.
 
@@ -336,7 +337,7 @@ def state(params: dict[str, Any], name: str) -> str:
     )
 
 
-def find_stage(params: dict[str, Any], stage: str, patterns: tuple[str, ...] = ("*",)) -> Path:
+def find_stage(params: Record, stage: str, patterns: tuple[str, ...] = ("*",)) -> Path:
     """The folder of a finished earlier stage: this run's, otherwise `upstream_run`'s.
 
     Raises `StageError` when there is none, or when one of its files that fit `patterns` is not as
@@ -418,7 +419,7 @@ def _free_name(folder: Path) -> Path:
     return target
 
 
-def _upstream(name: str, params: dict[str, Any]) -> dict[str, Path]:
+def _upstream(name: str, params: Record) -> dict[str, Path]:
     """{earlier stage: its folder}, with the files that are read checked."""
     return {
         stage: find_stage(params, stage, patterns)
@@ -426,11 +427,11 @@ def _upstream(name: str, params: dict[str, Any]) -> dict[str, Path]:
     }
 
 
-def _changed(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def _changed(name: str, old: Record, new: Record) -> list[str]:
     return dependencies.changed_parameters(name, old, new)
 
 
-def _done(folder: Path, name: str, params: dict[str, Any], inputs: dict[str, str]) -> bool:
+def _done(folder: Path, name: str, params: Record, inputs: dict[str, str]) -> bool:
     """Whether the stage had finished with these parameters and inputs, and its files are still what
     it wrote.
 
@@ -448,7 +449,7 @@ def _done(folder: Path, name: str, params: dict[str, Any], inputs: dict[str, str
     return True
 
 
-def _claim(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:
+def _claim(folder: Path, name: str, params: Record, begun: Record) -> bool:
     """Make the folder this set of parameters' own. True when it had finished with exactly these."""
     started = folder / STARTED
     if _done(folder, name, params, begun["inputs"]):
@@ -481,7 +482,7 @@ def _making_of(folder: Path) -> str:
     return (markers.read_started(folder) or {}).get("making", "")
 
 
-def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[str, Any]) -> bool:
+def _begun_alike(folder: Path, name: str, params: Record, begun: Record) -> bool:
     """Whether an unfinished stage goes on: it was begun with what decides its content now. A
     damaged record says no.
     """
@@ -497,7 +498,7 @@ def _begun_alike(folder: Path, name: str, params: dict[str, Any], begun: dict[st
         return False
 
 
-def refuse_changed(name: str, params: dict[str, Any]) -> None:
+def refuse_changed(name: str, params: Record) -> None:
     """Raise the `StageError` that a stage finished with other parameters is answered with."""
     folder = paths.stage_folder(params["run_name"], name)
     changed = _changed(name, markers.read(folder)["parameters"], params)

@@ -5,24 +5,24 @@ anywhere on a menu.
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import leaks, shortcuts
 
 
 def audit(
     photos: pd.DataFrame,
-    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    rows_by_split: Mapping[str, Sequence[Record]],
     left_out: Sequence[dict[str, str]],
     token_lengths: Mapping[str, Sequence[int]] | None = None,
-    ranks: Mapping[tuple[str, str], int] | None = None,
-    shortcut: Mapping[str, Any] | None = None,
-    shortcut_confused: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    ranks: shortcuts.Ranks | None = None,
+    shortcut: RecordView | None = None,
+    shortcut_confused: RecordView | None = None,
+) -> Record:
     """audit.json: counts (split x kind, split x dish), leaks, answer positions, look-alikes on
     menus, repeated questions, token lengths.
 
@@ -47,8 +47,8 @@ def audit(
 
 
 def problems(
-    report: Mapping[str, Any],
-    rows_by_split: Mapping[str, Sequence[dict[str, Any]]],
+    report: RecordView,
+    rows_by_split: Mapping[str, Sequence[Record]],
     torn: pd.DataFrame,
 ) -> list[str]:
     """What nothing may be trained with, a sentence each with what to do; [] when there is none.
@@ -57,35 +57,28 @@ def problems(
     """
     again = "and run the chain again from stage 01"
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
-    menu_rows = [row for rows in rows_by_split.values() for row in rows if row["kind"] == "menu"]
-    off_menu = [row for row in menu_rows if artefacts.answer_of(row) not in row["menu"]]
+    off_menu = []
+    for rows in rows_by_split.values():
+        off_menu += [row["id"] for row in _menu_rows(rows) if not _is_on_menu(row)]
+    split_leaks = report["leaks"]
     sentences = []
     if len(torn):
         pair = " and ".join(torn[["path_a", "path_b"]].iloc[0])
         problem = f"{len(torn)} pairs of near-duplicates lie in two splits, such as {pair}"
         sentences.append(f"{problem}; {leave_out}")
-    if report["leaks"]:
-        first = report["leaks"][0]
-        problem = (
-            f"{len(report['leaks'])} groups or equal files lie in two splits, the first: {first}"
-        )
+    if split_leaks:
+        n = len(split_leaks)
+        problem = f"{n} groups or equal files lie in two splits, the first: {split_leaks[0]}"
         sentences.append(f"{problem}; {leave_out}")
     if off_menu:
-        problem = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]['id']}"
+        problem = f"{len(off_menu)} answers are not on their menu, the first: {off_menu[0]}"
         sentences.append(f"{problem}; give its dish another name in decisions/names.csv {again}")
     for menus, guesser in _guessers(report):
-        if guesser["excess"] > shortcuts.POINT:
-            right = f"{guesser['accuracy']:.1%}"
-            chance = f"{guesser['chance']:.1%}"
-            sentences.append(
-                f"{menus} give their answers away: a guesser without eyes is right in {right}, "
-                f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take "
-                "dishes in that have no look-alikes, and run this stage again with --redo 03"
-            )
+        sentences += _given_away(menus, guesser)
     return sentences
 
 
-def _guessers(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def _guessers(report: RecordView) -> list[tuple[str, RecordView]]:
     """(which menus, what the guesser reached on them)."""
     tried = [("menus", report["shortcut_test"])]
     if "shortcut_test_confused" in report:
@@ -93,28 +86,57 @@ def _guessers(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return tried
 
 
-def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _given_away(menus: str, guesser: RecordView) -> list[str]:
+    """What is wrong where a guesser that sees no photo is right too often; [] otherwise."""
+    if guesser["excess"] <= shortcuts.POINT:
+        return []
+    right = f"{guesser['accuracy']:.1%}"
+    chance = f"{guesser['chance']:.1%}"
+    return [
+        f"{menus} give their answers away: a guesser without eyes is right in {right}, "
+        f"chance is {chance}; lower look_alikes_per_seed and same_site_share, or take dishes "
+        "in that have no look-alikes, and run this stage again with --redo 03"
+    ]
+
+
+def _menu_rows(rows: Sequence[Record]) -> list[Record]:
+    return [row for row in rows if row["kind"] == "menu"]
+
+
+def _is_on_menu(row: Record) -> bool:
+    return artefacts.answer_of(row) in row["menu"]
+
+
+def positions(rows: Sequence[Record]) -> Record:
     """Chi-square test that the answer stands equally often in each third of its menu (p near 0: it
     does not).
 
     `off_menu` counts the questions whose answer is not on their menu; they stand nowhere and are
     not tested.
     """
-    menu_rows = [row for row in rows if row["kind"] == "menu"]
-    menus = [row for row in menu_rows if artefacts.answer_of(row) in row["menu"]]
-    if not menus:
-        return {"n": 0, "off_menu": len(menu_rows)}
-    sizes = [len(row["menu"]) for row in menus]
-    places = [row["menu"].index(artefacts.answer_of(row)) for row in menus]
-    seen = _in_thirds((np.array(places) + 0.5) / sizes)
-    expected = np.array([_expected_thirds(size) for size in sizes]).sum(axis=0)
+    menu_rows = _menu_rows(rows)
+    tested = [row for row in menu_rows if _is_on_menu(row)]
+    n = len(tested)
+    off_menu = len(menu_rows) - n
+    if not n:
+        return {"n": 0, "off_menu": off_menu}
+    sizes = []
+    places = []
+    for row in tested:
+        menu = row["menu"]
+        sizes.append(len(menu))
+        places.append(menu.index(artefacts.answer_of(row)))
+    middles = np.array(places) + 0.5
+    seen = _in_thirds(middles / sizes)
+    expected = np.sum([_expected_thirds(size) for size in sizes], axis=0)
     is_possible = expected > 0
     distances = (seen - expected) ** 2 / np.maximum(expected, 1e-9)
     chi2 = float(distances[is_possible].sum())
-    p = _chi2_tail(chi2, int(is_possible.sum()) - 1)
+    degrees = int(is_possible.sum()) - 1
+    p = _chi2_tail(chi2, degrees)
     return {
-        "n": len(menus),
-        "off_menu": len(menu_rows) - len(menus),
+        "n": n,
+        "off_menu": off_menu,
         "thirds": seen.tolist(),
         "expected": np.round(expected, 2).tolist(),
         "chi2": round(chi2, 3),
@@ -122,17 +144,18 @@ def positions(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def look_alike_share(rows: Sequence[dict[str, Any]], ranks: Mapping[tuple[str, str], int]) -> float:
+def look_alike_share(rows: Sequence[Record], ranks: shortcuts.Ranks) -> float:
     """Share of all menu entries that have a look-alike beside them, 0 without menus."""
-    menus = [row["menu"] for row in rows if row["kind"] == "menu"]
+    menus = [row["menu"] for row in _menu_rows(rows)]
     n_entries = sum(map(len, menus))
     beside = 0
     for menu in menus:
         beside += sum(_has_look_alike(entry, menu, ranks) for entry in menu)
-    return round(beside / max(1, n_entries), 4)
+    share = beside / max(1, n_entries)
+    return round(share, 4)
 
 
-def _has_look_alike(entry: str, menu: Sequence[str], ranks: Mapping[tuple[str, str], int]) -> bool:
+def _has_look_alike(entry: str, menu: Sequence[str], ranks: shortcuts.Ranks) -> bool:
     others = [other for other in menu if other != entry]
     return any((entry, other) in ranks or (other, entry) in ranks for other in others)
 
@@ -142,18 +165,18 @@ def left_out_table(left_out: Sequence[dict[str, str]]) -> pd.DataFrame:
     return pd.DataFrame(list(left_out), columns=["dish_id", "name", "reason"])
 
 
-def summary(report: Mapping[str, Any]) -> str:
+def summary(report: RecordView) -> str:
     """What of an audit is read first: positions of answers, lengths, look-alikes, the guesser."""
-    positions = {
-        name: f"p={test['p']:.2f}, n={test['n']}"
-        for name, test in report["answer_positions"].items()
-        if test["n"]
-    }
-    tried = [
-        f"guesser without a photo, {menus}: {guesser['correct']} of {guesser['n']} = "
-        f"{guesser['accuracy']:.4f}, 95% {guesser['ci95']}, by chance {guesser['chance']:.4f}"
-        for menus, guesser in _guessers(report)
-    ]
+    positions = {}
+    for split, test in report["answer_positions"].items():
+        n = test["n"]
+        if n:
+            positions[split] = f"p={test['p']:.2f}, n={n}"
+    tried = []
+    for menus, guesser in _guessers(report):
+        right = f"{guesser['correct']} of {guesser['n']} = {guesser['accuracy']:.4f}"
+        chance = f"by chance {guesser['chance']:.4f}"
+        tried.append(f"guesser without a photo, {menus}: {right}, 95% {guesser['ci95']}, {chance}")
     return "\n".join(
         (
             f"answer positions: {positions}",
@@ -164,7 +187,7 @@ def summary(report: Mapping[str, Any]) -> str:
     )
 
 
-def count_table(report: dict[str, Any]) -> pd.DataFrame:
+def count_table(report: Record) -> pd.DataFrame:
     """Questions per split and kind, dishes, menu size and chance."""
     table = pd.DataFrame(report["counts"]).transpose().drop(columns="by_dish")
     return table.infer_objects().rename_axis("split")
@@ -175,7 +198,8 @@ def _chi2_tail(chi2: float, degrees: int) -> float:
     hence only 1.
     """
     half = chi2 / 2
-    return {0: 1.0, 1: math.erfc(math.sqrt(half)), 2: math.exp(-half)}[degrees]
+    tails = (1.0, math.erfc(math.sqrt(half)), math.exp(-half))
+    return tails[degrees]
 
 
 def _in_thirds(relative: np.ndarray) -> np.ndarray:
@@ -189,28 +213,27 @@ def _expected_thirds(size: int) -> np.ndarray:
     return _in_thirds(relative) / size
 
 
-def _counts(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _counts(rows: Sequence[Record]) -> Record:
     kinds = Counter(row["kind"] for row in rows)
     dishes = Counter(row["dish_id"] for row in rows)
     photos = {row["image_id"] for row in rows} - {""}
-    sizes = [len(row["menu"]) for row in rows if row["kind"] == "menu"]
-    chances = [1 / size for size in sizes]
+    sizes = np.array([len(row["menu"]) for row in _menu_rows(rows)])
     return {
         **{kind: kinds[kind] for kind in questions.KINDS},
         "photos": len(photos),
         "dishes": len(dishes),
-        "menu_size": round(float(np.mean(sizes)), 2) if sizes else 0,
-        "menu_chance": round(float(np.mean(chances)), 4) if sizes else 0,
+        "menu_size": round(float(sizes.mean()), 2) if len(sizes) else 0,
+        "menu_chance": round(float(np.mean(1 / sizes)), 4) if len(sizes) else 0,
         "by_dish": dict(sorted(dishes.items())),
     }
 
 
-def _repeated(rows: Sequence[dict[str, Any]]) -> int:
-    seen = pd.Series([f"{row['image_id']}|{artefacts.human_turn_of(row)}" for row in rows])
-    return int(seen.duplicated().sum())
+def _repeated(rows: Sequence[Record]) -> int:
+    different = {(row["image_id"], artefacts.human_turn_of(row)) for row in rows}
+    return len(rows) - len(different)
 
 
-def _lengths(values: Sequence[int]) -> dict[str, Any]:
+def _lengths(values: Sequence[int]) -> Record:
     if not len(values):
         return {"n": 0}
     array = np.asarray(values)

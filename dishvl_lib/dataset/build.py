@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import conversations, knowledge
 
 
@@ -15,14 +16,14 @@ def rows(
     split: str,
     dish_names: Mapping[str, str],
     similar: pd.DataFrame,
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     *,
     knowledge_ratio: float = 0.0,
     knowledge_with_photo: bool = True,
     trained: bool = True,
     seed: int = 0,
     **options: Any,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """`conversations.rows` with `options`, and `knowledge_ratio` times as many knowledge questions
     behind them.
 

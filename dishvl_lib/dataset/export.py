@@ -26,14 +26,16 @@ import pprint
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params, questions, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.dataset.conversations import DatasetError
 
-Row = dict[str, Any]
+Row = Record
+DataSets = Mapping[str, Sequence[Row]]  # by their names
+File = tuple[Path, int]  # and the questions in it
 COLUMNS = ("format", "file", "rows", "cannot_carry")
 # What the trainers' readers replace, or their tokenizer takes for a command, wherever it stands.
 MARKS = re.compile(
@@ -78,10 +80,10 @@ CANNOT_CARRY = {
 
 
 def write(
-    folder: str | Path,
-    rows_by_split: Mapping[str, Sequence[Row]],
+    folder: AnyPath,
+    rows_by_split: DataSets,
     formats: Iterable[str],
-    image_root: str | Path,
+    image_root: AnyPath,
     run_name: str,
 ) -> pd.DataFrame:
     """Writes the files of each of `formats` (keys of CANNOT_CARRY) and returns a table of them:
@@ -98,39 +100,41 @@ def write(
     for split, rows in rows_by_split.items():
         _check_rows(split, rows)
     named = _named(run_name, rows_by_split)
+    folder = Path(os.path.abspath(folder))
     exports = []
     for name in formats:
-        for file, count in _WRITERS[name](Path(os.path.abspath(folder)) / name, named, root):
-            exports.append((name, f"{name}/{file.name}", count, "; ".join(CANNOT_CARRY[name])))
+        cannot_carry = "; ".join(CANNOT_CARRY[name])
+        write_files = _WRITERS[name]
+        for file, count in write_files(folder / name, named, root):
+            exports.append((name, f"{name}/{file.name}", count, cannot_carry))
     return pd.DataFrame(exports, columns=list(COLUMNS))
 
 
-def _write_qwen(
-    folder: Path, named: Mapping[str, Sequence[Row]], root: str
-) -> list[tuple[Path, int]]:
+def _write_qwen(folder: Path, named: DataSets, root: str) -> list[File]:
     files = []
     entries = {}
     for name, rows in named.items():
-        files += [
-            (_write_list(folder / f"{name}.json", rows), len(rows)),
-            (folder / f"{name}.jsonl", len(rows)),
-        ]
-        records.write_jsonl(folder / f"{name}.jsonl", rows)
-        entries[name] = {"annotation_path": str(folder / f"{name}.jsonl"), "data_path": root}
+        n = len(rows)
+        as_list = _write_list(folder / f"{name}.json", rows)
+        as_lines = folder / f"{name}.jsonl"
+        records.write_jsonl(as_lines, rows)
+        files += [(as_list, n), (as_lines, n)]
+        entries[name] = {"annotation_path": str(as_lines), "data_path": root}
+    written = pprint.pformat(entries, width=160, sort_dicts=False)
     text = (
         "# Paste below data_dict in qwenvl/data/__init__.py; then --dataset_use takes these "
-        f"names.\nDISHVL = {pprint.pformat(entries, width=160, sort_dicts=False)}\n"
+        f"names.\nDISHVL = {written}\n"
     )
-    records.write_text(folder / "dataset_entry.py", f"{text}data_dict.update(DISHVL)\n")
-    return [*files, (folder / "dataset_entry.py", _count(named))]
+    entry = folder / "dataset_entry.py"
+    records.write_text(entry, f"{text}data_dict.update(DISHVL)\n")
+    return [*files, (entry, _count(named))]
 
 
-def _write_llama_factory(
-    folder: Path, named: Mapping[str, Sequence[Row]], root: str
-) -> list[tuple[Path, int]]:
+def _write_llama_factory(folder: Path, named: DataSets, root: str) -> list[File]:
     files = []
     for name, rows in named.items():
-        written = _write_list(folder / f"{name}.json", (_sharegpt(row, root) for row in rows))
+        conversations = (_sharegpt(row, root) for row in rows)
+        written = _write_list(folder / f"{name}.json", conversations)
         files.append((written, len(rows)))
     described = {
         "formatting": "sharegpt",
@@ -142,29 +146,29 @@ def _write_llama_factory(
             "assistant_tag": "gpt",
         },
     }
-    records.write_json(
-        folder / "dataset_info.json",
-        {name: {"file_name": f"{name}.json", **described} for name in named},
-    )
-    return [*files, (folder / "dataset_info.json", _count(named))]
+    index = folder / "dataset_info.json"
+    entries = {name: {"file_name": f"{name}.json", **described} for name in named}
+    records.write_json(index, entries)
+    return [*files, (index, _count(named))]
 
 
-def _write_ms_swift(
-    folder: Path, named: Mapping[str, Sequence[Row]], root: str
-) -> list[tuple[Path, int]]:
+def _write_ms_swift(folder: Path, named: DataSets, root: str) -> list[File]:
+    files = []
     for name, rows in named.items():
-        records.write_jsonl(folder / f"{name}.jsonl", (_messages(row, root) for row in rows))
-    return [(folder / f"{name}.jsonl", len(rows)) for name, rows in named.items()]
+        file = folder / f"{name}.jsonl"
+        records.write_jsonl(file, (_messages(row, root) for row in rows))
+        files.append((file, len(rows)))
+    return files
 
 
-_WRITERS: dict[str, Callable[[Path, Mapping[str, Sequence[Row]], str], list[tuple[Path, int]]]] = {
+_WRITERS: dict[str, Callable[[Path, DataSets, str], list[File]]] = {
     params.QWEN: _write_qwen,
     params.LLAMA_FACTORY: _write_llama_factory,
     params.MS_SWIFT: _write_ms_swift,
 }
 
 
-def _sharegpt(row: Row, root: str) -> dict[str, Any]:
+def _sharegpt(row: Row, root: str) -> Record:
     question, answer, photos = _parts(row, root)
     return {
         "id": row["id"],
@@ -173,7 +177,7 @@ def _sharegpt(row: Row, root: str) -> dict[str, Any]:
     }
 
 
-def _messages(row: Row, root: str) -> dict[str, Any]:
+def _messages(row: Row, root: str) -> Record:
     question, answer, photos = _parts(row, root)
     return {
         "id": row["id"],
@@ -187,14 +191,13 @@ def _messages(row: Row, root: str) -> dict[str, Any]:
 
 def _parts(row: Row, root: str) -> tuple[str, str, list[str]]:
     """(question with its image mark and no line break after it, answer, absolute photo paths)."""
-    human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
+    question = artefacts.human_turn_of(row)
+    answer = artefacts.answer_of(row)
     if not row.get("image"):
-        return human, gpt, []
-    return (
-        questions.IMAGE_MARK + questions.question_of(human),
-        gpt,
-        [os.path.join(root, row["image"])],
-    )
+        return question, answer, []
+    marked = questions.IMAGE_MARK + questions.question_of(question)
+    photo = os.path.join(root, row["image"])
+    return marked, answer, [photo]
 
 
 def _write_list(path: Path, rows: Iterable[Row]) -> Path:
@@ -211,14 +214,14 @@ def _write_list(path: Path, rows: Iterable[Row]) -> Path:
     return path
 
 
-def _named(run_name: str, rows_by_split: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
+def _named(run_name: str, rows_by_split: DataSets) -> dict[str, Sequence[Row]]:
     """{data set: rows}. Names without the characters that trainers read in them (`,` separates, `%`
     and `#` sample).
     """
-    named = {
-        re.sub(r"[^\w.-]+", "_", f"{run_name}_{split}"): rows
-        for split, rows in rows_by_split.items()
-    }
+    named = {}
+    for split, rows in rows_by_split.items():
+        name = re.sub(r"[^\w.-]+", "_", f"{run_name}_{split}")
+        named[name] = rows
     if len(named) < len(rows_by_split):
         raise DatasetError(
             f"two of the splits {', '.join(rows_by_split)} would share an export file; "
@@ -227,7 +230,7 @@ def _named(run_name: str, rows_by_split: Mapping[str, Sequence[Row]]) -> dict[st
     return named
 
 
-def _count(named: Mapping[str, Sequence[Row]]) -> int:
+def _count(named: DataSets) -> int:
     return sum(map(len, named.values()))
 
 
@@ -235,33 +238,31 @@ def _check_formats(formats: Sequence[str]) -> None:
     for name in formats:
         if name not in CANNOT_CARRY:
             close = difflib.get_close_matches(name, CANNOT_CARRY, n=1, cutoff=0.4)
-            raise ValueError(
-                f"export format {name!r} is unknown; "
-                f"{f'did you mean {close[0]!r}?' if close else 'choose among'} "
-                f"({', '.join(CANNOT_CARRY)})"
-            )
+            hint = f"did you mean {close[0]!r}?" if close else "choose among"
+            known = ", ".join(CANNOT_CARRY)
+            raise ValueError(f"export format {name!r} is unknown; {hint} ({known})")
 
 
 def _check_rows(split: str, rows: Sequence[Row]) -> None:
-    bad = [(row["id"], why) for row in rows if (why := _problem(row))]
+    bad = [f"{row['id']}: {why}" for row in rows if (why := _problem(row))]
     if bad:
-        raise DatasetError(
-            f"{split}: {len(bad)} of {len(rows)} questions cannot be exported; the first is "
-            f"{bad[0][0]}: {bad[0][1]}"
-        )
+        counts = f"{len(bad)} of {len(rows)} questions"
+        raise DatasetError(f"{split}: {counts} cannot be exported; the first is {bad[0]}")
 
 
 def _problem(row: Row) -> str:
-    human, gpt = artefacts.human_turn_of(row), artefacts.answer_of(row)
-    if bool(row.get("image")) != human.startswith(questions.IMAGE_MARK):
+    question = artefacts.human_turn_of(row)
+    has_photo = bool(row.get("image"))
+    if has_photo != question.startswith(questions.IMAGE_MARK):
         return (
             f"it must begin with {questions.IMAGE_MARK} when it has a photo and only then; "
             "make the stage's files again"
         )
-    mark = MARKS.search(questions.question_of(human)) or MARKS.search(gpt)
+    answer = artefacts.answer_of(row)
+    mark = MARKS.search(questions.question_of(question)) or MARKS.search(answer)
+    if not mark:
+        return ""
     return (
         f"it holds {mark[0]!r}, which trainers read as a photo or a command; change the "
         "dish's name or card"
-        if mark
-        else ""
     )

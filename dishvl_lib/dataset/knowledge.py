@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import conversations
 
 
@@ -15,13 +16,13 @@ def rows(
     photos: pd.DataFrame,
     split: str,
     dish_names: Mapping[str, str],
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     n: int,
     *,
     with_photo: bool = True,
     trained: bool = True,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """`n` questions about dishes that have photos in this split, none asked twice while others are
     left.
 
@@ -30,19 +31,23 @@ def rows(
     in the row, image_id is ''). dishes: rows of dishes.jsonl. Fewer than `n` when no dish has a
     card.
     """
-    part = photos[(photos.split == split) & photos.dish_id.isin(dish_names.keys())].sort_values(
-        "image_id"
-    )
+    is_asked_about = (photos.split == split) & photos.dish_id.isin(dish_names.keys())
+    part = photos[is_asked_about].sort_values("image_id")
     rng = conversations.seeded(seed, split, "knowledge", "" if trained else "unseen")
     deck = conversations.PhotoDeck(part, rng)
     dishes_of_split = set(part.dish_id)
-    facts = {dish["dish_id"]: _facts(dish) for dish in dishes if dish["dish_id"] in dishes_of_split}
-    known = [
-        (dish, wording.id, facts[dish][wording.field])
-        for dish in sorted(facts)
-        for wording in questions.templates("knowledge", trained)
-        if facts[dish].get(wording.field)
-    ]
+    facts = {}
+    for record in dishes:
+        dish = record["dish_id"]
+        if dish in dishes_of_split:
+            facts[dish] = _facts(record)
+    wordings = questions.templates("knowledge", trained)
+    known = []
+    for dish, of_dish in sorted(facts.items()):
+        for wording in wordings:
+            fact = of_dish.get(wording.field)
+            if fact:
+                known.append((dish, wording.id, fact))
     order: list[int] = []
     while known and len(order) < n:
         order += rng.permutation(len(known)).tolist()
@@ -54,7 +59,7 @@ def rows(
     return conversations.numbered(question_rows, split if trained else f"{split}_unseen")
 
 
-def _facts(dish: Mapping[str, Any]) -> dict[str, str]:
+def _facts(dish: RecordView) -> dict[str, str]:
     fields = {
         **(dish["card"] or {}),
         "introduction": dish["introduction"],
@@ -63,17 +68,13 @@ def _facts(dish: Mapping[str, Any]) -> dict[str, str]:
     return {field: questions.fact(field, value) for field, value in fields.items()}
 
 
-def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> dict[str, Any]:
+def _row(photo: Any, dish: str, name: str, template: str, answer: str) -> Record:
     human = questions.human_turn(template, dish="" if photo else name)
-    row = {
-        "id": "",
-        "image": photo.path if photo else "",
-        "conversations": artefacts.conversation(human, answer),
-    }
-    if not photo:
-        del row["image"]
+    image = {"image": photo.path} if photo else {}
     return {
-        **row,
+        "id": "",
+        **image,
+        "conversations": artefacts.conversation(human, answer),
         "image_id": photo.image_id if photo else "",
         "dish_id": dish,
         "kind": "knowledge",

@@ -3,9 +3,10 @@ side of the split.
 """
 
 from collections.abc import Collection
-from typing import Any
 
 import pandas as pd
+
+from dishvl_lib.core.types import Record
 
 SPLITS = ("train", "validation", "test")
 MOVED = "moved_out"
@@ -13,18 +14,16 @@ MOVED_COLUMNS = ("image_id", "path", "dish_id", "split", "twin", "twin_split", "
 LOST_COLUMNS = ("dish_id", "split", "photos")
 
 
-def find(photos: pd.DataFrame) -> list[dict[str, Any]]:
+def find(photos: pd.DataFrame) -> list[Record]:
     """Groups and identical bytes that lie in more than one of train, validation and test; [] is
     what must hold.
     """
     at_home = photos[photos.split.isin(SPLITS)]
     leaks = []
     for column in ("group_id", "sha256"):
-        spread = at_home.groupby(column).split.agg(lambda values: sorted(set(values)))
-        leaks += [
-            {"by": column, "value": value, "splits": splits}
-            for value, splits in spread[spread.map(len) > 1].items()
-        ]
+        n_splits = at_home.groupby(column).split.transform("nunique")
+        for value, split in at_home[n_splits > 1].groupby(column).split:
+            leaks.append({"by": column, "value": value, "splits": sorted(set(split))})
     return leaks
 
 
@@ -32,7 +31,7 @@ def without_unreadable(photos: pd.DataFrame, unreadable: pd.DataFrame) -> pd.Dat
     """The photos, of which those that stage 02 could not read (its skipped.csv) are given the split
     `moved_out`.
     """
-    gone = photos.path.isin(set(unreadable.path))
+    gone = photos.path.isin(unreadable.path)
     return photos.assign(split=photos.split.mask(gone, MOVED))
 
 
@@ -56,9 +55,8 @@ def without_twins(photos: pd.DataFrame, torn: pd.DataFrame) -> tuple[pd.DataFram
     for pair in torn.itertuples():
         a = (order[pair.split_a], pair.image_id_a, pair.split_a)
         b = (order[pair.split_b], pair.image_id_b, pair.split_b)
-        stays, goes = sorted((a, b))
-        _, twin, twin_split = stays
-        rows.append((goes[1], path[twin], twin_split, pair.by, float(pair.distance)))
+        (_, twin, twin_split), (_, goes, _) = sorted((a, b))
+        rows.append((goes, path[twin], twin_split, pair.by, float(pair.distance)))
     twins = pd.DataFrame(rows, columns=["image_id", "twin", "twin_split", "by", "distance"])
     twins = twins.sort_values(["image_id", "twin_split", "distance", "twin"])
     closest = twins.drop_duplicates("image_id")

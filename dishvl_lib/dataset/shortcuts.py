@@ -13,13 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize
 
 from dishvl_lib.core import artefacts, intervals
+from dishvl_lib.core.types import Record, RecordView
 
 FEATURES = (
     "alike_on_menu",
@@ -40,6 +40,8 @@ POINT = 0.01  # what a guesser may be over chance
 FITTED = 20_000  # menus that are fitted at most
 SCATTER = 0.0025  # standard error of chance: a POINT is then four of them
 
+Ranks = Mapping[tuple[str, str], int]  # {(name, its look-alike's name): rank}
+
 
 @dataclass
 class Guesser:
@@ -47,7 +49,7 @@ class Guesser:
     entries by name.
     """
 
-    ranks: Mapping[tuple[str, str], int]
+    ranks: Ranks
     answers: Counter
     entries: Counter
     mean: np.ndarray
@@ -64,11 +66,7 @@ class Guesser:
         return describe(menu, self.ranks, self.answers, self.entries, self.confused)
 
 
-def fit(
-    rows: Sequence[Mapping[str, Any]],
-    ranks: Mapping[tuple[str, str], int],
-    confused: Mapping[tuple[str, str], int] | None = None,
-) -> Guesser:
+def fit(rows: Sequence[RecordView], ranks: Ranks, confused: Ranks | None = None) -> Guesser:
     """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
     look-alike's name): rank}; confused: {(name, other name): how often a finished run took one for
     the other}.
@@ -79,7 +77,7 @@ def fit(
     menus = [row["menu"] for row in rows]
     truths = [artefacts.answer_of(row) for row in rows]
     answers = Counter(truths)
-    entries = Counter(name for menu in menus for name in menu)
+    entries = Counter(itertools.chain.from_iterable(menus))
     described = []
     confused = confused or {}
     for menu, truth in zip(menus, truths, strict=True):
@@ -91,49 +89,48 @@ def fit(
     spread = np.maximum(everything.std(axis=0), 1e-9)
     scaled = [(part - mean) / spread for part in described]
     places = [menu.index(truth) for menu, truth in zip(menus, truths, strict=True)]
-    fitted = minimize(
-        _loss,
-        np.zeros(len(FEATURES)),
-        args=(_padded(scaled), np.array(places)),
-        jac=True,
-        method="L-BFGS-B",
-    )
+    data = (_padded(scaled), np.array(places))
+    start = np.zeros(len(FEATURES))
+    fitted = minimize(_loss, start, args=data, jac=True, method="L-BFGS-B")
     return Guesser(ranks, answers, entries, mean, spread, fitted.x, confused)
 
 
-def measure(guesser: Guesser, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def measure(guesser: Guesser, rows: Sequence[RecordView]) -> Record:
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
     menu questions, beside chance (mean of 1 / menu size).
     """
     n = len(rows)
     right = 0
     for row in rows:
-        guess = row["menu"][guesser.guess(row["menu"])]
+        menu = row["menu"]
+        guess = menu[guesser.guess(menu)]
         right += guess == artefacts.answer_of(row)
-    chance = _chance(rows) if n else 0.0
-    accuracy = right / n if n else 0.0
-    weights = {
-        name: round(float(weight), 4)
-        for name, weight in zip(FEATURES, guesser.weights, strict=True)
-    }
+    accuracy = 0.0
+    interval: tuple[float, float] = (0, 0)
+    chance = 0.0
+    if n:
+        accuracy = right / n
+        interval = intervals.wilson(right, n)
+        chance = _chance(rows)
+    weights = guesser.weights.round(4).tolist()
     return {
         "n": n,
         "correct": right,
         "accuracy": round(accuracy, 4),
-        "ci95": [round(end, 4) for end in intervals.wilson(right, n)] if n else [0, 0],
+        "ci95": [round(end, 4) for end in interval],
         "chance": round(chance, 4),
         "excess": round(accuracy - chance, 4),
-        "weights": weights,
+        "weights": dict(zip(FEATURES, weights, strict=True)),
     }
 
 
 def try_out(
-    train: Sequence[Mapping[str, Any]],
-    ranks: Mapping[tuple[str, str], int],
-    more: Callable[[int], list[dict[str, Any]]],
+    train: Sequence[RecordView],
+    ranks: Ranks,
+    more: Callable[[int], list[Record]],
     n: int,
-    confused: Mapping[tuple[str, str], int] | None = None,
-) -> dict[str, Any]:
+    confused: Ranks | None = None,
+) -> Record:
     """`measure` on at least `n` fresh menus of a guesser fitted on (at most FITTED of) the training
     rows' menus.
 
@@ -149,26 +146,24 @@ def try_out(
     n = max(n, math.ceil(variance / SCATTER**2))
     times = math.ceil(n / len(sample))
     rows = sample if times <= 1 else more(times)
-    nothing = Guesser(
-        ranks,
-        Counter(),
-        Counter(),
-        np.zeros(len(FEATURES)),
-        np.ones(len(FEATURES)),
-        np.zeros(len(FEATURES)),
-    )
-    guesser = fit(menus, ranks, confused) if menus else nothing
+    guesser = fit(menus, ranks, confused) if menus else _without_knowledge(ranks)
     return measure(guesser, rows[:n])
 
 
-def _chance(rows: Sequence[Mapping[str, Any]]) -> float:
+def _without_knowledge(ranks: Ranks) -> Guesser:
+    zeros = np.zeros(len(FEATURES))
+    return Guesser(ranks, Counter(), Counter(), mean=zeros, spread=zeros + 1, weights=zeros)
+
+
+def _chance(rows: Sequence[RecordView]) -> float:
     """The accuracy of drawing an entry blindly, a mean over the menus."""
-    return float(np.mean([1 / len(row["menu"]) for row in rows]))
+    sizes = np.array([len(row["menu"]) for row in rows])
+    return float(np.mean(1 / sizes))
 
 
 def describe(
     menu: Sequence[str],
-    ranks: Mapping[tuple[str, str], int],
+    ranks: Ranks,
     answers: Mapping[str, int],
     entries: Mapping[str, int],
     confused: Mapping[tuple[str, str], int] | None = None,
@@ -220,7 +215,8 @@ def _shared_characters(menu: Sequence[str]) -> np.ndarray:
     letters = [set(name) for name in menu]
     shared = np.zeros((len(menu), len(menu)))
     for (row, first), (column, second) in itertools.combinations(enumerate(letters), 2):
-        dice = 2 * len(first & second) / (len(first) + len(second))
+        characters = len(first) + len(second)
+        dice = 2 * len(first & second) / characters
         shared[row, column] = dice
         shared[column, row] = dice
     return shared
@@ -233,11 +229,13 @@ def ranks_by_name(
     name.
     """
     named = dish_names.keys()
-    known = similar[similar.dish_id.isin(named) & similar.similar_id.isin(named)]
-    return {
-        (dish_names[row.dish_id], dish_names[row.similar_id]): int(row.rank)
-        for row in known.itertuples()
-    }
+    both_named = similar.dish_id.isin(named) & similar.similar_id.isin(named)
+    known = similar[both_named]
+    ranks = {}
+    for row in known.itertuples():
+        pair = (dish_names[row.dish_id], dish_names[row.similar_id])
+        ranks[pair] = int(row.rank)
+    return ranks
 
 
 def _padded(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -262,7 +260,8 @@ def _loss(
     share /= share.sum(axis=1, keepdims=True)
     rows = np.arange(len(places))
     of_answers = share[rows, places]
-    loss = -np.log(of_answers).mean() + RIDGE * weights @ weights
+    ridge = RIDGE * weights @ weights
+    loss = -np.log(of_answers).mean() + ridge
     # The gradient by the scores: what is guessed less what was right.
     share[rows, places] -= 1
     gradient = np.einsum("ij,ijk->k", share, values) / len(places)

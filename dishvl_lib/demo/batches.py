@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from dishvl_lib.core.types import Record
+
 
 class BadRequest(ValueError):
     """A request that the protocol or this server does not allow; its text goes into the error body."""
@@ -25,10 +27,10 @@ class BatchDesk:
         self.complete = complete
         self.seconds = seconds
         self.files: dict[str, bytes] = {}
-        self.batches: dict[str, dict[str, Any]] = {}
+        self.batches: dict[str, Record] = {}
         self._lock = threading.Lock()
 
-    def upload(self, content_type: str, body: bytes) -> dict[str, Any]:
+    def upload(self, content_type: str, body: bytes) -> Record:
         """Store the file of a multipart form."""
         form = email.message_from_bytes(
             f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=email.policy.HTTP
@@ -52,7 +54,7 @@ class BatchDesk:
         """Raises KeyError for a file that is not here."""
         return self.files[file_id]
 
-    def create(self, order: Any) -> dict[str, Any]:
+    def create(self, order: Any) -> Record:
         """A batch of an uploaded file."""
         file_id = order.get("input_file_id") if isinstance(order, dict) else None
         if file_id not in self.files:
@@ -74,7 +76,7 @@ class BatchDesk:
             self.batches[batch["id"]] = batch | {"ready_at": time.monotonic() + self.seconds}
         return batch
 
-    def show(self, batch_id: str) -> dict[str, Any]:
+    def show(self, batch_id: str) -> Record:
         """A batch; its answers are made when its time has come. Raises KeyError for one that is not
         here.
         """
@@ -85,7 +87,7 @@ class BatchDesk:
                 batch |= self.finish(self.files[batch["input_file_id"]])
         return _public(batch)
 
-    def page(self, after: str, limit: int) -> dict[str, Any]:
+    def page(self, after: str, limit: int) -> Record:
         """The newest batches first, beginning after the one given."""
         newest = [_public(batch) for batch in reversed(self.batches.values())]
         ids = [batch["id"] for batch in newest]
@@ -99,7 +101,7 @@ class BatchDesk:
             "last_id": page[-1]["id"] if page else None,
         }
 
-    def finish(self, content: bytes) -> dict[str, Any]:
+    def finish(self, content: bytes) -> Record:
         """What changes in a batch when it has run: its status and result files."""
         results = [
             self._line(json.loads(line))
@@ -114,7 +116,7 @@ class BatchDesk:
             "error_file_id": self._results(bad),
         }
 
-    def _line(self, line: dict[str, Any]) -> dict[str, Any]:
+    def _line(self, line: Record) -> Record:
         try:
             status = 200
             body = self.complete(line["body"])
@@ -135,12 +137,12 @@ class BatchDesk:
             "error": None,
         }
 
-    def _results(self, lines: list[dict[str, Any]]) -> str | None:
+    def _results(self, lines: list[Record]) -> str | None:
         texts = [json.dumps(line, ensure_ascii=False) for line in lines]
         content = "".join(f"{text}\n" for text in texts).encode()
         return self._keep(content, "results.jsonl")["id"] if lines else None
 
-    def _keep(self, content: bytes, name: str) -> dict[str, Any]:
+    def _keep(self, content: bytes, name: str) -> Record:
         file_id = f"file-{uuid.uuid4().hex[:24]}"
         self.files[file_id] = content
         return {
@@ -154,5 +156,5 @@ class BatchDesk:
         }
 
 
-def _public(batch: dict[str, Any]) -> dict[str, Any]:
+def _public(batch: Record) -> Record:
     return {name: value for name, value in batch.items() if name != "ready_at"}

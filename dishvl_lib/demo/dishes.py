@@ -15,7 +15,6 @@ planted dirt.
 from __future__ import annotations
 
 import csv
-import io
 import json
 import multiprocessing
 import os
@@ -23,7 +22,9 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -35,11 +36,8 @@ from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, draw_scene
 __all__ = ["DISHES", "LOOK_ALIKE_PAIRS", "Dish", "dish_card", "draw_demo_photos", "thumbnail"]
 
 SITES = ("HGD", "ZHONGGUANGHE", "XSYY", "BJ2")
-SPLIT_NAMES = (
-    "红烧肉",
-    "土豆丝",
-    "番茄炒蛋",
-)  # dishes registered twice, so that two folders mean one dish
+# Dishes registered twice, so that two folders mean one dish.
+SPLIT_NAMES = ("红烧肉", "土豆丝", "番茄炒蛋")
 SITE_B_NAMES = (
     "红烧鱼",
     "红烧鱼块",
@@ -70,6 +68,31 @@ class _Job:
     outside: bool
 
 
+class _Drawn(NamedTuple):
+    """A photo of the set: its path relative to the set's root, its dish, its thumbnail."""
+
+    path: str
+    name: str
+    thumbnail: np.ndarray
+
+
+class _Box(NamedTuple):
+    """A crop of the canvas, px."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
 def draw_demo_photos(
     folder: Path,
     *,
@@ -98,7 +121,7 @@ def draw_demo_photos(
     shutil.rmtree(half_done, ignore_errors=True)
     half_done.mkdir(parents=True)
     jobs = _jobs(names, photos_per_dish, seed)
-    drawn = [row for rows in _run(jobs, half_done, processes) for row in rows]
+    drawn = list(chain.from_iterable(_run(jobs, half_done, processes)))
     drawn += _plant_dirt(half_done, drawn)
     _write_site_b_tables(half_done, [job for job in jobs if job.outside])
     _write_thumbnails(half_done, drawn)
@@ -112,67 +135,66 @@ def thumbnail(photo: Image.Image) -> np.ndarray:
 
 
 def _jobs(names: list[str], photos: int, seed: int) -> list[_Job]:
-    order = list(DISHES)
-    inside = [
-        _Job(
-            name,
-            _class_folders(name, order.index(name)),
-            photos,
-            (seed, order.index(name), 0),
-            False,
-        )
-        for name in names
-    ]
+    places = {name: place for place, name in enumerate(DISHES)}
+    jobs = []
+    for name in names:
+        folders = _class_folders(name, places[name])
+        jobs.append(_Job(name, folders, photos, (seed, places[name], 0), outside=False))
     at_site_b = [name for name in SITE_B_NAMES if name in names]
-    outside = [
-        _Job(
-            name,
-            (f"site_b/GX{4 + i // 5}_{1 + (7 * i) % 13}",),
-            min(SITE_B_PHOTOS, photos),
-            (seed, order.index(name), 1),
-            True,
-        )
-        for i, name in enumerate(at_site_b)
-    ]
-    return inside + outside
+    few = min(SITE_B_PHOTOS, photos)
+    for number, name in enumerate(at_site_b):
+        floor = 4 + number // 5
+        counter = 1 + (7 * number) % 13
+        folder = f"site_b/GX{floor}_{counter}"
+        jobs.append(_Job(name, (folder,), few, (seed, places[name], 1), outside=True))
+    return jobs
 
 
 def _class_folders(name: str, index: int) -> tuple[str, ...]:
     if name in SPLIT_NAMES:
         return f"photos/{name}1@HGD_20211221", f"photos/{name}2@ZHONGGUANGHE_20220901"
-    date = f"202{1 + index % 2}{1 + index % 12:02d}{1 + 5 * index % 28:02d}"
-    number = str(1 + index % 3) if index % 4 == 0 else ""
-    return (f"photos/{name}{number}@{SITES[index % len(SITES)]}_{date}",)
+    year = 2021 + index % 2
+    month = 1 + index % 12
+    day = 1 + 5 * index % 28
+    date = f"{year}{month:02d}{day:02d}"
+    has_number = index % 4 == 0
+    number = 1 + index % 3 if has_number else ""
+    site = SITES[index % len(SITES)]
+    return (f"photos/{name}{number}@{site}_{date}",)
 
 
-def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[tuple[str, str, np.ndarray]]]:
+def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[_Drawn]]:
     if processes <= 1:
         return [_draw_job(job, root) for job in jobs]
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         return list(pool.map(_draw_job, jobs, [root] * len(jobs)))
 
 
-def _draw_job(job: _Job, root: Path) -> list[tuple[str, str, np.ndarray]]:
-    """Draws one dish's photos; (relative path, name, thumbnail) of each."""
-    rows: list[tuple[str, str, np.ndarray]] = []
+def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
+    """Draws and writes one dish's photos."""
+    drawn: list[_Drawn] = []
+    place = OUTSIDE if job.outside else CANTEEN
     for folder in job.folders:
         (root / folder).mkdir(parents=True, exist_ok=True)
     frame = 0
-    while len(rows) < job.photos:
+    while len(drawn) < job.photos:
         rng = np.random.default_rng([*job.seed, frame])
-        crops = 1 if job.outside or rng.random() < 0.82 else int(rng.integers(2, 4))
+        is_single = job.outside or rng.random() < 0.82
+        crops = 1 if is_single else int(rng.integers(2, 4))
         folder = job.folders[frame % len(job.folders)]
-        named = _frame_names(rng, frame, len(rows), job.outside)
-        scene = draw_scene(job.name, rng, OUTSIDE if job.outside else CANTEEN)
+        file_name = _frame_names(rng, frame, len(drawn), job.outside)
+        scene = draw_scene(job.name, rng, place)
         box = _crop_box(rng)
-        for crop in range(min(crops, job.photos - len(rows))):
+        missing = job.photos - len(drawn)
+        for crop in range(min(crops, missing)):
             box = _nudge(rng, box) if crop else box
             photo = _shoot(scene, rng, box)
-            path = f"{folder}/{named(crop, box)}"
-            photo.save(root / path, "JPEG", quality=int(rng.integers(50, 96)))
-            rows.append((path, job.name, thumbnail(photo)))
+            path = f"{folder}/{file_name(crop, box)}"
+            quality = int(rng.integers(50, 96))
+            photo.save(root / path, "JPEG", quality=quality)
+            drawn.append(_Drawn(path, job.name, thumbnail(photo)))
         frame += 1
-    return rows
+    return drawn
 
 
 def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bool):
@@ -187,141 +209,138 @@ def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bo
     frame_id = rng.bytes(6).hex()
     if frame % 2:
         return lambda crop, box: f"{time}-{crop + 1}#{counter + crop + 1}.jpg"
-    return lambda crop, box: (
-        f"{time}_{device}_{frame_id}${'_'.join(map(str, _in_frame(box)))}#{counter + crop + 1}.jpg"
-    )
+    prefix = f"{time}_{device}_{frame_id}"
+    return lambda crop, box: f"{prefix}${_in_frame(box)}#{counter + crop + 1}.jpg"
 
 
-def _in_frame(box: tuple[float, ...]) -> list[int]:
+def _in_frame(box: _Box) -> str:
     """The crop box as the camera's full frame would number it."""
-    return [round(300 + 1.6 * value) for value in box]
+    pixels = [round(300 + 1.6 * value) for value in box]
+    return "_".join(map(str, pixels))
 
 
-def _crop_box(rng: np.random.Generator) -> tuple[float, float, float, float]:
+def _crop_box(rng: np.random.Generator) -> _Box:
     side = SIZE * rng.uniform(0.54, 0.66)
     width = side * rng.uniform(0.94, 1.06)
     height = side * rng.uniform(0.94, 1.06)
     x, y = SIZE / 2 + rng.normal(0, 0.02, 2) * SIZE
-    return _inside(x - width / 2, y - height / 2, width, height)
+    left = x - width / 2
+    top = y - height / 2
+    return _inside(left, top, width, height)
 
 
-def _nudge(
-    rng: np.random.Generator, box: tuple[float, float, float, float]
-) -> tuple[float, float, float, float]:
+def _nudge(rng: np.random.Generator, box: _Box) -> _Box:
     """Nearly the same crop: another detector pass over the same frame."""
     grow = rng.uniform(0.92, 1.05, 2)
     shift = rng.normal(0, 0.02, 2) * SIZE
-    width = (box[2] - box[0]) * grow[0]
-    height = (box[3] - box[1]) * grow[1]
-    return _inside(box[0] + shift[0], box[1] + shift[1], width, height)
+    width, height = (box.width, box.height) * grow
+    left, top = (box.left, box.top) + shift
+    return _inside(left, top, width, height)
 
 
-def _inside(x: float, y: float, width: float, height: float) -> tuple[float, float, float, float]:
+def _inside(x: float, y: float, width: float, height: float) -> _Box:
     width = min(width, SIZE)
     height = min(height, SIZE)
     x = min(max(0.0, x), SIZE - width)
     y = min(max(0.0, y), SIZE - height)
-    return x, y, x + width, y + height
+    return _Box(x, y, x + width, y + height)
 
 
-def _shoot(
-    scene: np.ndarray, rng: np.random.Generator, box: tuple[float, float, float, float]
-) -> Image.Image:
+def _shoot(scene: np.ndarray, rng: np.random.Generator, box: _Box) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
-    photo = expose(
-        scene[top:bottom, left:right],
-        rng,
-        rng.uniform(0.9, 1.12),
-        0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0),
-        rng.uniform(0.004, 0.02),
-    )
+    exposure = rng.uniform(0.9, 1.12)
+    blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0)
+    grain = rng.uniform(0.004, 0.02)
+    photo = expose(scene[top:bottom, left:right], rng, exposure, blur, grain)
     scale = rng.integers(320, 421) / min(photo.size)
-    return photo.resize(
-        (round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BILINEAR
-    )
+    size = (round(photo.width * scale), round(photo.height * scale))
+    return photo.resize(size, Image.Resampling.BILINEAR)
 
 
-def _plant_dirt(
-    root: Path, drawn: list[tuple[str, str, np.ndarray]]
-) -> list[tuple[str, str, np.ndarray]]:
+def _plant_dirt(root: Path, drawn: list[_Drawn]) -> list[_Drawn]:
     """Spoils one photo for each kind of dirt, in different dishes where there are enough; returns
     the added rows.
 
     A set too small for all kinds goes without the rest: planted.json says what is there.
     """
-    inside = [row for row in drawn if row[0].startswith("photos/")]
-    names = list(dict.fromkeys(row[1] for row in inside))
-    planted = {}
-    taken = set()
+    inside = [photo for photo in drawn if photo.path.startswith("photos/")]
+    names = list(dict.fromkeys(photo.name for photo in inside))
+    planted: dict[str, str] = {}
     for index, (kind, spoil) in enumerate(_DIRT.items()):
         name = names[(3 * index) % len(names)]
-        row = next((row for row in inside if row[1] == name and row[0] not in taken), None)
-        if row is None:
-            continue
-        taken.add(row[0])
-        spoil(root / row[0])
-        planted[kind] = row[0]
-    source = next((row for row in reversed(inside) if row[0] not in taken), inside[-1])
-    copy = f"{Path(source[0]).parent.as_posix()}/{DUPLICATE_STEM}#{len(drawn)}.jpg"
-    shutil.copyfile(root / source[0], root / copy)
+        of_dish = [photo.path for photo in inside if photo.name == name]
+        clean = [path for path in of_dish if path not in planted.values()]
+        if clean:
+            planted[kind] = clean[0]
+            spoil(root / clean[0])
+    untouched = [photo for photo in inside if photo.path not in planted.values()]
+    source = untouched[-1] if untouched else inside[-1]
+    folder = Path(source.path).parent.as_posix()
+    copy = f"{folder}/{DUPLICATE_STEM}#{len(drawn)}.jpg"
+    shutil.copyfile(root / source.path, root / copy)
     planted["duplicate"] = copy
-    (root / "planted.json").write_text(
-        json.dumps(planted, ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-    )
-    return [(copy, source[1], source[2])]
+    text = json.dumps(planted, ensure_ascii=False, indent=1)
+    (root / "planted.json").write_text(text + "\n", encoding="utf-8")
+    return [source._replace(path=copy)]
 
 
 def _truncate(path: Path) -> None:
     data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 5])
+    kept = len(data) * 2 // 5
+    path.write_bytes(data[:kept])
 
 
 def _turn(path: Path) -> None:
     """Pixels a quarter turn off, with the EXIF tag that says so."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    _rewrite(
-        path,
-        lambda photo: photo.transpose(Image.Transpose.ROTATE_90),
-        "JPEG",
-        quality=90,
-        exif=exif,
-    )
+    turned = _pixels(path).transpose(Image.Transpose.ROTATE_90)
+    turned.save(path, "JPEG", quality=90, exif=exif)
 
 
-def _rewrite(path: Path, change, kind: str, **options) -> None:
+def _to_cmyk(path: Path) -> None:
+    _pixels(path).convert("CMYK").save(path, "JPEG", quality=90)
+
+
+def _to_png(path: Path) -> None:
+    """A PNG under a name that says JPEG."""
+    _pixels(path).save(path, "PNG")
+
+
+def _pixels(path: Path) -> Image.Image:
+    """The photo as RGB, read whole: its file may be written anew."""
     with Image.open(path) as photo:
-        changed = change(photo.convert("RGB"))
-    data = io.BytesIO()
-    changed.save(data, kind, **options)
-    path.write_bytes(data.getvalue())
+        return photo.convert("RGB")
 
 
 _DIRT = {
     "truncated": _truncate,
     "exif_rotated": _turn,
-    "cmyk": lambda path: _rewrite(path, lambda photo: photo.convert("CMYK"), "JPEG", quality=90),
-    "png_named_jpg": lambda path: _rewrite(path, lambda photo: photo, "PNG"),
+    "cmyk": _to_cmyk,
+    "png_named_jpg": _to_png,
 }
 
 
 def _write_site_b_tables(root: Path, jobs: list[_Job]) -> None:
     (root / "site_b").mkdir(exist_ok=True)
-    tables = {
-        "site_b_truth.csv": [["folder", "name"]]
-        + [[Path(job.folders[0]).name, job.name] for job in jobs],
-        "site_b_menu.csv": [["name"]] + [[job.name] for job in jobs],
-    }
+    truth = [["folder", "name"]]
+    menu = [["name"]]
+    for job in jobs:
+        (folder,) = job.folders
+        truth.append([Path(folder).name, job.name])
+        menu.append([job.name])
+    tables = {"site_b_truth.csv": truth, "site_b_menu.csv": menu}
     for file, rows in tables.items():
         with open(root / file, "w", encoding="utf-8", newline="") as out:
             csv.writer(out, lineterminator="\n").writerows(rows)
 
 
-def _write_thumbnails(root: Path, drawn: list[tuple[str, str, np.ndarray]]) -> None:
+def _write_thumbnails(root: Path, drawn: list[_Drawn]) -> None:
+    paths, names, thumbnails = zip(*drawn, strict=True)
     np.savez(
         root / "thumbnails.npz",
-        thumbnails=np.stack([row[2] for row in drawn]),
-        names=np.array([row[1] for row in drawn]),
-        paths=np.array([row[0] for row in drawn]),
+        thumbnails=np.stack(thumbnails),
+        names=np.array(names),
+        paths=np.array(paths),
     )

@@ -19,6 +19,9 @@ SIZE = 384  # side of the square canvas in px; a plate of radius 1 spans RADIUS 
 RADIUS = 152.0
 MAX_SLOPE = 1.6  # steeper flanks would be drawn as dark outlines
 
+RGB = tuple[int, int, int]  # 0..255
+Plane = tuple[np.ndarray, np.ndarray]  # x and y of each pixel
+
 
 @dataclass(frozen=True)
 class Sprite:
@@ -42,29 +45,46 @@ class Canvas:
 
 
 def blank_canvas() -> Canvas:
-    shape = (SIZE, SIZE)
-    return Canvas(
-        np.zeros((*shape, 3), np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    )
+    colour = np.zeros((SIZE, SIZE, 3), np.float32)
+    height = np.zeros((SIZE, SIZE), np.float32)
+    return Canvas(colour, height, np.zeros_like(height))
 
 
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]
 ) -> np.ndarray:
     """Noise of about unit spread, smooth over shape / cells pixels; (h, w) float32."""
-    coarse = rng.standard_normal((max(2, cells[0]), max(2, cells[1]))).astype(np.float32)
-    return np.asarray(
-        Image.fromarray(coarse).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    )
+    at_least_two = np.maximum(cells, 2)
+    coarse = rng.standard_normal(at_least_two).astype(np.float32)
+    return _resized(coarse, shape, Image.Resampling.BICUBIC)
+
+
+def _resized(
+    values: np.ndarray, shape: tuple[int, int], resampling: Image.Resampling
+) -> np.ndarray:
+    """(h, w) float32 brought to another shape."""
+    height, width = shape
+    return np.asarray(Image.fromarray(values).resize((width, height), resampling))
 
 
 @cache
-def plane() -> tuple[np.ndarray, np.ndarray]:
+def plane() -> Plane:
     """x and y of each pixel in plate radii, centre 0; (SIZE, SIZE) float32 each, not to be written
     to.
     """
-    axis = ((np.arange(SIZE) - (SIZE - 1) / 2) / RADIUS).astype(np.float32)
+    from_middle = np.arange(SIZE) - (SIZE - 1) / 2
+    axis = (from_middle / RADIUS).astype(np.float32)
     return np.meshgrid(axis, axis)
+
+
+def cover(far: np.ndarray) -> np.ndarray:
+    """1 inside of an outline that is `far` px away (< 0 inside), 0 outside, soft over one pixel."""
+    return np.clip(0.5 - far, 0, 1).astype(np.float32)
+
+
+def unit_rgb(rgb: RGB) -> np.ndarray:
+    """A colour's light, (3,) float32 in 0..1."""
+    return np.array(rgb, np.float32) / 255
 
 
 def lay(canvas: Canvas, mask: np.ndarray, colour: np.ndarray, gloss: float) -> None:
@@ -88,14 +108,17 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     y1 = min(SIZE, top + height)
     if x0 >= x1 or y0 >= y1:
         return
-    at = (slice(y0, y1), slice(x0, x1))
-    cut = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+    window = (slice(y0, y1), slice(x0, x1))
+    rows = slice(y0 - top, y1 - top)
+    columns = slice(x0 - left, x1 - left)
+    cut = (rows, columns)
     cover = sprite.cover[cut]
-    below = canvas.height[at]
-    colour = canvas.colour[at]
-    gloss = canvas.gloss[at]
+    below = canvas.height[window]
+    colour = canvas.colour[window]
+    gloss = canvas.gloss[window]
     # A piece rests partly on the pile's mean and partly follows it: piles stay flat enough to read.
-    rest = 0.55 * float(np.vdot(below, cover)) / max(1e-3, float(cover.sum()))
+    area = max(1e-3, float(cover.sum()))
+    rest = 0.55 * float(np.vdot(below, cover)) / area
     below += cover * (sprite.relief[cut] + rest - 0.65 * below)
     colour += cover[..., None] * (sprite.rgb[cut] * tint - colour)
     gloss += cover * (sprite.gloss - gloss)
@@ -110,15 +133,21 @@ def light_scene(
     cast shadows.
     """
     height = canvas.height
-    slope_y, slope_x = (
-        slope / np.sqrt(1 + (slope / MAX_SLOPE) ** 2) for slope in np.gradient(height)
-    )
-    ray = [math.cos(direction) * math.cos(elevation), math.sin(direction) * math.cos(elevation)]
-    steep = 1 / np.sqrt(1 + slope_x**2 + slope_y**2)
-    diffuse = np.clip((math.sin(elevation) - ray[0] * slope_x - ray[1] * slope_y) * steep, 0, None)
-    norm = math.sqrt(2 + 2 * math.sin(elevation))
-    half = [ray[0] / norm, ray[1] / norm, (math.sin(elevation) + 1) / norm]
-    mirror = np.clip((half[2] - half[0] * slope_x - half[1] * slope_y) * steep, 0, 1) ** 32
+    slope_y, slope_x = map(_limited, np.gradient(height))
+    ray_x = math.cos(direction) * math.cos(elevation)
+    ray_y = math.sin(direction) * math.cos(elevation)
+    ray_z = math.sin(elevation)
+    length = np.sqrt(1 + slope_x**2 + slope_y**2)
+    steep = 1 / length
+    facing_lamp = (ray_z - ray_x * slope_x - ray_y * slope_y) * steep
+    diffuse = np.clip(facing_lamp, 0, None)
+    # Halfway between the lamp and the camera, which looks straight down: where a mirror would face.
+    norm = math.sqrt(2 + 2 * ray_z)
+    half_x = ray_x / norm
+    half_y = ray_y / norm
+    half_z = (ray_z + 1) / norm
+    facing_half = (half_z - half_x * slope_x - half_y * slope_y) * steep
+    mirror = np.clip(facing_half, 0, 1) ** 32
     sun = 1 - (1 - softness) * _cast_shadow(height, direction, math.tan(elevation))
     level = 0.45 * _occlusion(height) + 0.62 * diffuse * sun
     lit = canvas.colour * level[..., None]
@@ -127,37 +156,47 @@ def light_scene(
     return lit
 
 
+def _limited(slope: np.ndarray) -> np.ndarray:
+    """A slope that comes near MAX_SLOPE and never reaches it."""
+    return slope / np.sqrt(1 + (slope / MAX_SLOPE) ** 2)
+
+
 def _occlusion(height: np.ndarray) -> np.ndarray:
     """Hollows get less sky than ridges; (S, S) factor around 1."""
-    small = Image.fromarray(height).resize((SIZE // 4, SIZE // 4), Image.Resampling.BOX)
-    wide = Image.fromarray(_blur(np.asarray(small), 4)).resize(
-        (SIZE, SIZE), Image.Resampling.BILINEAR
-    )
-    return np.clip(1 + 0.045 * (height - np.asarray(wide)), 0.45, 1.2)
+    quarter = (SIZE // 4, SIZE // 4)
+    small = _resized(height, quarter, Image.Resampling.BOX)
+    around = _resized(_blur(small, 4), (SIZE, SIZE), Image.Resampling.BILINEAR)
+    return np.clip(1 + 0.045 * (height - around), 0.45, 1.2)
 
 
 def _cast_shadow(height: np.ndarray, direction: float, rise: float) -> np.ndarray:
     """How much of the lamp each pixel loses to higher neighbours (0..1), marched at half
     resolution.
     """
-    small = np.asarray(Image.fromarray(height).resize((SIZE // 2, SIZE // 2), Image.Resampling.BOX))
+    half = (SIZE // 2, SIZE // 2)
+    small = _resized(height, half, Image.Resampling.BOX)
     blocked = np.zeros_like(small)
     for distance in (1, 2, 4, 7, 11, 16):
-        shift = (round(-math.sin(direction) * distance), round(-math.cos(direction) * distance))
-        blocked = np.maximum(blocked, np.roll(small, shift, (0, 1)) - small - 2 * rise * distance)
+        down = round(-math.sin(direction) * distance)
+        across = round(-math.cos(direction) * distance)
+        towards_lamp = np.roll(small, (down, across), (0, 1))
+        blocked = np.maximum(blocked, towards_lamp - small - 2 * rise * distance)
     shade = _blur(np.clip(blocked / 5, 0, 1), 2)
-    return np.asarray(Image.fromarray(shade).resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+    return _resized(shade, (SIZE, SIZE), Image.Resampling.BILINEAR)
 
 
 def _blur(values: np.ndarray, radius: int) -> np.ndarray:
     """Two box blurs with edge padding; (h, w) float32."""
-    for axis in (0, 1, 0, 1):
-        pad = [(0, 0), (0, 0)]
-        pad[axis] = (radius + 1, radius)
-        total = np.cumsum(np.pad(values, pad, mode="edge"), axis=axis, dtype=np.float32)
-        n = 2 * radius + 1
-        high = np.take(total, range(n, total.shape[axis]), axis)
-        values = (high - np.take(total, range(total.shape[axis] - n), axis)) / n
+    width = 2 * radius + 1
+    none = (0, 0)
+    margin = (radius + 1, radius)
+    for _ in range(2):
+        down = np.pad(values, (margin, none), mode="edge")
+        total = np.cumsum(down, axis=0, dtype=np.float32)
+        values = (total[width:] - total[:-width]) / width
+        across = np.pad(values, (none, margin), mode="edge")
+        total = np.cumsum(across, axis=1, dtype=np.float32)
+        values = (total[:, width:] - total[:, :-width]) / width
     return values
 
 
@@ -166,10 +205,11 @@ def expose(
 ) -> Image.Image:
     """A camera's tone curve, grain and focus; an RGB picture of the canvas's size."""
     tone = np.exp(-1.75 * exposure * light)
+    noise = rng.standard_normal(tone.shape[:2], np.float32)
     tone *= -1.16
-    tone += 1.16 + grain * rng.standard_normal(tone.shape[:2], np.float32)[..., None]
-    tone += 0.25 * (
-        tone - tone.mean(axis=2, keepdims=True)
-    )  # the tone curve took saturation; give it back
-    photo = Image.fromarray((np.clip(tone, 0, 1, out=tone) * 255).astype(np.uint8))
+    tone += 1.16 + grain * noise[..., None]
+    # The tone curve took saturation; give it back.
+    tone += 0.25 * (tone - tone.mean(axis=2, keepdims=True))
+    np.clip(tone, 0, 1, out=tone)
+    photo = Image.fromarray((tone * 255).astype(np.uint8))
     return photo.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.3 else photo

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.demo.drawing import Sprite
 from dishvl_lib.demo.shapes import (
     Piece,
@@ -41,137 +43,183 @@ GREEN = (70, 128, 40)
 DARK_GREEN = (38, 90, 34)
 PALE = (192, 214, 136)
 RED_ROOT = (190, 70, 84)
-BUILDERS: dict[str, tuple[Callable[[np.random.Generator], Piece], float]] = {
-    "fish": (lambda r: fish(r), 0.75),
-    "fish_chunk": (lambda r: fish_chunk(r, r.uniform(64, 84), r.uniform(46, 58)), 0.75),
-    "potato_shred": (
-        lambda r: strip(r, r.uniform(66, 104), r.uniform(5.5, 8), (232, 208, 132), 4.5, 0.22),
-        0.55,
+PEPPER_SQUARE: Record = {"thick": 6, "corner": 5, "grain": 0.08, "skew": 0.2}
+SHREDDED_MEAT: Record = {"thick": 6, "bend": 0.3, "taper": 0.4, "grain": 0.14}
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A shape in its colours. `sizes` (px) are the shape's first arguments: a pair is drawn anew
+    for each piece, evenly between its ends. `looks` are the shape's other arguments.
+    """
+
+    shape: Callable[..., Piece]
+    sizes: tuple[float | tuple[float, float], ...]
+    gloss: float
+    looks: Record
+
+    def draw(self, rng: np.random.Generator) -> Piece:
+        sizes = [rng.uniform(*size) if isinstance(size, tuple) else size for size in self.sizes]
+        return self.shape(rng, *sizes, **self.looks)
+
+
+def _made(shape: Callable[..., Piece], *sizes, gloss: float, **looks) -> Ingredient:
+    return Ingredient(shape, sizes, gloss, looks)
+
+
+BUILDERS = {
+    "fish": _made(fish, gloss=0.75),
+    "fish_chunk": _made(fish_chunk, (64, 84), (46, 58), gloss=0.75),
+    "potato_shred": _made(
+        strip, (66, 104), (5.5, 8), rgb=(232, 208, 132), thick=4.5, bend=0.22, gloss=0.55
     ),
-    "pepper_shred": (
-        lambda r: strip(r, r.uniform(52, 88), r.uniform(8, 11), (74, 132, 34), 4.5, 0.25),
-        0.8,
+    "pepper_shred": _made(
+        strip, (52, 88), (8, 11), rgb=(74, 132, 34), thick=4.5, bend=0.25, gloss=0.8
     ),
-    "carrot_shred": (
-        lambda r: strip(r, r.uniform(44, 70), r.uniform(6, 8), (226, 112, 28), 4, 0.15),
-        0.5,
+    "carrot_shred": _made(
+        strip, (44, 70), (6, 8), rgb=(226, 112, 28), thick=4, bend=0.15, gloss=0.5
     ),
-    "pork_shred": (
-        lambda r: strip(r, r.uniform(48, 82), r.uniform(9, 13), (158, 92, 58), 6, 0.3, 0.4, 0.14),
-        0.5,
+    "pork_shred": _made(strip, (48, 82), (9, 13), rgb=(158, 92, 58), gloss=0.5, **SHREDDED_MEAT),
+    "red_pork_shred": _made(
+        strip, (48, 82), (9, 13), rgb=(164, 76, 40), gloss=0.7, **SHREDDED_MEAT
     ),
-    "red_pork_shred": (
-        lambda r: strip(r, r.uniform(48, 82), r.uniform(9, 13), (164, 76, 40), 6, 0.3, 0.4, 0.14),
-        0.7,
+    "bamboo_shred": _made(
+        strip, (48, 70), (7, 9), rgb=(222, 188, 116), thick=4, bend=0.1, gloss=0.5
     ),
-    "bamboo_shred": (
-        lambda r: strip(r, r.uniform(48, 70), r.uniform(7, 9), (222, 188, 116), 4, 0.1),
-        0.5,
+    "ear_shred": _made(strip, (44, 68), (8, 11), rgb=(46, 32, 30), thick=4, bend=0.35, gloss=0.7),
+    "tomato": _made(tomato, (46, 66), gloss=0.8),
+    "egg": _made(curd, (34, 66), gloss=0.45),
+    "egg_bit": _made(curd, (14, 26), gloss=0.4),
+    "egg_ribbon": _made(
+        blob,
+        (50, 96),
+        (12, 24),
+        rgb=(248, 214, 104),
+        thick=2,
+        rough=0.3,
+        grain=0.1,
+        lumps=0.8,
+        gloss=0.5,
     ),
-    "ear_shred": (
-        lambda r: strip(r, r.uniform(44, 68), r.uniform(8, 11), (46, 32, 30), 4, 0.35),
-        0.7,
+    "chicken": _made(
+        block, (26, 34), (24, 31), rgb=(186, 116, 56), thick=10, corner=7, grain=0.14, gloss=0.6
     ),
-    "tomato": (lambda r: tomato(r, r.uniform(46, 66)), 0.8),
-    "egg": (lambda r: curd(r, r.uniform(34, 66)), 0.45),
-    "egg_bit": (lambda r: curd(r, r.uniform(14, 26)), 0.4),
-    "egg_ribbon": (
-        lambda r: blob(r, r.uniform(50, 96), r.uniform(12, 24), (248, 214, 104), 2, 0.3, 0.1, 0.8),
-        0.5,
+    "fried_chicken": _made(
+        blob,
+        (27, 38),
+        (23, 30),
+        rgb=(158, 86, 36),
+        thick=10,
+        rough=0.16,
+        grain=0.2,
+        lumps=1.2,
+        gloss=0.3,
     ),
-    "chicken": (
-        lambda r: block(r, r.uniform(26, 34), r.uniform(24, 31), (186, 116, 56), 10, 7, 0.14),
-        0.6,
+    "peanut": _made(
+        blob, (26, 30), (17, 20), rgb=(236, 190, 120), thick=8, rough=0.05, grain=0.05, gloss=0.5
     ),
-    "fried_chicken": (
-        lambda r: blob(r, r.uniform(27, 38), r.uniform(23, 30), (158, 86, 36), 10, 0.16, 0.2, 1.2),
-        0.3,
+    "scallion_cut": _made(
+        block, 25, 17, rgb=(176, 206, 120), thick=7, corner=5, grain=0.1, gloss=0.6
     ),
-    "peanut": (
-        lambda r: blob(r, r.uniform(26, 30), r.uniform(17, 20), (236, 190, 120), 8, 0.05, 0.05),
-        0.5,
+    "scallion_ring": _made(ring, (11, 15), rgb=(82, 144, 44), gloss=0.4),
+    "scallion_shred": _made(
+        strip, (30, 62), 3.4, rgb=(98, 160, 60), thick=2.5, bend=0.35, gloss=0.3
     ),
-    "scallion_cut": (lambda r: block(r, 25, 17, (176, 206, 120), 7, 5, 0.1), 0.6),
-    "scallion_ring": (lambda r: ring(r, r.uniform(11, 15), (82, 144, 44)), 0.4),
-    "scallion_shred": (lambda r: strip(r, r.uniform(30, 62), 3.4, (98, 160, 60), 2.5, 0.35), 0.3),
-    "dry_chilli": (
-        lambda r: strip(r, r.uniform(36, 54), r.uniform(12, 15), (150, 20, 14), 6, 0.2, 0.6, 0.12),
-        0.85,
+    "dry_chilli": _made(
+        strip,
+        (36, 54),
+        (12, 15),
+        rgb=(150, 20, 14),
+        thick=6,
+        bend=0.2,
+        taper=0.6,
+        grain=0.12,
+        gloss=0.85,
     ),
-    "chilli_bit": (lambda r: ring(r, r.uniform(12, 16), (170, 26, 16), 0.35), 0.6),
-    "sesame": (lambda r: blob(r, 5.5, 4, (246, 232, 196), 2, 0.03), 0.3),
-    "soft_tofu": (
-        lambda r: block(r, r.uniform(38, 46), r.uniform(36, 44), (240, 224, 192), 10, 5, 0.03),
-        0.6,
+    "chilli_bit": _made(ring, (12, 16), rgb=(170, 26, 16), hole=0.35, gloss=0.6),
+    "sesame": _made(blob, 5.5, 4, rgb=(246, 232, 196), thick=2, rough=0.03, gloss=0.3),
+    "soft_tofu": _made(
+        block, (38, 46), (36, 44), rgb=(240, 224, 192), thick=10, corner=5, grain=0.03, gloss=0.6
     ),
-    "fried_tofu": (lambda r: fried_triangle(r, r.uniform(70, 84)), 0.45),
-    "mince": (
-        lambda r: blob(r, r.uniform(7, 13), r.uniform(6, 10), (104, 48, 26), 4, 0.2, 0.2),
-        0.3,
+    "fried_tofu": _made(fried_triangle, (70, 84), gloss=0.45),
+    "mince": _made(
+        blob, (7, 13), (6, 10), rgb=(104, 48, 26), thick=4, rough=0.2, grain=0.2, gloss=0.3
     ),
-    "pepper_square": (
-        lambda r: block(r, r.uniform(28, 38), r.uniform(24, 32), (66, 128, 30), 6, 5, 0.08, 0.2),
-        0.9,
+    "pepper_square": _made(
+        block, (28, 38), (24, 32), rgb=(66, 128, 30), gloss=0.9, **PEPPER_SQUARE
     ),
-    "red_pepper_square": (
-        lambda r: block(r, r.uniform(25, 34), r.uniform(22, 30), RED, 6, 5, 0.08, 0.2),
-        0.9,
+    "red_pepper_square": _made(block, (25, 34), (22, 30), rgb=RED, gloss=0.9, **PEPPER_SQUARE),
+    "pepper_dice": _made(block, (10, 15), (9, 13), rgb=(86, 146, 44), thick=4, corner=3, gloss=0.6),
+    "red_pepper_dice": _made(
+        block, (10, 15), (9, 13), rgb=(200, 40, 24), thick=4, corner=3, gloss=0.6
     ),
-    "pepper_dice": (
-        lambda r: block(r, r.uniform(10, 15), r.uniform(9, 13), (86, 146, 44), 4, 3),
-        0.6,
+    "wood_ear": _made(wood_ear, (40, 58), gloss=0.8),
+    "youmai": _made(
+        leaf, (140, 185), (26, 36), rgb=GREEN, stem=(186, 208, 138), stem_part=0.3, gloss=0.7
     ),
-    "red_pepper_dice": (
-        lambda r: block(r, r.uniform(10, 15), r.uniform(9, 13), (200, 40, 24), 4, 3),
-        0.6,
+    "spinach": _made(
+        leaf,
+        (92, 124),
+        (44, 58),
+        rgb=DARK_GREEN,
+        stem=(112, 154, 72),
+        root=RED_ROOT,
+        stem_part=0.5,
+        blunt=0.5,
+        gloss=0.7,
     ),
-    "wood_ear": (lambda r: wood_ear(r, r.uniform(40, 58)), 0.8),
-    "youmai": (
-        lambda r: leaf(
-            r, r.uniform(140, 185), r.uniform(26, 36), GREEN, (186, 208, 138), None, 0.3
-        ),
-        0.7,
+    "garlic": _made(blob, (7, 12), (6, 9), rgb=(244, 228, 178), thick=4, rough=0.12, gloss=0.4),
+    "belly": _made(pork_belly, (46, 56), gloss=0.9),
+    "rib": _made(rib, (72, 88), (36, 44), gloss=0.85),
+    "rice": _made(grains, 14, rgb=(248, 245, 238), gloss=0.35),
+    "fried_rice": _made(grains, 14, rgb=(236, 206, 132), gloss=0.5),
+    "pea": _made(blob, 14, 14, rgb=(104, 164, 50), thick=7, rough=0.03, gloss=0.5),
+    "carrot_dice": _made(block, 12, 11, rgb=(232, 116, 32), thick=5, corner=3, gloss=0.4),
+    "floret": _made(floret, (66, 84), gloss=0.25),
+    "peeled_prawn": _made(
+        prawn, (46, 56), shell=(250, 204, 172), stripe=(238, 138, 92), peeled=True, gloss=0.7
     ),
-    "spinach": (
-        lambda r: leaf(
-            r, r.uniform(92, 124), r.uniform(44, 58), DARK_GREEN, (112, 154, 72), RED_ROOT, 0.5, 0.5
-        ),
-        0.7,
+    "red_prawn": _made(prawn, (84, 100), shell=(216, 84, 36), stripe=(168, 40, 18), gloss=0.9),
+    "dry_prawn": _made(prawn, (84, 100), shell=(222, 112, 54), stripe=(184, 66, 30), gloss=0.35),
+    "suji": _made(
+        disc,
+        (64, 74),
+        (58, 66),
+        rind=(128, 66, 28),
+        flesh=(202, 144, 82),
+        thick=6,
+        edge=0.86,
+        gloss=0.6,
     ),
-    "garlic": (lambda r: blob(r, r.uniform(7, 12), r.uniform(6, 9), (244, 228, 178), 4, 0.12), 0.4),
-    "belly": (lambda r: pork_belly(r, r.uniform(46, 56)), 0.9),
-    "rib": (lambda r: rib(r, r.uniform(72, 88), r.uniform(36, 44)), 0.85),
-    "rice": (lambda r: grains(r, 14, (248, 245, 238)), 0.35),
-    "fried_rice": (lambda r: grains(r, 14, (236, 206, 132)), 0.5),
-    "pea": (lambda r: blob(r, 14, 14, (104, 164, 50), 7, 0.03), 0.5),
-    "carrot_dice": (lambda r: block(r, 12, 11, (232, 116, 32), 5, 3), 0.4),
-    "floret": (lambda r: floret(r, r.uniform(66, 84)), 0.25),
-    "peeled_prawn": (
-        lambda r: prawn(r, r.uniform(46, 56), (250, 204, 172), (238, 138, 92), True),
-        0.7,
+    "dougan": _made(
+        block, (60, 70), (50, 58), rgb=(168, 104, 54), thick=6, corner=3, grain=0.07, gloss=0.6
     ),
-    "red_prawn": (lambda r: prawn(r, r.uniform(84, 100), (216, 84, 36), (168, 40, 18)), 0.9),
-    "dry_prawn": (lambda r: prawn(r, r.uniform(84, 100), (222, 112, 54), (184, 66, 30)), 0.35),
-    "suji": (
-        lambda r: disc(
-            r, r.uniform(64, 74), r.uniform(58, 66), (128, 66, 28), (202, 144, 82), 6, 0.86
-        ),
-        0.6,
+    "cucumber": _made(
+        disc,
+        (50, 62),
+        (36, 44),
+        rind=DARK_GREEN,
+        flesh=PALE,
+        thick=4,
+        edge=0.87,
+        seeds=0.06,
+        gloss=0.5,
     ),
-    "dougan": (
-        lambda r: block(r, r.uniform(60, 70), r.uniform(50, 58), (168, 104, 54), 6, 3, 0.07),
-        0.6,
+    "pork_slice": _made(
+        blob,
+        (46, 64),
+        (26, 34),
+        rgb=(176, 112, 78),
+        thick=5,
+        rough=0.14,
+        grain=0.14,
+        lumps=0.8,
+        gloss=0.4,
     ),
-    "cucumber": (
-        lambda r: disc(r, r.uniform(50, 62), r.uniform(36, 44), DARK_GREEN, PALE, 4, 0.87, 0.06),
-        0.5,
+    "star_anise": _made(blob, 24, 24, rgb=(74, 34, 16), thick=4, rough=0.32, gloss=0.3),
+    "coriander": _made(
+        blob, 24, 18, rgb=(60, 128, 42), thick=3, rough=0.4, grain=0.2, lumps=1.0, gloss=0.3
     ),
-    "pork_slice": (
-        lambda r: blob(r, r.uniform(46, 64), r.uniform(26, 34), (176, 112, 78), 5, 0.14, 0.14, 0.8),
-        0.4,
-    ),
-    "star_anise": (lambda r: blob(r, 24, 24, (74, 34, 16), 4, 0.32), 0.3),
-    "coriander": (lambda r: blob(r, 24, 18, (60, 128, 42), 3, 0.4, 0.2, 1.0), 0.3),
 }
 
 
@@ -189,25 +237,27 @@ def sprite(name: str, variant: int, turn: int) -> Sprite:
     window = _extent(layers[..., 3])
     inside = layers[window]
     # Copies: a view would keep the whole canvas in the cache.
-    return Sprite(inside[..., :3].copy(), inside[..., 3].copy(), raised[window].copy(), gloss)
+    rgb = inside[..., :3].copy()
+    cover = inside[..., 3].copy()
+    return Sprite(rgb, cover, raised[window].copy(), gloss)
 
 
 @lru_cache(maxsize=600)
 def _drawing(name: str, variant: int) -> tuple[Image.Image, Image.Image, float]:
     """The unturned piece: colours with the cover in the fourth channel, relief (mode F), gloss."""
-    build, gloss = BUILDERS[name]
+    ingredient = BUILDERS[name]
     seed = [zlib.crc32(name.encode()), variant]
-    far, relief, paint = build(np.random.default_rng(seed))
-    colours = np.clip(paint, 0, 255)
-    cover = 255 * np.clip(0.5 - far, 0, 1)
+    piece = ingredient.draw(np.random.default_rng(seed))
+    colours = np.clip(piece.paint, 0, 255)
+    cover = 255 * np.clip(0.5 - piece.far, 0, 1)
     layers = np.dstack([colours, cover]).astype(np.uint8)
     window = _extent(layers[..., 3])
     inside = layers[window]
     size = inside.shape[1::-1]
     # RGBX, not RGBA: Pillow would multiply RGBA back and forth at each turn.
     picture = Image.frombuffer("RGBX", size, inside.tobytes(), "raw", "RGBX", 0, 1)
-    heights = np.clip(relief[window], 0, None)
-    return picture, Image.fromarray(heights.astype(np.float32)), gloss
+    heights = np.clip(piece.relief[window], 0, None)
+    return picture, Image.fromarray(heights.astype(np.float32)), ingredient.gloss
 
 
 def _extent(cover: np.ndarray) -> tuple[slice, slice]:

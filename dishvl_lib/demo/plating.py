@@ -8,16 +8,22 @@ import numpy as np
 
 from dishvl_lib.demo.drawing import (
     RADIUS,
+    RGB,
     SIZE,
     Canvas,
+    Plane,
     blank_canvas,
+    cover,
     lay,
     light_scene,
     plane,
     smooth_noise,
     stamp,
+    unit_rgb,
 )
 from dishvl_lib.demo.ingredients import TURNS, VARIANTS, sprite
+
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ class Plating:
 
     pieces: dict[str, int]
     garnish: dict[str, int] = field(default_factory=dict)
-    sauce: tuple[int, int, int] | None = None
+    sauce: RGB | None = None
     pool: float = 0.6
     oil: float = 0.0
     reach: float = 0.5
@@ -148,8 +154,8 @@ class Place:
     its lamps are.
     """
 
-    tables: tuple[tuple[tuple[int, int, int], str], ...]
-    plates: tuple[tuple[tuple[int, int, int], tuple[int, int, int] | None], ...]
+    tables: tuple[tuple[RGB, str], ...]
+    plates: tuple[tuple[RGB, RGB | None], ...]
     warmth: tuple[float, float]
     light: tuple[float, float]
 
@@ -181,6 +187,25 @@ OUTSIDE = Place(
 )
 
 
+@dataclass(frozen=True)
+class Pattern:
+    """A table top's noise: its cells down and across, and how strongly it shades the colour."""
+
+    cells: tuple[int, int]
+    strength: float
+
+
+PATTERNS = {
+    "wood": Pattern((70, 4), 0.10),
+    "steel": Pattern((160, 2), 0.04),
+    "cloth": Pattern((90, 90), 0.08),
+    "speckle": Pattern((130, 130), 0.06),
+    "plain": Pattern((6, 6), 0.03),
+}
+CHOPSTICKS = ((150, 92, 52), (226, 220, 206), (60, 40, 34))
+DROP_OF_OIL = np.array([0.9, 0.45, 0.1], np.float32)  # RGB in 0..1
+
+
 def draw_scene(name: str, rng: np.random.Generator, place: Place) -> np.ndarray:
     """One lit table with the dish `name` on it; (SIZE, SIZE, 3) float32 light values in about
     0..1.2.
@@ -196,27 +221,22 @@ def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> np
     _fill(canvas, rng, plating, centre)
     warm = rng.uniform(*place.warmth)
     lamp = np.array([warm, 1.0, 2 - warm - 0.02], np.float32) * rng.uniform(*place.light)
-    return light_scene(
-        canvas, rng.uniform(0, 2 * np.pi), rng.uniform(0.75, 1.15), lamp, rng.uniform(0.1, 0.6)
-    )
+    direction = rng.uniform(0, 2 * np.pi)
+    elevation = rng.uniform(0.75, 1.15)
+    softness = rng.uniform(0.1, 0.6)
+    return light_scene(canvas, direction, elevation, lamp, softness)
 
 
 def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
-    rgb, pattern = place.tables[rng.integers(len(place.tables))]
-    cells = {
-        "wood": (70, 4),
-        "steel": (160, 2),
-        "cloth": (90, 90),
-        "speckle": (130, 130),
-        "plain": (6, 6),
-    }[pattern]
-    strength = {"wood": 0.10, "steel": 0.04, "cloth": 0.08, "speckle": 0.06, "plain": 0.03}[pattern]
-    noise = smooth_noise(rng, (SIZE, SIZE), cells)
-    noise = noise.T if rng.random() < 0.5 else noise
-    base = np.array(rgb, np.float32) / 255 * rng.uniform(0.85, 1.1) + rng.normal(0, 0.02, 3).astype(
-        np.float32
-    )
-    canvas.colour[:] = base * (1 + strength * noise)[..., None]
+    rgb, pattern_name = place.tables[rng.integers(len(place.tables))]
+    pattern = PATTERNS[pattern_name]
+    noise = smooth_noise(rng, (SIZE, SIZE), pattern.cells)
+    if rng.random() < 0.5:
+        noise = noise.T
+    brightness = rng.uniform(0.85, 1.1)
+    cast = rng.normal(0, 0.02, 3).astype(np.float32)
+    base = unit_rgb(rgb) * brightness + cast
+    canvas.colour[:] = base * (1 + pattern.strength * noise)[..., None]
     canvas.gloss[:] = 0.12
     if rng.random() < 0.4:
         _chopsticks(canvas, rng)
@@ -225,134 +245,164 @@ def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
 def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
     x, y = plane()
     angle = rng.uniform(0, np.pi)
-    across = x * np.sin(angle) - y * np.cos(angle) - rng.choice([-1, 1]) * rng.uniform(1.02, 1.14)
-    rgb = (
-        np.array([(150, 92, 52), (226, 220, 206), (60, 40, 34)][rng.integers(3)], np.float32) / 255
-    )
+    side = rng.choice([-1, 1])
+    beside_plate = rng.uniform(1.02, 1.14)
+    from_middle = x * np.sin(angle) - y * np.cos(angle)
+    across = from_middle - side * beside_plate
+    rgb = unit_rgb(CHOPSTICKS[rng.integers(3)])
     for shift in (0.0, 0.06):
-        stick = np.clip(0.5 - (np.abs(across - shift) - 0.02) * RADIUS, 0, 1).astype(np.float32)
+        stick = cover((np.abs(across - shift) - 0.02) * RADIUS)
         canvas.height[:] = np.maximum(canvas.height, stick * 5)
         lay(canvas, stick, rgb, 0.4)
 
 
-def _vessel(
-    canvas: Canvas, rng: np.random.Generator, place: Place, plating: Plating
-) -> tuple[float, float]:
+def _vessel(canvas: Canvas, rng: np.random.Generator, place: Place, plating: Plating) -> Point:
     """A round plate, or a deep bowl for soups; returns its centre in px."""
     rim, band = place.plates[rng.integers(len(place.plates))]
-    shift = rng.normal(0, 0.03, 2).tolist()
+    shift_x, shift_y = rng.normal(0, 0.03, 2).tolist()
     x, y = plane()
-    x = x - shift[0]
-    y = y - shift[1]
-    rho = np.hypot(x, y)
-    body = np.clip(0.5 - (rho - 1) * RADIUS, 0, 1).astype(np.float32)
+    rho = np.hypot(x - shift_x, y - shift_y)
+    body = cover((rho - 1) * RADIUS)
     well = 0.84 if plating.soup else rng.uniform(0.7, 0.8)
     depth = 30 if plating.soup else 8
-    bottom = (rho / well) ** 2
-    bottom = 10 - depth + depth * bottom * bottom * bottom
-    profile = np.where(rho > well, 10 + 8 * (rho - well) / (1 - well), bottom)
-    edge = np.exp(-(((rho - 0.985) * RADIUS / 3) ** 2)) * 3
-    canvas.height[:] = canvas.height * (1 - body) + body * (profile + edge)
-    lay(canvas, body, np.array(rim, np.float32) / 255 * rng.uniform(0.94, 1.02), 0.55)
+    slope = (rho / well) ** 2
+    bottom = 10 - depth + depth * slope * slope * slope
+    rim_slope = 10 + 8 * (rho - well) / (1 - well)
+    profile = np.where(rho > well, rim_slope, bottom)
+    from_edge = (rho - 0.985) * RADIUS / 3
+    edge = np.exp(-(from_edge**2)) * 3
+    vessel = body * (profile + edge)
+    canvas.height[:] = canvas.height * (1 - body) + vessel
+    lay(canvas, body, unit_rgb(rim) * rng.uniform(0.94, 1.02), 0.55)
     if band is not None:
-        at = rng.uniform(0.88, 0.95)
-        wide = rng.uniform(0.012, 0.04)
-        stripe = np.clip(0.5 - (np.abs(rho - at) - wide) * RADIUS, 0, 1).astype(np.float32)
-        lay(canvas, stripe, np.array(band, np.float32) / 255, 0.5)
-    return (SIZE - 1) / 2 + shift[0] * RADIUS, (SIZE - 1) / 2 + shift[1] * RADIUS
+        band_rho = rng.uniform(0.88, 0.95)
+        half_width = rng.uniform(0.012, 0.04)
+        stripe = cover((np.abs(rho - band_rho) - half_width) * RADIUS)
+        lay(canvas, stripe, unit_rgb(band), 0.5)
+    middle = (SIZE - 1) / 2
+    return middle + shift_x * RADIUS, middle + shift_y * RADIUS
 
 
-def _fill(
-    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tuple[float, float]
-) -> None:
-    tint = np.clip(rng.normal(1, 0.04) + rng.normal(0, 0.02, 3), 0.8, 1.2).astype(np.float32)
+def _in_radii(point: Point) -> Point:
+    """A point in px as plate radii from the canvas's middle."""
+    x, y = point
+    return (x - SIZE / 2) / RADIUS, (y - SIZE / 2) / RADIUS
+
+
+def _around(point: Point) -> Plane:
+    """x and y of each pixel in plate radii from a point in px."""
+    x, y = plane()
+    centre_x, centre_y = _in_radii(point)
+    return x - centre_x, y - centre_y
+
+
+def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
+    shade = rng.normal(1, 0.04) + rng.normal(0, 0.02, 3)
+    tint = np.clip(shade, 0.8, 1.2).astype(np.float32)
     spread = plating.reach * rng.uniform(1.2, 1.4)
-    offset = [0.0, 0.0] if plating.soup else rng.normal(0, 5, 2).tolist()
-    x0 = centre[0] + offset[0]
-    y0 = centre[1] + offset[1]
+    heap = centre
+    if not plating.soup:
+        x, y = centre
+        offset_x, offset_y = rng.normal(0, 5, 2).tolist()
+        heap = (x + offset_x, y + offset_y)
     if plating.sauce is not None:
-        _sauce(canvas, rng, plating, (x0, y0), tint)
+        _sauce(canvas, rng, plating, heap, unit_rgb(plating.sauce) * tint)
     if plating.mound:
-        x, y = plane()
-        rho = np.hypot(x - (x0 - SIZE / 2) / RADIUS, y - (y0 - SIZE / 2) / RADIUS)
-        canvas.height += plating.mound * np.clip(1 - (rho / (spread * 1.15)) ** 2, 0, None)
+        rho = np.hypot(*_around(heap)) / (spread * 1.15)
+        canvas.height += plating.mound * np.clip(1 - rho**2, 0, None)
+    tints = dict.fromkeys((*plating.pieces, *plating.garnish), tint)
+    for name, dye in plating.dyes.items():
+        tints[name] = tint * np.array(dye, np.float32)
     amount = rng.uniform(1.0, 1.25)
-    tints = {name: tint * np.array(dye, np.float32) for name, dye in plating.dyes.items()}
-    tints = {name: tints.get(name, tint) for name in (*plating.pieces, *plating.garnish)}
-    _scatter(canvas, rng, plating.pieces, (x0, y0), spread, amount, tints, plating.along)
-    _scatter(
-        canvas,
-        rng,
-        plating.garnish,
-        (x0, y0),
-        max(0.3, spread * 0.9),
-        rng.uniform(0.7, 1.3),
-        tints,
-        False,
-    )
+    _scatter(canvas, rng, _counted(plating.pieces, amount), heap, spread, tints, plating.along)
+    amount = rng.uniform(0.7, 1.3)
+    on_top = max(0.3, spread * 0.9)
+    _scatter(canvas, rng, _counted(plating.garnish, amount), heap, on_top, tints, False)
     if plating.oil:
         _oil(canvas, rng, plating, centre)
 
 
 def _sauce(
-    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tuple[float, float], tint
+    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point, colour: np.ndarray
 ) -> None:
-    x, y = plane()
-    x = x - (centre[0] - SIZE / 2) / RADIUS
-    y = y - (centre[1] - SIZE / 2) / RADIUS
-    radius = 0.8 if plating.soup else plating.pool * rng.uniform(1.05, 1.18)
-    rough = 0 if plating.soup else 0.05
+    if plating.soup:
+        radius = 0.8
+        rough = 0.0
+        level = 0.0
+        filling = 1.0
+    else:
+        radius = plating.pool * rng.uniform(1.05, 1.18)
+        rough = 0.05
+        level = canvas.height[SIZE // 2, SIZE // 2] + 2.5
+        filling = 0.8
     edge = radius * (1 + rough * smooth_noise(rng, (SIZE, SIZE), (6, 6)))
-    far = (np.hypot(x, y) - edge) * RADIUS
-    pool = np.clip(0.5 - far / 2, 0, 1).astype(np.float32)
-    level = 0 if plating.soup else canvas.height[SIZE // 2, SIZE // 2] + 2.5
-    canvas.height += (
-        pool * (np.maximum(level, canvas.height) - canvas.height) * (1.0 if plating.soup else 0.8)
-    )
+    far = (np.hypot(*_around(centre)) - edge) * RADIUS
+    pool = cover(far / 2)
+    rise = np.maximum(level, canvas.height) - canvas.height
+    canvas.height += pool * rise * filling
     canvas.height += pool * 0.35 * smooth_noise(rng, (SIZE, SIZE), (14, 14))
-    thin = np.clip(-far / 14, 0.55, 1)[..., None].astype(
-        np.float32
-    )  # a pool is paler where it runs out
-    rgb = np.array(plating.sauce, np.float32) / 255 * tint * thin + (1 - thin) * np.float32(0.75)
+    # A pool is paler where it runs out.
+    thickness = np.clip(-far / 14, 0.55, 1).astype(np.float32)
+    thick = thickness[..., None]
+    rgb = colour * thick + (1 - thick) * np.float32(0.75)
     lay(canvas, pool * 0.96, rgb, 0.9)
 
 
-def _oil(
-    canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: tuple[float, float]
-) -> None:
+def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
     x, y = plane()
+    plate_x, plate_y = _in_radii(centre)
     for _ in range(int(60 * plating.oil)):
         turn = rng.uniform(0, 2 * np.pi)
         far = 0.76 * np.sqrt(rng.random())
         size = rng.uniform(0.008, 0.03)
-        cx = (centre[0] - SIZE / 2) / RADIUS + far * np.cos(turn)
-        cy = (centre[1] - SIZE / 2) / RADIUS + far * np.sin(turn)
-        column = int((cx * RADIUS) + SIZE / 2)
-        row = int((cy * RADIUS) + SIZE / 2)
-        w = (slice(max(0, row - 8), row + 9), slice(max(0, column - 8), column + 9))
-        drop = np.clip(0.5 - (np.hypot(x[w] - cx, y[w] - cy) - size) * RADIUS, 0, 1)
-        canvas.colour[w] += (
-            0.5 * drop[..., None] * (np.array([0.9, 0.45, 0.1], np.float32) - canvas.colour[w])
-        )
-        canvas.gloss[w] = np.maximum(canvas.gloss[w], drop)
+        drop_x = plate_x + far * np.cos(turn)
+        drop_y = plate_y + far * np.sin(turn)
+        window = (_pixels_around(drop_y), _pixels_around(drop_x))
+        rho = np.hypot(x[window] - drop_x, y[window] - drop_y)
+        drop = np.clip(0.5 - (rho - size) * RADIUS, 0, 1)
+        colour = canvas.colour[window]
+        gloss = canvas.gloss[window]
+        colour += 0.5 * drop[..., None] * (DROP_OF_OIL - colour)
+        gloss[:] = np.maximum(gloss, drop)
+
+
+def _pixels_around(radii: float) -> slice:
+    """The 17 pixels around a place in plate radii, where the canvas has them."""
+    pixel = int((radii * RADIUS) + SIZE / 2)
+    return slice(max(0, pixel - 8), pixel + 9)
+
+
+def _counted(pieces: dict[str, int], amount: float) -> list[str]:
+    """The name of each piece of a helping, as often as it is there."""
+    names: list[str] = []
+    for name, count in pieces.items():
+        names += [name] * max(1, round(count * amount))
+    return names
 
 
 def _scatter(
-    canvas, rng, pieces: dict[str, int], centre, spread: float, amount: float, tints, along: bool
+    canvas: Canvas,
+    rng: np.random.Generator,
+    names: list[str],
+    centre: Point,
+    spread: float,
+    tints: dict[str, np.ndarray],
+    along: bool,
 ) -> None:
     """Stamps the pieces in random order, denser in the middle; along turns them roughly one way."""
-    names = [name for name, count in pieces.items() for _ in range(max(1, round(count * amount)))]
-    main = int(rng.integers(TURNS))
+    centre_x, centre_y = centre
+    main_turn = int(rng.integers(TURNS))
     for index in rng.permutation(len(names)):
+        name = names[index]
         angle = rng.uniform(0, 2 * np.pi)
         far = spread * RADIUS * rng.random() ** 0.55
-        turn = (
-            main + round(rng.normal(0, TURNS / 16)) + TURNS // 2 * rng.integers(2)
-            if along
-            else rng.integers(TURNS)
-        )
-        piece = sprite(names[index], int(rng.integers(VARIANTS)), int(turn) % TURNS)
-        shade = tints[names[index]] * np.float32(rng.normal(1, 0.06))
-        stamp(
-            canvas, piece, centre[0] + far * np.cos(angle), centre[1] + far * np.sin(angle), shade
-        )
+        if along:
+            deviation = round(rng.normal(0, TURNS / 16))
+            turn = main_turn + deviation + TURNS // 2 * rng.integers(2)
+        else:
+            turn = rng.integers(TURNS)
+        piece = sprite(name, int(rng.integers(VARIANTS)), int(turn) % TURNS)
+        shade = tints[name] * np.float32(rng.normal(1, 0.06))
+        x = centre_x + far * np.cos(angle)
+        y = centre_y + far * np.sin(angle)
+        stamp(canvas, piece, x, y, shade)

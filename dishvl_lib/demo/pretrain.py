@@ -216,10 +216,12 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - shown_at > 30 or step == steps - 1:
+        done = step + 1
+        if time.time() - shown_at > 30 or done == steps:
             shown_at = time.time()
-            left = (shown_at - started) / (step + 1) * (steps - step - 1)
-            progress = f"step {step + 1} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
+            seconds_per_step = (shown_at - started) / done
+            left = seconds_per_step * (steps - done)
+            progress = f"step {done} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
             print(f"vision tower: {progress}", flush=True)
 
 

@@ -16,13 +16,12 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from dishvl_lib.demo.drawing import SIZE, expose
+from dishvl_lib.demo.drawing import RGB, SIZE, expose
 from dishvl_lib.demo.ingredients import BUILDERS, VARIANTS, sprite
 from dishvl_lib.demo.plating import OUTSIDE, PLATINGS, Place, Plating, draw_plating
 
-SEED = (
-    1_000_003  # begins every random stream here; the demo's streams begin with its own small seed
-)
+# Begins every random stream here; the demo's streams begin with its own small seed.
+SEED = 1_000_003
 GARNISHES = (
     "scallion_ring",
     "scallion_shred",
@@ -50,24 +49,24 @@ def random_recipe(number: int) -> Plating:
     """
     rng = np.random.default_rng([SEED, 1, number])
     while True:
-        count = int(rng.choice(4, p=(0.2, 0.35, 0.3, 0.15))) + 1
-        names = [str(name) for name in rng.choice(MAIN, count, replace=False)]
+        count = rng.choice(4, p=(0.2, 0.35, 0.3, 0.15)) + 1
+        names = rng.choice(MAIN, count, replace=False).tolist()
         if frozenset(names) not in DEMO_PIECES:
             break
-    garnish_count = int(rng.integers(3))
-    garnish = [str(name) for name in rng.choice(GARNISHES, garnish_count, replace=False)]
+    garnish = rng.choice(GARNISHES, rng.integers(3), replace=False).tolist()
     mixed = rng.random() < 0.75
     soup = rng.random() < 0.1
+    # What is drawn here follows in this order: the numbers of a recipe come from one stream.
     return Plating(
         pieces=_piece_counts(rng, names),
         garnish={name: int(rng.integers(6, 40)) for name in garnish if name not in names},
         sauce=_random_sauce(rng) if mixed or soup else None,
-        pool=float(rng.uniform(0.45, 0.75)),
-        oil=float(rng.uniform(0.2, 0.6)) if rng.random() < 0.2 else 0.0,
-        reach=float(rng.uniform(0.38, 0.56)),
-        mound=0.0 if soup else float(rng.uniform(4, 30)),
-        soup=bool(soup),
-        along=bool(rng.random() < 0.1),
+        pool=rng.uniform(0.45, 0.75),
+        oil=rng.uniform(0.2, 0.6) if rng.random() < 0.2 else 0.0,
+        reach=rng.uniform(0.38, 0.56),
+        mound=0.0 if soup else rng.uniform(4, 30),
+        soup=soup,
+        along=rng.random() < 0.1,
         dyes=_random_dyes(rng, names),
     )
 
@@ -89,10 +88,10 @@ def _piece_counts(rng: np.random.Generator, names: Sequence[str]) -> dict[str, i
 def _piece_pixels(name: str) -> float:
     """The mean area of an ingredient's pieces, in pixels of the canvas."""
     areas = [float(sprite(name, variant, 0).cover.sum()) for variant in range(VARIANTS)]
-    return sum(areas) / len(areas)
+    return sum(areas) / VARIANTS
 
 
-def _random_sauce(rng: np.random.Generator) -> tuple[int, int, int]:
+def _random_sauce(rng: np.random.Generator) -> RGB:
     """Between brown, red, yellow and green, dark or pale: what runs out of food."""
     red = rng.uniform(70, 235)
     green = red * rng.uniform(0.25, 1.05)
@@ -113,7 +112,8 @@ def _random_dyes(
 
 def _random_dye(rng: np.random.Generator) -> tuple[float, float, float]:
     """Factors of red, green and blue."""
-    red, green, blue = np.exp(rng.normal(0, 0.3, 3)).clip(0.4, 1.5).tolist()
+    factors = np.exp(rng.normal(0, 0.3, 3))
+    red, green, blue = factors.clip(0.4, 1.5).tolist()
     return red, green, blue
 
 
@@ -131,24 +131,26 @@ def random_place(rng: np.random.Generator) -> Place:
 def _random_colour(
     rng: np.random.Generator,
     levels: tuple[int, int],
-    avoid: Sequence[tuple[int, int, int]],
-) -> tuple[int, int, int]:
+    avoid: Sequence[RGB],
+) -> RGB:
     """An RGB colour around a grey of `levels`, MIN_DISTANCE from each colour in `avoid`."""
     while True:
         grey = rng.uniform(*levels)
         colour = np.clip(grey + rng.normal(0, 25, 3), 0, 255)
-        distances = [float(np.linalg.norm(colour - np.array(other))) for other in avoid]
-        if all(distance >= MIN_DISTANCE for distance in distances):
-            red, green, blue = colour
-            return int(red), int(green), int(blue)
+        distances = [np.linalg.norm(colour - other) for other in avoid]
+        if min(distances, default=MIN_DISTANCE) >= MIN_DISTANCE:
+            red, green, blue = colour.astype(int).tolist()
+            return red, green, blue
 
 
 def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarray:
     """A photo of the recipe in a random dining room; (side, side, 3) uint8."""
     scene = draw_plating(recipe, rng, random_place(rng))
-    width, height = SIZE * rng.uniform(0.5, 0.8) * rng.uniform(0.9, 1.1, 2)
-    x = SIZE / 2 + rng.normal(0, 0.03) * SIZE
-    y = SIZE / 2 + rng.normal(0, 0.03) * SIZE
+    side_in_view = SIZE * rng.uniform(0.5, 0.8)
+    width, height = side_in_view * rng.uniform(0.9, 1.1, 2)
+    middle = SIZE / 2
+    x = middle + rng.normal(0, 0.03) * SIZE
+    y = middle + rng.normal(0, 0.03) * SIZE
     left = np.clip(x - width / 2, 0, SIZE - width)
     top = np.clip(y - height / 2, 0, SIZE - height)
     rows = slice(round(top), round(top + height))

@@ -1,5 +1,6 @@
 """Charts as matplotlib figures: accuracies with intervals and chance, cosines of photo pairs."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -47,15 +48,13 @@ def accuracy_bars(table: pd.DataFrame, *, language: str = "en") -> Picture:
         raise ValueError("the accuracy table has no row to draw")
     words = drawable_words(language)
     labels = fonts.Labels()
-    protocols = list(dict.fromkeys(table["protocol"]))
-    n_bars = [int((table["protocol"] == protocol).sum()) for protocol in protocols]
-    figure, panels = _panels(n_bars)
-    for panel, protocol in zip(panels, protocols, strict=True):
-        rows = table[table["protocol"] == protocol]
+    by_protocol = dict(list(table.groupby("protocol", sort=False)))
+    figure, panels = _panels([len(rows) for rows in by_protocol.values()])
+    for panel, (protocol, rows) in zip(panels, by_protocol.items(), strict=True):
         _draw_bars(panel, rows, words)
         names = [shorten(labels(name), 24) for name in rows["predictor"]]
         panel.set_yticks(_places(rows), names)
-        panel.set_title(labels(protocol), loc="left", fontsize=11)
+        panel.set_title(labels(str(protocol)), loc="left", fontsize=11)
     panels[-1].set_xlabel(words("accuracy"))
     labels.print_legend()
     return figure
@@ -79,8 +78,9 @@ def _draw_bars(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
     places = _places(rows)
     accuracy = rows["accuracy"].to_numpy(float)
     # What there is no colour for has the last one.
-    lacking = max(0, len(rows) - len(BARS))
-    colors = [*BARS[: len(rows)], *[BARS[-1]] * lacking]
+    *first, last = BARS
+    endless = itertools.chain(first, itertools.repeat(last))
+    colors = list(itertools.islice(endless, len(rows)))
     panel.barh(places, accuracy, height=0.62, color=colors, zorder=2)
     low = rows["ci_low"].to_numpy(float)
     high = rows["ci_high"].to_numpy(float)
@@ -90,9 +90,9 @@ def _draw_bars(panel: Axes, rows: pd.DataFrame, words: Words) -> None:
     )
     _draw_baselines(panel, rows, words)
     beside = panel.get_yaxis_transform()
-    for place, row in zip(places, rows.to_dict("records"), strict=True):
-        counts = f"{row['correct']} {words('of')} {row['n']}"
-        text = f"{counts} = {percent(row['accuracy'])}"
+    for place, row in zip(places, rows.itertuples(), strict=True):
+        counts = f"{row.correct} {words('of')} {row.n}"
+        text = f"{counts} = {percent(row.accuracy)}"
         panel.text(1.02, place, text, va="center", fontsize=9, transform=beside)
     panel.set(xlim=(0, 1), ylim=(-0.6, len(rows) - 0.4))
     panel.grid(axis="x", color=GRID, zorder=0)
@@ -156,14 +156,16 @@ def _cosines(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """{kind: cosines} of the kinds that have any, in the order of PAIR_KINDS."""
     unknown = set(table["kind"]) - set(PAIR_KINDS)
     if unknown:
-        raise ValueError(
-            f"the kind of a pair is one of {', '.join(PAIR_KINDS)}, the cosines hold "
-            f"{', '.join(map(str, unknown))}"
-        )
+        known = ", ".join(PAIR_KINDS)
+        others = ", ".join(map(str, unknown))
+        raise ValueError(f"the kind of a pair is one of {known}, the cosines hold {others}")
     # In float32 the bins of cosines that hardly differ would have no width.
     values = pd.to_numeric(table["cosine"]).astype(float)
-    by_kind = {kind: values[table["kind"] == kind].dropna().to_numpy() for kind in PAIR_KINDS}
-    cosines = {kind: of_kind for kind, of_kind in by_kind.items() if len(of_kind)}
+    cosines = {}
+    for kind in PAIR_KINDS:
+        of_kind = values[table["kind"] == kind].dropna()
+        if len(of_kind):
+            cosines[kind] = of_kind.to_numpy()
     if not cosines:
         raise ValueError("there is no pair of photos whose cosine could be drawn")
     return cosines

@@ -50,7 +50,7 @@ class Clusters:
         records.require_columns(rows, columns, "the clusters")
         numbers = dict(zip(rows["dish_id"], rows["cluster"].astype(int), strict=True))
         ids = confused_pairs.ids_by_name(names)
-        self.number = {name: numbers[ids[name]] for name in ids if ids[name] in numbers}
+        self.number = {name: numbers[dish] for name, dish in ids.items() if dish in numbers}
         self.dishes: dict[int, list[str]] = {}
         for name, number in sorted(self.number.items()):
             self.dishes.setdefault(number, []).append(name)
@@ -120,16 +120,14 @@ def matrix(
     wrong = _by_cluster(table, clusters)
     busy = _busiest_first(wrong)
     kept = busy[skip : skip + most]
-    is_one_cluster = wrong["row"] == wrong["column"]
-    is_within = is_one_cluster & (wrong["row"] > 0)
-    within = int(wrong.loc[is_within, "n"].sum())
-    is_elsewhere = (wrong["column"] > 0) & ~wrong["column"].isin(kept)
+    within = int(wrong.query("row == column and row > 0").n.sum())
+    is_elsewhere = (wrong.column > 0) & ~wrong.column.isin(kept)
     wrong.loc[is_elsewhere, "column"] = ELSEWHERE
     order = side_by_side(_spread(wrong, kept, kept, "sum"))
     rows = [kept[place] for place in order]
-    if OTHERS in set(wrong["row"]):
+    if OTHERS in set(wrong.row):
         rows.append(OTHERS)
-    answered = set(wrong.loc[wrong["row"].isin(rows), "column"])
+    answered = set(wrong.column[wrong.row.isin(rows)])
     last = [column for column in LAST if column in answered and column not in rows]
     columns = rows + last
     return Matrix(
@@ -148,15 +146,17 @@ def _by_cluster(table: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
     """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as
     `column`.
     """
-    wrong = table[table["truth"] != table["answer"]]
-    rows = wrong["truth"].map(clusters.of).astype(int)
-    return wrong.assign(row=rows, column=wrong["answer"].map(clusters.of).astype(int))
+    wrong = table[table.truth != table.answer]
+    rows = wrong.truth.map(clusters.of).astype(int)
+    columns = wrong.answer.map(clusters.of).astype(int)
+    return wrong.assign(row=rows, column=columns)
 
 
 def _busiest_first(wrong: pd.DataFrame) -> list[int]:
     """Clusters, those with most wrong answers first, LAST left out."""
-    given = wrong.groupby("row")["n"].sum()
-    busy = given.add(wrong.groupby("column")["n"].sum(), fill_value=0)
+    given = wrong.groupby("row").n.sum()
+    received = wrong.groupby("column").n.sum()
+    busy = given.add(received, fill_value=0)
     return busy[busy.index > 0].sort_values(ascending=False, kind="stable").index.tolist()
 
 
@@ -195,9 +195,9 @@ def matrix_html(table: Matrix, clusters: Clusters, words: Words) -> Markup:
     both clusters as data-cluster and data-answered.
     """
     labels = [_label(column, clusters, words) for column in table.columns]
-    rows = [
-        (labels[place], _cells(table, place, labels, words)) for place in range(len(table.rows))
-    ]
+    rows = []
+    for place, label in enumerate(labels[: len(table.rows)]):
+        rows.append((label, _cells(table, place, labels, words)))
     return pages.render("cluster_matrix.html.j2", columns=labels, rows=rows)
 
 
@@ -208,20 +208,15 @@ def _label(cluster: int, clusters: Clusters, words: Words) -> Label:
 
 def _cells(table: Matrix, row: int, labels: list[Label], words: Words) -> list[Cell]:
     most = max(table.counts.max(initial=0), 1)
+    truth = table.rows[row]
     cells = []
     for column, answer in enumerate(table.columns):
         count = int(table.counts[row, column])
         behind = f"{table.pairs[row, column]} {words('pairs')}"
         whole = f"{labels[row].whole} → {labels[column].whole}"
-        cell = Cell(
-            count=count,
-            title=f"{whole}: {count} {words('wrong answers')}, {behind}",
-            shade=0.12 + 0.6 * (count / most) ** 0.5,
-            truth=table.rows[row],
-            answer=answer,
-            is_own=column == row,
-        )
-        cells.append(cell)
+        title = f"{whole}: {count} {words('wrong answers')}, {behind}"
+        shade = 0.12 + 0.6 * (count / most) ** 0.5
+        cells.append(Cell(count, title, shade, truth, answer, is_own=column == row))
     return cells
 
 
@@ -312,10 +307,10 @@ def _draw_dots(axes: Axes, wrong: pd.DataFrame, table: Matrix, words: Words) -> 
     """Every cluster, thousands if need be: dots on the diagonal are look-alikes taken for each
     other.
     """
-    between = wrong[(wrong["row"] > 0) & (wrong["column"] > 0)]
-    counts = between.groupby(["row", "column"])["n"].sum().reset_index()
-    sizes = 3 + 9 * np.sqrt(counts["n"] / counts["n"].max())
-    axes.scatter(counts["column"], counts["row"], s=sizes, color=ACCENT, alpha=0.6, linewidths=0)
+    between = wrong.query("row > 0 and column > 0")
+    counts = between.groupby(["row", "column"]).n.sum().reset_index()
+    sizes = 3 + 9 * np.sqrt(counts.n / counts.n.max())
+    axes.scatter(counts.column, counts.row, s=sizes, color=ACCENT, alpha=0.6, linewidths=0)
     axes.set(xlabel=words("cluster of the answer"), ylabel=words("cluster of the truth"))
     axes.set_aspect("equal")
     within = f"{words('within the cluster')}: {percent(table.within / table.wrong)}"

@@ -5,13 +5,13 @@ probabilities of a trained model are worth.
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.display.charts import DASHED, GRID
 from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
 from dishvl_lib.display.words import Words, percent
@@ -26,9 +26,7 @@ COVERAGE_COLUMNS = ("coverage", "n", "accuracy", "ci_low", "ci_high")
 
 
 @drawn
-def loss_curves(
-    rows: pd.DataFrame | Iterable[Mapping[str, Any]], *, language: str = "en"
-) -> Picture:
+def loss_curves(rows: pd.DataFrame | Iterable[RecordView], *, language: str = "en") -> Picture:
     """Panels over `step`: loss and eval_loss; eval_KIND_accuracy with its 95% interval as a band;
     learning rates.
 
@@ -39,15 +37,15 @@ def loss_curves(
     records.require_columns(table, ("step",), "the training log")
     words = drawable_words(language)
     losses = {name: words(text) for name, text in LOSSES.items() if _has_numbers(table, name)}
-    others = {
-        "accuracy": _columns(table, r"eval_(.+)_accuracy"),
-        "learning rate": (
-            _columns(table, r"learning_rate_(.+)") or _columns(table, r"(learning_rate)")
-        ),
-    }
-    panels = {"loss": losses, **{title: columns for title, columns in others.items() if columns}}
-    figure = Picture(figsize=(4.2 * max(len(panels), 2), 3.4), layout="constrained")
-    subplots = figure.subplots(1, len(panels), squeeze=False)[0]
+    panels = {"loss": losses}
+    if accuracies := _columns(table, r"eval_(.+)_accuracy"):
+        panels["accuracy"] = accuracies
+    of_parts = _columns(table, r"learning_rate_(.+)")
+    if learning_rates := of_parts or _columns(table, r"(learning_rate)"):
+        panels["learning rate"] = learning_rates
+    n = len(panels)
+    figure = Picture(figsize=(4.2 * max(n, 2), 3.4), layout="constrained")
+    (subplots,) = figure.subplots(1, n, squeeze=False)
     if _spans_powers(table, list(losses)):
         subplots[0].set_yscale("log")
     for axes, (title, columns) in zip(subplots, panels.items(), strict=True):
@@ -78,12 +76,12 @@ def _spans_powers(table: pd.DataFrame, columns: list[str]) -> bool:
     """Whether positive values differ by more than a power of ten: then a line would hide the low
     ones.
     """
-    lows = [_numbers(table, name).min() for name in columns]
-    highs = [_numbers(table, name).max() for name in columns]
     if not columns:
         return False
-    low = min(lows)
-    return bool(low > 0 and max(highs) > 10 * low)
+    numbers = [_numbers(table, name) for name in columns]
+    low = min(values.min() for values in numbers)
+    high = max(values.max() for values in numbers)
+    return bool(low > 0 and high > 10 * low)
 
 
 def _draw_curves(axes: Axes, table: pd.DataFrame, columns: Mapping[str, str]) -> None:
@@ -93,9 +91,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame, columns: Mapping[str, str]) ->
         points = table[["step"]].assign(value=_numbers(table, name)).dropna()
         _draw_interval(axes, table.loc[points.index], name, color)
         marker = "o" if len(points) < FEW_POINTS else None
-        axes.plot(
-            points["step"], points["value"], marker=marker, markersize=3, label=label, color=color
-        )
+        axes.plot(points.step, points.value, marker=marker, markersize=3, label=label, color=color)
     if not columns:
         axes.text(0.5, 0.5, "-", transform=axes.transAxes, ha="center")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
@@ -126,7 +122,7 @@ class LiveCurves:
         self.language = language
         self.handle: DisplayHandle | None = None
 
-    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __call__(self, rows: Sequence[RecordView]) -> None:
         figure = loss_curves(rows, language=self.language)
         newest = rows[-1]
         left = f", about {newest['eta_s']:.0f} s left" if newest.get("eta_s") else ""
@@ -149,7 +145,7 @@ def live(language: str = "en") -> LiveCurves | None:
 def trust_curves(
     reliability: pd.DataFrame,
     coverage: pd.DataFrame,
-    summary: Mapping[str, Any],
+    summary: RecordView,
     *,
     language: str = "en",
 ) -> Picture:
@@ -173,21 +169,18 @@ def trust_curves(
     return figure
 
 
-def _draw_reliability(
-    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
-) -> None:
+def _draw_reliability(axes: Axes, table: pd.DataFrame, summary: RecordView, words: Words) -> None:
     records.require_columns(table, RELIABILITY_COLUMNS, "the reliability table")
     axes.plot([0, 1], [0, 1], color="#cccccc", linestyle=DASHED, linewidth=1)
     for when, (text, color) in WHEN.items():
         rows = table[table["when"] == when]
-        below = rows["accuracy"] - rows["ci_low"]
-        above = rows["ci_high"] - rows["accuracy"]
-        errors = [below, above]
+        below = rows.accuracy - rows.ci_low
+        above = rows.ci_high - rows.accuracy
         label = f"{words(text)}, ECE {summary[f'ece_{when}']:.3f}"
         axes.errorbar(
-            rows["confidence"],
-            rows["accuracy"],
-            yerr=errors,
+            rows.confidence,
+            rows.accuracy,
+            yerr=[below, above],
             color=color,
             label=label,
             marker="o",
@@ -201,18 +194,17 @@ def _draw_reliability(
     _finish(axes)
 
 
-def _draw_coverage(
-    axes: Axes, table: pd.DataFrame, summary: Mapping[str, Any], words: Words
-) -> None:
+def _draw_coverage(axes: Axes, table: pd.DataFrame, summary: RecordView, words: Words) -> None:
     records.require_columns(table, COVERAGE_COLUMNS, "the coverage table")
     surest = words("the surest answers, 95% interval")
-    every = f"{words('all answers')}: {percent(summary['accuracy'])}"
-    coverage = table["coverage"]
-    axes.plot(coverage, table["accuracy"], marker="o", markersize=3, color=ACCENT, label=surest)
-    band = (table["ci_low"], table["ci_high"])
+    of_all = summary["accuracy"]
+    every = f"{words('all answers')}: {percent(of_all)}"
+    coverage = table.coverage
+    axes.plot(coverage, table.accuracy, marker="o", markersize=3, color=ACCENT, label=surest)
+    band = (table.ci_low, table.ci_high)
     axes.fill_between(coverage, *band, color=ACCENT, alpha=0.15, linewidth=0)
-    axes.axhline(summary["accuracy"], color=WRONG, linestyle=DASHED, linewidth=1.2, label=every)
-    lowest = float(table["ci_low"].min()) - 0.02
+    axes.axhline(of_all, color=WRONG, linestyle=DASHED, linewidth=1.2, label=every)
+    lowest = float(table.ci_low.min()) - 0.02
     low = max(0.0, min(0.9, lowest))
     axes.set(xlim=(0, 1.02), ylim=(low, 1.01))
     axes.set(xlabel=words("share of the menus answered"), ylabel=words("accuracy"))

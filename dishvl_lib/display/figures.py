@@ -6,12 +6,14 @@ and can be called from here too.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display.charts import accuracy_bars, score_histogram
 from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.curves import loss_curves, trust_curves
@@ -70,10 +72,54 @@ MOST_RIGHT = 6
 ON_PHOTO = {"facecolor": "#000000aa", "edgecolor": "none", "pad": 1.5}
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """A row of a table of confusions; what the table does not hold is None, photos are []."""
+
+    truth: str
+    answer: str
+    truth_id: str
+    answer_id: str
+    n: int
+    n_truth: Any
+    share: Any
+    look_alike_rank: Any
+    image_ids: list[str]
+
+    @classmethod
+    def of(cls, row: RecordView, ids: Mapping[str, str]) -> Self:
+        """ids: {name: dish_id} of dishes without an id in the row."""
+        truth = row["truth"]
+        answer = row["answer"]
+        image_ids = row.get("image_ids")
+        return cls(
+            truth=truth,
+            answer=answer,
+            truth_id=row.get("truth_id") or ids.get(truth, ""),
+            answer_id=row.get("answer_id") or ids.get(answer, ""),
+            n=int(row["n"]),
+            n_truth=row.get("n_truth"),
+            share=row.get("share"),
+            look_alike_rank=row.get("look_alike_rank"),
+            # A table that was read from a CSV file has none.
+            image_ids=list(image_ids) if isinstance(image_ids, (list, tuple)) else [],
+        )
+
+
+def _pairs(rows: pd.DataFrame, names: Mapping[str, str]) -> list[_Pair]:
+    ids = confused_pairs.ids_by_name(names)
+    return [_Pair.of(row, ids) for row in rows.to_dict("records")]
+
+
+def _short(sheet: Sheet, text: str, columns: int) -> str:
+    """What stands for a name on the sheet: its number where no font has it, and not too long."""
+    return shorten(sheet.labels(text), columns)
+
+
 @drawn
 def photo_grid(
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     titles: Sequence[str] | None = None,
     *,
     columns: int = 6,
@@ -86,25 +132,27 @@ def photo_grid(
     Raises ValueError when there is not one title for each photo.
     """
     records.require_columns(photos, ("path", "dish_id"), "the photos")
-    titles = list(photos["dish_id"]) if titles is None else list(titles)
-    if len(titles) != len(photos):
-        raise ValueError(f"{len(photos)} photos need as many titles, got {len(titles)}")
-    if len(photos) == 0:
+    titles = list(photos["dish_id"] if titles is None else titles)
+    n = len(photos)
+    if len(titles) != n:
+        raise ValueError(f"{n} photos need as many titles, got {len(titles)}")
+    if n == 0:
         return message(title or "0 photos")
     shown = list(zip(photos["path"], titles, strict=True))[:limit]
-    n_rows = -(-len(shown) // columns)
+    n_shown = len(shown)
+    n_rows = -(-n_shown // columns)
     across = GRID_SIDE + GRID_GAP
     down = GRID_SIDE + GRID_TITLE
-    width = 2 * MARGIN + min(columns, len(shown)) * across
+    width = 2 * MARGIN + min(columns, n_shown) * across
     sheet = Sheet(max(width, 4), HEAD + n_rows * down)
-    heading = sheet.labels(title) or f"{len(shown)} of {len(photos)} photos"
+    heading = sheet.labels(title) or f"{n_shown} of {n} photos"
     sheet.text(MARGIN, 0.15, shorten(heading, 90), size=11)
     for index, (path, name) in enumerate(shown):
         row, column = divmod(index, columns)
         x = MARGIN + column * across
         y = HEAD + row * down
         sheet.photo(Path(image_root) / path, x, y, GRID_SIDE)
-        sheet.text(x, y + GRID_SIDE + 0.04, shorten(sheet.labels(name), 21), size=9)
+        sheet.text(x, y + GRID_SIDE + 0.04, _short(sheet, name, 21), size=9)
     return sheet.done()
 
 
@@ -113,7 +161,7 @@ def confusion_grid(
     confusions: pd.DataFrame,
     photos: pd.DataFrame,
     names: Mapping[str, str],
-    image_root: str | Path,
+    image_root: AnyPath,
     top: int = 8,
     *,
     language: str = "en",
@@ -130,19 +178,21 @@ def confusion_grid(
     records.require_columns(confusions, ("truth", "answer", "n"), "the confusions")
     words = drawable_words(language)
     book = PhotoBook(photos, image_root)
-    ids = confused_pairs.ids_by_name(names)
     is_right = confusions["truth"] == confusions["answer"]
     right = confusions[is_right]
     pairs = confusions[~is_right].sort_values("n", ascending=False, kind="stable")
     if pairs.empty:
-        return _right_answers(right, book, ids, words, title)
+        n_questions = int(right["n"].sum())
+        shown_right = _pairs(right.head(MOST_RIGHT), names)
+        return _right_answers(shown_right, n_questions, book, words, title)
     shown = pairs.head(top)
     width = MARGIN + 2 * STRIP + ARROW + FACTS
-    sheet = Sheet(width, HEAD + len(shown) * PAIR_HEIGHT + 0.1)
+    height = HEAD + len(shown) * PAIR_HEIGHT + 0.1
+    sheet = Sheet(width, height)
     heading = _after_title(sheet.labels(title), _headline(shown, pairs, right, words))
     sheet.text(MARGIN, 0.13, heading, size=11)
-    for index, row in enumerate(shown.to_dict("records")):
-        _draw_pair(sheet, HEAD + index * PAIR_HEIGHT, row, book, ids, words)
+    for index, pair in enumerate(_pairs(shown, names)):
+        _draw_pair(sheet, HEAD + index * PAIR_HEIGHT, pair, book, words)
     return sheet.done()
 
 
@@ -159,51 +209,37 @@ def _headline(shown: pd.DataFrame, pairs: pd.DataFrame, right: pd.DataFrame, wor
     return f"{n_shown};  {words('wrong')}: {n_wrong} {words('of')} {n_questions}"
 
 
-def _draw_pair(
-    sheet: Sheet,
-    y: float,
-    row: Mapping[str, Any],
-    book: PhotoBook,
-    ids: Mapping[str, str],
-    words: Words,
-) -> None:
+def _draw_pair(sheet: Sheet, y: float, pair: _Pair, book: PhotoBook, words: Words) -> None:
     """The truth and its photos, those that were asked about framed | the answer and its photos |
     the facts.
     """
+    step = SIDE + GAP
     second = MARGIN + STRIP + 0.5
     photos_y = y + 0.25
-    photos = _photos_of(row)
-    truth_id = row.get("truth_id") or ids.get(row["truth"], "")
-    answer_id = row.get("answer_id") or ids.get(row["answer"], "")
-    sheet.text(MARGIN, y, shorten(sheet.labels(row["truth"]), 46), size=10)
-    for index, path in enumerate(book.examples(truth_id, PHOTOS, photos)):
-        frame = WRONG if index < len(photos) else None
-        sheet.photo(path, MARGIN + index * (SIDE + GAP), photos_y, SIDE, frame)
+    n_asked_about = len(pair.image_ids)
+    sheet.text(MARGIN, y, _short(sheet, pair.truth, 46), size=10)
+    for index, path in enumerate(book.examples(pair.truth_id, PHOTOS, pair.image_ids)):
+        frame = WRONG if index < n_asked_about else None
+        sheet.photo(path, MARGIN + index * step, photos_y, SIDE, frame)
     arrow_y = photos_y + SIDE / 2
     sheet.text(second - 0.27, arrow_y, "→", size=16, color=FAINT, ha="center", va="center")
-    answer = shorten(sheet.labels(words.answer(row["answer"])), 46)
+    answer = _short(sheet, words.answer(pair.answer), 46)
     sheet.text(second, y, answer, size=10, color=WRONG)
-    for index, path in enumerate(book.examples(answer_id, PHOTOS) or [None]):
-        sheet.photo(path, second + index * (SIDE + GAP), photos_y, SIDE)
-    sheet.text(second + STRIP + 0.15, y + 0.3, _facts(row, words), size=10)
+    for index, path in enumerate(book.examples(pair.answer_id, PHOTOS) or [None]):
+        sheet.photo(path, second + index * step, photos_y, SIDE)
+    beside = second + STRIP + 0.15
+    sheet.text(beside, y + 0.3, _facts(pair, words), size=10)
 
 
-def _photos_of(row: Mapping[str, Any]) -> list[str]:
-    """The photos of a pair's questions; a table read from a CSV file has none."""
-    image_ids = row.get("image_ids")
-    return list(image_ids) if isinstance(image_ids, (list, tuple)) else []
-
-
-def _facts(row: Mapping[str, Any], words: Words) -> str:
+def _facts(pair: _Pair, words: Words) -> str:
     """Count, share and look-alike rank of a pair, one a line, as far as they are known."""
-    n = int(row["n"])
-    lines = [str(n)]
-    if not missing(row.get("n_truth")):
-        lines = [f"{n} {words('of')} {int(row['n_truth'])} {words('questions')}"]
-    if not missing(row.get("share")):
-        lines.append(f"{words('share')} {percent(row['share'])}")
-    if row["answer"] not in NOT_ANSWERS:
-        lines.append(_rank(row.get("look_alike_rank"), words))
+    lines = [str(pair.n)]
+    if not missing(pair.n_truth):
+        lines = [f"{pair.n} {words('of')} {int(pair.n_truth)} {words('questions')}"]
+    if not missing(pair.share):
+        lines.append(f"{words('share')} {percent(pair.share)}")
+    if pair.answer not in NOT_ANSWERS:
+        lines.append(_rank(pair.look_alike_rank, words))
     return "\n".join(lines)
 
 
@@ -214,20 +250,18 @@ def _rank(rank: Any, words: Words) -> str:
 
 
 def _right_answers(
-    right: pd.DataFrame, book: PhotoBook, ids: Mapping[str, str], words: Words, title: str
+    right: Sequence[_Pair], n_questions: int, book: PhotoBook, words: Words, title: str
 ) -> Picture:
     width = MARGIN * 2 + MOST_RIGHT * RIGHT_STEP
-    sheet = Sheet(width, 2.4 if len(right) else 1.0)
-    n_questions = f"{int(right['n'].sum())} {words('questions')}"
-    heading = _after_title(sheet.labels(title), f"{words('no confusions among')} {n_questions}")
+    sheet = Sheet(width, 2.4 if right else 1.0)
+    nothing_wrong = f"{words('no confusions among')} {n_questions} {words('questions')}"
+    heading = _after_title(sheet.labels(title), nothing_wrong)
     sheet.text(MARGIN, 0.13, heading, size=12, color=RIGHT)
-    for index, row in enumerate(right.head(MOST_RIGHT).to_dict("records")):
+    for index, pair in enumerate(right):
         x = MARGIN + index * RIGHT_STEP
-        dish_id = row.get("truth_id") or ids.get(row["truth"], "")
-        name = shorten(sheet.labels(row["truth"]), 18)
-        n = int(row["n"])
-        count = f"{n} {words('of')} {n}"
-        sheet.photo(book.example(dish_id, _photos_of(row)), x, 0.6, SIDE, RIGHT)
+        name = _short(sheet, pair.truth, 18)
+        count = f"{pair.n} {words('of')} {pair.n}"
+        sheet.photo(book.example(pair.truth_id, pair.image_ids), x, 0.6, SIDE, RIGHT)
         sheet.text(x, 0.65 + SIDE, f"{name}\n{count}", size=9)
     return sheet.done()
 
@@ -237,7 +271,7 @@ def similar_grid(
     similar: pd.DataFrame,
     photos: pd.DataFrame,
     names: Mapping[str, str],
-    image_root: str | Path,
+    image_root: AnyPath,
     rows: int = 8,
     *,
     neighbours: int = 5,
@@ -251,18 +285,22 @@ def similar_grid(
     columns = ("dish_id", "similar_id", "rank", "score")
     records.require_columns(similar, columns, "the similar dishes")
     words = drawable_words(language)
-    numbers = {name: pd.to_numeric(similar[name]) for name in ("rank", "score")}
-    table = similar.assign(**numbers).sort_values("rank", kind="stable")
+    score = pd.to_numeric(similar["score"])
+    rank = pd.to_numeric(similar["rank"])
+    table = similar.assign(rank=rank, score=score).sort_values("rank", kind="stable")
     closest = table[table["rank"] == 1].sort_values("score", ascending=False, kind="stable")
     dishes = closest["dish_id"].head(rows).tolist()
     if not dishes:
         return message("no look-alikes were found")
-    width = 2 * MARGIN + AFTER_DISH + (neighbours + 1) * STEP
-    sheet = Sheet(width, HEAD + 0.25 + len(dishes) * DISH_HEIGHT)
+    dishes_in_row = neighbours + 1
+    width = 2 * MARGIN + AFTER_DISH + dishes_in_row * STEP
+    height = HEAD + 0.25 + len(dishes) * DISH_HEIGHT
+    sheet = Sheet(width, height)
     n_dishes = f"{len(dishes)} {words('of')} {table['dish_id'].nunique()}"
+    headings_y = HEAD - 0.03
     sheet.text(MARGIN, 0.13, f"{words('look-alikes')}: {n_dishes}", size=11)
-    sheet.text(MARGIN, HEAD - 0.03, words("dish"), size=9, color=FAINT)
-    sheet.text(FIRST_LOOK_ALIKE, HEAD - 0.03, f"{words('closest')} →", size=9, color=FAINT)
+    sheet.text(MARGIN, headings_y, words("dish"), size=9, color=FAINT)
+    sheet.text(FIRST_LOOK_ALIKE, headings_y, f"{words('closest')} →", size=9, color=FAINT)
     book = PhotoBook(photos, image_root)
     for index, dish_id in enumerate(dishes):
         y = HEAD + 0.2 + index * DISH_HEIGHT
@@ -286,6 +324,6 @@ def _draw_look_alikes(
 def _draw_dish(
     sheet: Sheet, x: float, y: float, dish_id: str, names: Mapping[str, str], book: PhotoBook
 ) -> None:
-    name = shorten(sheet.labels(names.get(dish_id, dish_id)), 18)
+    name = _short(sheet, names.get(dish_id, dish_id), 18)
     sheet.photo(book.example(dish_id), x, y, SIDE)
     sheet.text(x, y + SIDE + 0.04, name, size=9)

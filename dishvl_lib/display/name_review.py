@@ -11,13 +11,13 @@ or space.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
 
 from dishvl_lib.core import decisions, names, records
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import dish_card
 from dishvl_lib.display.photo_book import PhotoBook
@@ -33,7 +33,7 @@ QUESTION = """<p><b>{{ kind }}</b> {{ question }}
 {%- if is_decided %} <span class=badge>✓ {{ words("decided") }}</span>{% endif %}<br>
 <span class=faint>{{ evidence }}</span></p>"""
 
-Dish = Mapping[str, Any]
+Dish = RecordView
 Decision = tuple[str, dict[str, str]]  # an action and {folder: name}
 
 
@@ -51,8 +51,8 @@ class NameReview:
         review: pd.DataFrame,
         dishes: Sequence[Dish],
         photos: pd.DataFrame,
-        image_root: str | Path,
-        decisions_file: str | Path,
+        image_root: AnyPath,
+        decisions_file: AnyPath,
         *,
         language: str = "en",
     ):
@@ -60,7 +60,7 @@ class NameReview:
         self.words = Words(language)
         self.book = PhotoBook(photos, image_root)
         self.dishes = {dish["dish_id"]: dish for dish in dishes}
-        self.rows = review.fillna("").to_dict("records")
+        self.rows = list(review.fillna("").itertuples(index=False))
         self._check_dishes()
         self.decisions = decisions.NameDecisions(decisions_file)
         self.index = 0
@@ -74,11 +74,14 @@ class NameReview:
     @property
     def open(self) -> list[int]:
         """The questions that nobody has decided, by their place in the review."""
-        last = {row["folder"]: row for row in self.decisions.rows}
-        noted = {(row["folder"], row["note"]) for row in self.decisions.rows}
-        return [
-            place for place, row in enumerate(self.rows) if not self._is_decided(row, last, noted)
-        ]
+        last = {}
+        noted = set()
+        for decision in self.decisions.rows:
+            folder = decision["folder"]
+            last[folder] = decision
+            noted.add((folder, decision["note"]))
+        rows = enumerate(self.rows)
+        return [place for place, row in rows if not self._is_decided(row, last, noted)]
 
     def go(self, index: int) -> None:
         """Shows a question by its place in the review."""
@@ -101,9 +104,10 @@ class NameReview:
         other's field counts too.
         """
         written = [("keep_apart", self._named(0))]
-        sides = self._sides(self.rows[self.index])
-        if len(sides) == 2 and self.fields[1].value != self._current_name(sides[1]):
-            written.append(("name", self._named(1)))
+        _, *others = self._sides(self.rows[self.index])
+        for other in others:
+            if self.fields[1].value != self._current_name(other):
+                written.append(("name", self._named(1)))
         self._write(written)
 
     def leave_out(self, side: int = 0) -> None:
@@ -117,20 +121,20 @@ class NameReview:
     def question(self) -> str:
         """What the question shown is noted as in the decisions file."""
         row = self.rows[self.index]
-        return decisions.question(row["suspicion"], row["other_dish"])
+        return decisions.question(row.suspicion, row.other_dish)
 
     def _check_dishes(self) -> None:
         for row in self.rows:
-            for dish_id in (row["dish_id"], row["other_dish"]):
+            for dish_id in (row.dish_id, row.other_dish):
                 if dish_id and dish_id not in self.dishes:
                     raise ValueError(
                         f"the review speaks of {dish_id!r}, which is not among the "
                         "dishes; both must come from one run of stage 01"
                     )
 
-    def _sides(self, row: Mapping[str, Any]) -> list[Dish]:
+    def _sides(self, row: Any) -> list[Dish]:
         """The dish that a question is about, or both."""
-        return [self.dishes[row[key]] for key in ("dish_id", "other_dish") if row[key]]
+        return [self.dishes[dish_id] for dish_id in (row.dish_id, row.other_dish) if dish_id]
 
     def _named(self, side: int) -> dict[str, str]:
         """The folders of a side's dish, each with the name in its field."""
@@ -162,18 +166,19 @@ class NameReview:
         return next((place for place in still_open if place > index), still_open[0])
 
     def _is_decided(
-        self, row: Mapping[str, Any], last: Mapping[str, Mapping], noted: set[tuple[str, str]]
+        self, row: Any, last: Mapping[str, Mapping], noted: set[tuple[str, str]]
     ) -> bool:
         """A question is decided when a decision notes it, from either side, or when a later one
         about the dish settles it.
         """
         sides = self._sides(row)
         for dish, other in zip(sides, sides[::-1], strict=True):
-            other_id = other["dish_id"] if row["other_dish"] else ""
-            question = decisions.question(row["suspicion"], other_id)
-            if any((folder, question) in noted for folder in dish["folders"]):
+            folders = dish["folders"]
+            other_id = other["dish_id"] if row.other_dish else ""
+            question = decisions.question(row.suspicion, other_id)
+            if any((folder, question) in noted for folder in folders):
                 return True
-            of_dish = [last[folder] for folder in dish["folders"] if folder in last]
+            of_dish = [last[folder] for folder in folders if folder in last]
             if any(_settles(decision, dish, row) for decision in of_dish):
                 return True
         return False
@@ -255,13 +260,13 @@ class NameReview:
         self.choice.value = self.index
         self.choice.observe(self._chosen, "value")
 
-    def _label(self, place: int, row: Mapping[str, Any], is_open: bool) -> str:
+    def _label(self, place: int, row: Any, is_open: bool) -> str:
         done = "" if is_open else "✓ "
         dishes = " | ".join(dish["name"] for dish in self._sides(row))
-        kind = self.words.known(row["suspicion"])
+        kind = self.words.known(row.suspicion)
         return f"{done}{place + 1}. {kind}: {shorten(dishes, LABEL_COLUMNS)}"
 
-    def _chosen(self, change: Mapping[str, Any]) -> None:
+    def _chosen(self, change: RecordView) -> None:
         self.go(change["new"])
 
     def _draw_question(self, is_decided: bool) -> None:
@@ -269,10 +274,10 @@ class NameReview:
         head = pages.snippet(
             QUESTION,
             words=self.words,
-            kind=self.words.known(row["suspicion"]),
-            question=self.words.question(row["suspicion"]),
+            kind=self.words.known(row.suspicion),
+            question=self.words.question(row.suspicion),
             is_decided=is_decided,
-            evidence=row["evidence"],
+            evidence=row.evidence,
         )
         self.head.value = str(head)
 
@@ -282,7 +287,7 @@ class NameReview:
         sides = self._sides(row)
         for side, (dish, other) in enumerate(zip(sides, sides[::-1], strict=True)):
             beside = other if other is not dish else None
-            card = dish_card(dish, beside, self.book, self.words, row["evidence"])
+            card = dish_card(dish, beside, self.book, self.words, row.evidence)
             self.pages[side].value = str(card)
             self.fields[side].value = self._current_name(dish)
         display = None if len(sides) == 2 else "none"
@@ -313,15 +318,16 @@ def _in_words(written: Sequence[Decision]) -> str:
     return "; ".join(parts)
 
 
-def _settles(decision: Mapping[str, str], dish: Dish, row: Mapping[str, Any]) -> bool:
+def _settles(decision: Mapping[str, str], dish: Dish, row: Any) -> bool:
     """Does a dish's last decision, which the review had not seen yet, leave nothing to ask?"""
-    if decision["action"] == decisions.LEAVE_OUT:
+    action = decision["action"]
+    if action == decisions.LEAVE_OUT:
         return True
-    if row["suspicion"] in ABOUT_PAIRS:
-        return decision["action"] == "keep_apart" and not decision["note"]
-    if row["suspicion"] == "problem":
+    if row.suspicion in ABOUT_PAIRS:
+        return action == "keep_apart" and not decision["note"]
+    if row.suspicion == "problem":
         return False
-    is_about_dish = dish["dish_id"] == row["dish_id"] or row["suspicion"] == "same_name"
+    is_about_dish = dish["dish_id"] == row.dish_id or row.suspicion == "same_name"
     return is_about_dish and _is_new(decision, dish)
 
 

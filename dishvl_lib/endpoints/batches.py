@@ -15,6 +15,7 @@ from typing import Any
 
 import openai
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.endpoints import outcomes, prices, requests
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
@@ -183,7 +184,7 @@ class BatchRunner:
             return False
         return bool(self.budget.await_turn(self.journal, intent, self.halt))
 
-    def _open(self) -> list[dict[str, Any]]:
+    def _open(self) -> list[Record]:
         return self.journal.open_batches(self.endpoint.server, self.endpoint.model)
 
     def _create(self, file: Any, intents: list[Intent]) -> list[str]:
@@ -252,7 +253,7 @@ class BatchRunner:
         if refusals:
             raise EndpointError(refusals[0])
 
-    def _await_other(self, order: dict[str, Any], reported: set[str]) -> None:
+    def _await_other(self, order: Record, reported: set[str]) -> None:
         """Pause while another process waits for a batch; it is named, since a provider may take a
         day.
         """
@@ -267,7 +268,7 @@ class BatchRunner:
             )
         self.halt.wait(self.pace * POLL_S)
 
-    def _collect(self, order: dict[str, Any], refusals: list[str]) -> None:
+    def _collect(self, order: Record, refusals: list[str]) -> None:
         """Wait for a batch of our own, or of a process that is gone, and store its results."""
         self.journal.adopt_batch(order["mark"])
         batch_id = order["batch_id"] or getattr(self._find(order["mark"]), "id", "")
@@ -290,7 +291,7 @@ class BatchRunner:
             self.halt.wait(self.pace * POLL_S)
 
     def _store(
-        self, batch: Any, order: dict[str, Any], missing: dict[str, int], refusals: list[str]
+        self, batch: Any, order: Record, missing: dict[str, int], refusals: list[str]
     ) -> None:
         """Every line of both result files into the journal; what stays in `missing` was not
         answered and not paid for.

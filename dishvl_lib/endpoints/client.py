@@ -9,12 +9,12 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlsplit
 
 import openai
 
 from dishvl_lib.core import params
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.endpoints.errors import EndpointError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -53,7 +53,7 @@ class Endpoint:
     requests_per_minute: int = _USUAL["requests_per_minute"]
     tokens_per_minute: int = _USUAL["tokens_per_minute"]
     max_tokens: int = _USUAL["max_tokens"]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: RecordView = field(default_factory=dict)
     batch: bool = _USUAL["batch"]
     batch_discount: float = _USUAL["batch_discount"]
     client: openai.OpenAI | None = field(default=None, repr=False, compare=False)
@@ -127,7 +127,7 @@ class Raw:
     seconds: float = 0.0
 
 
-def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
+def connect(settings: Sequence[RecordView]) -> list[Endpoint]:
     """Endpoints ready to ask, from a list of {name, base_url, model, ...}; every field and key is
     checked first.
 
@@ -140,7 +140,7 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Endpoint]:
     return [_connected(given) for given in settings]
 
 
-def send(endpoint: Endpoint, body: Mapping[str, Any]) -> Raw:
+def send(endpoint: Endpoint, body: RecordView) -> Raw:
     """One chat request, sent exactly once; whatever happens comes back as a `Raw`."""
     started = time.monotonic()
     rest = {name: value for name, value in body.items() if name not in ("model", "messages")}
@@ -191,13 +191,13 @@ def _seconds_until(date: str) -> float:
         return 0.0
 
 
-def _connected(given: Mapping[str, Any]) -> Endpoint:
+def _connected(given: RecordView) -> Endpoint:
     variable = given.get("api_key_env", "")
     secret = os.environ[variable].strip() if variable else ""
     return Endpoint(**given, client=_client(given, secret or "none"), secret=secret)
 
 
-def _client(given: Mapping[str, Any], key: str) -> openai.OpenAI:
+def _client(given: RecordView, key: str) -> openai.OpenAI:
     """Never retries on its own (it would pay twice), and reaches a server on this machine past any
     proxy. Raises `EndpointError` for a proxy variable that cannot be used.
     """

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 from pydantic import BaseModel, ValidationError
 
 from dishvl_lib.core import plain_text
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.endpoints import loose_json, reading
 
 _MOST_DEPTH = 5  # at which objects are looked for inside others
@@ -21,12 +22,12 @@ class Form(BaseModel):
     synonyms: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     @classmethod
-    def from_answer(cls, reply: Mapping[str, Any]) -> Self:
+    def from_answer(cls, reply: RecordView) -> Self:
         """The form that an object of a model's answer comes to. Raises ValidationError, with the
         faults of all fields, when one that must be there is at fault or none is left.
         """
         known = _known_fields(cls)
-        given: dict[str, Any] = {}
+        given: Record = {}
         for key in sorted(reply, key=lambda key: key not in cls.model_fields):
             field = known.get(_bare_key(key))
             if field and field not in given:
@@ -62,7 +63,7 @@ def of_text(text: str, schema: type[BaseModel]) -> BaseModel:
     if not values:
         raise ValueError("it holds no whole JSON object")
     known = _known_fields(schema)
-    best: Mapping[str, Any] = {}
+    best: RecordView = {}
     best_score = 0
     for value in values:
         candidate = _best_object(value, schema)
@@ -122,7 +123,7 @@ def _whole(text: str) -> Any:
     return None
 
 
-def _objects(value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
+def _objects(value: Any, depth: int = 0) -> Iterator[RecordView]:
     """All objects in a value, outer ones first; also those that stand in it as text."""
     if depth > _MOST_DEPTH:
         return
@@ -136,7 +137,7 @@ def _objects(value: Any, depth: int = 0) -> Iterator[Mapping[str, Any]]:
             yield from _objects(inner, depth + 1)
 
 
-def _best_object(value: Any, schema: type[BaseModel]) -> Mapping[str, Any]:
+def _best_object(value: Any, schema: type[BaseModel]) -> RecordView:
     """The object in a value that knows most of a schema's fields, the outer one of equals. Raises
     `SeveralError` for a list of objects that differ in what must be there.
     """
@@ -168,7 +169,7 @@ def _refuse_several(value: Any, required: set[str], known: Mapping[str, str]) ->
         _refuse_several(inner, required, known)
 
 
-def _fields_of(candidate: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+def _fields_of(candidate: RecordView, known: Mapping[str, str]) -> Record:
     """{field: value} of the keys of an object that mean a field."""
     fields = {}
     for key, value in candidate.items():
@@ -178,7 +179,7 @@ def _fields_of(candidate: Mapping[str, Any], known: Mapping[str, str]) -> dict[s
     return fields
 
 
-def _score(candidate: Mapping[str, Any], known: Mapping[str, str]) -> int:
+def _score(candidate: RecordView, known: Mapping[str, str]) -> int:
     return len(_fields_of(candidate, known))
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dishvl_lib.core import locks
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.endpoints.errors import JournalError
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ class Journal:
     be used.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: AnyPath):
         self.path = Path(path)
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue = queue.SimpleQueue()
@@ -392,7 +393,7 @@ class Journal:
         )
         self._write(lambda db: db.execute(sql, (state, batch_id, batch_id, mark)))
 
-    def open_batches(self, server: str, model: str) -> list[dict[str, Any]]:
+    def open_batches(self, server: str, model: str) -> list[Record]:
         """Batches whose results are not in yet, oldest first: {mark, run, mode, reserved, batch_id,
         requests: {key: attempt}, waiting}.
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from dishvl_lib.core.types import Record
+
 # The quotes that may end a text, by the one that began it.
 _QUOTES = {'"': '"', "'": "'", "“": "”", "‘": "’", "＂": "＂", "＇": "＇", "「": "」"}
 _OPENERS = {"{": "}", "｛": "}", "[": "]", "［": "]", "【": "]"}
@@ -73,32 +75,38 @@ class _Parser:
     def __init__(self, text: str):
         self.text = text
 
+    def _character(self, place: int) -> str:
+        """The character at a place; '' behind the last one."""
+        return self.text[place : place + 1]
+
     def value(self, place: int, depth: int) -> tuple[Any, int]:
         if depth > _MOST_DEPTH:
             raise ValueError("nested too deep")
-        first = self.text[place : place + 1]
+        first = self._character(place)
         if first in _QUOTES:
             return self._quoted(place)
-        if _OPENERS.get(first) == "}":
+        closing = _OPENERS.get(first)
+        if closing == "}":
             return self._object(place + 1, depth)
-        if _OPENERS.get(first) == "]":
+        if closing == "]":
             return self._list(place + 1, depth)
         number = _NUMBER.match(self.text, place)
         if number:
             return float(number[0]), number.end()
         return self._bare(place)
 
-    def _object(self, place: int, depth: int) -> tuple[dict[str, Any], int]:
-        mapping: dict[str, Any] = {}
+    def _object(self, place: int, depth: int) -> tuple[Record, int]:
+        mapping: Record = {}
         while True:
             place = self._skip(place, _COMMAS)
             if self._closer(place) == "}":
                 return mapping, place + 1
             name, place = self._key(place)
             place = self._blank(place)
-            if self.text[place : place + 1] not in tuple(_COLONS):
+            if self._character(place) not in tuple(_COLONS):
                 raise ValueError(f"no colon behind a key, at character {place}")
-            mapping[name], place = self.value(self._blank(place + 1), depth + 1)
+            place = self._blank(place + 1)
+            mapping[name], place = self.value(place, depth + 1)
 
     def _list(self, place: int, depth: int) -> tuple[list[Any], int]:
         entries: list[Any] = []
@@ -110,7 +118,7 @@ class _Parser:
             entries.append(value)
 
     def _key(self, place: int) -> tuple[str, int]:
-        if self.text[place : place + 1] in _QUOTES:
+        if self._character(place) in _QUOTES:
             return self._quoted(place)
         bare = _BARE_KEY.match(self.text, place)
         if bare is None:
@@ -134,7 +142,7 @@ class _Parser:
         raise ValueError("a text does not end")
 
     def _escaped(self, place: int) -> tuple[str, int]:
-        name = self.text[place : place + 1]
+        name = self._character(place)
         code = _CODE.match(self.text, place + 1) if name == "u" else None
         if code:
             return chr(int(code[0], 16)), code.end()
@@ -144,23 +152,22 @@ class _Parser:
         bare = _BARE.match(self.text, place)
         if bare is None:
             raise ValueError(f"no value at character {place}")
-        word = bare[0].split("//")[0].strip()
-        is_closed = self._closer(self._blank(bare.end())) is not None
-        if not is_closed and not self._at_comma(bare.end()):
+        end = bare.end()
+        is_closed = self._closer(self._blank(end)) is not None
+        is_at_comma = self._character(end) in ("\n", *_COMMAS)
+        if not is_closed and not is_at_comma:
             raise ValueError(f"a word without an end, at character {place}")
-        known = word.casefold()
-        return (_WORDS[known] if known in _WORDS else word), bare.end()
-
-    def _at_comma(self, place: int) -> bool:
-        return self.text[place : place + 1] in ("\n", *_COMMAS)
+        word, _, _ = bare[0].partition("//")
+        word = word.strip()
+        return _WORDS.get(word.casefold(), word), end
 
     def _closer(self, place: int) -> str | None:
-        return _CLOSERS.get(self.text[place : place + 1])
+        return _CLOSERS.get(self._character(place))
 
     def _skip(self, place: int, separators: str) -> int:
         """Behind blanks, comments and any number of separators."""
         place = self._blank(place)
-        while self.text[place : place + 1] in tuple(separators):
+        while self._character(place) in tuple(separators):
             place = self._blank(place + 1)
         return place
 

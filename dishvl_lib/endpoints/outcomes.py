@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.endpoints import forms, reading, server_errors
 from dishvl_lib.endpoints.client import Endpoint, Raw
 from dishvl_lib.endpoints.reading import Reading
@@ -97,7 +98,7 @@ def _judge_reply(endpoint: Endpoint, body: str, schema: type[BaseModel] | None) 
         return _unread(body, _NOT_A_COMPLETION)
 
 
-def _first_choice(reply: Any) -> Mapping[str, Any] | None:
+def _first_choice(reply: Any) -> RecordView | None:
     """The first choice of a chat completion; None when it is none."""
     choices = reply.get("choices") if isinstance(reply, Mapping) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -105,7 +106,7 @@ def _first_choice(reply: Any) -> Mapping[str, Any] | None:
     return choice if is_whole else None
 
 
-def _judge_choice(choice: Mapping[str, Any], body: str, schema: type[BaseModel] | None) -> Outcome:
+def _judge_choice(choice: RecordView, body: str, schema: type[BaseModel] | None) -> Outcome:
     message = choice["message"]
     reason = str(choice.get("finish_reason") or "").casefold()
     refusal = reading.refusal_of(message)

@@ -4,10 +4,11 @@ likely to.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.endpoints.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def usage_of(body: str) -> dict[str, int]:
 
 
 def most_usage(
-    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, max_tokens: int
+    messages: Sequence[RecordView], schema: RecordView | None, max_tokens: int
 ) -> dict[str, int]:
     """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest
     rule, the longest answer.
@@ -65,17 +66,15 @@ def most_usage(
 
 
 def likely_usage(
-    messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None, answer_tokens: int
+    messages: Sequence[RecordView], schema: RecordView | None, answer_tokens: int
 ) -> dict[str, int]:
     """What one request probably uses, for an answer of about `answer_tokens`."""
     size, photos = _measure(messages)
-    extra = len(json.dumps(schema, ensure_ascii=False).encode()) if schema else 0
-    return {
-        "prompt_tokens": round((size + extra) / BYTES_PER_TOKEN)
-        + MESSAGE_TOKENS
-        + photos * IMAGE_TOKENS,
-        "completion_tokens": answer_tokens,
-    }
+    if schema:
+        size += len(json.dumps(schema, ensure_ascii=False).encode())
+    text_tokens = round(size / BYTES_PER_TOKEN)
+    prompt_tokens = text_tokens + MESSAGE_TOKENS + photos * IMAGE_TOKENS
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": answer_tokens}
 
 
 def estimate(
@@ -111,14 +110,16 @@ def check_budget(
             )
 
 
-def _estimate_one(
-    endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]
-) -> dict[str, Any]:
-    requests = sum(n for n, _ in kinds)
-    tokens = sum(n * sum(usage.values()) for n, usage in kinds)
-    likely = sum(n * endpoint.cost(usage) for n, usage in kinds) * (
-        endpoint.batch_discount if endpoint.batch else 1.0
-    )
+def _estimate_one(endpoint: "Endpoint", kinds: Sequence[tuple[int, dict[str, int]]]) -> Record:
+    requests = 0
+    tokens = 0
+    likely = 0.0
+    for n, usage in kinds:
+        requests += n
+        tokens += n * sum(usage.values())
+        likely += n * endpoint.cost(usage)
+    if endpoint.batch:
+        likely *= endpoint.batch_discount
     prices = {"low": LOW * likely, "likely": likely, "high": HIGH * likely}
     return {
         "annotator": endpoint.name,
@@ -140,7 +141,7 @@ def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
     return round(max(bounds), 1)
 
 
-def _measure(messages: Sequence[Mapping[str, Any]]) -> tuple[int, int]:
+def _measure(messages: Sequence[RecordView]) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
     n_bytes = 0
     n_photos = 0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dishvl_lib.core import names, plain_text
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.endpoints import loose_json
 
 _THINKING = (
@@ -67,7 +68,7 @@ class Reading:
     removed: str = ""
 
 
-def written(message: Mapping[str, Any]) -> Reading | None:
+def written(message: RecordView) -> Reading | None:
     """What a message says: its content, or a list of parts without those that are thoughts; with
     empty content the arguments of a tool call. None when its content is nothing that can be read.
     """
@@ -87,7 +88,7 @@ def written(message: Mapping[str, Any]) -> Reading | None:
     return Reading(writable(spoken), writable(thoughts))
 
 
-def thoughts_of(message: Mapping[str, Any]) -> str:
+def thoughts_of(message: RecordView) -> str:
     """What a message holds beside its content: the field for a model's reasoning."""
     for field in ("reasoning_content", "reasoning", "thinking"):
         thoughts = message.get(field)
@@ -96,7 +97,7 @@ def thoughts_of(message: Mapping[str, Any]) -> str:
     return ""
 
 
-def refusal_of(message: Mapping[str, Any]) -> str:
+def refusal_of(message: RecordView) -> str:
     """The words in which a model refuses, in the field or the part that is made for them."""
     refusal = message.get("refusal")
     content = message.get("content")
@@ -139,7 +140,7 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _arguments(message: Mapping[str, Any]) -> str:
+def _arguments(message: RecordView) -> str:
     """The arguments of the first tool call, in which some servers put an object; '' without one."""
     calls = message.get("tool_calls")
     call = calls[0] if isinstance(calls, list) and calls else message
@@ -150,7 +151,7 @@ def _arguments(message: Mapping[str, Any]) -> str:
     return writable(arguments) if isinstance(arguments, str) else ""
 
 
-def _part_text(part: Mapping[str, Any]) -> str:
+def _part_text(part: RecordView) -> str:
     """The text of a part of a message; a part of no known form is an answer that came as JSON."""
     for key in ("text", "thinking", "reasoning", "content", "value"):
         inner = part.get(key)
@@ -163,7 +164,7 @@ def _part_text(part: Mapping[str, Any]) -> str:
     return "" if "type" in part else json.dumps(part, ensure_ascii=False)
 
 
-def _is_thought(part: Mapping[str, Any]) -> bool:
+def _is_thought(part: RecordView) -> bool:
     kind = str(part.get("type", "")).casefold()
     is_called_so = "think" in kind or "reason" in kind
     return is_called_so or part.get("thought") is True

@@ -6,13 +6,14 @@ import functools
 import json
 import re
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.journal import Intent, Journal
 from dishvl_lib.endpoints.server_errors import RESPONSE_FORMAT
@@ -39,9 +40,9 @@ class Request:
 
     id: str
     identity: Any
-    messages: Callable[[], list[dict[str, Any]]]
+    messages: Callable[[], list[Record]]
     schema: type[BaseModel] | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: RecordView = field(default_factory=dict)
 
 
 def key(endpoint: Endpoint, request: Request) -> str:
@@ -59,7 +60,7 @@ def key(endpoint: Endpoint, request: Request) -> str:
     )
 
 
-def parameters(endpoint: Endpoint) -> dict[str, Any]:
+def parameters(endpoint: Endpoint) -> Record:
     """The request's parameters: greedy and bounded, unless the endpoint says otherwise."""
     given = {"temperature": 0, "max_tokens": endpoint.max_tokens, **endpoint.parameters}
     return {name: value for name, value in given.items() if value is not None}
@@ -67,11 +68,11 @@ def parameters(endpoint: Endpoint) -> dict[str, Any]:
 
 def body(
     endpoint: Endpoint,
-    messages: list[dict[str, Any]],
+    messages: list[Record],
     request: Request,
     mode: str,
     without: Collection[str] = (),
-) -> dict[str, Any]:
+) -> Record:
     """The JSON that is sent. `messages`: what `request.messages` built; `without`: fields that the
     model does not take.
     """
@@ -98,7 +99,7 @@ def intent(endpoint: Endpoint, key: str, reserved: float, *, run: str, making: s
     return Intent(key, run, endpoint.name, endpoint.model, endpoint.currency, reserved, making)
 
 
-def _accepted(given: Mapping[str, Any], without: Collection[str]) -> dict[str, Any]:
+def _accepted(given: RecordView, without: Collection[str]) -> Record:
     """The parameters without those that a model does not take. The longest answer stays bounded,
     under its other name, or a budget could not hold.
     """
@@ -125,13 +126,13 @@ def schema_name(schema: type[BaseModel]) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", schema.__name__).lower()
 
 
-def binding(request: Request) -> Mapping[str, Any] | None:
+def binding(request: Request) -> RecordView | None:
     """What a request sends besides its messages to bind the answer's form; it counts as tokens too."""
     return sent_schema(request.schema) or request.extra or None
 
 
 @functools.cache
-def sent_schema(schema: type[BaseModel] | None) -> dict[str, Any] | None:
+def sent_schema(schema: type[BaseModel] | None) -> Record | None:
     """The JSON schema in the strict form: every field required, nothing beyond them. pydantic still
     checks the rest.
     """

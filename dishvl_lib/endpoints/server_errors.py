@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dishvl_lib.core.types import RecordView
+
 NO_MONEY = "no money"
 FILTERED = "filtered"
 BAD_KEY = "bad key"
@@ -253,9 +255,10 @@ def _errors(value: Any, depth: int) -> Iterator[ServerError]:
     for key in _ENVELOPES:
         if value.get(key):
             yield from _errors(value[key], depth + 1)
-    codes = [_as_code(value.get(key)) for key in _CODES]
-    sentence = next((value[key] for key in _SENTENCES if _is_text(value.get(key))), "")
-    yield ServerError(tuple(filter(None, codes)), sentence, tuple(_named_fields(value)))
+    codes = tuple(filter(None, (_as_code(value.get(key)) for key in _CODES)))
+    sentences = [value[key] for key in _SENTENCES if _is_text(value.get(key))]
+    sentence = sentences[0] if sentences else ""
+    yield ServerError(codes, sentence, tuple(_named_fields(value)))
     yield from _upstream(value, depth)
 
 
@@ -271,14 +274,14 @@ def _errors_in_text(text: str, depth: int) -> Iterator[ServerError]:
         yield from _errors(inner, depth + 1)
 
 
-def _upstream(value: Mapping[str, Any], depth: int) -> Iterator[ServerError]:
+def _upstream(value: RecordView, depth: int) -> Iterator[ServerError]:
     """What a gateway passes on of the server behind it, and Azure's inner error."""
     for key in ("innererror", "inner_error", "metadata", "raw", "details"):
         if value.get(key):
             yield from _errors(value[key], depth + 1)
 
 
-def _named_fields(value: Mapping[str, Any]) -> Iterator[str]:
+def _named_fields(value: RecordView) -> Iterator[str]:
     """The field that an error is about: OpenAI's param, FastAPI's loc."""
     if _is_text(value.get("param")):
         yield value["param"]
@@ -287,13 +290,15 @@ def _named_fields(value: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _merged(errors: list[ServerError]) -> ServerError:
-    codes = [code for error in errors for code in error.codes]
+    codes: list[str] = []
+    fields: list[str] = []
     sentences = []
     for error in errors:
-        where = error.fields[0] if error.fields else ""
+        codes += error.codes
+        fields += error.fields
+        where = next(iter(error.fields), "")
         missing = where and where not in error.sentence
         sentences.append(f"{where}: {error.sentence}" if missing else error.sentence)
-    fields = [field for error in errors for field in error.fields]
     sentence = "; ".join(dict.fromkeys(filter(None, sentences)))
     return ServerError(tuple(dict.fromkeys(codes)), sentence, tuple(fields))
 
@@ -308,7 +313,8 @@ def _words(body: str) -> str:
 def _as_code(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return str(value) if len(str(value)) <= 80 else ""
+    code = str(value)
+    return code if len(code) <= 80 else ""
 
 
 def _is_text(value: Any) -> bool:

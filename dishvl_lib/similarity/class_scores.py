@@ -35,14 +35,13 @@ def class_scores(
     dishes = _dishes(Path(weights_path))
     if not dishes or photos.empty:
         return _nothing()
-    job = workers.Job(
-        Path(image_root), Preprocess.for_size(image_size), _head(weights_path, scale, len(dishes))
-    )
-    ids, found = _run(photos, job)
+    head = _head(weights_path, scale, len(dishes))
+    job = workers.Job(Path(image_root), Preprocess.for_size(image_size), head)
+    ids, log_probability = _run(photos, job)
     return {
         "image_id": np.array(ids, dtype=str),
         "dish_id": np.array(dishes, dtype=str),
-        "log_probability": found,
+        "log_probability": log_probability,
     }
 
 
@@ -77,10 +76,10 @@ def _dishes(weights_path: Path) -> list[str]:
         report = records.read_json(weights_path.with_suffix(".json"))
     except records.RecordError:
         return []
-    ours = isinstance(report, dict) and report.get("weights_sha256") == records.sha256_file(
-        weights_path
-    )
-    return report["dishes"] if ours else []
+    if not isinstance(report, dict):
+        return []
+    is_ours = report.get("weights_sha256") == records.sha256_file(weights_path)
+    return report["dishes"] if is_ours else []
 
 
 def _head(
@@ -98,7 +97,8 @@ def _head(
 
     def run(batch: np.ndarray) -> np.ndarray:
         with paddle.no_grad():
-            return paddle.nn.functional.log_softmax(net(paddle.to_tensor(batch)), axis=1).numpy()
+            logits = net(paddle.to_tensor(batch))
+            return paddle.nn.functional.log_softmax(logits, axis=1).numpy()
 
     return run
 
@@ -106,13 +106,13 @@ def _head(
 def _run(photos: pd.DataFrame, job: workers.Job) -> tuple[list[str], np.ndarray]:
     rows = list(photos[["path", "sha256"]].itertuples(index=False, name=None))
     ids = iter(photos["image_id"])
-    found = []
+    blocks = []
     progress = Progress("PP-LCNet's classes", len(rows))
     kept = []
     for batch, scores, faults in workers.run(job, rows, BATCH):
         kept += [image_id for fault, image_id in zip(faults, ids, strict=False) if fault is None]
         if any(fault is None for fault in faults):
-            found.append(scores.astype(np.float16))
+            blocks.append(scores.astype(np.float16))
         progress.advance(len(batch))
     progress.close()
-    return kept, np.concatenate(found) if found else np.zeros((0, 0), np.float16)
+    return kept, np.concatenate(blocks) if blocks else np.zeros((0, 0), np.float16)

@@ -7,13 +7,13 @@ epoch). While it runs, `<name>.state.npz` holds all that an exact resume needs.
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.similarity import pplcnet
 from dishvl_lib.similarity.photos import (
     STORED_SIDE_PER_CROP,
@@ -33,8 +33,8 @@ COLUMNS = ("path", "dish_id")
 def train(
     photos: pd.DataFrame,
     validation: pd.DataFrame,
-    image_root: str | Path,
-    weights_path: str | Path,
+    image_root: AnyPath,
+    weights_path: AnyPath,
     *,
     scale: float = 0.5,
     image_size: int = 128,
@@ -42,7 +42,7 @@ def train(
     batch_size: int = 32,
     learning_rate: float = 2e-3,
     seed: int = 0,
-    init_weights: str | Path = "",
+    init_weights: AnyPath = "",
     embedding_size: int = 256,
     num_workers: int = 0,
     memory_bytes: int = 2_000_000_000,
@@ -85,7 +85,9 @@ def train(
     stored = state.finished()
     if stored is not None:
         return stored
-    known = validation[validation["dish_id"].isin(dishes)] if len(validation) else validation
+    known = validation
+    if len(validation):
+        known = validation[validation["dish_id"].isin(dishes)]
     loaders = _Loaders(photos, known, dishes, image_root, settings, num_workers, memory_bytes)
     with paddle.utils.unique_name.guard():
         return _Training(settings, dishes, init_weights, loaders, state).run()
@@ -114,7 +116,8 @@ class _Loaders:
         self.seed = settings["seed"]
         self.num_workers = num_workers
         self.preprocess = Preprocess.for_size(self.size)
-        share = len(photos) / max(1, len(photos) + len(validation))
+        n_photos = len(photos)
+        share = n_photos / max(1, n_photos + len(validation))
         self.train = self._labelled(photos, label, image_root, int(memory_bytes * share), True)
         self.validation = self._labelled(
             validation, label, image_root, int(memory_bytes * (1 - share)), False
@@ -124,7 +127,7 @@ class _Loaders:
         self,
         photos: pd.DataFrame,
         label: dict[str, int],
-        image_root: str | Path,
+        image_root: AnyPath,
         memory_bytes: int,
         augment: bool,
     ) -> LabelledPhotos:
@@ -147,9 +150,10 @@ class _Loaders:
         return self._loader(self.validation, np.arange(len(self.validation)))
 
     def _loader(self, dataset: LabelledPhotos, order: np.ndarray):
-        batches = [batch.tolist() for batch in np.array_split(order, -(-len(order) // self.batch))]
+        n_batches = -(-len(order) // self.batch)
+        batches = [batch.tolist() for batch in np.array_split(order, n_batches)]
         # Paddle takes more than its annotations say: any photos with a length, a list of batches.
-        arguments: dict[str, Any] = {
+        arguments: Record = {
             "dataset": dataset,
             "batch_sampler": batches,
             "collate_fn": self._collate,
@@ -162,9 +166,8 @@ class _Loaders:
         rows = [row for row in rows if row is not None]
         if not rows:
             return np.zeros((0, 3, self.size, self.size), np.float32), np.zeros(0, np.int64)
-        return self.preprocess.normalise(np.stack([row[0] for row in rows])), np.array(
-            [row[1] for row in rows], np.int64
-        )
+        images, labels = zip(*rows, strict=True)
+        return self.preprocess.normalise(np.stack(images)), np.array(labels, np.int64)
 
 
 class _Training:
@@ -172,7 +175,7 @@ class _Training:
         self,
         settings: dict,
         dishes: list[str],
-        init_weights: str | Path,
+        init_weights: AnyPath,
         loaders: _Loaders,
         state: TrainingState,
     ):
@@ -199,7 +202,8 @@ class _Training:
         def factor(step: int) -> float:
             if step < warmup:
                 return (step + 1) / (warmup + 1)
-            return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+            progress = (step - warmup) / max(1, steps - warmup)
+            return 0.5 * (1 + math.cos(math.pi * progress))
 
         rate = paddle.optimizer.lr.LambdaDecay(self.settings["learning_rate"], factor)
         return paddle.optimizer.AdamW(
@@ -211,9 +215,11 @@ class _Training:
 
     def run(self) -> list[dict]:
         epochs = self.settings["epochs"]
-        progress = Progress("training PP-LCNet", epochs * len(self.loaders.order(0)))
-        progress.advance(len(self.state.history) * len(self.loaders.order(0)))
-        for epoch in range(len(self.state.history) + 1, epochs + 1):
+        done = len(self.state.history)
+        photos = len(self.loaders.order(0))
+        progress = Progress("training PP-LCNet", epochs * photos)
+        progress.advance(done * photos)
+        for epoch in range(done + 1, epochs + 1):
             self.state.add(self._epoch(epoch, progress), self.net, self.optimizer)
         progress.close(f"validation accuracy {self.state.best_accuracy}")
         self.state.finish(self.dishes)

@@ -114,5 +114,6 @@ def _export(net: paddle.nn.Layer, image_size: int, folder: Path) -> None:
     paddle.jit.save(static, str(folder / "features"))
 
 
-def _relative_difference(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max() / max(np.abs(other).max(), 1e-12))
+def _relative_difference(features: np.ndarray, reference: np.ndarray) -> float:
+    largest = max(np.abs(reference).max(), 1e-12)
+    return float(np.abs(features - reference).max() / largest)

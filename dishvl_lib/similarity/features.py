@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params, records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
@@ -37,10 +38,8 @@ class FeatureCache:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode not in DAMAGED:
                 raise
-            print(
-                f"the cache of features {self.path} is damaged ({error}); it is made again",
-                flush=True,
-            )
+            damage = f"the cache of features {self.path} is damaged ({error})"
+            print(f"{damage}; it is made again", flush=True)
             for file in folder.glob(f"{self.path.name}*"):
                 file.unlink()
             self.connection = self._open()
@@ -51,27 +50,23 @@ class FeatureCache:
             "CREATE TABLE IF NOT EXISTS features (sha256 TEXT PRIMARY KEY, feature BLOB) "
             "WITHOUT ROWID"
         )
-        connection.execute(
-            "SELECT SUM(length(feature)) FROM features"
-        ).fetchone()  # reads every row: damage shows here
+        # Reads every row: damage shows here.
+        connection.execute("SELECT SUM(length(feature)) FROM features").fetchone()
         return connection
 
     def drop_other_sizes(self, size: int) -> None:
         """Forget features that do not have `size` numbers: their row is damaged."""
+        n_bytes = size * np.dtype(np.float32).itemsize
         with self.connection:
-            self.connection.execute(
-                "DELETE FROM features WHERE length(feature) != ?",
-                (size * np.dtype(np.float32).itemsize,),
-            )
+            self.connection.execute("DELETE FROM features WHERE length(feature) != ?", (n_bytes,))
 
     def known(self) -> set[str]:
-        return {row[0] for row in self.connection.execute("SELECT sha256 FROM features")}
+        return {sha256 for (sha256,) in self.connection.execute("SELECT sha256 FROM features")}
 
     def get(self, sha256: str) -> np.ndarray:
-        row = self.connection.execute(
-            "SELECT feature FROM features WHERE sha256 = ?", (sha256,)
-        ).fetchone()
-        return np.frombuffer(row[0], np.float32)
+        query = "SELECT feature FROM features WHERE sha256 = ?"
+        (feature,) = self.connection.execute(query, (sha256,)).fetchone()
+        return np.frombuffer(feature, np.float32)
 
     def put(self, keys: list[str], features: np.ndarray) -> None:
         rows = [(key, feature.tobytes()) for key, feature in zip(keys, features, strict=True)]
@@ -84,9 +79,9 @@ class FeatureCache:
 
 def extract(
     photos: pd.DataFrame,
-    image_root: str | Path,
-    weights_path: str | Path | None,
-    cache_folder: str | Path,
+    image_root: AnyPath,
+    weights_path: AnyPath | None,
+    cache_folder: AnyPath,
     *,
     scale: float,
     image_size: int,
@@ -115,21 +110,20 @@ def extract(
     cache = FeatureCache(Path(cache_folder), key)
     try:
         cache.drop_other_sizes(built.feature_size)
-        todo = photos[~photos["sha256"].isin(cache.known())].drop_duplicates("sha256")
+        is_known = photos["sha256"].isin(cache.known())
+        todo = photos[~is_known].drop_duplicates("sha256")
         skipped = pd.DataFrame(columns=list(artefacts.LEFT_OUT_COLUMNS))
         if len(todo):
-            run = _runner(
-                built, preprocess.crop, Path(cache_folder) / f"engine-{key[:32]}", use_engine
-            )
-            skipped = _compute(
-                todo, workers.Job(Path(image_root), preprocess, run), cache, batch_size, processes
-            )
+            engine_folder = Path(cache_folder) / f"engine-{key[:32]}"
+            run = _runner(built, preprocess.crop, engine_folder, use_engine)
+            job = workers.Job(Path(image_root), preprocess, run)
+            skipped = _compute(todo, job, cache, batch_size, processes)
         return _collect(photos, cache, skipped, built.feature_size)
     finally:
         cache.close()
 
 
-def network(weights_path: str | Path | None, scale: float, net: str = params.PPLCNET):
+def network(weights_path: AnyPath | None, scale: float, net: str = params.PPLCNET):
     """The net in evaluation mode, with these weights or those of its package; `scale` of a PP-LCNet.
 
     Raises `WeightsError` for weights that do not fit or are absent.
@@ -174,13 +168,17 @@ def _compute(
     skipped = []
     progress = Progress("photo features", len(todo))
     rows = list(todo[["path", "sha256"]].itertuples(index=False, name=None))
-    for batch, found, faults in workers.run(job, rows, batch_size, processes):
-        whole = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
-        if whole:
-            cache.put(
-                [sha256 for _, sha256 in whole], unit_length(found, [path for path, _ in whole])
-            )
-        skipped += [(path, *fault) for (path, _), fault in zip(batch, faults, strict=True) if fault]
+    for batch, features, faults in workers.run(job, rows, batch_size, processes):
+        paths = []
+        hashes = []
+        for (path, sha256), fault in zip(batch, faults, strict=True):
+            if fault is None:
+                paths.append(path)
+                hashes.append(sha256)
+            else:
+                skipped.append((path, *fault))
+        if paths:
+            cache.put(hashes, unit_length(features, paths))
         progress.advance(len(batch))
     progress.close()
     return pd.DataFrame(skipped, columns=list(artefacts.LEFT_OUT_COLUMNS))
@@ -193,28 +191,25 @@ def unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
     length = np.linalg.norm(features, axis=1)
     wrong = np.flatnonzero(~np.isfinite(length) | (length == 0))
     if len(wrong):
-        seen = "zero" if length[wrong[0]] == 0 else "not finite"
+        first = wrong[0]
+        fault = "zero" if length[first] == 0 else "not finite"
         raise FeatureError(
-            f"{len(wrong)} of {len(paths)} features are {seen}, first for {paths[wrong[0]]}: "
+            f"{len(wrong)} of {len(paths)} features are {fault}, first for {paths[first]}: "
             "the weights are damaged or were trained with another preprocessing"
         )
     return (features / length[:, None]).astype(np.float32)
 
 
 def _collect(photos: pd.DataFrame, cache: FeatureCache, skipped: pd.DataFrame, size: int) -> tuple:
-    reasons = {row.path: row for row in skipped.itertuples(index=False)}
-    by_hash = {
-        sha: reasons[path]
-        for sha, path in zip(photos["sha256"], photos["path"], strict=True)
-        if path in reasons
-    }
-    known = photos["sha256"].isin(cache.known() - set(by_hash)).to_numpy()
-    rows = [
-        (path, by_hash[sha].reason, by_hash[sha].detail)
-        for sha, path in photos.loc[~known, ["sha256", "path"]].values
-    ]
-    matrix = np.empty((int(known.sum()), size), np.float32)
-    for index, sha in enumerate(photos["sha256"][known]):
-        matrix[index] = cache.get(sha)
-    ids = photos["image_id"][known].astype(str).to_numpy(dtype=str)
-    return ids, matrix, pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))
+    """What `extract` returns; a photo that was skipped brings along all that have its bytes."""
+    hashes = photos[["path", "sha256"]].drop_duplicates()
+    fault_of_hash = skipped.merge(hashes, on="path").drop(columns="path").drop_duplicates("sha256")
+    faulty = set(fault_of_hash["sha256"])
+    is_known = photos["sha256"].isin(cache.known() - faulty)
+    without = photos[~is_known][["path", "sha256"]].merge(fault_of_hash, on="sha256")
+    known = photos[is_known]
+    matrix = np.empty((len(known), size), np.float32)
+    for index, sha256 in enumerate(known["sha256"]):
+        matrix[index] = cache.get(sha256)
+    ids = known["image_id"].astype(str).to_numpy(dtype=str)
+    return ids, matrix, without[list(artefacts.LEFT_OUT_COLUMNS)]

@@ -6,8 +6,9 @@ Only photos with split = train are asked about or found, as everywhere in this r
 dropped here: what looks wrong is listed for people to decide.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import networkx
 import numpy as np
@@ -15,6 +16,7 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -26,25 +28,26 @@ TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
 
 
-def described(similar: pd.DataFrame, dishes: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFrame:
     """`similar` (dish_id, similar_id, rank, score, n_votes) with `mutual` and `card_score` beside.
 
     mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two
     dish cards (rare words weigh more), 0 to 1; NaN where a dish has no card. `dishes`: rows of
     dishes.jsonl.
     """
-    pairs = set(zip(similar.dish_id, similar.similar_id, strict=True))
-    words = {dish["dish_id"]: _words(dish["card"]) for dish in dishes if dish["card"]}
-    counts = pd.Series(
-        [word for found in words.values() for word in found], dtype=object
-    ).value_counts()
+    pairs = list(zip(similar.dish_id, similar.similar_id, strict=True))
+    known = set(pairs)
+    words = {}
+    for dish in dishes:
+        if dish["card"]:
+            words[dish["dish_id"]] = _words(dish["card"])
+    counts = Counter(itertools.chain.from_iterable(words.values()))
     weight = {word: float(np.log1p(len(words) / count)) for word, count in counts.items()}
-    scores = [
-        _jaccard(words.get(row.dish_id), words.get(row.similar_id), weight)
-        for row in similar.itertuples()
-    ]
+    scores = []
+    for dish, other in pairs:
+        scores.append(_jaccard(words.get(dish), words.get(other), weight))
     return similar.assign(
-        mutual=[(b, a) in pairs for a, b in zip(similar.dish_id, similar.similar_id, strict=True)],
+        mutual=[(other, dish) in known for dish, other in pairs],
         card_score=np.round(scores, 4),
     )
 
@@ -59,14 +62,14 @@ def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str
     remedy = (
         "run this stage again with --redo 02, or leave the dish out by stage 01's exclude_dishes"
     )
-    found = []
+    sentences = []
     if len(untrained):
         dish = untrained.dish_id.iloc[0]
-        found.append(f"{dish} has look-alikes but no training photos; {remedy}")
+        sentences.append(f"{dish} has look-alikes but no training photos; {remedy}")
     if len(twins):
         pair = " and ".join(twins[["dish_id", "similar_id"]].iloc[0])
-        found.append(f"{pair} have one name and are each other's look-alikes; {remedy}")
-    return found
+        sentences.append(f"{pair} have one name and are each other's look-alikes; {remedy}")
+    return sentences
 
 
 def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFrame:
@@ -79,30 +82,28 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
     """
     close = similar[similar["rank"].astype(int) <= links]
     dishes = sorted({*similar.dish_id, *similar.similar_id})
-    number = {
-        dish: place for place, dish in enumerate(dishes)
-    }  # numbers: sets of strings have no order of their own
-    score = {
-        (number[row.dish_id], number[row.similar_id]): float(row.score)
-        for row in close.itertuples()
-    }
+    # Numbers stand for the dishes: sets of strings have no order of their own.
+    number = {dish: place for place, dish in enumerate(dishes)}
+    scores = {}
+    for row in close.itertuples():
+        scores[number[row.dish_id], number[row.similar_id]] = float(row.score)
+    edges = []
+    for (dish, other), score in sorted(scores.items()):
+        if dish < other and (other, dish) in scores:
+            edges.append((dish, other, max(score, 1e-6)))
     graph = networkx.Graph()
     graph.add_nodes_from(range(len(dishes)))
-    graph.add_weighted_edges_from(
-        sorted(
-            (a, b, max(value, 1e-6)) for (a, b), value in score.items() if a < b and (b, a) in score
-        )
-    )
-    families = sorted(
-        (sorted(family) for family in networkx.community.louvain_communities(graph, seed=seed)),
-        key=lambda family: (-len(family), family),
-    )
-    rows = [
-        (dishes[place], cluster, len(family))
-        for cluster, family in enumerate(families, start=1)
-        for place in family
-    ]
+    graph.add_weighted_edges_from(edges)
+    communities = networkx.community.louvain_communities(graph, seed=seed)
+    families = sorted(map(sorted, communities), key=_largest_first)
+    rows = []
+    for cluster, family in enumerate(families, start=1):
+        rows += [(dishes[place], cluster, len(family)) for place in family]
     return pd.DataFrame(rows, columns=list(artefacts.CLUSTER_COLUMNS))
+
+
+def _largest_first(family: list[int]) -> tuple[int, list[int]]:
+    return -len(family), family
 
 
 def neighbourhood(
@@ -116,26 +117,27 @@ def neighbourhood(
     """
     train = photos[photos.split == "train"]
     mixed = train.sample(frac=1, random_state=seed)
-    gallery = mixed[mixed.groupby("dish_id").cumcount() < GALLERY_PER_DISH].sort_index()
+    place_in_dish = mixed.groupby("dish_id").cumcount()
+    gallery = mixed[place_in_dish < GALLERY_PER_DISH].sort_index()
     groups = pd.factorize(photos.group_id)[0]
     rows = photos.index.get_indexer(train.index)
-    there = photos.index.get_indexer(gallery.index)
-    found, scores = neighbours.nearest(
-        features[rows], features[there], k, query_groups=groups[rows], gallery_groups=groups[there]
+    gallery_rows = photos.index.get_indexer(gallery.index)
+    nearest, scores = neighbours.nearest(
+        features[rows],
+        features[gallery_rows],
+        k,
+        query_groups=groups[rows],
+        gallery_groups=groups[gallery_rows],
     )
-    asked, place = np.nonzero(found >= 0)
-    others = gallery.iloc[found[asked, place]]
-    own = train.iloc[asked]
-    return pd.DataFrame(
-        {
-            "image_id": own.image_id.to_numpy(),
-            "dish_id": own.dish_id.to_numpy(),
-            "path": own.path.to_numpy(),
-            "n": place + 1,
-            "other_id": others.image_id.to_numpy(),
-            "other_dish": others.dish_id.to_numpy(),
-            "score": scores[asked, place],
-        }
+    is_there = nearest >= 0
+    queries, places = np.nonzero(is_there)
+    near = train.iloc[queries][["image_id", "dish_id", "path"]].reset_index(drop=True)
+    others = gallery.iloc[nearest[is_there]]
+    return near.assign(
+        n=places + 1,
+        other_id=others.image_id.to_numpy(),
+        other_dish=others.dish_id.to_numpy(),
+        score=scores[is_there],
     )
 
 
@@ -150,19 +152,14 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
     judged = near[near.dish_id.map(photos_of_dish) > 1]
     meets_its_dish = (judged.dish_id == judged.other_dish).groupby(judged.image_id).any()
     doubtful = judged[judged.image_id.map(~meets_its_dish)]
-    votes = (
-        doubtful.groupby(["image_id", "path", "dish_id", "other_dish"])
-        .agg(votes=("n", "size"), score=("score", "max"))
-        .reset_index()
-    )
-    votes = votes.rename(columns={"other_dish": "looks_like"}).sort_values(
-        ["votes", "score", "image_id"], ascending=[False, False, True]
-    )
-    best = votes.drop_duplicates("image_id")
+    by_dish = doubtful.groupby(["image_id", "path", "dish_id", "other_dish"])
+    votes = by_dish.agg(votes=("n", "size"), score=("score", "max")).reset_index()
+    votes = votes.rename(columns={"other_dish": "looks_like"})
+    order = ["votes", "score", "image_id"]
+    best = votes.sort_values(order, ascending=[False, False, True]).drop_duplicates("image_id")
     best = best.assign(of=best.image_id.map(doubtful.groupby("image_id").size()))
-    return best[["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]].reset_index(
-        drop=True
-    )
+    columns = ["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]
+    return best[columns].reset_index(drop=True)
 
 
 def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
@@ -180,40 +177,33 @@ def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     rows = []
     for (dish, other), count in away.items():
         back = int(away.get((other, dish), 0))
-        shares = count / photos[dish], back / photos.get(other, 1)
-        if (
-            dish < other
-            and min(shares) >= TWIN_SHARE
-            and min(photos[dish], photos[other]) >= TWIN_LEAST
-            and names.get(dish) != names.get(other)
-        ):
+        if dish > other or not back or names.get(dish) == names.get(other):
+            continue
+        n = photos[dish]
+        n_other = photos[other]
+        shares = (count / n, back / n_other)
+        if min(shares) >= TWIN_SHARE and min(n, n_other) >= TWIN_LEAST:
+            name = names.get(dish, dish)
             evidence = (
-                f"{names.get(dish, dish)} / {names.get(other, other)}: nearest to a photo "
-                f"of the other are {count} of {photos[dish]} and {back} of {photos[other]} photos"
+                f"{name} / {names.get(other, other)}: nearest to a photo "
+                f"of the other are {count} of {n} and {back} of {n_other} photos"
             )
-            rows.append(
-                (
-                    dish,
-                    names.get(dish, dish),
-                    "look_the_same",
-                    other,
-                    evidence,
-                    int(photos[dish]),
-                    sum(shares),
-                )
-            )
-    table = pd.DataFrame(rows, columns=[*REVIEW_COLUMNS, "mixed"]).sort_values(
-        ["mixed", "dish_id"], ascending=[False, True]
-    )
-    return table[list(REVIEW_COLUMNS)].reset_index(drop=True)
+            rows.append((dish, name, "look_the_same", other, evidence, int(n), sum(shares)))
+    table = pd.DataFrame(rows, columns=[*REVIEW_COLUMNS, "mixed"])
+    most_mixed_first = table.sort_values(["mixed", "dish_id"], ascending=[False, True])
+    return most_mixed_first[list(REVIEW_COLUMNS)].reset_index(drop=True)
 
 
-def _words(card: Mapping[str, Any]) -> set[str]:
-    values = [card.get(field) or [] for field in CARD_FIELDS]
-    return {word for value in values for word in ([value] if isinstance(value, str) else value)}
+def _words(card: RecordView) -> set[str]:
+    words: set[str] = set()
+    for field in CARD_FIELDS:
+        value = card.get(field) or []
+        words.update([value] if isinstance(value, str) else value)
+    return words
 
 
-def _jaccard(one: set[str] | None, other: set[str] | None, weight: Mapping[str, float]) -> float:
-    if not one or not other:
+def _jaccard(words: set[str] | None, others: set[str] | None, weight: Mapping[str, float]) -> float:
+    if not words or not others:
         return float("nan")
-    return sum(weight[word] for word in one & other) / sum(weight[word] for word in one | other)
+    shared = sum(weight[word] for word in words & others)
+    return shared / sum(weight[word] for word in words | others)

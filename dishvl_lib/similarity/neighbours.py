@@ -5,6 +5,7 @@ By matrix multiplication in blocks: 3600 x 7200 x 1280 takes a second.
 Only photos with split = train are registered or queried, everywhere in this module.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -33,24 +34,24 @@ def nearest(
         rows = slice(start, start + BLOCK_ROWS)
         block = queries[rows] @ gallery.T
         if query_groups is not None:
-            block[
-                np.asarray(query_groups)[rows, None] == np.asarray(gallery_groups)[None, :]
-            ] = -np.inf
+            group_of_row = np.asarray(query_groups)[rows, None]
+            block[group_of_row == np.asarray(gallery_groups)] = -np.inf
         indices[rows], scores[rows] = _top(block, k)
     indices[np.isneginf(scores)] = -1
     return indices, scores
 
 
 def _top(block: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    candidates = (
-        np.argpartition(-block, k - 1, axis=1)[:, :k]
-        if k < block.shape[1]
-        else np.tile(np.arange(k), (len(block), 1))
-    )
-    candidates.sort(axis=1)
-    scores = np.take_along_axis(block, candidates, 1)
+    """(columns, scores) of each row's `k` highest scores, (rows, k) each, equal ones in order."""
+    if k < block.shape[1]:
+        highest = np.argpartition(-block, k - 1, axis=1)[:, :k]
+        columns = np.sort(highest, axis=1)
+        scores = np.take_along_axis(block, columns, 1)
+    else:
+        columns = np.tile(np.arange(k), (len(block), 1))
+        scores = block
     order = np.argsort(-scores, axis=1, kind="stable")
-    return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)
+    return np.take_along_axis(columns, order, 1), np.take_along_axis(scores, order, 1)
 
 
 def mine(
@@ -85,22 +86,19 @@ def mine(
         raise ValueError(f"rule must be 'ranked' or 'reference', got {rule!r}")
     registered, queried = draw(photos, register_per_dish, query_per_dish, seed)
     dishes = sorted(registered)
-    if len(dishes) < 2:
-        raise ValueError(
-            f"look-alikes need at least two dishes with training photos, got {len(dishes)}"
-        )
-    scores, votes = _query_scores(
-        features, dishes, registered, queried, _forbidden(dishes, names), margin, top_k
-    )
-    ranking = (
-        scores if rule == "reference" else (scores + _centroid_scores(features, photos, dishes)) / 2
-    )
-    ranking[_forbidden(dishes, names)] = -np.inf
+    n = len(dishes)
+    if n < 2:
+        raise ValueError(f"look-alikes need at least two dishes with training photos, got {n}")
+    forbidden = _forbidden(dishes, names)
+    ranking, votes = _query_scores(features, dishes, registered, queried, forbidden, margin, top_k)
+    if rule == "ranked":
+        ranking = (ranking + _centroid_scores(features, photos, dishes)) / 2
+    ranking[forbidden] = -np.inf
     table = _as_table(dishes, ranking, votes, top_k, rule)
     table.attrs = {
-        "not_queried": [dish for dish in dishes if not queried[dish]],
-        "registered": [row for dish in dishes for row in registered[dish]],
-        "queried": [row for dish in dishes for row in queried[dish]],
+        "not_queried": [dish for dish, rows in queried.items() if not rows],
+        "registered": list(itertools.chain.from_iterable(registered.values())),
+        "queried": list(itertools.chain.from_iterable(queried.values())),
     }
     return table
 
@@ -108,7 +106,10 @@ def mine(
 def draw(
     photos: pd.DataFrame, register_per_dish: int, query_per_dish: int, seed: int
 ) -> tuple[dict, dict]:
-    """(registered, queried): dish -> row numbers of its training photos, never overlapping."""
+    """(registered, queried): dish -> row numbers of its training photos, never overlapping.
+
+    Both name the dishes in their order.
+    """
     if register_per_dish < 1 or query_per_dish < 1:
         raise ValueError("register_per_dish and query_per_dish must be at least 1")
     train = photos.reset_index(drop=True)
@@ -117,11 +118,9 @@ def draw(
     queried = {}
     for dish, rows in train.groupby("dish_id", sort=True):
         rng = np.random.default_rng([seed, *str(dish).encode()])
-        groups = [
-            rng.permutation(indices).tolist()
-            for indices in rows.groupby("group_id", sort=True).indices.values()
-        ]
-        groups = [rows.index[groups[i]].tolist() for i in rng.permutation(len(groups))]
+        members = rows.groupby("group_id", sort=True).indices.values()
+        shuffled = [rows.index[rng.permutation(places)].tolist() for places in members]
+        groups = [shuffled[number] for number in rng.permutation(len(shuffled))]
         registered[dish], queried[dish] = _divide(groups, register_per_dish, query_per_dish)
     return registered, queried
 
@@ -129,15 +128,20 @@ def draw(
 def _divide(groups: list[list[int]], register: int, query: int) -> tuple[list[int], list[int]]:
     """The photos of one dish, group by group, as registered ones and queries."""
     if len(groups) == 1:
-        count = max(1, min(register, len(groups[0]) - 1))
-        return groups[0][:count], groups[0][count : count + query]
-    shown = max(1, min(register, len(groups) - query, len(groups) - 1))
-    return _round_robin(groups[:shown])[:register], _round_robin(groups[shown:])[:query]
+        (photos,) = groups
+        count = max(1, min(register, len(photos) - 1))
+        return photos[:count], photos[count : count + query]
+    n = len(groups)
+    n_registered = max(1, min(register, n - query, n - 1))
+    registered = _round_robin(groups[:n_registered])
+    queried = _round_robin(groups[n_registered:])
+    return registered[:register], queried[:query]
 
 
 def _round_robin(groups: list[list[int]]) -> list[int]:
-    longest = max(map(len, groups))
-    return [group[turn] for turn in range(longest) for group in groups if turn < len(group)]
+    """The first photo of each group, then the second of each, and so on."""
+    turns = itertools.zip_longest(*groups)
+    return [photo for turn in turns for photo in turn if photo is not None]
 
 
 def _query_scores(
@@ -147,13 +151,16 @@ def _query_scores(
 
     A dish without a query is ranked by its registered photos.
     """
-    gallery = np.concatenate([registered[dish] for dish in dishes])
-    starts = np.cumsum([0] + [len(registered[dish]) for dish in dishes[:-1]])
-    scores = np.empty((len(dishes), len(dishes)), np.float32)
-    votes = np.zeros((len(dishes), len(dishes)), np.int64)
+    counts = [len(rows) for rows in registered.values()]
+    starts = np.cumsum([0, *counts[:-1]])
+    gallery = features[np.concatenate([*registered.values()])]
+    n = len(dishes)
+    scores = np.empty((n, n), np.float32)
+    votes = np.zeros((n, n), np.int64)
     for index, dish in enumerate(dishes):
         rows = queried[dish] or registered[dish]
-        by_dish = np.maximum.reduceat(features[rows] @ features[gallery].T, starts, axis=1)
+        to_photos = features[rows] @ gallery.T
+        by_dish = np.maximum.reduceat(to_photos, starts, axis=1)
         scores[index] = by_dish.mean(axis=0)
         if queried[dish]:
             votes[index] = _votes(by_dish, index, forbidden[index], margin, top_k)
@@ -161,12 +168,15 @@ def _query_scores(
 
 
 def _votes(
-    by_dish: np.ndarray, own: int, forbidden: np.ndarray, margin: float, top_k: int
+    by_dish: np.ndarray, queried: int, forbidden: np.ndarray, margin: float, top_k: int
 ) -> np.ndarray:
-    close = np.where(forbidden, -np.inf, by_dish)
-    close[close < by_dish[:, own, None] - margin] = -np.inf
-    places = np.argsort(np.argsort(-close, axis=1, kind="stable"), axis=1)
-    return ((places < top_k) & np.isfinite(close)).sum(axis=0)
+    """(dishes,) votes of a dish's queries, from their scores (queries, dishes)."""
+    least = by_dish[:, queried, None] - margin
+    is_close = ~forbidden & (by_dish >= least)
+    close = np.where(is_close, by_dish, -np.inf)
+    order = np.argsort(-close, axis=1, kind="stable")
+    places = np.argsort(order, axis=1)
+    return (is_close & (places < top_k)).sum(axis=0)
 
 
 def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[str]) -> np.ndarray:
@@ -175,7 +185,8 @@ def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[st
     codes = pd.Categorical(photos["dish_id"][train], categories=dishes).codes
     sums = np.zeros((len(dishes), features.shape[1]), np.float32)
     np.add.at(sums, codes, features[train])
-    centroids = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    centroids = sums / np.maximum(lengths, 1e-12)
     return centroids @ centroids.T
 
 
@@ -185,23 +196,31 @@ def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray
     As `core.names.normalise` compares names. Those of which nothing is left to compare count as
     one: nobody can be asked about such dishes.
     """
-    known = names or {}
-    labels = np.array([normalise(known[dish]) if dish in known else f"\0{dish}" for dish in dishes])
-    return (labels[:, None] == labels[None, :]) | np.eye(len(dishes), dtype=bool)
+    # Without a name a dish is only itself: no name holds a null.
+    comparable = {dish: f"\0{dish}" for dish in dishes}
+    for dish, name in (names or {}).items():
+        comparable[dish] = normalise(name)
+    labels = np.array([comparable[dish] for dish in dishes])
+    has_one_name = labels[:, None] == labels
+    return has_one_name | np.eye(len(dishes), dtype=bool)
 
 
 def _as_table(
     dishes: list[str], ranking: np.ndarray, votes: np.ndarray, top_k: int, rule: str
 ) -> pd.DataFrame:
+    """SIMILAR_COLUMNS of the matrices (dishes, dishes) of scores and votes."""
     rows = []
-    for index, dish in enumerate(dishes):
-        allowed = np.isfinite(ranking[index]) & ((votes[index] > 0) | (rule == "ranked"))
-        keys = (-ranking[index],) if rule == "ranked" else (-ranking[index], -votes[index])
-        order = [other for other in np.lexsort(keys) if allowed[other]][:top_k]
-        rows += [
-            (dish, dishes[other], rank, float(ranking[index, other]), int(votes[index, other]))
-            for rank, other in enumerate(order, start=1)
-        ]
+    for dish, scores, n_votes in zip(dishes, ranking, votes, strict=True):
+        allowed = np.isfinite(scores)
+        keys = [-scores]
+        if rule == "reference":
+            allowed &= n_votes > 0
+            keys.append(-n_votes)
+        order = np.lexsort(keys)
+        closest = order[allowed[order]][:top_k]
+        facts = zip(closest, scores[closest].tolist(), n_votes[closest].tolist(), strict=True)
+        for rank, (other, score, votes_of_other) in enumerate(facts, start=1):
+            rows.append((dish, dishes[other], rank, score, votes_of_other))
     return pd.DataFrame(rows, columns=list(artefacts.SIMILAR_COLUMNS))
 
 
@@ -221,22 +240,29 @@ def recall_at_k(
     interval. chance: one draw per photo from the same gallery.
     """
     _check(features, photos)
-    asked, gallery = (
-        np.flatnonzero((photos["split"] == split).to_numpy()) for split in (query_split, "train")
-    )
-    dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
-    found, _ = nearest(
-        features[asked],
-        features[gallery],
+    split = photos["split"].to_numpy()
+    is_query = split == query_split
+    is_gallery = split == "train"
+    dish = pd.factorize(photos["dish_id"])[0]
+    group = pd.factorize(photos["group_id"])[0]
+    query_dish = dish[is_query]
+    query_group = group[is_query]
+    gallery_dish = dish[is_gallery]
+    gallery_group = group[is_gallery]
+    neighbours, _ = nearest(
+        features[is_query],
+        features[is_gallery],
         max(ks),
-        query_groups=group[asked],
-        gallery_groups=group[gallery],
+        query_groups=query_group,
+        gallery_groups=gallery_group,
     )
-    share = np.array(
-        [_partner_share(dish[gallery], group[gallery], dish[row], group[row]) for row in asked]
-    )
-    hit = (dish[gallery][found] == dish[asked][:, None]) & (found >= 0)
-    rows = [_recall_row(k, hit[share > 0], share[share > 0], int((share == 0).sum())) for k in ks]
+    queries = zip(query_dish, query_group, strict=True)
+    share = np.array([_partner_share(gallery_dish, gallery_group, *query) for query in queries])
+    is_there = neighbours >= 0
+    is_hit = is_there & (gallery_dish[neighbours] == query_dish[:, None])
+    has_partner = share > 0
+    no_partner = int((~has_partner).sum())
+    rows = [_recall_row(k, is_hit[has_partner], share[has_partner], no_partner) for k in ks]
     return pd.DataFrame(rows)
 
 
@@ -244,7 +270,8 @@ def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> 
     n = len(hit)
     hits = int(hit[:, :k].any(axis=1).sum())
     low, high = intervals.wilson(hits, n)
-    chance = float((1 - (1 - share) ** k).mean()) if n else 0.0
+    all_miss = (1 - share) ** k
+    chance = float((1 - all_miss).mean()) if n else 0.0
     recall = hits / n if n else float("nan")
     return {
         "k": k,
@@ -262,17 +289,17 @@ def _partner_share(
     gallery_dish: np.ndarray, gallery_group: np.ndarray, dish: int, group: int
 ) -> float:
     other = gallery_group != group
-    return float((gallery_dish[other] == dish).mean()) if other.any() else 0.0
+    if not other.any():
+        return 0.0
+    return float((gallery_dish[other] == dish).mean())
 
 
 def _check(features: np.ndarray, photos: pd.DataFrame) -> None:
     records.require_columns(photos, COLUMNS, "photos for neighbours")
-    if len(features) != len(photos):
-        raise ValueError(
-            f"{len(features)} features for {len(photos)} photos: they must be aligned row by row"
-        )
-    if not np.isfinite(features).all():
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        raise ValueError(
-            f"{len(bad)} of {len(features)} features are not finite, first in row {bad[0]}"
-        )
+    n = len(features)
+    if n != len(photos):
+        raise ValueError(f"{n} features for {len(photos)} photos: they must be aligned row by row")
+    is_whole = np.isfinite(features).all(axis=1)
+    if not is_whole.all():
+        bad = np.flatnonzero(~is_whole)
+        raise ValueError(f"{len(bad)} of {n} features are not finite, first in row {bad[0]}")

@@ -6,14 +6,13 @@ Importing this module imports paddle; `weights.py` reads `.pdparams` without it.
 """
 
 import hashlib
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from dishvl_lib.core import params, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.similarity import weights
 from dishvl_lib.similarity.layers import ConvBN, SqueezeExcite
 from dishvl_lib.similarity.weights import WeightsError, load_pdparams
@@ -44,7 +43,8 @@ STAGES = {  # kernel, channels out at x1.0, stride, squeeze-and-excitation
 
 def channels_at(channels: float, divisor: int = 8) -> int:
     """The multiple of 8 nearest to `channels`, at least 8 and never more than a tenth below it."""
-    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    nearest = int(channels + divisor / 2) // divisor
+    rounded = max(divisor, nearest * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
@@ -137,7 +137,7 @@ def seeded(seed: int, **options) -> PPLCNet:
         return PPLCNet(**options)
 
 
-def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc.",)) -> list[str]:
+def load_weights(net: PPLCNet, path: AnyPath, fresh: tuple[str, ...] = ("fc.",)) -> list[str]:
     """Loads a `.pdparams` into `net`; returns messages about heads left out or starting fresh.
 
     Parameters whose names begin with one of `fresh` may be absent or of another shape. Raises
@@ -150,12 +150,12 @@ def load_weights(net: PPLCNet, path: str | Path, fresh: tuple[str, ...] = ("fc."
             f"{path} holds a PP-LCNetV2: give it as `weights`; a training here begins from a PP-LCNet"
         )
     state, messages = weights.match(stored, wanted, path, fresh)
-    arrays: dict[str, Any] = dict(state)  # Paddle takes arrays as well as the tensors it declares
+    arrays: Record = dict(state)  # Paddle takes arrays as well as the tensors it declares
     net.set_state_dict(arrays)
     return messages
 
 
-def save_weights(state: dict, path: str | Path) -> None:
+def save_weights(state: dict, path: AnyPath) -> None:
     """Writes name -> tensor as the `.pdparams` that PaddleClas and `load_pdparams` read.
 
     Whole or not at all.

@@ -6,11 +6,11 @@ form and size it is. Importing this module imports paddle.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from paddle import nn
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.similarity import weights
 from dishvl_lib.similarity.layers import ConvBN, SqueezeExcite
 from dishvl_lib.similarity.pplcnet import channels_at
@@ -195,6 +195,6 @@ def load(state: Mapping[str, np.ndarray], where: object) -> tuple[PPLCNetV2, lis
     net = PPLCNetV2(form_of(state, where))
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     fitted, messages = weights.match(state, wanted, where)
-    arrays: dict[str, Any] = dict(fitted)  # Paddle takes arrays as well as the tensors it declares
+    arrays: Record = dict(fitted)  # Paddle takes arrays as well as the tensors it declares
     net.set_state_dict(arrays)
     return net, messages

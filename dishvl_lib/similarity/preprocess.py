@@ -122,9 +122,9 @@ def _steps(node: object) -> list[tuple[str, dict]]:
         "dataset",
     ):
         if isinstance(node, dict) and key in node:
-            found = _steps(node[key])
-            if found:
-                return found
+            steps = _steps(node[key])
+            if steps:
+                return steps
     transforms = (
         node.get("transform_ops", node.get("transforms")) if isinstance(node, dict) else None
     )

@@ -20,20 +20,25 @@ def cosines(
     Of training photos of different groups.
     """
     rows = np.flatnonzero((photos["split"] == "train").to_numpy())
-    dish, group = (pd.factorize(photos[name])[0] for name in ("dish_id", "group_id"))
+    dish = pd.factorize(photos["dish_id"])[0]
+    group = pd.factorize(photos["group_id"])[0]
     rng = np.random.default_rng(seed)
-    by_dish = {label: part for label, part in pd.Series(rows).groupby(dish[rows])}
-    same = _same_pairs([part.to_numpy() for part in by_dish.values()], most, rng)
-    other = rng.choice(rows, (most, 2)) if len(by_dish) > 1 else np.zeros((0, 2), int)
-    other = np.unique(np.sort(other[dish[other[:, 0]] != dish[other[:, 1]]], axis=1), axis=0)
-    parts = [("same dish", same[group[same[:, 0]] != group[same[:, 1]]]), ("other dish", other)]
-    found = [
-        pd.DataFrame(
-            {"kind": kind, "cosine": (features[pairs[:, 0]] * features[pairs[:, 1]]).sum(axis=1)}
-        )
-        for kind, pairs in parts
-    ]
-    return pd.concat(found, ignore_index=True)
+    by_dish = [part.to_numpy() for _, part in pd.Series(rows).groupby(dish[rows])]
+    same = _differing(_same_pairs(by_dish, most, rng), group)
+    drawn = rng.choice(rows, (most, 2)) if len(by_dish) > 1 else np.zeros((0, 2), int)
+    other = np.unique(np.sort(_differing(drawn, dish), axis=1), axis=0)
+    tables = []
+    for kind, pairs in (("same dish", same), ("other dish", other)):
+        first, second = pairs.T
+        cosine = (features[first] * features[second]).sum(axis=1)
+        tables.append(pd.DataFrame({"kind": kind, "cosine": cosine}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _differing(pairs: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """The pairs of rows (N, 2) whose two rows have another label."""
+    first, second = pairs.T
+    return pairs[label[first] != label[second]]
 
 
 def stability(
@@ -83,27 +88,27 @@ def coverage(
     photo shows another dish (n of them); a hit is when that dish is among the first `k` of the own
     dish's list. lo, hi: 95% Wilson interval; chance: a list of k dishes at random.
     """
-    asked, gallery = (
-        np.flatnonzero((photos["split"] == split).to_numpy()) for split in ("validation", "train")
-    )
+    is_query = (photos["split"] == "validation").to_numpy()
+    is_gallery = (photos["split"] == "train").to_numpy()
     dish = photos["dish_id"].to_numpy()
-    found, _ = neighbours.nearest(features[asked], features[gallery], 1)
-    truth = dish[asked]
-    answer = dish[gallery][found[:, 0]] if len(asked) else dish[:0]
+    nearest, _ = neighbours.nearest(features[is_query], features[is_gallery], 1)
+    truth = dish[is_query]
+    answer = dish[is_gallery][nearest[:, 0]] if len(truth) else truth
     wrong = [(a, b) for a, b in zip(truth, answer, strict=True) if a != b]
-    dishes = len(set(dish[gallery]))
+    n = len(wrong)
+    dishes = len(set(dish[is_gallery]))
     rows = []
     for name, similar in lists.items():
         for k in ks:
             top = _top(similar, k)
             hits = sum(b in top.get(a, ()) for a, b in wrong)
-            low, high = intervals.wilson(hits, len(wrong))
-            share = hits / len(wrong) if wrong else float("nan")
+            low, high = intervals.wilson(hits, n)
+            share = hits / n if n else float("nan")
             rows.append(
                 {
                     "list": name,
                     "k": k,
-                    "n": len(wrong),
+                    "n": n,
                     "hits": hits,
                     "share": share,
                     "lo": low,
@@ -120,8 +125,9 @@ def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -
     pairs = [np.zeros((0, 2), int)]
     for rows in dishes:
         first, second = np.triu_indices(len(rows), 1)
-        chosen = rng.permutation(len(first))[:each]
-        pairs.append(np.stack([rows[first[chosen]], rows[second[chosen]]], axis=1))
+        places = np.stack([first, second], axis=1)
+        chosen = rng.permutation(len(places))[:each]
+        pairs.append(rows[places[chosen]])
     return np.concatenate(pairs)
 
 
@@ -136,6 +142,6 @@ def _mean_overlap(tops: list[set[str]]) -> float:
     return float(np.mean(pairs))
 
 
-def _overlap(one: set[str], other: set[str]) -> float:
-    longest = max(len(one), len(other))
-    return len(one & other) / longest if longest else 1.0
+def _overlap(top: set[str], other: set[str]) -> float:
+    longest = max(len(top), len(other))
+    return len(top & other) / longest if longest else 1.0

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from dishvl_lib.core.types import AnyPath
+
 RENAMED_PREFIXES = (
     ("backbone.", ""),
     ("neck.fc.", "embedding."),
@@ -78,7 +80,7 @@ class _ArraysOnly(pickle.Unpickler):
         )
 
 
-def load_pdparams(path: str | Path) -> dict[str, np.ndarray]:
+def load_pdparams(path: AnyPath) -> dict[str, np.ndarray]:
     """Parameter name -> array, as any Paddle's `paddle.save(layer.state_dict())` wrote them.
 
     Half precision becomes float32. Nothing but numpy arrays can come out of the file: a pickle that
@@ -173,26 +175,29 @@ def _our_name(name: str) -> str:
 def _refuse_differences(
     state: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[int, ...]], where: object
 ) -> None:
-    common = [name for name in state if name in wanted]
-    misshapen = [
-        f"{name} {state[name].shape} != {wanted[name]}"
-        for name in common
-        if state[name].shape != wanted[name]
-    ]
+    misshapen = []
+    for name, values in state.items():
+        shape = wanted.get(name, values.shape)
+        if values.shape != shape:
+            misshapen.append(f"{name} {values.shape} != {shape}")
+    names_by_fault = {
+        "missing": [name for name in wanted if name not in state],
+        "unexpected": [name for name in state if name not in wanted],
+        "of another shape": misshapen,
+    }
     faults = [
-        ("missing", [name for name in wanted if name not in state]),
-        ("unexpected", [name for name in state if name not in wanted]),
-        ("of another shape", misshapen),
+        f"{len(names)} {fault} ({_few(names)})" for fault, names in names_by_fault.items() if names
     ]
-    found = [f"{len(names)} {kind} ({_few(names)})" for kind, names in faults if names]
-    if found:
+    if faults:
+        listed = "; ".join(faults)
         raise WeightsError(
-            f"{where} does not fit this PP-LCNet: {'; '.join(found)}. Check `scale` and its form"
+            f"{where} does not fit this PP-LCNet: {listed}. Check `scale` and its form"
         )
 
 
 def _few(names: list[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    rest = ", ..." if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def _instead(path: Path) -> str:
@@ -212,8 +217,9 @@ def _what_it_is(path: Path, error: Exception) -> str:
 
 
 def _as_array(name: object, value: object, path: object) -> np.ndarray:
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
-        value = value[1]
+    if isinstance(value, tuple) and len(value) == 2:
+        _, array = value
+        value = array if isinstance(array, np.ndarray) else value
     if not isinstance(value, np.ndarray) or value.dtype == object:
         raise WeightsError(f"{path}: {name} is a {type(value).__name__}, not an array of numbers")
     if value.dtype == np.uint16:  # how Paddle stores bfloat16: the upper half of a float32

@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 from transformers import EarlyStoppingCallback, TrainerCallback
 
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.training import launch
 from dishvl_lib.vlm import freeze
 
@@ -30,7 +31,7 @@ class Contract(TrainerCallback):
     """
 
     def __init__(
-        self, model: torch.nn.Module, report: dict[str, Any], rates: dict[str, float], norm: float
+        self, model: torch.nn.Module, report: Record, rates: dict[str, float], norm: float
     ):
         self.model = model
         self.report = report
@@ -172,7 +173,7 @@ class Patience(EarlyStoppingCallback):
         self.early_stopping_patience_counter = self.counted(state.stateful_callbacks)
 
     @classmethod
-    def counted(cls, stored: Mapping[str, Any]) -> int:
+    def counted(cls, stored: RecordView) -> int:
         """Validations without a better one, from a checkpoint's `stateful_callbacks`."""
         attributes = stored.get(cls.__name__, {}).get("attributes", {})
         return attributes.get("early_stopping_patience_counter", 0)

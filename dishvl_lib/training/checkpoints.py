@@ -14,13 +14,13 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import RecordView
 
 WEIGHTS = "trained.safetensors"
 MANIFEST = "MANIFEST.json"
@@ -93,7 +93,7 @@ def check_loaded(model: nn.Module, folder: Path) -> None:
             )
 
 
-def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
+def seal(folder: Path, belongs: RecordView) -> None:
     """Write the manifest, last, with every file on the disk before it.
 
     `belongs`: what a resume must agree on.
@@ -108,7 +108,7 @@ def seal(folder: Path, belongs: Mapping[str, Any]) -> None:
     records.write_json(folder / MANIFEST, {"belongs": dict(belongs), "files": checksums})
 
 
-def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
+def newest(folder: Path, belongs: RecordView) -> Path | None:
     """The newest checkpoint with a resume state that verifies.
 
     Damaged newer ones are named and moved aside. Raises `CheckpointError` naming what differs when
@@ -128,7 +128,7 @@ def newest(folder: Path, belongs: Mapping[str, Any]) -> Path | None:
     return None
 
 
-def _check_belongs(checkpoint: Path, belongs: Mapping[str, Any]) -> None:
+def _check_belongs(checkpoint: Path, belongs: RecordView) -> None:
     stored = records.read_json(checkpoint / MANIFEST)["belongs"]
     changed = [key for key in {**stored, **belongs} if stored.get(key) != belongs.get(key)]
     if changed:

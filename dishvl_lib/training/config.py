@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from dishvl_lib.core import params, paths, records
+from dishvl_lib.core.types import AnyPath, Record
 
 STAGE = "04_training"
 # Where a training's files are: what another machine or folder may change without another training.
@@ -73,7 +74,7 @@ class TrainingConfig(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_declared(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _as_declared(cls, given: Record) -> Record:
         """Fill in what is left out, and refuse what a parameter may not be."""
         declared = params.of_stage(STAGE)
         checked = dict(given)
@@ -119,7 +120,7 @@ class TrainingConfig(BaseModel):
         records.write_json(path, self.model_dump())
 
 
-def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
+def from_parameters(parameters: Record, **where: Any) -> TrainingConfig:
     """The configuration from a notebook's parameters and `where`: base_model, image_root, the
     files, output_folder.
 
@@ -136,7 +137,7 @@ def from_parameters(parameters: dict[str, Any], **where: Any) -> TrainingConfig:
         raise ValueError(f"parameter {_first(error)}") from None
 
 
-def read(path: str | Path) -> TrainingConfig:
+def read(path: AnyPath) -> TrainingConfig:
     """Raises `RecordError` or ValueError naming the file and the first key that is wrong."""
     try:
         return TrainingConfig.model_validate(records.read_json(path))

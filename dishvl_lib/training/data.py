@@ -1,8 +1,7 @@
 """Rows of train.jsonl as question trees."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
 from dishvl_lib.core import artefacts, images, records
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 from dishvl_lib.training.photos import Photos, another_view, turned
 from dishvl_lib.vlm import inputs, text_rows, trees
 from dishvl_lib.vlm.qwen import QwenInputs
@@ -31,8 +31,8 @@ class QuestionTrees(Dataset):
 
     def __init__(
         self,
-        file: str | Path,
-        image_root: str | Path,
+        file: AnyPath,
+        image_root: AnyPath,
         qwen: QwenInputs,
         *,
         questions_per_photo: int,
@@ -68,7 +68,7 @@ class QuestionTrees(Dataset):
         samples = [inputs.build(self.qwen, photo, question, answer) for question, answer in turns]
         return trees.grow(samples), numbers
 
-    def _view(self, row: dict[str, Any], line: int, number: int) -> Image.Image:
+    def _view(self, row: Record, line: int, number: int) -> Image.Image:
         try:
             photo = self.photos[row["image"]]
         except images.ImageError as error:
@@ -83,7 +83,7 @@ class QuestionTrees(Dataset):
             photo = another_view(photo, chance.random(6).tolist())
         return photo
 
-    def _turns(self, row: dict[str, Any]) -> tuple[str, str]:
+    def _turns(self, row: Record) -> tuple[str, str]:
         return artefacts.text_of(row), artefacts.answer_of(row)
 
     def _check_answers(self) -> None:
@@ -131,7 +131,7 @@ class Shuffled(Sampler):
         return iter((self.epoch * self.length + order).tolist())
 
 
-def by_photo(rows: Sequence[Mapping[str, Any]], questions_per_photo: int) -> list[list[int]]:
+def by_photo(rows: Sequence[RecordView], questions_per_photo: int) -> list[list[int]]:
     """Row numbers per tree, in the order in which the photos first appear.
 
     Rows without a photo go by dish.

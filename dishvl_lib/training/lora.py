@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.training.config import TrainingConfig
 
 LANGUAGE = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
@@ -31,7 +32,7 @@ def attach(model: torch.nn.Module, config: TrainingConfig) -> PeftModel:
     )
 
 
-def contract(model: torch.nn.Module, config: TrainingConfig) -> dict[str, Any]:
+def contract(model: torch.nn.Module, config: TrainingConfig) -> Record:
     """trainable.json for adapters: counts, rank, learning rate."""
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     total = sum(p.numel() for p in model.parameters())
@@ -53,7 +54,7 @@ def contract(model: torch.nn.Module, config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def optimizer_groups(model: torch.nn.Module, config: TrainingConfig) -> list[dict[str, Any]]:
+def optimizer_groups(model: torch.nn.Module, config: TrainingConfig) -> list[Record]:
     """One AdamW group of all adapters."""
     return [
         {

@@ -3,11 +3,10 @@
 The parts are those of `vlm.freeze` or LoRA adapters.
 """
 
-from typing import Any
-
 import torch
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.training import lora
 from dishvl_lib.training.config import TrainingConfig
 from dishvl_lib.vlm import freeze
@@ -15,7 +14,7 @@ from dishvl_lib.vlm import freeze
 
 def trainable(
     base: Qwen2_5_VLForConditionalGeneration, config: TrainingConfig
-) -> tuple[torch.nn.Module, dict[str, Any]]:
+) -> tuple[torch.nn.Module, Record]:
     """(`base`, or around it its adapters, ready to train; trainable.json's content).
 
     Works on the meta device too. In bfloat16 without DeepSpeed the trained weights are kept in
@@ -33,7 +32,7 @@ def trainable(
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
-    parts: dict[str, Any] = {"vision": base.model.visual, "language": base.model.language_model}
+    parts: Record = {"vision": base.model.visual, "language": base.model.language_model}
     for name, part in parts.items():
         if config.gradient_checkpointing in (name, "both"):
             # Each part separately, not reentrant: so every gradient was measured to stay unchanged.

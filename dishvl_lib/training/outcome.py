@@ -45,6 +45,8 @@ def read(folder: Path) -> Outcome:
     """The newest start's outcome; one that an earlier version or a damaged file tells nothing of is running."""
     try:
         stored = records.read_json(folder / FILE)
-        return Outcome(str(stored["status"]), str(stored["sentence"]), int(stored["log_from"]))
+        status = str(stored["status"])
+        sentence = str(stored["sentence"])
+        return Outcome(status, sentence, int(stored["log_from"]))
     except (records.RecordError, KeyError, TypeError, ValueError, OSError):
         return Outcome(RUNNING)

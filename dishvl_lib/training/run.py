@@ -4,7 +4,6 @@ import gc
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -14,6 +13,7 @@ from transformers.integrations import TensorBoardCallback
 
 from dishvl_lib.core import images, params, records
 from dishvl_lib.core.parameter import Role
+from dishvl_lib.core.types import Record
 from dishvl_lib.training import checkpoints, device, export, launch, model_setup, outcome
 from dishvl_lib.training.callbacks import (
     Contract,
@@ -180,7 +180,7 @@ def question_trees(
     config: TrainingConfig, loaded: qwen.QwenInputs
 ) -> tuple[QuestionTrees, QuestionTrees]:
     """(training rows, validation rows); those of validation are never augmented nor read fast."""
-    common: dict[str, Any] = {
+    common: Record = {
         "image_root": config.image_root,
         "qwen": loaded,
         "questions_per_photo": config.questions_per_photo,
@@ -197,7 +197,7 @@ def question_trees(
 
 
 def watchers(
-    config: TrainingConfig, model: torch.nn.Module, report: dict[str, Any]
+    config: TrainingConfig, model: torch.nn.Module, report: Record
 ) -> list[TrainerCallback]:
     """The callbacks: contract, stop file, last validation, TensorBoard and, if asked, patience."""
     folder = Path(config.output_folder)
@@ -227,7 +227,7 @@ def check_metric(config: TrainingConfig, rows: QuestionTrees) -> None:
         )
 
 
-def announce(report: dict[str, Any], folder: Path) -> None:
+def announce(report: Record, folder: Path) -> None:
     """Store and print what trains, once."""
     if not _first_process():
         return
@@ -288,7 +288,7 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
     )
 
 
-def belongs(config: TrainingConfig) -> dict[str, Any]:
+def belongs(config: TrainingConfig) -> Record:
     """What a checkpoint belongs to: data, base model, processes, parameters of the optimisation."""
     may_change = {*PLACES, *params.with_role(STAGE, Role.RUNTIME_ONLY)}
     parts = {key: value for key, value in config.model_dump().items() if key not in may_change}

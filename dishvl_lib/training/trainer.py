@@ -21,6 +21,7 @@ from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import EvalLoopOutput
 
+from dishvl_lib.core.types import Record
 from dishvl_lib.training import checkpoints, lora, throughput
 from dishvl_lib.training.callbacks import TrainingStopped
 from dishvl_lib.training.config import TrainingConfig
@@ -48,7 +49,7 @@ class DishTrainer(Trainer):
         self,
         *args: Any,
         config: TrainingConfig,
-        belongs: dict[str, Any],
+        belongs: Record,
         validation: Validation,
         **kwargs: Any,
     ):
@@ -103,7 +104,7 @@ class DishTrainer(Trainer):
         super()._run_epoch(model, epoch, *args, **kwargs)
 
     def training_step(
-        self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None
+        self, model: torch.nn.Module, inputs: Record, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         if len(self.recent) == self.args.gradient_accumulation_steps:
             self.recent.clear()
@@ -119,7 +120,7 @@ class DishTrainer(Trainer):
     def compute_loss(
         self,
         model: torch.nn.Module,
-        inputs: dict[str, Any],
+        inputs: Record,
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:

@@ -5,16 +5,17 @@ fitted = calibration.fit(scored)  # per menu: the entries' log-probabilities, pl
 calibration.calibrate(best_folder, validation_rows, image_root)
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.vlm import choose, inputs, menu_presence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
@@ -37,20 +38,20 @@ class ScoredMenus:
     photos that could not be read.
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Record] = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
     of_sizes: list[menu_presence.SizedScores] = field(default_factory=list)
     skipped: int = 0
 
 
 def calibrate(
-    best: str | Path,
-    rows: Sequence[dict[str, Any]],
-    image_root: str | Path,
+    best: AnyPath,
+    rows: Sequence[Record],
+    image_root: AnyPath,
     *,
     most: int = 500,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Record:
     """Fit on at most `most` validation menus, and write the result into the folder's dishvl.json.
 
     Returns what `fit` found, `on_menu` (what `fit_presence` found) and `skipped` (photos that could
@@ -62,13 +63,13 @@ def calibrate(
 
 
 def calibrate_and_answer(
-    best: str | Path,
-    rows: Sequence[dict[str, Any]],
-    image_root: str | Path,
+    best: AnyPath,
+    rows: Sequence[Record],
+    image_root: AnyPath,
     *,
     most: int = 500,
     seed: int = 0,
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[Record, list[Record]]:
     """(what `calibrate` returns, the answers to the same menus: rows with their `answer`)."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))
@@ -91,7 +92,7 @@ def calibrate_and_answer(
 
 
 def score(
-    recognizer: Recognizer, rows: Sequence[dict[str, Any]], image_root: str | Path, seed: int = 0
+    recognizer: Recognizer, rows: Sequence[Record], image_root: AnyPath, seed: int = 0
 ) -> ScoredMenus:
     """The menu of each row, and a menu with and one without its dish, of sizes that take turns.
 
@@ -122,7 +123,7 @@ def score(
 
 def fit_presence(
     of_sizes: Sequence[menu_presence.SizedScores],
-) -> tuple[menu_presence.MenuPresence | None, dict[str, Any]]:
+) -> tuple[menu_presence.MenuPresence | None, Record]:
     """(how a menu's mass is read, what that is worth on the menus that were fitted on).
 
     The measures: weight, bias, threshold, menu_sizes, n, and auroc, answered, refused; or a `note`
@@ -147,7 +148,7 @@ def fit_presence(
     return presence, {**presence.as_record(), **measures}
 
 
-def fit(scored: Sequence[Scored]) -> dict[str, Any]:
+def fit(scored: Sequence[Scored]) -> Record:
     """temperature and off_menu_threshold, and what they are worth on the menus fitted on.
 
     Beside them n, accuracy, ece_before, ece_after, auroc, answered, refused. Temperature scaling
@@ -207,7 +208,8 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, bins: int = BIN
     error = 0.0
     for number in np.unique(bin_of):
         inside = bin_of == number
-        gap = abs(confidence[inside].mean() - right[inside].mean())
+        accuracy = right[inside].mean()
+        gap = abs(confidence[inside].mean() - accuracy)
         error += gap * inside.mean()
     return float(error)
 
@@ -220,8 +222,8 @@ def auroc(present: np.ndarray, absent: np.ndarray) -> float:
     order = np.sort(absent)
     below = np.searchsorted(order, present, "left")
     upto = np.searchsorted(order, present, "right")
-    middle = (below + upto) / 2
-    return float((middle / max(1, len(absent))).mean())
+    lower = (below + upto) / 2 / max(1, len(absent))
+    return float(lower.mean())
 
 
 def threshold_for(
@@ -233,8 +235,8 @@ def threshold_for(
     """
     order = np.sort(present)
     # 1e-9: in floating point (1 - 0.9) * 10 is a little below 1
-    refused_of_all = np.floor((1 - share) * len(order) + 1e-9)
-    threshold = float(order[int(refused_of_all)])
+    refused_of_all = (1 - share) * len(order) + 1e-9
+    threshold = float(order[math.floor(refused_of_all)])
     answered = float((present >= threshold).mean())
     refused = float((absent < threshold).mean()) if len(absent) else 0.0
     return threshold, answered, refused

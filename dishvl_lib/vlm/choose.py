@@ -17,6 +17,7 @@ from dishvl_lib.vlm.decoding import Growth
 from dishvl_lib.vlm.qwen import Qwen
 
 ROWS = 512  # places whose logits are held at once: 0.3 GB with the 7B's vocabulary
+Menu = tuple[str, Sequence[str]]  # a question and its entries
 
 
 @dataclass
@@ -71,7 +72,7 @@ class PhotoQuery:
 
     photo: inputs.Photo
     namings: Sequence[str] = ()
-    menus: Sequence[tuple[str, Sequence[str]]] = ()
+    menus: Sequence[Menu] = ()
 
     @property
     def questions(self) -> list[str]:
@@ -98,7 +99,7 @@ def log_probabilities(
 
 
 def log_probabilities_many(
-    qwen: Qwen, photo: inputs.Photo, menus: Sequence[tuple[str, Sequence[str]]]
+    qwen: Qwen, photo: inputs.Photo, menus: Sequence[Menu]
 ) -> list[torch.Tensor]:
     """`log_probabilities` of several (question, entries) about one photo, in one forward pass."""
     return answer_together(qwen, [PhotoQuery(photo, menus=menus)])[0].scores
@@ -129,15 +130,17 @@ def _pass(qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int) -> lis
     ends: list[tuple[int, int]] = []  # photo's number, place where a naming question ends
     for row, query in enumerate(queries):
         samples = [inputs.build(qwen, query.photo, question) for question in query.questions]
-        tries.append([_menu_trie(qwen, entries) for _, entries in query.menus])
-        grown.append(grow(samples, tries[row]))
+        menu_tries = [_menu_trie(qwen, entries) for _, entries in query.menus]
+        growth = grow(samples, menu_tries)
+        tries.append(menu_tries)
+        grown.append(growth)
         image_starts.append(samples[0].image_start)
-        ends += [(row, end) for end in grown[row].ends[len(query.menus) :]]
+        ends += [(row, end) for end in growth.ends[len(query.menus) :]]
     photos = [query.photo for query in queries]
     passed = decoding.prefill(qwen, photos, image_starts, grown, keep=bool(ends))
     answers = []
-    for row, photo_tries in enumerate(tries):
-        scores = entry_scores(qwen, passed.hidden[row], grown[row], photo_tries)
+    for hidden, growth, photo_tries in zip(passed.hidden, grown, tries, strict=True):
+        scores = entry_scores(qwen, hidden, growth, photo_tries)
         answers.append(PhotoAnswer(scores=scores))
     names = decoding.greedy(qwen, passed, ends, max_new_tokens)
     for (row, _), name in zip(ends, names, strict=True):
@@ -158,7 +161,8 @@ def entry_scores(
     """
     scores = []
     for trie, of_nodes in zip(tries, node_scores(qwen, hidden, grown, tries), strict=True):
-        scores.append(torch.stack([of_nodes[path].sum() for path in trie.path]))
+        sums = [of_nodes[path].sum() for path in trie.path]
+        scores.append(torch.stack(sums))
     return scores
 
 
@@ -173,10 +177,10 @@ def node_scores(
         return []
     tokens: list[int] = []
     parents: list[int] = []
-    for number, trie in enumerate(tries):
+    # Questions beyond the last trie have no nodes that count.
+    for trie, nodes, end in zip(tries, grown.nodes, grown.ends, strict=False):
         tokens += trie.token
-        nodes = grown.nodes[number]
-        parents += [nodes.get(parent, grown.ends[number]) for parent in trie.parent]
+        parents += [nodes.get(parent, end) for parent in trie.parent]
     wanted = torch.tensor(tokens, device=hidden.device)
     distinct, place = torch.tensor(parents, device=hidden.device).unique(return_inverse=True)
     scores = torch.empty(len(tokens), device=hidden.device)
@@ -186,7 +190,8 @@ def node_scores(
         here = (place >= start) & (place < start + ROWS)
         row = place[here] - start
         whole = logits.logsumexp(dim=-1)
-        scores[here] = logits[row, wanted[here]] - whole[row]
+        of_token = logits[row, wanted[here]]
+        scores[here] = of_token - whole[row]
     return scores.cpu().split([len(trie.token) for trie in tries])
 
 
@@ -195,11 +200,12 @@ def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
 
     Leaves are only predicted. Questions beyond the last trie stand alone.
     """
-    first = samples[0].image_start + samples[0].photo.num_tokens + 1
+    sample = samples[0]
+    first = sample.image_start + sample.photo.num_tokens + 1
     grown = Growth(
-        token=list(samples[0].input_ids[:first]),
+        token=list(sample.input_ids[:first]),
         before=list(range(-1, first - 1)),
-        positions=trees.trunk_positions(samples[0], first),
+        positions=trees.trunk_positions(sample, first),
         first=first,
         ends=[],
         nodes=[],

@@ -6,9 +6,9 @@ with its own defaults: photos of 3136 to 1003520 pixels, whatever the folder was
 """
 
 from pathlib import Path
-from typing import Any
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import Record
 
 PROCESSOR_CLASS = "Qwen2_5_VLProcessor"
 
@@ -29,7 +29,7 @@ def add_fields(folder: Path) -> None:
             records.write_json(file, settings)
 
 
-def _add_rope(config: dict[str, Any]) -> None:
+def _add_rope(config: Record) -> None:
     """`rope_theta` and `rope_scaling` beside `rope_parameters`."""
     text = config.get("text_config", config)
     rope = text.get("rope_parameters")
@@ -40,7 +40,7 @@ def _add_rope(config: dict[str, Any]) -> None:
         text["rope_scaling"] = {"type": "mrope", "mrope_section": rope["mrope_section"]}
 
 
-def _name_special_tokens(config: dict[str, Any]) -> None:
+def _name_special_tokens(config: Record) -> None:
     """The list of special tokens under the name that both versions read: version 4 wants a mapping
     under `extra_special_tokens`.
     """
@@ -49,7 +49,7 @@ def _name_special_tokens(config: dict[str, Any]) -> None:
     config["processor_class"] = PROCESSOR_CLASS
 
 
-def _add_pixel_limits(config: dict[str, Any]) -> None:
+def _add_pixel_limits(config: Record) -> None:
     config["min_pixels"] = config["size"]["shortest_edge"]
     config["max_pixels"] = config["size"]["longest_edge"]
     config["processor_class"] = PROCESSOR_CLASS

@@ -6,11 +6,12 @@ sets an attribute of the module and freezes nothing, so that 545 million paramet
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration
+
+from dishvl_lib.core.types import Record
 
 GROUPS = ("visual", "merger", "language_model", "lm_head")
 
@@ -60,12 +61,12 @@ def optimizer_groups(
     model: Qwen2_5_VLForConditionalGeneration,
     learning_rates: Mapping[str, float],
     weight_decay: float,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """AdamW parameter groups: per trained group one with weight decay and one without.
 
     Matrices decay; norms and biases do not.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[Record] = []
     for group, members in groups(model).items():
         trained = [parameter for _, parameter in members if parameter.requires_grad]
         matrices = [parameter for parameter in trained if _is_matrix(parameter)]
@@ -90,12 +91,12 @@ def contract(
     model: Qwen2_5_VLForConditionalGeneration,
     learning_rates: Mapping[str, float],
     weight_decay: float,
-) -> dict[str, Any]:
+) -> Record:
     """trainable.json: exact counts per group, what trains at which learning rate.
 
     Raises `ContractError` if incomplete.
     """
-    table: dict[str, dict[str, Any]] = {}
+    table: dict[str, Record] = {}
     for group, members in groups(model).items():
         trained = [parameter for _, parameter in members if parameter.requires_grad]
         if trained and len(trained) != len(members):
@@ -160,4 +161,5 @@ def _local_part(parameter: nn.Parameter) -> torch.Tensor:
 
 def _is_matrix(parameter: nn.Parameter) -> bool:
     """A tensor of two dimensions or more that holds anything; under ZeRO-3 by its whole shape."""
-    return size(parameter) > 0 and len(getattr(parameter, "ds_shape", parameter.shape)) > 1
+    shape = getattr(parameter, "ds_shape", parameter.shape)
+    return size(parameter) > 0 and len(shape) > 1

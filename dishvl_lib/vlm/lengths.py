@@ -1,13 +1,13 @@
 """How many tokens each question takes, counted without opening a photo."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import QwenInputs
 
@@ -17,7 +17,7 @@ class TooLong(ValueError):
 
 
 def of_rows(
-    qwen: QwenInputs, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame, limit: int = 0
+    qwen: QwenInputs, rows: Sequence[RecordView], photos: pd.DataFrame, limit: int = 0
 ) -> list[int]:
     """Tokens of every row: prompt, photo places, answer, end.
 
@@ -35,7 +35,7 @@ def of_rows(
     return counts
 
 
-def _refuse_too_long(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], limit: int) -> None:
+def _refuse_too_long(rows: Sequence[RecordView], counts: Sequence[int], limit: int) -> None:
     too_long = []
     for row, count in zip(rows, counts, strict=True):
         if count > limit:
@@ -51,7 +51,7 @@ def _refuse_too_long(rows: Sequence[Mapping[str, Any]], counts: Sequence[int], l
 
 
 def tokens(
-    qwen: QwenInputs, row: Mapping[str, Any], size: tuple[int, int] | None
+    qwen: QwenInputs, row: RecordView, size: tuple[int, int] | None
 ) -> tuple[list[int], list[int]]:
     """(input_ids, labels), each (length,), as `inputs.build` makes them of the row with its answer.
 

@@ -106,7 +106,8 @@ def vision_attention(
         _windows(query[patches], key[patches], value[patches], size, module.scaling)
         for size, patches in _runs(cu_seqlens)
     ]
-    return module.proj(parts[0] if len(parts) == 1 else torch.cat(parts))
+    joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return module.proj(joined)
 
 
 def _windows(
@@ -166,7 +167,8 @@ class _RMSNorm(Function):
     def forward(
         ctx: Any, rows: torch.Tensor, weight: torch.Tensor, epsilon: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        scale = torch.rsqrt(rows.float().pow(2).mean(-1, keepdim=True) + epsilon)
+        mean_square = rows.float().pow(2).mean(-1, keepdim=True)
+        scale = torch.rsqrt(mean_square + epsilon)
         ctx.save_for_backward(rows, weight, scale)
         ctx.mark_non_differentiable(scale)
         return _weighted_rows(weight, rows, scale), scale
@@ -178,7 +180,8 @@ class _RMSNorm(Function):
         grad_weight = None
         grad_rows = None
         if ctx.needs_input_grad[1]:
-            grad_weight = (grad * normed.to(rows.dtype)).flatten(0, -2).sum(0).to(weight.dtype)
+            of_rows = grad * normed.to(rows.dtype)
+            grad_weight = of_rows.flatten(0, -2).sum(0).to(weight.dtype)
         if ctx.needs_input_grad[0]:
             grad_normed = (grad * weight).float()
             along = (grad_normed * normed).mean(-1, keepdim=True)

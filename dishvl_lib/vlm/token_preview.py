@@ -1,10 +1,10 @@
 """A question as the model reads it, token by token: what is prompt, what is supervised."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.vlm import inputs, lengths
 from dishvl_lib.vlm.qwen import QwenInputs
 
@@ -13,7 +13,7 @@ Piece = tuple[str, bool]  # text, whether it is supervised
 
 
 def of_rows(
-    qwen: QwenInputs, rows: Sequence[Mapping[str, Any]], photos: pd.DataFrame
+    qwen: QwenInputs, rows: Sequence[RecordView], photos: pd.DataFrame
 ) -> list[list[Piece]]:
     """`of_row` for every row, with the sizes of the catalogue (image_id, width, height)."""
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
@@ -24,7 +24,7 @@ def of_rows(
     return previews
 
 
-def of_row(qwen: QwenInputs, row: Mapping[str, Any], size: tuple[int, int] | None) -> list[Piece]:
+def of_row(qwen: QwenInputs, row: RecordView, size: tuple[int, int] | None) -> list[Piece]:
     """[(text, supervised)] of one question with its answer, in reading order.
 
     They are the very tokens that training gets. size: (height, width) in pixels of the photo before
@@ -38,12 +38,13 @@ def of_row(qwen: QwenInputs, row: Mapping[str, Any], size: tuple[int, int] | Non
 def _pieces(qwen: QwenInputs, ids: list[int], supervised: list[bool]) -> Iterator[Piece]:
     start = 0
     while start < len(ids):
+        is_supervised = supervised[start]
         end = start + 1
-        while end < len(ids) and supervised[end] == supervised[start]:
+        while end < len(ids) and supervised[end] == is_supervised:
             if not _goes_on(qwen, ids, start, end):
                 break
             end += 1
-        yield _text(qwen, ids[start:end]), supervised[start]
+        yield _text(qwen, ids[start:end]), is_supervised
         start = end
 
 

@@ -250,7 +250,8 @@ def _trunk_and_branches(rows: torch.Tensor, trunk: int, branches: Sequence[int])
 
 def _branches(rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
     """(heads, at least sum of lengths, head width) -> (branches, heads, longest, head width)."""
-    parts = rows[:, : sum(lengths)].transpose(0, 1).split(list(lengths))
+    real = rows[:, : sum(lengths)]
+    parts = real.transpose(0, 1).split(list(lengths))
     return pad_sequence(parts, batch_first=True).transpose(1, 2)
 
 
@@ -269,5 +270,6 @@ def trunk_positions(sample: inputs.Sample, end: int) -> torch.Tensor:
     of_photo = start + torch.stack([same_time, row, column])
     # Text goes on after the longer side of the photo, not after its number of tokens.
     following = start + max(rows, columns)
-    after = (following + torch.arange(end - start - rows * columns)).expand(3, -1)
+    n_after = end - start - rows * columns
+    after = (following + torch.arange(n_after)).expand(3, -1)
     return torch.cat([before, of_photo, after], dim=1)

@@ -1,0 +1,10 @@
+"""Names for the types that pass through every room."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Values by their keys, as a line of JSON, a row of a table or a set of options holds them.
+Record = dict[str, Any]
+RecordView = Mapping[str, Any]  # a record that is only read
+AnyPath = str | Path
