@@ -2,10 +2,11 @@
 
     DISHVL_TEST_DATA=... python benchmarks/bench_features.py
 
-On zh_dishes10 (without DISHVL_TEST_DATA: drawn dishes). PP-LCNet x0.25 learns at 80 px for 12 epochs
-from the training photos, so both nets are asked about the photos of the other splits alone. A photo
-never finds a near-duplicate of its own, by hash or by the list beside the photos, where it is not
-said otherwise. Nothing here was chosen by these figures but the cosine of near-duplicates, which
+On zh_dishes10 (without DISHVL_TEST_DATA: drawn dishes). PP-LCNet x0.25 learns at 80 px for 12
+epochs from the training photos, so both nets are asked about the photos of the other splits alone.
+A photo never finds a near-duplicate of its own, by hash or by the list beside the photos, where it
+is not said otherwise. Nothing here was chosen by these figures but the cosine of near-duplicates,
+which
 `params.WITH_EFFICIENTNET_LITE0` explains.
 """
 

@@ -43,7 +43,9 @@ GOALS = {
 
 @dataclass(frozen=True)
 class Rate:
-    """How fast a training step is. `memory_gb`: the most that was allocated on the GPU; 0 on a CPU."""
+    """How fast a training step is. `memory_gb`: the most that was allocated on the GPU; 0 on a
+    CPU.
+    """
 
     photos: float
     questions: float

@@ -90,7 +90,9 @@ def seconds(sides: list[Callable[[], torch.Tensor]], hidden: torch.Tensor) -> li
 
 
 def peak_bytes(side: Callable[[], torch.Tensor]) -> int:
-    """The most bytes held at once by what the operations of a forward and backward pass allocate."""
+    """The most bytes held at once by what the operations of a forward and backward pass
+    allocate.
+    """
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:

@@ -1,11 +1,11 @@
-"""New dishes by a few photos: the model alone, the gallery alone, both together, and what it costs the
-dishes that were known before.
+"""New dishes by a few photos: the model alone, the gallery alone, both together, and what it costs
+the dishes that were known before.
 
     python benchmarks/bench_new_dishes.py                    # three choices of three dishes
     python benchmarks/bench_new_dishes.py --read-only        # only what has been run already
 
-Each choice holds three of the demo's dishes out of training (profile demo_new_dishes) and adds them to
-the gallery by five photos each; their other photos are asked about on menus of 20. Goal: the two
+Each choice holds three of the demo's dishes out of training (profile demo_new_dishes) and adds them
+to the gallery by five photos each; their other photos are asked about on menus of 20. Goal: the two
 together are right in 0.90. A run that has finished is read, not made again.
 """
 

@@ -9,8 +9,8 @@ Of each seed the run PREFIX_SEED goes through all stages; what it confuses on it
 seeds the training menus of PREFIX_SEED_with (`confusions_from`), which takes the stages before from
 it. Both start from the same base model and take the same number of steps; the first is therefore
 the training without. Training menus are short (`--menu-size`): with as many entries as dishes every
-menu would hold all of them. No gain is asked for. The seeds share photos, so the pooled p is only as
-good as three trainings on one folder can be.
+menu would hold all of them. No gain is asked for. The seeds share photos, so the pooled p is only
+as good as three trainings on one folder can be.
 """
 
 import argparse

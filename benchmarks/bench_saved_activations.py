@@ -97,8 +97,8 @@ def plain(model: torch.nn.Module, tree: trees.Tree) -> torch.Tensor:
 
 
 def bound(model: torch.nn.Module, tree: trees.Tree, save_less: bool = True) -> torch.Tensor:
-    """Our forward; without `save_less`, on transformers' layers: the head at the label rows only is then
-    the only difference.
+    """Our forward; without `save_less`, on transformers' layers: the head at the label rows only is
+    then the only difference.
     """
     trees.bind(model)
     if not save_less:

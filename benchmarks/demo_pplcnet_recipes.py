@@ -2,8 +2,8 @@
 
     python benchmarks/demo_pplcnet_recipes.py demo_seed0 [demo_seed1 ...]
 
-It first learns to tell the recipes apart, with the demo's settings, and then the dishes of each run,
-from those weights. Both its ways of naming are marked on the run's test questions.
+It first learns to tell the recipes apart, with the demo's settings, and then the dishes of each
+run, from those weights. Both its ways of naming are marked on the run's test questions.
 """
 
 import sys

@@ -6,9 +6,9 @@
 
 A run that has finished is read, not made again. The seed chooses the split, the questions, the
 order of training and PP-LCNet's start; photos and base model are the same in all runs, so the runs
-are not independent. One p is pooled all the same, of the goal that the model with its gallery is not
-worse than the better of the two: questions that share photos make it smaller than it should be, so
-that it is stricter than it looks.
+are not independent. One p is pooled all the same, of the goal that the model with its gallery is
+not worse than the better of the two: questions that share photos make it smaller than it should be,
+so that it is stricter than it looks.
 """
 
 import argparse

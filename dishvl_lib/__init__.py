@@ -1,7 +1,7 @@
 """DishVL: from a folder of dish photos to a menu-aware Qwen2.5-VL dish recogniser.
 
-`from dishvl_lib import Recognizer, Gallery, Hybrid` is the public face; importing the package alone loads no
-deep-learning library.
+`from dishvl_lib import Recognizer, Gallery, Hybrid` is the public face; importing the package alone
+loads no deep-learning library.
 """
 
 import os

@@ -23,6 +23,7 @@ from dishvl_lib.core import (
     stages,
     waiting_decisions,
 )
+from dishvl_lib.core.types import Record
 
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
 # and more varied: each question is asked of another view of its photo, more often, and the photos
@@ -261,13 +262,13 @@ def _demo(options: argparse.Namespace) -> None:
     _chain(settings.load_profile("demo", demo_overrides(options.image_root, options.run_name)))
 
 
-def demo_overrides(image_root: str | None = None, run_name: str | None = None) -> dict[str, Any]:
+def demo_overrides(image_root: str | None = None, run_name: str | None = None) -> Record:
     """What the demo's profile takes instead of its own values, for the drawn dishes or for a folder
     of photos.
 
     Raises `SettingsError` when `image_root` is no folder.
     """
-    overrides: dict[str, Any] = {"run_name": run_name} if run_name else {}
+    overrides: Record = {"run_name": run_name} if run_name else {}
     if not image_root:
         return overrides
     folder = Path(image_root).expanduser().resolve()
@@ -284,7 +285,7 @@ def demo_overrides(image_root: str | None = None, run_name: str | None = None) -
     return overrides | own_photos
 
 
-def _net_of(run_name: str) -> dict[str, Any]:
+def _net_of(run_name: str) -> Record:
     """The pretrained net where its package is installed; a run that was begun keeps its own."""
     pretrained = params.WITH_EFFICIENTNET_LITE0
     for stage in ("02_similar_dishes", "01_annotation"):
@@ -296,7 +297,7 @@ def _net_of(run_name: str) -> dict[str, Any]:
     return settings.pretrained_net()
 
 
-def _chain(values: dict[str, dict[str, Any]], **chosen: Any) -> None:
+def _chain(values: dict[str, Record], **chosen: Any) -> None:
     from dishvl_lib import run
 
     folder = run.run(values, **chosen)

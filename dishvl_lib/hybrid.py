@@ -3,10 +3,10 @@
     hybrid = Hybrid(Recognizer.load(best), Gallery.load(folder))
     hybrid.choose("photo.jpg", ["红烧鱼", "凉拌鸡胗"])
 
-A menu: the model's log-probabilities and the gallery's similarities, combined by numbers that stage 05
-fitted on validation photos. A name: the model's log-probability of each dish of the gallery's shortlist
-as the answer to the naming question counts with its similarity, so that a dish that was added can be
-named and one that was removed cannot. With an empty gallery the model alone answers.
+A menu: the model's log-probabilities and the gallery's similarities, combined by numbers that stage
+05 fitted on validation photos. A name: the model's log-probability of each dish of the gallery's
+shortlist as the answer to the naming question counts with its similarity, so that a dish that was
+added can be named and one that was removed cannot. With an empty gallery the model alone answers.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""`dishvl predict PHOTO ...`: the name of each photo's dish, or its entry of a menu; with the gallery
-that lies beside the model, where there is one.
+"""`dishvl predict PHOTO ...`: the name of each photo's dish, or its entry of a menu; with the
+gallery that lies beside the model, where there is one.
 """
 
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dishvl_lib.core import images, menu_entries, paths
+from dishvl_lib.core.types import AnyPath
 
 
 def answer(
@@ -19,8 +20,8 @@ def answer(
     """Print a line per photo; 1 when one could not be read (the others are answered all the same),
     otherwise 0.
 
-    Raises ValueError, `ModelError` or `GalleryError` for a menu, a model or a gallery that cannot be
-    used.
+    Raises ValueError, `ModelError` or `GalleryError` for a menu, a model or a gallery that cannot
+    be used.
     """
     from dishvl_lib.vlm.recognizer import as_read
 
@@ -41,7 +42,7 @@ def answer(
     return int(unread > 0)
 
 
-def _opened(model: str | Path, use_gallery: bool) -> Any:
+def _opened(model: AnyPath, use_gallery: bool) -> Any:
     """The `Recognizer`, or the `Hybrid` of it and its gallery."""
     from dishvl_lib import Gallery, Hybrid, Recognizer
 

@@ -110,8 +110,8 @@ def filled_notebook(stage: str, values: Record) -> Path:
 
 
 def new_profile(name: str, image_root: str, like: str) -> Path:
-    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root, and
-    with the pretrained net where its package is installed and `like` has no weights of its own.
+    """Copy profile `like` with its comments to params/<name>, with this run_name and image_root,
+    and with the pretrained net where its package is installed and `like` has no weights of its own.
     Raises `SettingsError`.
     """
     problem = paths.name_problem(name)

@@ -1,5 +1,5 @@
-"""A gallery of striped photos by a tiny net with random weights: toys for the tests of gallery, hybrid
-and dishvl dish.
+"""A gallery of striped photos by a tiny net with random weights: toys for the tests of gallery,
+hybrid and dishvl dish.
 """
 
 from pathlib import Path

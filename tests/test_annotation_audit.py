@@ -26,7 +26,9 @@ def photos_of(*dishes, **folders):
 
 
 def answer(dish_id, name, annotator="a", card=None, **changed):
-    """A row of answers.jsonl; `card`: the ingredients, () for a card without any, None for no card."""
+    """A row of answers.jsonl; `card`: the ingredients, () for a card without any, None for no
+    card.
+    """
     row = {
         "dish_id": dish_id,
         "annotator": annotator,

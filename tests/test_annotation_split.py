@@ -247,7 +247,9 @@ def test_a_split_that_was_not_given_is_dealt_from_training():
 
 
 def test_photos_without_a_split_go_where_others_of_their_group_were_given():
-    """As photos_csv may list them: two of three crops of a frame with a split, the third without."""
+    """As photos_csv may list them: two of three crops of a frame with a split, the third
+    without.
+    """
     table = photos({"d": [3, 3, 1, 1, 1, 1, 1, 1, 1, 1]})
     table.loc[table.image_id.isin(["d-0-0", "d-0-1"]), "split"] = "test"
     table.loc[table.image_id == "d-1-2", "split"] = "validation"

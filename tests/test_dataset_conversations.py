@@ -120,7 +120,9 @@ def many():
 
 
 def test_a_guesser_who_counts_look_alikes_is_at_chance(many):
-    """Drawn around its answer, a menu gives it away: the entry with the most look-alikes beside it."""
+    """Drawn around its answer, a menu gives it away: the entry with the most look-alikes beside
+    it.
+    """
     alike = {
         NAMES[dish]: {NAMES[other] for other in group.similar_id}
         for dish, group in SIMILAR.groupby("dish_id")

@@ -1,4 +1,6 @@
-"""The review of suspect labels without a browser: the grid, a card, its buttons and what they write."""
+"""The review of suspect labels without a browser: the grid, a card, its buttons and what they
+write.
+"""
 
 import csv
 

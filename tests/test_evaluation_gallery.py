@@ -1,5 +1,5 @@
-"""Predictors with a gallery: what is asked of the model, what is taken from its earlier answers, and
-which gallery a question belongs to.
+"""Predictors with a gallery: what is asked of the model, what is taken from its earlier answers,
+and which gallery a question belongs to.
 """
 
 import numpy as np

@@ -1,4 +1,6 @@
-"""Predictors: the nearest photo, the classifier, and a Qwen2.5-VL folder that may be the wrong one."""
+"""Predictors: the nearest photo, the classifier, and a Qwen2.5-VL folder that may be the wrong
+one.
+"""
 
 import json
 import random

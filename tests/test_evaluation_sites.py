@@ -1,4 +1,6 @@
-"""The site protocol: who names the dishes, what a shared name costs, and what stands on the menus."""
+"""The site protocol: who names the dishes, what a shared name costs, and what stands on the
+menus.
+"""
 
 from collections import Counter
 

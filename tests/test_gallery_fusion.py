@@ -1,5 +1,5 @@
-"""The model and the gallery together: who counts how much, entries that one of the two does not know,
-dishes that the model was never trained on.
+"""The model and the gallery together: who counts how much, entries that one of the two does not
+know, dishes that the model was never trained on.
 """
 
 import numpy as np
@@ -13,8 +13,8 @@ NONE_KNOWN = np.full(3, np.nan)
 
 
 def menus(model_margin, gallery_margin, n=200, entries=8, seed=0):
-    """Menus on which the truth's log-probability and similarity are so much above the others' mean, in
-    units of their spread.
+    """Menus on which the truth's log-probability and similarity are so much above the others' mean,
+    in units of their spread.
     """
     rng = np.random.default_rng(seed)
     drawn = []
@@ -67,7 +67,9 @@ def test_with_nothing_registered_the_model_alone_answers():
 
 
 def test_an_entry_that_is_not_registered_is_neither_favoured_nor_punished_on_average():
-    """Over entries that are not the truth, the evidence of one that is not registered is the mean."""
+    """Over entries that are not the truth, the evidence of one that is not registered is the
+    mean.
+    """
     drawn = menus(2.0, 2.0)
     numbers = fusion.fit(drawn, "x")
     others = np.concatenate([np.delete(menu.similarities, menu.truth) for menu in drawn])

@@ -1,4 +1,6 @@
-"""The notebooks keep their form: a budget of code, no outputs, one parameters cell, no definitions."""
+"""The notebooks keep their form: a budget of code, no outputs, one parameters cell, no
+definitions.
+"""
 
 import ast
 import json

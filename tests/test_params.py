@@ -88,7 +88,9 @@ def test_a_notebook_needs_one_parameters_cell():
 
 
 def test_the_training_takes_every_parameter_of_its_stage():
-    """Its configuration names them for readers and type checkers; what they may be stands in params."""
+    """Its configuration names them for readers and type checkers; what they may be stands in
+    params.
+    """
     elsewhere = {"run_name", "upstream_run", "sites", "max_dishes", "max_photos_per_dish"}
     elsewhere |= {"language", "max_missing_share"}
     declared = set(params.of_stage("04_training")) - elsewhere

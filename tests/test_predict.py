@@ -1,4 +1,6 @@
-"""`dishvl predict`: every photo that can be read is answered, menus are read as people write them."""
+"""`dishvl predict`: every photo that can be read is answered, menus are read as people write
+them.
+"""
 
 import pytest
 import tiny

@@ -28,7 +28,8 @@ MAY_IMPORT = {
 MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps"}
 # What the package itself hands out, for steps that use it as a user would.
 PUBLIC = {"Gallery", "Hybrid", "Recognizer"}
-# The one file of its room that reads torch's weights, for a net in Paddle, and only when it is asked.
+# The one file of its room that reads torch's weights, for a net in Paddle, and only when it is
+# asked.
 SIMILARITY_WITH_TORCH = "torch_weights.py"
 HEAVY = {
     "torch": {"vlm", "training", "estimate", "demo"},

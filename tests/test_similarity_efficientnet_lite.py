@@ -1,5 +1,5 @@
-"""EfficientNet-Lite0 against the public torch class' golden vectors, its weights' file, and where it
-stands beside PP-LCNet.
+"""EfficientNet-Lite0 against the public torch class' golden vectors, its weights' file, and where
+it stands beside PP-LCNet.
 """
 
 import hashlib

@@ -1,4 +1,6 @@
-"""Stage 01 settles names and decisions about photos: who moves, who is left out, which dishes stay."""
+"""Stage 01 settles names and decisions about photos: who moves, who is left out, which dishes
+stay.
+"""
 
 import pandas as pd
 import pytest

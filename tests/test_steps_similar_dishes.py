@@ -25,7 +25,9 @@ def photos():
 
 @pytest.fixture
 def stage(tmp_path, monkeypatch):
-    """A stage with EfficientNet-Lite0, whose vectors are the dishes and whose last photo is lost."""
+    """A stage with EfficientNet-Lite0, whose vectors are the dishes and whose last photo is
+    lost.
+    """
 
     def extract(photos, *_, net, **__):
         assert net == params.EFFICIENTNET_LITE0

@@ -1,4 +1,6 @@
-"""The one builder of inputs: exact supervised tokens, exact template, padding that changes nothing."""
+"""The one builder of inputs: exact supervised tokens, exact template, padding that changes
+nothing.
+"""
 
 import os
 from pathlib import Path

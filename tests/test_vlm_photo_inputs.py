@@ -1,4 +1,6 @@
-"""pixel_values are transformers' own, to the bit, for every size, orientation and mode of a photo."""
+"""pixel_values are transformers' own, to the bit, for every size, orientation and mode of a
+photo.
+"""
 
 import os
 from pathlib import Path

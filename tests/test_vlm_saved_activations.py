@@ -1,4 +1,6 @@
-"""Lean layers: the same numbers as transformers' own, and only inputs kept for the backward pass."""
+"""Lean layers: the same numbers as transformers' own, and only inputs kept for the backward
+pass.
+"""
 
 import copy
 

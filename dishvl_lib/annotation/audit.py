@@ -7,7 +7,6 @@ answers themselves are kept as they are in `source`.
 
 import itertools
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -93,10 +92,10 @@ def settle(
 
 def named(
     photos: pd.DataFrame,
-    answers: Sequence[Mapping[str, Any]],
+    answers: Sequence[RecordView],
     *,
-    names_csv: str | Path = "",
-    decisions: str | Path | None = None,
+    names_csv: AnyPath = "",
+    decisions: AnyPath | None = None,
     same_name: str = "ask",
 ) -> Named:
     """The dishes with one name each and the photos under them, before anybody questions it.

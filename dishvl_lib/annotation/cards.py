@@ -95,7 +95,9 @@ _COERCIONS = {
 
 
 def _without_blanks(value: Any) -> Any:
-    """A list without empty entries: a field that was left empty as asked is worth no repair turn."""
+    """A list without empty entries: a field that was left empty as asked is worth no repair
+    turn.
+    """
     if not isinstance(value, list):
         return value
     return [entry for entry in value if not isinstance(entry, str) or entry.strip()]

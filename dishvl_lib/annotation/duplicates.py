@@ -54,8 +54,8 @@ def assign_groups(
     by complete linkage: every pair of such a cluster is within the limit, so that a row of photos,
     each a little different from the last, does not become one group. The limit: `max_hamming` of 64
     bits, mirrored or not, or `loose` times as many and a cosine of `min_cosine` of `features`
-    ({image_id: unit vector}), and less where a dish's photos are all alike. The id is the group's smallest
-    image_id.
+    ({image_id: unit vector}), and less where a dish's photos are all alike. The id is the group's
+    smallest image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
     for part in _dishes(photos):
@@ -188,7 +188,9 @@ def typed(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def group_report(photos: pd.DataFrame) -> pd.DataFrame:
-    """Per dish: photos, groups, the largest group and its share of the photos; largest share first."""
+    """Per dish: photos, groups, the largest group and its share of the photos; largest share
+    first.
+    """
     at_home = photos[~artefacts.at_site(photos.split)]
     sizes = at_home.groupby(["dish_id", "group_id"]).size()
     table = sizes.groupby("dish_id").agg(photos="sum", groups="size", largest="max")

@@ -29,8 +29,8 @@ def split(photos: pd.DataFrame, at_home: pd.Series, decided: Mapping[str, str]) 
     """The photos, of which those in folders that decisions call otherwise than the rest of their
     dish are dishes of their own.
 
-    `at_home`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay with
-    the folder of that name, or else with the decision of that name or of the most photos; the
+    `at_home`: bool, the photos that are ours. The dish_id, and the folders that nobody named, stay
+    with the folder of that name, or else with the decision of that name or of the most photos; the
     others get their first folder's name as dish_id.
     """
     named = photos.folder[at_home].map(decided).dropna().map(names.normalise)

@@ -37,7 +37,9 @@ _CUT = re.compile("(?<=..)[丝片块丁末条段粒碎茸泥]$")
 
 @dataclass(frozen=True)
 class Likeness:
-    """Rows i < j of the dishes compared, the strength of the suspicion (0..1) and what it rests on."""
+    """Rows i < j of the dishes compared, the strength of the suspicion (0..1) and what it rests
+    on.
+    """
 
     i: int
     j: int
@@ -185,7 +187,8 @@ def _is_on_card(word: str, card: set[str]) -> bool:
 def photo_means(
     dish_ids: Sequence[str], photos: pd.DataFrame, features: Mapping[str, np.ndarray]
 ) -> Photos:
-    """`Photos` of the dishes from their training photos. photos: image_id, dish_id, group_id, split;
+    """`Photos` of the dishes from their training photos. photos: image_id, dish_id, group_id,
+    split;
     features: image_id (N,), feature (N, D) of unit length.
 
     `least` is the cosine of the means of two halves of a dish's own photos, without a group in

@@ -6,12 +6,13 @@ predictions.jsonl.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 import pandas as pd
 
 from dishvl_lib.core import names, params, questions
+from dishvl_lib.core.types import Record, RecordView
 
 PHOTO_COLUMNS = (
     "image_id",
@@ -79,10 +80,10 @@ class Dish(TypedDict):
     name_source: str
     aliases: list[str]
     n_images: int
-    card: dict[str, Any] | None
+    card: Record | None
     introduction: str
     recipe: str
-    source: list[dict[str, Any]]
+    source: list[Record]
     review: str
 
 
@@ -140,7 +141,7 @@ def site_of(split: str) -> str:
     return split.removeprefix(SITE_PREFIX)
 
 
-def unnamed(dish: Mapping[str, Any]) -> str:
+def unnamed(dish: RecordView) -> str:
     """Why a dish of dishes.jsonl has no name, in one clause; '' when it has one.
 
     Its name is its folder's, which says nothing (GX4_6), and no decision, table or annotator has
@@ -149,7 +150,7 @@ def unnamed(dish: Mapping[str, Any]) -> str:
     return names.says_nothing(dish["name"]) if dish["name_source"] == "folder" else ""
 
 
-def unnamed_dishes(dishes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+def unnamed_dishes(dishes: Iterable[RecordView]) -> dict[str, str]:
     """{dish_id: why} of the dishes that nobody has named."""
     reasons = {dish["dish_id"]: unnamed(dish) for dish in dishes}
     return {dish_id: reason for dish_id, reason in reasons.items() if reason}
@@ -160,21 +161,23 @@ def conversation(human: str, answer: str) -> list[dict[str, str]]:
     return [{"from": HUMAN, "value": human}, {"from": MODEL, "value": answer}]
 
 
-def human_turn_of(question: Mapping[str, Any]) -> str:
+def human_turn_of(question: RecordView) -> str:
     """The question as it stands in the file: image mark, line break, text."""
     return question["conversations"][0]["value"]
 
 
-def text_of(question: Mapping[str, Any]) -> str:
-    """What the model reads: the image mark and the line break after it belong to the file format."""
+def text_of(question: RecordView) -> str:
+    """What the model reads: the image mark and the line break after it belong to the file
+    format.
+    """
     return questions.question_of(human_turn_of(question))
 
 
-def answer_of(question: Mapping[str, Any]) -> str:
+def answer_of(question: RecordView) -> str:
     """The right answer."""
     return question["conversations"][1]["value"]
 
 
-def net_of(features: Mapping[str, Any]) -> str:
+def net_of(features: RecordView) -> str:
     """The net whose vectors a features.npz holds; earlier versions had one and did not name it."""
     return str(features["net"]) if "net" in features else params.PPLCNET

@@ -15,6 +15,7 @@ import pandas as pd
 from dishvl_lib.core import artefacts, decisions, given_tables
 from dishvl_lib.core.right_dishes import RightDishes
 from dishvl_lib.core.rules import listed
+from dishvl_lib.core.types import AnyPath, RecordView
 
 # In a stage's folder: the decision about each photo that counts, as the stage has read it, and
 # what became of it.
@@ -38,7 +39,7 @@ class Outcome(NamedTuple):
     detail: str = ""
 
 
-def read(file: str | Path | None) -> pd.DataFrame:
+def read(file: AnyPath | None) -> pd.DataFrame:
     """READ_COLUMNS, a row for each photo that somebody has decided about and not taken back; no
     rows for no file.
 
@@ -86,13 +87,15 @@ def verdicts(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
 
 
 def of_another_dish(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
-    """bool, aligned with `photos`: somebody says that a photo's label is wrong and which is right."""
+    """bool, aligned with `photos`: somebody says that a photo's label is wrong and which is
+    right.
+    """
     return verdicts(decided, photos).eq(decisions.OTHER_DISH)
 
 
 def settle(
     photos: pd.DataFrame,
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     decided: pd.DataFrame,
     left_out: pd.DataFrame | None = None,
     former: Mapping[str, str] | None = None,
@@ -105,8 +108,8 @@ def settle(
     gone already. former: {dish_id before merging: after}.
 
     Of a photo that moves the copies with the same bytes move too, unless somebody decided about
-    them; near-duplicates and crops of its frame do not, and are named in `detail`. A right dish that
-    is not there leaves the photo out: its label is known to be wrong.
+    them; near-duplicates and crops of its frame do not, and are named in `detail`. A right dish
+    that is not there leaves the photo out: its label is known to be wrong.
     """
     photos = photos.assign(**{artefacts.MOVED_FROM: _moved_from(photos)})
     by_folder = photos.assign(dish_id=_dish_of_folder(photos))
@@ -142,7 +145,8 @@ def applied(photos: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 def unapplied(decided: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
     """The decisions of which an earlier stage's outcomes (DECIDED_COLUMNS) know nothing.
 
-    What stage 01 has applied stands: it knew dishes before they were merged, a later stage does not.
+    What stage 01 has applied stands: it knew dishes before they were merged, a later stage does
+    not.
     """
     columns = ["image_id", "decision", "right_dish"]
     known = set(outcomes[columns].itertuples(index=False, name=None))
@@ -171,7 +175,9 @@ def none() -> pd.DataFrame:
 
 
 def waiting(file: Path, read_file: Path) -> int:
-    """How many photos are decided otherwise in `file` than a stage has read (its copy `read_file`)."""
+    """How many photos are decided otherwise in `file` than a stage has read (its copy
+    `read_file`).
+    """
     now = _by_photo(read(file))
     before = _by_photo(read(read_file))
     photos = now.keys() | before.keys()

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dishvl_lib.core import given_tables, locks, records, spreadsheets
+from dishvl_lib.core.types import AnyPath
 
 PHOTO_COLUMNS = (
     "time",
@@ -83,9 +84,7 @@ class AppendedFile:
     has added. Raises `RecordError` when a needed column is missing.
     """
 
-    def __init__(
-        self, path: str | Path, columns: Sequence[str], needed: Sequence[str] | None = None
-    ):
+    def __init__(self, path: AnyPath, columns: Sequence[str], needed: Sequence[str] | None = None):
         self.path = Path(path)
         self.columns = tuple(columns)
         self.needed = self.columns if needed is None else tuple(needed)
@@ -156,7 +155,7 @@ class PhotoDecisions(AppendedFile):
     decision only.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: AnyPath):
         super().__init__(path, PHOTO_COLUMNS, PHOTO_COLUMNS_NEEDED)
 
     def latest(self, image_id: str) -> dict[str, str] | None:
@@ -199,7 +198,7 @@ class NameDecisions(AppendedFile):
     only.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: AnyPath):
         super().__init__(path, NAME_COLUMNS, ("folder", "name"))
 
     def latest(self, folder: str) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from dishvl_lib.core import artefacts, markers, params, paths, records
 from dishvl_lib.core.parameter import Role
+from dishvl_lib.core.types import Record
 
 CATALOGUE = ("catalog.parquet", "dishes.jsonl")
 DECIDED = "decided_photos.csv"
@@ -60,13 +61,13 @@ NAMED_FILE_MARK = ": "  # in the key of an input that a parameter names: `names_
 _PICTURES = (".png", ".html", ".log")
 
 
-def content_parameters(name: str, values: dict[str, Any]) -> dict[str, Any]:
+def content_parameters(name: str, values: Record) -> Record:
     """The parameters that decide what a stage makes."""
     without = params.with_role(name, Role.EARLIER, Role.RUNTIME_ONLY, Role.DISPLAY_ONLY)
     return {key: value for key, value in values.items() if key not in without}
 
 
-def changed_parameters(name: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def changed_parameters(name: str, old: Record, new: Record) -> list[str]:
     """`key: old -> new` for every parameter that decides what the stage makes and differs.
 
     A parameter that the stage did not have when `old` was recorded stood, so to say, at its
@@ -78,7 +79,7 @@ def changed_parameters(name: str, old: dict[str, Any], new: dict[str, Any]) -> l
     return [f"{key}: {before.get(key)!r} -> {now[key]!r}" for key in differing]
 
 
-def inputs_of(name: str, values: dict[str, Any], upstream: dict[str, Path]) -> dict[str, str]:
+def inputs_of(name: str, values: Record, upstream: dict[str, Path]) -> dict[str, str]:
     """{file: sha256} of what a stage starts from: files of earlier stages, people's decisions,
     files in parameters.
     """
@@ -130,7 +131,7 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
     return sorted(key for key in compared if before.get(key) != new.get(key))
 
 
-def renewed(name: str, old: dict[str, Any], new: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def renewed(name: str, old: Record, new: Record) -> dict[str, tuple[str, ...]]:
     """{key: patterns} of the files that a finished stage writes anew, since the parameter `key`
     differs.
     """

@@ -139,7 +139,9 @@ def _encoding(content: bytes) -> str:
 
 
 def _mostly_utf8(content: bytes) -> bool:
-    """Whether a file that is not UTF-8 throughout was meant to be: then GB18030 would read noise."""
+    """Whether a file that is not UTF-8 throughout was meant to be: then GB18030 would read
+    noise.
+    """
     lines = [line for line in content.splitlines() if not line.isascii()]
     valid = sum(_is_utf8(line) for line in lines)
     return valid > len(lines) - valid

@@ -1,4 +1,6 @@
-"""The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it cannot."""
+"""The one way a photo becomes pixels in this project: `load_rgb`, and what is said when it
+cannot.
+"""
 
 import io
 import re
@@ -68,7 +70,9 @@ def examine(
 
 
 def upright_size(source: AnyPath | bytes) -> Size:
-    """(width, height) as seen after EXIF orientation, from the header alone. Raises `ImageError`."""
+    """(width, height) as seen after EXIF orientation, from the header alone. Raises
+    `ImageError`.
+    """
     with photo_files.open_photo(source) as image:
         return _upright_size(image)
 

@@ -1,4 +1,6 @@
-"""Uncertainty of shares and of their differences: Wilson interval, bootstrap, McNemar's exact test."""
+"""Uncertainty of shares and of their differences: Wilson interval, bootstrap, McNemar's exact
+test.
+"""
 
 import math
 from collections.abc import Callable

@@ -174,7 +174,9 @@ def _excludes(file: Path) -> bool:
 
 
 def _without_locks(file: Path) -> None:
-    """Where the file system has no locks the file's own text must do, which a crash leaves behind."""
+    """Where the file system has no locks the file's own text must do, which a crash leaves
+    behind.
+    """
     before = _alive(_read(file))
     if before:
         raise LockedError(file, before)

@@ -1,4 +1,6 @@
-"""Menus as people write them: what the model reads of an entry, beside the entry as it is written."""
+"""Menus as people write them: what the model reads of an entry, beside the entry as it is
+written.
+"""
 
 import re
 from collections.abc import Sequence

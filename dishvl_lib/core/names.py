@@ -224,7 +224,9 @@ def canonical(name: str) -> str:
 
 
 def undecorated(name: str) -> str:
-    """A canonical name without DECORATIONS in front, as long as two characters stay: 秘制红烧肉 -> 红烧肉."""
+    """A canonical name without DECORATIONS in front, as long as two characters stay: 秘制红烧肉 ->
+    红烧肉.
+    """
     for word in DECORATIONS:
         rest = name.removeprefix(word).removeprefix("的")
         if rest != name and name.startswith(word) and len(rest) >= 2:

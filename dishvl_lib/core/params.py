@@ -6,10 +6,9 @@ them), the checks of profiles and `--set`, the training process's configuration,
 stage run again.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from dishvl_lib.core import paths
 from dishvl_lib.core.parameter import Mappings, Parameter, Role
@@ -39,6 +38,7 @@ from dishvl_lib.core.rules import (
     photo_list_file,
     yaml_mapping,
 )
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 
 AT_LEAST_0 = Between(least=0)
 SHARE = Between(least=0, most=1)
@@ -59,7 +59,7 @@ EFFICIENTNET_LITE0 = "efficientnet_lite0"
 NETS = (PPLCNET, PPLCNET_V2, EFFICIENTNET_LITE0)
 # It was not trained to see plates of one dish as the same, so near-duplicates begin lower: on 481
 # real photos all pairs but one of so high a cosine were near-duplicates, and 94% of crops had it.
-WITH_EFFICIENTNET_LITE0: dict[str, Any] = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
+WITH_EFFICIENTNET_LITE0: Record = {"net": EFFICIENTNET_LITE0, "min_cosine": 0.92}
 MISSING_SHARE = Parameter(
     "max_missing_share",
     "float",
@@ -950,7 +950,9 @@ OWN: dict[str, tuple[Parameter, ...]] = {
 
 
 def of_stage(stage: str) -> dict[str, Parameter]:
-    """{name: parameter} that a stage's notebook declares, in order. `stage`: `03` or `03_dataset`."""
+    """{name: parameter} that a stage's notebook declares, in order. `stage`: `03` or
+    `03_dataset`.
+    """
     stage = paths.full_stage_name(stage)
     declared = [_as_used_in(stage, *common) for common in COMMON]
     return {parameter.name: parameter for parameter in (*declared, *OWN[stage])}
@@ -962,7 +964,7 @@ def _as_used_in(stage: str, parameter: Parameter, decides: tuple[str, ...]) -> P
     return replace(parameter, role=Role.EARLIER)
 
 
-def defaults(stage: str) -> dict[str, Any]:
+def defaults(stage: str) -> Record:
     """{name: default}; the demo's values, so that a notebook as it stands is the demo."""
     return {name: parameter.default for name, parameter in of_stage(stage).items()}
 
@@ -981,14 +983,14 @@ def content_files(stage: str) -> tuple[str, ...]:
     )
 
 
-def cell(stage: str, values: Mapping[str, Any] | None = None) -> str:
+def cell(stage: str, values: RecordView | None = None) -> str:
     """The source of a notebook's parameters cell, with these values or the defaults."""
     chosen = {**defaults(stage), **(values or {})}
     declared = of_stage(stage).items()
     return "\n".join(parameter.line(chosen[name]) for name, parameter in declared)
 
 
-def conflicts(stage: str, values: Mapping[str, Any]) -> list[str]:
+def conflicts(stage: str, values: RecordView) -> list[str]:
     """What is wrong with values that are right one by one. A toy stage may lack some of them."""
     problems = []
     for names, conflict in CONFLICTS.get(paths.full_stage_name(stage), ()):
@@ -998,7 +1000,7 @@ def conflicts(stage: str, values: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def absences(stage: str, values: Mapping[str, Any]) -> list[str]:
+def absences(stage: str, values: RecordView) -> list[str]:
     """What a stage's parameters name and is not there: files, folders, runs, keys."""
     absent = []
     for name, parameter in of_stage(stage).items():
@@ -1007,7 +1009,7 @@ def absences(stage: str, values: Mapping[str, Any]) -> list[str]:
     return absent
 
 
-def overlapping_folders(folders: Iterable[tuple[str, str | Path]]) -> str:
+def overlapping_folders(folders: Iterable[tuple[str, AnyPath]]) -> str:
     """The first two of (what, folder) of which one lies in the other; "" when none does.
 
     A photo has one origin, and would be in training and at an outside site otherwise.
@@ -1025,7 +1027,7 @@ def overlapping_folders(folders: Iterable[tuple[str, str | Path]]) -> str:
     return ""
 
 
-def _sites_apart(image_root: str, sites: list[dict[str, Any]]) -> str:
+def _sites_apart(image_root: str, sites: list[Record]) -> str:
     named = [("image_root", image_root)]
     named += [(f"site {site['name']}", site["image_root"]) for site in sites]
     return overlapping_folders((what, folder) for what, folder in named if folder != BUILTIN)

@@ -15,8 +15,8 @@ MAX_HAMMING = 8
 MIN_COSINE = 0.98
 # Features join what hashes nearly join: a net trained to tell dishes apart sees two plates of one
 # dish as the same. On 481 real photos a cosine of 0.98 alone joined hundreds of different plates,
-# with at most twice the limit in bits a dozen. ImageNet's features at 0.92 joined none at three times
-# the limit, of those photos and of drawn ones, and found twice as many of the shifted copies.
+# with at most twice the limit in bits a dozen. ImageNet's features at 0.92 joined none at three
+# times the limit, of those photos and of drawn ones, and found twice as many of the shifted copies.
 LOOSE = 2
 LOOSE_PRETRAINED = 3
 WITH_PRETRAINED = float(params.WITH_EFFICIENTNET_LITE0["min_cosine"])

@@ -1,4 +1,6 @@
-"""Where the ImageNet weights of EfficientNet-Lite0 lie: in a package that may be installed or not."""
+"""Where the ImageNet weights of EfficientNet-Lite0 lie: in a package that may be installed or
+not.
+"""
 
 import importlib.util
 from pathlib import Path

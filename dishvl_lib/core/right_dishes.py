@@ -1,11 +1,11 @@
 """Which dish somebody means who says that a photo shows another one than its folder."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names
+from dishvl_lib.core.types import RecordView
 
 HELD_OUT_DISH = "is held out whole, and this photo is not: it would be known before it is new"
 
@@ -21,7 +21,7 @@ class RightDishes:
 
     def __init__(
         self,
-        dishes: Sequence[Mapping[str, Any]],
+        dishes: Sequence[RecordView],
         photos: pd.DataFrame,
         former: Mapping[str, str] | None = None,
     ):
@@ -75,7 +75,7 @@ class _Level:
 
 
 def _levels_of(
-    dishes: Sequence[Mapping[str, Any]], there: set[str], former: Mapping[str, str]
+    dishes: Sequence[RecordView], there: set[str], former: Mapping[str, str]
 ) -> list[_Level]:
     by_id = _Level()
     by_folder = _Level()

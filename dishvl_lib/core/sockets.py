@@ -1,4 +1,6 @@
-"""Folders for local sockets, whose paths the system limits to about 100 bytes, whatever TMPDIR is."""
+"""Folders for local sockets, whose paths the system limits to about 100 bytes, whatever TMPDIR
+is.
+"""
 
 import contextlib
 import os

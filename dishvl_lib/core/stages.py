@@ -506,7 +506,9 @@ def refuse_changed(name: str, params: Record) -> None:
 
 
 def refuse_busy(folder: Path) -> None:
-    """Raise the `StageError` that a start is answered with while another process makes the stage."""
+    """Raise the `StageError` that a start is answered with while another process makes the
+    stage.
+    """
     sentence = busy(folder)
     if sentence:
         raise StageError(sentence)

@@ -37,7 +37,9 @@ def pairs(
 def usable(
     answers: pd.DataFrame, photos: pd.DataFrame, dish_names: Mapping[str, str]
 ) -> pd.DataFrame:
-    """The answers that count here: about this run's training or validation photos and its dishes."""
+    """The answers that count here: about this run's training or validation photos and its
+    dishes.
+    """
     known = set(photos.image_id[photos.split.isin(KNOWN_SPLITS)])
     asked = answers.dish_id.isin(dish_names.keys()) & answers.answer_id.isin(dish_names.keys())
     return answers[answers.image_id.isin(known) & asked].reset_index(drop=True)

@@ -1,4 +1,6 @@
-"""Conversations: one question about one photo per row, in the format of Qwen's fine-tuning scripts."""
+"""Conversations: one question about one photo per row, in the format of Qwen's fine-tuning
+scripts.
+"""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record
 from dishvl_lib.dataset import menus
 
 
@@ -36,7 +39,7 @@ def rows(
     trained: bool = True,
     confused: pd.DataFrame | None = None,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """All questions of one split, naming questions first, in an order and with contents that the
     seed decides alone.
 
@@ -99,7 +102,7 @@ def site_rows(
     folder_names: Mapping[str, str],
     register_per_dish: int,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """The naming questions about an outside site's photos, for stage 05's site protocol: rows as
     `rows` makes them, and `role`.
 
@@ -122,7 +125,7 @@ def site_rows(
     return numbered(question_rows, f"site_{site}")
 
 
-def numbered(question_rows: list[dict[str, Any]], prefix: str) -> list[dict[str, Any]]:
+def numbered(question_rows: list[Record], prefix: str) -> list[Record]:
     """The rows with their ids: prefix, kind, running number."""
     for number, row in enumerate(question_rows):
         row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
@@ -131,7 +134,7 @@ def numbered(question_rows: list[dict[str, Any]], prefix: str) -> list[dict[str,
 
 def question(
     photo: Any, kind: str, menu: Sequence[str], answer: str, rng: np.random.Generator
-) -> dict[str, Any]:
+) -> Record:
     """A row about a catalogue row's photo, in one of the trained wordings of `kind`; `numbered`
     gives it its id.
     """
@@ -195,7 +198,7 @@ class _Maker:
         self.rng = rng
         self.deck = PhotoDeck(part, rng)
 
-    def naming(self, per_photo: int, balance: bool) -> list[dict[str, Any]]:
+    def naming(self, per_photo: int, balance: bool) -> list[Record]:
         photos = [photo for _ in range(per_photo) for photo in self.part.itertuples()]
         if balance and per_photo:
             each = max(1, round(len(photos) / len(self.deck.by_dish)))
@@ -205,12 +208,12 @@ class _Maker:
             for photo in photos
         ]
 
-    def menu(self, **drawing: Any) -> dict[str, Any]:
+    def menu(self, **drawing: Any) -> Record:
         menu = self._draw(**drawing)
         answer = menu[self.rng.integers(len(menu))]
         return self._row(answer, "menu", menu, self.names[answer])
 
-    def absent(self, **drawing: Any) -> dict[str, Any] | None:
+    def absent(self, **drawing: Any) -> Record | None:
         """A question about a dish that neither stands on the menu nor is called like an entry; None
         when every dish is.
         """
@@ -226,7 +229,7 @@ class _Maker:
         size = int(self.rng.integers(sizes[0], sizes[1] + 1))
         return menus.draw_menu(self.pool, size, per_seed, self.rng, same_site_share)
 
-    def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> dict[str, Any]:
+    def _row(self, dish: str, kind: str, menu: list[str], answer: str) -> Record:
         return _row(
             self.deck.next(dish),
             _wording(kind, self.trained, self.rng),
@@ -250,7 +253,7 @@ def _wording(kind: str, trained: bool, rng: np.random.Generator) -> str:
 
 def _row(
     photo: Any, template: str, menu: Sequence[str], answer: str, kind: str = "naming"
-) -> dict[str, Any]:
+) -> Record:
     return {
         "id": "",
         "image": photo.path,

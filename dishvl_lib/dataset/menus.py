@@ -10,8 +10,8 @@ from dishvl_lib.core import names
 from dishvl_lib.dataset.confused import ConfusedPairs
 
 NAME_IT = "give it a name in decisions/names.csv or names_csv"
-# Of a menu's entries, so many may come from pairs that a finished run confuses; look-alikes fill the
-# rest of its first half, as they do without such pairs.
+# Of a menu's entries, so many may come from pairs that a finished run confuses; look-alikes fill
+# the rest of its first half, as they do without such pairs.
 CONFUSED_SHARE = 0.25
 FEW = 256  # dishes up to which a random order is drawn whole; of more, dishes are drawn one by one
 

@@ -1,13 +1,13 @@
-"""Dishes that the training never saw: menu questions about them, the photos by which they are added to
-a gallery, and what adding them costs the others.
+"""Dishes that the training never saw: menu questions about them, the photos by which they are added
+to a gallery, and what adding them costs the others.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import conversations, menus
 
 
@@ -21,7 +21,7 @@ def rows(
     same_site_share: float = 0.5,
     aliases: Mapping[str, Iterable[str]] | None = None,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """As many menu questions as there are photos of new dishes: dishes that may be asked about,
     with photos held out and none trained on.
 
@@ -45,7 +45,7 @@ def rows(
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
     deck = conversations.PhotoDeck(part, rng)
-    question_rows: list[dict[str, Any]] = []
+    question_rows: list[Record] = []
     while len(question_rows) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
@@ -65,8 +65,8 @@ def rows(
 def registered(
     photos: pd.DataFrame, dish_names: Mapping[str, str], per_dish: int, seed: int = 0
 ) -> pd.DataFrame:
-    """The photos by which new dishes are added to a gallery: `per_dish` of each, of different groups as
-    far as there are, and never of all groups, so that others are left to ask about.
+    """The photos by which new dishes are added to a gallery: `per_dish` of each, of different
+    groups as far as there are, and never of all groups, so that others are left to ask about.
 
     photos, dish_names: as for `rows`. A dish with one group only is not added.
     """
@@ -88,10 +88,10 @@ def left_to_ask(photos: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
 
 
 def among_known(
-    test: Iterable[Mapping[str, Any]], new_names: Iterable[str], seed: int = 0
-) -> list[dict[str, Any]]:
-    """Test questions as they are after the new dishes were added: naming as it was, and menus on which
-    the new dishes have taken the place of others, drawn at random, never of the answer.
+    test: Iterable[RecordView], new_names: Iterable[str], seed: int = 0
+) -> list[Record]:
+    """Test questions as they are after the new dishes were added: naming as it was, and menus on
+    which the new dishes have taken the place of others, drawn at random, never of the answer.
 
     A new dish whose name means the same as the answer's takes no place.
     """

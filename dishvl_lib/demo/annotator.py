@@ -138,7 +138,9 @@ def _load_thumbnails(photos: Path | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _line_after(text: str, label: str) -> str | None:
-    """What follows the label: the rest of its line, or the next line when the label stands alone."""
+    """What follows the label: the rest of its line, or the next line when the label stands
+    alone.
+    """
     _, label_there, rest = text.partition(label)
     lines = (line.strip() for line in rest.splitlines())
     return next(filter(None, lines), None) if label_there else None

@@ -113,7 +113,9 @@ def _other_side(image_size: int) -> str:
 
 @torch.no_grad()
 def load_tower(visual: torch.nn.Module, weights: dict[str, np.ndarray]) -> None:
-    """Puts a pretrained tower's weights in place of random ones; RuntimeError if they do not fit."""
+    """Puts a pretrained tower's weights in place of random ones; RuntimeError if they do not
+    fit.
+    """
     tensors = {name: torch.from_numpy(value).float() for name, value in weights.items()}
     visual.load_state_dict(tensors)
 

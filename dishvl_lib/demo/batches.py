@@ -15,7 +15,9 @@ from dishvl_lib.core.types import Record
 
 
 class BadRequest(ValueError):
-    """A request that the protocol or this server does not allow; its text goes into the error body."""
+    """A request that the protocol or this server does not allow; its text goes into the error
+    body.
+    """
 
 
 class BatchDesk:

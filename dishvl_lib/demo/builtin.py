@@ -4,9 +4,9 @@ on first use.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dishvl_lib.core import caches, paths, records
+from dishvl_lib.core.types import Record
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
@@ -15,7 +15,7 @@ PHOTOS_VERSION = 2
 PHOTOS_PER_DISH = 86
 
 
-def photos(image_root: str, sites: Sequence[dict[str, Any]]) -> tuple[Path, list[dict[str, Any]]]:
+def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, list[Record]]:
     """(folder of the dish photos, sites with real folders); `builtin` draws the demo's photos once
     into the cache.
     """
@@ -40,8 +40,8 @@ def drawn_folder() -> Path:
 
 
 def annotators(
-    settings: Sequence[dict[str, Any]], image_root: str
-) -> tuple[list[dict[str, Any]], BuiltinAnnotator | None]:
+    settings: Sequence[Record], image_root: str
+) -> tuple[list[Record], BuiltinAnnotator | None]:
     """The annotator list with real addresses, and the local server when one was started (stop it
     when done). The local one knows the demo's own photos only, and is not asked about others.
     """
@@ -77,7 +77,7 @@ def base_model(value: str, names: Sequence[str], max_pixels: int) -> str:
     return str(folder)
 
 
-def _site(site: dict[str, Any]) -> dict[str, Any]:
+def _site(site: Record) -> Record:
     if site.get("image_root") != BUILTIN:
         return {**site, "image_root": str(paths.resolve(site["image_root"]))}
     folder = drawn_folder()

@@ -171,7 +171,9 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def _body(self) -> bytes | None:
-        """The request's body; read before any refusal, or the client would see a broken connection."""
+        """The request's body; read before any refusal, or the client would see a broken
+        connection.
+        """
         length = self.headers.get("Content-Length", "")
         if not length.isdigit() or int(length) > MAX_BODY:
             self.close_connection = True

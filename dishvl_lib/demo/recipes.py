@@ -72,7 +72,9 @@ def random_recipe(number: int) -> Plating:
 
 
 def _piece_counts(rng: np.random.Generator, names: Sequence[str]) -> dict[str, int]:
-    """How many of each ingredient fill a plate together: few large pieces, many shreds or grains."""
+    """How many of each ingredient fill a plate together: few large pieces, many shreds or
+    grains.
+    """
     target = rng.uniform(*HEAP_PIXELS)
     shares = rng.dirichlet(np.full(len(names), 2.5))
     counts = {}

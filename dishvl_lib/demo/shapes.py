@@ -24,7 +24,9 @@ class Piece(NamedTuple):
 
 
 class Sheet:
-    """What a piece is drawn on: `x` and `y` (h, w) are px from the middle, to the right and down."""
+    """What a piece is drawn on: `x` and `y` (h, w) are px from the middle, to the right and
+    down.
+    """
 
     def __init__(self, rng: np.random.Generator, width: float, height: float):
         columns = np.arange(int(width) + 4)

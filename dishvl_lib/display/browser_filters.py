@@ -1,4 +1,6 @@
-"""The browser's filters: predictor, protocol, dish, site, cluster of the truth and of the answer."""
+"""The browser's filters: predictor, protocol, dish, site, cluster of the truth and of the
+answer.
+"""
 
 from collections.abc import Callable, Iterable
 

@@ -1,12 +1,13 @@
 """Cards: a question with its answer, and a dish of dishes.jsonl, as HTML under static/cards.css."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from dishvl_lib.core import questions
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.photo_book import EmbeddedPhoto, Neighbour, PhotoBook, embedded
 from dishvl_lib.display.words import Words, missing, shorten
@@ -46,7 +47,7 @@ class NeighbourPhoto:
 
 
 def answer_card(
-    row: Mapping[str, Any],
+    row: RecordView,
     book: PhotoBook | None,
     words: Words,
     neighbours: Sequence[Neighbour] = (),
@@ -120,8 +121,8 @@ def dish_photos(
 
 
 def dish_card(
-    dish: Mapping[str, Any],
-    other: Mapping[str, Any] | None,
+    dish: RecordView,
+    other: RecordView | None,
     book: PhotoBook,
     words: Words,
     evidence: str = "",
@@ -141,7 +142,7 @@ def dish_card(
     )
 
 
-def _names(dish: Mapping[str, Any], words: Words) -> list[Fact]:
+def _names(dish: RecordView, words: Words) -> list[Fact]:
     """Who calls the dish what, as far as anybody said something."""
     answers = [(row["annotator"], _answer(row)) for row in dish["source"]]
     rows = [
@@ -153,7 +154,7 @@ def _names(dish: Mapping[str, Any], words: Words) -> list[Fact]:
     return [(name, value, False) for name, value in rows if value]
 
 
-def _answer(row: Mapping[str, Any]) -> str:
+def _answer(row: RecordView) -> str:
     """An annotator's name for a dish, the votes of its photos where they differ, and problems."""
     votes = [f"{name} {count}" for name, count in row["votes"].items()]
     differing = ", ".join(votes) if len(votes) > 1 else ""
@@ -161,8 +162,10 @@ def _answer(row: Mapping[str, Any]) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _fields(card: Mapping[str, Any], other: Mapping[str, Any] | None, words: Words) -> list[Fact]:
-    """The fields of a card; one that the other card fills and this one leaves blank is there too."""
+def _fields(card: RecordView, other: RecordView | None, words: Words) -> list[Fact]:
+    """The fields of a card; one that the other card fills and this one leaves blank is there
+    too.
+    """
     facts = []
     for key, value in card.items():
         text = as_text(value)

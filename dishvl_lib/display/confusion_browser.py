@@ -6,13 +6,12 @@ wrong with them.
     browser.show()
 
 Every part can be reached by Tab and pressed by Enter or space; arrows go from button to button, and
-1, 2, 3, 4 mark the card that has the focus. A press on a pair's photos opens the pair, one on a near
-photo chooses its dish as the right one.
+1, 2, 3, 4 mark the card that has the focus. A press on a pair's photos opens the pair, one on a
+near photo chooses its dish as the right one.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -21,6 +20,7 @@ from IPython.display import Javascript
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.browser_filters import Filters
 from dishvl_lib.display.cluster_matrix import Clusters
@@ -59,9 +59,9 @@ class ConfusionBrowser:
         predictions: pd.DataFrame,
         photos: pd.DataFrame,
         names: Mapping[str, str],
-        image_root: str | Path,
+        image_root: AnyPath,
         similar: pd.DataFrame | None,
-        decisions_file: str | Path,
+        decisions_file: AnyPath,
         *,
         clusters: pd.DataFrame | None = None,
         features: Mapping[str, np.ndarray] | None = None,
@@ -231,7 +231,7 @@ class ConfusionBrowser:
         ]
         self.box = widgets.VBox(parts).add_class("dishvl-browser")
 
-    def _count_pressed(self, change: Mapping[str, Any]) -> None:
+    def _count_pressed(self, change: RecordView) -> None:
         """`3 5`: the count of cluster 3 answered by cluster 5. The field is emptied, so that the
         same count can be pressed again.
         """
@@ -249,7 +249,7 @@ class ConfusionBrowser:
         pairs = f"{words('pairs')}: {n_shown} / {len(table)}"
         return pages.snippet(SUMMARY, is_right=False, text=f"{wrong} · {pairs}")
 
-    def _pair_cell(self, row: Mapping[str, Any]) -> widgets.VBox:
+    def _pair_cell(self, row: RecordView) -> widgets.VBox:
         """A pair in the grid: a photo of each dish, the button that chooses it, share and rank."""
         truth = row["truth"]
         answer = row["answer"]
@@ -310,7 +310,7 @@ class ConfusionBrowser:
             sides=sides,
         )
 
-    def _card(self, row: Mapping[str, Any], near: Sequence[Neighbour]) -> MarkCard:
+    def _card(self, row: RecordView, near: Sequence[Neighbour]) -> MarkCard:
         card = cards.answer_card(row, self.book, self.words, near)
         question_id = row["id"]
 

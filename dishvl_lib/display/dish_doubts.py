@@ -1,4 +1,6 @@
-"""A page of what should be looked at before a dish is added: its photos beside the dish in question."""
+"""A page of what should be looked at before a dish is added: its photos beside the dish in
+question.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

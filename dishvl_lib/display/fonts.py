@@ -1,4 +1,6 @@
-"""Fonts that draw Chinese dish names; numbers with a printed legend for names that none can draw."""
+"""Fonts that draw Chinese dish names; numbers with a printed legend for names that none can
+draw.
+"""
 
 import functools
 import re

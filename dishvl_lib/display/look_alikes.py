@@ -4,13 +4,13 @@ lines with scores.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
 from dishvl_lib.core import artefacts, records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
@@ -74,7 +74,7 @@ def look_alike_graph(
     clusters: pd.DataFrame,
     photos: pd.DataFrame,
     names: Mapping[str, str],
-    image_root: str | Path,
+    image_root: AnyPath,
     *,
     top: int = 12,
     language: str = "en",

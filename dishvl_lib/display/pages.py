@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.display.words import Words, missing
 
 FOLDER = Path(__file__).parent
@@ -105,7 +106,7 @@ def policy(script: str) -> str:
     return f"{POLICY}; script-src 'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
-def figure_source(figure: Figure | str | Path) -> str:
+def figure_source(figure: Figure | AnyPath) -> str:
     """A drawn figure, or a PNG or JPEG file, as the `src` of an <img>."""
     if not isinstance(figure, Figure):
         return data_source(Path(figure).read_bytes())

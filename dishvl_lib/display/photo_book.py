@@ -12,6 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from dishvl_lib.core import images, records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.display import pages
 
 JPEG_QUALITY = 82
@@ -64,7 +65,7 @@ class PhotoBook:
     known. Raises `RecordError` for a missing column.
     """
 
-    def __init__(self, photos: pd.DataFrame, image_root: str | Path):
+    def __init__(self, photos: pd.DataFrame, image_root: AnyPath):
         records.require_columns(photos, ("image_id", "path", "dish_id"), "the photos")
         self.image_root = Path(image_root)
         self.path_by_id = dict(zip(photos["image_id"], photos["path"], strict=True))

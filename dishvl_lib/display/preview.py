@@ -3,15 +3,15 @@ and in colour what it learns to say.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from dishvl_lib.core import artefacts
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import LARGE
 from dishvl_lib.display.photo_book import EmbeddedPhoto, embedded
@@ -51,7 +51,9 @@ class PreviewCard:
 
 
 class Preview:
-    """`html`: a page that works offline, for preview.html. Jupyter shows the same cards by itself."""
+    """`html`: a page that works offline, for preview.html. Jupyter shows the same cards by
+    itself.
+    """
 
     def __init__(self, cards: Markup, words: Words):
         self.html = pages.page(
@@ -72,19 +74,19 @@ class Preview:
 
 
 def preview_html(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[RecordView],
     pieces: Sequence[Pieces],
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     *,
     language: str = "en",
 ) -> Preview:
     """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens,
     special ones grey, supervised ones green.
 
-    pieces: of each row [(text, supervised)], as `vlm.token_preview.of_rows` gives them. photos: image_id,
-    split of the catalogue, which says in what split a row's photo is. Raises ValueError when there
-    are not as many pieces as rows.
+    pieces: of each row [(text, supervised)], as `vlm.token_preview.of_rows` gives them. photos:
+    image_id, split of the catalogue, which says in what split a row's photo is. Raises ValueError
+    when there are not as many pieces as rows.
     """
     if len(rows) != len(pieces):
         raise ValueError(
@@ -108,7 +110,7 @@ def preview_html(
     return Preview(shown, words)
 
 
-def _card(row: Mapping[str, Any], pieces: Pieces, split: str, image_root: Path) -> PreviewCard:
+def _card(row: RecordView, pieces: Pieces, split: str, image_root: Path) -> PreviewCard:
     """A question about no photo has none."""
     photo = embedded(image_root / row["image"], LARGE) if row.get("image") else None
     parts = [row["id"], row["kind"], split]

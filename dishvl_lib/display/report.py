@@ -1,4 +1,6 @@
-"""The evaluation report, 05's report.html: one page that works offline, with every photo inside it."""
+"""The evaluation report, 05's report.html: one page that works offline, with every photo inside
+it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.photo_book import PhotoBook
@@ -65,19 +68,19 @@ class Table:
 
 
 def report(
-    path: str | Path,
+    path: AnyPath,
     *,
     title: str,
     facts: Mapping[str, object] | None = None,
     table: pd.DataFrame | None = None,
     comparison: pd.DataFrame | None = None,
-    figures: Mapping[str, Figure | str | Path] | None = None,
+    figures: Mapping[str, Figure | AnyPath] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
     photos: pd.DataFrame | None = None,
     names: Mapping[str, str] | None = None,
-    image_root: str | Path | None = None,
+    image_root: AnyPath | None = None,
     clusters: pd.DataFrame | None = None,
     similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
@@ -134,7 +137,7 @@ def report(
     return Path(path)
 
 
-def _photo_book(photos: pd.DataFrame | None, image_root: str | Path | None) -> PhotoBook | None:
+def _photo_book(photos: pd.DataFrame | None, image_root: AnyPath | None) -> PhotoBook | None:
     if photos is None:
         return None
     if image_root is None:
@@ -144,7 +147,7 @@ def _photo_book(photos: pd.DataFrame | None, image_root: str | Path | None) -> P
     return PhotoBook(photos, image_root)
 
 
-def _figures(figures: Mapping[str, Figure | str | Path], words: Words) -> list[tuple[str, str]]:
+def _figures(figures: Mapping[str, Figure | AnyPath], words: Words) -> list[tuple[str, str]]:
     return [
         (words.known(heading), pages.figure_source(figure)) for heading, figure in figures.items()
     ]

@@ -9,12 +9,12 @@ predictor.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.cluster_matrix import ELSEWHERE, Clusters, last_after_clusters
 from dishvl_lib.display.photo_book import EmbeddedPhoto, PhotoBook, embedded
@@ -200,7 +200,7 @@ class PairsPage:
             "all_clusters": all_clusters,
         }
 
-    def _row(self, row: Mapping[str, Any]) -> PairRow:
+    def _row(self, row: RecordView) -> PairRow:
         is_shown = row["main"] and row["place"] < self.top
         sides = self._sides_with_strips(row) if is_shown else self._sides(row)
         n = row["n"]
@@ -214,7 +214,7 @@ class PairsPage:
             rank=self._rank(row["truth"], row["shown"]),
         )
 
-    def _data(self, row: Mapping[str, Any]) -> dict[str, object]:
+    def _data(self, row: RecordView) -> dict[str, object]:
         """The numbers by which the script filters and counts."""
         sites = [[self.numbers["site"][site], n, n_truth] for site, n, n_truth in row["sites"]]
         return {
@@ -227,7 +227,7 @@ class PairsPage:
             "sites": json.dumps(sites, separators=(",", ":")),
         }
 
-    def _sides_with_strips(self, row: Mapping[str, Any]) -> list[Side]:
+    def _sides_with_strips(self, row: RecordView) -> list[Side]:
         answer = self.words.answer(row["shown"])
         if self.book is None:
             return [Side(row["truth"]), Side(answer)]
@@ -239,7 +239,7 @@ class PairsPage:
         truth_side = Side(row["truth"], strip=truths, n_asked=len(confused_photos))
         return [truth_side, Side(answer, strip=answers)]
 
-    def _sides(self, row: Mapping[str, Any]) -> list[Side]:
+    def _sides(self, row: RecordView) -> list[Side]:
         """One small photo of each side while there are any left; the other predictors get theirs
         for their first pairs.
         """

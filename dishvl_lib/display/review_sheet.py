@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import shorten, wrapped
@@ -33,9 +32,9 @@ NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 @drawn
 def review_sheet(
     review: pd.DataFrame,
-    dishes: Sequence[Mapping[str, Any]],
+    dishes: Sequence[RecordView],
     photos: pd.DataFrame,
-    image_root: str | Path,
+    image_root: AnyPath,
     limit: int = 6,
     *,
     language: str = "en",
@@ -67,8 +66,8 @@ def review_sheet(
 def _draw_question(
     sheet: Sheet,
     y: float,
-    row: Mapping[str, Any],
-    by_id: Mapping[str, Mapping[str, Any]],
+    row: RecordView,
+    by_id: Mapping[str, RecordView],
     book: PhotoBook,
 ) -> None:
     """One dish with the photos of two, or two side by side, and the evidence."""
@@ -87,7 +86,7 @@ def _draw_dish(
     sheet: Sheet,
     x: float,
     y: float,
-    dish: Mapping[str, Any],
+    dish: RecordView,
     book: PhotoBook,
     evidence: str,
     n_photos: int,

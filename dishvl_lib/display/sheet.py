@@ -6,12 +6,13 @@ import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import matplotlib
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import images
+from dishvl_lib.core.types import Record
 from dishvl_lib.display import fonts
 from dishvl_lib.display.photo_book import thumbnail
 from dishvl_lib.display.words import Words
@@ -80,7 +81,7 @@ class Sheet:
         ha: str = "left",
         va: str = "top",
         linespacing: float = 1.5,
-        bbox: dict[str, Any] | None = None,
+        bbox: Record | None = None,
     ) -> None:
         """A text whose upper left corner is x, y inches from the sheet's upper left corner."""
         self.figure.text(

@@ -9,8 +9,6 @@ decide, and the next undecided photo follows. Decisions count when stage 01 is r
 """
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -20,6 +18,7 @@ from markupsafe import Markup
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import PHOTO_DECISIONS
+from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.mark_card import MarkCard, button, html
 from dishvl_lib.display.photo_book import NearestPhotos, PhotoBook, embedded
@@ -48,8 +47,8 @@ class SuspectReview:
         suspects: pd.DataFrame,
         photos: pd.DataFrame,
         names: Mapping[str, str],
-        image_root: str | Path,
-        decisions_file: str | Path,
+        image_root: AnyPath,
+        decisions_file: AnyPath,
         *,
         features: Mapping[str, np.ndarray] | None = None,
         language: str = "en",
@@ -178,12 +177,12 @@ class SuspectReview:
         if self.card:
             self.card.refresh()
 
-    def _label(self, row: Mapping[str, Any]) -> str:
+    def _label(self, row: RecordView) -> str:
         label = shorten(self.marks.called(row["dish_id"]), NAME_COLUMNS)
         looks_like = shorten(self.marks.called(row["looks_like"]), NAME_COLUMNS)
         return f"{label}? {looks_like}  {row['votes']}/{row['of']}"
 
-    def _cell(self, row: Mapping[str, Any]) -> widgets.VBox:
+    def _cell(self, row: RecordView) -> widgets.VBox:
         """A suspect in the grid: its photo, one of the dish it lies among, and its button."""
         image_id = row["image_id"]
         suspect = embedded(self.book.path(image_id), SUSPECT_PHOTO)
@@ -194,7 +193,7 @@ class SuspectReview:
         self.buttons[image_id] = choose
         return widgets.VBox([html(photos), choose]).add_class("dishvl-pair")
 
-    def _card(self, row: Mapping[str, Any]) -> MarkCard:
+    def _card(self, row: RecordView) -> MarkCard:
         image_id = row["image_id"]
         near = self.training_photos.nearest([image_id]).get(image_id, [])
         near_dishes = [self.book.dish_by_id.get(neighbour.image_id, "") for neighbour in near]
@@ -204,7 +203,7 @@ class SuspectReview:
             image_id, card, self.marks, self.words, suggested, self.mark, self.take_back
         )
 
-    def _card_html(self, row: Mapping[str, Any], neighbours: list[cards.NeighbourPhoto]) -> Markup:
+    def _card_html(self, row: RecordView, neighbours: list[cards.NeighbourPhoto]) -> Markup:
         sides = [
             (self.marks.called(dish_id), cards.photo_strip(self.book, dish_id))
             for dish_id in (row["dish_id"], row["looks_like"])

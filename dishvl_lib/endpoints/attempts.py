@@ -214,7 +214,9 @@ class Sender:
         way: Capabilities,
         turn: _Turn,
     ) -> tuple[Raw, Outcome]:
-        """Send a request that was noted as attempt `number`, store what comes back, and judge it."""
+        """Send a request that was noted as attempt `number`, store what comes back, and judge
+        it.
+        """
         body = requests.body(self.endpoint, messages, request, way.mode, way.refused)
         raw = client.send(self.endpoint, body)
         usage = prices.usage_of(raw.body)

@@ -175,7 +175,9 @@ def send(endpoint: Endpoint, body: RecordView) -> Raw:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds from a Retry-After header (a number or an HTTP date), between 0 and LONGEST_WAIT_S."""
+    """Seconds from a Retry-After header (a number or an HTTP date), between 0 and
+    LONGEST_WAIT_S.
+    """
     given = headers.get("retry-after", "")
     try:
         seconds = float(given)

@@ -111,8 +111,8 @@ class Breaker:
     """Opens after `threshold` failures in a row; then one request at a time probes, after pauses
     that double.
 
-    Gives up after PROBES failed probes, or MAX_PROBES_NEVER_ANSWERED when the server has never answered
-    at all.
+    Gives up after PROBES failed probes, or MAX_PROBES_NEVER_ANSWERED when the server has never
+    answered at all.
     """
 
     threshold: int

@@ -126,7 +126,9 @@ class _Parser:
         return bare[0].strip(), bare.end()
 
     def _quoted(self, place: int) -> tuple[str, int]:
-        """A quote ends a text only before what may follow a text: others should have been escaped."""
+        """A quote ends a text only before what may follow a text: others should have been
+        escaped.
+        """
         closing = _QUOTES[self.text[place]]
         characters: list[str] = []
         place += 1

@@ -41,7 +41,9 @@ COLUMNS = [
 
 
 def usage_of(body: str) -> dict[str, int]:
-    """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not say."""
+    """{prompt_tokens, completion_tokens} of a chat completion's raw body; {} when it does not
+    say.
+    """
     try:
         usage = json.loads(body)["usage"]
         return {

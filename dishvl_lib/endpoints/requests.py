@@ -127,7 +127,9 @@ def schema_name(schema: type[BaseModel]) -> str:
 
 
 def binding(request: Request) -> RecordView | None:
-    """What a request sends besides its messages to bind the answer's form; it counts as tokens too."""
+    """What a request sends besides its messages to bind the answer's form; it counts as tokens
+    too.
+    """
     return sent_schema(request.schema) or request.extra or None
 
 

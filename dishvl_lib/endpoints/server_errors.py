@@ -169,7 +169,9 @@ class ServerError:
 
     @property
     def kind(self) -> str:
-        """One of NO_MONEY, FILTERED, BAD_KEY, NO_MODEL, TOO_FAST, REFUSED_FIELD, TOO_LONG, OTHER."""
+        """One of NO_MONEY, FILTERED, BAD_KEY, NO_MODEL, TOO_FAST, REFUSED_FIELD, TOO_LONG,
+        OTHER.
+        """
         if self._is_about_money():
             return NO_MONEY
         codes = self._folded()

@@ -95,7 +95,9 @@ class Usefulness:
 
 
 def excerpt(status: str, text: str) -> str:
-    """The beginning of an answer on one line; '' of a request that failed, for which there is none."""
+    """The beginning of an answer on one line; '' of a request that failed, for which there is
+    none.
+    """
     return "" if status == FAILED else " ".join(text.split())[:_SHOWN]
 
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 import torch
 
 from dishvl_lib.core import paths, records
+from dishvl_lib.core.types import Record
 from dishvl_lib.estimate import shapes
 from dishvl_lib.estimate.activations import TreeShape
 from dishvl_lib.estimate.planner import GB, Plan, plan, replace_config
@@ -110,7 +110,7 @@ def _largest(config: TrainingConfig, batch: Sequence[TreeShape], memory_gb: floa
 
 def _smaller(config: TrainingConfig) -> list[tuple[str, TrainingConfig]]:
     """Settings that need less memory, the cheapest first, each with the words that set it."""
-    steps: list[tuple[str, dict[str, Any]]] = [("", {})]
+    steps: list[tuple[str, Record]] = [("", {})]
     for part in ("vision", "both"):
         steps.append((f"gradient_checkpointing: {part}, ", {"gradient_checkpointing": part}))
     offload = {"gradient_checkpointing": "both", "deepspeed": str(paths.resolve(OFFLOAD))}

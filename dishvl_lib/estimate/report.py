@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import markers, records, settings, stages
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.estimate import memory_advice, network, planner, shapes, trial
 from dishvl_lib.estimate.activations import TreeShape
 from dishvl_lib.training import config as training_config
@@ -16,7 +16,7 @@ from dishvl_lib.vlm import qwen
 
 UNKNOWN = "-"
 PLACES = ("image_root", "train_file", "validation_file", "output_folder")
-Values = Mapping[str, Mapping[str, Any]]
+Values = Mapping[str, RecordView]
 
 
 @dataclass(frozen=True)

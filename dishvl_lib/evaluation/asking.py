@@ -7,12 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, questions, records
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question
 from dishvl_lib.evaluation.protocols import KINDS, Plan
 from dishvl_lib.vlm.recognizer import check_menu
@@ -27,7 +27,7 @@ def predict_all(
     plans: Mapping[str, Plan],
     folder: Path,
     batch_size: int = BATCH,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is
     its turn, then let go.
 
@@ -51,7 +51,7 @@ def predict_all(
 
 def follow(
     name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """One predictor's answers to a plan: the stored questions, then those of the sites, framed by
     how it named their dishes.
     """
@@ -66,7 +66,9 @@ def follow(
 
 
 def unanswered(predictions: pd.DataFrame, plans: Mapping[str, Plan]) -> str:
-    """Which predictors' answers are not as many as their questions, with what to do; '' for none."""
+    """Which predictors' answers are not as many as their questions, with what to do; '' for
+    none.
+    """
     answers = predictions.predictor.value_counts()
     odd = {name: plan for name, plan in plans.items() if answers.get(name, 0) != plan.questions}
     if not odd:
@@ -79,10 +81,10 @@ def unanswered(predictions: pd.DataFrame, plans: Mapping[str, Plan]) -> str:
 def predict(
     name: str,
     predictor: Predictor,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Record],
     journal: Path,
     batch_size: int = BATCH,
-) -> list[dict[str, Any]]:
+) -> list[Record]:
     """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol,
     answer, correct, ..., seconds.
 
@@ -119,19 +121,17 @@ def answer_file(folder: Path, name: str) -> Path:
     return Path(folder) / f".answers_{name}.jsonl"
 
 
-def kept(folder: Path, name: str) -> list[dict[str, Any]]:
+def kept(folder: Path, name: str) -> list[Record]:
     """All of a predictor's answers so far, those by which it named the sites' dishes included."""
     return _journalled(answer_file(folder, name))
 
 
-def batches(
-    rows: Sequence[dict[str, Any]], size: int, by_photo: bool = False
-) -> Iterator[list[dict[str, Any]]]:
+def batches(rows: Sequence[Record], size: int, by_photo: bool = False) -> Iterator[list[Record]]:
     """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all
     questions of `size` photos.
     """
     if by_photo:
-        photos: dict[str, list[dict[str, Any]]] = {}
+        photos: dict[str, list[Record]] = {}
         for row in rows:
             photos.setdefault(row["image"], []).append(row)
         groups = list(photos.values())
@@ -146,7 +146,7 @@ def batches(
 
 
 def _answer_batch(
-    name: str, predictor: Predictor, batch: list[dict[str, Any]]
+    name: str, predictor: Predictor, batch: list[Record]
 ) -> Iterator[artefacts.Prediction]:
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
@@ -158,7 +158,7 @@ def _answer_batch(
         yield _result(name, row, answer, seconds)
 
 
-def answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
+def answers(predictor: Predictor, rows: list[Record]) -> list[Answer]:
     """A batch's answers; of a photo that cannot be used an `error` and no answer."""
     try:
         return predictor.answer(rows)
@@ -166,14 +166,14 @@ def answers(predictor: Predictor, rows: list[dict[str, Any]]) -> list[Answer]:
         return [_answer_alone(predictor, row) for row in rows]
 
 
-def _answer_alone(predictor: Predictor, row: dict[str, Any]) -> Answer:
+def _answer_alone(predictor: Predictor, row: Record) -> Answer:
     try:
         return predictor.answer([row])[0]
     except ValueError as error:
         return Answer(None, error=str(error))
 
 
-def _fault(row: Mapping[str, Any]) -> str | None:
+def _fault(row: RecordView) -> str | None:
     """Why a question cannot be put to anybody; '' for one that is lost anyway; None when it can."""
     if row.get("lost"):
         return ""
@@ -186,9 +186,7 @@ def _fault(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _result(
-    name: str, row: Mapping[str, Any], answer: Answer, seconds: float
-) -> artefacts.Prediction:
+def _result(name: str, row: RecordView, answer: Answer, seconds: float) -> artefacts.Prediction:
     truth = artefacts.answer_of(row)
     lost = row.get("lost", "")
     sound = not answer.error and not lost
@@ -222,7 +220,7 @@ def _result(
     }
 
 
-def _journalled(journal: Path) -> list[dict[str, Any]]:
+def _journalled(journal: Path) -> list[Record]:
     """The whole lines of an answer file; a half-written last line is cut off so that appending goes
     on cleanly.
     """

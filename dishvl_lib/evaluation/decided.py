@@ -4,12 +4,12 @@ Marks are made where a model erred. To mend or to leave out such photos alone ma
 better than it was, so it stands beside what the others say.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, decided_photos, intervals
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.evaluation import metrics
 
 COLUMNS = (
@@ -52,9 +52,7 @@ def table(predictions: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(counted, columns=list(COLUMNS))
 
 
-def into_metrics(
-    measured: dict[str, dict[str, Any]], counted: pd.DataFrame
-) -> dict[str, dict[str, Any]]:
+def into_metrics(measured: dict[str, Record], counted: pd.DataFrame) -> dict[str, Record]:
     """metrics.json with `decided` {moved, left_out, without: {n, accuracy, ci95}, at_worst: {n,
     accuracy}} where there is something to say. counted: of `table`.
     """
@@ -107,7 +105,7 @@ def _is_tested(split: str) -> bool:
     return split in ("test", artefacts.HELD_OUT) or split.startswith(artefacts.SITE_PREFIX)
 
 
-def _row(group: pd.DataFrame, is_moved: pd.Series, left_out: int) -> Mapping[str, Any]:
+def _row(group: pd.DataFrame, is_moved: pd.Series, left_out: int) -> RecordView:
     n = len(group)
     without = group[~is_moved]
     right = int(without["correct"].sum())

@@ -5,11 +5,12 @@ The gallery is handed over by the step that made it; this room knows what it ask
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from dishvl_lib.core import questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.evaluation.predictors import LONGEST_MENU, SMALLEST, Answer, question
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
@@ -45,7 +46,7 @@ class Galleries(NamedTuple):
     with_new: DishGallery
     enlarged: tuple[str, ...] = ()
 
-    def of(self, row: Mapping[str, Any]) -> DishGallery:
+    def of(self, row: RecordView) -> DishGallery:
         return self.with_new if row["protocol"] in self.enlarged else self.known
 
 
@@ -59,10 +60,10 @@ class GalleryPredictor:
         self.features = features
         self.galleries = galleries
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         return [self._answer_to(row) for row in rows]
 
-    def _answer_to(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: Record) -> Answer:
         feature = self.features.get(row["image_id"])
         if feature is None:
             return Answer(None, error=NO_FEATURES)
@@ -71,8 +72,8 @@ class GalleryPredictor:
 
 
 class Query(NamedTuple):
-    """What the model is asked for a row: a question, and the entries that it is scored on. `kind`: menu
-    or naming; `logs` (entries,): what it said, None until it was asked.
+    """What the model is asked for a row: a question, and the entries that it is scored on. `kind`:
+    menu or naming; `logs` (entries,): what it said, None until it was asked.
     """
 
     text: str
@@ -103,10 +104,10 @@ class HybridPredictor:
         image_root: Path,
         features: Mapping[str, np.ndarray],
         galleries: Galleries,
-        answered: Callable[[], Sequence[Mapping[str, Any]]] = list,
+        answered: Callable[[], Sequence[RecordView]] = list,
     ):
-        """`opened`: opens the model, when it is needed; `answered`: rows of predictions.jsonl of the
-        same model.
+        """`opened`: opens the model, when it is needed; `answered`: rows of predictions.jsonl of
+        the same model.
         """
         self.opened = opened
         self.image_root = image_root
@@ -115,17 +116,17 @@ class HybridPredictor:
         self.known = _log_probabilities(answered())
         self._recognizer: Recognizer | None = None
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         queries = self.scored(rows)
         return [self._answer_to(row, queries.get(row["id"])) for row in rows]
 
-    def scored(self, rows: Sequence[dict[str, Any]]) -> dict[str, Query]:
+    def scored(self, rows: Sequence[Record]) -> dict[str, Query]:
         """{id: query with the model's log-probabilities} of the rows whose photo has a feature."""
         with_feature = [row for row in rows if row["image_id"] in self.features]
         queries = {row["id"]: self._query(row) for row in with_feature}
         return queries | self._asked(with_feature, queries)
 
-    def _query(self, row: dict[str, Any]) -> Query:
+    def _query(self, row: Record) -> Query:
         if row["kind"] == "naming":
             gallery = self.galleries.of(row)
             menu = gallery.shortlist(self.features[row["image_id"]], SHORTLIST)
@@ -134,10 +135,10 @@ class HybridPredictor:
         text = questions.ask(row["template"], check_menu(row["menu"]))
         return Query(text, row["menu"], MENU, logs)
 
-    def _asked(
-        self, rows: Sequence[dict[str, Any]], queries: Mapping[str, Query]
-    ) -> dict[str, Query]:
-        """The queries that had no answer, with it: all about one photo in one pass, equal ones once."""
+    def _asked(self, rows: Sequence[Record], queries: Mapping[str, Query]) -> dict[str, Query]:
+        """The queries that had no answer, with it: all about one photo in one pass, equal ones
+        once.
+        """
         photos: dict[str, dict[tuple[str, tuple[str, ...]], list[str]]] = {}
         for row in rows:
             query = queries[row["id"]]
@@ -160,7 +161,7 @@ class HybridPredictor:
                     answered[row_id] = query._replace(logs=logs)
         return answered
 
-    def _answer_to(self, row: dict[str, Any], query: Query | None) -> Answer:
+    def _answer_to(self, row: Record, query: Query | None) -> Answer:
         if query is None:
             return Answer(None, error=NO_FEATURES)
         if query.logs is None:
@@ -182,7 +183,7 @@ class HybridPredictor:
 
 
 def _log_probabilities(
-    answered: Sequence[Mapping[str, Any]],
+    answered: Sequence[RecordView],
 ) -> dict[tuple[str, str, tuple[str, ...]], np.ndarray]:
     """{(id, prompt, menu): log-probabilities} of the menus that the model has answered."""
     known = {}

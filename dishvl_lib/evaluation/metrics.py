@@ -148,12 +148,12 @@ def against_better(
 ) -> pd.DataFrame:
     """A predictor over several runs together against the better of `others`, protocol by protocol.
 
-    Columns: protocol, rival (of `others` the one with more right over all runs; of equally good ones
-    the first), n, accuracy, accuracy_rival, difference (predictor minus rival, of the accuracies over
-    all runs' questions), only_predictor, only_rival, p. Questions are paired within their run, those
-    that each framed itself by their photo. p: McNemar over the runs' discordant questions put
-    together. A photo can be asked about in several runs, so that these are not independent, and p is
-    smaller than it should be: who is not worse by it is not worse.
+    Columns: protocol, rival (of `others` the one with more right over all runs; of equally good
+    ones the first), n, accuracy, accuracy_rival, difference (predictor minus rival, of the
+    accuracies over all runs' questions), only_predictor, only_rival, p. Questions are paired within
+    their run, those that each framed itself by their photo. p: McNemar over the runs' discordant
+    questions put together. A photo can be asked about in several runs, so that these are not
+    independent, and p is smaller than it should be: who is not worse by it is not worse.
     """
     joined = pd.concat([checked(rows).assign(run=number) for number, rows in enumerate(runs)])
     ours = joined[joined["predictor"] == predictor]
@@ -206,7 +206,9 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
 
 
 def of_predictor(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.DataFrame:
-    """The rows of one predictor and protocol; ValueError naming those there are when there is none."""
+    """The rows of one predictor and protocol; ValueError naming those there are when there is
+    none.
+    """
     is_predictor = predictions["predictor"] == predictor
     is_protocol = predictions["protocol"] == protocol
     rows = predictions[is_predictor & is_protocol]

@@ -1,18 +1,18 @@
 """The sentences and facts that must stand beside an accuracy table."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params
+from dishvl_lib.core.types import RecordView
 from dishvl_lib.evaluation import sites
 
 REMOVED_SHOWN = 120  # characters of what stood around an answer
 
 
 def notes(
-    annotation: Mapping[str, Any],
+    annotation: RecordView,
     predictions: pd.DataFrame,
     not_dishes: int,
     *,
@@ -48,9 +48,9 @@ def notes(
 
 
 def facts(
-    dataset: Mapping[str, Any],
-    training: Mapping[str, Any],
-    contract: Mapping[str, Any],
+    dataset: RecordView,
+    training: RecordView,
+    contract: RecordView,
     *,
     net: str = params.PPLCNET,
 ) -> dict[str, str]:
@@ -85,7 +85,7 @@ def facts(
     }
 
 
-def _menu_choice(best: Mapping[str, Any]) -> str:
+def _menu_choice(best: RecordView) -> str:
     """What dishvl.json says of the probabilities of a menu's entries."""
     temperature = f"temperature {best.get('temperature', 1.0):g}"
     presence = best.get("on_menu")

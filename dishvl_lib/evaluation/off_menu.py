@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, intervals
+from dishvl_lib.core.types import Record
 from dishvl_lib.vlm import calibration, choose, inputs, menu_presence
 from dishvl_lib.vlm.menu_presence import MenuPresence, SizedMenus, SizedScores
 from dishvl_lib.vlm.recognizer import Recognizer
@@ -31,14 +32,16 @@ COLUMNS = (
 
 
 class Signal(NamedTuple):
-    """How sure a menu is to hold the dish, from its log-probabilities, and from where on it does."""
+    """How sure a menu is to hold the dish, from its log-probabilities, and from where on it
+    does.
+    """
 
     name: str
     of_menu: Callable[[np.ndarray], float]
     threshold: float
 
 
-def drawn_menus(rows: Sequence[dict[str, Any]], seed: int) -> list[SizedMenus]:
+def drawn_menus(rows: Sequence[Record], seed: int) -> list[SizedMenus]:
     """Menus with and without the dish about at most PHOTOS test photos, whose sizes take turns."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))[:PHOTOS]
@@ -76,7 +79,7 @@ def score(
     return scored
 
 
-def signals(metadata: dict[str, Any]) -> list[Signal]:
+def signals(metadata: Record) -> list[Signal]:
     """What a folder's dishvl.json decides by, the best first: `on_menu` where that was fitted."""
     temperature = metadata.get("temperature", 1.0)
 
@@ -94,7 +97,7 @@ def signals(metadata: dict[str, Any]) -> list[Signal]:
     return decided
 
 
-def summary(scored: Sequence[SizedScores], decided: Sequence[Signal]) -> dict[str, Any]:
+def summary(scored: Sequence[SizedScores], decided: Sequence[Signal]) -> Record:
     """{signals: {name: {ece, ece_ci95, threshold}}, by_size: rows of COLUMNS}.
 
     ece: expected calibration error of the signal as the probability that the dish is on the menu,
@@ -115,7 +118,7 @@ def summary(scored: Sequence[SizedScores], decided: Sequence[Signal]) -> dict[st
     return {"signals": worth, "by_size": rows}
 
 
-def shown(measures: dict[str, Any]) -> pd.DataFrame:
+def shown(measures: Record) -> pd.DataFrame:
     """The part of a `summary` by menu size, as a table to read."""
     table = pd.DataFrame(measures["by_size"], columns=list(COLUMNS))
     for name in ("answered", "refused"):
@@ -128,7 +131,7 @@ def shown(measures: dict[str, Any]) -> pd.DataFrame:
     return table
 
 
-def sentence(measures: dict[str, Any]) -> str:
+def sentence(measures: Record) -> str:
     """What a person should take from it; '' where nothing was asked."""
     rows = [row for row in measures["by_size"] if row["signal"] == measures["by_size"][0]["signal"]]
     larger = [row for row in rows if row["menu_size"] >= 3]
@@ -143,7 +146,7 @@ def sentence(measures: dict[str, Any]) -> str:
     )
 
 
-def _calibration(sure: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+def _calibration(sure: np.ndarray, present: np.ndarray) -> Record:
     if not len(sure):
         return {"ece": None, "ece_ci95": None}
 
@@ -154,7 +157,7 @@ def _calibration(sure: np.ndarray, present: np.ndarray) -> dict[str, Any]:
     return {"ece": error(np.arange(len(sure))), "ece_ci95": [low, high]}
 
 
-def _measured(signal: Signal, size: int, sure: np.ndarray, present: np.ndarray) -> dict[str, Any]:
+def _measured(signal: Signal, size: int, sure: np.ndarray, present: np.ndarray) -> Record:
     answered = sure[present] >= signal.threshold
     refused = sure[~present] < signal.threshold
     return {

@@ -8,11 +8,11 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import images, params, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.endpoints import asking, client, forms, prices
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
@@ -88,7 +88,7 @@ class EndpointPredictor:
             ALL if rival.endpoint.batch else max(TOGETHER, 8 * rival.endpoint.concurrency)
         )
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         """Raises `EndpointError` (also `BudgetError`) when going on is of no use; what was paid for
         is in the journal.
         """
@@ -109,7 +109,7 @@ class EndpointPredictor:
         self._check_any(given)
         return [_answer(self.rival, row, reply) for row, reply in zip(rows, given, strict=True)]
 
-    def _request(self, row: dict[str, Any]) -> Request:
+    def _request(self, row: Record) -> Request:
         extra = binding(self.rival.structured, row)
         identity = {
             "prompt_version": PROMPT_VERSION,
@@ -149,7 +149,7 @@ class EndpointPredictor:
             )
 
 
-def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
+def connect(settings: Sequence[RecordView]) -> list[Rival]:
     """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured`
     and `system` besides.
 
@@ -163,11 +163,11 @@ def connect(settings: Sequence[Mapping[str, Any]]) -> list[Rival]:
     return [_rival(given, endpoint) for given, endpoint in zip(settings, endpoints, strict=True)]
 
 
-def _rival(given: Mapping[str, Any], endpoint: Endpoint) -> Rival:
+def _rival(given: RecordView, endpoint: Endpoint) -> Rival:
     return Rival(endpoint, **{key: given[key] for key in BINDING if key in given})
 
 
-def _without_binding(given: Mapping[str, Any]) -> dict[str, Any]:
+def _without_binding(given: RecordView) -> Record:
     return {key: value for key, value in given.items() if key not in BINDING}
 
 
@@ -178,7 +178,8 @@ def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
     rows = list(plan.rows)
     for site in plan.sites:
         naming = site.to_name()
-        # The names that a model will give a site's dishes are not known yet; any of usual length do.
+        # The names that a model will give a site's dishes are not known yet; any of usual length
+        # do.
         some_names = {
             row["dish_id"]: f"菜名{number:03d}" for number, row in enumerate(site.queries)
         }
@@ -237,7 +238,7 @@ def totals(spent: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def messages(system: str, text: str, image_url: str) -> list[dict[str, Any]]:
+def messages(system: str, text: str, image_url: str) -> list[Record]:
     """The photo first and the question after it, as in training."""
     question = {
         "role": "user",
@@ -249,7 +250,7 @@ def messages(system: str, text: str, image_url: str) -> list[dict[str, Any]]:
     return [{"role": "system", "content": system}, question] if system else [question]
 
 
-def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def binding(structured: str, row: RecordView) -> Record:
     """The fields that bind an answer to the row's menu: vLLM's structured_outputs, or a JSON schema
     with an enum; {} for plain or without a menu.
     """
@@ -274,7 +275,7 @@ def binding(structured: str, row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answer:
+def _answer(rival: Rival, row: RecordView, given: asking.Answer) -> Answer:
     answer = Answer(
         None,
         seconds=given.seconds,
@@ -296,13 +297,13 @@ def _answer(rival: Rival, row: Mapping[str, Any], given: asking.Answer) -> Answe
     return replace(answer, text=None if absent else text, removed=removed)
 
 
-def _usage(rival: Rival, row: Mapping[str, Any]) -> dict[str, int]:
+def _usage(rival: Rival, row: RecordView) -> dict[str, int]:
     return prices.likely_usage(
         messages(rival.system, question(row), ""), binding(rival.structured, row), ANSWER_TOKENS
     )
 
 
-def _cost(name: str, answers: pd.DataFrame) -> dict[str, Any]:
+def _cost(name: str, answers: pd.DataFrame) -> Record:
     answered = answers[answers.lost.eq("")]
     menus = answered[answered.answer.notna() & answered.menu.map(len).gt(0)]
     off = [answer not in menu for answer, menu in zip(menus.answer, menus.menu, strict=True)]

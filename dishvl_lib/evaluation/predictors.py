@@ -5,12 +5,13 @@ classifier. `online` has the others.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.vlm.recognizer import Choice, Recognizer, check_menu
 
 LONGEST_MENU = 100_000  # every entry's probability is kept
@@ -43,7 +44,7 @@ class Predictor(Protocol):
     Raises ValueError for a photo that cannot be used (`ImageError` where it cannot be read).
     """
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]: ...
+    def answer(self, rows: Sequence[Record]) -> list[Answer]: ...
 
 
 class RecognizerPredictor:
@@ -60,7 +61,7 @@ class RecognizerPredictor:
         self.recognizer = recognizer
         self.image_root = Path(image_root)
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         photos: dict[str, tuple[list[int], list[int]]] = {}
         for number, row in enumerate(rows):
             named, chosen = photos.setdefault(row["image"], ([], []))
@@ -80,13 +81,13 @@ class RecognizerPredictor:
         return [answers[number] for number in range(len(rows))]
 
 
-def _menu(row: Mapping[str, Any]) -> tuple[str, list[str]]:
+def _menu(row: RecordView) -> tuple[str, list[str]]:
     """(the question with the cleaned entries, the menu as it was written)."""
     entries = check_menu(row["menu"])
     return questions.ask(row["template"], entries), row["menu"]
 
 
-def _chosen(row: Mapping[str, Any], choice: Choice) -> Answer:
+def _chosen(row: RecordView, choice: Choice) -> Answer:
     best, _ = choice.entries[0]
     # A menu that holds the dish has an answer, however unsure it is.
     text = choice.answer if row["kind"] == "menu_absent" else best
@@ -115,10 +116,10 @@ class NearestPredictor:
         self.matrix = np.stack([features[known.image_id.iloc[place]] for place in order])
         self.names, self.starts = np.unique(named[order], return_index=True)
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         return [self._answer_to(row) for row in rows]
 
-    def _answer_to(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: Record) -> Answer:
         """By itself: in a product of whole batches the last digits would depend on what else is in
         the batch, and so on where a run was killed.
         """
@@ -144,10 +145,10 @@ class ClassifierPredictor:
         self.place = {str(image_id): place for place, image_id in enumerate(stored["image_id"])}
         self.names, self.starts = np.unique(named[order], return_index=True)
 
-    def answer(self, rows: Sequence[dict[str, Any]]) -> list[Answer]:
+    def answer(self, rows: Sequence[Record]) -> list[Answer]:
         return [self._answer_to(row) for row in rows]
 
-    def _answer_to(self, row: dict[str, Any]) -> Answer:
+    def _answer_to(self, row: Record) -> Answer:
         if row["image_id"] not in self.place:
             return Answer(
                 None,
@@ -169,7 +170,7 @@ def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
     return ordered.groupby("dish_id").head(per_dish)
 
 
-def question(row: Mapping[str, Any]) -> str:
+def question(row: RecordView) -> str:
     """The text of a row's question, as the model reads it."""
     return artefacts.text_of(row)
 

@@ -5,17 +5,18 @@ they are to the training photos.
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, records
+from dishvl_lib.core.types import Record
 from dishvl_lib.evaluation.sites import Site
 
 KINDS = ("naming", "menu", "menu_absent")  # kinds of questions that are asked here
 NEW_DISHES = "new_dishes"
-# The test questions after the new dishes were added; names that a model gives by itself do not change.
+# The test questions after the new dishes were added; names that a model gives by itself do not
+# change.
 WITH_NEW = "_with_new"
 NAMING_WITH_NEW = f"naming{WITH_NEW}"
 MENU_WITH_NEW = f"menu{WITH_NEW}"
@@ -28,7 +29,7 @@ class Plan:
     questions depend on its own answers.
     """
 
-    rows: list[dict[str, Any]]
+    rows: list[Record]
     sites: list[Site]
 
     @property
@@ -49,10 +50,10 @@ class Plan:
         """
         if most <= 0:
             return self
-        by_protocol: dict[str, list[dict[str, Any]]] = {}
+        by_protocol: dict[str, list[Record]] = {}
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
-        rows: list[dict[str, Any]] = []
+        rows: list[Record] = []
         for rows_of_protocol in by_protocol.values():
             rows += _sample(rows_of_protocol, most, seed)
         sites = []
@@ -60,7 +61,7 @@ class Plan:
             sites.append(replace(site, queries=_sample(site.queries, most, seed)))
         return Plan(rows, sites)
 
-    def rows_with_photos(self) -> list[dict[str, Any]]:
+    def rows_with_photos(self) -> list[Record]:
         """Every question about a photo, those by which sites' dishes are named included."""
         of_sites = [row for site in self.sites for row in [*site.register, *site.queries]]
         return [*self.rows, *of_sites]
@@ -85,11 +86,11 @@ class Plan:
 
 
 def stored(
-    test: Sequence[dict[str, Any]],
-    unseen: Sequence[dict[str, Any]] = (),
-    new_dishes: Sequence[dict[str, Any]] = (),
-    with_new: Sequence[dict[str, Any]] = (),
-) -> list[dict[str, Any]]:
+    test: Sequence[Record],
+    unseen: Sequence[Record] = (),
+    new_dishes: Sequence[Record] = (),
+    with_new: Sequence[Record] = (),
+) -> list[Record]:
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
     on; NEW_DISHES for the last.
     """
@@ -128,14 +129,14 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
     return reasons | dict.fromkeys(same_frame, "same frame")
 
 
-def _sample(rows: list[dict[str, Any]], most: int, seed: int) -> list[dict[str, Any]]:
+def _sample(rows: list[Record], most: int, seed: int) -> list[Record]:
     chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
     return [rows[place] for place in sorted(chosen)]
 
 
-def _about_others(rows: Sequence[dict[str, Any]], paths: Collection[str]) -> list[dict[str, Any]]:
+def _about_others(rows: Sequence[Record], paths: Collection[str]) -> list[Record]:
     return [row for row in rows if row["image"] not in paths]
 
 
-def _marked(rows: Sequence[dict[str, Any]], near: Mapping[str, str]) -> list[dict[str, Any]]:
+def _marked(rows: Sequence[Record], near: Mapping[str, str]) -> list[Record]:
     return [{**row, "near_training": near.get(row["image_id"], "")} for row in rows]

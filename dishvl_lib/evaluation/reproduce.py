@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from dishvl_lib.core import paths, records, settings
+from dishvl_lib.core.types import RecordView
 
 
-def write_profile(folder: Path, parameters: Mapping[str, Mapping[str, Any]]) -> None:
+def write_profile(folder: Path, parameters: Mapping[str, RecordView]) -> None:
     """`folder` with a YAML file for each stage in {stage: its parameters}, which `dishvl run
     FOLDER` takes.
 

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import given_tables, menu_entries, names, paths, questions, records
+from dishvl_lib.core.types import AnyPath, Record, RecordView
 
 NO_NAME = "no usable name was given to this dish"
 
@@ -34,14 +35,14 @@ class Site:
     """
 
     protocol: str
-    register: list[dict[str, Any]]
-    queries: list[dict[str, Any]]
+    register: list[Record]
+    queries: list[Record]
     menu: list[str] = field(default_factory=list)
     truths: Mapping[str, str] = field(default_factory=dict)
     menu_size: int = 20
     seed: int = 0
 
-    def to_name(self) -> list[dict[str, Any]]:
+    def to_name(self) -> list[Record]:
         """The questions by which the predictor names the dishes: what is it, or which entry of the
         site's whole menu.
         """
@@ -53,7 +54,7 @@ class Site:
             rows.append(_menu_row(named, self.menu, "", self.protocol, self._rng(row)))
         return rows
 
-    def to_settle(self, answers: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    def to_settle(self, answers: Mapping[str, str | None]) -> list[Record]:
         """Where a dish's photos give several names equally often: the questions which of these it
         is, one for each photo that names it.
 
@@ -70,7 +71,7 @@ class Site:
         return rows
 
     def named(
-        self, answers: Mapping[str, str | None], settled: Iterable[Mapping[str, Any]] = ()
+        self, answers: Mapping[str, str | None], settled: Iterable[RecordView] = ()
     ) -> dict[str, str]:
         """{dish_id: name}: the answer to most of a dish's photos; '' without a usable one.
 
@@ -107,7 +108,7 @@ class Site:
         """Of the ids of questions whose menu is the site's."""
         return "-own_menu" if self.menu else ""
 
-    def to_judge(self, named: Mapping[str, str]) -> list[dict[str, Any]]:
+    def to_judge(self, named: Mapping[str, str]) -> list[Record]:
         """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a
         question is wrong whatever is answered.
 
@@ -126,7 +127,7 @@ class Site:
             rows.append({**question, "framed": not self.truths, "lost": lost})
         return rows
 
-    def _menu(self, row: Mapping[str, Any], name: str, entries: Sequence[str]) -> list[str]:
+    def _menu(self, row: RecordView, name: str, entries: Sequence[str]) -> list[str]:
         """`menu_size` entries in random order, the dish's name among them and the others drawn
         blindly.
         """
@@ -137,7 +138,7 @@ class Site:
         menu = answer + [others[place] for place in order]
         return [menu[place] for place in rng.permutation(len(menu))]
 
-    def _rng(self, row: Mapping[str, Any]) -> np.random.Generator:
+    def _rng(self, row: RecordView) -> np.random.Generator:
         """Of each question its own, so that a sample of the questions has the same menus."""
         return np.random.default_rng(
             int(
@@ -150,7 +151,7 @@ class Site:
 
 
 def of_run(
-    sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path], **options: Any
+    sites: Sequence[RecordView], question_files: Sequence[Path], **options: Any
 ) -> list[Site]:
     """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions,
     site_NAME.jsonl. `options`: as `protocols` takes them.
@@ -170,8 +171,8 @@ def of_run(
 
 def protocols(
     name: str,
-    rows: Sequence[dict[str, Any]],
-    menu_csv: str | Path = "",
+    rows: Sequence[Record],
+    menu_csv: AnyPath = "",
     *,
     register_per_dish: int = 2,
     menu_size: int = 20,
@@ -211,9 +212,7 @@ def protocols(
     return sites
 
 
-def unmatched_menu_rows(
-    sites: Sequence[Mapping[str, Any]], question_files: Sequence[Path]
-) -> list[str]:
+def unmatched_menu_rows(sites: Sequence[RecordView], question_files: Sequence[Path]) -> list[str]:
     """A sentence for each site whose menu_csv has rows about folders that no question is about."""
     sentences = []
     for site in sites:
@@ -228,7 +227,7 @@ def unmatched_menu_rows(
     return sentences
 
 
-def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
+def read_menu(path: AnyPath) -> tuple[list[str], dict[str, str]]:
     """(entries, {folder: entry}) of a menu_csv with a column `name` and, where the dishes are
     known, `folder`.
 
@@ -253,22 +252,24 @@ def read_menu(path: str | Path) -> tuple[list[str], dict[str, str]]:
     return list(dict.fromkeys(entries)), folders
 
 
-def _folders(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+def _folders(rows: Iterable[RecordView]) -> set[str]:
     """The folders of a site, whose dishes are SITE/FOLDER."""
     return {row["dish_id"].partition("/")[2] for row in rows}
 
 
-def _menu_file(site: Mapping[str, Any]) -> str | Path:
+def _menu_file(site: RecordView) -> AnyPath:
     return paths.resolve(site["menu_csv"]) if site.get("menu_csv") else ""
 
 
 def _shared_out(
-    rows: Sequence[dict[str, Any]], register_per_dish: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """(register, queries): stage 03 put each dish's photos in a random order of different groups."""
+    rows: Sequence[Record], register_per_dish: int
+) -> tuple[list[Record], list[Record]]:
+    """(register, queries): stage 03 put each dish's photos in a random order of different
+    groups.
+    """
     seen: Counter = Counter()
-    register: list[dict[str, Any]] = []
-    queries: list[dict[str, Any]] = []
+    register: list[Record] = []
+    queries: list[Record] = []
     for row in rows:
         dish = row["dish_id"]
         seen[dish] += 1
@@ -285,8 +286,8 @@ def _lost(name: str, counts: Counter) -> str:
 
 
 def _menu_row(
-    row: Mapping[str, Any], menu: Sequence[str], truth: str, protocol: str, rng: np.random.Generator
-) -> dict[str, Any]:
+    row: RecordView, menu: Sequence[str], truth: str, protocol: str, rng: np.random.Generator
+) -> Record:
     wordings = questions.templates("menu")
     template = wordings[rng.integers(len(wordings))].id
     turns = [

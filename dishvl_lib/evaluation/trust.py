@@ -2,13 +2,13 @@
 stage 04's temperature, coverage, menus without the dish.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import intervals
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.evaluation import metrics
 from dishvl_lib.vlm import calibration
 
@@ -37,9 +37,7 @@ def scored(
     return scored
 
 
-def summary(
-    scored: Sequence[calibration.Scored], temperature: float, threshold: float
-) -> dict[str, Any]:
+def summary(scored: Sequence[calibration.Scored], temperature: float, threshold: float) -> Record:
     """n, accuracy, temperature, ece_before and ece_after it, auroc, threshold, answered,
     accuracy_answered, refused, with 95% Wilson intervals (`*_ci95`).
 
@@ -75,7 +73,7 @@ def summary(
     return values
 
 
-def shown(measures: Mapping[str, Any]) -> pd.DataFrame:
+def shown(measures: RecordView) -> pd.DataFrame:
     """A `summary` as a table to read: measure, value, interval, n."""
     names = [name for name in measures if not name.endswith(("_n", "_ci95")) and name != "n"]
     return pd.DataFrame(
@@ -130,7 +128,7 @@ def confidence(
     return np.array(best, float), np.array(right, bool)
 
 
-def _measured(right: np.ndarray) -> dict[str, Any]:
+def _measured(right: np.ndarray) -> Record:
     low, high = intervals.wilson(int(right.sum()), len(right))
     return {
         "n": len(right),
@@ -141,7 +139,7 @@ def _measured(right: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _share(name: str, marks: np.ndarray) -> dict[str, Any]:
+def _share(name: str, marks: np.ndarray) -> Record:
     if not len(marks):
         return {name: None, f"{name}_n": 0}
     return {
@@ -151,7 +149,7 @@ def _share(name: str, marks: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _line(name: str, measures: Mapping[str, Any]) -> dict[str, Any]:
+def _line(name: str, measures: RecordView) -> Record:
     value = measures[name]
     interval = measures.get(f"{name}_ci95")
     limits = "[{:.3f}, {:.3f}]".format(*interval) if interval else ""

@@ -22,8 +22,8 @@ LOWER_QUARTILE = 0.25
 
 @dataclass(frozen=True)
 class Doubt:
-    """`kind`: SAME_NAME, TWIN or LOOK_ALIKE; `dish`: the one in the gallery; `photo`: the place of the
-    given photo that it is about, None for all.
+    """`kind`: SAME_NAME, TWIN or LOOK_ALIKE; `dish`: the one in the gallery; `photo`: the place of
+    the given photo that it is about, None for all.
     """
 
     kind: str
@@ -47,8 +47,8 @@ class DoubtError(ValueError):
 
 
 def about_name(name: str, known: Sequence[str]) -> list[Doubt]:
-    """A dish of this name, as `core.names.normalise` compares names, or one whose name means the same
-    (`core.names.canonical`).
+    """A dish of this name, as `core.names.normalise` compares names, or one whose name means the
+    same (`core.names.canonical`).
     """
     doubts = []
     for other in known:
@@ -114,8 +114,8 @@ def closest_dishes(
 
 
 def about_looks(closest: Sequence[tuple[str, float]], known: DishSimilarities) -> list[Doubt]:
-    """Dishes to which the given photos are as similar as that dish's photos are to each other (their
-    lower quartile).
+    """Dishes to which the given photos are as similar as that dish's photos are to each other
+    (their lower quartile).
     """
     doubts = []
     for other, similarity in closest:
@@ -130,8 +130,8 @@ def about_looks(closest: Sequence[tuple[str, float]], known: DishSimilarities) -
 
 
 def usual_similarity(feature: np.ndarray) -> float | None:
-    """The lower quartile of a dish's photos' (n, D) similarity to the others of the dish; None for one
-    photo.
+    """The lower quartile of a dish's photos' (n, D) similarity to the others of the dish; None for
+    one photo.
     """
     if len(feature) < 2:
         return None

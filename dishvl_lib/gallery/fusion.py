@@ -1,26 +1,28 @@
-"""The model and the gallery answer together: three numbers, fitted on validation photos, for menus and
-for names.
+"""The model and the gallery answer together: three numbers, fitted on validation photos, for menus
+and for names.
 
     score of an entry = vlm * log-probability + gallery * similarity - new
 
-`new` is taken off only where the model was never trained on the dish. What the model says of such an
-entry is no evidence: it prefers what it was trained on. The entry is given the log-probability of the
-best trained entry instead, so that the gallery alone decides between the two. Of an entry that the
-gallery does not know the model alone decides: its similarity is the one that speaks neither for nor
-against it.
+`new` is taken off only where the model was never trained on the dish. What the model says of such
+an entry is no evidence: it prefers what it was trained on. The entry is given the log-probability
+of the best trained entry instead, so that the gallery alone decides between the two. Of an entry
+that the gallery does not know the model alone decides: its similarity is the one that speaks
+neither for nor against it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, logsumexp
 
+from dishvl_lib.core.types import Record
+
 LEAST_LOG = -30.0  # what vanished in float32, and all beyond, counts alike
-# Prior, as strong as so many menus: both are believed as far as each alone is right. Where both answer
-# nearly every validation menu rightly, these do not say who should be believed when they disagree.
+# Prior, as strong as so many menus: both are believed as far as each alone is right. Where both
+# answer nearly every validation menu rightly, these do not say who should be believed when they
+# disagree.
 PRIOR_MENUS = 1.0
 FEWEST_MENUS = 20  # with fewer, no threshold is fitted
 LEAST_SCALE = 0.01
@@ -32,9 +34,10 @@ LEAST_SPREAD = 1e-6
 
 @dataclass(frozen=True)
 class Fusion:
-    """`vlm`, `gallery`, `new`: see above. `unknown`: the similarity of a dish that is not registered.
-    `threshold`: the probability below which no entry is the answer. `n`: validation menus; `fitted_on`:
-    fingerprint of them, of the model's and of the gallery's scores.
+    """`vlm`, `gallery`, `new`: see above. `unknown`: the similarity of a dish that is not
+    registered.
+    `threshold`: the probability below which no entry is the answer. `n`: validation menus;
+    `fitted_on`: fingerprint of them, of the model's and of the gallery's scores.
     """
 
     vlm: float = 1.0
@@ -60,15 +63,15 @@ class Fusion:
         seen = np.where(np.isnan(similarities), self.unknown, similarities)
         return log_softmax(model + self.gallery * seen)
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> Record:
         """As it stands in gallery.json."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class FittedMenu:
-    """A validation menu: per entry the model's log-probability, the similarity (NaN: not registered)
-    and the one with as few photos registered as a new dish has; the place of the truth.
+    """A validation menu: per entry the model's log-probability, the similarity (NaN: not
+    registered) and the one with as few photos registered as a new dish has; the place of the truth.
     """
 
     logs: np.ndarray
@@ -82,7 +85,8 @@ def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
 
     vlm and gallery: a conditional logit over each menu's entries, neither below 0, with the prior
     above. new: from the same menus as if the model had
-    never been trained on the truth, or on another entry, and as if that dish had few photos registered.
+    never been trained on the truth, or on another entry, and as if that dish had few photos
+    registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
     if not menus:
@@ -135,7 +139,9 @@ class _Stacked:
         return others[~np.isnan(others)]
 
     def spread(self) -> float:
-        """The usual spread of similarities within a menu: the unit in which the prior weighs them."""
+        """The usual spread of similarities within a menu: the unit in which the prior weighs
+        them.
+        """
         registered = (~np.isnan(self.similarities)).sum(axis=1)
         several = self.similarities[registered > 1]
         if not len(several):
@@ -144,8 +150,8 @@ class _Stacked:
 
 
 def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
-    """`vlm` and `gallery`: how far each is believed, relative to its own calibration, with the prior;
-    then one temperature for both, so that they are as sure together as they are right.
+    """`vlm` and `gallery`: how far each is believed, relative to its own calibration, with the
+    prior; then one temperature for both, so that they are as sure together as they are right.
     """
 
     def likelihood(vlm: float, weight: float, runners_up: bool = False) -> float:
@@ -169,8 +175,8 @@ def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
 
 
 def _scale(likelihood: Callable[[float], float]) -> float:
-    """The factor under which answers are as sure as they are right; 0 for answers that are no better
-    than chance.
+    """The factor under which answers are as sure as they are right; 0 for answers that are no
+    better than chance.
     """
     bounds = (np.log(LEAST_SCALE), np.log(MOST_SCALE))
     found = minimize_scalar(lambda log: -likelihood(np.exp(log)), bounds=bounds, method="bounded")
@@ -197,7 +203,8 @@ def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
 
 def _as_if_new(menu: FittedMenu, fusion: Fusion) -> np.ndarray:
     """(cases, 4): each registered entry in turn as a new dish: its score before `new` is taken off,
-    that of all others together, that of the truth (NaN where the truth is the new dish), the weight.
+    that of all others together, that of the truth (NaN where the truth is the new dish), the
+    weight.
 
     The truth as a new dish weighs as much as all other entries together.
     """
@@ -236,9 +243,9 @@ def with_threshold(
     menus: Sequence[FittedMenu],
     threshold_for: Callable[[np.ndarray, np.ndarray], tuple[float, float, float]],
 ) -> Fusion:
-    """The same with the off-menu threshold that `threshold_for` (best probabilities on menus with the
-    dish, and on the same without it) finds: on the menus as they are, and as if the truth were new,
-    since such a dish is never as sure.
+    """The same with the off-menu threshold that `threshold_for` (best probabilities on menus with
+    the dish, and on the same without it) finds: on the menus as they are, and as if the truth were
+    new, since such a dish is never as sure.
     """
     if len(menus) < FEWEST_MENUS:
         return fusion

@@ -1,4 +1,5 @@
-"""The public face: dishes that are added and removed without training, and what they say of a photo.
+"""The public face: dishes that are added and removed without training, and what they say of a
+photo.
 
 gallery = Gallery.load("outputs/canteen/04_training/gallery")
 gallery.add("凉拌鸡胗", ["1.jpg", "2.jpg"])     # raises DoubtError where somebody should look first
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.gallery import doubts, net, photos, store
 from dishvl_lib.gallery.doubts import Doubt, DoubtError
 from dishvl_lib.gallery.fusion import Fusion
@@ -31,8 +33,8 @@ IN_MEMORY = Path("a gallery in memory")
 
 @dataclass(frozen=True)
 class Dish:
-    """A dish of the gallery. `trained`: whether the model was trained on it; `added_at`: ISO time, ''
-    for one that came from the run.
+    """A dish of the gallery. `trained`: whether the model was trained on it; `added_at`: ISO time,
+    '' for one that came from the run.
     """
 
     name: str
@@ -63,15 +65,15 @@ class Gallery:
         self._take(manifest, registered)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Gallery":
+    def load(cls, folder: AnyPath) -> "Gallery":
         """Open a gallery's folder. Raises `GalleryError` for one that is absent or damaged."""
         folder = Path(folder)
         return cls(*store.read(folder), folder)
 
     @staticmethod
-    def of_model(model: str | Path) -> Path | None:
-        """The gallery's folder that belongs to a model's: `gallery` beside it, otherwise in it; None
-        without one.
+    def of_model(model: AnyPath) -> Path | None:
+        """The gallery's folder that belongs to a model's: `gallery` beside it, otherwise in it;
+        None without one.
         """
         model = Path(model).absolute()
         for folder in (model.parent / FOLDER, model / FOLDER):
@@ -89,8 +91,8 @@ class Gallery:
         return listed
 
     def fusion(self, kind: str = MENU) -> Fusion:
-        """How the model and this gallery answer together, on menus or in naming; the model alone where
-        nothing was fitted.
+        """How the model and this gallery answer together, on menus or in naming; the model alone
+        where nothing was fitted.
         """
         fitted = (self.manifest.fusion or {}).get(kind)
         return Fusion(**fitted) if fitted else Fusion()
@@ -147,8 +149,8 @@ class Gallery:
     ) -> np.ndarray:
         """(entries,) log-probabilities by the model and the gallery together.
 
-        logs (entries,): the model's, after a menu question or, for the names of a shortlist, after a
-        naming question (`kind`).
+        logs (entries,): the model's, after a menu question or, for the names of a shortlist, after
+        a naming question (`kind`).
         """
         return self.fusion(kind).log_probabilities(logs, *self.on_menu(feature, entries))
 
@@ -185,7 +187,8 @@ class Gallery:
     def add(self, name: str, sources: Sequence[Source], *, yes: bool = False) -> Candidate:
         """Register a dish's photos; of a dish that is there they are added to it.
 
-        Raises `DoubtError`, with the reasons, where somebody should look first, unless `yes`; else as
+        Raises `DoubtError`, with the reasons, where somebody should look first, unless `yes`; else
+        as
         `look`. Nothing is trained.
         """
         return self.register(self.look(name, sources), yes=yes)
@@ -204,8 +207,8 @@ class Gallery:
         return candidate
 
     def remove(self, name: str) -> int:
-        """Take a dish off; returns how many photos were registered. Raises `GalleryError` when there
-        is no such dish.
+        """Take a dish off; returns how many photos were registered. Raises `GalleryError` when
+        there is no such dish.
         """
         folder = self._own_folder()
         with store.changing(folder):

@@ -30,8 +30,8 @@ def describe(weights: Path | None, *, net: str, scale: float, preprocess: Prepro
 
 
 def opened(folder: Path, net: Net) -> Embedder:
-    """The net with the weights that the gallery's features were made with. Raises `GalleryError` when
-    they are absent, or are others now.
+    """The net with the weights that the gallery's features were made with. Raises `GalleryError`
+    when they are absent, or are others now.
     """
     weights = folder / net.file if net.file else None
     preprocess = Preprocess(net.short_side, net.crop, net.mean, net.std)

@@ -1,4 +1,6 @@
-"""Photos that a person gives for a dish: read once, hashed, with their features and a small picture."""
+"""Photos that a person gives for a dish: read once, hashed, with their features and a small
+picture.
+"""
 
 import hashlib
 import io
@@ -10,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from dishvl_lib.core import images, photo_hashes
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity.embedder import Embedder
 
-Source = str | Path | bytes | Image.Image
+Source = AnyPath | bytes | Image.Image
 PICTURE_SIDE = 160  # pixels
 PICTURE_QUALITY = 80
 
@@ -47,7 +50,7 @@ def read(sources: Sequence[Source], embedder: Embedder) -> tuple[list[GivenPhoto
     given: list[GivenPhoto] = []
     left_out = []
     for number, source in enumerate(sources, start=1):
-        label = str(source) if isinstance(source, str | Path) else f"photo {number}"
+        label = str(source) if isinstance(source, AnyPath) else f"photo {number}"
         try:
             photo = _read_one(label, source, embedder)
         except images.ImageError as error:

@@ -99,8 +99,8 @@ def publish(
     beside best/; returns a sentence on what was done.
 
     One that is there and was made from the same photos keeps the dishes that people added, and gets
-    the new fusion. One of other photos is replaced, unless people added dishes to it or it is another
-    run's (`replace` False).
+    the new fusion. One of other photos is replaced, unless people added dishes to it or it is
+    another run's (`replace` False).
     """
     with store.changing(folder):
         if not store.is_gallery(folder):

@@ -1,5 +1,5 @@
-"""How similar a photo is to each dish of a gallery: the mean cosine of its nearest registered photos
-of the dish.
+"""How similar a photo is to each dish of a gallery: the mean cosine of its nearest registered
+photos of the dish.
 """
 
 import numpy as np

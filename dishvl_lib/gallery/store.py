@@ -14,12 +14,12 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from dishvl_lib.core import locks, records
+from dishvl_lib.core.types import Record
 
 MANIFEST = "gallery.json"
 FORMAT = 1
@@ -36,8 +36,8 @@ class GalleryError(ValueError):
 
 
 class Net(BaseModel):
-    """The net that made the features. `file`: its weights in the gallery's folder, '' where a package
-    holds them; `weights_sha256`: of its parameters.
+    """The net that made the features. `file`: its weights in the gallery's folder, '' where a
+    package holds them; `weights_sha256`: of its parameters.
     """
 
     net: str
@@ -60,8 +60,9 @@ class Segment(BaseModel):
 
 class Manifest(BaseModel):
     """gallery.json. `made_from`: fingerprint of what the run's dishes come from; `model`: of the
-    model that the fusion was fitted for; `trained`: names that this model was trained on; `added_at`:
-    when a dish was added by a person; `fusion`: the fitted numbers for menus and naming, None without.
+    model that the fusion was fitted for; `trained`: names that this model was trained on;
+    `added_at`: when a dish was added by a person; `fusion`: the fitted numbers for menus and
+    naming, None without.
     """
 
     format: int
@@ -72,7 +73,7 @@ class Manifest(BaseModel):
     trained: list[str]
     added_at: dict[str, str]
     segments: list[Segment]
-    fusion: dict[str, dict[str, Any]] | None
+    fusion: dict[str, Record] | None
 
     @property
     def photos(self) -> dict[str, int]:
@@ -86,8 +87,9 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Photos:
-    """Registered photos, a row each: name of the dish, feature (n, D) float32 of unit length, sha256
-    of the bytes, perceptual hashes. Pictures are of a few: `picture` (k,) JPEG bytes of the dish
+    """Registered photos, a row each: name of the dish, feature (n, D) float32 of unit length,
+    sha256 of the bytes, perceptual hashes. Pictures are of a few: `picture` (k,) JPEG bytes of the
+    dish
     `pictured` (k,).
     """
 

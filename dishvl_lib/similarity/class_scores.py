@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import linear_head, workers
 from dishvl_lib.similarity.preprocess import Preprocess
 from dishvl_lib.similarity.progress import Progress
@@ -19,8 +20,8 @@ BATCH = 32
 
 def class_scores(
     photos: pd.DataFrame,
-    image_root: str | Path,
-    weights_path: str | Path,
+    image_root: AnyPath,
+    weights_path: AnyPath,
     *,
     scale: float,
     image_size: int,
@@ -82,9 +83,7 @@ def _dishes(weights_path: Path) -> list[str]:
     return report["dishes"] if is_ours else []
 
 
-def _head(
-    weights_path: str | Path, scale: float, classes: int
-) -> Callable[[np.ndarray], np.ndarray]:
+def _head(weights_path: AnyPath, scale: float, classes: int) -> Callable[[np.ndarray], np.ndarray]:
     """float32 (n, 3, S, S) -> log-probabilities (n, classes), without dropout, as in training."""
     import paddle
 

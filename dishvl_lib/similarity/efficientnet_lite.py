@@ -6,12 +6,13 @@ here. Importing this module imports paddle.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from paddle import nn
 
 from dishvl_lib.core import pretrained_weights
+from dishvl_lib.core.types import Record
 from dishvl_lib.similarity import torch_weights
 from dishvl_lib.similarity.layers import Activation, ConvBN
 
@@ -145,7 +146,7 @@ def pretrained() -> EfficientNetLite0:
         raise torch_weights.WeightsError(pretrained_weights.REMEDY)
     net = EfficientNetLite0()
     # Paddle takes arrays as well as the tensors it declares.
-    arrays: dict[str, Any] = our_names(torch_weights.load(file, pretrained_weights.SHA256))
+    arrays: Record = our_names(torch_weights.load(file, pretrained_weights.SHA256))
     missing, unexpected = net.set_state_dict(arrays)
     assert not missing and not unexpected, "the file of this sha256 has these names"
     net.eval()

@@ -4,12 +4,12 @@ Importing this module loads no paddle; opening a net does.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from dishvl_lib.core import params
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import features
 from dishvl_lib.similarity.preprocess import Preprocess
 
@@ -17,17 +17,21 @@ BATCH = 16
 
 
 class Embedder:
-    """A net and what it expects. `weights_sha256`: of every parameter that the features depend on."""
+    """A net and what it expects. `weights_sha256`: of every parameter that the features depend
+    on.
+    """
 
     def __init__(
         self,
-        weights_path: str | Path | None,
+        weights_path: AnyPath | None,
         *,
         net: str = params.PPLCNET,
         scale: float,
         preprocess: Preprocess,
     ):
-        """`weights_path`: None for a net whose weights come with a package. Raises `WeightsError`."""
+        """`weights_path`: None for a net whose weights come with a package. Raises
+        `WeightsError`.
+        """
         from dishvl_lib.similarity import engine, pplcnet
 
         network = features.network(weights_path, scale, net)
@@ -36,7 +40,7 @@ class Embedder:
         self.weights_sha256 = pplcnet.weights_hash(network)
         self._run = engine.plain(network)
 
-    def features(self, photos: Sequence[str | Path | bytes | Image.Image]) -> np.ndarray:
+    def features(self, photos: Sequence[AnyPath | bytes | Image.Image]) -> np.ndarray:
         """(n, D) float32 of unit length. Raises `ImageError` for a photo that cannot be read,
         `FeatureError` for features that are not finite or zero.
         """

@@ -96,8 +96,8 @@ def extract(
     `photos` has columns image_id, path and sha256; N counts those that could be read, in their
     order. `net` is one of `params.NETS`; EfficientNet-Lite0 takes neither weights, scale nor size.
     Of the others the embedding is used where the weights have one (PP-ShiTu, our own training),
-    else the 1280 pooled features. Without `weights_path` the network is random (seeded): a floor to compare
-    with, not a model. `preprocess` overrides the customary resize and crop.
+    else the 1280 pooled features. Without `weights_path` the network is random (seeded): a floor to
+    compare with, not a model. `preprocess` overrides the customary resize and crop.
     `processes` share the work (0: one per core from `workers.FEWEST_FOR_PROCESSES` new photos on,
     this one alone below); with several, a script that calls this needs the usual `__main__` guard.
     Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for weights of
@@ -124,7 +124,8 @@ def extract(
 
 
 def network(weights_path: AnyPath | None, scale: float, net: str = params.PPLCNET):
-    """The net in evaluation mode, with these weights or those of its package; `scale` of a PP-LCNet.
+    """The net in evaluation mode, with these weights or those of its package; `scale` of a
+    PP-LCNet.
 
     Raises `WeightsError` for weights that do not fit or are absent.
     """
@@ -185,8 +186,8 @@ def _compute(
 
 
 def unit_length(features: np.ndarray, paths: list[str]) -> np.ndarray:
-    """(n, D) float32 of length 1. Raises `FeatureError` naming the first path whose features are not
-    finite or zero.
+    """(n, D) float32 of length 1. Raises `FeatureError` naming the first path whose features are
+    not finite or zero.
     """
     length = np.linalg.norm(features, axis=1)
     wrong = np.flatnonzero(~np.isfinite(length) | (length == 0))

@@ -8,6 +8,7 @@ import pandas as pd
 from PIL import Image
 
 from dishvl_lib.core import images
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity.preprocess import Preprocess, centre_crop, shrink
 
 STORED_SIDE_PER_CROP = 1.25
@@ -137,6 +138,6 @@ def balanced_order(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(np.concatenate([np.arange(len(labels)), *extra]).astype(np.int64))
 
 
-def full_paths(photos: pd.DataFrame, image_root: str | Path) -> list[Path]:
+def full_paths(photos: pd.DataFrame, image_root: AnyPath) -> list[Path]:
     """The photos' files; a path that is absolute already stays as it is."""
     return [Path(image_root) / path for path in photos["path"]]

@@ -121,7 +121,9 @@ class Form:
 
 
 class PPLCNetV2(nn.Layer):
-    """(N, 3, H, W) normalised floats -> (N, class_num) logits; `features` gives what is compared."""
+    """(N, 3, H, W) normalised floats -> (N, class_num) logits; `features` gives what is
+    compared.
+    """
 
     def __init__(self, form: Form):
         super().__init__()

@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 
 from dishvl_lib.core import images, params
+from dishvl_lib.core.types import AnyPath
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -29,7 +30,7 @@ class Preprocess:
         return cls(round(image_size * SHORT_SIDE_PER_CROP), image_size)
 
     @classmethod
-    def from_paddleclas(cls, path: str | Path) -> "Preprocess":
+    def from_paddleclas(cls, path: AnyPath) -> "Preprocess":
         """Read from the evaluation part of a PaddleClas YAML.
 
         Raises ValueError when it has no usable transforms.
@@ -57,10 +58,12 @@ class Preprocess:
 
     @classmethod
     def customary(cls, net: str, image_size: int) -> "Preprocess":
-        """What the weights of a net expect; `image_size` counts for those that are made at any size."""
+        """What the weights of a net expect; `image_size` counts for those that are made at any
+        size.
+        """
         return EFFICIENTNET_LITE0 if net == params.EFFICIENTNET_LITE0 else cls.for_size(image_size)
 
-    def pixels(self, source: str | Path | bytes | Image.Image) -> np.ndarray:
+    def pixels(self, source: AnyPath | bytes | Image.Image) -> np.ndarray:
         """A path, bytes or PIL image -> uint8 (crop, crop, 3). Raises `images.ImageError`."""
         photo = images.load_rgb(source, draft_size=(self.short_side, self.short_side))
         return centre_crop(shrink(photo, self.short_side), self.crop)

@@ -1,4 +1,6 @@
-"""A file of PyTorch's whose bytes are known, as arrays: the one place of this room that loads torch."""
+"""A file of PyTorch's whose bytes are known, as arrays: the one place of this room that loads
+torch.
+"""
 
 import hashlib
 import io
@@ -6,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity.weights import WeightsError
 
 
-def load(path: str | Path, sha256: str) -> dict[str, np.ndarray]:
+def load(path: AnyPath, sha256: str) -> dict[str, np.ndarray]:
     """Parameter name -> array. Only tensors are read, and only from the file with this sha256.
 
     Raises `WeightsError` naming the file when it is another one or cannot be read.

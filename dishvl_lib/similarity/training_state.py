@@ -3,12 +3,12 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import Record
 from dishvl_lib.similarity import pplcnet
 from dishvl_lib.similarity.start import Learner
 
@@ -57,7 +57,7 @@ class TrainingState:
             meta = json.loads(str(file["meta"]))
             if meta["settings"] != self.settings:
                 return
-            parts: dict[str, dict[str, Any]] = {"net": {}, "best": {}, "optimizer": {}}
+            parts: dict[str, Record] = {"net": {}, "best": {}, "optimizer": {}}
             for name in file.files:
                 part, _, key = name.partition("/")
                 parts.setdefault(part, {})[key] = file[name]
@@ -90,7 +90,7 @@ class TrainingState:
             "best_accuracy": self.best_accuracy,
         }
         parts = {"net": _arrays(net.state_dict()), "best": self.best, "optimizer": _arrays(state)}
-        arrays: dict[str, Any] = {"meta": json.dumps(meta)}
+        arrays: Record = {"meta": json.dumps(meta)}
         for part, values in parts.items():
             for name, value in values.items():
                 arrays[f"{part}/{name}"] = value

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ from dishvl_lib.core import (
     records,
 )
 from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.types import Record
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
@@ -67,14 +68,14 @@ class Settled(NamedTuple):
     decisions about photos, and all files that were left out.
     """
 
-    dishes: list[dict[str, Any]]
+    dishes: list[Record]
     catalogue: pd.DataFrame
     to_review: pd.DataFrame
     decided: pd.DataFrame
     rejected: pd.DataFrame
 
     @property
-    def for_review(self) -> tuple[pd.DataFrame, list[dict[str, Any]], pd.DataFrame]:
+    def for_review(self) -> tuple[pd.DataFrame, list[Record], pd.DataFrame]:
         """In the order in which sheets and widgets of the review take them."""
         return self.to_review, self.dishes, self.catalogue
 
@@ -115,7 +116,7 @@ def build_catalogue(stage: Stage) -> Catalogue:
     return catalogue
 
 
-def _note_folders(stage: Stage, catalogue: Catalogue, scanning: dict[str, Any]) -> None:
+def _note_folders(stage: Stage, catalogue: Catalogue, scanning: Record) -> None:
     """Note splits that are not taken, dishes without a photo, and copies made by augmenting. A
     finished stage has noted them: its photo folder may be elsewhere now.
     """
@@ -179,7 +180,7 @@ def ask_annotators(
     catalogue: Catalogue,
     endpoints: Sequence[client.Endpoint],
     local: builtin.BuiltinAnnotator | None,
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
+) -> tuple[list[Record], pd.DataFrame]:
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
     try:
         answers, put_aside = stage.make(
@@ -198,9 +199,9 @@ def ask_annotators(
 
 def _answers_of(
     stage: Stage, catalogue: Catalogue, endpoints: Sequence[client.Endpoint]
-) -> tuple[list[dict[str, Any]], pd.DataFrame]:
-    """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed in
-    quarantined.csv; without answers.jsonl beside it the stage asks again.
+) -> tuple[list[Record], pd.DataFrame]:
+    """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed
+    in quarantined.csv; without answers.jsonl beside it the stage asks again.
     """
     try:
         answers = annotate.ask_dishes(
@@ -229,7 +230,7 @@ def _shown_to_annotators(stage: Stage, photos: pd.DataFrame) -> pd.DataFrame:
     return photos[~decided_photos.of_another_dish(decided, photos)]
 
 
-def settle_names(stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]) -> Settled:
+def settle_names(stage: Stage, scanned: Catalogue, answers: list[Record]) -> Settled:
     """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged.
     Photos whose right dish somebody has given are that dish's.
     """
@@ -256,8 +257,8 @@ def settle_names(stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]
 
 
 def _settled(
-    stage: Stage, scanned: Catalogue, answers: list[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    stage: Stage, scanned: Catalogue, answers: list[Record]
+) -> tuple[list[Record], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review, what became of decisions about photos)."""
     same_name = stage.params["same_name"]
     named = audit.named(
@@ -313,7 +314,7 @@ def _note_decided(
 
 def _note_names(
     stage: Stage,
-    dishes: Sequence[dict[str, Any]],
+    dishes: Sequence[Record],
     catalogue: pd.DataFrame,
     to_review: pd.DataFrame,
 ) -> None:

@@ -1,6 +1,6 @@
 """Stage 03: which photos may be asked about, the questions, and what is checked of them."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -8,6 +8,7 @@ from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, decided_photos, markers, paths, photo_hashes, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
+from dishvl_lib.core.types import Record
 from dishvl_lib.dataset import (
     audit,
     build,
@@ -21,7 +22,7 @@ from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
 from dishvl_lib.vlm import lengths, qwen, token_preview
 
-Rows = list[dict[str, Any]]
+Rows = list[Record]
 EVERYWHERE = (
     "look_alikes_per_seed",
     "same_site_share",
@@ -56,7 +57,9 @@ class Sources(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """Photos of which none crosses the split, those moved out for it, and pairs that still cross."""
+    """Photos of which none crosses the split, those moved out for it, and pairs that still
+    cross.
+    """
 
     photos: pd.DataFrame
     moved: pd.DataFrame
@@ -238,7 +241,7 @@ def audit_questions(
     checked: Checked,
     questions: dict[str, Rows],
     loaded: qwen.QwenInputs,
-) -> dict[str, Any]:
+) -> Record:
     """audit.json: counts, leaks, lengths, and whether a guesser without a photo beats chance."""
     ranks = shortcuts.ranks_by_name(sources.similar, sources.names)
     limit = stage.params["max_question_tokens"]
@@ -274,7 +277,7 @@ class _Shortcuts(NamedTuple):
     train: Rows
     ranks: dict
 
-    def on_menus(self, seeds: pd.DataFrame | None) -> dict[str, Any]:
+    def on_menus(self, seeds: pd.DataFrame | None) -> Record:
         """How often it is right on menus that nobody trains on: as the test's, or led by confused
         pairs and as long as the training's (`seeds`).
         """
@@ -314,7 +317,7 @@ def show_examples(
     return page, photos, [artefacts.answer_of(row) for row in pictured]
 
 
-def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> dict[str, Any]:
+def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> Record:
     """For the success marker: dishes = ok + skipped + failed."""
     return {
         "dishes": len(sources.all_names),

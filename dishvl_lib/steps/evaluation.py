@@ -17,6 +17,7 @@ from dishvl_lib.core import (
     records,
 )
 from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.types import Record
 from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import confusion_browser as browser
@@ -51,7 +52,7 @@ class Sources(NamedTuple):
     """
 
     photos: pd.DataFrame
-    dishes: list[dict[str, Any]]
+    dishes: list[Record]
     names: dict[str, str]
     similar: pd.DataFrame
     clusters: pd.DataFrame
@@ -100,10 +101,10 @@ class Trust(NamedTuple):
     notices that a dish is not on the menu, by menu size.
     """
 
-    measures: dict[str, Any]
+    measures: Record
     reliability: pd.DataFrame
     coverage: pd.DataFrame
-    off_menu: dict[str, Any]
+    off_menu: Record
 
 
 class Confusions(NamedTuple):
@@ -169,10 +170,10 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     return plan
 
 
-def _with_new_dishes(
-    stage: Stage, test: list[dict[str, Any]], new_names: set[str]
-) -> list[dict[str, Any]]:
-    """The test questions after the new dishes were added; [] where an earlier version has finished."""
+def _with_new_dishes(stage: Stage, test: list[Record], new_names: set[str]) -> list[Record]:
+    """The test questions after the new dishes were added; [] where an earlier version has
+    finished.
+    """
     file = "with_new_dishes.jsonl"
     if stage.done and not stage.path(file).exists():
         return []
@@ -383,7 +384,7 @@ def measure_trust(stage: Stage, answers: Answers) -> Trust:
     return Trust(measures, reliability, trust.coverage(scored, temperature), by_size)
 
 
-def _off_menu(stage: Stage) -> dict[str, Any]:
+def _off_menu(stage: Stage) -> Record:
     rows = stage.rows("03_dataset", "test.jsonl")
     menus = off_menu.drawn_menus(rows, stage.params["seed"])
     recognizer = _model(stage, str(stage.input("04_training", "best"))).recognizer

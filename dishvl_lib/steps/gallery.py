@@ -1,16 +1,17 @@
-"""Stage 05's gallery: made of the training photos, fitted with the model on validation photos, judged
-with new dishes in it, and put beside best/.
+"""Stage 05's gallery: made of the training photos, fitted with the model on validation photos,
+judged with new dishes in it, and put beside best/.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, images, params, paths, records
 from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.types import Record, RecordView
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.evaluation import asking, predictors, protocols
 from dishvl_lib.evaluation import gallery as judged
@@ -37,7 +38,7 @@ class Known(NamedTuple):
 
 
 def known(
-    photos: pd.DataFrame, dishes: Sequence[Mapping[str, Any]], features: Mapping[str, np.ndarray]
+    photos: pd.DataFrame, dishes: Sequence[RecordView], features: Mapping[str, np.ndarray]
 ) -> Known:
     """photos: the catalogue; dishes: rows of dishes.jsonl; features: of features.npz."""
     named = {dish["dish_id"]: dish["name"] for dish in dishes}
@@ -83,7 +84,7 @@ def fitted(stage: Stage) -> Fusions:
 
 def _fitted(
     stage: Stage, of: Known, net_name: str, model: predictors.RecognizerPredictor
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Record]:
     gallery = of_training(of, net_name)
     shown = judged.Galleries(gallery, gallery)
     predictor = judged.HybridPredictor(
@@ -104,7 +105,7 @@ def _fitted(
 
 
 def _fitted_menu(
-    row: Mapping[str, Any],
+    row: RecordView,
     query: judged.Query,
     of: Known,
     gallery: Gallery,
@@ -117,7 +118,7 @@ def _fitted_menu(
     return fusion.FittedMenu(query.answer, similarities, of_few, truth)
 
 
-def _validation_rows(stage: Stage, of: Known, kind: str) -> list[dict[str, Any]]:
+def _validation_rows(stage: Stage, of: Known, kind: str) -> list[Record]:
     """At most MOST_MENUS questions about validation photos with a feature, the same for a seed."""
     rows = [
         {**row, "protocol": "validation"}
@@ -129,8 +130,8 @@ def _validation_rows(stage: Stage, of: Known, kind: str) -> list[dict[str, Any]]
 
 
 def _scored(
-    stage: Stage, rows: Sequence[dict[str, Any]], predictor: judged.HybridPredictor
-) -> list[tuple[dict[str, Any], judged.Query]]:
+    stage: Stage, rows: Sequence[Record], predictor: judged.HybridPredictor
+) -> list[tuple[Record, judged.Query]]:
     """Rows with what the model says of their entries: of the photos that can be read, and of names
     that are on the shortlist.
     """
@@ -144,9 +145,7 @@ def _scored(
     return scored
 
 
-def _queries(
-    predictor: judged.HybridPredictor, batch: Sequence[dict[str, Any]]
-) -> dict[str, judged.Query]:
+def _queries(predictor: judged.HybridPredictor, batch: Sequence[Record]) -> dict[str, judged.Query]:
     try:
         return predictor.scored(batch)
     except images.ImageError:

@@ -1,7 +1,7 @@
 """Stage 02: a net's features of every photo, and which dishes look alike by them."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,6 +9,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate, catalog
 from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
+from dishvl_lib.core.types import Record
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.display.suspect_review import SuspectReview
 from dishvl_lib.similarity import (
@@ -29,7 +30,7 @@ class Dishes(NamedTuple):
     """What stage 01 settled."""
 
     photos: pd.DataFrame
-    dishes: list[dict[str, Any]]
+    dishes: list[Record]
     names: dict[str, str]
 
 
@@ -178,11 +179,11 @@ def mine(stage: Stage, extracted: Features, known: Dishes) -> LookAlikes:
     return LookAlikes(similar, reference, lonely)
 
 
-def _mining(stage: Stage, known: Dishes) -> dict[str, Any]:
+def _mining(stage: Stage, known: Dishes) -> Record:
     return stage.only(*MINING) | {"names": known.names}
 
 
-def _described(extracted: Features, known: Dishes, mining: dict[str, Any]) -> pd.DataFrame:
+def _described(extracted: Features, known: Dishes, mining: Record) -> pd.DataFrame:
     mined = neighbours.mine(extracted.matrix, extracted.photos, **mining)
     return look_alikes.described(mined, known.dishes)
 
@@ -274,6 +275,6 @@ def counts(
     }
 
 
-def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def as_records(table: pd.DataFrame) -> list[Record]:
     """A table for the success marker; what is missing in it is null."""
     return table.astype(object).where(table.notna(), None).to_dict("records")

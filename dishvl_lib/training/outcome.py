@@ -14,7 +14,8 @@ FAILED = "failed"
 
 @dataclass(frozen=True)
 class Outcome:
-    """status: `running` until a start has ended by itself, `stopped` on request, `failed` with a sentence.
+    """status: `running` until a start has ended by itself, `stopped` on request, `failed` with a
+    sentence.
 
     log_from: where in the log, in bytes, this start begins.
     """
@@ -42,7 +43,9 @@ def end(folder: Path, status: str, sentence: str = "") -> None:
 
 
 def read(folder: Path) -> Outcome:
-    """The newest start's outcome; one that an earlier version or a damaged file tells nothing of is running."""
+    """The newest start's outcome; one that an earlier version or a damaged file tells nothing of is
+    running.
+    """
     try:
         stored = records.read_json(folder / FILE)
         status = str(stored["status"])

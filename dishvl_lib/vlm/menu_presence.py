@@ -9,15 +9,16 @@ they add up to 1 with and without the dish, and their best falls as the menu gro
 (benchmarks/bench_off_menu.py compares the signals).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.types import Record, RecordView
 
 MENU_SIZES = (1, 2, 3, 5, 10, 20, 40, 60)
 FEWEST_MENUS = 20  # of each kind; with fewer, nothing is fitted
@@ -39,7 +40,7 @@ class MenuPresence:
     n: int
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "MenuPresence":
+    def from_record(cls, record: RecordView) -> "MenuPresence":
         """Of dishvl.json. Raises ValueError for what `as_record` cannot have written."""
         try:
             presence = cls(
@@ -56,7 +57,7 @@ class MenuPresence:
             raise ValueError(f"{FIELD} holds numbers that cannot be")
         return presence
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> Record:
         """As it stands in dishvl.json."""
         return {**asdict(self), "menu_sizes": list(self.menu_sizes)}
 
@@ -90,7 +91,7 @@ class SizedScores(NamedTuple):
 class SizedMenus:
     """Two menus of `size` entries about the photo of `row`: one with its dish, one without."""
 
-    row: Mapping[str, Any]
+    row: RecordView
     size: int
     with_dish: list[str]
     without_dish: list[str]
@@ -127,7 +128,7 @@ def sizes_for(n_names: int) -> list[int]:
 
 
 def sized_menus(
-    rows: Sequence[Mapping[str, Any]], sizes: Sequence[int], seed: int = 0
+    rows: Sequence[RecordView], sizes: Sequence[int], seed: int = 0
 ) -> list[SizedMenus]:
     """Menus with and without the dish for each row of kind menu, whose sizes take turns.
 

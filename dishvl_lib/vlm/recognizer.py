@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 
 from dishvl_lib.core import images, menu_entries, names, questions, records
+from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 from dishvl_lib.vlm.menu_presence import MenuPresence
 
 METADATA = "dishvl.json"
 LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
-Source = str | Path | bytes | Image.Image
+Source = AnyPath | bytes | Image.Image
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Recognizer:
     @classmethod
     def load(
         cls,
-        folder: str | Path,
+        folder: AnyPath,
         *,
         device: str | None = None,
         dtype: str | None = None,
@@ -134,7 +135,7 @@ class Recognizer:
         batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
         batch.pop("labels")
         model: Any = self.qwen.model  # transformers declares `generate` for other classes
-        arguments: dict[str, Any] = {key: part.to(model.device) for key, part in batch.items()}
+        arguments: Record = {key: part.to(model.device) for key, part in batch.items()}
         arguments["pixel_values"] = arguments["pixel_values"].to(model.dtype)
         # Every setting by name: a folder's generation_config.json must not decide the answer.
         ids = model.generate(
@@ -342,14 +343,16 @@ def checked_metadata(file: Path) -> dict:
     return metadata
 
 
-def model_fingerprint(folder: str | Path) -> str:
+def model_fingerprint(folder: AnyPath) -> str:
     """Which model a folder holds, as far as its dishvl.json tells: its sha256; '' without one."""
     file = Path(folder) / METADATA
     return records.sha256_file(file) if file.is_file() else ""
 
 
 def as_read(menu: Sequence[str]) -> list[str]:
-    """What the model reads of a menu that people wrote: `check_menu` without numbering and prices."""
+    """What the model reads of a menu that people wrote: `check_menu` without numbering and
+    prices.
+    """
     _check_texts(menu)
     return check_menu(menu_entries.dish_names(list(menu)))
 
