@@ -134,14 +134,20 @@ def test_a_reader_beside_a_writer_always_sees_a_whole_gallery(folder, photo):
     assert seen == sorted(seen)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_cannot_be_written_is_said(folder, photo):
-    folder.chmod(0o500)
-    try:
-        with pytest.raises(OSError, match="Permission denied"):
-            Gallery.load(folder).add("新菜", [photo], yes=True)
-    finally:
-        folder.chmod(0o700)
+def test_a_folder_that_cannot_be_written_is_said(folder, photo, monkeypatch):
+    """The system's refusal is played: for root, permissions would not stop the writing."""
+    writing = os.replace
+
+    def refused(source, target):
+        if os.path.dirname(target) == str(folder):
+            raise PermissionError(13, "Permission denied", str(target))
+        writing(source, target)
+
+    before = contents(folder)
+    monkeypatch.setattr(os, "replace", refused)
+    with pytest.raises(OSError, match="Permission denied"):
+        Gallery.load(folder).add("新菜", [photo], yes=True)
+    assert contents(folder) == before
 
 
 def test_a_copied_folder_has_no_part_in_the_changes_of_the_first(folder, photo, tmp_path):
