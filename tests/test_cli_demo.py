@@ -30,9 +30,12 @@ def test_a_folder_of_photos_has_no_outside_sites_and_is_passed_more_often(tmp_pa
     assert own["01_annotation"]["run_name"] == "demo_canteen"
     assert own["04_training"]["num_train_epochs"] > drawn["04_training"]["num_train_epochs"]
     assert own["04_training"]["photo_augmentation"] == "views"
+    assert own["04_training"]["max_pixels"] > drawn["04_training"]["max_pixels"]
+    size = {"min_pixels", "max_pixels"}  # what the model sees; all stages are told
     for stage, more in (("02_similar_dishes", {"net"}), ("03_dataset", {"min_cosine"})):
         changed = {name for name, value in own[stage].items() if value != drawn[stage][name]}
-        assert changed == {"image_root", "sites", "run_name"} | more, "the exam stays the same"
+        place = {"image_root", "sites", "run_name"}
+        assert changed == place | size | more, "the exam stays the same"
 
 
 def test_a_folder_of_photos_is_compared_by_the_pretrained_net(tmp_path):
