@@ -99,7 +99,7 @@ def _label_names(file: Path) -> dict[str, str]:
     stripped = map(str.strip, text.splitlines())
     lines = list(filter(None, stripped))
     matches = filter(None, map(_NUMBERED.match, lines))
-    numbered = [match.group("number", "name") for match in matches]
+    numbered = [(parts["number"], parts["name"]) for parts in matches]
     if len(numbered) == len(lines):
         return dict(numbered)
     return {str(number): line for number, line in enumerate(lines)}
