@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
 # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
@@ -96,7 +96,7 @@ class Terms:
         return np.add.outer(self.total[rows], self.total)
 
 
-def pairs(dishes: Sequence[RecordView], photos: Photos | None = None) -> list[Likeness]:
+def pairs(dishes: RecordViews, photos: Photos | None = None) -> list[Likeness]:
     """Suspected pairs, strongest first. `dishes`: name, card (a dict with ingredients, or None).
 
     Photos do not tell two dishes apart when the cosine of their means reaches both dishes' `least`.
@@ -116,7 +116,7 @@ def _strongest_first(likeness: Likeness) -> tuple[float, int, int]:
 class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
-    def __init__(self, dishes: Sequence[RecordView], photos: Photos | None):
+    def __init__(self, dishes: RecordViews, photos: Photos | None):
         self.plain = [names.canonical(dish["name"]) for dish in dishes]
         self.normal = [names.normalise(dish["name"]) for dish in dishes]
         # Names of the same characters mean the same in any order, so these are compared sorted.

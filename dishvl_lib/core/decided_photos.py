@@ -15,7 +15,7 @@ import pandas as pd
 from dishvl_lib.core import artefacts, decisions, given_tables
 from dishvl_lib.core.right_dishes import RightDishes
 from dishvl_lib.core.rules import listed
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, RecordViews
 
 # In a stage's folder: the decision about each photo that counts, as the stage has read it, and
 # what became of it.
@@ -102,7 +102,7 @@ def of_another_dish(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
 
 def settle(
     photos: pd.DataFrame,
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     decided: pd.DataFrame,
     left_out: pd.DataFrame | None = None,
     former: Mapping[str, str] | None = None,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.dataset import leaks, shortcuts
 
 
@@ -99,7 +99,7 @@ def _given_away(menus: str, guesser: RecordView) -> list[str]:
     ]
 
 
-def _menu_rows(rows: Sequence[Record]) -> list[Record]:
+def _menu_rows(rows: Sequence[Record]) -> Records:
     return [row for row in rows if row["kind"] == "menu"]
 
 

@@ -2,7 +2,6 @@
 lines with scores.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from dishvl_lib.core import artefacts, records
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
@@ -99,7 +98,7 @@ def look_alike_graph(
     similar: pd.DataFrame,
     clusters: pd.DataFrame,
     photos: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     image_root: AnyPath,
     *,
     top: int = 12,
@@ -276,7 +275,7 @@ def _draw(
     group: Group,
     limits: Limits,
     book: PhotoBook,
-    names: Mapping[str, str],
+    names: DishNames,
     words: Words,
 ) -> None:
     places = group.centres() - group.corner() + corner

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import confused_pairs, records
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.photo_book import PhotoBook
@@ -79,7 +79,7 @@ def report(
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
     photos: pd.DataFrame | None = None,
-    names: Mapping[str, str] | None = None,
+    names: DishNames | None = None,
     image_root: AnyPath | None = None,
     clusters: pd.DataFrame | None = None,
     similar: pd.DataFrame | None = None,

@@ -8,7 +8,7 @@ dropped here: what looks wrong is listed for people to decide.
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import networkx
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import DishNames, RecordView, RecordViews
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -28,7 +28,7 @@ TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
 
 
-def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFrame:
+def described(similar: pd.DataFrame, dishes: RecordViews) -> pd.DataFrame:
     """`similar` (dish_id, similar_id, rank, score, n_votes) with `mutual` and `card_score` beside.
 
     mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two
@@ -53,7 +53,7 @@ def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFra
     return similar.assign(mutual=mutual, card_score=np.round(scores, 4))
 
 
-def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+def problems(similar: pd.DataFrame, train: pd.DataFrame, names: DishNames) -> list[str]:
     """What must hold of look-alikes and does not, a sentence each with what to do; [] otherwise.
 
     similar: dish_id, similar_id; train: the training photos (dish_id); names: {dish_id: name}.
@@ -176,7 +176,7 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
     return best[columns].reset_index(drop=True)
 
 
-def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def twins(near: pd.DataFrame, names: DishNames) -> pd.DataFrame:
     """Pairs of dishes that look like one under two names, the most mixed first.
 
     As a review of names (REVIEW_COLUMNS).
