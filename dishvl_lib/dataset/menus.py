@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import DishNames
 from dishvl_lib.dataset.confused import ConfusedPairs
 
 NAME_IT = "give it a name in decisions/names.csv or names_csv"
@@ -33,7 +34,7 @@ class Pool:
 def pool(
     dishes: Sequence[str],
     similar: Mapping[str, Sequence[str]],
-    dish_names: Mapping[str, str] | None = None,
+    dish_names: DishNames | None = None,
     aliases: Mapping[str, Iterable[str]] | None = None,
     sites: Mapping[str, Iterable[str]] | None = None,
     confused: pd.DataFrame | None = None,
@@ -108,10 +109,8 @@ def draw_menu(
     n_drawn = len(draft.menu)
     free = size - n_drawn
     wanted = n_drawn + round(same_site_share * free)
-    n_near = len(near)
-    if n_near:
-        order = rng.permutation(n_near)
-        near = near[order]
+    if len(near):
+        near = near[rng.permutation(len(near))]
     draft.fill(near[: 4 * size].tolist(), wanted)
     draft.fill(at_random(n_dishes, rng), size)
     menu = draft.menu[:size]
@@ -120,7 +119,7 @@ def draw_menu(
 
 
 def askable(
-    dish_names: Mapping[str, str], unnamed: Mapping[str, str] | None = None
+    dish_names: DishNames, unnamed: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], list[dict[str, str]]]:
     """({dish_id: name} that may stand on a menu, [{dish_id, name, reason}] that may not).
 
@@ -210,7 +209,7 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
 
 
 def _conflicts(
-    dishes: Sequence[str], dish_names: Mapping[str, str], aliases: Mapping[str, Iterable[str]]
+    dishes: Sequence[str], dish_names: DishNames, aliases: Mapping[str, Iterable[str]]
 ) -> list[frozenset[int]]:
     called: dict[str, set[int]] = {}
     for place, dish in enumerate(dishes):
