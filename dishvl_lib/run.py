@@ -64,8 +64,10 @@ def run(
 
 def stages_between(first: str, last: str) -> tuple[str, ...]:
     """The stages from `first` to `last`, both included. Raises `RunError` when there is none."""
-    begin = paths.STAGES.index(paths.full_stage_name(first))
-    end = paths.STAGES.index(paths.full_stage_name(last))
+    first_stage = paths.full_stage_name(first)
+    last_stage = paths.full_stage_name(last)
+    begin = paths.STAGES.index(first_stage)
+    end = paths.STAGES.index(last_stage)
     if end < begin:
         flags = f"--from {first} --to {last}"
         raise RunError(f"{flags}: no stage lies between them; --from must not come after --to")
@@ -131,7 +133,9 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
     target.mkdir(parents=True)
     for file in sorted(texts.keys() | changed.keys()):
-        text = _with_values(texts.get(file, ""), changed.get(file, {}))
+        before = texts.get(file, "")
+        values = changed.get(file, {})
+        text = _with_values(before, values)
         records.write_text(target / file, text)
     return target
 
@@ -150,14 +154,16 @@ def _pretrained_net(like: str) -> dict[str, Record]:
         defaults = params.defaults(stage)
         for key, value in settings.pretrained_net().items():
             if key in values and values[key] == defaults[key]:
-                changed.setdefault(f"{stage}.yaml", {})[key] = value
+                of_file = changed.setdefault(f"{stage}.yaml", {})
+                of_file[key] = value
     return changed
 
 
 def summary(run_folder: Path) -> str:
     """The accuracy table of a finished run, its files and its report, as text."""
     evaluation = run_folder / "05_evaluation"
-    rows = _accuracy_rows(records.read_json(evaluation / "metrics.json"))
+    metrics = records.read_json(evaluation / "metrics.json")
+    rows = _accuracy_rows(metrics)
     notes = _notes(run_folder)
     files = []
     for path in sorted(run_folder.glob("0*_*/*")):
@@ -193,7 +199,8 @@ def _notes(run_folder: Path) -> list[str]:
     lines = []
     for stage in paths.STAGES:
         if markers.finished(run_folder / stage):
-            noted = markers.read(run_folder / stage).get("notes", [])
+            marker = markers.read(run_folder / stage)
+            noted = marker.get("notes", [])
             lines += [f"note: {sentence}" for sentence in noted]
     return lines
 
@@ -230,12 +237,14 @@ def _execute(stage: str, values: Record) -> None:
             f"{stage} ended without its success marker (was its kernel killed, perhaps for "
             f"memory?). The executed notebook is {output}"
         )
-    print(f"== {stage}: {time.time() - started:.0f} s ==", flush=True)
+    seconds = time.time() - started
+    print(f"== {stage}: {seconds:.0f} s ==", flush=True)
 
 
 def _move_aside(run_name: str, redone: Sequence[str]) -> None:
     for stage in redone:
-        old = stages.move_aside(paths.stage_folder(run_name, stage))
+        folder = paths.stage_folder(run_name, stage)
+        old = stages.move_aside(folder)
         outcome = f"the old folder is now {old}" if old else "there was nothing to redo"
         print(f"{stage}: {outcome}")
 

@@ -29,7 +29,7 @@ from dishvl_lib.annotation.voting import (
     texts_request,
     vote,
 )
-from dishvl_lib.core.types import AnyPath, Record, RecordView
+from dishvl_lib.core.types import AnyPath, Record, Records, RecordViews
 from dishvl_lib.endpoints import prices, requests
 from dishvl_lib.endpoints.asking import Answer, ask_all
 from dishvl_lib.endpoints.budget import Budget
@@ -96,7 +96,7 @@ def ask_dishes(
     photos_per_dish: int = 1,
     pace: float = 1.0,
     making: str = "",
-) -> list[Record]:
+) -> Records:
     """answers.jsonl: what each annotator says of each dish, sorted by dish, annotators in their
     order; [] without any.
 
@@ -142,7 +142,7 @@ def ask_dishes(
     return _all_rows(endpoints, polls, [replies.answers for replies in texts])
 
 
-def failure(answers: Sequence[RecordView]) -> str:
+def failure(answers: RecordViews) -> str:
     """Why an annotation has failed as a whole, with what came and was paid; '' when it has not:
     nobody was asked, or some annotator gave a card.
     """
@@ -169,7 +169,7 @@ def _texts_requests(polls: Sequence[Any]) -> list[Request]:
     return [texts_request(poll.dish_id, poll.vote.card) for poll in polls if poll.vote.card]
 
 
-def quarantined(answers: Sequence[RecordView]) -> pd.DataFrame:
+def quarantined(answers: RecordViews) -> pd.DataFrame:
     """The requests that gave no usable answer, with the raw text: dish_id, annotator, kind,
     image_id, status, problem, text.
     """
@@ -180,7 +180,7 @@ def quarantined(answers: Sequence[RecordView]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=QUARANTINE_COLUMNS)
 
 
-def compare(estimated: pd.DataFrame, answers: Sequence[RecordView]) -> pd.DataFrame:
+def compare(estimated: pd.DataFrame, answers: RecordViews) -> pd.DataFrame:
     """What was estimated beside what this run paid, an annotator a row: estimated and used tokens,
     likely, high, paid, dishes with a card.
     """
@@ -212,7 +212,7 @@ def compare(estimated: pd.DataFrame, answers: Sequence[RecordView]) -> pd.DataFr
     return pd.DataFrame(rows, columns=COMPARED_COLUMNS)
 
 
-def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:
+def total_cost(answers: RecordViews) -> dict[str, float]:
     """Sum per currency of what this run paid, also before it was killed; what another run paid for
     costs nothing again.
     """
@@ -224,14 +224,14 @@ def total_cost(answers: Sequence[RecordView]) -> dict[str, float]:
     return sums
 
 
-def no_annotator(rows: Sequence[RecordView]) -> bool:
+def no_annotator(rows: RecordViews) -> bool:
     """True when no row (of answers or of dishes) has a card: every name comes from a folder or a
     list.
     """
     return all(row["card"] is None for row in rows)
 
 
-def names_by_dish(dishes: Sequence[RecordView]) -> dict[str, str]:
+def names_by_dish(dishes: RecordViews) -> dict[str, str]:
     """{dish_id: name} of dishes.jsonl."""
     return {dish["dish_id"]: dish["name"] for dish in dishes}
 
@@ -296,14 +296,14 @@ def _tell_something(texts: DishTexts) -> bool:
 
 def _all_rows(
     endpoints: Sequence[Endpoint], polls: list[list[_Poll]], texts: list[list[Answer]]
-) -> list[Record]:
+) -> Records:
     rows = []
     for endpoint, of_endpoint, texts_of_endpoint in zip(endpoints, polls, texts, strict=True):
         rows += _rows(endpoint, of_endpoint, texts_of_endpoint)
     return sorted(rows, key=lambda row: row["dish_id"])
 
 
-def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> list[Record]:
+def _rows(endpoint: Endpoint, polls: list[_Poll], texts: list[Answer]) -> Records:
     texts_by_dish = {answer.id: answer for answer in texts if answer.was_asked}
     return [_row(endpoint, poll, texts_by_dish.get(poll.dish_id)) for poll in polls]
 

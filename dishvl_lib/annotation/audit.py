@@ -18,7 +18,7 @@ from dishvl_lib.annotation.given_names import Given, read_names
 from dishvl_lib.annotation.merging import Member
 from dishvl_lib.core import artefacts, decided_photos, intervals, names, params, records
 from dishvl_lib.core.rules import listed
-from dishvl_lib.core.types import AnyPath, Record, RecordView
+from dishvl_lib.core.types import AnyPath, Record, Records, RecordView, RecordViews
 
 __all__ = [
     "card_table",
@@ -57,14 +57,14 @@ class Named(NamedTuple):
 
 def settle(
     photos: pd.DataFrame,
-    answers: Sequence[RecordView],
+    answers: RecordViews,
     *,
     names_csv: AnyPath = "",
     decisions: AnyPath | None = None,
     same_name: str = "ask",
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
-) -> tuple[list[Record], pd.DataFrame, pd.DataFrame]:
+) -> tuple[Records, pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review).
 
     photos: usable photos (PHOTO_COLUMNS). answers: rows of answers.jsonl. names_csv, decisions:
@@ -92,7 +92,7 @@ def settle(
 
 def named(
     photos: pd.DataFrame,
-    answers: Sequence[RecordView],
+    answers: RecordViews,
     *,
     names_csv: AnyPath = "",
     decisions: AnyPath | None = None,
@@ -143,7 +143,7 @@ def reviewed(
     same_name: str = "ask",
     features: Mapping[str, np.ndarray] | None = None,
     pairs: pd.DataFrame | None = None,
-) -> tuple[list[Record], pd.DataFrame]:
+) -> tuple[Records, pd.DataFrame]:
     """(rows of dishes.jsonl with their `review`, the review). Parameters as in `settle`."""
     catalogue = settled.catalogue
     review = suspicions.review(
@@ -157,7 +157,7 @@ def reviewed(
     return suspicions.marked(settled.dishes, review), review
 
 
-def name_table(dishes: Sequence[RecordView]) -> pd.DataFrame:
+def name_table(dishes: RecordViews) -> pd.DataFrame:
     """A dish a row: what it is called, by whom, and whether it has a card."""
     plain = ("dish_id", "name", "name_source", "n_images")
     table = pd.DataFrame(list(dishes), columns=[*plain, "folders", "card"])
@@ -165,7 +165,7 @@ def name_table(dishes: Sequence[RecordView]) -> pd.DataFrame:
     return table.assign(folders=folders, card=table["card"].notna())
 
 
-def card_table(dishes: Sequence[RecordView], n: int = 12) -> pd.DataFrame:
+def card_table(dishes: RecordViews, n: int = 12) -> pd.DataFrame:
     """The first `n` cards, a dish a row under the name it has now; lists joined by 、."""
     carded = [dish for dish in dishes if dish["card"]][:n]
     rows = []
@@ -175,7 +175,7 @@ def card_table(dishes: Sequence[RecordView], n: int = 12) -> pd.DataFrame:
     return pd.DataFrame(rows) if rows else pd.DataFrame(columns=["dish"])
 
 
-def disagreements(answers: Sequence[RecordView]) -> pd.DataFrame:
+def disagreements(answers: RecordViews) -> pd.DataFrame:
     """The dishes that annotators name differently: dish_id, a column of names per annotator,
     image_ids (all photos sent).
     """
@@ -193,7 +193,7 @@ def disagreements(answers: Sequence[RecordView]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["dish_id", *annotators, "image_ids"])
 
 
-def share_parsed(answers: Sequence[RecordView]) -> pd.DataFrame:
+def share_parsed(answers: RecordViews) -> pd.DataFrame:
     """Per annotator: for how many dishes (`parsed` of `n`) every card that was asked for could be
     read, with the 95% Wilson interval.
     """
@@ -221,7 +221,7 @@ def _has_refused_card(answer: RecordView) -> bool:
     return any(refused["kind"] == CARD_KIND for refused in answer["quarantined"])
 
 
-def notes(dishes: Sequence[RecordView], review: pd.DataFrame) -> list[str]:
+def notes(dishes: RecordViews, review: pd.DataFrame) -> list[str]:
     """What must be known of the names before anything is trained, in sentences.
 
     review: as `settle` gives it.
@@ -245,7 +245,7 @@ def notes(dishes: Sequence[RecordView], review: pd.DataFrame) -> list[str]:
 
 
 def _by_dish(
-    answers: Sequence[RecordView], dish_of: Mapping[str, str] | None = None
+    answers: RecordViews, dish_of: Mapping[str, str] | None = None
 ) -> dict[str, list[RecordView]]:
     """The answers of each dish; an answer belongs to the dish whose photo was sent first."""
     dish_of = dish_of or {}
@@ -257,7 +257,7 @@ def _by_dish(
     return by_dish
 
 
-def _members(photos: pd.DataFrame, answers: Sequence[RecordView], given: Given) -> list[Member]:
+def _members(photos: pd.DataFrame, answers: RecordViews, given: Given) -> list[Member]:
     by_dish = _by_dish(answers, dict(zip(photos.image_id, photos.dish_id, strict=True)))
     folders = photos.groupby("dish_id").folder.unique().map(sorted)
     counts = photos.dish_id.value_counts()
@@ -274,7 +274,7 @@ def _record(
     dish_id: str,
     folders: list[str],
     n_images: int,
-    answers: Sequence[RecordView],
+    answers: RecordViews,
     given: Given,
 ) -> artefacts.Dish:
     name, source = _settle_name(dish_id, folders, answers, given)
@@ -303,7 +303,7 @@ def _source(answer: RecordView) -> Record:
 
 
 def _settle_name(
-    dish_id: str, folders: Sequence[str], answers: Sequence[RecordView], given: Given
+    dish_id: str, folders: Sequence[str], answers: RecordViews, given: Given
 ) -> tuple[str, str]:
     for source, table in (("decision", given.decided), ("names_csv", given.listed)):
         named = [table[folder] for folder in folders if folder in table]
@@ -322,7 +322,7 @@ def _settle_name(
     return named[0], "annotators" if agreed else "annotator"
 
 
-def _facts(answers: Sequence[RecordView], name: str) -> RecordView | None:
+def _facts(answers: RecordViews, name: str) -> RecordView | None:
     """The answer whose card and texts the dish takes: the first that means the dish's name, or else
     the first with a card.
     """

@@ -62,7 +62,8 @@ def name(value: Any) -> Any:
         return value if inner is None else name(inner)
     if not isinstance(value, str):
         return value
-    text = _NAME_LABEL.sub("", value.strip(_OUTER_MARKS)).strip(_OUTER_MARKS)
+    labelled = value.strip(_OUTER_MARKS)
+    text = _NAME_LABEL.sub("", labelled).strip(_OUTER_MARKS)
     return "" if is_nothing(text) else text
 
 
@@ -84,10 +85,13 @@ def words(value: Any) -> Any:
         return []
     if not isinstance(value, str | list | Mapping):
         return value
-    entries = (entry.strip(_OUTER_MARKS) for entry in _entries(value))
-    known = [entry for entry in entries if entry and not is_nothing(entry)]
-    fitting = [entry for entry in known if len(entry) <= _MOST_CHARACTERS]
-    return list(dict.fromkeys(fitting))[:_MOST_WORDS]
+    fitting: dict[str, None] = {}
+    for entry in _entries(value):
+        text = entry.strip(_OUTER_MARKS)
+        is_known = bool(text) and not is_nothing(text)
+        if is_known and len(text) <= _MOST_CHARACTERS:
+            fitting[text] = None
+    return list(fitting)[:_MOST_WORDS]
 
 
 def calories(value: Any) -> Any:
@@ -97,7 +101,8 @@ def calories(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, list):
-        return calories(" - ".join(map(str, value[:2])))
+        ends = map(str, value[:2])
+        return calories(" - ".join(ends))
     if isinstance(value, Mapping):
         amount = _first(value, _KEYS_OF_A_NUMBER)
         unit = _first(value, _KEYS_OF_A_UNIT, "")
@@ -116,8 +121,9 @@ def yes_or_no(value: Any) -> Any:
         return yes_or_no(value[0])
     if value is None or isinstance(value, list | Mapping):
         return ""
-    text = unicodedata.normalize("NFKC", str(value)).strip(_OUTER_MARKS).casefold()
-    first = re.split(r"[\s,，。(（:：;；]", text, maxsplit=1)[0]
+    normalised = unicodedata.normalize("NFKC", str(value))
+    text = normalised.strip(_OUTER_MARKS).casefold()
+    first, *_ = re.split(r"[\s,，。(（:：;；]", text, maxsplit=1)
     for word in (text.replace(" ", "-"), first):
         if word in _YES:
             return "是"
@@ -147,7 +153,8 @@ def steps(value: Any) -> Any:
 
 def is_nothing(value: str) -> bool:
     """Whether a text only says that nothing is known."""
-    return value.strip(_OUTER_MARKS).casefold().replace(" ", "-") in _NOTHING
+    text = value.strip(_OUTER_MARKS).casefold()
+    return text.replace(" ", "-") in _NOTHING
 
 
 def _energy(text: str) -> float | None:
@@ -167,7 +174,8 @@ def _energy(text: str) -> float | None:
 
 def _middle(ends: re.Match[str]) -> str:
     low, high = map(float, ends.groups())
-    return f"{(low + high) / 2:g}"
+    middle = (low + high) / 2
+    return f"{middle:g}"
 
 
 def _entries(value: Any) -> Iterator[str]:
@@ -211,7 +219,8 @@ def _entries_of_text(value: str) -> Iterator[str]:
 def _lines(value: Any) -> Iterator[str]:
     if isinstance(value, Mapping):
         inner = _first(value, _KEYS_OF_A_STEP)
-        yield from _lines(inner if isinstance(inner, str) else list(value.values()))
+        lines = inner if isinstance(inner, str) else list(value.values())
+        yield from _lines(lines)
     elif isinstance(value, list):
         for entry in value:
             yield from _lines(entry)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 
 from dishvl_lib.annotation import card_values
 from dishvl_lib.core.names import MAX_NAME_LENGTH, MENU_SEPARATOR
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Records
 from dishvl_lib.endpoints.forms import Form
 
 PROMPT_VERSION = "2026-12"
@@ -162,7 +162,7 @@ def card_prompt(folder: str) -> str:
     return CARD_PROMPT.format(folder=" ".join(folder.split()))
 
 
-def card_messages(folder: str, image_url: str) -> list[Record]:
+def card_messages(folder: str, image_url: str) -> Records:
     """The request for a card from one photo (a data URL) and the folder's name as a hint."""
     return [
         {
@@ -175,7 +175,7 @@ def card_messages(folder: str, image_url: str) -> list[Record]:
     ]
 
 
-def texts_messages(card: DishCard) -> list[Record]:
+def texts_messages(card: DishCard) -> Records:
     """The request for introduction and recipe from a card."""
     return [
         {

@@ -37,10 +37,10 @@ class DishFolders:
         with_splits: bool = True,
         strict: bool = True,
     ):
-        self.places = sorted(set(places) - {()})
+        self.places = _below_root(places)
         self.level = level
         self.splits = SplitFolders(self.places if with_splits else ())
-        self.without_splits = sorted(set(map(self.splits.rest, self.places)) - {()})
+        self.without_splits = _below_root(map(self.splits.rest, self.places))
         self.below_dishes: frozenset[str] = frozenset()
         self.only_last = False
         if level == 0:
@@ -56,8 +56,12 @@ class DishFolders:
         if not rest:
             return ""
         if self.level:
-            return rest[min(self.level, len(rest)) - 1]
-        return rest[-1] if self.only_last else rest[_depth(rest, self.below_dishes)]
+            level = min(self.level, len(rest))
+            return rest[level - 1]
+        if self.only_last:
+            return rest[-1]
+        depth = _depth(rest, self.below_dishes)
+        return rest[depth]
 
     def _find_out(self, strict: bool) -> None:
         self.below_dishes = self._words_below_dishes(strict)
@@ -71,7 +75,8 @@ class DishFolders:
         children: dict[str, set[str]] = {}
         for name, above in parents.items():
             for other in above - {""}:
-                children.setdefault(other, set()).add(name)
+                below_other = children.setdefault(other, set())
+                below_other.add(name)
         below = set()
         for name, above in sorted(parents.items()):
             if "" in above:
@@ -101,7 +106,8 @@ class DishFolders:
 
     def _upper(self, rest: Folders) -> Folders:
         """The place down to the folder that says the dish."""
-        return rest[: _depth(rest, self.below_dishes) + 1]
+        depth = _depth(rest, self.below_dishes)
+        return rest[: depth + 1]
 
     def _refuse_codes(self) -> None:
         """A code below a word that may be a site (HGD/GX4_6) says no more than that word."""
@@ -155,19 +161,28 @@ class SplitFolders:
 @lru_cache(maxsize=65_536)
 def may_name_dish(folder: str) -> bool:
     """Whether a folder's name may be a dish's."""
-    return not names.says_nothing(names.clean_folder_name(folder))
+    name = names.clean_folder_name(folder)
+    return not names.says_nothing(name)
 
 
 def _is_chinese(folder: str) -> bool:
-    return bool(CHINESE.search(names.clean_folder_name(folder)))
+    name = names.clean_folder_name(folder)
+    return bool(CHINESE.search(name))
 
 
 def _depth(rest: Folders, below_dishes: frozenset[str]) -> int:
     """Where the folder stands that says the dish: the last that may, or else the last of all."""
-    for depth in range(len(rest) - 1, -1, -1):
-        if may_name_dish(rest[depth]) and rest[depth] not in below_dishes:
+    last = len(rest) - 1
+    for depth in range(last, -1, -1):
+        folder = rest[depth]
+        if may_name_dish(folder) and folder not in below_dishes:
             return depth
-    return len(rest) - 1
+    return last
+
+
+def _below_root(places: Iterable[Folders]) -> list[Folders]:
+    """Each place once, in order, without the photo folder itself."""
+    return sorted(set(places) - {()})
 
 
 def _says_when(folder: str) -> bool:
@@ -182,7 +197,8 @@ def _parents(places: Iterable[Folders]) -> dict[str, set[str]]:
         named = [folder for folder in place if may_name_dish(folder)]
         if named:
             above = named[-2] if len(named) > 1 else ""
-            parents.setdefault(named[-1], set()).add(above)
+            uppers = parents.setdefault(named[-1], set())
+            uppers.add(above)
     return parents
 
 
@@ -200,7 +216,8 @@ def _called_like_splits(places: Iterable[Folders]) -> set[str]:
 
 def _depth_of_split(place: Folders) -> int:
     """Where the first folder stands that is called like a split."""
-    return [bool(folder_words.split_of(folder)) for folder in place].index(True)
+    is_split = [bool(folder_words.split_of(folder)) for folder in place]
+    return is_split.index(True)
 
 
 def _why_no_splits(named: set[str], strays: Sequence[str]) -> str:

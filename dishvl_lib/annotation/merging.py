@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Records
 
 TRUST = ("decision", "names_csv", "annotators", "annotator", "folder")
 
@@ -76,7 +76,7 @@ def joined(group: Sequence[Member]) -> artefacts.Dish:
     carded = next((dish for dish in dishes if dish["card"]), first)
     folders: set[str] = set()
     other_names: set[str] = set()
-    source: list[Record] = []
+    source: Records = []
     n_images = 0
     for dish in dishes:
         folders.update(dish["folders"])

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 
 CLOSEST = 3  # photos are a witness only among so many dishes whose photos are closest
 # weighted Dice of characters, weighted Jaccard of ingredients: the least that is listed
@@ -69,27 +69,34 @@ class Terms:
         # A word of one row alone is shared by none: it counts in `total` and needs no column.
         shared_words = [word for word, count in counts.items() if count > 1]
         column = {word: place for place, word in enumerate(shared_words)}
-        self.matrix = np.zeros((len(rows), max(1, len(column))), np.float32)
+        n_columns = max(1, len(column))
+        self.matrix = np.zeros((n, n_columns), np.float32)
         for place, row in enumerate(rows):
             for word in row & column.keys():
                 # The root, since a product of two rows holds it twice.
-                self.matrix[place, column[word]] = weight[word] ** 0.5
+                root = weight[word] ** 0.5
+                self.matrix[place, column[word]] = root
 
     def shared(self, rows: slice) -> np.ndarray:
         """(len(rows), N) weight of the words that both have."""
         return self.matrix[rows] @ self.matrix.T
 
     def dice(self, rows: slice) -> np.ndarray:
-        both = np.add.outer(self.total[rows], self.total)
-        return 2 * self.shared(rows) / np.maximum(both, 1e-9)
+        twice_shared = 2 * self.shared(rows)
+        both = self._summed_totals(rows)
+        return twice_shared / np.maximum(both, 1e-9)
 
     def jaccard(self, rows: slice) -> np.ndarray:
-        both = np.add.outer(self.total[rows], self.total)
         shared = self.shared(rows)
-        return shared / np.maximum(both - shared, 1e-9)
+        either = self._summed_totals(rows) - shared
+        return shared / np.maximum(either, 1e-9)
+
+    def _summed_totals(self, rows: slice) -> np.ndarray:
+        """(len(rows), N) weight of the words of the one and of the other."""
+        return np.add.outer(self.total[rows], self.total)
 
 
-def pairs(dishes: Sequence[RecordView], photos: Photos | None = None) -> list[Likeness]:
+def pairs(dishes: RecordViews, photos: Photos | None = None) -> list[Likeness]:
     """Suspected pairs, strongest first. `dishes`: name, card (a dict with ingredients, or None).
 
     Photos do not tell two dishes apart when the cosine of their means reaches both dishes' `least`.
@@ -109,11 +116,14 @@ def _strongest_first(likeness: Likeness) -> tuple[float, int, int]:
 class _Comparison:
     """The dishes as matrices: characters of their names, ingredients, photos."""
 
-    def __init__(self, dishes: Sequence[RecordView], photos: Photos | None):
+    def __init__(self, dishes: RecordViews, photos: Photos | None):
         self.plain = [names.canonical(dish["name"]) for dish in dishes]
         self.normal = [names.normalise(dish["name"]) for dish in dishes]
         # Names of the same characters mean the same in any order, so these are compared sorted.
-        meanings = ["".join(sorted(names.undecorated(name))) for name in self.plain]
+        meanings = []
+        for name in self.plain:
+            characters = sorted(names.undecorated(name))
+            meanings.append("".join(characters))
         _, self.meaning = np.unique(meanings, return_inverse=True)
         self.words = [ingredient_words(dish["card"]) for dish in dishes]
         self.chars = Terms([set(name) for name in self.plain])
@@ -127,8 +137,11 @@ class _Comparison:
         eaten = self.ingredients.jaccard(rows)
         seen = self._seen(rows)
         same = np.equal.outer(self.meaning[rows], self.meaning)
-        witnessed = (eaten >= INGREDIENT_LIKENESS) | (seen > 0)
-        suspected = same | ((named >= NAME_LIKENESS) & witnessed)
+        is_eaten_alike = eaten >= INGREDIENT_LIKENESS
+        is_seen_alike = seen > 0
+        witnessed = is_eaten_alike | is_seen_alike
+        is_named_alike = named >= NAME_LIKENESS
+        suspected = same | (is_named_alike & witnessed)
         candidates = np.triu(suspected, start + 1)
         places = np.argwhere(candidates).tolist()
         columns = [matrix[candidates].tolist() for matrix in (same, named, eaten, seen)]
@@ -136,7 +149,8 @@ class _Comparison:
         for (row, j), is_same, *evidence in zip(places, *columns, strict=True):
             i = start + row
             if self._may_be_one(i, j, is_same):
-                likenesses.append(_likeness(i, j, is_same, *evidence))
+                likeness = _likeness(i, j, is_same, *evidence)
+                likenesses.append(likeness)
         return likenesses
 
     def _named(self, rows: slice) -> np.ndarray:
@@ -146,23 +160,31 @@ class _Comparison:
         total = self.chars.total
         shorter = np.minimum.outer(total[rows], total)
         # Products of roots and sums of weights, both in float32, differ in their last digits.
-        contained = self.chars.shared(rows) >= 0.999 * shorter
-        return np.where(contained, np.float32(1), self.chars.dice(rows))
+        shared = self.chars.shared(rows)
+        contained = shared >= 0.999 * shorter
+        dice = self.chars.dice(rows)
+        return np.where(contained, np.float32(1), dice)
 
     def _seen(self, rows: slice) -> np.ndarray:
         """Cosine of the photos' means where they do not tell two dishes apart, else 0."""
         if self.photos is None:
-            return np.zeros((len(self.plain[rows]), len(self.plain)), np.float32)
+            n = len(self.plain)
+            n_rows = len(self.plain[rows])
+            return np.zeros((n_rows, n), np.float32)
         means = self.photos.means
         least = self.photos.least
         cosine = means[rows] @ means.T
-        return np.where(cosine >= np.maximum.outer(least[rows], least), cosine, 0)
+        too_close = np.maximum.outer(least[rows], least)
+        return np.where(cosine >= too_close, cosine, 0)
 
     def _may_be_one(self, i: int, j: int, same: bool) -> bool:
         has_one_name = self.normal[i] == self.normal[j]
         if has_one_name or excluded(self.plain[i], self.plain[j]):
             return False
-        return same or not (self._named_after(i, j) or self._named_after(j, i))
+        if same:
+            return True
+        has_named_after = self._named_after(i, j) or self._named_after(j, i)
+        return not has_named_after
 
     def _named_after(self, i: int, j: int) -> bool:
         """True when a dish is named after an ingredient that the other one has neither in its name
@@ -197,20 +219,31 @@ def photo_means(
     """
     photo_ids = pd.Index(features["image_id"])
     is_known = photos.image_id.isin(photo_ids) & photos.dish_id.isin(dish_ids)
-    train = photos[(photos.split == "train") & is_known]
+    is_train = photos.split == "train"
+    train = photos[is_train & is_known]
     train = train.sort_values(["dish_id", "group_id", "image_id"])
     groups = train.groupby("dish_id").group_id
-    half = groups.transform(lambda ids: pd.factorize(ids)[0] % 2).to_numpy(int)
+    half = groups.transform(_alternating).to_numpy(int)
     rows = pd.Index(dish_ids).get_indexer(train.dish_id)
-    vectors = features["feature"][photo_ids.get_indexer(train.image_id)]
-    sums = np.zeros((2, len(dish_ids), vectors.shape[1]), np.float32)
+    photo_rows = photo_ids.get_indexer(train.image_id)
+    vectors = features["feature"][photo_rows]
+    _, width = vectors.shape
+    sums = np.zeros((2, len(dish_ids), width), np.float32)
     np.add.at(sums, (half, rows), vectors)
     first_half, second_half = map(_unit, sums)
     likeness = (first_half * second_half).sum(axis=1)
     halved = sums.any(axis=2).all(axis=0)
     likeness[~halved] = np.median(likeness[halved]) if halved.any() else np.inf
-    means = _unit(sums.sum(axis=0))
-    return Photos(means, np.maximum(likeness, _closest(means)))
+    both_halves = sums.sum(axis=0)
+    means = _unit(both_halves)
+    least = np.maximum(likeness, _closest(means))
+    return Photos(means, least)
+
+
+def _alternating(group_ids: pd.Series) -> np.ndarray:
+    """0 or 1 for each photo of a dish, the same for a whole group."""
+    numbers, _ = pd.factorize(group_ids)
+    return numbers % 2
 
 
 def _closest(means: np.ndarray) -> np.ndarray:
@@ -220,7 +253,8 @@ def _closest(means: np.ndarray) -> np.ndarray:
     for start in range(0, len(means), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
         to_all = means[rows] @ means.T
-        cosines[rows] = np.partition(to_all, -k, axis=1)[:, -k]
+        partitioned = np.partition(to_all, -k, axis=1)
+        cosines[rows] = partitioned[:, -k]
     return cosines
 
 
@@ -235,7 +269,9 @@ def ingredient_words(card: RecordView | None) -> set[str]:
     """
     entries = (card or {}).get("ingredients") or ()
     texts = [text for entry in entries for text in entry.split(names.MENU_SEPARATOR)]
-    return {_CUT.sub("", names.canonical(text)) for text in texts} - {""}
+    whole = map(names.canonical, texts)
+    words = {_CUT.sub("", word) for word in whole}
+    return words - {""}
 
 
 def excluded(first: str, second: str) -> bool:
@@ -248,11 +284,13 @@ def excluded(first: str, second: str) -> bool:
     cut = _ending(first, _CUTS)
     cut_of_second = _ending(second, _CUTS)
     both_say_cut = bool(cut and cut_of_second)
-    return (
-        (both_say_method and methods.isdisjoint(methods_of_second))
-        or (both_say_cut and cut != cut_of_second)
-        or _ending(first, _KINDS) != _ending(second, _KINDS)
-    )
+    if both_say_method and methods.isdisjoint(methods_of_second):
+        return True
+    if both_say_cut and cut != cut_of_second:
+        return True
+    kind = _ending(first, _KINDS)
+    kind_of_second = _ending(second, _KINDS)
+    return kind != kind_of_second
 
 
 def _methods(name: str) -> set[str]:

@@ -13,7 +13,7 @@ from dishvl_lib.annotation import same_dish
 from dishvl_lib.annotation.given_names import Given
 from dishvl_lib.core import artefacts, file_names, name_trimmings, names, records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS, question
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Records, RecordView, RecordViews
 
 BY_PEOPLE = ("decision", "names_csv")
 NEEDS_NAME = "a menu can hold neither until decisions/names.csv gives one another name"
@@ -73,7 +73,7 @@ Suspicions = Iterator[Suspicion]
 
 
 def review(
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     photos: pd.DataFrame,
     given: Given,
     *,
@@ -122,7 +122,7 @@ def _most_urgent_first(suspicion: Suspicion) -> tuple[Any, ...]:
     )
 
 
-def marked(dishes: Sequence[RecordView], rows: pd.DataFrame) -> list[Record]:
+def marked(dishes: RecordViews, rows: pd.DataFrame) -> Records:
     """The dishes with `review` filled in: `same_name: <all dishes of that name>`, or the first
     suspicion in which the dish stands.
     """
@@ -286,7 +286,7 @@ def _meaning(name: str) -> str:
 
 
 def _likenesses(
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     photos: pd.DataFrame,
     features: Mapping[str, np.ndarray] | None,
 ) -> list[same_dish.Likeness]:

@@ -12,7 +12,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from dishvl_lib.core import names, params, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView
 
 PHOTO_COLUMNS = (
     "image_id",
@@ -83,7 +83,7 @@ class Dish(TypedDict):
     card: Record | None
     introduction: str
     recipe: str
-    source: list[Record]
+    source: Records
     review: str
 
 

@@ -4,19 +4,20 @@ answered by another one.
 The evaluation writes these counts to confusions.csv; the report and the browser show them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.types import DishNames
 
 NOT_A_DISH = "not a dish"
 NO_ANSWER = "no answer"
 PAIR = ["truth", "answer"]
 
 
-def countable(predictions: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def countable(predictions: pd.DataFrame, names: DishNames) -> pd.DataFrame:
     """The predictions with `shown` (see `shown_answers`) and `site` ('' where unknown), without the
     questions that were lost.
     """
@@ -34,7 +35,7 @@ def without_lost(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions[predictions["lost"].fillna("").eq("")]
 
 
-def shown_answers(predictions: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+def shown_answers(predictions: pd.DataFrame, names: DishNames) -> list[str]:
     """What each answer counts as: itself, NOT_A_DISH when it is neither a dish's name, a truth nor
     an entry of a menu, or NO_ANSWER.
 
@@ -78,7 +79,7 @@ def most_frequent_first(table: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["n", *PAIR], ascending=[False, True, True], ignore_index=True)
 
 
-def ids_by_name(names: Mapping[str, str]) -> dict[str, str]:
+def ids_by_name(names: DishNames) -> dict[str, str]:
     """{name: dish_id}; of several dishes with one name the first."""
     ids: dict[str, str] = {}
     for dish_id, name in names.items():
@@ -86,9 +87,7 @@ def ids_by_name(names: Mapping[str, str]) -> dict[str, str]:
     return ids
 
 
-def look_alike_ranks(
-    similar: pd.DataFrame | None, names: Mapping[str, str]
-) -> dict[tuple[str, str], int]:
+def look_alike_ranks(similar: pd.DataFrame | None, names: DishNames) -> dict[tuple[str, str], int]:
     """{(truth's name, answer's name): rank} from the rows dish_id, similar_id, rank; of dishes that
     share a name the best rank counts.
 
@@ -107,7 +106,7 @@ def look_alike_ranks(
     return best
 
 
-def _known_names(predictions: pd.DataFrame, names: Mapping[str, str]) -> set[str]:
+def _known_names(predictions: pd.DataFrame, names: DishNames) -> set[str]:
     known = {*names.values(), *predictions["truth"]}
     if "menu" in predictions:
         for menu in predictions["menu"]:

@@ -15,7 +15,7 @@ import pandas as pd
 from dishvl_lib.core import artefacts, decisions, given_tables
 from dishvl_lib.core.right_dishes import RightDishes
 from dishvl_lib.core.rules import listed
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, RecordViews
 
 # In a stage's folder: the decision about each photo that counts, as the stage has read it, and
 # what became of it.
@@ -45,21 +45,27 @@ def read(file: AnyPath | None) -> pd.DataFrame:
 
     Raises `RecordError` for a file that is no table or lacks image_id or decision.
     """
-    if not file or not Path(file).exists() or Path(file).stat().st_size == 0:
-        return pd.DataFrame(columns=list(READ_COLUMNS), dtype=str)
+    columns = list(READ_COLUMNS)
+    if not file or not _has_content(Path(file)):
+        return pd.DataFrame(columns=columns, dtype=str)
     table = given_tables.read(file, decisions.PHOTO_COLUMNS_NEEDED)
     lacking = [name for name in READ_COLUMNS if name not in table.columns]
     table = table.assign(**dict.fromkeys(lacking, ""))
     rows_by_photo: dict[str, list[dict[str, str]]] = {}
-    for row in table[list(READ_COLUMNS)].to_dict("records"):
+    for row in table[columns].to_dict("records"):
         photo = row["image_id"].strip() or row["path"]
-        rows_by_photo.setdefault(photo, []).append(row)
-    counting = [decisions.latest(rows) for rows in rows_by_photo.values()]
+        rows = rows_by_photo.setdefault(photo, [])
+        rows.append(row)
+    counting = map(decisions.latest, rows_by_photo.values())
     kept = [row for row in counting if row["decision"].strip() != decisions.TAKEN_BACK]
-    decided = pd.DataFrame(kept, columns=list(READ_COLUMNS), dtype=str)
-    return decided.assign(
-        image_id=decided.image_id.str.strip(), decision=decided.decision.str.strip()
-    )
+    decided = pd.DataFrame(kept, columns=columns, dtype=str)
+    image_id = decided.image_id.str.strip()
+    decision = decided.decision.str.strip()
+    return decided.assign(image_id=image_id, decision=decision)
+
+
+def _has_content(file: Path) -> bool:
+    return file.exists() and file.stat().st_size > 0
 
 
 def about(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +89,8 @@ def verdicts(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
     """The decision about each photo, aligned with `photos` (image_id, path); NaN for none."""
     meant = about(decided, photos)
     meant = meant[meant.image_id != ""]
-    return photos.image_id.map(dict(zip(meant.image_id, meant.decision, strict=True)))
+    decision_of_photo = dict(zip(meant.image_id, meant.decision, strict=True))
+    return photos.image_id.map(decision_of_photo)
 
 
 def of_another_dish(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
@@ -95,7 +102,7 @@ def of_another_dish(decided: pd.DataFrame, photos: pd.DataFrame) -> pd.Series:
 
 def settle(
     photos: pd.DataFrame,
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     decided: pd.DataFrame,
     left_out: pd.DataFrame | None = None,
     former: Mapping[str, str] | None = None,
@@ -111,7 +118,7 @@ def settle(
     them; near-duplicates and crops of its frame do not, and are named in `detail`. A right dish
     that is not there leaves the photo out: its label is known to be wrong.
     """
-    photos = photos.assign(**{artefacts.MOVED_FROM: _moved_from(photos)})
+    photos = _with_moved_from(photos)
     by_folder = photos.assign(dish_id=_dish_of_folder(photos))
     right = RightDishes(dishes, by_folder, former)
     meant = about(decided, by_folder)
@@ -122,24 +129,28 @@ def settle(
     for row, image_id in zip(decided.to_dict("records"), meant.image_id, strict=True):
         if image_id:
             photo = photo_by_id.loc[image_id]
-            rows.append(_row(row, photo, _outcome(row, photo, right)))
+            outcome = _outcome(row, photo, right)
+            rows.append(_row(row, photo, outcome))
         elif row["path"] not in paths:
             # Otherwise a later row, whose image_id is whole, has decided about the photo.
             rows.append(absent.row(row))
-    table = pd.DataFrame(rows, columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
-    table = _with_twins(table, by_folder)
-    return _moved(photos, table), table.sort_values("path", kind="stable", ignore_index=True)
+    table = _with_twins(_table(rows), by_folder)
+    moved = _moved(photos, table)
+    by_path = table.sort_values("path", kind="stable", ignore_index=True)
+    return moved, by_path
 
 
 def gone(table: pd.DataFrame) -> set[str]:
     """The image_ids of a table of `settle` that are to be left out."""
-    return set(table.image_id[table.effect == LEFT_OUT])
+    is_left_out = table.effect == LEFT_OUT
+    return set(table.image_id[is_left_out])
 
 
 def applied(photos: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A catalogue of stage 01 with what stage 03 decided beyond it: photos moved, others gone."""
-    moved = _moved(photos.assign(**{artefacts.MOVED_FROM: _moved_from(photos)}), table)
-    return moved[~moved.image_id.isin(gone(table))].reset_index(drop=True)
+    moved = _moved(_with_moved_from(photos), table)
+    is_gone = moved.image_id.isin(gone(table))
+    return moved[~is_gone].reset_index(drop=True)
 
 
 def unapplied(decided: pd.DataFrame, outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -163,15 +174,20 @@ def effective(earlier: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
     evaluation run again.
     """
     known = later[later.effect != GONE]
-    rest = earlier[~earlier.image_id.isin(known.image_id)]
-    together = pd.concat([rest, known], ignore_index=True)
-    together = together[together.effect.isin((MOVED, LEFT_OUT))]
+    is_known = earlier.image_id.isin(known.image_id)
+    together = pd.concat([earlier[~is_known], known], ignore_index=True)
+    has_effect = together.effect.isin((MOVED, LEFT_OUT))
+    together = together[has_effect]
     return together.sort_values("path", kind="stable", ignore_index=True)
 
 
 def none() -> pd.DataFrame:
     """DECIDED_COLUMNS without a row, for runs of earlier versions."""
-    return pd.DataFrame(columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
+    return _table([])
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
 
 
 def waiting(file: Path, read_file: Path) -> int:
@@ -190,10 +206,12 @@ def _by_photo(decided: pd.DataFrame) -> dict[str, tuple[str, str]]:
     return dict(zip(photos, said, strict=True))
 
 
-def _moved_from(photos: pd.DataFrame) -> pd.Series:
+def _with_moved_from(photos: pd.DataFrame) -> pd.DataFrame:
+    """A copy with the column MOVED_FROM: '' where the catalogue has none."""
     if artefacts.MOVED_FROM in photos:
-        return photos[artefacts.MOVED_FROM]
-    return pd.Series("", index=photos.index, dtype=object)
+        return photos.copy()
+    nowhere = pd.Series("", index=photos.index, dtype=object)
+    return photos.assign(**{artefacts.MOVED_FROM: nowhere})
 
 
 def _dish_of_folder(photos: pd.DataFrame) -> pd.Series:
@@ -231,18 +249,22 @@ class _Absent:
         self.by_id: dict[str, dict[str, str]] = {}
         rows = [] if left_out is None else left_out.to_dict("records")
         for row in rows:
-            self.by_id[artefacts.image_id_of(row["path"])] = row
+            image_id = artefacts.image_id_of(row["path"])
+            self.by_id[image_id] = row
 
     def row(self, row: Mapping[str, str]) -> dict[str, str]:
-        by_path = artefacts.image_id_of(row["path"])
-        image_id = row["image_id"] if row["image_id"] in self.by_id else by_path
-        file = self.by_id.get(image_id, {"path": row["path"], "reason": "", "split": ""})
+        path = row["path"]
+        written_id = row["image_id"]
+        decision = row["decision"]
+        image_id = written_id if written_id in self.by_id else artefacts.image_id_of(path)
+        file = self.by_id.get(image_id, {"path": path, "reason": "", "split": ""})
+        reason = file["reason"]
         outcome = Outcome(GONE)
-        if row["decision"] in LEAVE_OUT and file["reason"] == row["decision"]:
+        if decision in LEAVE_OUT and reason == decision:
             outcome = Outcome(LEFT_OUT)
-        elif file["reason"]:
-            outcome = Outcome(GONE, detail=f"left out: {file['reason']}")
-        known = image_id if image_id in self.by_id else row["image_id"]
+        elif reason:
+            outcome = Outcome(GONE, detail=f"left out: {reason}")
+        known = image_id if image_id in self.by_id else written_id
         said = {name: row[name] for name in ("dish_id", "decision", "right_dish")}
         where = {"image_id": known, "path": file["path"], "split": file.get("split", "")}
         return {**where, **said, **outcome._asdict()}
@@ -257,7 +279,9 @@ def _with_twins(table: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
         return table
     photo_by_id = photos.set_index("image_id")
     groups = photo_by_id.group_id.loc[moved.image_id]
-    undecided = photos[photos.group_id.isin(groups) & ~photos.image_id.isin(table.image_id)]
+    is_of_group = photos.group_id.isin(groups)
+    is_decided = photos.image_id.isin(table.image_id)
+    undecided = photos[is_of_group & ~is_decided]
     copies = []
     details = table.detail.to_dict()
     for place, row in moved.iterrows():
@@ -265,19 +289,24 @@ def _with_twins(table: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:
         of_dish = undecided[undecided.dish_id == row.dish_id]
         is_copy = of_dish.sha256 == photo.sha256
         copies += [_copy_of(row, copy) for copy in of_dish[is_copy].itertuples()]
-        near = of_dish[~is_copy & (of_dish.group_id == photo.group_id)]
-        if len(near):
-            details[place] = f"{len(near)} {TWINS}: {listed(near.path.tolist(), MOST_SHOWN)}"
-    table = table.assign(detail=pd.Series(details, dtype=object))
-    rows = pd.DataFrame(copies, columns=list(artefacts.DECIDED_COLUMNS), dtype=str)
-    return pd.concat([table, rows.drop_duplicates("image_id")], ignore_index=True)
+        is_same_group = of_dish.group_id == photo.group_id
+        near = of_dish[~is_copy & is_same_group]
+        n = len(near)
+        if n:
+            paths = near.path.tolist()
+            details[place] = f"{n} {TWINS}: {listed(paths, MOST_SHOWN)}"
+    detail = pd.Series(details, dtype=object)
+    table = table.assign(detail=detail)
+    rows = _table(copies).drop_duplicates("image_id")
+    return pd.concat([table, rows], ignore_index=True)
 
 
 def _copy_of(row: Any, copy: Any) -> dict[str, str]:
     detail = f"the same bytes as {row.path}"
+    outcome = Outcome(MOVED, row.moved_to, detail)
     known = {"image_id": copy.image_id, "path": copy.path, "dish_id": copy.dish_id}
     said = {"decision": "", "right_dish": row.right_dish}
-    return {**known, **said, "split": copy.split, **Outcome(MOVED, row.moved_to, detail)._asdict()}
+    return {**known, **said, "split": copy.split, **outcome._asdict()}
 
 
 def _moved(photos: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
@@ -285,13 +314,16 @@ def _moved(photos: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     are, and those that somebody gave back to their folder's dish go back.
     """
     by_folder = _dish_of_folder(photos)
-    there = table[table.effect.isin((MOVED, STAYS))]
+    is_there = table.effect.isin((MOVED, STAYS))
+    there = table[is_there]
     right = dict(zip(there.image_id, there.moved_to, strict=True))
     dish_ids = []
     before = []
     columns = (photos.image_id, photos.dish_id, by_folder)
     for image_id, dish_id, of_folder in zip(*columns, strict=True):
-        now = (right[image_id] or of_folder) if image_id in right else dish_id
+        now = dish_id
+        if image_id in right:
+            now = right[image_id] or of_folder
         dish_ids.append(now)
         before.append(of_folder if now != of_folder else "")
     return photos.assign(dish_id=dish_ids, **{artefacts.MOVED_FROM: before})

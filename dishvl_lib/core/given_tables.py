@@ -66,22 +66,29 @@ def read(path: AnyPath, columns: Iterable[str] = ()) -> pd.DataFrame:
     if not any(sheets):
         raise RecordError(f"{path} cannot be read as a table (it is empty)")
     tables = [_table(rows, columns, path) for rows in sheets if rows]
-    fitting = (table for table in tables if set(columns) <= set(table.columns))
-    return require_columns(next(fitting, tables[0]), columns, _with_words(path, columns))
+    needed = set(columns)
+    fitting = (table for table in tables if needed <= set(table.columns))
+    table = next(fitting, tables[0])
+    what = _with_words(path, columns)
+    return require_columns(table, columns, what)
 
 
 def unmatched(table: pd.DataFrame, column: str, there: Iterable[str]) -> str:
     """A clause about the rows whose `column` names nothing of `there`: how many, and the first; ''
     when there are none. Names are matched as `names.matching` does; empty ones name nothing.
     """
-    written = table.loc[table[column].str.strip() != "", column]
-    lost = written[~written.isin(names.matching(written, there))]
-    if lost.empty:
+    is_written = table[column].str.strip() != ""
+    written = table.loc[is_written, column]
+    is_there = written.isin(names.matching(written, there))
+    lost = written[~is_there]
+    n = len(lost)
+    if n == 0:
         return ""
-    shown = [f"line {line} {name!r}" for line, name in lost.head(MOST_SHOWN).items()]
-    rest = ", ..." if len(lost) > MOST_SHOWN else ""
-    what = "rows name" if len(lost) > 1 else "row names"
-    return f"{len(lost)} {what} no {column} that is there: {', '.join(shown)}{rest}"
+    first = lost.head(MOST_SHOWN)
+    shown = [f"line {line} {name!r}" for line, name in first.items()]
+    rest = ", ..." if n > MOST_SHOWN else ""
+    what = "rows name" if n > 1 else "row names"
+    return f"{n} {what} no {column} that is there: {', '.join(shown)}{rest}"
 
 
 def decoded(content: bytes, path: Path) -> str:
@@ -173,8 +180,10 @@ def _separator(text: str, columns: Sequence[str]) -> str:
         return separator or "\t"
 
     def fit(separator: str) -> tuple[int, int]:
-        cells = next(csv.reader([heading], delimiter=separator), [])
-        known = {_column(cell, columns) for cell in cells} & {*columns, *HEADINGS}
+        reader = csv.reader([heading], delimiter=separator)
+        cells = next(reader, [])
+        named = {_column(cell, columns) for cell in cells}
+        known = named & {*columns, *HEADINGS}
         return len(known), len(cells)
 
     return max(SEPARATORS, key=fit)
@@ -182,7 +191,8 @@ def _separator(text: str, columns: Sequence[str]) -> str:
 
 def _rows(text: str, separator: str, path: Path) -> list[Row]:
     """The rows that hold text, with the line that each begins on."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=separator)
     rows = []
     begins = 1
     try:
@@ -211,7 +221,11 @@ def _sheets(content: bytes, path: Path) -> list[list[Row]]:
         raise RecordError(f"{path} is an Excel workbook; {EXCEL_EXTRA}") from None
     try:
         book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        return [_sheet_rows(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
+        sheets = []
+        for sheet in book.worksheets:
+            values = sheet.iter_rows(values_only=True)
+            sheets.append(_sheet_rows(values))
+        return sheets
     # openpyxl lets many kinds of error out of a damaged workbook.
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
         reason = " ".join(str(error).split())
@@ -244,26 +258,32 @@ def _cell(value: Any) -> str:
 
 def _table(rows: Sequence[Row], columns: Sequence[str], path: Path) -> pd.DataFrame:
     _, heading = rows[0]
-    headings = _named([spreadsheets.unguarded(cell) for cell in heading], columns)
+    written = list(map(spreadsheets.unguarded, heading))
+    headings = _named(written, columns)
     counts = Counter(filter(None, headings))
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise RecordError(f"{path} has two columns headed {twice[0]!r}; take one out")
     body = []
     width = len(headings)
+    lines = []
     for line, cells in rows[1:]:
-        if any(cell.strip() for cell in cells[width:]):
+        beyond = cells[width:]
+        if any(cell.strip() for cell in beyond):
             raise RecordError(
                 f"{path}, line {line} has {len(cells)} values under {width} headings; put a "
                 "value that holds the separator in quotes"
             )
-        blanks = [""] * (width - len(cells))
-        texts = [spreadsheets.unguarded(cell) for cell in cells[:width]]
+        n_lacking = width - len(cells)
+        blanks = [""] * n_lacking
+        texts = list(map(spreadsheets.unguarded, cells[:width]))
         body.append(texts + blanks)
-    lines = pd.Index([line for line, _ in rows[1:]], name="line")
-    table = pd.DataFrame(body, columns=headings, index=lines, dtype=str)
+        lines.append(line)
+    index = pd.Index(lines, name="line")
+    table = pd.DataFrame(body, columns=headings, index=index, dtype=str)
     # Spreadsheets write separators after the last column that was ever used: headings of nothing.
-    return table.loc[:, [bool(name) for name in headings]]
+    is_headed = list(map(bool, headings))
+    return table.loc[:, is_headed]
 
 
 def _named(heading: Sequence[str], columns: Sequence[str]) -> list[str]:

@@ -13,13 +13,13 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.markers import StageError
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView, RecordViews
 
 if TYPE_CHECKING:
     from dishvl_lib.core.stages import Stage
 
 
-def decided(stage: "Stage", rows: Sequence[RecordView], max_missing_share: float) -> pd.DataFrame:
+def decided(stage: "Stage", rows: RecordViews, max_missing_share: float) -> pd.DataFrame:
     """The missing photos of the questions of a stage, kept in its missing_photos.csv from its first
     start on.
 
@@ -68,7 +68,7 @@ def check_share(
     )
 
 
-def without(rows: Sequence[Record], missing: pd.DataFrame) -> list[Record]:
+def without(rows: Sequence[Record], missing: pd.DataFrame) -> Records:
     """The questions whose photo is there."""
     gone = set(missing.path)
     return [row for row in rows if row.get("image") not in gone]

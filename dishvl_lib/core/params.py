@@ -38,7 +38,7 @@ from dishvl_lib.core.rules import (
     photo_list_file,
     yaml_mapping,
 )
-from dishvl_lib.core.types import AnyPath, Record, RecordView
+from dishvl_lib.core.types import AnyPath, Record, Records, RecordView
 
 AT_LEAST_0 = Between(least=0)
 SHARE = Between(least=0, most=1)
@@ -1027,7 +1027,7 @@ def overlapping_folders(folders: Iterable[tuple[str, AnyPath]]) -> str:
     return ""
 
 
-def _sites_apart(image_root: str, sites: list[Record]) -> str:
+def _sites_apart(image_root: str, sites: Records) -> str:
     named = [("image_root", image_root)]
     named += [(f"site {site['name']}", site["image_root"]) for site in sites]
     return overlapping_folders((what, folder) for what, folder in named if folder != BUILTIN)

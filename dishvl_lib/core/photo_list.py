@@ -27,7 +27,8 @@ def read(file: Path, image_root: Path) -> pd.DataFrame:
     path = table["path"]
     label = _named(table["label"], path, file)
     split = table["split"].str.strip() if "split" in table else ""
-    photo = path.map(_PhotoFinder(image_root).photo)
+    finder = _PhotoFinder(image_root)
+    photo = path.map(finder.photo)
     columns = {"photo": photo, "path": path, "label": label, "split": split}
     return pd.DataFrame(columns, index=table.index)
 
@@ -53,10 +54,14 @@ def _without_headings(file: Path) -> pd.DataFrame | None:
     if rows.empty:
         return None
     first = rows.path.iloc[0]
-    is_photo = isinstance(first, str) and Path(first).suffix.lower() in photo_files.PHOTO_SUFFIXES
-    if not is_photo:
+    if not isinstance(first, str):
         return None
-    return rows.assign(path=rows.path.fillna(lines), label=rows.label.fillna(""))
+    suffix = Path(first).suffix.lower()
+    if suffix not in photo_files.PHOTO_SUFFIXES:
+        return None
+    path = rows.path.fillna(lines)
+    label = rows.label.fillna("")
+    return rows.assign(path=path, label=label)
 
 
 def _named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
@@ -68,7 +73,8 @@ def _named(label: pd.Series, path: pd.Series, file: Path) -> pd.Series:
     if label.str.fullmatch(r"\d+").all():
         return _numbers_named(label, path, file)
     if label.str.contains("/").all():
-        return label.str.rstrip("/").str.rpartition("/")[2]
+        parts = label.str.rstrip("/").str.rpartition("/")
+        return parts[2]
     return label
 
 
@@ -90,7 +96,8 @@ def _label_names(file: Path) -> dict[str, str]:
     if beside == file:
         return {}
     text = given_tables.decoded(beside.read_bytes(), beside)
-    lines = list(filter(None, map(str.strip, text.splitlines())))
+    stripped = map(str.strip, text.splitlines())
+    lines = list(filter(None, stripped))
     matches = filter(None, map(_NUMBERED.match, lines))
     numbered = [(parts["number"], parts["name"]) for parts in matches]
     if len(numbered) == len(lines):
@@ -100,7 +107,8 @@ def _label_names(file: Path) -> dict[str, str]:
 
 def _parts(path: str) -> tuple[str, ...]:
     """The parts of a path of any system, without its drive."""
-    written = PureWindowsPath(path.strip().strip('"'))
+    unquoted = path.strip().strip('"')
+    written = PureWindowsPath(unquoted)
     return tuple(part for part in written.parts if part != written.anchor)
 
 
@@ -121,30 +129,36 @@ class _PhotoFinder:
 
     def photo(self, written: str) -> Path:
         """The photo that a path means; where none is, the path below `image_root` as written."""
-        plain = Path(os.path.normpath(self.root / written))
+        plain = self._below_root(written)
         if plain.exists() or not written.strip():
             return plain
         parts = _parts(written)
         if not parts:
             return plain
-        below = Path(os.path.normpath(self.root.joinpath(*parts)))
+        below = self._below_root(*parts)
         if below.exists():
             return below
         return self._alike(parts) or below
+
+    def _below_root(self, *parts: str) -> Path:
+        joined = self.root.joinpath(*parts)
+        return Path(os.path.normpath(joined))
 
     def _alike(self, parts: tuple[str, ...]) -> Path | None:
         """The only file that shares most last parts with a path, at least its folder and name."""
         if self._by_end is None:
             self._by_end = _files_by_end(self.root)
         ends = [names.spelling(part) for part in parts]
-        there = self._by_end.get(tuple(ends[-2:]), [])
-        shared = [self._shared(file, ends) for file in there]
-        most = max(shared, default=0)
-        closest = [file for file, count in zip(there, shared, strict=True) if count == most]
+        end = tuple(ends[-2:])
+        there = self._by_end.get(end, [])
+        shared = {file: self._shared(file, ends) for file in there}
+        most = max(shared.values(), default=0)
+        closest = [file for file, count in shared.items() if count == most]
         return closest[0] if len(closest) == 1 else None
 
     def _shared(self, file: Path, ends: Sequence[str]) -> int:
-        parts = [names.spelling(part) for part in file.relative_to(self.root).parts]
+        below_root = file.relative_to(self.root)
+        parts = [names.spelling(part) for part in below_root.parts]
         from_last = zip(reversed(parts), reversed(ends), strict=False)
         count = 0
         for mine, theirs in from_last:
@@ -161,7 +175,8 @@ def _files_by_end(root: Path) -> dict[tuple[str, ...], list[Path]]:
         folders[:] = [folder for folder in folders if not system_files.refusal((folder,))]
         for name in file_names:
             file = Path(directory) / name
-            last_parts = file.relative_to(root).parts[-2:]
-            end = tuple(names.spelling(part) for part in last_parts)
-            files.setdefault(end, []).append(file)
+            parts = file.relative_to(root).parts
+            end = tuple(map(names.spelling, parts[-2:]))
+            same_end = files.setdefault(end, [])
+            same_end.append(file)
     return files

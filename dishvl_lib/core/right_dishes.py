@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordViews
 
 HELD_OUT_DISH = "is held out whole, and this photo is not: it would be known before it is new"
 
@@ -21,7 +21,7 @@ class RightDishes:
 
     def __init__(
         self,
-        dishes: Sequence[RecordView],
+        dishes: RecordViews,
         photos: pd.DataFrame,
         former: Mapping[str, str] | None = None,
     ):
@@ -74,9 +74,7 @@ class _Level:
         return sorted(hits)
 
 
-def _levels_of(
-    dishes: Sequence[RecordView], there: set[str], former: Mapping[str, str]
-) -> list[_Level]:
+def _levels_of(dishes: RecordViews, there: set[str], former: Mapping[str, str]) -> list[_Level]:
     by_id = _Level()
     by_folder = _Level()
     by_name = _Level()

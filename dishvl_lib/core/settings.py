@@ -72,7 +72,8 @@ def load_profile(profile: AnyPath, overrides: RecordView | None = None) -> Value
     draft = _Draft(declared, {stage: params.defaults(stage) for stage in paths.STAGES})
     for layer in _layers(folder, seen=()):
         _take_folder(layer, draft)
-    for key, value in (overrides or {}).items():
+    overrides = overrides or {}
+    for key, value in overrides.items():
         takers = [stage for stage in paths.STAGES if key in declared[stage]]
         if not takers:
             known = {name for stage in declared.values() for name in stage}
@@ -242,7 +243,8 @@ def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
     if folder in seen:
         circle = " -> ".join(profile.name for profile in (*seen, folder))
         raise SettingsError(f"{file}: profiles name each other as base: {circle}")
-    base = _read_yaml(file)[0].get(BASE_KEY)
+    content, _ = _read_yaml(file)
+    base = content.get(BASE_KEY)
     if base is not None and not isinstance(base, str):
         raise SettingsError(
             f"{file}: {BASE_KEY} must be the name of a profile, got {shortened(base)}"
@@ -253,7 +255,8 @@ def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
 
 def _take_folder(folder: Path, draft: _Draft) -> None:
     known_files = {COMMON_FILE} | {f"{stage}.yaml" for stage in paths.STAGES}
-    for file in sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml")):
+    files = [file for file in folder.iterdir() if file.suffix in (".yaml", ".yml")]
+    for file in sorted(files):
         if file.name not in known_files:
             draft.faults.append(_unknown(str(folder), file.name, known_files, "file"))
             continue
@@ -329,4 +332,5 @@ def _unknown_key(
 
 
 def _unknown(where: str, key: str, known: set[str], what: str = "parameter") -> str:
-    return f"{where}: unknown {what} {shortened(key)}{nearest(key, sorted(known))}"
+    hint = nearest(key, sorted(known))
+    return f"{where}: unknown {what} {shortened(key)}{hint}"

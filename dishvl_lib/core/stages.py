@@ -29,7 +29,7 @@ import pandas as pd
 from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 from dishvl_lib.core.rules import listed
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 
 PACKAGES = (
     "dishvl",
@@ -167,7 +167,7 @@ class Stage:
         """An earlier stage's table."""
         return records.read_table(self.input(stage, filename), columns)
 
-    def rows(self, stage: str, filename: str) -> list[Record]:
+    def rows(self, stage: str, filename: str) -> Records:
         """The rows of an earlier stage's .jsonl file."""
         return records.read_jsonl(self.input(stage, filename))
 

@@ -1,10 +1,13 @@
 """Names for the types that pass through every room."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 # Values by their keys, as a line of JSON, a row of a table or a set of options holds them.
 Record = dict[str, Any]
 RecordView = Mapping[str, Any]  # a record that is only read
+Records = list[Record]
+RecordViews = Sequence[RecordView]
+DishNames = Mapping[str, str]  # the name by dish_id
 AnyPath = str | Path

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.dataset import leaks, shortcuts
 
 
@@ -59,7 +59,9 @@ def problems(
     leave_out = f"mark one photo of each as 'photo bad' in decisions/photos.csv {again}"
     off_menu = []
     for rows in rows_by_split.values():
-        off_menu += [row["id"] for row in _menu_rows(rows) if not _is_on_menu(row)]
+        for row in _menu_rows(rows):
+            if not _is_on_menu(row):
+                off_menu.append(row["id"])
     split_leaks = report["leaks"]
     sentences = []
     if len(torn):
@@ -99,7 +101,7 @@ def _given_away(menus: str, guesser: RecordView) -> list[str]:
     ]
 
 
-def _menu_rows(rows: Sequence[Record]) -> list[Record]:
+def _menu_rows(rows: Sequence[Record]) -> Records:
     return [row for row in rows if row["kind"] == "menu"]
 
 
@@ -125,12 +127,15 @@ def positions(rows: Sequence[Record]) -> Record:
     for row in tested:
         menu = row["menu"]
         sizes.append(len(menu))
-        places.append(menu.index(artefacts.answer_of(row)))
+        answer = artefacts.answer_of(row)
+        places.append(menu.index(answer))
     middles = np.array(places) + 0.5
     seen = _in_thirds(middles / sizes)
-    expected = np.sum([_expected_thirds(size) for size in sizes], axis=0)
+    thirds = list(map(_expected_thirds, sizes))
+    expected = np.sum(thirds, axis=0)
     is_possible = expected > 0
-    distances = (seen - expected) ** 2 / np.maximum(expected, 1e-9)
+    squares = (seen - expected) ** 2
+    distances = squares / np.maximum(expected, 1e-9)
     chi2 = float(distances[is_possible].sum())
     degrees = int(is_possible.sum()) - 1
     p = _chi2_tail(chi2, degrees)

@@ -2,28 +2,27 @@
 parameters ask for.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import DishNames, Records, RecordViews
 from dishvl_lib.dataset import conversations, knowledge
 
 
 def rows(
     photos: pd.DataFrame,
     split: str,
-    dish_names: Mapping[str, str],
+    dish_names: DishNames,
     similar: pd.DataFrame,
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     *,
     knowledge_ratio: float = 0.0,
     knowledge_with_photo: bool = True,
     trained: bool = True,
     seed: int = 0,
     **options: Any,
-) -> list[Record]:
+) -> Records:
     """`conversations.rows` with `options`, and `knowledge_ratio` times as many knowledge questions
     behind them.
 

@@ -1,19 +1,16 @@
 """Pairs of dishes that a finished run confuses on its validation photos, and how often."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, records
+from dishvl_lib.core.types import DishNames
 
 # What may be learned from: a photo that this run tests says nothing here, whatever it was there.
 KNOWN_SPLITS = ("train", "validation")
 
 
-def pairs(
-    answers: pd.DataFrame, photos: pd.DataFrame, dish_names: Mapping[str, str]
-) -> pd.DataFrame:
+def pairs(answers: pd.DataFrame, photos: pd.DataFrame, dish_names: DishNames) -> pd.DataFrame:
     """CONFUSED_COLUMNS, the most confused first; the order of a pair does not matter.
 
     answers: VALIDATION_ANSWER_COLUMNS of stage 04. photos: this run's catalogue (image_id, split):
@@ -34,9 +31,7 @@ def pairs(
     )
 
 
-def usable(
-    answers: pd.DataFrame, photos: pd.DataFrame, dish_names: Mapping[str, str]
-) -> pd.DataFrame:
+def usable(answers: pd.DataFrame, photos: pd.DataFrame, dish_names: DishNames) -> pd.DataFrame:
     """The answers that count here: about this run's training or validation photos and its
     dishes.
     """
@@ -45,7 +40,7 @@ def usable(
     return answers[answers.image_id.isin(known) & asked].reset_index(drop=True)
 
 
-def by_name(table: pd.DataFrame, dish_names: Mapping[str, str]) -> dict[tuple[str, str], int]:
+def by_name(table: pd.DataFrame, dish_names: DishNames) -> dict[tuple[str, str], int]:
     """{(name, other name): how often}, both ways round. table: CONFUSED_COLUMNS."""
     times = {}
     for row in table.itertuples():

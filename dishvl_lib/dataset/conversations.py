@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import DishNames, Record, Records
 from dishvl_lib.dataset import menus
 
 
@@ -23,7 +23,7 @@ class DatasetError(ValueError):
 def rows(
     photos: pd.DataFrame,
     split: str,
-    dish_names: Mapping[str, str],
+    dish_names: DishNames,
     similar: pd.DataFrame,
     *,
     menu_size: int,
@@ -39,7 +39,7 @@ def rows(
     trained: bool = True,
     confused: pd.DataFrame | None = None,
     seed: int = 0,
-) -> list[Record]:
+) -> Records:
     """All questions of one split, naming questions first, in an order and with contents that the
     seed decides alone.
 
@@ -102,7 +102,7 @@ def site_rows(
     folder_names: Mapping[str, str],
     register_per_dish: int,
     seed: int = 0,
-) -> list[Record]:
+) -> Records:
     """The naming questions about an outside site's photos, for stage 05's site protocol: rows as
     `rows` makes them, and `role`.
 
@@ -125,7 +125,7 @@ def site_rows(
     return numbered(question_rows, f"site_{site}")
 
 
-def numbered(question_rows: list[Record], prefix: str) -> list[Record]:
+def numbered(question_rows: Records, prefix: str) -> Records:
     """The rows with their ids: prefix, kind, running number."""
     for number, row in enumerate(question_rows):
         row["id"] = f"{prefix.replace(':', '_')}-{row['kind']}-{number:06d}"
@@ -187,7 +187,7 @@ class _Maker:
         self,
         part: pd.DataFrame,
         pool: menus.Pool,
-        dish_names: Mapping[str, str],
+        dish_names: DishNames,
         trained: bool,
         rng: np.random.Generator,
     ):
@@ -198,7 +198,7 @@ class _Maker:
         self.rng = rng
         self.deck = PhotoDeck(part, rng)
 
-    def naming(self, per_photo: int, balance: bool) -> list[Record]:
+    def naming(self, per_photo: int, balance: bool) -> Records:
         photos = [photo for _ in range(per_photo) for photo in self.part.itertuples()]
         if balance and per_photo:
             each = max(1, round(len(photos) / len(self.deck.by_dish)))

@@ -2,27 +2,26 @@
 name.
 """
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import DishNames, Record, Records, RecordView, RecordViews
 from dishvl_lib.dataset import conversations
 
 
 def rows(
     photos: pd.DataFrame,
     split: str,
-    dish_names: Mapping[str, str],
-    dishes: Sequence[RecordView],
+    dish_names: DishNames,
+    dishes: RecordViews,
     n: int,
     *,
     with_photo: bool = True,
     trained: bool = True,
     seed: int = 0,
-) -> list[Record]:
+) -> Records:
     """`n` questions about dishes that have photos in this split, none asked twice while others are
     left.
 

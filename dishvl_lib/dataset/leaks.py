@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import pandas as pd
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Records
 
 SPLITS = ("train", "validation", "test")
 MOVED = "moved_out"
@@ -14,7 +14,7 @@ MOVED_COLUMNS = ("image_id", "path", "dish_id", "split", "twin", "twin_split", "
 LOST_COLUMNS = ("dish_id", "split", "photos")
 
 
-def find(photos: pd.DataFrame) -> list[Record]:
+def find(photos: pd.DataFrame) -> Records:
     """Groups and identical bytes that lie in more than one of train, validation and test; [] is
     what must hold.
     """

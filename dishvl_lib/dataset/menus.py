@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import names
+from dishvl_lib.core.types import DishNames
 from dishvl_lib.dataset.confused import ConfusedPairs
 
 NAME_IT = "give it a name in decisions/names.csv or names_csv"
@@ -33,7 +34,7 @@ class Pool:
 def pool(
     dishes: Sequence[str],
     similar: Mapping[str, Sequence[str]],
-    dish_names: Mapping[str, str] | None = None,
+    dish_names: DishNames | None = None,
     aliases: Mapping[str, Iterable[str]] | None = None,
     sites: Mapping[str, Iterable[str]] | None = None,
     confused: pd.DataFrame | None = None,
@@ -50,23 +51,24 @@ def pool(
     for dish in dishes:
         others = [other for other in similar.get(dish, ()) if other != dish]
         alike.append([number[other] for other in others if other in number])
-    return Pool(
-        dishes,
-        alike,
-        _same_site(dishes, sites or {}),
-        _conflicts(dishes, dish_names or {}, aliases or {}),
-        _confused(number, confused),
-    )
+    same_site = _same_site(dishes, sites or {})
+    conflicts = _conflicts(dishes, dish_names or {}, aliases or {})
+    confused_pairs = _confused(number, confused)
+    return Pool(dishes, alike, same_site, conflicts, confused_pairs)
 
 
 def _confused(number: Mapping[str, int], confused: pd.DataFrame | None) -> ConfusedPairs:
     """The confused pairs of which both dishes are in the pool."""
     pairs = []
     counts = []
-    for row in [] if confused is None else confused.itertuples():
-        if row.dish_id in number and row.other_id in number:
-            pairs.append((number[row.dish_id], number[row.other_id]))
-            counts.append(int(row.n))
+    rows = [] if confused is None else confused.itertuples()
+    for row in rows:
+        place = number.get(row.dish_id)
+        other = number.get(row.other_id)
+        if place is not None and other is not None:
+            count = int(row.n)
+            pairs.append((place, other))
+            counts.append(count)
     return ConfusedPairs(pairs, counts)
 
 
@@ -86,33 +88,38 @@ def draw_menu(
     the first seed's sites as far as there are any, and the others are drawn at random: all before
     anyone knows which entry will be asked for.
     """
-    size = min(size, len(of.dishes))
+    n_dishes = len(of.dishes)
+    size = min(size, n_dishes)
+    most_confused = CONFUSED_SHARE * size
     draft = _MenuDraft(of)
     for pair in of.confused.drawn(size, rng):
-        if len(draft.menu) >= CONFUSED_SHARE * size:
+        if len(draft.menu) >= most_confused:
             break
         for dish in pair:
             draft.add(dish)
-    drawn = at_random(len(of.dishes), rng)
-    for seed in drawn:
-        if len(draft.menu) >= size / 2:
+    half = size / 2
+    for seed in at_random(n_dishes, rng):
+        if len(draft.menu) >= half:
             break
         if draft.add(seed):
-            for other in of.similar[seed][:look_alikes_per_seed]:
+            look_alikes = of.similar[seed]
+            for other in look_alikes[:look_alikes_per_seed]:
                 draft.add(other)
     near = of.same_site[draft.menu[0]]
-    free = size - len(draft.menu)
-    wanted = len(draft.menu) + round(same_site_share * free)
+    n_drawn = len(draft.menu)
+    free = size - n_drawn
+    wanted = n_drawn + round(same_site_share * free)
     if len(near):
         near = near[rng.permutation(len(near))]
     draft.fill(near[: 4 * size].tolist(), wanted)
-    draft.fill(at_random(len(of.dishes), rng), size)
+    draft.fill(at_random(n_dishes, rng), size)
     menu = draft.menu[:size]
-    return [of.dishes[menu[place]] for place in rng.permutation(len(menu))]
+    order = rng.permutation(len(menu))
+    return [of.dishes[menu[place]] for place in order]
 
 
 def askable(
-    dish_names: Mapping[str, str], unnamed: Mapping[str, str] | None = None
+    dish_names: DishNames, unnamed: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], list[dict[str, str]]]:
     """({dish_id: name} that may stand on a menu, [{dish_id, name, reason}] that may not).
 
@@ -122,11 +129,14 @@ def askable(
     without_name = unnamed or {}
     by_name: dict[str, list[str]] = {}
     for dish, name in dish_names.items():
-        by_name.setdefault(names.normalise(name), []).append(dish)
+        normalised = names.normalise(name)
+        namesakes = by_name.setdefault(normalised, [])
+        namesakes.append(dish)
     good = {}
     out = []
     for dish, name in sorted(dish_names.items()):
-        namesakes = by_name[names.normalise(name)]
+        normalised = names.normalise(name)
+        namesakes = by_name[normalised]
         twins = sorted(other for other in namesakes if other != dish)
         reason = names.problem_with(name)
         if dish in without_name:
@@ -189,7 +199,8 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
     together: dict[tuple[str, ...], np.ndarray] = {(): np.zeros(0, int)}
     neighbours = []
     for dish in dishes:
-        key = tuple(sorted(sites.get(dish, ())))
+        sites_of_dish = sites.get(dish, ())
+        key = tuple(sorted(sites_of_dish))
         if key not in together:
             of_sites = [arrays[site] for site in key]
             together[key] = np.unique(np.concatenate(of_sites))
@@ -198,16 +209,20 @@ def _same_site(dishes: Sequence[str], sites: Mapping[str, Iterable[str]]) -> lis
 
 
 def _conflicts(
-    dishes: Sequence[str], dish_names: Mapping[str, str], aliases: Mapping[str, Iterable[str]]
+    dishes: Sequence[str], dish_names: DishNames, aliases: Mapping[str, Iterable[str]]
 ) -> list[frozenset[int]]:
     called: dict[str, set[int]] = {}
     for place, dish in enumerate(dishes):
-        for name in {dish_names.get(dish, ""), *aliases.get(dish, ())}:
+        name_of_dish = dish_names.get(dish, "")
+        aliases_of_dish = aliases.get(dish, ())
+        for name in {name_of_dish, *aliases_of_dish}:
             for form in _forms(name):
-                called.setdefault(form, set()).add(place)
+                bearers = called.setdefault(form, set())
+                bearers.add(place)
     conflicts: list[set[int]] = [set() for _ in dishes]
     for place, dish in enumerate(dishes):
-        for form in _forms(dish_names.get(dish, "")):
+        name_of_dish = dish_names.get(dish, "")
+        for form in _forms(name_of_dish):
             for other in called[form] - {place}:
                 conflicts[place].add(other)
                 conflicts[other].add(place)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from dishvl_lib.core import artefacts, names, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import DishNames, Records, RecordView
 from dishvl_lib.dataset import conversations, menus
 
 
 def rows(
     photos: pd.DataFrame,
-    dish_names: Mapping[str, str],
+    dish_names: DishNames,
     similar: pd.DataFrame,
     *,
     menu_size: int,
@@ -21,7 +21,7 @@ def rows(
     same_site_share: float = 0.5,
     aliases: Mapping[str, Iterable[str]] | None = None,
     seed: int = 0,
-) -> list[Record]:
+) -> Records:
     """As many menu questions as there are photos of new dishes: dishes that may be asked about,
     with photos held out and none trained on.
 
@@ -45,7 +45,7 @@ def rows(
     rng = conversations.seeded(seed, "new_dishes")
     new = set(part.dish_id)
     deck = conversations.PhotoDeck(part, rng)
-    question_rows: list[Record] = []
+    question_rows: Records = []
     while len(question_rows) < len(part):
         menu = menus.draw_menu(pool, menu_size, look_alikes_per_seed, rng, same_site_share)
         if there := [dish for dish in menu if dish in new]:
@@ -63,7 +63,7 @@ def rows(
 
 
 def registered(
-    photos: pd.DataFrame, dish_names: Mapping[str, str], per_dish: int, seed: int = 0
+    photos: pd.DataFrame, dish_names: DishNames, per_dish: int, seed: int = 0
 ) -> pd.DataFrame:
     """The photos by which new dishes are added to a gallery: `per_dish` of each, of different
     groups as far as there are, and never of all groups, so that others are left to ask about.
@@ -87,9 +87,7 @@ def left_to_ask(photos: pd.DataFrame, added: pd.DataFrame) -> pd.DataFrame:
     return photos[~of_groups]
 
 
-def among_known(
-    test: Iterable[RecordView], new_names: Iterable[str], seed: int = 0
-) -> list[Record]:
+def among_known(test: Iterable[RecordView], new_names: Iterable[str], seed: int = 0) -> Records:
     """Test questions as they are after the new dishes were added: naming as it was, and menus on
     which the new dishes have taken the place of others, drawn at random, never of the answer.
 
@@ -115,7 +113,7 @@ def among_known(
     return question_rows
 
 
-def _of_new(photos: pd.DataFrame, dish_names: Mapping[str, str]) -> pd.DataFrame:
+def _of_new(photos: pd.DataFrame, dish_names: DishNames) -> pd.DataFrame:
     """The photos held out of dishes that may be asked about and were not trained on."""
     trained = photos.dish_id[photos.split == "train"]
     is_new = photos.dish_id.isin(dish_names.keys()) & ~photos.dish_id.isin(trained)

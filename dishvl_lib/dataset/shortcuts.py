@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.optimize import minimize
 
 from dishvl_lib.core import artefacts, intervals
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import DishNames, Record, Records, RecordViews
 
 FEATURES = (
     "alike_on_menu",
@@ -58,7 +58,8 @@ class Guesser:
     confused: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def guess(self, menu: Sequence[str]) -> int:
-        scaled = (self._features(menu) - self.mean) / self.spread
+        from_mean = self._features(menu) - self.mean
+        scaled = from_mean / self.spread
         scores = scaled @ self.weights
         return int(scores.argmax())
 
@@ -66,7 +67,7 @@ class Guesser:
         return describe(menu, self.ranks, self.answers, self.entries, self.confused)
 
 
-def fit(rows: Sequence[RecordView], ranks: Ranks, confused: Ranks | None = None) -> Guesser:
+def fit(rows: RecordViews, ranks: Ranks, confused: Ranks | None = None) -> Guesser:
     """A guesser fitted on menu questions (rows with menu and conversations). ranks: {(name, its
     look-alike's name): rank}; confused: {(name, other name): how often a finished run took one for
     the other}.
@@ -82,7 +83,8 @@ def fit(rows: Sequence[RecordView], ranks: Ranks, confused: Ranks | None = None)
     confused = confused or {}
     for menu, truth in zip(menus, truths, strict=True):
         answers[truth] -= 1
-        described.append(describe(menu, ranks, answers, entries, confused))
+        features = describe(menu, ranks, answers, entries, confused)
+        described.append(features)
         answers[truth] += 1
     everything = np.concatenate(described)
     mean = everything.mean(axis=0)
@@ -95,7 +97,7 @@ def fit(rows: Sequence[RecordView], ranks: Ranks, confused: Ranks | None = None)
     return Guesser(ranks, answers, entries, mean, spread, fitted.x, confused)
 
 
-def measure(guesser: Guesser, rows: Sequence[RecordView]) -> Record:
+def measure(guesser: Guesser, rows: RecordViews) -> Record:
     """{n, correct, accuracy, ci95, chance, excess, weights}: how often it guesses right on other
     menu questions, beside chance (mean of 1 / menu size).
     """
@@ -125,9 +127,9 @@ def measure(guesser: Guesser, rows: Sequence[RecordView]) -> Record:
 
 
 def try_out(
-    train: Sequence[RecordView],
+    train: RecordViews,
     ranks: Ranks,
-    more: Callable[[int], list[Record]],
+    more: Callable[[int], Records],
     n: int,
     confused: Ranks | None = None,
 ) -> Record:
@@ -155,7 +157,7 @@ def _without_knowledge(ranks: Ranks) -> Guesser:
     return Guesser(ranks, Counter(), Counter(), mean=zeros, spread=zeros + 1, weights=zeros)
 
 
-def _chance(rows: Sequence[RecordView]) -> float:
+def _chance(rows: RecordViews) -> float:
     """The accuracy of drawing an entry blindly, a mean over the menus."""
     sizes = np.array([len(row["menu"]) for row in rows])
     return float(np.mean(1 / sizes))
@@ -201,7 +203,8 @@ def describe(
 
 def _times(menu: Sequence[str], confused: Mapping[tuple[str, str], int]) -> np.ndarray:
     """(entries, entries) how often one was taken for the other."""
-    times = np.zeros((len(menu), len(menu)))
+    size = len(menu)
+    times = np.zeros((size, size))
     if not confused:
         return times
     for row, name in enumerate(menu):
@@ -213,7 +216,8 @@ def _times(menu: Sequence[str], confused: Mapping[tuple[str, str], int]) -> np.n
 def _shared_characters(menu: Sequence[str]) -> np.ndarray:
     """(entries, entries) Dice of the characters of two names, 0 of one name with itself."""
     letters = [set(name) for name in menu]
-    shared = np.zeros((len(menu), len(menu)))
+    size = len(menu)
+    shared = np.zeros((size, size))
     for (row, first), (column, second) in itertools.combinations(enumerate(letters), 2):
         characters = len(first) + len(second)
         dice = 2 * len(first & second) / characters
@@ -222,9 +226,7 @@ def _shared_characters(menu: Sequence[str]) -> np.ndarray:
     return shared
 
 
-def ranks_by_name(
-    similar: pd.DataFrame, dish_names: Mapping[str, str]
-) -> dict[tuple[str, str], int]:
+def ranks_by_name(similar: pd.DataFrame, dish_names: DishNames) -> dict[tuple[str, str], int]:
     """{(name, look-alike's name): rank} of similar_dishes.csv, for the dishes that have a usable
     name.
     """
@@ -241,11 +243,14 @@ def ranks_by_name(
 def _padded(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """((menus, longest, features), bool (menus, longest): which places are entries)."""
     longest = max(map(len, parts))
-    values = np.zeros((len(parts), longest, parts[0].shape[1]))
-    there = np.zeros((len(parts), longest), bool)
+    n_menus = len(parts)
+    _, width = parts[0].shape
+    values = np.zeros((n_menus, longest, width))
+    there = np.zeros((n_menus, longest), bool)
     for row, part in enumerate(parts):
-        values[row, : len(part)] = part
-        there[row, : len(part)] = True
+        size = len(part)
+        values[row, :size] = part
+        there[row, :size] = True
     return values, there
 
 
@@ -261,7 +266,8 @@ def _loss(
     rows = np.arange(len(places))
     of_answers = share[rows, places]
     ridge = RIDGE * weights @ weights
-    loss = -np.log(of_answers).mean() + ridge
+    mean_log = np.log(of_answers).mean()
+    loss = ridge - mean_log
     # The gradient by the scores: what is guessed less what was right.
     share[rows, places] -= 1
     gradient = np.einsum("ij,ijk->k", share, values) / len(places)

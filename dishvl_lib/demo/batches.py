@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 
 
 class BadRequest(ValueError):
@@ -139,7 +139,7 @@ class BatchDesk:
             "error": None,
         }
 
-    def _results(self, lines: list[Record]) -> str | None:
+    def _results(self, lines: Records) -> str | None:
         texts = [json.dumps(line, ensure_ascii=False) for line in lines]
         content = "".join(f"{text}\n" for text in texts).encode()
         return self._keep(content, "results.jsonl")["id"] if lines else None

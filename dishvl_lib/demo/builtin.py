@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dishvl_lib.core import caches, paths, records
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
@@ -15,7 +15,7 @@ PHOTOS_VERSION = 2
 PHOTOS_PER_DISH = 86
 
 
-def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, list[Record]]:
+def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, Records]:
     """(folder of the dish photos, sites with real folders); `builtin` draws the demo's photos once
     into the cache.
     """
@@ -41,7 +41,7 @@ def drawn_folder() -> Path:
 
 def annotators(
     settings: Sequence[Record], image_root: str
-) -> tuple[list[Record], BuiltinAnnotator | None]:
+) -> tuple[Records, BuiltinAnnotator | None]:
     """The annotator list with real addresses, and the local server when one was started (stop it
     when done). The local one knows the demo's own photos only, and is not asked about others.
     """

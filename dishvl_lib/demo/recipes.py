@@ -53,7 +53,8 @@ def random_recipe(number: int) -> Plating:
         names = rng.choice(MAIN, count, replace=False).tolist()
         if frozenset(names) not in DEMO_PIECES:
             break
-    garnish = rng.choice(GARNISHES, rng.integers(3), replace=False).tolist()
+    n_garnishes = rng.integers(3)
+    garnish = rng.choice(GARNISHES, n_garnishes, replace=False).tolist()
     mixed = rng.random() < 0.75
     soup = rng.random() < 0.1
     # What is drawn here follows in this order: the numbers of a recipe come from one stream.
@@ -138,7 +139,8 @@ def _random_colour(
     """An RGB colour around a grey of `levels`, MIN_DISTANCE from each colour in `avoid`."""
     while True:
         grey = rng.uniform(*levels)
-        colour = np.clip(grey + rng.normal(0, 25, 3), 0, 255)
+        tint = rng.normal(0, 25, 3)
+        colour = np.clip(grey + tint, 0, 255)
         distances = [np.linalg.norm(colour - other) for other in avoid]
         if min(distances, default=MIN_DISTANCE) >= MIN_DISTANCE:
             red, green, blue = colour.astype(int).tolist()
@@ -147,7 +149,8 @@ def _random_colour(
 
 def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarray:
     """A photo of the recipe in a random dining room; (side, side, 3) uint8."""
-    scene = draw_plating(recipe, rng, random_place(rng))
+    place = random_place(rng)
+    scene = draw_plating(recipe, rng, place)
     side_in_view = SIZE * rng.uniform(0.5, 0.8)
     width, height = side_in_view * rng.uniform(0.9, 1.1, 2)
     middle = SIZE / 2
@@ -155,12 +158,16 @@ def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarr
     y = middle + rng.normal(0, 0.03) * SIZE
     left = np.clip(x - width / 2, 0, SIZE - width)
     top = np.clip(y - height / 2, 0, SIZE - height)
-    rows = slice(round(top), round(top + height))
-    columns = slice(round(left), round(left + width))
+    bottom = top + height
+    right = left + width
+    rows = slice(round(top), round(bottom))
+    columns = slice(round(left), round(right))
     blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.2)
     exposure = rng.uniform(0.85, 1.15)
-    photo = expose(scene[rows, columns], rng, exposure, blur, rng.uniform(0.004, 0.03))
-    return np.asarray(photo.resize((side, side), Image.Resampling.BILINEAR))
+    grain = rng.uniform(0.004, 0.03)
+    photo = expose(scene[rows, columns], rng, exposure, blur, grain)
+    resized = photo.resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(resized)
 
 
 def draw_recipe(number: int, photos: int, side: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 drawn as a picture and as HTML whose counts can be pressed.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from matplotlib.patches import Rectangle
 
 from dishvl_lib.core import artefacts, confused_pairs, records
 from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
+from dishvl_lib.core.types import DishNames
 from dishvl_lib.display import fonts, pages
 from dishvl_lib.display.look_alikes import side_by_side
 from dishvl_lib.display.sheet import ACCENT, FAINT, INK, Picture, drawable_words, drawn, message
@@ -44,7 +44,7 @@ class Clusters:
     OTHERS. names: {dish_id: name}. Raises `RecordError` for a missing column.
     """
 
-    def __init__(self, clusters: pd.DataFrame | None, names: Mapping[str, str]):
+    def __init__(self, clusters: pd.DataFrame | None, names: DishNames):
         columns = list(artefacts.CLUSTER_COLUMNS)
         rows = pd.DataFrame(columns=columns) if clusters is None else clusters
         records.require_columns(rows, columns, "the clusters")
@@ -53,7 +53,8 @@ class Clusters:
         self.number = {name: numbers[dish] for name, dish in ids.items() if dish in numbers}
         self.dishes: dict[int, list[str]] = {}
         for name, number in sorted(self.number.items()):
-            self.dishes.setdefault(number, []).append(name)
+            dishes = self.dishes.setdefault(number, [])
+            dishes.append(name)
 
     def of(self, answer: str) -> int:
         """The cluster of a dish's name, or one of LAST."""
@@ -71,7 +72,8 @@ class Clusters:
         first = ", ".join(dishes[:DISHES_IN_LABEL])
         n_more = len(dishes) - DISHES_IN_LABEL
         more = f" +{n_more}" if n_more > 0 else ""
-        return f"{cluster}: {shorten(first, columns - len(more) - 4)}{more}"
+        n_left = columns - len(more) - 4
+        return f"{cluster}: {shorten(first, n_left)}{more}"
 
 
 def last_after_clusters(cluster: int) -> tuple[bool, int]:
@@ -121,13 +123,16 @@ def matrix(
     busy = _busiest_first(wrong)
     kept = busy[skip : skip + most]
     within = int(wrong.query("row == column and row > 0").n.sum())
-    is_elsewhere = (wrong.column > 0) & ~wrong.column.isin(kept)
-    wrong.loc[is_elsewhere, "column"] = ELSEWHERE
-    order = side_by_side(_spread(wrong, kept, kept, "sum"))
+    is_cluster = wrong.column > 0
+    is_kept = wrong.column.isin(kept)
+    wrong.loc[is_cluster & ~is_kept, "column"] = ELSEWHERE
+    counts_of_kept = _spread(wrong, kept, kept, "sum")
+    order = side_by_side(counts_of_kept)
     rows = [kept[place] for place in order]
     if OTHERS in set(wrong.row):
         rows.append(OTHERS)
-    answered = set(wrong.column[wrong.row.isin(rows)])
+    is_shown = wrong.row.isin(rows)
+    answered = set(wrong.column[is_shown])
     last = [column for column in LAST if column in answered and column not in rows]
     columns = rows + last
     return Matrix(
@@ -146,7 +151,8 @@ def _by_cluster(table: pd.DataFrame, clusters: Clusters) -> pd.DataFrame:
     """The wrong pairs of `table` with the cluster of the truth as `row` and of the answer as
     `column`.
     """
-    wrong = table[table.truth != table.answer]
+    is_wrong = table.truth != table.answer
+    wrong = table[is_wrong]
     rows = wrong.truth.map(clusters.of).astype(int)
     columns = wrong.answer.map(clusters.of).astype(int)
     return wrong.assign(row=rows, column=columns)
@@ -157,12 +163,15 @@ def _busiest_first(wrong: pd.DataFrame) -> list[int]:
     given = wrong.groupby("row").n.sum()
     received = wrong.groupby("column").n.sum()
     busy = given.add(received, fill_value=0)
-    return busy[busy.index > 0].sort_values(ascending=False, kind="stable").index.tolist()
+    of_clusters = busy[busy.index > 0]
+    ordered = of_clusters.sort_values(ascending=False, kind="stable")
+    return ordered.index.tolist()
 
 
 def _spread(wrong: pd.DataFrame, rows: list[int], columns: list[int], how: str) -> np.ndarray:
     spread = wrong.pivot_table(index="row", columns="column", values="n", aggfunc=how, fill_value=0)
-    return spread.reindex(index=rows, columns=columns, fill_value=0).to_numpy(int)
+    whole = spread.reindex(index=rows, columns=columns, fill_value=0)
+    return whole.to_numpy(int)
 
 
 @dataclass(frozen=True)
@@ -196,8 +205,10 @@ def matrix_html(table: Matrix, clusters: Clusters, words: Words) -> Markup:
     """
     labels = [_label(column, clusters, words) for column in table.columns]
     rows = []
-    for place, label in enumerate(labels[: len(table.rows)]):
-        rows.append((label, _cells(table, place, labels, words)))
+    of_rows = labels[: len(table.rows)]
+    for place, label in enumerate(of_rows):
+        cells = _cells(table, place, labels, words)
+        rows.append((label, cells))
     return pages.render("cluster_matrix.html.j2", columns=labels, rows=rows)
 
 
@@ -216,7 +227,8 @@ def _cells(table: Matrix, row: int, labels: list[Label], words: Words) -> list[C
         whole = f"{labels[row].whole} → {labels[column].whole}"
         title = f"{whole}: {count} {words('wrong answers')}, {behind}"
         shade = 0.12 + 0.6 * (count / most) ** 0.5
-        cells.append(Cell(count, title, shade, truth, answer, is_own=column == row))
+        cell = Cell(count, title, shade, truth, answer, is_own=column == row)
+        cells.append(cell)
     return cells
 
 
@@ -224,7 +236,7 @@ def _cells(table: Matrix, row: int, labels: list[Label], words: Words) -> list[C
 def cluster_matrix(
     confusions: pd.DataFrame,
     clusters: pd.DataFrame | None,
-    names: Mapping[str, str],
+    names: DishNames,
     *,
     most: int = MOST_CLUSTERS,
     language: str = "en",
@@ -266,16 +278,20 @@ def cluster_dots(
     """
     figure = Picture(figsize=(ALL_CLUSTERS, ALL_CLUSTERS), layout="constrained")
     wrong = _by_cluster(confusions, clusters)
-    _draw_dots(figure.add_subplot(), wrong, table, drawable_words(language))
+    axes = figure.add_subplot()
+    words = drawable_words(language)
+    _draw_dots(axes, wrong, table, words)
     return figure
 
 
 def _panels(table: Matrix, with_all: bool) -> tuple[Picture, list[Axes]]:
     """The empty picture with a panel for the counts, and one for the dots of all clusters."""
-    widths = [max(CELL * len(table.columns), LEAST_WIDTH) + LABELS_BESIDE]
+    width_of_cells = CELL * len(table.columns)
+    height_of_cells = CELL * len(table.rows)
+    widths = [max(width_of_cells, LEAST_WIDTH) + LABELS_BESIDE]
     if with_all:
         widths.append(ALL_CLUSTERS)
-    height = max(CELL * len(table.rows), LEAST_HEIGHT) + LABELS_BELOW
+    height = max(height_of_cells, LEAST_HEIGHT) + LABELS_BELOW
     figure = Picture(figsize=(sum(widths), height), layout="constrained")
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)
     return figure, list(panels[0])
@@ -283,9 +299,8 @@ def _panels(table: Matrix, with_all: bool) -> tuple[Picture, list[Axes]]:
 
 def _draw_counts(axes: Axes, table: Matrix, names: list[str], words: Words) -> None:
     axes.imshow(np.sqrt(table.counts), cmap="Blues", vmin=0, aspect="equal")
-    axes.set_xticks(
-        range(len(names)), names, fontsize=8, rotation=60, ha="right", rotation_mode="anchor"
-    )
+    places = range(len(names))
+    axes.set_xticks(places, names, fontsize=8, rotation=60, ha="right", rotation_mode="anchor")
     n_rows = len(table.rows)
     axes.set_yticks(range(n_rows), names[:n_rows], fontsize=8)
     dark = table.counts.max() / 2.5
@@ -295,7 +310,8 @@ def _draw_counts(axes: Axes, table: Matrix, names: list[str], words: Words) -> N
         axes.text(column, row, f"{count:,}", ha="center", va="center", fontsize=8, color=color)
     for place in range(n_rows):
         corner = (place - 0.5, place - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=ACCENT, linewidth=0.8))
+        frame = Rectangle(corner, 1, 1, fill=False, edgecolor=ACCENT, linewidth=0.8)
+        axes.add_patch(frame)
     n_clusters = sum(column > 0 for column in table.columns)
     axes.axvline(n_clusters - 0.5, color=FAINT, linewidth=1)
     axes.set(xlabel=words("cluster of the answer"), ylabel=words("cluster of the truth"))
@@ -309,11 +325,13 @@ def _draw_dots(axes: Axes, wrong: pd.DataFrame, table: Matrix, words: Words) -> 
     """
     between = wrong.query("row > 0 and column > 0")
     counts = between.groupby(["row", "column"]).n.sum().reset_index()
-    sizes = 3 + 9 * np.sqrt(counts.n / counts.n.max())
+    relative = counts.n / counts.n.max()
+    sizes = 3 + 9 * np.sqrt(relative)
     axes.scatter(counts.column, counts.row, s=sizes, color=ACCENT, alpha=0.6, linewidths=0)
     axes.set(xlabel=words("cluster of the answer"), ylabel=words("cluster of the truth"))
     axes.set_aspect("equal")
-    within = f"{words('within the cluster')}: {percent(table.within / table.wrong)}"
+    share_within = percent(table.within / table.wrong)
+    within = f"{words('within the cluster')}: {share_within}"
     title = f"{words('all clusters')}; {within} {words('of the wrong answers')}"
     axes.set_title(title, fontsize=10)
     axes.invert_yaxis()

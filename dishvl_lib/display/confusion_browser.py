@@ -20,7 +20,7 @@ from IPython.display import Javascript
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs, records
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.browser_filters import Filters
 from dishvl_lib.display.cluster_matrix import Clusters
@@ -58,7 +58,7 @@ class ConfusionBrowser:
         self,
         predictions: pd.DataFrame,
         photos: pd.DataFrame,
-        names: Mapping[str, str],
+        names: DishNames,
         image_root: AnyPath,
         similar: pd.DataFrame | None,
         decisions_file: AnyPath,

@@ -4,14 +4,14 @@ probabilities of a trained model are worth.
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.display.charts import DASHED, GRID
 from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
 from dishvl_lib.display.words import Words, percent
@@ -122,7 +122,7 @@ class LiveCurves:
         self.language = language
         self.handle: DisplayHandle | None = None
 
-    def __call__(self, rows: Sequence[RecordView]) -> None:
+    def __call__(self, rows: RecordViews) -> None:
         figure = loss_curves(rows, language=self.language)
         newest = rows[-1]
         left = f", about {newest['eta_s']:.0f} s left" if newest.get("eta_s") else ""

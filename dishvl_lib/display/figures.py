@@ -13,7 +13,7 @@ from typing import Any, Self
 import pandas as pd
 
 from dishvl_lib.core import confused_pairs, records
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display.charts import accuracy_bars, score_histogram
 from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.curves import loss_curves, trust_curves
@@ -106,14 +106,15 @@ class _Pair:
         )
 
 
-def _pairs(rows: pd.DataFrame, names: Mapping[str, str]) -> list[_Pair]:
+def _pairs(rows: pd.DataFrame, names: DishNames) -> list[_Pair]:
     ids = confused_pairs.ids_by_name(names)
     return [_Pair.of(row, ids) for row in rows.to_dict("records")]
 
 
 def _short(sheet: Sheet, text: str, columns: int) -> str:
     """What stands for a name on the sheet: its number where no font has it, and not too long."""
-    return shorten(sheet.labels(text), columns)
+    label = sheet.labels(text)
+    return shorten(label, columns)
 
 
 @drawn
@@ -138,21 +139,26 @@ def photo_grid(
         raise ValueError(f"{n} photos need as many titles, got {len(titles)}")
     if n == 0:
         return message(title or "0 photos")
-    shown = list(zip(photos["path"], titles, strict=True))[:limit]
+    titled = list(zip(photos["path"], titles, strict=True))
+    shown = titled[:limit]
     n_shown = len(shown)
     n_rows = -(-n_shown // columns)
     across = GRID_SIDE + GRID_GAP
     down = GRID_SIDE + GRID_TITLE
-    width = 2 * MARGIN + min(columns, n_shown) * across
-    sheet = Sheet(max(width, 4), HEAD + n_rows * down)
+    n_columns = min(columns, n_shown)
+    width = 2 * MARGIN + n_columns * across
+    height = HEAD + n_rows * down
+    sheet = Sheet(max(width, 4), height)
     heading = sheet.labels(title) or f"{n_shown} of {n} photos"
     sheet.text(MARGIN, 0.15, shorten(heading, 90), size=11)
     for index, (path, name) in enumerate(shown):
         row, column = divmod(index, columns)
         x = MARGIN + column * across
         y = HEAD + row * down
+        below = y + GRID_SIDE + 0.04
+        label = _short(sheet, name, 21)
         sheet.photo(Path(image_root) / path, x, y, GRID_SIDE)
-        sheet.text(x, y + GRID_SIDE + 0.04, _short(sheet, name, 21), size=9)
+        sheet.text(x, below, label, size=9)
     return sheet.done()
 
 
@@ -160,7 +166,7 @@ def photo_grid(
 def confusion_grid(
     confusions: pd.DataFrame,
     photos: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     image_root: AnyPath,
     top: int = 8,
     *,
@@ -189,10 +195,12 @@ def confusion_grid(
     width = MARGIN + 2 * STRIP + ARROW + FACTS
     height = HEAD + len(shown) * PAIR_HEIGHT + 0.1
     sheet = Sheet(width, height)
-    heading = _after_title(sheet.labels(title), _headline(shown, pairs, right, words))
+    counts = _headline(shown, pairs, right, words)
+    heading = _after_title(sheet.labels(title), counts)
     sheet.text(MARGIN, 0.13, heading, size=11)
     for index, pair in enumerate(_pairs(shown, names)):
-        _draw_pair(sheet, HEAD + index * PAIR_HEIGHT, pair, book, words)
+        y = HEAD + index * PAIR_HEIGHT
+        _draw_pair(sheet, y, pair, book, words)
     return sheet.done()
 
 
@@ -217,18 +225,24 @@ def _draw_pair(sheet: Sheet, y: float, pair: _Pair, book: PhotoBook, words: Word
     second = MARGIN + STRIP + 0.5
     photos_y = y + 0.25
     n_asked_about = len(pair.image_ids)
-    sheet.text(MARGIN, y, _short(sheet, pair.truth, 46), size=10)
-    for index, path in enumerate(book.examples(pair.truth_id, PHOTOS, pair.image_ids)):
+    truth = _short(sheet, pair.truth, 46)
+    sheet.text(MARGIN, y, truth, size=10)
+    of_truth = book.examples(pair.truth_id, PHOTOS, pair.image_ids)
+    for index, path in enumerate(of_truth):
         frame = WRONG if index < n_asked_about else None
-        sheet.photo(path, MARGIN + index * step, photos_y, SIDE, frame)
+        x = MARGIN + index * step
+        sheet.photo(path, x, photos_y, SIDE, frame)
     arrow_y = photos_y + SIDE / 2
     sheet.text(second - 0.27, arrow_y, "→", size=16, color=FAINT, ha="center", va="center")
     answer = _short(sheet, words.answer(pair.answer), 46)
     sheet.text(second, y, answer, size=10, color=WRONG)
-    for index, path in enumerate(book.examples(pair.answer_id, PHOTOS) or [None]):
-        sheet.photo(path, second + index * step, photos_y, SIDE)
+    of_answer = book.examples(pair.answer_id, PHOTOS) or [None]
+    for index, path in enumerate(of_answer):
+        x = second + index * step
+        sheet.photo(path, x, photos_y, SIDE)
     beside = second + STRIP + 0.15
-    sheet.text(beside, y + 0.3, _facts(pair, words), size=10)
+    facts = _facts(pair, words)
+    sheet.text(beside, y + 0.3, facts, size=10)
 
 
 def _facts(pair: _Pair, words: Words) -> str:
@@ -239,7 +253,8 @@ def _facts(pair: _Pair, words: Words) -> str:
     if not missing(pair.share):
         lines.append(f"{words('share')} {percent(pair.share)}")
     if pair.answer not in NOT_ANSWERS:
-        lines.append(_rank(pair.look_alike_rank, words))
+        rank = _rank(pair.look_alike_rank, words)
+        lines.append(rank)
     return "\n".join(lines)
 
 
@@ -261,7 +276,8 @@ def _right_answers(
         x = MARGIN + index * RIGHT_STEP
         name = _short(sheet, pair.truth, 18)
         count = f"{pair.n} {words('of')} {pair.n}"
-        sheet.photo(book.example(pair.truth_id, pair.image_ids), x, 0.6, SIDE, RIGHT)
+        example = book.example(pair.truth_id, pair.image_ids)
+        sheet.photo(example, x, 0.6, SIDE, RIGHT)
         sheet.text(x, 0.65 + SIDE, f"{name}\n{count}", size=9)
     return sheet.done()
 
@@ -270,7 +286,7 @@ def _right_answers(
 def similar_grid(
     similar: pd.DataFrame,
     photos: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     image_root: AnyPath,
     rows: int = 8,
     *,
@@ -288,7 +304,8 @@ def similar_grid(
     score = pd.to_numeric(similar["score"])
     rank = pd.to_numeric(similar["rank"])
     table = similar.assign(rank=rank, score=score).sort_values("rank", kind="stable")
-    closest = table[table["rank"] == 1].sort_values("score", ascending=False, kind="stable")
+    is_closest = table["rank"] == 1
+    closest = table[is_closest].sort_values("score", ascending=False, kind="stable")
     dishes = closest["dish_id"].head(rows).tolist()
     if not dishes:
         return message("no look-alikes were found")
@@ -304,14 +321,15 @@ def similar_grid(
     book = PhotoBook(photos, image_root)
     for index, dish_id in enumerate(dishes):
         y = HEAD + 0.2 + index * DISH_HEIGHT
-        nearest = table[table["dish_id"] == dish_id].head(neighbours)
+        is_of_dish = table["dish_id"] == dish_id
+        nearest = table[is_of_dish].head(neighbours)
         _draw_dish(sheet, MARGIN, y, dish_id, names, book)
         _draw_look_alikes(sheet, y, nearest, names, book)
     return sheet.done()
 
 
 def _draw_look_alikes(
-    sheet: Sheet, y: float, nearest: pd.DataFrame, names: Mapping[str, str], book: PhotoBook
+    sheet: Sheet, y: float, nearest: pd.DataFrame, names: DishNames, book: PhotoBook
 ) -> None:
     """Dishes side by side, the closest first, with their scores on the photos."""
     for place, row in enumerate(nearest.itertuples()):
@@ -322,8 +340,11 @@ def _draw_look_alikes(
 
 
 def _draw_dish(
-    sheet: Sheet, x: float, y: float, dish_id: str, names: Mapping[str, str], book: PhotoBook
+    sheet: Sheet, x: float, y: float, dish_id: str, names: DishNames, book: PhotoBook
 ) -> None:
-    name = _short(sheet, names.get(dish_id, dish_id), 18)
-    sheet.photo(book.example(dish_id), x, y, SIDE)
-    sheet.text(x, y + SIDE + 0.04, name, size=9)
+    name = names.get(dish_id, dish_id)
+    label = _short(sheet, name, 18)
+    example = book.example(dish_id)
+    below = y + SIDE + 0.04
+    sheet.photo(example, x, y, SIDE)
+    sheet.text(x, below, label, size=9)

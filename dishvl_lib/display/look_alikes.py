@@ -2,15 +2,16 @@
 lines with scores.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
 from dishvl_lib.core import artefacts, records
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import Words, shorten, wrapped
@@ -23,6 +24,8 @@ NAME = 0.4
 CELL = 1.55
 HEAD = 0.5
 MARGIN = 0.2
+HALF_SIDE = SIDE / 2
+HALF_CELL = CELL / 2
 # inches, inches, points, points
 SHEET_WIDTH = 13.0
 LEAST_WIDTH = 6.0
@@ -32,6 +35,21 @@ PLATE = {"facecolor": "#ffffffcc", "edgecolor": "none", "pad": 0.5}
 # Where on a line its score may stand, the middle first.
 PLACES_ON_LINE = (0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73)
 Scores = dict[tuple[str, str], float]
+
+
+class Limits(NamedTuple):
+    """The lowest and the highest score: the thinnest and the thickest line."""
+
+    low: float
+    high: float
+
+
+class Flow(NamedTuple):
+    """The upper left corner of each group, width and height of the sheet, in inches."""
+
+    corners: list[np.ndarray]
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -49,22 +67,29 @@ class Group:
         """(n, 2) inches right and down from the middle."""
         n = len(self.dishes)
         if n == 2:
-            return np.array([(-CELL * 0.7, 0.0), (CELL * 0.7, 0.0)])
-        angles = 2 * np.pi * np.arange(n) / n - np.pi / 2
+            aside = CELL * 0.7
+            return np.array([(-aside, 0.0), (aside, 0.0)])
+        places = np.arange(n)
+        from_top = 2 * np.pi * places / n
+        angles = from_top - np.pi / 2
         # One dish at the top, or of an even number two.
         if n % 2 == 0:
             angles = angles + np.pi / n
-        radius = CELL / (2 * np.sin(np.pi / n))
-        return radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        half_step = np.sin(np.pi / n)
+        radius = CELL / (2 * half_step)
+        right = np.cos(angles)
+        down = np.sin(angles)
+        return radius * np.stack([right, down], axis=1)
 
     def corner(self) -> np.ndarray:
         """Inches right and down from the middle to the upper left corner."""
         upper_left = self.centres().min(axis=0)
-        return upper_left - (CELL / 2, SIDE / 2 + 0.3)
+        return upper_left - (HALF_CELL, HALF_SIDE + 0.3)
 
     def extent(self) -> np.ndarray:
         """(width, height) in inches, name and title included."""
-        lower_right = self.centres().max(axis=0) + (CELL / 2, SIDE / 2 + NAME)
+        last_centre = self.centres().max(axis=0)
+        lower_right = last_centre + (HALF_CELL, HALF_SIDE + NAME)
         return lower_right - self.corner()
 
 
@@ -73,7 +98,7 @@ def look_alike_graph(
     similar: pd.DataFrame,
     clusters: pd.DataFrame,
     photos: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     image_root: AnyPath,
     *,
     top: int = 12,
@@ -93,11 +118,13 @@ def look_alike_graph(
     book = PhotoBook(photos, image_root)
     groups = _groups(clusters, _mutual(similar))
     shown = groups[:top]
-    corners, width, height = _flow(shown)
-    sheet = Sheet(max(LEAST_WIDTH, width), height)
-    sheet.text(MARGIN, 0.13, _headline(shown, groups, words), size=11)
+    flow = _flow(shown)
+    width = max(LEAST_WIDTH, flow.width)
+    sheet = Sheet(width, flow.height)
+    headline = _headline(shown, groups, words)
+    sheet.text(MARGIN, 0.13, headline, size=11)
     limits = _limits(shown)
-    for group, corner in zip(shown, corners, strict=True):
+    for group, corner in zip(shown, flow.corners, strict=True):
         _draw(sheet, corner, group, limits, book, names, words)
     return sheet.done()
 
@@ -108,12 +135,13 @@ def _mutual(similar: pd.DataFrame) -> Scores:
     """
     is_mutual = similar["mutual"].astype(str).str.lower().isin(("true", "1"))
     rows = similar[is_mutual]
-    pairs = [
-        _in_order(str(dish), str(other))
-        for dish, other in zip(rows["dish_id"], rows["similar_id"], strict=True)
-    ]
+    pairs = []
+    for dish, other in zip(rows["dish_id"], rows["similar_id"], strict=True):
+        pair = _in_order(str(dish), str(other))
+        pairs.append(pair)
     keys = pd.Series(pairs, index=rows.index, dtype=object)
-    return pd.to_numeric(rows["score"]).groupby(keys).mean().to_dict()
+    scores = pd.to_numeric(rows["score"])
+    return scores.groupby(keys).mean().to_dict()
 
 
 def _in_order(dish: str, other: str) -> tuple[str, str]:
@@ -127,22 +155,36 @@ def _groups(clusters: pd.DataFrame, scores: Scores) -> list[Group]:
         dishes = list(rows["dish_id"])
         size = int(rows["size"].iloc[0])
         if len(dishes) > 1:
-            groups.append(_group(str(cluster), size, dishes, scores))
-    return sorted(groups, key=lambda group: (-group.size, -max(group.scores.values(), default=0)))
+            group = _group(str(cluster), size, dishes, scores)
+            groups.append(group)
+    return sorted(groups, key=_largest_first)
+
+
+def _largest_first(group: Group) -> tuple[int, float]:
+    highest = max(group.scores.values(), default=0)
+    return -group.size, -highest
 
 
 def _group(cluster: str, size: int, dishes: list[str], scores: Scores) -> Group:
-    lines = np.zeros((len(dishes), len(dishes)), bool)
-    closeness = np.zeros((len(dishes), len(dishes)))
+    n = len(dishes)
+    lines = np.zeros((n, n), bool)
+    closeness = np.zeros((n, n))
     place = {dish: number for number, dish in enumerate(dishes)}
-    for (dish, other), score in _between(dishes, scores).items():
-        ends = [place[dish], place[other]]
-        lines[ends, ends[::-1]] = True
-        closeness[ends, ends[::-1]] = score
+    inner = _between(dishes, scores)
+    for (dish, other), score in inner.items():
+        row = place[dish]
+        column = place[other]
+        # Both directions.
+        ends = [row, column]
+        other_ends = [column, row]
+        lines[ends, other_ends] = True
+        closeness[ends, other_ends] = score
     kept = _best_connected(lines, closeness)
-    beside = side_by_side(closeness[np.ix_(kept, kept)])
+    among_kept = np.ix_(kept, kept)
+    beside = side_by_side(closeness[among_kept])
     order = [dishes[kept[number]] for number in beside]
-    return Group(cluster, size, order, _between(order, scores))
+    shown_scores = _between(order, scores)
+    return Group(cluster, size, order, shown_scores)
 
 
 def _between(dishes: list[str], scores: Scores) -> Scores:
@@ -156,11 +198,12 @@ def _best_connected(lines: np.ndarray, closeness: np.ndarray) -> list[int]:
     those before it.
     """
     kept: list[int] = []
-    left = list(range(len(lines)))
+    rows = range(len(lines))
+    left = list(rows)
+    in_all = lines.sum(axis=1)
     while left and len(kept) < MOST_DISHES:
-        among = kept or list(range(len(lines)))
+        among = kept or list(rows)
         to_kept = lines[:, among].sum(axis=1)
-        in_all = lines.sum(axis=1)
         near_kept = closeness[:, among].sum(axis=1)
         best = max(left, key=lambda row: (to_kept[row], in_all[row], near_kept[row], -row))
         kept.append(best)
@@ -185,25 +228,26 @@ def side_by_side(counts: np.ndarray) -> list[int]:
     return order
 
 
-def _flow(groups: list[Group]) -> tuple[list[np.ndarray], float, float]:
-    """(upper left corner of each group, width and height of the sheet), in inches: rows like those
-    of a text.
-    """
+def _flow(groups: list[Group]) -> Flow:
+    """The groups in rows like those of a text."""
     corners = []
     x = MARGIN
     y = HEAD
     row = 0.0
     widest = 0.0
-    for width, height in (group.extent() for group in groups):
+    for group in groups:
+        width, height = group.extent()
         if x > MARGIN and x + width > SHEET_WIDTH:
             x = MARGIN
             y = y + row + MARGIN
             row = 0.0
-        corners.append(np.array([x, y]))
+        corner = np.array([x, y])
+        corners.append(corner)
         x = x + width
         row = max(row, height)
         widest = max(widest, x + MARGIN)
-    return corners, widest, y + row + MARGIN
+    bottom = y + row + MARGIN
+    return Flow(corners, widest, bottom)
 
 
 def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
@@ -216,21 +260,22 @@ def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
     return f"{words('groups of look-alikes')}: {n_groups};  {dishes}"
 
 
-def _limits(groups: list[Group]) -> tuple[float, float]:
-    """The lowest and the highest score: the thinnest and the thickest line."""
+def _limits(groups: list[Group]) -> Limits:
     scores: list[float] = []
     for group in groups:
         scores.extend(group.scores.values())
-    return min(scores, default=0), max(scores, default=1)
+    lowest = min(scores, default=0)
+    highest = max(scores, default=1)
+    return Limits(lowest, highest)
 
 
 def _draw(
     sheet: Sheet,
     corner: np.ndarray,
     group: Group,
-    limits: tuple[float, float],
+    limits: Limits,
     book: PhotoBook,
-    names: Mapping[str, str],
+    names: DishNames,
     words: Words,
 ) -> None:
     places = group.centres() - group.corner() + corner
@@ -239,31 +284,40 @@ def _draw(
     title = f"{words('group')} {group.cluster}: {n_drawn}"
     left, top = corner
     sheet.text(left, top, title, size=9, color=FAINT)
-    taken = [*places, *(places + (0, SIDE / 2 + NAME / 2))]
-    for (dish, other), score in sorted(group.scores.items(), key=lambda item: item[1]):
+    to_name = HALF_SIDE + NAME / 2
+    name_places = places + (0, to_name)
+    taken = [*places, *name_places]
+    for (dish, other), score in sorted(group.scores.items(), key=itemgetter(1)):
         ends = (centres[dish], centres[other])
-        _line(sheet, *ends, _line_width(score, limits))
+        width = _line_width(score, limits)
+        _line(sheet, *ends, width)
         place = _free_place(*ends, taken)
         taken.append(place)
         x, y = place
         sheet.text(x, y, f"{score:.3f}", size=7, ha="center", va="center", bbox=PLATE)
     for dish, (x, y) in centres.items():
-        name = _in_two_lines(sheet.labels(names.get(dish, dish)))
-        below = y + SIDE / 2 + 0.03
-        sheet.photo(book.example(dish), x - SIDE / 2, y - SIDE / 2, SIDE)
+        label = sheet.labels(names.get(dish, dish))
+        name = _in_two_lines(label)
+        example = book.example(dish)
+        left = x - HALF_SIDE
+        top = y - HALF_SIDE
+        below = y + HALF_SIDE + 0.03
+        sheet.photo(example, left, top, SIDE)
         sheet.text(x, below, name, size=8, ha="center", linespacing=1.2, bbox=PLATE)
 
 
-def _line_width(score: float, limits: tuple[float, float]) -> float:
-    low, high = limits
+def _line_width(score: float, limits: Limits) -> float:
     # Limits may be one score.
-    relative = (score - low) / max(high - low, 1e-9)
+    span = max(limits.high - limits.low, 1e-9)
+    relative = (score - limits.low) / span
     return THIN + (THICK - THIN) * relative
 
 
 def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, width: float) -> None:
-    across = (start[0] / sheet.width, end[0] / sheet.width)
-    up = (1 - start[1] / sheet.height, 1 - end[1] / sheet.height)
+    start_x, start_y = start
+    end_x, end_y = end
+    across = (start_x / sheet.width, end_x / sheet.width)
+    up = (1 - start_y / sheet.height, 1 - end_y / sheet.height)
     line = Line2D(across, up, linewidth=width, color=ACCENT, alpha=0.45, zorder=-1)
     line.set_transform(sheet.figure.transFigure)
     sheet.figure.add_artist(line)
@@ -271,7 +325,8 @@ def _line(sheet: Sheet, start: np.ndarray, end: np.ndarray, width: float) -> Non
 
 def _free_place(start: np.ndarray, end: np.ndarray, taken: list[np.ndarray]) -> np.ndarray:
     """The point on the line's middle part that is farthest from photos, names and other scores."""
-    points = [start + (end - start) * share for share in PLACES_ON_LINE]
+    way = end - start
+    points = [start + way * share for share in PLACES_ON_LINE]
     others = np.array(taken)
     return max(points, key=lambda point: np.linalg.norm(others - point, axis=1).min())
 

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from dishvl_lib.core import images, records
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display import pages
 
 JPEG_QUALITY = 82
@@ -121,7 +121,7 @@ class NearestPhotos:
         self,
         features: Mapping[str, np.ndarray] | None,
         photos: pd.DataFrame,
-        names: Mapping[str, str],
+        names: DishNames,
     ):
         self.names = names
         self.ids: list[str] = []

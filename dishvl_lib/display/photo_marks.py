@@ -1,12 +1,10 @@
 """What a person can decide about a photo, and the rows that say so in decisions/photos.csv."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.decisions import OTHER_DISH, PhotoDecisions
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 
 
 class PhotoMarks:
@@ -16,7 +14,7 @@ class PhotoMarks:
     of the dishes at home.
     """
 
-    def __init__(self, photos: pd.DataFrame, names: Mapping[str, str], decisions_file: AnyPath):
+    def __init__(self, photos: pd.DataFrame, names: DishNames, decisions_file: AnyPath):
         self.decisions = PhotoDecisions(decisions_file)
         self.names = names
         columns = [name for name in ("path", "dish_id", "split", "group_id") if name in photos]

@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from dishvl_lib.core import artefacts
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import LARGE
 from dishvl_lib.display.photo_book import EmbeddedPhoto, embedded
@@ -74,7 +74,7 @@ class Preview:
 
 
 def preview_html(
-    rows: Sequence[RecordView],
+    rows: RecordViews,
     pieces: Sequence[Pieces],
     photos: pd.DataFrame,
     image_root: AnyPath,

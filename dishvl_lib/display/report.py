@@ -13,7 +13,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import confused_pairs, records
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.photo_book import PhotoBook
@@ -79,7 +79,7 @@ def report(
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
     photos: pd.DataFrame | None = None,
-    names: Mapping[str, str] | None = None,
+    names: DishNames | None = None,
     image_root: AnyPath | None = None,
     clusters: pd.DataFrame | None = None,
     similar: pd.DataFrame | None = None,
@@ -109,12 +109,15 @@ def report(
     book = _photo_book(photos, image_root)
     main = (predictor, protocol)
     accuracies = [accuracy_table(table, words), comparison_table(comparison, predictor, words)]
-    others = [any_table(heading, rows, words) for heading, rows in (tables or {}).items()]
+    tables = tables or {}
+    facts = facts or {}
+    names = names or {}
+    others = [any_table(heading, rows, words) for heading, rows in tables.items()]
     confusions = Markup("")
     if predictions is not None and not predictions.empty:
-        questions = confused_pairs.countable(predictions, names or {})
-        groups = Clusters(clusters, names or {})
-        pairs = PairsPage(questions, main, names or {}, groups, similar, book, words, top)
+        questions = confused_pairs.countable(predictions, names)
+        groups = Clusters(clusters, names)
+        pairs = PairsPage(questions, main, names, groups, similar, book, words, top)
         confusions = pairs.html()
     text = pages.page(
         "report.html.j2",
@@ -122,7 +125,7 @@ def report(
         words=words,
         styles=STYLES,
         script="filters.js",
-        facts=[(words.known(name), text, False) for name, text in (facts or {}).items()],
+        facts=[(words.known(name), text, False) for name, text in facts.items()],
         notes=notes,
         accuracies=[part for part in accuracies if part],
         figures=_figures(figures or {}, words),
@@ -148,9 +151,12 @@ def _photo_book(photos: pd.DataFrame | None, image_root: AnyPath | None) -> Phot
 
 
 def _figures(figures: Mapping[str, Figure | AnyPath], words: Words) -> list[tuple[str, str]]:
-    return [
-        (words.known(heading), pages.figure_source(figure)) for heading, figure in figures.items()
-    ]
+    sources = []
+    for heading, figure in figures.items():
+        known = words.known(heading)
+        source = pages.figure_source(figure)
+        sources.append((known, source))
+    return sources
 
 
 def accuracy_table(table: pd.DataFrame | None, words: Words) -> Table | None:
@@ -169,7 +175,8 @@ def accuracy_table(table: pd.DataFrame | None, words: Words) -> Table | None:
 
 
 def _first_seen(values: pd.Series) -> pd.Series:
-    return pd.Series(pd.factorize(values)[0], index=values.index)
+    numbers, _ = pd.factorize(values)
+    return pd.Series(numbers, index=values.index)
 
 
 def _accuracy_row(row: Mapping[Any, Any]) -> list[str]:
@@ -241,7 +248,8 @@ def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
     shown = frame.head(MOST_ROWS)
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
     rows = [_cells(row) for row in shown.to_dict("records")]
-    return Table(words.known(heading) + _of_how_many(shown, frame, words), heads, rows)
+    how_many = _of_how_many(shown, frame, words)
+    return Table(words.known(heading) + how_many, heads, rows)
 
 
 def _cells(row: Mapping[Any, object]) -> list[str]:

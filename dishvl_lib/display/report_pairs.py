@@ -7,14 +7,14 @@ predictor.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import pandas as pd
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import DishNames, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.cluster_matrix import ELSEWHERE, Clusters, last_after_clusters
 from dishvl_lib.display.photo_book import EmbeddedPhoto, PhotoBook, embedded
@@ -139,7 +139,7 @@ class PairsPage:
         self,
         questions: pd.DataFrame,
         main: tuple[str, str],
-        names: Mapping[str, str],
+        names: DishNames,
         clusters: Clusters,
         similar: pd.DataFrame | None,
         book: PhotoBook | None,

@@ -1,13 +1,13 @@
 """The first suspicions of a review of names as one picture, for notebooks that run in batch."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
 from dishvl_lib.display.words import shorten, wrapped
@@ -32,7 +32,7 @@ NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 @drawn
 def review_sheet(
     review: pd.DataFrame,
-    dishes: Sequence[RecordView],
+    dishes: RecordViews,
     photos: pd.DataFrame,
     image_root: AnyPath,
     limit: int = 6,

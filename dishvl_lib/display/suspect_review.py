@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import PHOTO_DECISIONS
-from dishvl_lib.core.types import AnyPath, RecordView
+from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.mark_card import MarkCard, button, html
 from dishvl_lib.display.photo_book import NearestPhotos, PhotoBook, embedded
@@ -46,7 +46,7 @@ class SuspectReview:
         self,
         suspects: pd.DataFrame,
         photos: pd.DataFrame,
-        names: Mapping[str, str],
+        names: DishNames,
         image_root: AnyPath,
         decisions_file: AnyPath,
         *,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Records
 from dishvl_lib.endpoints import client, outcomes, prices, requests
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
@@ -94,7 +94,7 @@ class Sender:
         self._reported: set[str] = set()
 
     def until_settled(
-        self, request: Request, key: str, messages: list[Record], bought: int = 0
+        self, request: Request, key: str, messages: Records, bought: int = 0
     ) -> Settlement | None:
         """The outcome that counts: of the first attempt that need not be repeated, or of the last
         one allowed. `bought`: completions of no use that were paid for in this matter before.
@@ -150,7 +150,7 @@ class Sender:
         self,
         request: Request,
         key: str,
-        messages: list[Record],
+        messages: Records,
         way: Capabilities,
         last: Mapping[str, bool],
     ) -> tuple[Outcome, float] | None:
@@ -210,7 +210,7 @@ class Sender:
         request: Request,
         intent: Intent,
         number: int,
-        messages: list[Record],
+        messages: Records,
         way: Capabilities,
         turn: _Turn,
     ) -> tuple[Raw, Outcome]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import openai
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.endpoints import outcomes, prices, requests
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint, Raw
@@ -184,7 +184,7 @@ class BatchRunner:
             return False
         return bool(self.budget.await_turn(self.journal, intent, self.halt))
 
-    def _open(self) -> list[Record]:
+    def _open(self) -> Records:
         return self.journal.open_batches(self.endpoint.server, self.endpoint.model)
 
     def _create(self, file: Any, intents: list[Intent]) -> list[str]:

@@ -7,14 +7,14 @@ import json
 import os
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 import openai
 
 from dishvl_lib.core import params
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.endpoints.errors import EndpointError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -127,7 +127,7 @@ class Raw:
     seconds: float = 0.0
 
 
-def connect(settings: Sequence[RecordView]) -> list[Endpoint]:
+def connect(settings: RecordViews) -> list[Endpoint]:
     """Endpoints ready to ask, from a list of {name, base_url, model, ...}; every field and key is
     checked first.
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dishvl_lib.core import locks
-from dishvl_lib.core.types import AnyPath, Record
+from dishvl_lib.core.types import AnyPath, Records
 from dishvl_lib.endpoints.errors import JournalError
 
 if TYPE_CHECKING:
@@ -393,7 +393,7 @@ class Journal:
         )
         self._write(lambda db: db.execute(sql, (state, batch_id, batch_id, mark)))
 
-    def open_batches(self, server: str, model: str) -> list[Record]:
+    def open_batches(self, server: str, model: str) -> Records:
         """Batches whose results are not in yet, oldest first: {mark, run, mode, reserved, batch_id,
         requests: {key: attempt}, waiting}.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, RecordView, RecordViews
 from dishvl_lib.endpoints.errors import BudgetError
 
 if TYPE_CHECKING:
@@ -53,9 +53,7 @@ def usage_of(body: str) -> dict[str, int]:
         return {}
 
 
-def most_usage(
-    messages: Sequence[RecordView], schema: RecordView | None, max_tokens: int
-) -> dict[str, int]:
+def most_usage(messages: RecordViews, schema: RecordView | None, max_tokens: int) -> dict[str, int]:
     """An upper bound of what one request can use: its bytes as tokens, its photos at the dearest
     rule, the longest answer.
     """
@@ -68,7 +66,7 @@ def most_usage(
 
 
 def likely_usage(
-    messages: Sequence[RecordView], schema: RecordView | None, answer_tokens: int
+    messages: RecordViews, schema: RecordView | None, answer_tokens: int
 ) -> dict[str, int]:
     """What one request probably uses, for an answer of about `answer_tokens`."""
     size, photos = _measure(messages)
@@ -143,7 +141,7 @@ def _minutes(endpoint: "Endpoint", requests: int, tokens: int) -> float:
     return round(max(bounds), 1)
 
 
-def _measure(messages: Sequence[RecordView]) -> tuple[int, int]:
+def _measure(messages: RecordViews) -> tuple[int, int]:
     """(bytes of text, number of photos)."""
     n_bytes = 0
     n_photos = 0

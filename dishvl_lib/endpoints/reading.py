@@ -80,12 +80,18 @@ def written(message: RecordView) -> Reading | None:
         return Reading(writable(content))
     if isinstance(content, Mapping):
         content = [content]
-    if not isinstance(content, list) or not all(isinstance(part, Mapping) for part in content):
+    if not isinstance(content, list):
         return None
-    parts = [(_part_text(part), _is_thought(part)) for part in content]
-    spoken = "".join(text for text, is_thought in parts if not is_thought)
-    thoughts = "\n".join(text for text, is_thought in parts if is_thought)
-    return Reading(writable(spoken), writable(thoughts))
+    if not all(isinstance(part, Mapping) for part in content):
+        return None
+    spoken: list[str] = []
+    thoughts: list[str] = []
+    for part in content:
+        texts = thoughts if _is_thought(part) else spoken
+        texts.append(_part_text(part))
+    answer = writable("".join(spoken))
+    thinking = writable("\n".join(thoughts))
+    return Reading(answer, thinking)
 
 
 def thoughts_of(message: RecordView) -> str:
@@ -116,7 +122,9 @@ def answer(text: str) -> Reading:
         inner = thoughts
     for step in (boxed, _own_turn, plain_text.plain, _unfenced, _without_markup, _unwrapped):
         inner = step(inner.strip())
-    return Reading(inner.strip(), _around(text, inner.strip()))
+    stripped = inner.strip()
+    removed = _around(text, stripped)
+    return Reading(stripped, removed)
 
 
 def answer_in_thoughts(thoughts: str) -> Reading:

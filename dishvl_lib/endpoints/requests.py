@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from dishvl_lib.core import records
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.journal import Intent, Journal
 from dishvl_lib.endpoints.server_errors import RESPONSE_FORMAT
@@ -40,7 +40,7 @@ class Request:
 
     id: str
     identity: Any
-    messages: Callable[[], list[Record]]
+    messages: Callable[[], Records]
     schema: type[BaseModel] | None = None
     extra: RecordView = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def parameters(endpoint: Endpoint) -> Record:
 
 def body(
     endpoint: Endpoint,
-    messages: list[Record],
+    messages: Records,
     request: Request,
     mode: str,
     without: Collection[str] = (),

@@ -1,12 +1,12 @@
 """How large the question trees of a training are, counted without opening a photo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import questions
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordViews
 from dishvl_lib.estimate.activations import TreeShape
 from dishvl_lib.training.data import by_photo
 from dishvl_lib.vlm import inputs, lengths
@@ -17,7 +17,7 @@ LOOKED_AT = 2000  # trees that are counted of a large data set
 
 def largest(
     qwen: QwenInputs,
-    rows: Sequence[RecordView],
+    rows: RecordViews,
     sizes: Mapping[str, tuple[int, int]],
     *,
     questions_per_photo: int,
@@ -75,9 +75,7 @@ def _name_of_four_characters(number: int) -> str:
     return "".join(map(chr, range(first, first + 4)))
 
 
-def _tree(
-    qwen: QwenInputs, rows: Sequence[RecordView], sizes: Mapping[str, tuple[int, int]]
-) -> TreeShape:
+def _tree(qwen: QwenInputs, rows: RecordViews, sizes: Mapping[str, tuple[int, int]]) -> TreeShape:
     image_id = rows[0].get("image_id")
     size = sizes[image_id] if image_id else None
     grid = lengths.grid(qwen, *(size or (1, 1)))

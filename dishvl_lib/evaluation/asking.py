@@ -12,7 +12,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, questions, records
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question
 from dishvl_lib.evaluation.protocols import KINDS, Plan
 from dishvl_lib.vlm.recognizer import check_menu
@@ -27,7 +27,7 @@ def predict_all(
     plans: Mapping[str, Plan],
     folder: Path,
     batch_size: int = BATCH,
-) -> list[Record]:
+) -> Records:
     """predictions.jsonl: every predictor's answers to its own plan. Each is opened only when it is
     its turn, then let go.
 
@@ -51,7 +51,7 @@ def predict_all(
 
 def follow(
     name: str, predictor: Predictor, plan: Plan, journal: Path, batch_size: int = BATCH
-) -> list[Record]:
+) -> Records:
     """One predictor's answers to a plan: the stored questions, then those of the sites, framed by
     how it named their dishes.
     """
@@ -84,7 +84,7 @@ def predict(
     rows: Sequence[Record],
     journal: Path,
     batch_size: int = BATCH,
-) -> list[Record]:
+) -> Records:
     """Answers of one predictor to all `rows`, in their order: fields id, predictor, protocol,
     answer, correct, ..., seconds.
 
@@ -121,17 +121,17 @@ def answer_file(folder: Path, name: str) -> Path:
     return Path(folder) / f".answers_{name}.jsonl"
 
 
-def kept(folder: Path, name: str) -> list[Record]:
+def kept(folder: Path, name: str) -> Records:
     """All of a predictor's answers so far, those by which it named the sites' dishes included."""
     return _journalled(answer_file(folder, name))
 
 
-def batches(rows: Sequence[Record], size: int, by_photo: bool = False) -> Iterator[list[Record]]:
+def batches(rows: Sequence[Record], size: int, by_photo: bool = False) -> Iterator[Records]:
     """Batches of at most `size` questions of one kind each, in order; or with `by_photo` all
     questions of `size` photos.
     """
     if by_photo:
-        photos: dict[str, list[Record]] = {}
+        photos: dict[str, Records] = {}
         for row in rows:
             photos.setdefault(row["image"], []).append(row)
         groups = list(photos.values())
@@ -146,7 +146,7 @@ def batches(rows: Sequence[Record], size: int, by_photo: bool = False) -> Iterat
 
 
 def _answer_batch(
-    name: str, predictor: Predictor, batch: list[Record]
+    name: str, predictor: Predictor, batch: Records
 ) -> Iterator[artefacts.Prediction]:
     faults = [_fault(row) for row in batch]
     sound = [row for row, fault in zip(batch, faults, strict=True) if fault is None]
@@ -158,7 +158,7 @@ def _answer_batch(
         yield _result(name, row, answer, seconds)
 
 
-def answers(predictor: Predictor, rows: list[Record]) -> list[Answer]:
+def answers(predictor: Predictor, rows: Records) -> list[Answer]:
     """A batch's answers; of a photo that cannot be used an `error` and no answer."""
     try:
         return predictor.answer(rows)
@@ -220,7 +220,7 @@ def _result(name: str, row: RecordView, answer: Answer, seconds: float) -> artef
     }
 
 
-def _journalled(journal: Path) -> list[Record]:
+def _journalled(journal: Path) -> Records:
     """The whole lines of an answer file; a half-written last line is cut off so that appending goes
     on cleanly.
     """

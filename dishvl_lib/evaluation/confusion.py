@@ -6,6 +6,7 @@ import pandas as pd
 
 from dishvl_lib.core import confused_pairs
 from dishvl_lib.core import names as naming
+from dishvl_lib.core.types import DishNames
 from dishvl_lib.evaluation import metrics
 
 COLUMNS = (
@@ -35,7 +36,7 @@ def first_protocol(predictions: pd.DataFrame, predictor: str = "tuned") -> str:
 
 def confusions(
     predictions: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
     protocol: str = "naming",
@@ -68,7 +69,7 @@ def confusions(
 
 def table(
     predictions: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
 ) -> pd.DataFrame:
@@ -85,7 +86,7 @@ def table(
 
 def not_dishes(
     predictions: pd.DataFrame,
-    names: Mapping[str, str],
+    names: DishNames,
     predictor: str = "tuned",
     protocol: str = "naming",
 ) -> pd.DataFrame:

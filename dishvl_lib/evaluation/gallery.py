@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from dishvl_lib.core import questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, RecordView, RecordViews
 from dishvl_lib.evaluation.predictors import LONGEST_MENU, SMALLEST, Answer, question
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
@@ -104,7 +104,7 @@ class HybridPredictor:
         image_root: Path,
         features: Mapping[str, np.ndarray],
         galleries: Galleries,
-        answered: Callable[[], Sequence[RecordView]] = list,
+        answered: Callable[[], RecordViews] = list,
     ):
         """`opened`: opens the model, when it is needed; `answered`: rows of predictions.jsonl of
         the same model.
@@ -183,7 +183,7 @@ class HybridPredictor:
 
 
 def _log_probabilities(
-    answered: Sequence[RecordView],
+    answered: RecordViews,
 ) -> dict[tuple[str, str, tuple[str, ...]], np.ndarray]:
     """{(id, prompt, menu): log-probabilities} of the menus that the model has answered."""
     known = {}

@@ -57,10 +57,11 @@ def accuracy_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     rows = checked(predictions)
     groups = rows.groupby(["predictor", "protocol"], sort=False)
-    return pd.DataFrame(
-        [{"predictor": key[0], "protocol": key[1], **_measures(group)} for key, group in groups],
-        columns=list(TABLE_COLUMNS),
-    )
+    measured = []
+    for (predictor, protocol), group in groups:
+        measures = _measures(group)
+        measured.append({"predictor": predictor, "protocol": protocol, **measures})
+    return pd.DataFrame(measured, columns=list(TABLE_COLUMNS))
 
 
 def metrics_dict(table: pd.DataFrame) -> dict:
@@ -73,7 +74,8 @@ def metrics_dict(table: pd.DataFrame) -> dict:
     records.require_columns(table, TABLE_COLUMNS, "the accuracy table")
     metrics: dict = {}
     for row in table.to_dict("records"):
-        metrics.setdefault(row["predictor"], {})[row["protocol"]] = _json_row(row)
+        protocols = metrics.setdefault(row["predictor"], {})
+        protocols[row["protocol"]] = _json_row(row)
     return metrics
 
 
@@ -88,20 +90,21 @@ def compare(predictions: pd.DataFrame, reference: str = "tuned") -> pd.DataFrame
     """
     rows = checked(predictions)
     if "framed" in rows:
-        rows = rows[~rows["framed"].eq(True)]
-    if reference not in set(rows["predictor"]):
-        raise ValueError(
-            f"no predictor {reference!r} in the predictions; they have "
-            f"{', '.join(map(str, rows['predictor'].unique()))}"
-        )
-    first = rows[rows["predictor"] == reference]
-    others = rows[rows["predictor"] != reference].groupby(["predictor", "protocol"], sort=False)
+        is_framed = rows["framed"].eq(True)
+        rows = rows[~is_framed]
+    predictors = rows["predictor"]
+    if reference not in set(predictors):
+        there = ", ".join(map(str, predictors.unique()))
+        raise ValueError(f"no predictor {reference!r} in the predictions; they have {there}")
+    first = rows[predictors == reference]
+    others = rows[predictors != reference].groupby(["predictor", "protocol"], sort=False)
     compared = []
     for (predictor, protocol), group in others:
         of_protocol = first[first["protocol"] == protocol]
         pair = of_protocol.merge(group, on="id", suffixes=("_reference", ""))
         if len(pair):
-            compared.append({"predictor": predictor, "protocol": protocol, **_difference(pair)})
+            difference = _difference(pair)
+            compared.append({"predictor": predictor, "protocol": protocol, **difference})
     columns = [
         "predictor",
         "protocol",
@@ -126,8 +129,9 @@ def rivals(
     accuracy_reference, accuracy, difference, p; a protocol without common questions is left out. Of
     equally good ones the first in the table.
     """
+    is_of_family = table["predictor"].str.startswith(family)
     accuracies = (
-        table[table["predictor"].str.startswith(family)]
+        table[is_of_family]
         .sort_values("accuracy", ascending=False, kind="stable")
         .drop_duplicates("protocol")
     )
@@ -136,7 +140,8 @@ def rivals(
         .merge(compared, on=["protocol", "predictor"])
         .rename(columns={"predictor": "rival"})
     )
-    order = {protocol: place for place, protocol in enumerate(dict.fromkeys(table["protocol"]))}
+    protocols = dict.fromkeys(table["protocol"])
+    order = {protocol: place for place, protocol in enumerate(protocols)}
     columns = ["protocol", "rival", "n", "accuracy_reference", "accuracy", "difference", "p"]
     return comparisons[columns].sort_values(
         "protocol", key=lambda names: names.map(order), ignore_index=True
@@ -155,21 +160,25 @@ def against_better(
     questions put together. A photo can be asked about in several runs, so that these are not
     independent, and p is smaller than it should be: who is not worse by it is not worse.
     """
-    joined = pd.concat([checked(rows).assign(run=number) for number, rows in enumerate(runs)])
+    numbered = [checked(rows).assign(run=number) for number, rows in enumerate(runs)]
+    joined = pd.concat(numbered)
     ours = joined[joined["predictor"] == predictor]
     compared = []
     for protocol, rows in ours.groupby("protocol", sort=False):
         of_protocol = joined[joined["protocol"] == protocol]
-        rivals_right = {
-            other: of_protocol.loc[of_protocol["predictor"] == other, "correct"] for other in others
-        }
-        asked = {other: right for other, right in rivals_right.items() if len(right)}
+        predictors = of_protocol["predictor"]
+        asked = {}
+        for other in others:
+            right = of_protocol.loc[predictors == other, "correct"]
+            if len(right):
+                asked[other] = right
         if not asked:
             continue
         rival = max(asked, key=lambda other: asked[other].mean())
-        of_rival = of_protocol[of_protocol["predictor"] == rival]
+        of_rival = of_protocol[predictors == rival]
         pair = of_rival.merge(rows, on=["run", "id"], suffixes=("_reference", ""))
-        compared.append({"protocol": protocol, "rival": rival, **_difference(pair)})
+        difference = _difference(pair)
+        compared.append({"protocol": protocol, "rival": rival, **difference})
     table = pd.DataFrame(compared)
     renamed = table.rename(
         columns={"accuracy_reference": "accuracy_rival", "only_reference": "only_rival"}
@@ -183,8 +192,10 @@ def by_dish(predictions: pd.DataFrame, predictor: str, protocol: str) -> pd.Data
     """
     rows = checked(predictions, ("dish_id",))
     table = by_group(rows, "dish_id", predictor, protocol)
-    truths = rows.drop_duplicates("dish_id").set_index("dish_id")["truth"]
-    table.insert(1, "truth", table["dish_id"].map(truths))
+    first_rows = rows.drop_duplicates("dish_id")
+    truths = first_rows.set_index("dish_id")["truth"]
+    truth_of_dish = table["dish_id"].map(truths)
+    table.insert(1, "truth", truth_of_dish)
     return table
 
 
@@ -195,8 +206,10 @@ def by_group(predictions: pd.DataFrame, column: str, predictor: str, protocol: s
     Worst first, larger groups first among equals. Raises ValueError when the predictor has no such
     protocol.
     """
-    rows = of_predictor(checked(predictions, (column,)), predictor, protocol)
-    counts = rows.groupby(column, sort=True)["correct"].agg(n="size", correct="sum").reset_index()
+    known = checked(predictions, (column,))
+    rows = of_predictor(known, predictor, protocol)
+    marks = rows.groupby(column, sort=True)["correct"]
+    counts = marks.agg(n="size", correct="sum").reset_index()
     counts["accuracy"] = counts["correct"] / counts["n"]
     bounds = [intervals.wilson(int(row.correct), int(row.n)) for row in counts.itertuples()]
     counts["ci_low"] = [low for low, _ in bounds]
@@ -279,17 +292,22 @@ def _measures(rows: pd.DataFrame) -> dict:
 
 def _mishaps(rows: pd.DataFrame) -> dict:
     mishaps = {}
+    counts = {}
     for name in ("error", "lost", "near_training"):
         reasons = rows[name] if name in rows else pd.Series("", index=rows.index)
-        mishaps[name] = reasons.fillna("").ne("")
+        has_reason = reasons.fillna("").ne("")
+        mishaps[name] = has_reason
+        counts[name] = int(has_reason.sum())
     seconds = None
     if "seconds" in rows:
         # A lost question is not asked: it took no time.
-        seconds = float(rows.loc[~mishaps["lost"], "seconds"].median())
+        was_asked = ~mishaps["lost"]
+        of_asked = rows.loc[was_asked, "seconds"]
+        seconds = float(of_asked.median())
     return {
-        "failed": int(mishaps["error"].sum()),
-        "lost": int(mishaps["lost"].sum()),
-        "near_training": int(mishaps["near_training"].sum()),
+        "failed": counts["error"],
+        "lost": counts["lost"],
+        "near_training": counts["near_training"],
         "seconds": seconds,
     }
 
@@ -320,23 +338,28 @@ def _menu_baselines(rows: pd.DataFrame, menus: pd.DataFrame) -> dict:
     columns = (menus["menu"], menus["truth"], _answers(menus))
     for menu, truth, answer in zip(*columns, strict=True):
         entries = list(menu)
-        drawn.append(entries.count(truth) / max(len(entries), 1))
-        guessed.append(_share_of_guess(entries, truth, counts))
-        sizes.append(len(entries))
+        size = len(entries)
+        of_draw = entries.count(truth) / max(size, 1)
+        of_guess = _share_of_guess(entries, truth, counts)
+        drawn.append(of_draw)
+        guessed.append(of_guess)
+        sizes.append(size)
         if not pd.isna(answer):
             off_menu.append(answer not in entries)
+    n = len(rows)
+    n_answers = max(len(off_menu), 1)
     return {
-        "chance": sum(drawn) / len(rows),
-        "majority": sum(guessed) / len(rows),
+        "chance": sum(drawn) / n,
+        "majority": sum(guessed) / n,
         "menu_size": sum(sizes) / len(sizes),
-        "off_menu": sum(off_menu) / max(len(off_menu), 1),
+        "off_menu": sum(off_menu) / n_answers,
     }
 
 
 def _share_of_guess(menu: list, truth: str, counts: dict) -> float:
-    entries = set(menu)
-    best = max((counts.get(entry, 0) for entry in entries), default=0)
-    favourites = [entry for entry in entries if counts.get(entry, 0) == best]
+    frequencies = {entry: counts.get(entry, 0) for entry in menu}
+    best = max(frequencies.values(), default=0)
+    favourites = [entry for entry, frequency in frequencies.items() if frequency == best]
     return 1 / len(favourites) if truth in favourites else 0.0
 
 
@@ -358,11 +381,13 @@ def _difference(pair: pd.DataFrame) -> dict:
     second = pair["correct"].to_numpy(bool)
     only_first = first & ~second
     only_second = ~first & second
+    accuracy_reference = first.mean()
+    accuracy = second.mean()
     return {
         "n": len(pair),
-        "accuracy_reference": first.mean(),
-        "accuracy": second.mean(),
-        "difference": first.mean() - second.mean(),
+        "accuracy_reference": accuracy_reference,
+        "accuracy": accuracy,
+        "difference": accuracy_reference - accuracy,
         "only_reference": int(only_first.sum()),
         "only_predictor": int(only_second.sum()),
         "p": intervals.mcnemar(first, second),

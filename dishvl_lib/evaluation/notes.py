@@ -105,19 +105,17 @@ def site_names(predictions: pd.DataFrame) -> pd.DataFrame:
     `true_name`: as the site's own menu says it, '' where it does not.
     """
     framed = predictions["framed"].eq(True)
-    known = (
-        predictions[~framed & artefacts.at_site(predictions["protocol"])]
-        .drop_duplicates("dish_id")
-        .set_index("dish_id")["truth"]
-    )
+    at_site = artefacts.at_site(predictions["protocol"])
+    on_own_menus = predictions[~framed & at_site].drop_duplicates("dish_id")
+    known = on_own_menus.set_index("dish_id")["truth"]
     named = predictions[framed].groupby(["protocol", "predictor", "dish_id"], sort=False)
     table = named.agg(
         name=("truth", "first"), lost=("lost", "first"), questions=("id", "size")
     ).reset_index()
-    table = table.assign(
-        shared=table["lost"].ne("") & table["name"].ne(""),
-        true_name=table["dish_id"].map(known).fillna(""),
-    )
+    is_lost = table["lost"].ne("")
+    has_name = table["name"].ne("")
+    true_name = table["dish_id"].map(known).fillna("")
+    table = table.assign(shared=is_lost & has_name, true_name=true_name)
     return table[["protocol", "predictor", "dish_id", "name", "shared", "true_name", "questions"]]
 
 

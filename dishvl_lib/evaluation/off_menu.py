@@ -111,10 +111,12 @@ def summary(scored: Sequence[SizedScores], decided: Sequence[Signal]) -> Record:
     worth = {}
     for signal in decided:
         sure = np.array([signal.of_menu(menu.scores) for menu in scored])
-        worth[signal.name] = {"threshold": signal.threshold, **_calibration(sure, present)}
+        calibrated = _calibration(sure, present)
+        worth[signal.name] = {"threshold": signal.threshold, **calibrated}
         for size in np.unique(sizes):
             of_size = sizes == size
-            rows.append(_measured(signal, int(size), sure[of_size], present[of_size]))
+            row = _measured(signal, int(size), sure[of_size], present[of_size])
+            rows.append(row)
     return {"signals": worth, "by_size": rows}
 
 
@@ -123,24 +125,30 @@ def shown(measures: Record) -> pd.DataFrame:
     table = pd.DataFrame(measures["by_size"], columns=list(COLUMNS))
     for name in ("answered", "refused"):
         limits = table.pop(f"{name}_ci95")
-        table[name] = [
-            f"{share:.3f} [{low:.3f}, {high:.3f}]"
-            for share, (low, high) in zip(table[name], limits, strict=True)
-        ]
+        texts = []
+        for share, (low, high) in zip(table[name], limits, strict=True):
+            texts.append(f"{share:.3f} [{low:.3f}, {high:.3f}]")
+        table[name] = texts
     table["auroc"] = table["auroc"].map("{:.3f}".format)
     return table
 
 
 def sentence(measures: Record) -> str:
     """What a person should take from it; '' where nothing was asked."""
-    rows = [row for row in measures["by_size"] if row["signal"] == measures["by_size"][0]["signal"]]
-    larger = [row for row in rows if row["menu_size"] >= 3]
+    by_size = measures["by_size"]
+    larger = []
+    for row in by_size:
+        is_first_signal = row["signal"] == by_size[0]["signal"]
+        if is_first_signal and row["menu_size"] >= 3:
+            larger.append(row)
     if not larger:
         return ""
+    smallest = larger[0]["menu_size"]
+    largest = larger[-1]["menu_size"]
     least_answered = min(row["answered"] for row in larger)
     least_refused = min(row["refused"] for row in larger)
     return (
-        f"on menus of {larger[0]['menu_size']} to {larger[-1]['menu_size']} entries at least "
+        f"on menus of {smallest} to {largest} entries at least "
         f"{least_answered:.2f} of the dishes on them are answered, and at least "
         f"{least_refused:.2f} of those that are not are refused"
     )
@@ -153,20 +161,31 @@ def _calibration(sure: np.ndarray, present: np.ndarray) -> Record:
     def error(places: np.ndarray) -> float:
         return calibration.calibration_error(sure[places], present[places])
 
-    low, high = intervals.bootstrap(error, len(sure))
-    return {"ece": error(np.arange(len(sure))), "ece_ci95": [low, high]}
+    n = len(sure)
+    low, high = intervals.bootstrap(error, n)
+    of_all = error(np.arange(n))
+    return {"ece": of_all, "ece_ci95": [low, high]}
 
 
 def _measured(signal: Signal, size: int, sure: np.ndarray, present: np.ndarray) -> Record:
-    answered = sure[present] >= signal.threshold
-    refused = sure[~present] < signal.threshold
+    of_present = sure[present]
+    of_absent = sure[~present]
+    answered = of_present >= signal.threshold
+    refused = of_absent < signal.threshold
     return {
         "signal": signal.name,
         "menu_size": size,
         "n": len(answered),
-        "auroc": calibration.auroc(sure[present], sure[~present]),
+        "auroc": calibration.auroc(of_present, of_absent),
         "answered": float(answered.mean()),
-        "answered_ci95": list(intervals.wilson(int(answered.sum()), len(answered))),
+        "answered_ci95": _interval(answered),
         "refused": float(refused.mean()),
-        "refused_ci95": list(intervals.wilson(int(refused.sum()), len(refused))),
+        "refused_ci95": _interval(refused),
     }
+
+
+def _interval(marks: np.ndarray) -> list[float]:
+    """The 95% Wilson interval of a share."""
+    count = int(marks.sum())
+    bounds = intervals.wilson(count, len(marks))
+    return list(bounds)

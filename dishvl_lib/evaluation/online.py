@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from dishvl_lib.core import images, params, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView, RecordViews
 from dishvl_lib.endpoints import asking, client, forms, prices
 from dishvl_lib.endpoints.budget import Budget
 from dishvl_lib.endpoints.client import Endpoint
@@ -149,7 +149,7 @@ class EndpointPredictor:
             )
 
 
-def connect(settings: Sequence[RecordView]) -> list[Rival]:
+def connect(settings: RecordViews) -> list[Rival]:
     """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured`
     and `system` besides.
 
@@ -238,7 +238,7 @@ def totals(spent: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def messages(system: str, text: str, image_url: str) -> list[Record]:
+def messages(system: str, text: str, image_url: str) -> Records:
     """The photo first and the question after it, as in training."""
     question = {
         "role": "user",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import DishNames, Record, RecordView
 from dishvl_lib.vlm.recognizer import Choice, Recognizer, check_menu
 
 LONGEST_MENU = 100_000  # every entry's probability is kept
@@ -65,7 +65,8 @@ class RecognizerPredictor:
         photos: dict[str, tuple[list[int], list[int]]] = {}
         for number, row in enumerate(rows):
             named, chosen = photos.setdefault(row["image"], ([], []))
-            (named if row["kind"] == "naming" else chosen).append(number)
+            of_kind = named if row["kind"] == "naming" else chosen
+            of_kind.append(number)
         batch = []
         for photo, (named, chosen) in photos.items():
             naming = [question(rows[number]) for number in named]
@@ -91,7 +92,8 @@ def _chosen(row: RecordView, choice: Choice) -> Answer:
     best, _ = choice.entries[0]
     # A menu that holds the dish has an answer, however unsure it is.
     text = choice.answer if row["kind"] == "menu_absent" else best
-    return Answer(text, choice.entries, log_probabilities=_in_menu_order(choice, row["menu"]))
+    log_probabilities = _in_menu_order(choice, row["menu"])
+    return Answer(text, choice.entries, log_probabilities=log_probabilities)
 
 
 class NearestPredictor:
@@ -103,17 +105,19 @@ class NearestPredictor:
         self,
         features: Mapping[str, np.ndarray],
         gallery: pd.DataFrame,
-        dish_names: Mapping[str, str],
+        dish_names: DishNames,
     ):
         """`features`: image_id -> (D,) unit length; `gallery`: rows with image_id and dish_id."""
         has_features = gallery.image_id.isin(features.keys())
-        known = gallery[has_features & gallery.dish_id.isin(dish_names.keys())]
+        has_name = gallery.dish_id.isin(dish_names.keys())
+        known = gallery[has_features & has_name]
         if known.empty:
             raise ValueError("the gallery holds no photo with features and a usable name")
         named = known.dish_id.map(dish_names).to_numpy(dtype=object)
         order = np.argsort(named, kind="stable")
         self.features = features
-        self.matrix = np.stack([features[known.image_id.iloc[place]] for place in order])
+        ordered = [features[image_id] for image_id in known.image_id.iloc[order]]
+        self.matrix = np.stack(ordered)
         self.names, self.starts = np.unique(named[order], return_index=True)
 
     def answer(self, rows: Sequence[Record]) -> list[Answer]:
@@ -123,16 +127,18 @@ class NearestPredictor:
         """By itself: in a product of whole batches the last digits would depend on what else is in
         the batch, and so on where a run was killed.
         """
-        if row["image_id"] not in self.features:
+        image_id = row["image_id"]
+        if image_id not in self.features:
             return Answer(None, error="the photo has no features (02_similar_dishes/skipped.csv)")
-        cosines = self.matrix @ self.features[row["image_id"]]
-        return _best(self.names, np.maximum.reduceat(cosines, self.starts), row["menu"])
+        cosines = self.matrix @ self.features[image_id]
+        of_names = np.maximum.reduceat(cosines, self.starts)
+        return _best(self.names, of_names, row["menu"])
 
 
 class ClassifierPredictor:
     """The class head of stage 02's net; for a menu, the most probable of the classes on it."""
 
-    def __init__(self, stored: Mapping[str, np.ndarray], dish_names: Mapping[str, str]):
+    def __init__(self, stored: Mapping[str, np.ndarray], dish_names: DishNames):
         """`stored`: image_id (N,), dish_id (C,), log_probability (N, C), as 02's class_scores.npz
         has them.
         """
@@ -149,13 +155,14 @@ class ClassifierPredictor:
         return [self._answer_to(row) for row in rows]
 
     def _answer_to(self, row: Record) -> Answer:
-        if row["image_id"] not in self.place:
+        place = self.place.get(row["image_id"])
+        if place is None:
             return Answer(
                 None,
                 error="the classifier has no scores for this photo "
                 "(02_similar_dishes/class_scores.npz)",
             )
-        probabilities = np.exp(self.scores[self.place[row["image_id"]]])
+        probabilities = np.exp(self.scores[place])
         of_names = np.maximum.reduceat(probabilities, self.starts)
         return _best(self.names, of_names, row["menu"])
 
@@ -164,9 +171,11 @@ def register(photos: pd.DataFrame, per_dish: int, seed: int) -> pd.DataFrame:
     """`per_dish` training photos of every dish, of different groups where there are enough: the
     reference's gallery.
     """
-    train = photos[photos.split == "train"].sample(frac=1, random_state=seed)
+    is_train = photos.split == "train"
+    train = photos[is_train].sample(frac=1, random_state=seed)
     first = train.drop_duplicates(["dish_id", "group_id"])
-    ordered = pd.concat([first, train.drop(first.index)])
+    rest = train.drop(first.index)
+    ordered = pd.concat([first, rest])
     return ordered.groupby("dish_id").head(per_dish)
 
 
@@ -181,11 +190,22 @@ def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
     """
     entries = set(menu) or set(names)
     places = np.array([place for place, name in enumerate(names) if name in entries], int)
-    order = places[np.argsort(-scores[places], kind="stable")]
-    ranked = [(str(names[place]), float(scores[place])) for place in order]
-    return Answer(ranked[0][0] if ranked else None, ranked)
+    best_first = np.argsort(-scores[places], kind="stable")
+    ranked = []
+    for place in places[best_first]:
+        name = str(names[place])
+        score = float(scores[place])
+        ranked.append((name, score))
+    if not ranked:
+        return Answer(None, ranked)
+    best, _ = ranked[0]
+    return Answer(best, ranked)
 
 
 def _in_menu_order(choice: Choice, menu: Sequence[str]) -> list[float]:
     shares = dict(choice.entries)
-    return [float(np.log(max(shares[entry], SMALLEST))) for entry in menu]
+    logs = []
+    for entry in menu:
+        share = max(shares[entry], SMALLEST)
+        logs.append(float(np.log(share)))
+    return logs

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, records
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.evaluation.sites import Site
 
 KINDS = ("naming", "menu", "menu_absent")  # kinds of questions that are asked here
@@ -29,7 +29,7 @@ class Plan:
     questions depend on its own answers.
     """
 
-    rows: list[Record]
+    rows: Records
     sites: list[Site]
 
     @property
@@ -50,10 +50,10 @@ class Plan:
         """
         if most <= 0:
             return self
-        by_protocol: dict[str, list[Record]] = {}
+        by_protocol: dict[str, Records] = {}
         for row in self.rows:
             by_protocol.setdefault(row["protocol"], []).append(row)
-        rows: list[Record] = []
+        rows: Records = []
         for rows_of_protocol in by_protocol.values():
             rows += _sample(rows_of_protocol, most, seed)
         sites = []
@@ -61,7 +61,7 @@ class Plan:
             sites.append(replace(site, queries=_sample(site.queries, most, seed)))
         return Plan(rows, sites)
 
-    def rows_with_photos(self) -> list[Record]:
+    def rows_with_photos(self) -> Records:
         """Every question about a photo, those by which sites' dishes are named included."""
         of_sites = [row for site in self.sites for row in [*site.register, *site.queries]]
         return [*self.rows, *of_sites]
@@ -90,7 +90,7 @@ def stored(
     unseen: Sequence[Record] = (),
     new_dishes: Sequence[Record] = (),
     with_new: Sequence[Record] = (),
-) -> list[Record]:
+) -> Records:
     """The rows of KINDS with their `protocol`: the kind, with `_unseen` for wordings never trained
     on; NEW_DISHES for the last.
     """
@@ -129,14 +129,14 @@ def near_training(photos: pd.DataFrame, pairs: pd.DataFrame) -> dict[str, str]:
     return reasons | dict.fromkeys(same_frame, "same frame")
 
 
-def _sample(rows: list[Record], most: int, seed: int) -> list[Record]:
+def _sample(rows: Records, most: int, seed: int) -> Records:
     chosen = np.random.default_rng(seed).permutation(len(rows))[:most]
     return [rows[place] for place in sorted(chosen)]
 
 
-def _about_others(rows: Sequence[Record], paths: Collection[str]) -> list[Record]:
+def _about_others(rows: Sequence[Record], paths: Collection[str]) -> Records:
     return [row for row in rows if row["image"] not in paths]
 
 
-def _marked(rows: Sequence[Record], near: Mapping[str, str]) -> list[Record]:
+def _marked(rows: Sequence[Record], near: Mapping[str, str]) -> Records:
     return [{**row, "near_training": near.get(row["image_id"], "")} for row in rows]

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import given_tables, menu_entries, names, paths, questions, records
-from dishvl_lib.core.types import AnyPath, Record, RecordView
+from dishvl_lib.core.types import AnyPath, Record, Records, RecordView, RecordViews
 
 NO_NAME = "no usable name was given to this dish"
 
@@ -35,14 +35,14 @@ class Site:
     """
 
     protocol: str
-    register: list[Record]
-    queries: list[Record]
+    register: Records
+    queries: Records
     menu: list[str] = field(default_factory=list)
     truths: Mapping[str, str] = field(default_factory=dict)
     menu_size: int = 20
     seed: int = 0
 
-    def to_name(self) -> list[Record]:
+    def to_name(self) -> Records:
         """The questions by which the predictor names the dishes: what is it, or which entry of the
         site's whole menu.
         """
@@ -54,7 +54,7 @@ class Site:
             rows.append(_menu_row(named, self.menu, "", self.protocol, self._rng(row)))
         return rows
 
-    def to_settle(self, answers: Mapping[str, str | None]) -> list[Record]:
+    def to_settle(self, answers: Mapping[str, str | None]) -> Records:
         """Where a dish's photos give several names equally often: the questions which of these it
         is, one for each photo that names it.
 
@@ -108,7 +108,7 @@ class Site:
         """Of the ids of questions whose menu is the site's."""
         return "-own_menu" if self.menu else ""
 
-    def to_judge(self, named: Mapping[str, str]) -> list[Record]:
+    def to_judge(self, named: Mapping[str, str]) -> Records:
         """Menu questions about the other photos; `truth` is the dish's name. `lost` says why a
         question is wrong whatever is answered.
 
@@ -150,9 +150,7 @@ class Site:
         )
 
 
-def of_run(
-    sites: Sequence[RecordView], question_files: Sequence[Path], **options: Any
-) -> list[Site]:
+def of_run(sites: RecordViews, question_files: Sequence[Path], **options: Any) -> list[Site]:
     """The protocols of every site {name, menu_csv} of which stage 03 wrote a file of questions,
     site_NAME.jsonl. `options`: as `protocols` takes them.
 
@@ -212,7 +210,7 @@ def protocols(
     return sites
 
 
-def unmatched_menu_rows(sites: Sequence[RecordView], question_files: Sequence[Path]) -> list[str]:
+def unmatched_menu_rows(sites: RecordViews, question_files: Sequence[Path]) -> list[str]:
     """A sentence for each site whose menu_csv has rows about folders that no question is about."""
     sentences = []
     for site in sites:
@@ -261,15 +259,13 @@ def _menu_file(site: RecordView) -> AnyPath:
     return paths.resolve(site["menu_csv"]) if site.get("menu_csv") else ""
 
 
-def _shared_out(
-    rows: Sequence[Record], register_per_dish: int
-) -> tuple[list[Record], list[Record]]:
+def _shared_out(rows: Sequence[Record], register_per_dish: int) -> tuple[Records, Records]:
     """(register, queries): stage 03 put each dish's photos in a random order of different
     groups.
     """
     seen: Counter = Counter()
-    register: list[Record] = []
-    queries: list[Record] = []
+    register: Records = []
+    queries: Records = []
     for row in rows:
         dish = row["dish_id"]
         seen[dish] += 1

@@ -28,12 +28,15 @@ def scored(
     protocol.
     """
     rows = metrics.checked(predictions, ("menu", "log_probabilities"))
-    rows = rows[(rows["predictor"] == predictor) & (rows["protocol"] == protocol)]
+    is_predictor = rows["predictor"] == predictor
+    is_protocol = rows["protocol"] == protocol
+    rows = rows[is_predictor & is_protocol]
     scored = []
     for row in rows.itertuples():
         if len(row.log_probabilities) and row.truth in row.menu:
             scores = np.array(row.log_probabilities) * temperature
-            scored.append((scores, list(row.menu).index(row.truth)))
+            place = list(row.menu).index(row.truth)
+            scored.append((scores, place))
     return scored
 
 
@@ -52,7 +55,8 @@ def summary(scored: Sequence[calibration.Scored], temperature: float, threshold:
     after, _ = confidence(scored, temperature)
     # A menu of one entry is none without it.
     longer = [menu for menu in scored if len(menu[0]) > 1]
-    absent, _ = confidence([calibration.without_truth(menu) for menu in longer], temperature)
+    without_truth = list(map(calibration.without_truth, longer))
+    absent, _ = confidence(without_truth, temperature)
     given = after >= threshold
     shares = {
         "accuracy": right,
@@ -76,9 +80,8 @@ def summary(scored: Sequence[calibration.Scored], temperature: float, threshold:
 def shown(measures: RecordView) -> pd.DataFrame:
     """A `summary` as a table to read: measure, value, interval, n."""
     names = [name for name in measures if not name.endswith(("_n", "_ci95")) and name != "n"]
-    return pd.DataFrame(
-        [_line(name, measures) for name in names], columns=["measure", "value", "interval", "n"]
-    )
+    lines = [_line(name, measures) for name in names]
+    return pd.DataFrame(lines, columns=["measure", "value", "interval", "n"])
 
 
 def reliability(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
@@ -88,14 +91,15 @@ def reliability(scored: Sequence[calibration.Scored], temperature: float) -> pd.
     rows = []
     for when, value in (("before", 1.0), ("after", temperature)):
         sure, right = confidence(scored, value)
-        place = np.minimum((sure * BINS).astype(int), BINS - 1)
+        bin_from_zero = (sure * BINS).astype(int)
+        place = np.minimum(bin_from_zero, BINS - 1)
         for bin_number in np.unique(place):
             inside = place == bin_number
             mean = float(sure[inside].mean())
-            rows.append({"when": when, "confidence": mean, **_measured(right[inside])})
-    return pd.DataFrame(
-        rows, columns=["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"]
-    )
+            measured = _measured(right[inside])
+            rows.append({"when": when, "confidence": mean, **measured})
+    columns = ["when", "confidence", "n", "correct", "accuracy", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def coverage(scored: Sequence[calibration.Scored], temperature: float) -> pd.DataFrame:
@@ -105,15 +109,18 @@ def coverage(scored: Sequence[calibration.Scored], temperature: float) -> pd.Dat
     sure, right = confidence(scored, temperature)
     order = np.argsort(-sure, kind="stable")
     n = len(order)
-    counts = {max(1, round(share * n)) for share in COVERAGES} if n else set()
+    counts = set()
+    if n:
+        counts = {max(1, round(share * n)) for share in COVERAGES}
     rows = []
     for count in sorted(counts):
         surest = order[:count]
-        least = float(sure[surest[-1]])
-        rows.append({"coverage": count / n, "least": least, **_measured(right[surest])})
-    return pd.DataFrame(
-        rows, columns=["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"]
-    )
+        last = surest[-1]
+        least = float(sure[last])
+        measured = _measured(right[surest])
+        rows.append({"coverage": count / n, "least": least, **measured})
+    columns = ["coverage", "least", "n", "correct", "accuracy", "ci_low", "ci_high"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def confidence(
@@ -122,9 +129,12 @@ def confidence(
     """(probability of the best entry (menus,), whether it is the truth (menus,) bool) at a
     temperature.
     """
-    shares = [calibration.probabilities(scores, temperature) for scores, _ in scored]
-    right = [share.argmax() == truth for share, (_, truth) in zip(shares, scored, strict=True)]
-    best = [share.max() for share in shares]
+    best = []
+    right = []
+    for scores, truth in scored:
+        shares = calibration.probabilities(scores, temperature)
+        best.append(shares.max())
+        right.append(shares.argmax() == truth)
     return np.array(best, float), np.array(right, bool)
 
 

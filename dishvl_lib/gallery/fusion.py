@@ -56,12 +56,14 @@ class Fusion:
         logs (entries,): the model's log-probabilities; similarities (entries,): NaN of what is not
         registered; new (entries,) bool: what the model was never trained on.
         """
-        model = self.vlm * np.maximum(np.asarray(logs, float), LEAST_LOG)
+        bounded = np.maximum(np.asarray(logs, float), LEAST_LOG)
+        model = self.vlm * bounded
         if new.any():
             best = 0.0 if new.all() else model[~new].max()
             model = np.where(new, best - self.new, model)
-        seen = np.where(np.isnan(similarities), self.unknown, similarities)
-        return log_softmax(model + self.gallery * seen)
+        seen = _known_or(similarities, self.unknown)
+        scores = model + self.gallery * seen
+        return log_softmax(scores)
 
     def as_record(self) -> Record:
         """As it stands in gallery.json."""
@@ -92,17 +94,27 @@ def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
     if not menus:
         return fusion
     stacked = _Stacked(menus)
-    fusion = replace(fusion, unknown=_mean(stacked.of_others()))
+    of_others = stacked.of_others()
+    fusion = replace(fusion, unknown=_mean(of_others))
     fusion = _with_weights(fusion, stacked)
-    fusion = replace(fusion, unknown=_neutral(stacked.of_others(), fusion.gallery))
-    return replace(fusion, new=_fitted_new(menus, fusion))
+    unknown = _neutral(of_others, fusion.gallery)
+    fusion = replace(fusion, unknown=unknown)
+    new = _fitted_new(menus, fusion)
+    return replace(fusion, new=new)
+
+
+def _known_or(similarities: np.ndarray, unknown: float) -> np.ndarray:
+    """Similarities with that of what is not registered in the place of NaN."""
+    return np.where(np.isnan(similarities), unknown, similarities)
 
 
 class _Stacked:
     """Menus of any sizes as arrays (menus, entries), filled up with entries that are not there."""
 
     def __init__(self, menus: Sequence[FittedMenu]):
-        shape = (len(menus), max(len(menu.logs) for menu in menus))
+        n = len(menus)
+        longest = max(len(menu.logs) for menu in menus)
+        shape = (n, longest)
         self.is_entry = np.zeros(shape, bool)
         self.logs = np.zeros(shape)
         self.similarities = np.full(shape, np.nan)
@@ -111,7 +123,7 @@ class _Stacked:
             self.is_entry[row, :n_entries] = True
             self.logs[row, :n_entries] = np.maximum(menu.logs, LEAST_LOG)
             self.similarities[row, :n_entries] = menu.similarities
-        self.rows = np.arange(len(menus))
+        self.rows = np.arange(n)
         self.sizes = self.is_entry.sum(axis=1)
         self.truth = np.array([menu.truth for menu in menus])
 
@@ -122,15 +134,18 @@ class _Stacked:
         (Laplace's rule of succession, as for stage 04's temperature): where every menu is answered
         rightly the likelihood alone has no maximum.
         """
-        seen = np.where(np.isnan(self.similarities), unknown, self.similarities)
-        scores = np.where(self.is_entry, vlm * self.logs + weight * seen, -np.inf)
+        seen = _known_or(self.similarities, unknown)
+        of_entries = vlm * self.logs + weight * seen
+        scores = np.where(self.is_entry, of_entries, -np.inf)
         logs = scores - logsumexp(scores, axis=1)[:, None]
         of_truths = logs[self.rows, self.truth]
         if not runners_up:
             return float(of_truths.sum())
         logs[self.rows, self.truth] = -np.inf
         of_runners_up = np.where(self.sizes > 1, logs.max(axis=1), 0.0)
-        return float((of_truths + of_runners_up / (len(self.rows) + 1)).sum())
+        n_with_prior = len(self.rows) + 1
+        of_menus = of_truths + of_runners_up / n_with_prior
+        return float(of_menus.sum())
 
     def of_others(self) -> np.ndarray:
         """The similarities of registered entries that are not the truth, of all menus."""
@@ -142,11 +157,13 @@ class _Stacked:
         """The usual spread of similarities within a menu: the unit in which the prior weighs
         them.
         """
-        registered = (~np.isnan(self.similarities)).sum(axis=1)
+        is_registered = ~np.isnan(self.similarities)
+        registered = is_registered.sum(axis=1)
         several = self.similarities[registered > 1]
         if not len(several):
             return 1.0
-        return max(float(np.nanstd(several, axis=1).mean()), LEAST_SPREAD)
+        spreads = np.nanstd(several, axis=1)
+        return max(float(spreads.mean()), LEAST_SPREAD)
 
 
 def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
@@ -164,7 +181,8 @@ def _with_weights(fusion: Fusion, stacked: _Stacked) -> Fusion:
     def loss(shares: np.ndarray) -> float:
         vlm, weight = shares
         prior = (vlm - 1) ** 2 + (weight - 1) ** 2
-        return PRIOR_MENUS * prior / 2 - likelihood(vlm * vlm_alone, weight * gallery_alone)
+        penalty = PRIOR_MENUS * prior / 2
+        return penalty - likelihood(vlm * vlm_alone, weight * gallery_alone)
 
     bounds = [(0.0, MOST_SHARE), (0.0, MOST_SHARE)]
     shares = minimize(loss, np.array([1.0, 1.0]), method="L-BFGS-B", bounds=bounds).x
@@ -192,13 +210,17 @@ def _fitted_new(menus: Sequence[FittedMenu], fusion: Fusion) -> float:
     of_new, of_trained, of_truth, weight = np.concatenate(parts).T
 
     def loss(new: float) -> float:
-        whole = np.logaddexp(of_trained, of_new - new)
-        truth = np.where(np.isnan(of_truth), of_new - new, of_truth)
-        likelihood = (weight * (truth - whole)).sum()
-        return PRIOR_MENUS * new**2 / 2 - float(likelihood)
+        lowered = of_new - new
+        whole = np.logaddexp(of_trained, lowered)
+        truth = np.where(np.isnan(of_truth), lowered, of_truth)
+        logs = truth - whole
+        likelihood = (weight * logs).sum()
+        penalty = PRIOR_MENUS * new**2 / 2
+        return penalty - float(likelihood)
 
     bounds = (-MOST_NEW, MOST_NEW)
-    return float(minimize_scalar(loss, bounds=bounds, method="bounded").x)
+    fitted = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return float(fitted.x)
 
 
 def _as_if_new(menu: FittedMenu, fusion: Fusion) -> np.ndarray:
@@ -210,14 +232,17 @@ def _as_if_new(menu: FittedMenu, fusion: Fusion) -> np.ndarray:
     """
     n_entries = len(menu.logs)
     model = fusion.vlm * np.maximum(menu.logs, LEAST_LOG)
-    seen = np.where(np.isnan(menu.similarities), fusion.unknown, menu.similarities)
+    seen = _known_or(menu.similarities, fusion.unknown)
     scores = model + fusion.gallery * seen
     cases = np.zeros((0, 4))
-    for place in np.flatnonzero(~np.isnan(menu.similarities_of_few)):
+    is_registered = ~np.isnan(menu.similarities_of_few)
+    for place in np.flatnonzero(is_registered):
         if n_entries == 1:
             continue
-        of_new = np.delete(model, place).max() + fusion.gallery * menu.similarities_of_few[place]
-        of_trained = logsumexp(np.delete(scores, place))
+        best_of_others = np.delete(model, place).max()
+        of_new = best_of_others + fusion.gallery * menu.similarities_of_few[place]
+        other_scores = np.delete(scores, place)
+        of_trained = logsumexp(other_scores)
         is_truth = place == menu.truth
         of_truth = np.nan if is_truth else scores[menu.truth]
         weight = 0.5 if is_truth else 0.5 / (n_entries - 1)
@@ -235,7 +260,9 @@ def _neutral(others: np.ndarray, weight: float) -> float:
     """
     if weight <= 0 or not len(others):
         return _mean(others)
-    return float((logsumexp(weight * others) - np.log(len(others))) / weight)
+    total = logsumexp(weight * others)
+    mean = total - np.log(len(others))
+    return float(mean / weight)
 
 
 def with_threshold(
@@ -252,21 +279,26 @@ def with_threshold(
     present = []
     absent = []
     for menu in menus:
-        nothing_new = np.zeros(len(menu.logs), bool)
-        present.append(_best(fusion, menu.logs, menu.similarities, nothing_new))
+        n_entries = len(menu.logs)
+        nothing_new = np.zeros(n_entries, bool)
+        best = _best(fusion, menu.logs, menu.similarities, nothing_new)
+        present.append(best)
         few = menu.similarities_of_few[menu.truth]
         if not np.isnan(few):
             similarities = menu.similarities.copy()
             similarities[menu.truth] = few
-            is_new = np.arange(len(menu.logs)) == menu.truth
-            present.append(_best(fusion, menu.logs, similarities, is_new))
-        if len(menu.logs) > 1:
+            is_new = np.arange(n_entries) == menu.truth
+            best = _best(fusion, menu.logs, similarities, is_new)
+            present.append(best)
+        if n_entries > 1:
             logs = np.delete(menu.logs, menu.truth)
             similarities = np.delete(menu.similarities, menu.truth)
-            absent.append(_best(fusion, logs, similarities, nothing_new[1:]))
+            best = _best(fusion, logs, similarities, nothing_new[1:])
+            absent.append(best)
     threshold, _, _ = threshold_for(np.array(present), np.array(absent))
     return replace(fusion, threshold=threshold)
 
 
 def _best(fusion: Fusion, logs: np.ndarray, similarities: np.ndarray, is_new: np.ndarray) -> float:
-    return float(np.exp(fusion.log_probabilities(logs, similarities, is_new).max()))
+    together = fusion.log_probabilities(logs, similarities, is_new)
+    return float(np.exp(together.max()))

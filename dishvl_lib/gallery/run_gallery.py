@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import images, records
+from dishvl_lib.core.types import DishNames
 from dishvl_lib.gallery import store
 from dishvl_lib.gallery.gallery import Gallery
 from dishvl_lib.gallery.photos import picture_of
@@ -17,7 +18,7 @@ COLUMNS = ("image_id", "dish_id", "sha256", "phash", "phash_mirrored")
 
 
 def registered(
-    photos: pd.DataFrame, dish_names: Mapping[str, str], features: Mapping[str, np.ndarray]
+    photos: pd.DataFrame, dish_names: DishNames, features: Mapping[str, np.ndarray]
 ) -> Photos:
     """The rows of these photos (COLUMNS) that have a feature (image_id -> (D,)) and a name, without
     pictures.
@@ -67,7 +68,7 @@ def in_memory(rows: Photos, net: str) -> Gallery:
 
 
 def with_pictures(
-    rows: Photos, photos: pd.DataFrame, dish_names: Mapping[str, str], image_root: Path
+    rows: Photos, photos: pd.DataFrame, dish_names: DishNames, image_root: Path
 ) -> Photos:
     """The same rows with a small picture of each dish: of the first of its `photos` (path, dish_id,
     the best first) that can be read.

@@ -8,7 +8,7 @@ dropped here: what looks wrong is listed for people to decide.
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import networkx
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import DishNames, RecordView, RecordViews
 from dishvl_lib.similarity import neighbours
 
 # photos of a dish that others are compared with: all would be 20 times the work at 100,000 photos
@@ -28,7 +28,7 @@ TWIN_LEAST = 4  # photos that both dishes must have for that to mean anything
 CARD_FIELDS = ("cuisine", "cooking_method", "ingredients", "flavor", "color", "shape")
 
 
-def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFrame:
+def described(similar: pd.DataFrame, dishes: RecordViews) -> pd.DataFrame:
     """`similar` (dish_id, similar_id, rank, score, n_votes) with `mutual` and `card_score` beside.
 
     mutual: the other dish lists this one too. card_score: weighted Jaccard of the words on the two
@@ -42,23 +42,27 @@ def described(similar: pd.DataFrame, dishes: Sequence[RecordView]) -> pd.DataFra
         if dish["card"]:
             words[dish["dish_id"]] = _words(dish["card"])
     counts = Counter(itertools.chain.from_iterable(words.values()))
-    weight = {word: float(np.log1p(len(words) / count)) for word, count in counts.items()}
+    n_cards = len(words)
+    weight = {word: float(np.log1p(n_cards / count)) for word, count in counts.items()}
     scores = []
+    mutual = []
     for dish, other in pairs:
-        scores.append(_jaccard(words.get(dish), words.get(other), weight))
-    return similar.assign(
-        mutual=[(other, dish) in known for dish, other in pairs],
-        card_score=np.round(scores, 4),
-    )
+        score = _jaccard(words.get(dish), words.get(other), weight)
+        scores.append(score)
+        mutual.append((other, dish) in known)
+    return similar.assign(mutual=mutual, card_score=np.round(scores, 4))
 
 
-def problems(similar: pd.DataFrame, train: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+def problems(similar: pd.DataFrame, train: pd.DataFrame, names: DishNames) -> list[str]:
     """What must hold of look-alikes and does not, a sentence each with what to do; [] otherwise.
 
     similar: dish_id, similar_id; train: the training photos (dish_id); names: {dish_id: name}.
     """
-    untrained = similar[~similar.dish_id.isin(train.dish_id)]
-    twins = similar[similar.dish_id.map(names) == similar.similar_id.map(names)]
+    is_trained = similar.dish_id.isin(train.dish_id)
+    untrained = similar[~is_trained]
+    name = similar.dish_id.map(names)
+    name_of_similar = similar.similar_id.map(names)
+    twins = similar[name == name_of_similar]
     remedy = (
         "run this stage again with --redo 02, or leave the dish out by stage 01's exclude_dishes"
     )
@@ -86,19 +90,23 @@ def clusters(similar: pd.DataFrame, links: int = 3, seed: int = 0) -> pd.DataFra
     number = {dish: place for place, dish in enumerate(dishes)}
     scores = {}
     for row in close.itertuples():
-        scores[number[row.dish_id], number[row.similar_id]] = float(row.score)
+        place = number[row.dish_id]
+        other = number[row.similar_id]
+        scores[place, other] = float(row.score)
     edges = []
     for (dish, other), score in sorted(scores.items()):
         if dish < other and (other, dish) in scores:
-            edges.append((dish, other, max(score, 1e-6)))
+            weight = max(score, 1e-6)
+            edges.append((dish, other, weight))
     graph = networkx.Graph()
-    graph.add_nodes_from(range(len(dishes)))
+    graph.add_nodes_from(number.values())
     graph.add_weighted_edges_from(edges)
     communities = networkx.community.louvain_communities(graph, seed=seed)
     families = sorted(map(sorted, communities), key=_largest_first)
     rows = []
     for cluster, family in enumerate(families, start=1):
-        rows += [(dishes[place], cluster, len(family)) for place in family]
+        size = len(family)
+        rows += [(dishes[place], cluster, size) for place in family]
     return pd.DataFrame(rows, columns=list(artefacts.CLUSTER_COLUMNS))
 
 
@@ -119,7 +127,7 @@ def neighbourhood(
     mixed = train.sample(frac=1, random_state=seed)
     place_in_dish = mixed.groupby("dish_id").cumcount()
     gallery = mixed[place_in_dish < GALLERY_PER_DISH].sort_index()
-    groups = pd.factorize(photos.group_id)[0]
+    groups, _ = pd.factorize(photos.group_id)
     rows = photos.index.get_indexer(train.index)
     gallery_rows = photos.index.get_indexer(gallery.index)
     nearest, scores = neighbours.nearest(
@@ -131,7 +139,8 @@ def neighbourhood(
     )
     is_there = nearest >= 0
     queries, places = np.nonzero(is_there)
-    near = train.iloc[queries][["image_id", "dish_id", "path"]].reset_index(drop=True)
+    photos_of_queries = train.iloc[queries]
+    near = photos_of_queries[["image_id", "dish_id", "path"]].reset_index(drop=True)
     others = gallery.iloc[nearest[is_there]]
     return near.assign(
         n=places + 1,
@@ -149,20 +158,25 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
     `near`: a neighbourhood. Photos whose dish has no other photo to be found are not asked about.
     """
     photos_of_dish = near.groupby("dish_id").image_id.nunique()
-    judged = near[near.dish_id.map(photos_of_dish) > 1]
-    meets_its_dish = (judged.dish_id == judged.other_dish).groupby(judged.image_id).any()
-    doubtful = judged[judged.image_id.map(~meets_its_dish)]
+    n_photos = near.dish_id.map(photos_of_dish)
+    judged = near[n_photos > 1]
+    is_its_dish = judged.dish_id == judged.other_dish
+    meets_its_dish = is_its_dish.groupby(judged.image_id).any()
+    is_doubtful = judged.image_id.map(~meets_its_dish)
+    doubtful = judged[is_doubtful]
     by_dish = doubtful.groupby(["image_id", "path", "dish_id", "other_dish"])
     votes = by_dish.agg(votes=("n", "size"), score=("score", "max")).reset_index()
     votes = votes.rename(columns={"other_dish": "looks_like"})
     order = ["votes", "score", "image_id"]
-    best = votes.sort_values(order, ascending=[False, False, True]).drop_duplicates("image_id")
-    best = best.assign(of=best.image_id.map(doubtful.groupby("image_id").size()))
+    most_first = votes.sort_values(order, ascending=[False, False, True])
+    best = most_first.drop_duplicates("image_id")
+    n_neighbours = doubtful.groupby("image_id").size()
+    best = best.assign(of=best.image_id.map(n_neighbours))
     columns = ["image_id", "path", "dish_id", "looks_like", "votes", "of", "score"]
     return best[columns].reset_index(drop=True)
 
 
-def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+def twins(near: pd.DataFrame, names: DishNames) -> pd.DataFrame:
     """Pairs of dishes that look like one under two names, the most mixed first.
 
     As a review of names (REVIEW_COLUMNS).
@@ -173,19 +187,22 @@ def twins(near: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """
     first = near[near.n == 1]
     photos = first.groupby("dish_id").size()
-    away = first[first.dish_id != first.other_dish].groupby(["dish_id", "other_dish"]).size()
+    is_away = first.dish_id != first.other_dish
+    away = first[is_away].groupby(["dish_id", "other_dish"]).size()
     rows = []
     for (dish, other), count in away.items():
         back = int(away.get((other, dish), 0))
-        if dish > other or not back or names.get(dish) == names.get(other):
+        have_one_name = names.get(dish) == names.get(other)
+        if dish > other or not back or have_one_name:
             continue
         n = photos[dish]
         n_other = photos[other]
         shares = (count / n, back / n_other)
         if min(shares) >= TWIN_SHARE and min(n, n_other) >= TWIN_LEAST:
             name = names.get(dish, dish)
+            other_name = names.get(other, other)
             evidence = (
-                f"{name} / {names.get(other, other)}: nearest to a photo "
+                f"{name} / {other_name}: nearest to a photo "
                 f"of the other are {count} of {n} and {back} of {n_other} photos"
             )
             rows.append((dish, name, "look_the_same", other, evidence, int(n), sum(shares)))
@@ -206,4 +223,5 @@ def _jaccard(words: set[str] | None, others: set[str] | None, weight: Mapping[st
     if not words or not others:
         return float("nan")
     shared = sum(weight[word] for word in words & others)
-    return shared / sum(weight[word] for word in words | others)
+    total = sum(weight[word] for word in words | others)
+    return shared / total

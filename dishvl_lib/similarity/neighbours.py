@@ -6,13 +6,14 @@ Only photos with split = train are registered or queried, everywhere in this mod
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, intervals, records
 from dishvl_lib.core.names import normalise
+from dishvl_lib.core.types import DishNames
 
 COLUMNS = ("dish_id", "group_id", "split")
 BLOCK_ROWS = 1024
@@ -63,7 +64,7 @@ def mine(
     top_k: int = 10,
     margin: float = 0.1,
     seed: int = 0,
-    names: Mapping[str, str] | None = None,
+    names: DishNames | None = None,
     rule: str = "ranked",
 ) -> pd.DataFrame:
     """Look-alikes of each dish: dish_id, similar_id, rank (1 = closest), score, n_votes.
@@ -92,7 +93,8 @@ def mine(
     forbidden = _forbidden(dishes, names)
     ranking, votes = _query_scores(features, dishes, registered, queried, forbidden, margin, top_k)
     if rule == "ranked":
-        ranking = (ranking + _centroid_scores(features, photos, dishes)) / 2
+        centroid_scores = _centroid_scores(features, photos, dishes)
+        ranking = (ranking + centroid_scores) / 2
     ranking[forbidden] = -np.inf
     table = _as_table(dishes, ranking, votes, top_k, rule)
     table.attrs = {
@@ -112,15 +114,20 @@ def draw(
     """
     if register_per_dish < 1 or query_per_dish < 1:
         raise ValueError("register_per_dish and query_per_dish must be at least 1")
-    train = photos.reset_index(drop=True)
-    train = train[train["split"] == "train"]
+    numbered = photos.reset_index(drop=True)
+    is_train = numbered["split"] == "train"
+    train = numbered[is_train]
     registered = {}
     queried = {}
     for dish, rows in train.groupby("dish_id", sort=True):
         rng = np.random.default_rng([seed, *str(dish).encode()])
         members = rows.groupby("group_id", sort=True).indices.values()
-        shuffled = [rows.index[rng.permutation(places)].tolist() for places in members]
-        groups = [shuffled[number] for number in rng.permutation(len(shuffled))]
+        shuffled = []
+        for places in members:
+            mixed = rng.permutation(places)
+            shuffled.append(rows.index[mixed].tolist())
+        order = rng.permutation(len(shuffled))
+        groups = [shuffled[number] for number in order]
         registered[dish], queried[dish] = _divide(groups, register_per_dish, query_per_dish)
     return registered, queried
 
@@ -153,16 +160,18 @@ def _query_scores(
     """
     counts = [len(rows) for rows in registered.values()]
     starts = np.cumsum([0, *counts[:-1]])
-    gallery = features[np.concatenate([*registered.values()])]
+    gallery_rows = np.concatenate([*registered.values()])
+    gallery = features[gallery_rows]
     n = len(dishes)
     scores = np.empty((n, n), np.float32)
     votes = np.zeros((n, n), np.int64)
     for index, dish in enumerate(dishes):
-        rows = queried[dish] or registered[dish]
+        queries = queried[dish]
+        rows = queries or registered[dish]
         to_photos = features[rows] @ gallery.T
         by_dish = np.maximum.reduceat(to_photos, starts, axis=1)
         scores[index] = by_dish.mean(axis=0)
-        if queried[dish]:
+        if queries:
             votes[index] = _votes(by_dish, index, forbidden[index], margin, top_k)
     return scores, votes
 
@@ -176,21 +185,23 @@ def _votes(
     close = np.where(is_close, by_dish, -np.inf)
     order = np.argsort(-close, axis=1, kind="stable")
     places = np.argsort(order, axis=1)
-    return (is_close & (places < top_k)).sum(axis=0)
+    is_vote = is_close & (places < top_k)
+    return is_vote.sum(axis=0)
 
 
 def _centroid_scores(features: np.ndarray, photos: pd.DataFrame, dishes: list[str]) -> np.ndarray:
     """(dishes, dishes) cosines between the mean training features of the dishes."""
     train = (photos["split"] == "train").to_numpy()
     codes = pd.Categorical(photos["dish_id"][train], categories=dishes).codes
-    sums = np.zeros((len(dishes), features.shape[1]), np.float32)
+    _, width = features.shape
+    sums = np.zeros((len(dishes), width), np.float32)
     np.add.at(sums, codes, features[train])
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
     centroids = sums / np.maximum(lengths, 1e-12)
     return centroids @ centroids.T
 
 
-def _forbidden(dishes: list[str], names: Mapping[str, str] | None) -> np.ndarray:
+def _forbidden(dishes: list[str], names: DishNames | None) -> np.ndarray:
     """(dishes, dishes) bool: the dish itself, and dishes that share its name.
 
     As `core.names.normalise` compares names. Those of which nothing is left to compare count as
@@ -217,8 +228,11 @@ def _as_table(
             allowed &= n_votes > 0
             keys.append(-n_votes)
         order = np.lexsort(keys)
-        closest = order[allowed[order]][:top_k]
-        facts = zip(closest, scores[closest].tolist(), n_votes[closest].tolist(), strict=True)
+        is_allowed = allowed[order]
+        closest = order[is_allowed][:top_k]
+        their_scores = scores[closest].tolist()
+        their_votes = n_votes[closest].tolist()
+        facts = zip(closest, their_scores, their_votes, strict=True)
         for rank, (other, score, votes_of_other) in enumerate(facts, start=1):
             rows.append((dish, dishes[other], rank, score, votes_of_other))
     return pd.DataFrame(rows, columns=list(artefacts.SIMILAR_COLUMNS))
@@ -243,8 +257,8 @@ def recall_at_k(
     split = photos["split"].to_numpy()
     is_query = split == query_split
     is_gallery = split == "train"
-    dish = pd.factorize(photos["dish_id"])[0]
-    group = pd.factorize(photos["group_id"])[0]
+    dish, _ = pd.factorize(photos["dish_id"])
+    group, _ = pd.factorize(photos["group_id"])
     query_dish = dish[is_query]
     query_group = group[is_query]
     gallery_dish = dish[is_gallery]
@@ -257,18 +271,23 @@ def recall_at_k(
         gallery_groups=gallery_group,
     )
     queries = zip(query_dish, query_group, strict=True)
-    share = np.array([_partner_share(gallery_dish, gallery_group, *query) for query in queries])
+    shares = [_partner_share(gallery_dish, gallery_group, *query) for query in queries]
+    share = np.array(shares)
     is_there = neighbours >= 0
-    is_hit = is_there & (gallery_dish[neighbours] == query_dish[:, None])
+    is_its_dish = gallery_dish[neighbours] == query_dish[:, None]
+    is_hit = is_there & is_its_dish
     has_partner = share > 0
-    no_partner = int((~has_partner).sum())
-    rows = [_recall_row(k, is_hit[has_partner], share[has_partner], no_partner) for k in ks]
+    no_partner = len(share) - int(has_partner.sum())
+    hit = is_hit[has_partner]
+    share = share[has_partner]
+    rows = [_recall_row(k, hit, share, no_partner) for k in ks]
     return pd.DataFrame(rows)
 
 
 def _recall_row(k: int, hit: np.ndarray, share: np.ndarray, no_partner: int) -> dict:
     n = len(hit)
-    hits = int(hit[:, :k].any(axis=1).sum())
+    is_right = hit[:, :k].any(axis=1)
+    hits = int(is_right.sum())
     low, high = intervals.wilson(hits, n)
     all_miss = (1 - share) ** k
     chance = float((1 - all_miss).mean()) if n else 0.0
@@ -291,7 +310,8 @@ def _partner_share(
     other = gallery_group != group
     if not other.any():
         return 0.0
-    return float((gallery_dish[other] == dish).mean())
+    is_partner = gallery_dish[other] == dish
+    return float(is_partner.mean())
 
 
 def _check(features: np.ndarray, photos: pd.DataFrame) -> None:

@@ -19,19 +19,26 @@ def cosines(
 
     Of training photos of different groups.
     """
-    rows = np.flatnonzero((photos["split"] == "train").to_numpy())
-    dish = pd.factorize(photos["dish_id"])[0]
-    group = pd.factorize(photos["group_id"])[0]
+    is_train = photos["split"] == "train"
+    rows = np.flatnonzero(is_train.to_numpy())
+    dish, _ = pd.factorize(photos["dish_id"])
+    group, _ = pd.factorize(photos["group_id"])
     rng = np.random.default_rng(seed)
-    by_dish = [part.to_numpy() for _, part in pd.Series(rows).groupby(dish[rows])]
-    same = _differing(_same_pairs(by_dish, most, rng), group)
+    grouped = pd.Series(rows).groupby(dish[rows])
+    by_dish = [part.to_numpy() for _, part in grouped]
+    of_dish = _same_pairs(by_dish, most, rng)
+    same = _differing(of_dish, group)
     drawn = rng.choice(rows, (most, 2)) if len(by_dish) > 1 else np.zeros((0, 2), int)
-    other = np.unique(np.sort(_differing(drawn, dish), axis=1), axis=0)
+    # A pair counts once, in whatever order it was drawn.
+    ordered = np.sort(_differing(drawn, dish), axis=1)
+    other = np.unique(ordered, axis=0)
     tables = []
     for kind, pairs in (("same dish", same), ("other dish", other)):
         first, second = pairs.T
-        cosine = (features[first] * features[second]).sum(axis=1)
-        tables.append(pd.DataFrame({"kind": kind, "cosine": cosine}))
+        products = features[first] * features[second]
+        cosine = products.sum(axis=1)
+        table = pd.DataFrame({"kind": kind, "cosine": cosine})
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
@@ -56,11 +63,14 @@ def stability(
         lists = []
         for seed in range(seeds):
             mined = neighbours.mine(features, photos, seed=seed, rule=rule, **mining)
-            lists.append(_top(mined, k))
+            top = _top(mined, k)
+            lists.append(top)
         dishes = sorted(set().union(*lists))
         overlaps = []
         for dish in dishes:
-            overlaps.append(_mean_overlap([top.get(dish, set()) for top in lists]))
+            of_dish = [top.get(dish, set()) for top in lists]
+            overlap = _mean_overlap(of_dish)
+            overlaps.append(overlap)
         per_dish = np.array(overlaps)
         low, high = intervals.bootstrap_mean(per_dish)
         rows.append(
@@ -88,15 +98,17 @@ def coverage(
     photo shows another dish (n of them); a hit is when that dish is among the first `k` of the own
     dish's list. lo, hi: 95% Wilson interval; chance: a list of k dishes at random.
     """
-    is_query = (photos["split"] == "validation").to_numpy()
-    is_gallery = (photos["split"] == "train").to_numpy()
+    split = photos["split"].to_numpy()
+    is_query = split == "validation"
+    is_gallery = split == "train"
     dish = photos["dish_id"].to_numpy()
+    gallery_dish = dish[is_gallery]
     nearest, _ = neighbours.nearest(features[is_query], features[is_gallery], 1)
     truth = dish[is_query]
-    answer = dish[is_gallery][nearest[:, 0]] if len(truth) else truth
+    answer = gallery_dish[nearest[:, 0]] if len(truth) else truth
     wrong = [(a, b) for a, b in zip(truth, answer, strict=True) if a != b]
     n = len(wrong)
-    dishes = len(set(dish[is_gallery]))
+    others = len(set(gallery_dish)) - 1
     rows = []
     for name, similar in lists.items():
         for k in ks:
@@ -104,6 +116,7 @@ def coverage(
             hits = sum(b in top.get(a, ()) for a, b in wrong)
             low, high = intervals.wilson(hits, n)
             share = hits / n if n else float("nan")
+            chance = min(1.0, k / max(1, others))
             rows.append(
                 {
                     "list": name,
@@ -113,7 +126,7 @@ def coverage(
                     "share": share,
                     "lo": low,
                     "hi": high,
-                    "chance": min(1.0, k / max(1, dishes - 1)),
+                    "chance": chance,
                 }
             )
     return pd.DataFrame(rows)
@@ -121,13 +134,15 @@ def coverage(
 
 def _same_pairs(dishes: list[np.ndarray], most: int, rng: np.random.Generator) -> np.ndarray:
     """Pairs of rows within dishes, of each dish up to an equal share of `most`."""
-    each = max(1, most // max(1, len(dishes)))
+    n_dishes = max(1, len(dishes))
+    each = max(1, most // n_dishes)
     pairs = [np.zeros((0, 2), int)]
     for rows in dishes:
         first, second = np.triu_indices(len(rows), 1)
         places = np.stack([first, second], axis=1)
-        chosen = rng.permutation(len(places))[:each]
-        pairs.append(rows[places[chosen]])
+        order = rng.permutation(len(places))
+        chosen = places[order[:each]]
+        pairs.append(rows[chosen])
     return np.concatenate(pairs)
 
 

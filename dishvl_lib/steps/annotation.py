@@ -25,7 +25,7 @@ from dishvl_lib.core import (
     records,
 )
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
@@ -68,14 +68,14 @@ class Settled(NamedTuple):
     decisions about photos, and all files that were left out.
     """
 
-    dishes: list[Record]
+    dishes: Records
     catalogue: pd.DataFrame
     to_review: pd.DataFrame
     decided: pd.DataFrame
     rejected: pd.DataFrame
 
     @property
-    def for_review(self) -> tuple[pd.DataFrame, list[Record], pd.DataFrame]:
+    def for_review(self) -> tuple[pd.DataFrame, Records, pd.DataFrame]:
         """In the order in which sheets and widgets of the review take them."""
         return self.to_review, self.dishes, self.catalogue
 
@@ -180,7 +180,7 @@ def ask_annotators(
     catalogue: Catalogue,
     endpoints: Sequence[client.Endpoint],
     local: builtin.BuiltinAnnotator | None,
-) -> tuple[list[Record], pd.DataFrame]:
+) -> tuple[Records, pd.DataFrame]:
     """(answers, requests that were put aside); what was paid for before comes from the journal."""
     try:
         answers, put_aside = stage.make(
@@ -199,7 +199,7 @@ def ask_annotators(
 
 def _answers_of(
     stage: Stage, catalogue: Catalogue, endpoints: Sequence[client.Endpoint]
-) -> tuple[list[Record], pd.DataFrame]:
+) -> tuple[Records, pd.DataFrame]:
     """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed
     in quarantined.csv; without answers.jsonl beside it the stage asks again.
     """
@@ -230,7 +230,7 @@ def _shown_to_annotators(stage: Stage, photos: pd.DataFrame) -> pd.DataFrame:
     return photos[~decided_photos.of_another_dish(decided, photos)]
 
 
-def settle_names(stage: Stage, scanned: Catalogue, answers: list[Record]) -> Settled:
+def settle_names(stage: Stage, scanned: Catalogue, answers: Records) -> Settled:
     """One name a dish, from people, `names_csv` and the annotators; dishes that are one are merged.
     Photos whose right dish somebody has given are that dish's.
     """
@@ -257,8 +257,8 @@ def settle_names(stage: Stage, scanned: Catalogue, answers: list[Record]) -> Set
 
 
 def _settled(
-    stage: Stage, scanned: Catalogue, answers: list[Record]
-) -> tuple[list[Record], pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    stage: Stage, scanned: Catalogue, answers: Records
+) -> tuple[Records, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(rows of dishes.jsonl, the catalogue, the review, what became of decisions about photos)."""
     same_name = stage.params["same_name"]
     named = audit.named(

@@ -8,7 +8,7 @@ from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, decided_photos, markers, paths, photo_hashes, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.dataset import (
     audit,
     build,
@@ -22,7 +22,7 @@ from dishvl_lib.demo import builtin
 from dishvl_lib.display import preview
 from dishvl_lib.vlm import lengths, qwen, token_preview
 
-Rows = list[Record]
+Rows = Records
 EVERYWHERE = (
     "look_alikes_per_seed",
     "same_site_share",

@@ -17,7 +17,7 @@ from dishvl_lib.core import (
     records,
 )
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import confusion_browser as browser
@@ -52,7 +52,7 @@ class Sources(NamedTuple):
     """
 
     photos: pd.DataFrame
-    dishes: list[Record]
+    dishes: Records
     names: dict[str, str]
     similar: pd.DataFrame
     clusters: pd.DataFrame
@@ -170,7 +170,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     return plan
 
 
-def _with_new_dishes(stage: Stage, test: list[Record], new_names: set[str]) -> list[Record]:
+def _with_new_dishes(stage: Stage, test: Records, new_names: set[str]) -> Records:
     """The test questions after the new dishes were added; [] where an earlier version has
     finished.
     """

@@ -11,7 +11,7 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts, images, params, paths, records
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, Records, RecordView, RecordViews
 from dishvl_lib.dataset import menus, new_dishes
 from dishvl_lib.evaluation import asking, predictors, protocols
 from dishvl_lib.evaluation import gallery as judged
@@ -37,9 +37,7 @@ class Known(NamedTuple):
     vectors: dict[str, np.ndarray]
 
 
-def known(
-    photos: pd.DataFrame, dishes: Sequence[RecordView], features: Mapping[str, np.ndarray]
-) -> Known:
+def known(photos: pd.DataFrame, dishes: RecordViews, features: Mapping[str, np.ndarray]) -> Known:
     """photos: the catalogue; dishes: rows of dishes.jsonl; features: of features.npz."""
     named = {dish["dish_id"]: dish["name"] for dish in dishes}
     askable, _ = menus.askable(named, artefacts.unnamed_dishes(dishes))
@@ -118,7 +116,7 @@ def _fitted_menu(
     return fusion.FittedMenu(query.answer, similarities, of_few, truth)
 
 
-def _validation_rows(stage: Stage, of: Known, kind: str) -> list[Record]:
+def _validation_rows(stage: Stage, of: Known, kind: str) -> Records:
     """At most MOST_MENUS questions about validation photos with a feature, the same for a seed."""
     rows = [
         {**row, "protocol": "validation"}

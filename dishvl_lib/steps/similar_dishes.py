@@ -9,7 +9,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate, catalog
 from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.display.suspect_review import SuspectReview
 from dishvl_lib.similarity import (
@@ -30,7 +30,7 @@ class Dishes(NamedTuple):
     """What stage 01 settled."""
 
     photos: pd.DataFrame
-    dishes: list[Record]
+    dishes: Records
     names: dict[str, str]
 
 
@@ -275,6 +275,6 @@ def counts(
     }
 
 
-def as_records(table: pd.DataFrame) -> list[Record]:
+def as_records(table: pd.DataFrame) -> Records:
     """A table for the success marker; what is missing in it is null."""
     return table.astype(object).where(table.notna(), None).to_dict("records")

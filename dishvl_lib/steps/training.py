@@ -8,7 +8,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate
 from dishvl_lib.core import artefacts, missing_photos, records
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.training import config, launch
 from dishvl_lib.vlm import calibration
@@ -19,8 +19,8 @@ VALIDATION_COLUMNS = "^(step|eval_(loss|naming|menu))"
 class Curve(NamedTuple):
     """Rows of metrics.jsonl: all, those of validations, the best of these, and the newest rates."""
 
-    rows: list[Record]
-    evaluated: list[Record]
+    rows: Records
+    evaluated: Records
     lowest: Record
     rates: Record
 
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 def question_files(stage: Stage) -> dict[str, Path]:
     """{train, validation: file}, without the questions whose photo has gone since stage 01."""
     given = {name: stage.input("03_dataset", f"{name}.jsonl") for name in ("train", "validation")}
-    rows: list[Record] = []
+    rows: Records = []
     for file in given.values():
         rows += records.iter_jsonl(file)
     missing = missing_photos.decided(stage, rows, stage.params["max_missing_share"])
@@ -79,7 +79,7 @@ def read_curve(stage: Stage, best: Path) -> Curve:
     return curve
 
 
-def calibrate(stage: Stage, best: Path, rows: list[Record]) -> Record:
+def calibrate(stage: Stage, best: Path, rows: Records) -> Record:
     """Temperature and threshold, fitted on validation menus; what best/ answered to these is kept
     in validation_answers.csv, from which another run may learn what is confused.
     """
@@ -92,14 +92,14 @@ def calibrate(stage: Stage, best: Path, rows: list[Record]) -> Record:
     return fitted
 
 
-def _calibrated(stage: Stage, best: Path, rows: list[Record]) -> tuple[Record, pd.DataFrame]:
+def _calibrated(stage: Stage, best: Path, rows: Records) -> tuple[Record, pd.DataFrame]:
     seed = stage.params["seed"]
     fitted, answered = calibration.calibrate_and_answer(best, rows, stage.image_root(), seed=seed)
     names = annotate.names_by_dish(stage.rows("01_annotation", "dishes.jsonl"))
     return fitted, validation_answers(answered, names)
 
 
-def validation_answers(answered: list[Record], names: dict[str, str]) -> pd.DataFrame:
+def validation_answers(answered: Records, names: dict[str, str]) -> pd.DataFrame:
     """VALIDATION_ANSWER_COLUMNS. answered: menu questions with their `answer`; names: {dish_id:
     name}; no two dishes on menus share one.
     """

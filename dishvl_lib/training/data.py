@@ -9,7 +9,7 @@ from PIL import Image
 from torch.utils.data import Dataset, Sampler
 
 from dishvl_lib.core import artefacts, images, records
-from dishvl_lib.core.types import AnyPath, Record, RecordView
+from dishvl_lib.core.types import AnyPath, Record, RecordViews
 from dishvl_lib.training.photos import Photos, another_view, turned
 from dishvl_lib.vlm import inputs, text_rows, trees
 from dishvl_lib.vlm.qwen import QwenInputs
@@ -131,7 +131,7 @@ class Shuffled(Sampler):
         return iter((self.epoch * self.length + order).tolist())
 
 
-def by_photo(rows: Sequence[RecordView], questions_per_photo: int) -> list[list[int]]:
+def by_photo(rows: RecordViews, questions_per_photo: int) -> list[list[int]]:
     """Row numbers per tree, in the order in which the photos first appear.
 
     Rows without a photo go by dish.

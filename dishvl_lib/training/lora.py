@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.training.config import TrainingConfig
 
 LANGUAGE = r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
@@ -54,7 +54,7 @@ def contract(model: torch.nn.Module, config: TrainingConfig) -> Record:
     }
 
 
-def optimizer_groups(model: torch.nn.Module, config: TrainingConfig) -> list[Record]:
+def optimizer_groups(model: torch.nn.Module, config: TrainingConfig) -> Records:
     """One AdamW group of all adapters."""
     return [
         {

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from dishvl_lib.core import artefacts, images, intervals, questions
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.qwen import Qwen
 from dishvl_lib.vlm.recognizer import Recognizer
@@ -62,7 +62,7 @@ class Validation:
                     accuracies |= _accuracy(kind, right, len(rows))
         return accuracies
 
-    def _right(self, kind: str, rows: list[Record], device: torch.device) -> int:
+    def _right(self, kind: str, rows: Records, device: torch.device) -> int:
         marked = {"naming": self._naming, "menu": self._menu}[kind]
         size = self.batch_size if kind == "naming" else 1
         process, processes = _rank_and_world_size()
@@ -77,13 +77,13 @@ class Validation:
             dist.all_reduce(right)
         return int(right)
 
-    def _naming(self, rows: list[Record]) -> list[bool]:
+    def _naming(self, rows: Records) -> list[bool]:
         queries = [(self._photo(row), _question(row)) for row in rows]
         answers = Recognizer(self.qwen, {}).answer(queries)
         pairs = zip(answers, rows, strict=True)
         return [questions.mark(answer, _truth(row)) for answer, row in pairs]
 
-    def _menu(self, rows: list[Record]) -> list[bool]:
+    def _menu(self, rows: Records) -> list[bool]:
         (row,) = rows
         photo = inputs.photo_inputs(self.qwen, self._photo(row))
         scores = choose.log_probabilities(self.qwen, photo, _question(row), row["menu"])
@@ -94,7 +94,7 @@ class Validation:
         return images.load_rgb(self.root / row["image"])
 
 
-def sample(rows: Sequence[Record], most: int, seed: int) -> list[Record]:
+def sample(rows: Sequence[Record], most: int, seed: int) -> Records:
     """At most `most` of the rows, the same for the same seed."""
     order = np.random.default_rng(seed).permutation(len(rows))[:most]
     return [rows[number] for number in sorted(order)]

@@ -15,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, images, records
-from dishvl_lib.core.types import AnyPath, Record
+from dishvl_lib.core.types import AnyPath, Record, Records
 from dishvl_lib.vlm import choose, inputs, menu_presence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
@@ -38,7 +38,7 @@ class ScoredMenus:
     photos that could not be read.
     """
 
-    rows: list[Record] = field(default_factory=list)
+    rows: Records = field(default_factory=list)
     scored: list[Scored] = field(default_factory=list)
     of_sizes: list[menu_presence.SizedScores] = field(default_factory=list)
     skipped: int = 0
@@ -69,7 +69,7 @@ def calibrate_and_answer(
     *,
     most: int = 500,
     seed: int = 0,
-) -> tuple[Record, list[Record]]:
+) -> tuple[Record, Records]:
     """(what `calibrate` returns, the answers to the same menus: rows with their `answer`)."""
     menus = [row for row in rows if row["kind"] == "menu"]
     order = np.random.default_rng(seed).permutation(len(menus))

@@ -95,14 +95,17 @@ def log_probabilities(
 
     Summed over the entry's tokens and `<|im_end|>`.
     """
-    return log_probabilities_many(qwen, photo, [(question, entries)])[0]
+    (scores,) = log_probabilities_many(qwen, photo, [(question, entries)])
+    return scores
 
 
 def log_probabilities_many(
     qwen: Qwen, photo: inputs.Photo, menus: Sequence[Menu]
 ) -> list[torch.Tensor]:
     """`log_probabilities` of several (question, entries) about one photo, in one forward pass."""
-    return answer_together(qwen, [PhotoQuery(photo, menus=menus)])[0].scores
+    query = PhotoQuery(photo, menus=menus)
+    (answer,) = answer_together(qwen, [query])
+    return answer.scores
 
 
 @torch.inference_mode()
@@ -117,7 +120,8 @@ def answer_together(
     answers = [PhotoAnswer() for _ in queries]
     busy = [number for number, query in enumerate(queries) if query.questions]
     if busy:
-        passed = _pass(qwen, [queries[number] for number in busy], max_new_tokens)
+        with_questions = [queries[number] for number in busy]
+        passed = _pass(qwen, with_questions, max_new_tokens)
         for number, answer in zip(busy, passed, strict=True):
             answers[number] = answer
     return answers
@@ -135,13 +139,15 @@ def _pass(qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int) -> lis
         tries.append(menu_tries)
         grown.append(growth)
         image_starts.append(samples[0].image_start)
-        ends += [(row, end) for end in growth.ends[len(query.menus) :]]
+        ends_of_namings = growth.ends[len(query.menus) :]
+        ends += [(row, end) for end in ends_of_namings]
     photos = [query.photo for query in queries]
     passed = decoding.prefill(qwen, photos, image_starts, grown, keep=bool(ends))
     answers = []
     for hidden, growth, photo_tries in zip(passed.hidden, grown, tries, strict=True):
         scores = entry_scores(qwen, hidden, growth, photo_tries)
-        answers.append(PhotoAnswer(scores=scores))
+        answer = PhotoAnswer(scores=scores)
+        answers.append(answer)
     names = decoding.greedy(qwen, passed, ends, max_new_tokens)
     for (row, _), name in zip(ends, names, strict=True):
         answers[row].names.append(name)
@@ -149,7 +155,8 @@ def _pass(qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int) -> lis
 
 
 def _menu_trie(qwen: Qwen, entries: Sequence[str]) -> Trie:
-    return build_trie([inputs.answer_tokens(qwen, entry) for entry in entries])
+    sequences = [inputs.answer_tokens(qwen, entry) for entry in entries]
+    return build_trie(sequences)
 
 
 def entry_scores(
@@ -160,7 +167,8 @@ def entry_scores(
     `hidden` (length, hidden) of what has grown.
     """
     scores = []
-    for trie, of_nodes in zip(tries, node_scores(qwen, hidden, grown, tries), strict=True):
+    scores_of_nodes = node_scores(qwen, hidden, grown, tries)
+    for trie, of_nodes in zip(tries, scores_of_nodes, strict=True):
         sums = [of_nodes[path].sum() for path in trie.path]
         scores.append(torch.stack(sums))
     return scores
@@ -187,12 +195,15 @@ def node_scores(
     for start in range(0, len(distinct), ROWS):
         states = hidden[distinct[start : start + ROWS]]
         logits = qwen.model.lm_head(states).float()
-        here = (place >= start) & (place < start + ROWS)
+        is_after = place >= start
+        is_before = place < start + ROWS
+        here = is_after & is_before
         row = place[here] - start
         whole = logits.logsumexp(dim=-1)
         of_token = logits[row, wanted[here]]
         scores[here] = of_token - whole[row]
-    return scores.cpu().split([len(trie.token) for trie in tries])
+    sizes = [len(trie.token) for trie in tries]
+    return scores.cpu().split(sizes)
 
 
 def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
@@ -220,7 +231,8 @@ def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
         places: list[int] = []
         for token, parent in zip(inner.token, inner.parent, strict=True):
             before = last if parent < 0 else places[parent]
-            places.append(_add(grown, depth, token, before))
+            place = _add(grown, depth, token, before)
+            places.append(place)
         grown.ends.append(last)
         grown.nodes.append({node: places[number] for node, number in numbers.items()})
     # What grows goes on counting where the trunk's positions end, by its depth and not its place.

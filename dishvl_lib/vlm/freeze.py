@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration
 
-from dishvl_lib.core.types import Record
+from dishvl_lib.core.types import Record, Records
 
 GROUPS = ("visual", "merger", "language_model", "lm_head")
 
@@ -61,12 +61,12 @@ def optimizer_groups(
     model: Qwen2_5_VLForConditionalGeneration,
     learning_rates: Mapping[str, float],
     weight_decay: float,
-) -> list[Record]:
+) -> Records:
     """AdamW parameter groups: per trained group one with weight decay and one without.
 
     Matrices decay; norms and biases do not.
     """
-    rows: list[Record] = []
+    rows: Records = []
     for group, members in groups(model).items():
         trained = [parameter for _, parameter in members if parameter.requires_grad]
         matrices = [parameter for parameter in trained if _is_matrix(parameter)]

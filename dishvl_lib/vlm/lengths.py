@@ -7,7 +7,7 @@ import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import QwenInputs
 
@@ -16,9 +16,7 @@ class TooLong(ValueError):
     """Questions over the limit: they are refused, for a cut question is another question."""
 
 
-def of_rows(
-    qwen: QwenInputs, rows: Sequence[RecordView], photos: pd.DataFrame, limit: int = 0
-) -> list[int]:
+def of_rows(qwen: QwenInputs, rows: RecordViews, photos: pd.DataFrame, limit: int = 0) -> list[int]:
     """Tokens of every row: prompt, photo places, answer, end.
 
     `photos`: width and height from the catalogue; a row may have no photo. Raises `TooLong` naming
@@ -35,7 +33,7 @@ def of_rows(
     return counts
 
 
-def _refuse_too_long(rows: Sequence[RecordView], counts: Sequence[int], limit: int) -> None:
+def _refuse_too_long(rows: RecordViews, counts: Sequence[int], limit: int) -> None:
     too_long = []
     for row, count in zip(rows, counts, strict=True):
         if count > limit:

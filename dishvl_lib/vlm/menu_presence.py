@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
 from dishvl_lib.core import artefacts, questions
-from dishvl_lib.core.types import Record, RecordView
+from dishvl_lib.core.types import Record, RecordView, RecordViews
 
 MENU_SIZES = (1, 2, 3, 5, 10, 20, 40, 60)
 FEWEST_MENUS = 20  # of each kind; with fewer, nothing is fitted
@@ -127,9 +127,7 @@ def sizes_for(n_names: int) -> list[int]:
     return sorted({min(size, most) for size in MENU_SIZES if most > 0})
 
 
-def sized_menus(
-    rows: Sequence[RecordView], sizes: Sequence[int], seed: int = 0
-) -> list[SizedMenus]:
+def sized_menus(rows: RecordViews, sizes: Sequence[int], seed: int = 0) -> list[SizedMenus]:
     """Menus with and without the dish for each row of kind menu, whose sizes take turns.
 
     What stood on a row's own menu comes first, for it holds the look-alikes; other dishes of the

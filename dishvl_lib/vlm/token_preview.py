@@ -1,10 +1,10 @@
 """A question as the model reads it, token by token: what is prompt, what is supervised."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pandas as pd
 
-from dishvl_lib.core.types import RecordView
+from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.vlm import inputs, lengths
 from dishvl_lib.vlm.qwen import QwenInputs
 
@@ -12,9 +12,7 @@ UNFINISHED = "\ufffd"  # what the tokenizer shows for bytes that are not yet a w
 Piece = tuple[str, bool]  # text, whether it is supervised
 
 
-def of_rows(
-    qwen: QwenInputs, rows: Sequence[RecordView], photos: pd.DataFrame
-) -> list[list[Piece]]:
+def of_rows(qwen: QwenInputs, rows: RecordViews, photos: pd.DataFrame) -> list[list[Piece]]:
     """`of_row` for every row, with the sizes of the catalogue (image_id, width, height)."""
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
     previews = []
