@@ -17,10 +17,8 @@ from dishvl_lib.endpoints.errors import JournalError
 from dishvl_lib.endpoints.journal import Intent, Journal
 
 OLD_TABLE = """CREATE TABLE attempts (
-    key TEXT NOT NULL, attempt INTEGER NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL,
-    sent_at REAL NOT NULL, seconds REAL, status TEXT NOT NULL, http_status INTEGER, body TEXT, usage
-    TEXT, PRIMARY KEY (key, attempt));
-    """
+    key TEXT NOT NULL, attempt INTEGER NOT NULL, endpoint TEXT NOT NULL, model TEXT NOT NULL, sent_at REAL NOT NULL,
+    seconds REAL, status TEXT NOT NULL, http_status INTEGER, body TEXT, usage TEXT, PRIMARY KEY (key, attempt));"""
 
 
 @pytest.fixture

@@ -70,9 +70,9 @@ CREATE TABLE IF NOT EXISTS batches (
 # What each run has paid or may have paid, kept by the database itself: a sum over all attempts
 # would cost more each time.
 _TOTALS = """
-CREATE TABLE spent (run TEXT NOT NULL, currency TEXT NOT NULL, amount REAL NOT NULL, PRIMARY KEY
-(run, currency)); INSERT INTO spent SELECT run, currency, SUM(cost + reserved) FROM attempts GROUP
-BY run, currency; CREATE TRIGGER attempt_added AFTER INSERT ON attempts BEGIN
+CREATE TABLE spent (run TEXT NOT NULL, currency TEXT NOT NULL, amount REAL NOT NULL, PRIMARY KEY (run, currency));
+INSERT INTO spent SELECT run, currency, SUM(cost + reserved) FROM attempts GROUP BY run, currency;
+CREATE TRIGGER attempt_added AFTER INSERT ON attempts BEGIN
     INSERT INTO spent VALUES (NEW.run, NEW.currency, NEW.cost + NEW.reserved)
     ON CONFLICT (run, currency) DO UPDATE SET amount = amount + excluded.amount;
 END;
