@@ -2,6 +2,7 @@
 
     python benchmarks/demo_seeds.py                          # seeds 0-4 on drawn dishes
     python benchmarks/demo_seeds.py --image-root DIR         # the same on your own folder of dishes
+    python benchmarks/demo_seeds.py --image-root DIR --from-nothing   # with PP-LCNet from nothing
     python benchmarks/demo_seeds.py --seeds 0 1 --read-only  # only what has been run already
 
 A run that has finished is read, not made again. The seed chooses the split, the questions, the
@@ -21,7 +22,7 @@ from typing import Any
 import pandas as pd
 
 from dishvl_lib import cli, run
-from dishvl_lib.core import markers, paths, records, settings
+from dishvl_lib.core import markers, params, paths, records, settings
 from dishvl_lib.evaluation import metrics
 
 OURS = "tuned"
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for seed in options.seeds:
         name = f"{options.prefix}{seed}"
         if not options.read_only:
-            make(name, seed, options.image_root)
+            make(name, seed, options.image_root, options.from_nothing)
         predictions = read(name)
         if predictions is None:
             print(f"seed {seed}: {name} has not finished and is left out")
@@ -60,6 +61,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="The demo over several seeds: figures and spread.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--image-root", help="one folder of photos per dish; default: drawn dishes")
+    parser.add_argument(
+        "--from-nothing",
+        action="store_true",
+        help="stage 02 trains PP-LCNet on one's own photos even where the pretrained net is there",
+    )
     parser.add_argument("--prefix", help="run names without the seed; default: demo_seed")
     parser.add_argument(
         "--read-only", action="store_true", help="only read runs that have finished"
@@ -71,11 +77,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def make(name: str, seed: int, image_root: str | None) -> None:
+def make(name: str, seed: int, image_root: str | None, from_nothing: bool) -> None:
     """Runs all five stages for one seed; says the seconds when anything was left to do."""
     started = time.time()
-    values = settings.load_profile("demo", cli.demo_overrides(image_root, name) | {"seed": seed})
-    run.run(values)
+    overrides = cli.demo_overrides(image_root, name) | {"seed": seed}
+    if from_nothing:
+        for key in params.WITH_EFFICIENTNET_LITE0:
+            overrides.pop(key, None)
+    run.run(settings.load_profile("demo", overrides))
     print(f"{name}: {time.time() - started:.0f} s", flush=True)
 
 

@@ -16,16 +16,11 @@ from typing import NamedTuple
 import numpy as np
 
 from dishvl_lib.core import questions
+from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.gallery.gallery import MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.photos import content_of
-from dishvl_lib.vlm.recognizer import (
-    Choice,
-    Recognition,
-    Recognizer,
-    Source,
-    as_read,
-    model_fingerprint,
-)
+from dishvl_lib.vlm.answers import Choice, PhotoAnswers, Recognition, as_list
+from dishvl_lib.vlm.recognizer import Recognizer, as_read, model_fingerprint
 
 LONGEST_MENU = 100_000  # every entry's probability is needed
 SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
@@ -40,7 +35,7 @@ class _Photo(NamedTuple):
     menus: list[MenuQuestion]
 
 
-class Hybrid:
+class Hybrid(PhotoAnswers):
     """A `Recognizer` and a `Gallery` that answer as one."""
 
     def __init__(self, recognizer: Recognizer, gallery: Gallery):
@@ -50,89 +45,41 @@ class Hybrid:
         self.gallery = gallery
 
     def name(
-        self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 8
+        self,
+        photos: PhotoSource | Sequence[PhotoSource],
+        *,
+        template: str = "naming-1",
+        batch_size: int = 8,
     ) -> str | list[str]:
         """The dish's name for a photo, or a list of names for a list of photos.
 
         Raises `ImageError` for an unusable photo.
         """
-        if not len(self.gallery):
-            return self.recognizer.name(photos, template=template, batch_size=batch_size)
-        recognitions = self._recognise(_as_list(photos), [], naming=template, batch_size=batch_size)
-        named = [recognition.names[0] for recognition in recognitions]
-        return named[0] if isinstance(photos, Source) else named
-
-    def choose(
-        self,
-        photo: Source | Sequence[Source],
-        menu: Sequence[str],
-        *,
-        top_k: int = 3,
-        template: str = "menu-1",
-        batch_size: int = 8,
-    ) -> Choice | list[Choice]:
-        """The most probable entry of `menu`, and the `top_k` best; as `Recognizer.choose`."""
-        recognitions = self._recognise(
-            _as_list(photo), [menu], template=template, top_k=top_k, batch_size=batch_size
+        recognitions = self.answer_photos(
+            as_list(photos), [], naming=template, template="", top_k=1, batch_size=batch_size
         )
-        choices = [recognition.choices[0] for recognition in recognitions]
-        return choices[0] if isinstance(photo, Source) else choices
+        named = [recognition.names[0] for recognition in recognitions]
+        return named[0] if isinstance(photos, PhotoSource) else named
 
-    def choose_many(
+    def answer_photos(
         self,
-        photo: Source,
+        sources: Sequence[PhotoSource],
         menus: Sequence[Sequence[str]],
         *,
-        top_k: int = 3,
-        template: str = "menu-1",
-    ) -> list[Choice]:
-        """One choice per menu for the same photo, which is computed once for all of them."""
-        (recognition,) = self._recognise([photo], menus, template=template, top_k=top_k)
-        return list(recognition.choices)
-
-    def recognise(
-        self,
-        photos: Source | Sequence[Source],
-        menus: Sequence[Sequence[str]] = (),
-        *,
-        naming: str = "naming-1",
-        template: str = "menu-1",
-        top_k: int = 3,
-        batch_size: int = 8,
-    ) -> Recognition | list[Recognition]:
-        """Name and choices from the same menus of each photo, every photo computed once.
-
-        `naming`: '' to ask for no name; as `Recognizer.recognise` otherwise.
-        """
+        naming: str,
+        template: str,
+        top_k: int,
+        batch_size: int,
+    ) -> list[Recognition]:
         if not len(self.gallery):
-            return self.recognizer.recognise(
-                photos,
+            return self.recognizer.answer_photos(
+                sources,
                 menus,
                 naming=naming,
                 template=template,
                 top_k=top_k,
                 batch_size=batch_size,
             )
-        recognitions = self._recognise(
-            _as_list(photos),
-            menus,
-            naming=naming,
-            template=template,
-            top_k=top_k,
-            batch_size=batch_size,
-        )
-        return recognitions[0] if isinstance(photos, Source) else recognitions
-
-    def _recognise(
-        self,
-        sources: list[Source],
-        menus: Sequence[Sequence[str]],
-        *,
-        naming: str = "",
-        template: str = "menu-1",
-        top_k: int = 3,
-        batch_size: int = 8,
-    ) -> list[Recognition]:
         if top_k < 1:
             raise ValueError(f"top_k is {top_k}; give at least 1")
         read = [as_read(menu) for menu in menus]
@@ -223,7 +170,3 @@ def _check_model(recognizer: Recognizer, gallery: Gallery) -> None:
             f"{recognizer.qwen.folder}: take the gallery that lies beside that model, or go on "
             "without it (--no-gallery)"
         )
-
-
-def _as_list(photos: Source | Sequence[Source]) -> list[Source]:
-    return [photos] if isinstance(photos, Source) else list(photos)

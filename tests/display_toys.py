@@ -2,6 +2,9 @@
 name.
 """
 
+import csv
+
+import ipywidgets
 import pandas as pd
 from PIL import Image
 
@@ -77,3 +80,15 @@ def predictions():
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def decided_rows(path):
+    """The rows of a file of decisions."""
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def html_of(widget):
+    """All HTML that a widget and its children would put into the page."""
+    markup = widget.value if isinstance(widget, ipywidgets.HTML) else ""
+    return markup + "".join(html_of(child) for child in getattr(widget, "children", ()))

@@ -2,14 +2,13 @@
 again.
 """
 
-import csv
 import os
 
 import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from display_toys import EVIL, NAMES, SIMILAR, catalog, predictions
+from display_toys import EVIL, NAMES, SIMILAR, catalog, decided_rows, html_of, predictions
 from test_display_report import Elements
 
 from dishvl_lib.annotation import rejections
@@ -41,17 +40,6 @@ def make(tmp_path):
 
     browser.file = file
     return browser
-
-
-def read(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def html_of(widget):
-    """All HTML that a widget and its children would put into the page."""
-    markup = widget.value if isinstance(widget, ipywidgets.HTML) else ""
-    return markup + "".join(html_of(child) for child in getattr(widget, "children", ()))
 
 
 def test_it_opens_on_the_first_predictor_with_its_most_confused_pair_first(make):
@@ -251,7 +239,7 @@ def test_a_mark_is_written_at_once_with_its_note(make):
     browser.select("红烧鱼", "红烧鱼块")
     browser.cards["naming-1"].note.value = 'plate "two", cut\noff'
     browser.cards["naming-1"].buttons[1].click()
-    (row,) = read(make.file)
+    (row,) = decided_rows(make.file)
     assert tuple(row) == PHOTO_COLUMNS
     assert {name: row[name] for name in PHOTO_COLUMNS[1:]} == {
         "image_id": "d1-1",
@@ -286,7 +274,7 @@ def test_marks_are_there_again_and_the_last_one_counts(make):
     again = make(language="zh")
     again.select("红烧鱼", "红烧鱼块")
     assert "确属混淆" in again.cards["naming-0"].badge.value
-    assert [row["decision"] for row in read(make.file)] == ["label wrong", "real confusion"]
+    assert [row["decision"] for row in decided_rows(make.file)] == ["label wrong", "real confusion"]
 
 
 def test_stages_01_and_03_start_from_the_marks_and_leave_out_what_they_say(
@@ -332,7 +320,7 @@ def test_a_photo_is_given_its_right_dish_which_is_the_answer_while_nothing_else_
     card = browser.cards["naming-1"]
     assert card.buttons[3].description == "4 other dish: 红烧鱼块"
     card.buttons[3].click()
-    (row,) = read(make.file)
+    (row,) = decided_rows(make.file)
     assert (row["image_id"], row["decision"], row["right_dish"]) == ("d1-1", "other dish", "d2")
     assert row["dish_id"] == "d1"
     assert "marked: other dish → 红烧鱼块" in card.badge.value
@@ -346,7 +334,7 @@ def test_the_right_dish_is_searched_for_and_its_own_dish_is_not_offered(make):
     picker.field.value = "FRAC"
     assert [dish_id for _, dish_id in picker.choice.options] == ["d4"]
     browser.cards["naming-1"].buttons[3].click()
-    assert read(make.file)[0]["right_dish"] == "d4"
+    assert decided_rows(make.file)[0]["right_dish"] == "d4"
     picker.field.value = "no such"
     assert browser.cards["naming-1"].buttons[3].disabled
     assert picker.count.value == "no such dish"
@@ -376,7 +364,7 @@ def test_a_decision_is_taken_back_by_a_further_row(make):
     assert card.undo.disabled
     card.buttons[3].click()
     card.undo.click()
-    assert [row["decision"] for row in read(make.file)] == ["other dish", ""]
+    assert [row["decision"] for row in decided_rows(make.file)] == ["other dish", ""]
     assert card.badge.value == ""
     assert card.undo.disabled
     assert make().marks.latest("d1-1") is None
@@ -387,13 +375,15 @@ def test_near_duplicates_get_the_right_dish_too_unless_that_is_unticked(make, tm
     browser = make(photos=photos)
     browser.select("红烧鱼", "红烧鱼块")
     browser.cards["naming-0"].buttons[3].click()
-    moved = [(row["image_id"], row["dish_id"], row["right_dish"]) for row in read(make.file)]
+    moved = [
+        (row["image_id"], row["dish_id"], row["right_dish"]) for row in decided_rows(make.file)
+    ]
     assert moved == [("d1-0", "d1", "d2"), ("d1-1", "d1", "d2"), ("d1-2", "d1", "d2")]
     browser.cards["naming-1"].twins.value = False
     browser.cards["naming-1"].buttons[3].click()
-    assert len(read(make.file)) == 4
+    assert len(decided_rows(make.file)) == 4
     browser.cards["naming-1"].buttons[0].click()
-    assert len(read(make.file)) == 5
+    assert len(decided_rows(make.file)) == 5
 
 
 def test_a_photo_of_an_outside_site_is_offered_the_dishes_of_its_site(make, tmp_path):

@@ -2,13 +2,11 @@
 write.
 """
 
-import csv
-
 import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
-from display_toys import EVIL, NAMES, catalog
+from display_toys import EVIL, NAMES, catalog, decided_rows, html_of
 
 from dishvl_lib.core import records
 from dishvl_lib.display import suspect_review
@@ -36,17 +34,6 @@ def make(tmp_path):
     return review
 
 
-def read(path):
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def html_of(widget):
-    """All HTML that a widget and its children would put into the page."""
-    markup = widget.value if isinstance(widget, ipywidgets.HTML) else ""
-    return markup + "".join(html_of(child) for child in getattr(widget, "children", ()))
-
-
 def test_it_opens_on_a_grid_of_photos_and_writes_nothing(make):
     review = make()
     assert isinstance(review.show(), ipywidgets.Widget)
@@ -72,7 +59,7 @@ def test_the_right_dish_is_written_at_once_and_the_next_open_suspect_follows(mak
     review.select("d1-1")
     review.card.note.value = "seen"
     review.card.buttons[3].click()
-    (row,) = read(make.file)
+    (row,) = decided_rows(make.file)
     kept = {name: row[name] for name in ("image_id", "path", "dish_id", "decision", "note")}
     assert kept == {
         "image_id": "d1-1",
@@ -92,13 +79,13 @@ def test_every_other_decision_can_be_written_and_taken_back(make):
     for number in range(3):
         review.select(SUSPECTS.image_id[number])
         review.card.buttons[number].click()
-    words = [row["decision"] for row in read(make.file)]
+    words = [row["decision"] for row in decided_rows(make.file)]
     assert words == ["label wrong", "photo bad", "real confusion"]
     assert review.open == []
     review.select("d2-1")
     review.card.undo.click()
     assert review.open == ["d2-1"]
-    assert read(make.file)[-1]["decision"] == ""
+    assert decided_rows(make.file)[-1]["decision"] == ""
     assert "taken back" in review.status.value
 
 
@@ -136,7 +123,7 @@ def test_the_nearest_training_photos_are_shown_and_a_press_chooses_their_dish(ma
     assert 'data-dish="d3"' in html_of(review.detail)
     review.card.chosen.value = "d3"
     review.card.buttons[3].click()
-    assert read(make.file)[0]["right_dish"] == "d3"
+    assert decided_rows(make.file)[0]["right_dish"] == "d3"
 
 
 def test_hostile_names_are_text_and_chinese_is_spoken(make):

@@ -5,6 +5,7 @@ import pytest
 import tiny
 from evaluation_toys import row
 
+from dishvl_lib.core import questions
 from dishvl_lib.evaluation import off_menu
 from dishvl_lib.vlm import calibration, choose, menu_presence
 from dishvl_lib.vlm.menu_presence import MenuPresence, SizedScores
@@ -87,7 +88,7 @@ def test_signals_are_what_a_recognizer_decides_by():
     recognizer = Recognizer(tiny.model(), metadata)
     menu = list(tiny.NAMES)
     choice = recognizer.choose(tiny.photo(), menu)
-    question = off_menu.menu_presence.questions.ask("menu-1", menu)
+    question = questions.ask("menu-1", menu)
     pixels = recognizer._photo(tiny.photo())
     scores = choose.log_probabilities(recognizer.qwen, pixels, question, menu).numpy()
     assert on_menu.of_menu(scores) == pytest.approx(choice.on_menu, rel=1e-4)

@@ -15,7 +15,8 @@ from dishvl_lib import Gallery, Hybrid, Recognizer  # noqa: E402
 from dishvl_lib.core import images, records  # noqa: E402
 from dishvl_lib.gallery.fusion import Fusion  # noqa: E402
 from dishvl_lib.gallery.gallery import GalleryError  # noqa: E402
-from dishvl_lib.vlm.recognizer import METADATA, Choice, Recognition, model_fingerprint  # noqa: E402
+from dishvl_lib.vlm.answers import Choice, Recognition  # noqa: E402
+from dishvl_lib.vlm.recognizer import METADATA, model_fingerprint  # noqa: E402
 
 MENU = ["米饭", "红烧鱼", "番茄炒蛋"]
 ODD_MENU = ["1. 米饭 2元", "红烧鱼 ￥12", "没有登记的菜"]

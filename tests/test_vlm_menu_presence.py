@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from dishvl_lib.core import images, questions, records
-from dishvl_lib.vlm import calibration, menu_presence, qwen
+from dishvl_lib.vlm import calibration, choose, menu_presence, qwen
 from dishvl_lib.vlm.menu_presence import MenuPresence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer, checked_metadata
 
@@ -175,7 +175,7 @@ def test_the_mass_of_a_photo_is_that_of_its_exact_scores():
     choice = recognizer.choose(tiny.photo(), menu)
     pixels = recognizer._photo(tiny.photo())
     question = questions.ask("menu-1", menu)
-    scores = calibration.choose.log_probabilities(loaded, pixels, question, menu)
+    scores = choose.log_probabilities(loaded, pixels, question, menu)
     mass = menu_presence.mass_of(scores.numpy())
     assert choice.on_menu == pytest.approx(PRESENCE.probability(mass), rel=1e-4)
 
@@ -226,7 +226,7 @@ def test_the_menus_in_one_pass_score_as_each_alone(best, tmp_path):
     for number, pair in enumerate(pairs):
         pixels = recognizer._photo(images.load_rgb(tmp_path / pair.row["image"]))
         for offset, (question, menu) in enumerate(pair.questions()):
-            alone = calibration.choose.log_probabilities(recognizer.qwen, pixels, question, menu)
+            alone = choose.log_probabilities(recognizer.qwen, pixels, question, menu)
             together = scored.of_sizes[2 * number + offset].scores
             np.testing.assert_allclose(together, alone.numpy(), atol=1e-4)
     assert len(scored.rows) == 5

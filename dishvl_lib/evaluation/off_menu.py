@@ -6,17 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from dishvl_lib.core import artefacts, images, intervals
+from dishvl_lib.core import artefacts, intervals
 from dishvl_lib.core.types import Record
-from dishvl_lib.vlm import calibration, choose, inputs, menu_presence
+from dishvl_lib.vlm import calibration, menu_presence, scored_menus
 from dishvl_lib.vlm.menu_presence import MenuPresence, SizedMenus, SizedScores
 from dishvl_lib.vlm.recognizer import Recognizer
+from dishvl_lib.vlm.scored_menus import PhotoMenus
 
 SIZES = (1, 2, 3, 5, 10, 20)  # and all names, up to the largest size that is fitted on
 PHOTOS = 210  # that are asked about, each once with and once without its dish
-BATCH = 16  # photos in a forward pass
 ON_MENU = "on_menu"
 BEST_ENTRY = "best entry"  # its probability among the menu, by which earlier models decided
 COLUMNS = (
@@ -54,28 +53,13 @@ def drawn_menus(rows: Sequence[Record], seed: int) -> list[SizedMenus]:
 def score(
     recognizer: Recognizer, menus: Sequence[SizedMenus], image_root: Path
 ) -> list[SizedScores]:
-    """Both menus of each photo that can be read, several photos in a forward pass."""
+    """Both menus of each photo that can be read."""
+    asked = [PhotoMenus(image_root / pair.row["image"], pair.questions()) for pair in menus]
     scored = []
-    bar = tqdm(total=len(menus), desc="menus by size", mininterval=10, disable=len(menus) < 200)
-    for start in range(0, len(menus), BATCH):
-        batch = menus[start : start + BATCH]
-        readable = []
-        queries = []
-        for pair in batch:
-            try:
-                photo = images.load_rgb(image_root / pair.row["image"])
-                pixels = inputs.photo_inputs(recognizer.qwen, photo)
-            except images.ImageError:
-                continue
-            readable.append(pair)
-            queries.append(choose.PhotoQuery(pixels, menus=pair.questions()))
-        for pair, answer in zip(
-            readable, choose.answer_together(recognizer.qwen, queries), strict=True
-        ):
-            of_present, of_absent = [scores.double().cpu().numpy() for scores in answer.scores]
-            scored += pair.with_scores(of_present, of_absent)
-        bar.update(len(batch))
-    bar.close()
+    both_menus = scored_menus.score(recognizer.qwen, asked, "menus by size")
+    for pair, scores in zip(menus, both_menus, strict=True):
+        if scores is not None:
+            scored += pair.with_scores(*scores)
     return scored
 
 

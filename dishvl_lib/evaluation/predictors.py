@@ -12,7 +12,8 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
 from dishvl_lib.core.types import DishNames, Record, RecordView
-from dishvl_lib.vlm.recognizer import Choice, Recognizer, check_menu
+from dishvl_lib.vlm.answers import Choice
+from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
 LONGEST_MENU = 100_000  # every entry's probability is kept
 SMALLEST = 1e-45  # what a probability that vanished in float32 counts as

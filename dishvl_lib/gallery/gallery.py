@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from dishvl_lib.core import names
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, PhotoSource
 from dishvl_lib.gallery import doubts, net, photos, store
 from dishvl_lib.gallery.doubts import Doubt, DoubtError
 from dishvl_lib.gallery.fusion import Fusion
-from dishvl_lib.gallery.photos import GivenPhoto, LeftOut, Source
+from dishvl_lib.gallery.photos import GivenPhoto, LeftOut
 from dishvl_lib.gallery.similarities import DishSimilarities
 from dishvl_lib.gallery.store import GalleryError, Manifest, Photos
 from dishvl_lib.similarity.embedder import Embedder
@@ -121,7 +121,7 @@ class Gallery:
         places = np.flatnonzero(self.photos.pictured == name)
         return bytes(self.photos.picture[places[0]]) if len(places) else None
 
-    def features(self, sources: Sequence[Source]) -> np.ndarray:
+    def features(self, sources: Sequence[PhotoSource]) -> np.ndarray:
         """(n, D) float32 of unit length. Raises `ImageError` for a photo that cannot be read, and
         `GalleryError` when the net's weights are absent or others now.
         """
@@ -168,7 +168,7 @@ class Gallery:
                 is_new[number] = not self.is_trained(entry)
         return similarity, is_new
 
-    def look(self, name: str, sources: Sequence[Source]) -> Candidate:
+    def look(self, name: str, sources: Sequence[PhotoSource]) -> Candidate:
         """What adding a dish would do; nothing is changed.
 
         Raises `GalleryError` for a name that cannot stand on a menu, and when no photo can be read.
@@ -184,7 +184,7 @@ class Gallery:
             raise GalleryError(f"{cleaned}: none of the photos can be read: {left_out[0]}")
         return self._candidate(cleaned, given, left_out)
 
-    def add(self, name: str, sources: Sequence[Source], *, yes: bool = False) -> Candidate:
+    def add(self, name: str, sources: Sequence[PhotoSource], *, yes: bool = False) -> Candidate:
         """Register a dish's photos; of a dish that is there they are added to it.
 
         Raises `DoubtError`, with the reasons, where somebody should look first, unless `yes`; else

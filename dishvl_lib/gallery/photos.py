@@ -12,10 +12,9 @@ import numpy as np
 from PIL import Image
 
 from dishvl_lib.core import images, photo_hashes
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, PhotoSource
 from dishvl_lib.similarity.embedder import Embedder
 
-Source = AnyPath | bytes | Image.Image
 PICTURE_SIDE = 160  # pixels
 PICTURE_QUALITY = 80
 
@@ -45,14 +44,16 @@ class LeftOut:
         return f"{self.label} is left out, the photo is {self.reason}"
 
 
-def read(sources: Sequence[Source], embedder: Embedder) -> tuple[list[GivenPhoto], list[LeftOut]]:
+def read(
+    sources: Sequence[PhotoSource], embedder: Embedder
+) -> tuple[list[GivenPhoto], list[LeftOut]]:
     """(photos, those left out): unreadable ones, and those whose bytes were given before."""
     given: list[GivenPhoto] = []
     left_out = []
     for number, source in enumerate(sources, start=1):
         label = str(source) if isinstance(source, AnyPath) else f"photo {number}"
         try:
-            photo = _read_one(label, source, embedder)
+            photo = _read_photo(label, source, embedder)
         except images.ImageError as error:
             left_out.append(LeftOut(label, str(error)))
             continue
@@ -64,7 +65,7 @@ def read(sources: Sequence[Source], embedder: Embedder) -> tuple[list[GivenPhoto
     return given, left_out
 
 
-def content_of(source: Source) -> bytes:
+def content_of(source: PhotoSource) -> bytes:
     """The bytes of a photo; of a picture in memory those of a PNG.
 
     Raises `ImageError` for what is no photo, or one of too many pixels.
@@ -77,7 +78,7 @@ def content_of(source: Source) -> bytes:
     return content
 
 
-def _bytes_of(source: Source) -> bytes:
+def _bytes_of(source: PhotoSource) -> bytes:
     if isinstance(source, bytes):
         return source
     if isinstance(source, Image.Image):
@@ -100,7 +101,7 @@ def picture_of(content: bytes) -> bytes:
     return images.jpeg_bytes(photo, PICTURE_SIDE, PICTURE_QUALITY)
 
 
-def _read_one(label: str, source: Source, embedder: Embedder) -> GivenPhoto:
+def _read_photo(label: str, source: PhotoSource, embedder: Embedder) -> GivenPhoto:
     content = content_of(source)
     _, grey = images.examine(content, photo_hashes.DRAFT, images.MAX_IMAGE_PIXELS)
     phash, mirrored = photo_hashes.perceptual_hashes(grey)

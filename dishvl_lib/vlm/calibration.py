@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from tqdm import tqdm
 
-from dishvl_lib.core import artefacts, images, records
+from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.types import AnyPath, Record, Records
-from dishvl_lib.vlm import choose, inputs, menu_presence
+from dishvl_lib.vlm import menu_presence, scored_menus
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
+from dishvl_lib.vlm.scored_menus import PhotoMenus
 
 # bounds of the temperature
 LEAST = 0.02
@@ -100,22 +100,21 @@ def score(
     """
     sizes = menu_presence.sizes_for(len({artefacts.answer_of(row) for row in rows}))
     drawn = {pair.row["id"]: pair for pair in menu_presence.sized_menus(rows, sizes, seed)}
-    result = ScoredMenus()
-    for row in tqdm(rows, desc="menus", mininterval=10, disable=len(rows) < 200):
-        try:
-            photo = images.load_rgb(Path(image_root) / row["image"])
-            pixels = inputs.photo_inputs(recognizer.qwen, photo)
-        except images.ImageError:
-            result.skipped += 1
-            continue
+    asked = []
+    for row in rows:
         menus = [(artefacts.text_of(row), row["menu"])]
         pair = drawn.get(row["id"])
         if pair is not None:
             menus += pair.questions()
-        tensors = choose.log_probabilities_many(recognizer.qwen, pixels, menus)
-        scores = [tensor.numpy().astype(np.float64) for tensor in tensors]
+        asked.append(PhotoMenus(Path(image_root) / row["image"], menus))
+    result = ScoredMenus()
+    for row, scores in zip(rows, scored_menus.score(recognizer.qwen, asked, "menus"), strict=True):
+        if scores is None:
+            result.skipped += 1
+            continue
         result.rows.append(row)
         result.scored.append((scores[0], row["menu"].index(artefacts.answer_of(row))))
+        pair = drawn.get(row["id"])
         if pair is not None:
             result.of_sizes += pair.with_scores(*scores[1:])
     return result

@@ -2,69 +2,24 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from dishvl_lib.core import images, menu_entries, names, questions, records
-from dishvl_lib.core.types import AnyPath, Record
+from dishvl_lib.core.types import AnyPath, PhotoSource, Record
 from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
+from dishvl_lib.vlm.answers import Choice, PhotoAnswers, Recognition, as_list
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 from dishvl_lib.vlm.menu_presence import MenuPresence
 
 METADATA = "dishvl.json"
 LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
-Source = AnyPath | bytes | Image.Image
 
 
-@dataclass(frozen=True)
-class Choice:
-    """The menu's entries with probabilities among the menu, best first.
-
-    `on_menu`: the probability that the dish is on the menu at all (None from a model folder in
-    which nothing was fitted for it). `answer` is the best entry, or None when `on_menu` is below
-    `threshold`; without `on_menu`, when the best entry's probability is (0: never). `remark`: what
-    should be known of `on_menu` for this menu, mostly ''.
-    """
-
-    answer: str | None
-    entries: tuple[tuple[str, float], ...]
-    threshold: float = 0.0
-    on_menu: float | None = None
-    remark: str = ""
-
-    def __str__(self) -> str:
-        shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
-        if self.on_menu is not None:
-            shown = f"{shown}  (on the menu: {self.on_menu:.1%})"
-        if self.remark:
-            shown = f"{shown}  ({self.remark})"
-        if self.answer:
-            return shown
-        what = "best entry" if self.on_menu is None else "probability of that"
-        return f"not on the menu ({what} below {self.threshold:.1%}): {shown}"
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What one pass says about a photo: an answer per naming question, a choice per menu."""
-
-    names: tuple[str, ...]
-    choices: tuple[Choice, ...] = ()
-
-    @property
-    def name(self) -> str | None:
-        """The dish's name; None when it was not asked for."""
-        return self.names[0] if self.names else None
-
-    def __str__(self) -> str:
-        return " | ".join([*self.names, *map(str, self.choices)])
-
-
-class Recognizer:
+class Recognizer(PhotoAnswers):
     """Names dishes and chooses from menus, with stage 04's `best/` or any Qwen2.5-VL folder."""
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
@@ -112,22 +67,26 @@ class Recognizer:
         return cls(loaded, metadata)
 
     def name(
-        self, photos: Source | Sequence[Source], *, template: str = "naming-1", batch_size: int = 16
+        self,
+        photos: PhotoSource | Sequence[PhotoSource],
+        *,
+        template: str = "naming-1",
+        batch_size: int = 16,
     ) -> str | list[str]:
         """The dish's name for a photo, or a list of names for a list of photos.
 
         Raises `ImageError` for an unusable one.
         """
         question = questions.ask(template)
-        sources = _as_list(photos)
+        sources = as_list(photos)
         answers = []
         for start in range(0, len(sources), batch_size):
             batch = sources[start : start + batch_size]
             answers += self.answer([(source, question) for source in batch])
-        return answers[0] if isinstance(photos, Source) else answers
+        return answers[0] if isinstance(photos, PhotoSource) else answers
 
     @torch.inference_mode()
-    def answer(self, queries: Sequence[tuple[Source, str]]) -> list[str]:
+    def answer(self, queries: Sequence[tuple[PhotoSource, str]]) -> list[str]:
         """Greedy answers to (photo, question) pairs, in one batch."""
         samples = []
         for source, question in queries:
@@ -155,76 +114,9 @@ class Recognizer:
             answers.append(self.qwen.decode(row, skip_special_tokens=True).strip())
         return answers
 
-    def choose(
+    def answer_photos(
         self,
-        photo: Source | Sequence[Source],
-        menu: Sequence[str],
-        *,
-        top_k: int = 3,
-        template: str = "menu-1",
-        batch_size: int = 8,
-    ) -> Choice | list[Choice]:
-        """The most probable entry of `menu`, and the `top_k` best with their probabilities.
-
-        The probabilities are among the menu; a list for a list of photos. Never answers what is not
-        on the menu, and None when the dish is not on it (see `Choice`). The model
-        reads cleaned entries without numbering and prices, the answer is spelt as given. Raises
-        ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
-        `ImageError` for a photo that cannot be read.
-        """
-        recognitions = self._recognise(
-            _as_list(photo),
-            [menu],
-            naming="",
-            template=template,
-            top_k=top_k,
-            batch_size=batch_size,
-        )
-        choices = [recognition.choices[0] for recognition in recognitions]
-        return choices[0] if isinstance(photo, Source) else choices
-
-    def choose_many(
-        self,
-        photo: Source,
-        menus: Sequence[Sequence[str]],
-        *,
-        top_k: int = 3,
-        template: str = "menu-1",
-    ) -> list[Choice]:
-        """One choice per menu for the same photo, which is computed once for all of them."""
-        (recognition,) = self._recognise(
-            [photo], menus, naming="", template=template, top_k=top_k, batch_size=1
-        )
-        return list(recognition.choices)
-
-    def recognise(
-        self,
-        photos: Source | Sequence[Source],
-        menus: Sequence[Sequence[str]] = (),
-        *,
-        naming: str = "naming-1",
-        template: str = "menu-1",
-        top_k: int = 3,
-        batch_size: int = 8,
-    ) -> Recognition | list[Recognition]:
-        """Name and choices from the same menus of each photo, every photo computed once.
-
-        A list for a list of photos. `naming`: the template of the naming question, '' to ask none.
-        Errors as in `choose`.
-        """
-        recognitions = self._recognise(
-            _as_list(photos),
-            menus,
-            naming=naming,
-            template=template,
-            top_k=top_k,
-            batch_size=batch_size,
-        )
-        return recognitions[0] if isinstance(photos, Source) else recognitions
-
-    def _recognise(
-        self,
-        sources: list[Source],
+        sources: Sequence[PhotoSource],
         menus: Sequence[Sequence[str]],
         *,
         naming: str,
@@ -249,7 +141,7 @@ class Recognizer:
 
     def answer_questions(
         self,
-        queries: Sequence[tuple[Source, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
+        queries: Sequence[tuple[PhotoSource, Sequence[str], Sequence[tuple[str, Sequence[str]]]]],
         top_k: int = 3,
     ) -> list[Recognition]:
         """Answers to (photo, naming questions, [(menu question, menu)]) each.
@@ -292,7 +184,7 @@ class Recognizer:
             threshold = float(self.metadata.get("off_menu_threshold", 0.0))
         return Choice(best if best_share >= threshold else None, ranked, threshold)
 
-    def _photo(self, source: Source) -> inputs.Photo:
+    def _photo(self, source: PhotoSource) -> inputs.Photo:
         photo = images.load_rgb(source, max_image_pixels=images.MAX_IMAGE_PIXELS)
         return inputs.photo_inputs(self.qwen, photo)
 
@@ -315,10 +207,6 @@ def _spelt(recognition: Recognition, spellings: Sequence[Mapping[str, str]]) -> 
         ranked = tuple((spelling[entry], share) for entry, share in choice.entries)
         choices.append(replace(choice, answer=answer, entries=ranked))
     return replace(recognition, choices=tuple(choices))
-
-
-def _as_list(photos: Source | Sequence[Source]) -> list[Source]:
-    return [photos] if isinstance(photos, Source) else list(photos)
 
 
 def checked_metadata(file: Path) -> dict:

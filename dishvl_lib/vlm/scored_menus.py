@@ -1,0 +1,52 @@
+"""Menus about many photos, scored a few photos at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dishvl_lib.core import images
+from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm.qwen import Qwen
+
+BATCH = 8  # photos in a forward pass, each with its menus
+MANY = 200  # photos from which on a bar is shown
+
+
+class PhotoMenus(NamedTuple):
+    """A photo's file, and the (question, entries) that are asked about it."""
+
+    file: Path
+    menus: Sequence[tuple[str, Sequence[str]]]
+
+
+def score(loaded: Qwen, asked: Sequence[PhotoMenus], label: str) -> list[list[np.ndarray] | None]:
+    """Per photo the log-probabilities (entries,) float64 of each of its menus; None for a photo
+    that cannot be read. All menus about a photo share its forward pass. `label`: of the bar.
+    """
+    scored: list[list[np.ndarray] | None] = []
+    with tqdm(total=len(asked), desc=label, mininterval=10, disable=len(asked) < MANY) as bar:
+        for start in range(0, len(asked), BATCH):
+            batch = asked[start : start + BATCH]
+            scored += _score_batch(loaded, batch)
+            bar.update(len(batch))
+    return scored
+
+
+def _score_batch(loaded: Qwen, batch: Sequence[PhotoMenus]) -> list[list[np.ndarray] | None]:
+    queries = []
+    readable = []
+    for number, (file, menus) in enumerate(batch):
+        try:
+            photo = images.load_rgb(file)
+            pixels = inputs.photo_inputs(loaded, photo)
+        except images.ImageError:
+            continue
+        readable.append(number)
+        queries.append(choose.PhotoQuery(pixels, menus=menus))
+    scored: list[list[np.ndarray] | None] = [None] * len(batch)
+    for number, answer in zip(readable, choose.answer_together(loaded, queries), strict=True):
+        scored[number] = [scores.double().cpu().numpy() for scores in answer.scores]
+    return scored
