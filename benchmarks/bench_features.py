@@ -6,8 +6,7 @@ On zh_dishes10 (without DISHVL_TEST_DATA: drawn dishes). PP-LCNet x0.25 learns a
 epochs from the training photos, so both nets are asked about the photos of the other splits alone.
 A photo never finds a near-duplicate of its own, by hash or by the list beside the photos, where it
 is not said otherwise. Nothing here was chosen by these figures but the cosine of near-duplicates,
-which
-`params.WITH_EFFICIENTNET_LITE0` explains.
+which `params.WITH_EFFICIENTNET_LITE0` explains.
 """
 
 import os

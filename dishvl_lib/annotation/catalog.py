@@ -134,10 +134,10 @@ def scan_folders(
     `image_root` (those of sites may begin with '..'). `folder_pattern`, `file_patterns`: regular
     expressions as in `core.names`, '' and [] for those there. `exclude_dishes`: folder or dish
     names, with * and ?. `max_dishes`, `max_photos_per_dish`: 0 takes all. `follow_links`: read what
-    links out of
-    `image_root`, or out of a site's folder, lead to. `max_image_pixels`: photos of more are left
-    out. Raises `CatalogError` when there is no folder, no photo, or fewer than two dishes, for a
-    pattern that cannot be used, and for a site that is incomplete or shares its folder with others.
+    links out of `image_root`, or out of a site's folder, lead to. `max_image_pixels`: photos of
+    more are left out. Raises `CatalogError` when there is no folder, no photo, or fewer than two
+    dishes, for a pattern that cannot be used, and for a site that is incomplete or shares its
+    folder with others.
     """
     image_root = Path(image_root)
     pattern, file_patterns = _patterns(folder_pattern, file_patterns)

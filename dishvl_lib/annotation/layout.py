@@ -44,9 +44,8 @@ class PhotoFile:
 @dataclass(frozen=True)
 class Listing:
     """What a photo folder holds. `photos`: those it holds; `refused`: files and empty folders left
-    out;
-    `dish_of_refused`: {path: folder} of those that lie where a dish's photos would; `notes`: what
-    its folders make one ask, in sentences.
+    out; `dish_of_refused`: {path: folder} of those that lie where a dish's photos would; `notes`:
+    what its folders make one ask, in sentences.
     """
 
     photos: list[PhotoFile]

@@ -210,8 +210,7 @@ def photo_means(
     dish_ids: Sequence[str], photos: pd.DataFrame, features: Mapping[str, np.ndarray]
 ) -> Photos:
     """`Photos` of the dishes from their training photos. photos: image_id, dish_id, group_id,
-    split;
-    features: image_id (N,), feature (N, D) of unit length.
+    split; features: image_id (N,), feature (N, D) of unit length.
 
     `least` is the cosine of the means of two halves of a dish's own photos, without a group in
     common (a dish with one group is taken to be as varied as the median dish), and not under that

@@ -4,11 +4,10 @@ ms-swift.
 Under the folder, for a run and each of its splits:
 
 - `qwen/RUN_SPLIT.json` (a list) and `.jsonl`: the stage's rows as they are; `dataset_entry.py`:
-  their entries for the
-  script's list of data sets. Photo paths stay relative, the entry's `data_path` is `image_root`.
+  their entries for the script's list of data sets. Photo paths stay relative, the entry's
+  `data_path` is `image_root`.
 - `llama_factory/RUN_SPLIT.json` and `dataset_info.json`: give this folder as `dataset_dir`. Photo
-  paths are absolute, so
-  `media_dir` does not matter; when the photos move, export again.
+  paths are absolute, so `media_dir` does not matter; when the photos move, export again.
 - `ms_swift/RUN_SPLIT.jsonl`: give the file as `--dataset`. Photo paths are absolute, so
   ROOT_IMAGE_DIR does not matter.
 

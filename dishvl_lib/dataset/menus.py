@@ -84,9 +84,9 @@ def draw_menu(
     Seed dishes are drawn one after another, each brings up to `look_alikes_per_seed` of its
     look-alikes; half of the menu is filled this way. Where the pool knows what a finished run
     confuses, such pairs are drawn first, the more confused the likelier, for CONFUSED_SHARE of the
-    menu: at least one pair. Of the rest, `same_site_share` are dishes of
-    the first seed's sites as far as there are any, and the others are drawn at random: all before
-    anyone knows which entry will be asked for.
+    menu: at least one pair. Of the rest, `same_site_share` are dishes of the first seed's sites as
+    far as there are any, and the others are drawn at random: all before anyone knows which entry
+    will be asked for.
     """
     n_dishes = len(of.dishes)
     size = min(size, n_dishes)

@@ -137,9 +137,8 @@ def try_out(
     rows' menus.
 
     more: menu questions of another split, so many for each of its photos. confused: as in `fit`.
-    Small menus are tried
-    more often, until chance alone scatters by no more than SCATTER and a point above it means
-    something. Without training menus nothing is fitted.
+    Small menus are tried more often, until chance alone scatters by no more than SCATTER and a
+    point above it means something. Without training menus nothing is fitted.
     """
     menus = [row for row in train if row["kind"] == "menu"][:FITTED]
     sample = more(1)

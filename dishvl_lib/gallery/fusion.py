@@ -86,9 +86,8 @@ def fit(menus: Sequence[FittedMenu], fitted_on: str) -> Fusion:
     """The numbers under which the truths are most likely; without menus the model alone counts.
 
     vlm and gallery: a conditional logit over each menu's entries, neither below 0, with the prior
-    above. new: from the same menus as if the model had
-    never been trained on the truth, or on another entry, and as if that dish had few photos
-    registered.
+    above. new: from the same menus as if the model had never been trained on the truth, or on
+    another entry, and as if that dish had few photos registered.
     """
     fusion = Fusion(n=len(menus), fitted_on=fitted_on)
     if not menus:

@@ -188,8 +188,7 @@ class Gallery:
         """Register a dish's photos; of a dish that is there they are added to it.
 
         Raises `DoubtError`, with the reasons, where somebody should look first, unless `yes`; else
-        as
-        `look`. Nothing is trained.
+        as `look`. Nothing is trained.
         """
         return self.register(self.look(name, sources), yes=yes)
 

@@ -89,8 +89,7 @@ class Manifest(BaseModel):
 class Photos:
     """Registered photos, a row each: name of the dish, feature (n, D) float32 of unit length,
     sha256 of the bytes, perceptual hashes. Pictures are of a few: `picture` (k,) JPEG bytes of the
-    dish
-    `pictured` (k,).
+    dish `pictured` (k,).
     """
 
     name: np.ndarray
