@@ -13,6 +13,7 @@ from dishvl_lib.evaluation import asking, predictors, protocols
 from dishvl_lib.evaluation.gallery import Galleries, GalleryPredictor, HybridPredictor
 from dishvl_lib.gallery import run_gallery
 from dishvl_lib.gallery.fusion import Fusion
+from dishvl_lib.vlm.menu_presence import MenuPresence
 
 NAMES = {"d1": "红烧鱼", "d2": "米饭", "d3": "番茄炒蛋"}
 NEW = "麻婆豆腐"
@@ -165,6 +166,47 @@ def test_below_the_threshold_there_is_no_answer_only_where_the_dish_may_be_absen
     given, refused = hybrid(numbers=numbers).answer([present, absent])
     assert given.text in MENU
     assert refused.text is None
+
+
+ABSENT = {**asked(0, "menu_absent", menu=MENU[:2], kind="menu_absent"), "id": "x"}
+
+
+def deciding(recognizer, tmp_path, on_menu, answered=(), shown=None):
+    """A hybrid whose model says of every menu that the dish is on it, or that it is not."""
+    bias = 1000.0 if on_menu else -1000.0
+    recognizer.presence = MenuPresence(1.0, bias, 0.5, (2,), 40)
+    shown = shown or galleries()
+    return HybridPredictor(
+        lambda: recognizer, tmp_path, VECTORS, shown, lambda: list(answered), model_decides=True
+    )
+
+
+@pytest.mark.parametrize("on_menu", [True, False])
+def test_the_model_says_whether_a_dish_is_on_the_menu_as_in_use(recognizer, tmp_path, on_menu):
+    (answer,) = deciding(recognizer, tmp_path, on_menu).answer([ABSENT])
+    assert (answer.text is not None) == on_menu
+
+
+@pytest.mark.parametrize("on_menu", [True, False])
+def test_what_the_model_has_refused_before_stays_refused(recognizer, tmp_path, on_menu):
+    tuned = predictors.RecognizerPredictor(recognizer, tmp_path)
+    predictor = deciding(recognizer, tmp_path, on_menu)
+    kept = asking.predict("tuned", tuned, [ABSENT], tmp_path / "tuned.jsonl")
+    predictor = deciding(recognizer, tmp_path, not on_menu, kept)
+    (answer,) = predictor.answer([ABSENT])
+    assert (answer.text is not None) == on_menu
+
+
+@pytest.mark.parametrize("threshold, answered", [(0.0, True), (1.1, False)])
+def test_of_a_new_dish_the_probability_within_the_menu_decides(
+    recognizer, tmp_path, threshold, answered
+):
+    shown = galleries(Fusion(gallery=500.0, unknown=0.5, threshold=threshold))
+    question = {**ABSENT, "protocol": protocols.ENLARGED[0], "menu": [MENU[0], NEW]}
+    question = {**question, "image_id": "n"}
+    (answer,) = deciding(recognizer, tmp_path, not answered, shown=shown).answer([question])
+    assert answer.scores[0][0] == NEW
+    assert (answer.text is not None) == answered
 
 
 def test_a_damaged_photo_costs_no_other_its_answer(hybrid, tmp_path):

@@ -33,6 +33,8 @@ class DishGallery(Protocol):
         self, feature: np.ndarray, entries: Sequence[str], logs: np.ndarray, kind: str
     ) -> np.ndarray: ...
 
+    def is_new(self, name: str) -> bool: ...
+
     @property
     def threshold(self) -> float: ...
 
@@ -73,13 +75,15 @@ class GalleryPredictor:
 
 class Query(NamedTuple):
     """What the model is asked for a row: a question, and the entries that it is scored on. `kind`:
-    menu or naming; `logs` (entries,): what it said, None until it was asked.
+    menu or naming; `logs` (entries,): what it said, None until it was asked; `refused`: it gave no
+    answer, the dish is not on the menu.
     """
 
     text: str
     entries: list[str]
     kind: str
     logs: np.ndarray | None = None
+    refused: bool = False
 
     @property
     def answer(self) -> np.ndarray:
@@ -93,7 +97,8 @@ class HybridPredictor:
     gallery's shortlist: the model's log-probability of each as the answer to the naming question
     counts.
 
-    What the tuned model has said of the same menus is not asked again.
+    What the tuned model has said of the same menus is not asked again. Whether the dish is on a menu
+    is decided as `Hybrid` does.
     """
 
     by_photo = True
@@ -105,15 +110,17 @@ class HybridPredictor:
         features: Mapping[str, np.ndarray],
         galleries: Galleries,
         answered: Callable[[], RecordViews] = list,
+        model_decides: bool = False,
     ):
         """`opened`: opens the model, when it is needed; `answered`: rows of predictions.jsonl of
-        the same model.
+        the same model; `model_decides`: `on_menu` was fitted for it.
         """
         self.opened = opened
         self.image_root = image_root
         self.features = features
         self.galleries = galleries
-        self.known = _log_probabilities(answered())
+        self.known = _answered_menus(answered())
+        self.model_decides = model_decides
         self._recognizer: Recognizer | None = None
 
     def answer(self, rows: Sequence[Record]) -> list[Answer]:
@@ -131,9 +138,10 @@ class HybridPredictor:
             gallery = self.galleries.of(row)
             menu = gallery.shortlist(self.features[row["image_id"]], SHORTLIST)
             return Query(question(row), menu, NAMING)
-        logs = self.known.get((row["id"], question(row), tuple(row["menu"])))
+        key = (row["id"], question(row), tuple(row["menu"]))
+        logs, refused = self.known.get(key, (None, False))
         text = questions.ask(row["template"], check_menu(row["menu"]))
-        return Query(text, row["menu"], MENU, logs)
+        return Query(text, row["menu"], MENU, logs, refused)
 
     def _asked(self, rows: Sequence[Record], queries: Mapping[str, Query]) -> dict[str, Query]:
         """The queries that had no answer, with it: all about one photo in one pass, equal ones
@@ -158,7 +166,7 @@ class HybridPredictor:
                 for row_id in ids:
                     query = queries[row_id]
                     logs = _in_order(dict(choice.entries), query.entries)
-                    answered[row_id] = query._replace(logs=logs)
+                    answered[row_id] = query._replace(logs=logs, refused=choice.answer is None)
         return answered
 
     def _answer_to(self, row: Record, query: Query | None) -> Answer:
@@ -172,8 +180,11 @@ class HybridPredictor:
         order = np.argsort(-logs, kind="stable")
         ranked = [(query.entries[place], float(np.exp(logs[place]))) for place in order]
         text, share = ranked[0]
-        # A menu that holds the dish has an answer, however unsure it is.
-        refused = row["kind"] == "menu_absent" and share < gallery.threshold
+        refused = share < gallery.threshold
+        if self.model_decides and not gallery.is_new(text):
+            refused = query.refused
+        if row["kind"] != "menu_absent":
+            refused = False  # a menu that holds the dish has an answer, however unsure it is
         return Answer(None if refused else text, ranked, log_probabilities=logs.tolist())
 
     def _opened(self) -> Recognizer:
@@ -182,15 +193,15 @@ class HybridPredictor:
         return self._recognizer
 
 
-def _log_probabilities(
+def _answered_menus(
     answered: RecordViews,
-) -> dict[tuple[str, str, tuple[str, ...]], np.ndarray]:
-    """{(id, prompt, menu): log-probabilities} of the menus that the model has answered."""
+) -> dict[tuple[str, str, tuple[str, ...]], tuple[np.ndarray, bool]]:
+    """{(id, prompt, menu): (log-probabilities, no answer was given)} of the model's answers."""
     known = {}
     for row in answered:
         if row["log_probabilities"]:
             key = (row["id"], row["prompt"], tuple(row["menu"]))
-            known[key] = np.array(row["log_probabilities"])
+            known[key] = (np.array(row["log_probabilities"]), row["answer"] is None)
     return known
 
 

@@ -234,6 +234,7 @@ def _hybrid(stage: Stage, sources: Sources, net: str) -> predictors.Predictor:
         sources.known.vectors,
         gallery.galleries(stage, sources.known, net, fitted),
         lambda: asking.kept(stage.folder, TUNED),
+        model_decides=model.recognizer.presence is not None,
     )
 
 
