@@ -19,11 +19,9 @@ from dishvl_lib.core import questions
 from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.gallery.gallery import MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.photos import content_of
-from dishvl_lib.vlm.answers import Choice, PhotoAnswers, Recognition, as_list
+from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, PhotoAnswers, Recognition, as_list
 from dishvl_lib.vlm.recognizer import Recognizer, as_read, model_fingerprint
 
-LONGEST_MENU = 100_000  # every entry's probability is needed
-SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
 MenuQuestion = tuple[str, list[str]]
 
 
@@ -156,8 +154,7 @@ class Hybrid(PhotoAnswers):
         self, photo: _Photo, choice: Choice, entries: Sequence[str], kind: str
     ) -> np.ndarray:
         """(entries,) probabilities by the two together; `choice`: the model's."""
-        shares = dict(choice.entries)
-        logs = np.log([max(shares[entry], SMALLEST) for entry in entries])
+        logs = choice.log_probabilities(entries)
         return np.exp(self.gallery.combined(photo.feature, entries, logs, kind))
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from dishvl_lib.core import questions
 from dishvl_lib.core.types import Record, RecordView, RecordViews
-from dishvl_lib.evaluation.predictors import LONGEST_MENU, SMALLEST, Answer, question
+from dishvl_lib.evaluation.predictors import Answer, question
+from dishvl_lib.vlm.answers import LONGEST_MENU
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
 
 SHORTLIST = 20
@@ -165,7 +166,7 @@ class HybridPredictor:
             for ids, choice in zip(menus.values(), reply.choices, strict=True):
                 for row_id in ids:
                     query = queries[row_id]
-                    logs = _in_order(dict(choice.entries), query.entries)
+                    logs = choice.log_probabilities(query.entries)
                     answered[row_id] = query._replace(logs=logs, refused=choice.answer is None)
         return answered
 
@@ -203,7 +204,3 @@ def _answered_menus(
             key = (row["id"], row["prompt"], tuple(row["menu"]))
             known[key] = (np.array(row["log_probabilities"]), row["answer"] is None)
     return known
-
-
-def _in_order(shares: Mapping[str, float], entries: Sequence[str]) -> np.ndarray:
-    return np.log([max(shares[entry], SMALLEST) for entry in entries])

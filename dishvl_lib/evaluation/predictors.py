@@ -12,11 +12,8 @@ import pandas as pd
 
 from dishvl_lib.core import artefacts, questions
 from dishvl_lib.core.types import DishNames, Record, RecordView
-from dishvl_lib.vlm.answers import Choice
+from dishvl_lib.vlm.answers import LONGEST_MENU, Choice
 from dishvl_lib.vlm.recognizer import Recognizer, check_menu
-
-LONGEST_MENU = 100_000  # every entry's probability is kept
-SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def _chosen(row: RecordView, choice: Choice) -> Answer:
     best, _ = choice.entries[0]
     # A menu that holds the dish has an answer, however unsure it is.
     text = choice.answer if row["kind"] == "menu_absent" else best
-    log_probabilities = _in_menu_order(choice, row["menu"])
+    log_probabilities = choice.log_probabilities(row["menu"]).tolist()
     return Answer(text, choice.entries, log_probabilities=log_probabilities)
 
 
@@ -201,12 +198,3 @@ def _best(names: np.ndarray, scores: np.ndarray, menu: Sequence[str]) -> Answer:
         return Answer(None, ranked)
     best, _ = ranked[0]
     return Answer(best, ranked)
-
-
-def _in_menu_order(choice: Choice, menu: Sequence[str]) -> list[float]:
-    shares = dict(choice.entries)
-    logs = []
-    for entry in menu:
-        share = max(shares[entry], SMALLEST)
-        logs.append(float(np.log(share)))
-    return logs

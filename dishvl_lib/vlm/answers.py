@@ -4,7 +4,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from dishvl_lib.core.types import PhotoSource
+
+LONGEST_MENU = 100_000  # as top_k: every entry with its probability
+SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,11 @@ class Choice:
     threshold: float = 0.0
     on_menu: float | None = None
     remark: str = ""
+
+    def log_probabilities(self, entries: Sequence[str]) -> np.ndarray:
+        """(entries,) float64 in the order of `entries`, of which the choice must hold each."""
+        shares = dict(self.entries)
+        return np.log([max(shares[entry], SMALLEST) for entry in entries])
 
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
