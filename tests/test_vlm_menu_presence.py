@@ -6,6 +6,7 @@ import tiny
 
 from dishvl_lib.core import images, questions, records
 from dishvl_lib.vlm import calibration, choose, menu_presence, qwen
+from dishvl_lib.vlm.answers import Choice
 from dishvl_lib.vlm.menu_presence import MenuPresence
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer, checked_metadata
 
@@ -192,6 +193,16 @@ def test_a_menu_larger_than_those_fitted_on_is_said():
     assert "4 entries" in larger.remark
     assert larger.remark in str(larger)
     assert recognizer.choose(tiny.photo(), list(tiny.NAMES)[:3]).remark == ""
+
+
+def test_the_printed_line_says_by_what_it_was_decided():
+    entries = (("鱼", 0.9), ("米饭", 0.1))
+    answered = Choice("鱼", entries, 0.5, 0.97)
+    assert str(answered) == "鱼 90.0%  米饭 10.0%  (on the menu: 97.0%)"
+    refused = Choice(None, entries, 0.5, 0.02)
+    assert str(refused) == "not on the menu (2.0%, below 50.0%): 鱼 90.0%  米饭 10.0%"
+    by_best_entry = Choice(None, entries, 0.95)
+    assert str(by_best_entry).startswith("not on the menu (best entry below 95.0%): 鱼")
 
 
 @pytest.fixture

@@ -35,14 +35,16 @@ class Choice:
 
     def __str__(self) -> str:
         shown = "  ".join(f"{entry} {probability:.1%}" for entry, probability in self.entries)
-        if self.on_menu is not None:
-            shown = f"{shown}  (on the menu: {self.on_menu:.1%})"
         if self.remark:
             shown = f"{shown}  ({self.remark})"
+        if self.on_menu is None:
+            return shown if self.answer else f"{self._refusal('best entry')}: {shown}"
         if self.answer:
-            return shown
-        what = "best entry" if self.on_menu is None else "probability of that"
-        return f"not on the menu ({what} below {self.threshold:.1%}): {shown}"
+            return f"{shown}  (on the menu: {self.on_menu:.1%})"
+        return f"{self._refusal(f'{self.on_menu:.1%},')}: {shown}"
+
+    def _refusal(self, measure: str) -> str:
+        return f"not on the menu ({measure} below {self.threshold:.1%})"
 
 
 @dataclass(frozen=True)
