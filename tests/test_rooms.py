@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "gallery": {"core", "similarity", "gallery"},
     "dataset": {"core", "dataset"},
     "display": {"core", "display"},
+    "review": {"core", "display", "review"},
     "annotation": {"core", "endpoints", "annotation"},
     "vlm": {"core", "vlm"},
     "training": {"core", "vlm", "training"},
@@ -36,6 +37,7 @@ HEAVY = {
     "transformers": {"vlm", "training", "estimate", "demo"},
     "paddle": {"similarity"},
     "openai": {"endpoints"},
+    "ipywidgets": {"review"},
 }
 DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
 # What an estimate may know of the training: its settings, how it reads data and sets up a model,

@@ -27,9 +27,9 @@ from dishvl_lib.core import (
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
-from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.endpoints import client
 from dishvl_lib.endpoints.errors import EndpointError, UselessError
+from dishvl_lib.review.name_review import NameReview
 
 SCANNING = (
     "photos_csv",

@@ -20,7 +20,6 @@ from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
-from dishvl_lib.display import confusion_browser as browser
 from dishvl_lib.display import figures, report
 from dishvl_lib.evaluation import (
     asking,
@@ -38,6 +37,7 @@ from dishvl_lib.evaluation import (
     trust,
 )
 from dishvl_lib.evaluation import gallery as judged
+from dishvl_lib.review import confusion_browser as browser
 from dishvl_lib.steps import gallery
 
 Predictors = dict[str, Callable[[], predictors.Predictor]]

@@ -10,8 +10,8 @@ from dishvl_lib.annotation import annotate, catalog
 from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
-from dishvl_lib.display.name_review import NameReview
-from dishvl_lib.display.suspect_review import SuspectReview
+from dishvl_lib.review.name_review import NameReview
+from dishvl_lib.review.suspect_review import SuspectReview
 from dishvl_lib.similarity import (
     class_scores,
     classifier,

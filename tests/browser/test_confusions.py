@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 sys.path.insert(0, {str(TOYS)!r})
 import display_toys
-from dishvl_lib.display.confusion_browser import ConfusionBrowser
+from dishvl_lib.review.confusion_browser import ConfusionBrowser
 
 def hurt(value):
     if not isinstance(value, str):
@@ -161,7 +161,7 @@ def test_a_press_on_photos_opens_a_pair_and_chooses_the_right_dish_which_4_write
 SUSPECTS = (
     BROWSER.partition("said =")[0]
     + """
-from dishvl_lib.display.suspect_review import SuspectReview
+from dishvl_lib.review.suspect_review import SuspectReview
 
 rows = [("d1-1", "d1/1.png", "d1", "d2", 5, 5), ("d3-2", "d3/2.png", "d3", "d1", 3, 5)]
 columns = ["image_id", "path", "dish_id", "looks_like", "votes", "of"]

@@ -36,7 +36,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image
-from dishvl_lib.display.name_review import NameReview
+from dishvl_lib.review.name_review import NameReview
 root = Path(os.environ["DISHVL_OUTPUTS"]) / "review"
 for number, dish in enumerate("ab"):
     (root / dish).mkdir(parents=True, exist_ok=True)

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from display_toys import EVIL, catalog
 from PIL import Image
-from test_display_confusion_browser import html_of
 from test_display_figures import photos_in, png, texts_of
+from test_review_confusion_browser import html_of
 
 from dishvl_lib.core import records
 from dishvl_lib.display import figures, words
 from dishvl_lib.display.cards import dish_card
-from dishvl_lib.display.name_review import NameReview
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.words import QUESTIONS, Words
+from dishvl_lib.review.name_review import NameReview
 
 COLUMNS = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
 

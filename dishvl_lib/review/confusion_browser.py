@@ -22,12 +22,12 @@ from markupsafe import Markup
 from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
-from dishvl_lib.display.browser_filters import Filters
 from dishvl_lib.display.cluster_matrix import Clusters
-from dishvl_lib.display.mark_card import MarkCard, button, html
 from dishvl_lib.display.photo_book import NearestPhotos, Neighbour, PhotoBook, embedded
-from dishvl_lib.display.photo_marks import PhotoMarks
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
+from dishvl_lib.review.browser_filters import Filters
+from dishvl_lib.review.mark_card import MarkCard, button, html
+from dishvl_lib.review.photo_marks import PhotoMarks
 
 COLUMNS = ("id", "predictor", "protocol", "image_id", "dish_id", "truth", "answer", "correct")
 STYLES = ("cards.css", "cluster_matrix.css")

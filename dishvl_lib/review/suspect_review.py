@@ -20,10 +20,10 @@ from dishvl_lib.core import records
 from dishvl_lib.core.decisions import PHOTO_DECISIONS
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, pages
-from dishvl_lib.display.mark_card import MarkCard, button, html
 from dishvl_lib.display.photo_book import NearestPhotos, PhotoBook, embedded
-from dishvl_lib.display.photo_marks import PhotoMarks
 from dishvl_lib.display.words import Words, shorten
+from dishvl_lib.review.mark_card import MarkCard, button, html
+from dishvl_lib.review.photo_marks import PhotoMarks
 
 COLUMNS = ("image_id", "path", "dish_id", "looks_like", "votes", "of")
 SUSPECTS_AT_ONCE = 18

@@ -8,9 +8,9 @@ from markupsafe import Markup
 from dishvl_lib.core.decisions import OTHER_DISH, PHOTO_DECISIONS
 from dishvl_lib.core.records import RecordError
 from dishvl_lib.display import pages
-from dishvl_lib.display.dish_picker import DishPicker
-from dishvl_lib.display.photo_marks import PhotoMarks
 from dishvl_lib.display.words import Words, shorten
+from dishvl_lib.review.dish_picker import DishPicker
+from dishvl_lib.review.photo_marks import PhotoMarks
 
 BADGE = "<span class=badge>✓ {{ text }}</span> <span class=faint>{{ time }}</span>"
 PROBLEM = "<span class=wrong>{{ text }}</span>"

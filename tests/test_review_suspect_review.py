@@ -9,8 +9,8 @@ import pytest
 from display_toys import EVIL, NAMES, catalog, decided_rows, html_of
 
 from dishvl_lib.core import records
-from dishvl_lib.display import suspect_review
-from dishvl_lib.display.suspect_review import SuspectReview
+from dishvl_lib.review import suspect_review
+from dishvl_lib.review.suspect_review import SuspectReview
 
 SUSPECTS = pd.DataFrame(
     [

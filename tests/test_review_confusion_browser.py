@@ -15,8 +15,8 @@ from dishvl_lib.annotation import rejections
 from dishvl_lib.core import dependencies, paths, records
 from dishvl_lib.core.decisions import PHOTO_COLUMNS
 from dishvl_lib.display import cluster_matrix
-from dishvl_lib.display.confusion_browser import ConfusionBrowser
 from dishvl_lib.evaluation import confusion
+from dishvl_lib.review.confusion_browser import ConfusionBrowser
 
 CLUSTERS = pd.DataFrame({"dish_id": ["d1", "d2", "d3"], "cluster": [1, 1, 2], "size": [2, 2, 1]})
 
