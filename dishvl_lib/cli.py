@@ -19,12 +19,14 @@ from dishvl_lib.core import (
     params,
     paths,
     records,
+    redo,
     settings,
     stages,
     waiting_decisions,
 )
 from dishvl_lib.core.types import Record
 
+WANTS_REDO = 3  # the exit code
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
 # and more varied: each question is asked of another view of its photo, more often, and the photos
 # are larger.
@@ -40,7 +42,7 @@ ON_OWN_PHOTOS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could
-    not.
+    not, 3 when it would do something long or paid again that nobody has asked for.
     """
     options = _parser().parse_args(arguments)
     if not paths.IS_CHECKOUT:  # the kernels and trainings that this starts count from here too
@@ -51,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except BrokenPipeError:
         return _reader_gone()
+    except redo.RedoNeeded as refusal:
+        print(f"dishvl: {refusal}", file=sys.stderr)
+        return WANTS_REDO
     except (
         settings.SettingsError,
         stages.StageError,
@@ -103,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_new(commands)
     _add_open(commands)
+    _add_status(commands)
     for name, command, text in (
-        ("status", _status, "what a run has finished"),
         ("stop", _stop, "end a run's training after a checkpoint"),
         ("verify", _verify, "hash every file of a run"),
     ):
@@ -197,6 +202,12 @@ def _add_dish(commands: Any) -> None:
         )
 
 
+def _add_status(commands: Any) -> None:
+    text = "what a run has finished, what is stale, and which decisions wait"
+    parser = _add(commands, "status", _status, text)
+    parser.add_argument("run", nargs="?", help="a folder name under outputs/; without it, all runs")
+
+
 def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set",
@@ -245,6 +256,11 @@ def _add_run(commands: Any) -> None:
         metavar="STAGE",
         help="move a finished stage's folder aside and make it again; may be repeated",
     )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="only say what would be made, what would be made again and why",
+    )
 
 
 def _values(options: argparse.Namespace) -> settings.Values:
@@ -255,7 +271,21 @@ def _values(options: argparse.Namespace) -> settings.Values:
 
 def _run(options: argparse.Namespace) -> None:
     values = _values(options)
-    _chain(values, first=options.first, last=options.last, redo=options.redo)
+    if options.dry_run:
+        _print_plan(values, options)
+        return
+    _chain(values, first=options.first, last=options.last, again=options.redo)
+
+
+def _print_plan(values: settings.Values, options: argparse.Namespace) -> None:
+    from dishvl_lib import plan, run
+
+    chosen = run.stages_between(options.first, options.last)
+    redone = run.stages_to_redo(options.redo, chosen)
+    print(*plan.lines(values, chosen, redone), sep="\n")
+    print(
+        f"Nothing was started. What annotation and training cost: dishvl estimate {options.profile}"
+    )
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -330,6 +360,12 @@ def _open(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from dishvl_lib import plan
+
+    if options.run is None:
+        printed = plan.runs() or [f"no run in {paths.outputs()} yet: dishvl demo makes one"]
+        print(*printed, sep="\n")
+        return 0
     folder = _existing_run(options.run)
     damaged = False
     for stage in paths.STAGES:
@@ -340,7 +376,7 @@ def _status(options: argparse.Namespace) -> int:
             damaged = True
         print(f"{stage:<20} {state}")
     if not damaged:
-        for sentence in waiting_decisions.sentences(folder):
+        for sentence in (*plan.stale_stages(folder), *waiting_decisions.sentences(folder)):
             print(sentence)
     return int(damaged)
 

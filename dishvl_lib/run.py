@@ -12,11 +12,13 @@ import nbformat
 import papermill
 from traitlets.config import Config
 
+from dishvl_lib import plan
 from dishvl_lib.core import (
     markers,
     params,
     paths,
     records,
+    redo,
     settings,
     sockets,
     stages,
@@ -34,17 +36,18 @@ def run(
     *,
     first: str = "01",
     last: str = "05",
-    redo: Sequence[str] = (),
+    again: Sequence[str] = (),
 ) -> Path:
     """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the
     run's folder.
 
     A finished stage with the same parameters and inputs is skipped, one with other parameters is
-    refused (`StageError`) unless it is in `redo`, which moves the old folder aside. Raises
-    `RunError` when a notebook fails.
+    refused (`StageError`) unless it is in `again`, which moves the old folder aside. What follows
+    from a stage in `again` is made again too; anything else that is long or paid for is not
+    (`RedoNeeded`), but on a terminal it is asked about. Raises `RunError` when a notebook fails.
     """
     chosen = stages_between(first, last)
-    redone = _stages_to_redo(redo, chosen)
+    redone = stages_to_redo(again, chosen)
     of_first = values[chosen[0]]
     run_name = of_first["run_name"]
     _refuse_busy(run_name, chosen)
@@ -52,14 +55,42 @@ def run(
     _move_aside(run_name, redone)
     _refuse_changed(values, chosen)
     _explain_upstream(of_first, chosen)
+    is_wanted = False
     for stage in chosen:
         of_stage = values[stage]
-        stages.check_ready(of_stage, stage)
+        is_wanted = is_wanted or stage in redone
+        is_wanted = _ready(stage, of_stage, is_wanted)
         if stages.state(of_stage, stage) == "done":
             print(f"{stage}: finished before with the same parameters and inputs, nothing to do")
         else:
             _execute(stage, of_stage)
     return paths.run_folder(run_name)
+
+
+def _ready(stage: str, values: Record, is_wanted: bool) -> bool:
+    """Whether making stages again is wanted from here on: by `again`, or since somebody at the
+    terminal says so. Raises the `StageError` that keeps the stage from starting.
+    """
+    try:
+        stages.check_ready(values, stage)
+    except redo.RedoNeeded as refusal:
+        if not (is_wanted or _confirmed(refusal)):
+            raise
+        _move_aside(values["run_name"], [stage])
+        return True
+    if is_wanted and stages.changed_inputs(values, stage):
+        _move_aside(values["run_name"], [stage])
+    return is_wanted
+
+
+def _confirmed(refusal: redo.RedoNeeded) -> bool:
+    """Whether a person at the terminal asks for it now. Without a terminal nobody does."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    number = refusal.stage[:2]
+    print(refusal)
+    typed = input(f"Type {number} to have it made again now, anything else to stop: ")
+    return typed.strip() == number
 
 
 def stages_between(first: str, last: str) -> tuple[str, ...]:
@@ -74,8 +105,9 @@ def stages_between(first: str, last: str) -> tuple[str, ...]:
     return paths.STAGES[begin : end + 1]
 
 
-def _stages_to_redo(redo: Sequence[str], chosen: Sequence[str]) -> list[str]:
-    redone = [paths.full_stage_name(stage) for stage in redo]
+def stages_to_redo(again: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """Full names of the stages to be made again. Raises `RunError` for one that is not chosen."""
+    redone = [paths.full_stage_name(stage) for stage in again]
     run = ", ".join(stage[:2] for stage in chosen)
     for stage in redone:
         if stage not in chosen:
@@ -160,20 +192,18 @@ def _pretrained_net(like: str) -> dict[str, Record]:
 
 
 def summary(run_folder: Path) -> str:
-    """The accuracy table of a finished run, its files and its report, as text."""
+    """The accuracy table of a finished run, what a person should know of it, its report and the
+    next command, as text. Figures of a stale stage are said to be that.
+    """
     evaluation = run_folder / "05_evaluation"
     metrics = records.read_json(evaluation / "metrics.json")
     rows = _accuracy_rows(metrics)
     notes = _notes(run_folder)
-    files = []
-    for path in sorted(run_folder.glob("0*_*/*")):
-        # Folders that --redo moved aside, and what is only for the stage itself, are no results.
-        is_aside = ".old-" in str(path)
-        is_internal = path.name.startswith((".", "_"))
-        if path.is_file() and not is_internal and not is_aside:
-            files.append(f"  {path.relative_to(run_folder)}")
+    stale = [f"note: {sentence}" for sentence in plan.stale_stages(run_folder)]
     report = f"report: {evaluation / 'report.html'}"
-    return "\n".join([*rows, *notes, f"files in {run_folder}:", *files, report])
+    best = run_folder / "04_training" / "best"
+    following = f"next: dishvl predict PHOTO --menu MENU.txt --model {best}"
+    return "\n".join([*rows, *notes, *stale, report, following])
 
 
 def _accuracy_rows(metrics: dict[str, Record]) -> list[str]:

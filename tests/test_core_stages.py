@@ -13,7 +13,17 @@ import pandas as pd
 import pytest
 from toys import another_process_holding
 
-from dishvl_lib.core import dependencies, locks, markers, paths, records, rules, settings, stages
+from dishvl_lib.core import (
+    dependencies,
+    locks,
+    markers,
+    paths,
+    records,
+    redo,
+    rules,
+    settings,
+    stages,
+)
 from dishvl_lib.core import params as declarations
 from dishvl_lib.core.parameter import Parameter, Role
 
@@ -30,6 +40,7 @@ COMMON = (
     (toy("image_root", "str", "builtin"), ("01_annotation",)),
     (toy("language", "str", "en", role=Role.DISPLAY_ONLY), paths.STAGES),
     (toy("size", "int", 3), paths.STAGES),
+    (toy("budget", "dict", {}, role=Role.RUNTIME_ONLY), paths.STAGES),
 )
 ANY_FILE = rules.NamedFile(rules.any_content)
 
@@ -52,6 +63,7 @@ def params(**changed):
         "language": "en",
         "size": 3,
         "names_csv": "",
+        "budget": {},
         **changed,
     }
 
@@ -60,7 +72,7 @@ def make(name, content="one", **changed) -> stages.Stage:
     """Start and finish a stage that writes one file."""
     stage = stages.start(name, params(**changed))
     stage.make("dishes.jsonl", lambda: [{"content": content}])
-    stage.finish({"ok": 1}, image_root=changed.get("root", "/nowhere"))
+    stage.finish({"ok": 1}, image_root=changed.get("root", "/nowhere"), best={})
     return stage
 
 
@@ -551,3 +563,97 @@ def test_a_torn_marker_is_named():
     folder = make("01").folder
     (folder / "_SUCCESS.json").write_text('{"stage":')
     assert "_SUCCESS.json is damaged (is not valid JSON" in refusal(stages.start, "01", params())
+
+
+def long_training(seconds=36_000):
+    """A finished 04_training that took so long; its run."""
+    for name in ("01", "02", "03"):
+        make(name)
+    folder = make("04").folder
+    marker = markers.read(folder)
+    records.write_json(folder / stages.SUCCESS, marker | {"seconds": seconds})
+    return folder
+
+
+def changed_dataset():
+    """Stage 03 made again, with other questions."""
+    stages.move_aside(paths.stage_folder("r", "03_dataset"))
+    stage = stages.start("03", params())
+    stage.make("train.jsonl", lambda: [{"content": "others"}])
+    stage.finish()
+
+
+def test_a_long_training_is_not_made_again_unasked():
+    folder = long_training()
+    before = tree(folder)
+    changed_dataset()
+    with pytest.raises(redo.RedoNeeded) as refusal:
+        stages.start("04", params())
+    message = str(refusal.value)
+    for part in (
+        "03_dataset/train.jsonl",
+        "10.0 h",
+        "dishvl run PROFILE --from 04 --to 04 --redo 04",
+        "undo the change",
+    ):
+        assert part in message
+    assert tree(folder) == before
+    with pytest.raises(redo.RedoNeeded):
+        stages.check_ready(params(), "04_training")
+
+
+def test_the_word_for_it_makes_a_long_training_again():
+    folder = long_training()
+    changed_dataset()
+    stages.move_aside(folder)
+    again = stages.start("04", params())
+    assert not again.done
+    assert again.changed == []
+
+
+def test_what_is_quick_is_made_again_by_itself_and_pays_nothing():
+    folder = long_training(seconds=599)
+    changed_dataset()
+    again = stages.start("04", params(budget={"USD": 5.0}))
+    assert not again.done
+    assert again.folder == folder
+    assert again.changed == ["03_dataset/train.jsonl"]
+    assert again.budget == {}
+    # A resume after a kill knows it still.
+    locks.release(stages.lock_file(folder))
+    assert stages.start("04", params(budget={"USD": 5.0})).budget == {}
+
+
+def test_a_first_making_may_pay_its_budget():
+    assert stages.start("01", params(budget={"USD": 5.0})).budget == {"USD": 5.0}
+
+
+def test_hours_of_an_unfinished_training_are_not_put_aside_unasked():
+    for name in ("01", "02", "03"):
+        make(name)
+    folder = stages.start("04", params()).folder
+    rows = [{"step": 1, "elapsed_s": 10.0}, {"step": 2, "elapsed_s": 7200.0}, {"step": 3}]
+    records.write_jsonl(folder / redo.TRAINING_LOG, rows)
+    assert not stages.start("04", params()).done, "it goes on as it was begun"
+    changed_dataset()
+    with pytest.raises(redo.RedoNeeded, match=r"2\.0 h of training would be put aside"):
+        stages.start("04", params())
+
+
+def test_a_training_is_not_touched_by_another_text_of_a_dish():
+    stage = stages.start("01", params())
+    dish = {"dish_id": "d1", "name": "红烧鱼", "introduction": "one"}
+    stage.make("dishes.jsonl", lambda: [dish])
+    stage.finish({"ok": 1}, image_root="/nowhere")
+    for name in ("02", "03", "04"):
+        make(name)
+    stages.move_aside(stage.folder)
+    stage = stages.start("01", params())
+    stage.make("dishes.jsonl", lambda: [dish | {"introduction": "two"}])
+    stage.finish({"ok": 1}, image_root="/nowhere")
+    assert stages.state(params(), "04_training") == "done"
+    stages.move_aside(stage.folder)
+    stage = stages.start("01", params())
+    stage.make("dishes.jsonl", lambda: [dish | {"name": "清蒸鱼"}])
+    stage.finish({"ok": 1}, image_root="/nowhere")
+    assert stages.changed_inputs(params(), "04_training") == ["01_annotation/dishes.jsonl#names"]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from toys import Server, completion, fill
 
-from dishvl_lib.core import paths, records, stages
+from dishvl_lib.core import paths, records, redo, stages
 from dishvl_lib.demo import builtin
 from dishvl_lib.endpoints import client
 from dishvl_lib.endpoints.errors import EndpointError
@@ -83,3 +83,18 @@ def test_the_demos_annotator_is_not_asked_about_photos_that_it_did_not_draw(tmp_
     other = {"name": "gpt", "base_url": "http://127.0.0.1:1/v1", "model": "m"}
     assert builtin.annotators([ours, other], str(tmp_path)) == ([other], None)
     assert "knows only photos that it drew" in capsys.readouterr().out
+
+
+def test_an_annotator_is_not_paid_again_unasked(stage, catalogue):
+    """A stage that is made again since a decision changed asks for money only by --redo."""
+    priced = {"price_input": 1.0, "price_output": 1.0, "currency": "USD"}
+    stage.params["budget"] = {"USD": 100.0}
+    records.write_json(stage.path(stages.STARTED), {"changed": ["decisions/photos.csv"]})
+    with says("{}") as server:
+        paid = [{"name": "toy", "base_url": server.base_url, "model": "m", **priced}]
+        with pytest.raises(redo.RedoNeeded) as refusal:
+            steps.ask_annotators(stage, catalogue, client.connect(paid), None)
+        assert server.requests == []
+    message = str(refusal.value)
+    assert "decisions/photos.csv" in message
+    assert "--from 01 --to 01 --redo 01" in message

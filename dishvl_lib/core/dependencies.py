@@ -5,6 +5,7 @@ A file that is not declared here cannot be opened by `Stage.input`, and one that
 the stage run again when its content changes.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "02_similar_dishes": ("similar_dishes.csv", "features.npz", "skipped.csv"),
     },
     "04_training": {
-        "01_annotation": CATALOGUE,
+        "01_annotation": ("dishes.jsonl",),
         "03_dataset": ("train.jsonl", "validation.jsonl"),
     },
     "05_evaluation": {
@@ -58,6 +59,20 @@ RENEWED: dict[str, dict[str, tuple[str, ...]]] = {
     "05_evaluation": {"language": ("report.html",)},
 }
 NAMED_FILE_MARK = ": "  # in the key of an input that a parameter names: `names_csv: PATH`
+PART_MARK = "#"  # in the key of an input of which a part counts: `01_annotation/dishes.jsonl#names`
+
+
+def _names(dishes: Path) -> str:
+    """What the dishes of dishes.jsonl are called, as a fingerprint."""
+    names = [(row.get("dish_id"), row.get("name")) for row in records.iter_jsonl(dishes)]
+    return records.fingerprint(names)
+
+
+# Where a stage uses only a part of a file, that part's content decides: {stage: {file: (what is
+# used, its fingerprint)}}. Photos that were moved or another text of a card train nothing otherwise.
+PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
+    "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
+}
 _PICTURES = (".png", ".html", ".log")
 
 
@@ -84,11 +99,16 @@ def inputs_of(name: str, values: Record, upstream: dict[str, Path]) -> dict[str,
     files in parameters.
     """
     inputs = {}
+    parts = PARTS.get(name, {})
     for stage, folder in upstream.items():
         outputs = markers.read(folder)["outputs"]
         for file, written in outputs.items():
-            if counts_as_input(name, f"{stage}/{file}"):
-                inputs[f"{stage}/{file}"] = written["sha256"]
+            key = f"{stage}/{file}"
+            part, fingerprint = parts.get(key, ("", None))
+            if fingerprint:
+                inputs[f"{key}{PART_MARK}{part}"] = fingerprint(folder / file)
+            elif counts_as_input(name, key):
+                inputs[key] = written["sha256"]
     for kind in DECISIONS.get(name, ()):
         file = paths.decisions_file(values["run_name"], kind)
         if file.exists():
@@ -114,6 +134,10 @@ def counts_as_input(name: str, key: str) -> bool:
         return True
     if Path(file).suffix in _PICTURES:
         return False
+    if _is_part(name, key):
+        return True
+    if key in PARTS.get(name, {}):
+        return False  # an earlier version recorded it whole
     return markers.matches(file, READS[name].get(stage, ()))
 
 
@@ -122,13 +146,19 @@ def changed_inputs(name: str, old: dict[str, str], new: dict[str, str]) -> list[
 
     A file that a parameter names counts only where it stands on both sides: an earlier version did
     not record it, and one that has gone since cannot be read again. The parameter itself is
-    compared elsewhere. Of NEWLY_READ the same.
+    compared elsewhere. Of NEWLY_READ the same, and of a file's part.
     """
     before = {key: value for key, value in old.items() if counts_as_input(name, key)}
     one_sided = {key for key in before.keys() ^ new.keys() if NAMED_FILE_MARK in key}
+    one_sided |= {key for key in before.keys() ^ new.keys() if _is_part(name, key)}
     one_sided |= {key for key in NEWLY_READ.get(name, ()) if key not in before}
     compared = (before.keys() | new.keys()) - one_sided
     return sorted(key for key in compared if before.get(key) != new.get(key))
+
+
+def _is_part(name: str, key: str) -> bool:
+    file, mark, _ = key.rpartition(PART_MARK)
+    return bool(mark) and file in PARTS.get(name, {})
 
 
 def renewed(name: str, old: Record, new: Record) -> dict[str, tuple[str, ...]]:

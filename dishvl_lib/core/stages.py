@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import dependencies, locks, markers, paths, records, settings
+from dishvl_lib.core import dependencies, locks, markers, paths, records, redo, settings
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import Record, Records
 
+CHANGED_INPUTS = "changed inputs"
 PACKAGES = (
     "dishvl",
     "torch",
@@ -78,6 +79,16 @@ class Stage:
         --redo or with other parameters; '' in folders of earlier versions.
         """
         return _making_of(self.folder)
+
+    @property
+    def changed(self) -> list[str]:
+        """The inputs for whose change a finished stage is made again, unasked; [] otherwise."""
+        return (markers.read_started(self.folder) or {}).get("changed", [])
+
+    @property
+    def budget(self) -> dict[str, float]:
+        """The most that this making may pay. What is made again unasked pays nothing."""
+        return {} if self.changed else self.params["budget"]
 
     def path(self, filename: str) -> Path:
         """A file of this stage."""
@@ -280,7 +291,8 @@ def start(name: str, namespace: Record) -> Stage:
 
     `namespace` is the notebook's `globals()`. Raises `SettingsError` for parameters, `StageError`
     when an earlier stage is missing, was changed, when this stage had finished with other
-    parameters, or when another process works on it.
+    parameters, or when another process works on it; `RedoNeeded` when something long would be made
+    again.
     """
     name = paths.full_stage_name(name)
     params = settings.check_values(name, namespace)
@@ -289,6 +301,7 @@ def start(name: str, namespace: Record) -> Stage:
     begun = {"parameters": dependencies.content_parameters(name, params), "inputs": inputs}
     folder = paths.stage_folder(params["run_name"], name)
     done = _done(folder, name, params, inputs)
+    _refuse_if_long(folder, name, params, begun)
     renewed = dependencies.renewed(name, markers.read(folder)["parameters"], params) if done else {}
     if not done:
         settings.refuse_absent({name: params})
@@ -308,7 +321,46 @@ def check_ready(params: Record, name: str) -> None:
     is touched.
     """
     inputs = dependencies.inputs_of(name, params, _upstream(name, params))
-    _done(paths.stage_folder(params["run_name"], name), name, params, inputs)
+    folder = paths.stage_folder(params["run_name"], name)
+    _done(folder, name, params, inputs)
+    begun = {"parameters": dependencies.content_parameters(name, params), "inputs": inputs}
+    _refuse_if_long(folder, name, params, begun)
+
+
+def changed_inputs(params: Record, name: str) -> list[str]:
+    """The inputs that differ from those that a finished stage was made from; [] for a stage that
+    has not finished. Raises `StageError` when an earlier stage is missing or was changed.
+    """
+    inputs = dependencies.inputs_of(name, params, _upstream(name, params))
+    folder = paths.stage_folder(params["run_name"], name)
+    if not markers.finished(folder):
+        return []
+    return dependencies.changed_inputs(name, markers.read(folder)["inputs"], inputs)
+
+
+def _refuse_if_long(folder: Path, name: str, params: Record, begun: Record) -> None:
+    """Raise `RedoNeeded` when starting the stage would put aside what took long to make."""
+    if markers.finished(folder):
+        before = markers.read(folder)["inputs"]
+        changed = dependencies.changed_inputs(name, before, begun["inputs"])
+    elif (folder / STARTED).exists():
+        changed = _differing(folder, name, params, begun)
+    else:
+        return
+    if changed:
+        redo.refuse_if_long(folder, changed)
+
+
+def _differing(folder: Path, name: str, params: Record, begun: Record) -> list[str]:
+    """What an unfinished stage was begun with that is otherwise now."""
+    before = markers.read_started(folder)
+    if before is None:
+        return ["its record of the start cannot be read"]
+    try:
+        changed = _changed(name, before["parameters"], params)
+        return changed + dependencies.changed_inputs(name, before["inputs"], begun["inputs"])
+    except (TypeError, KeyError, AttributeError):
+        return ["its record of the start is damaged"]
 
 
 def state(params: Record, name: str) -> str:
@@ -327,9 +379,9 @@ def state(params: Record, name: str) -> str:
         inputs = dependencies.inputs_of(name, params, _upstream(name, params))
         markers.check_outputs(folder)
     except StageError:
-        return "changed inputs"
+        return CHANGED_INPUTS
     if dependencies.changed_inputs(name, before["inputs"], inputs):
-        return "changed inputs"
+        return CHANGED_INPUTS
     return (
         "done, shown otherwise"
         if dependencies.renewed(name, before["parameters"], params)
@@ -454,15 +506,16 @@ def _claim(folder: Path, name: str, params: Record, begun: Record) -> bool:
     started = folder / STARTED
     if _done(folder, name, params, begun["inputs"]):
         return True
-    making = uuid.uuid4().hex[:12]
+    record = begun | {"making": uuid.uuid4().hex[:12]}
     if markers.finished(folder):
-        making = _making_of(folder)
         changed = dependencies.changed_inputs(name, markers.read(folder)["inputs"], begun["inputs"])
+        record["making"] = _making_of(folder)
+        record["changed"] = changed
         print(
             f"What {name} was made from has changed ({listed(changed)}); the old folder is "
             f"now {move_aside(folder)}"
         )
-    elif started.exists() and not _begun_alike(folder, name, params, begun):
+    elif started.exists() and _differing(folder, name, params, begun):
         print(
             f"{name} was begun with other parameters or inputs and had not finished; that "
             f"part is now {move_aside(folder)}"
@@ -470,32 +523,18 @@ def _claim(folder: Path, name: str, params: Record, begun: Record) -> bool:
     elif folder.exists() and not started.exists() and any(folder.iterdir()):
         print(f"{folder} held files of unknown origin; it is now {move_aside(folder)}")
     elif started.exists():
-        making = _making_of(folder)
+        before = markers.read_started(folder) or {}
+        record["making"] = before.get("making", "")
+        record["changed"] = before.get("changed", [])
     folder.mkdir(parents=True, exist_ok=True)
     if not locks.holder(training_lock_file(folder)):
         records.sweep_parts(folder)
-    records.write_json(started, begun | {"making": making})
+    records.write_json(started, record)
     return False
 
 
 def _making_of(folder: Path) -> str:
     return (markers.read_started(folder) or {}).get("making", "")
-
-
-def _begun_alike(folder: Path, name: str, params: Record, begun: Record) -> bool:
-    """Whether an unfinished stage goes on: it was begun with what decides its content now. A
-    damaged record says no.
-    """
-    before = markers.read_started(folder)
-    if before is None:
-        return False
-    try:
-        same_parameters = not _changed(name, before["parameters"], params)
-        return same_parameters and not dependencies.changed_inputs(
-            name, before["inputs"], begun["inputs"]
-        )
-    except (TypeError, KeyError, AttributeError):
-        return False
 
 
 def refuse_changed(name: str, params: Record) -> None:

@@ -23,12 +23,13 @@ from dishvl_lib.core import (
     markers,
     paths,
     records,
+    redo,
 )
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.endpoints import client
-from dishvl_lib.endpoints.errors import EndpointError, UselessError
+from dishvl_lib.endpoints.errors import BudgetError, EndpointError, UselessError
 from dishvl_lib.review.name_review import NameReview
 
 SCANNING = (
@@ -201,7 +202,8 @@ def _answers_of(
     stage: Stage, catalogue: Catalogue, endpoints: Sequence[client.Endpoint]
 ) -> tuple[Records, pd.DataFrame]:
     """Raises `EndpointError` for an annotation that has failed as a whole. Its answers are listed
-    in quarantined.csv; without answers.jsonl beside it the stage asks again.
+    in quarantined.csv; without answers.jsonl beside it the stage asks again. Raises `RedoNeeded`
+    when a stage that is made again unasked would pay.
     """
     try:
         answers = annotate.ask_dishes(
@@ -210,12 +212,17 @@ def _answers_of(
             endpoints,
             paths.cache("annotation") / "journal.sqlite",
             making=stage.making,
-            **stage.only("run_name", "budget", "photos_per_dish"),
+            budget=stage.budget,
+            **stage.only("run_name", "photos_per_dish"),
         )
         problem = annotate.failure(answers)
     except UselessError as error:
         answers = error.answers
         problem = str(error)
+    except BudgetError as error:
+        if stage.changed:
+            raise redo.payment_refused(stage.folder, stage.changed, error) from None
+        raise
     put_aside = annotate.quarantined(answers)
     if problem:
         records.write_table(stage.path("quarantined.csv"), put_aside)

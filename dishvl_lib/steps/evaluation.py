@@ -15,12 +15,14 @@ from dishvl_lib.core import (
     paths,
     photo_hashes,
     records,
+    redo,
 )
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.dataset import new_dishes
 from dishvl_lib.demo import builtin
 from dishvl_lib.display import figures, report
+from dishvl_lib.endpoints.errors import BudgetError
 from dishvl_lib.evaluation import (
     asking,
     confusion,
@@ -289,16 +291,24 @@ def ask_all(
     rivals: list[online.Rival],
     sampled: protocols.Plan,
 ) -> Answers:
-    """Put the questions to every predictor; what was answered before a kill is not asked again."""
+    """Put the questions to every predictor; what was answered before a kill is not asked again.
+
+    Raises `RedoNeeded` when a stage that is made again unasked would pay for an answer.
+    """
     everyone = dict(local)
     plans = {name: _plan_of(name, plan) for name in local}
     for rival in rivals:
         everyone[rival.name] = _opener(stage, sources, rival)
         plans[rival.name] = sampled
     batch_size = stage.params["batch_size"]
-    rows = stage.make(
-        "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
-    )
+    try:
+        rows = stage.make(
+            "predictions.jsonl", asking.predict_all, everyone, plans, stage.folder, batch_size
+        )
+    except BudgetError as error:
+        if stage.changed:
+            raise redo.payment_refused(stage.folder, stage.changed, error) from None
+        raise
     called = [given["name"] for given in stage.params["endpoints"]]
     spent = stage.make("costs.parquet", online.costs, stage.folder, called)
     if stage.done:  # an earlier version had fewer predictors
@@ -331,7 +341,7 @@ def _opener(
             dict(zip(photos.image_id, photos.sha256, strict=True)),
             paths.cache("evaluation") / "journal.sqlite",
             run=stage.params["run_name"],
-            budget=stage.params["budget"],
+            budget=stage.budget,
             version=records.fingerprint(stage.begun["inputs"]),
             making=stage.making,
         )
