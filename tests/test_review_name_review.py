@@ -332,3 +332,50 @@ def test_without_a_card_or_another_dish_nothing_is_marked(tmp_path):
     book = PhotoBook(photos, tmp_path)
     assert "no card" in dish_card(DISHES[2], DISHES[0], book, Words())
     assert "differs" not in dish_card(DISHES[0], None, book, Words())
+
+
+def test_any_dish_can_be_searched_for_and_renamed(make):
+    review = make(REVIEW.head(0))
+    assert review.renamed_box.layout.display == "none"
+    review.picker.field.value = "a$"
+    assert "a$b$" in review.renamed_page.value
+    assert review.renamed_field.value == "a$b$"
+    review.renamed_field.value = "干锅土豆片"
+    press(review, "rename")
+    assert written(make.file) == [("d4", "干锅土豆片", "name", "")]
+    assert "d4 → 干锅土豆片" in review.status.value
+    assert review.renamed_field.value == "干锅土豆片"
+
+
+def test_a_renamed_dish_keeps_the_questions_about_others(make):
+    review = make()
+    review.rename("d4", "土豆片")
+    assert review.index == 0
+    assert 0 in review.open
+
+
+def test_enter_takes_the_name_of_its_field(make):
+    review = make()
+    review.fields[1].value = "清蒸鱼"
+    review.fields[1]._handle_custom_msg({"event": "submit"}, [])
+    assert written(make.file) == [("GX4", "清蒸鱼", "name", "same_name: d2")]
+    review.picker.field.value = "a$"
+    review.renamed_field.value = "土豆片"
+    review.renamed_field._handle_custom_msg({"event": "submit"}, [])
+    assert written(make.file)[-1] == ("d4", "土豆片", "name", "")
+
+
+def test_a_name_that_cannot_stand_on_a_menu_renames_nothing(make):
+    review = make()
+    review.rename("d4", "a、b")
+    assert not make.file.exists()
+    assert "wrong" in review.status.value
+
+
+def test_what_is_not_there_is_refused(make):
+    review = make()
+    with pytest.raises(ValueError, match="no dish 'd44'; did you mean d4"):
+        review.rename("d44", "土豆片")
+    with pytest.raises(ValueError, match="no folder '鱼3@A'"):
+        review.decisions.add("name", {"鱼3@A": "鱼"})
+    assert not make.file.exists()

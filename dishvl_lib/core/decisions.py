@@ -8,12 +8,13 @@ import io
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 from dishvl_lib.core import given_tables, locks, records, spreadsheets
+from dishvl_lib.core.rules import suggestion
 from dishvl_lib.core.types import AnyPath
 
 PHOTO_COLUMNS = (
@@ -196,10 +197,13 @@ class PhotoDecisions(AppendedFile):
 class NameDecisions(AppendedFile):
     """Decisions about folders, with NAME_COLUMNS; a file written by hand needs folder and name
     only.
+
+    folders: those that there are, of which alone something is decided; None for any.
     """
 
-    def __init__(self, path: AnyPath):
+    def __init__(self, path: AnyPath, folders: Collection[str] | None = None):
         super().__init__(path, NAME_COLUMNS, ("folder", "name"))
+        self.folders = folders
 
     def latest(self, folder: str) -> dict[str, str] | None:
         """The last decision about a folder, as a row, or None."""
@@ -207,10 +211,13 @@ class NameDecisions(AppendedFile):
 
     def add(self, action: str, named: Mapping[str, str], note: str = "") -> list[dict[str, str]]:
         """Appends a row for each of `named` {folder: name}. Raises ValueError for an unknown
-        action, or a missing name unless the folders are left out.
+        action, a folder that is not there, or a missing name unless the folders are left out.
         """
         if action not in NAME_ACTIONS:
             raise ValueError(f"action must be one of {', '.join(NAME_ACTIONS)}, got {action!r}")
+        for folder in named:
+            if self.folders is not None and folder not in self.folders:
+                raise ValueError(f"there is no folder {folder!r}{suggestion(folder, self.folders)}")
         nameless = [folder for folder, name in named.items() if not name.strip()]
         if nameless and action != LEAVE_OUT:
             raise ValueError(f"folder {nameless[0]} needs a name")

@@ -49,8 +49,13 @@ def listed(items: Sequence[str], most: int = 3) -> str:
 def nearest(word: str, known: Iterable[str]) -> str:
     """`; did you mean X?` for a word that is close to a known one, otherwise the known ones."""
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+    return suggestion(word, known) or f"; known are {', '.join(known)}"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """`; did you mean X?` for a word that is close to a known one, otherwise ''."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def one_line(error: Exception) -> str:

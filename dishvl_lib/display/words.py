@@ -105,6 +105,8 @@ _ENGLISH_CHINESE = {
     "evidence": "依据",
     "decided": "已决定",
     "this name": "就用这个名字",
+    "rename": "改名",
+    "rename any dish": "给任意一道菜改名",
     "the same dish": "是同一道菜",
     "keep apart": "是两道菜",
     "leave out": "不是菜，剔除",

@@ -6,8 +6,9 @@ that decide it.
 
 A press of a button writes its rows to the decisions file at once and goes on to the next open
 question; the annotators' answers stay as they are, and the decisions count when stage 01 is run
-again. The same file can be written by hand. Every part can be reached by Tab and pressed by Enter
-or space.
+again. Below the questions any other dish can be searched for and renamed. The same file can be
+written by hand. Every part can be reached by Tab and pressed by Enter or space; Enter in a field
+takes its name.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,11 +18,13 @@ import ipywidgets as widgets
 import pandas as pd
 
 from dishvl_lib.core import decisions, names, records
+from dishvl_lib.core.rules import suggestion
 from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import dish_card
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.words import Words, shorten
+from dishvl_lib.review.dish_picker import DishPicker
 
 LABEL_COLUMNS = 60
 # Of these suspicions both dishes must be looked at: only a decision to keep them apart settles one.
@@ -62,7 +65,8 @@ class NameReview:
         self.dishes = {dish["dish_id"]: dish for dish in dishes}
         self.rows = list(review.fillna("").itertuples(index=False))
         self._check_dishes()
-        self.decisions = decisions.NameDecisions(decisions_file)
+        folders = {folder for dish in dishes for folder in dish["folders"]}
+        self.decisions = decisions.NameDecisions(decisions_file, folders)
         self.index = 0
         self._build()
         self.go(self._next(-1))
@@ -118,6 +122,18 @@ class NameReview:
         """On to the next open question; nothing is written."""
         self.go(self._next(self.index))
 
+    def rename(self, dish_id: str, name: str) -> None:
+        """Any dish, whether a question is about it or not, is called `name`. Raises ValueError for
+        a dish that is not there.
+        """
+        if dish_id not in self.dishes:
+            raise ValueError(f"there is no dish {dish_id!r}{suggestion(dish_id, self.dishes)}")
+        folders = self.dishes[dish_id]["folders"]
+        written: list[Decision] = [("name", dict.fromkeys(folders, name))]
+        if self._add(written, note=""):
+            self._draw_renamed()
+            self._say(written)
+
     def question(self) -> str:
         """What the question shown is noted as in the decisions file."""
         row = self.rows[self.index]
@@ -145,14 +161,21 @@ class NameReview:
         """Writes the decisions, or says why a name cannot stand, and goes on to the next open
         question.
         """
+        if self._add(written, self.question()):
+            self.go(self._next(self.index))
+            self._say(written)
+
+    def _add(self, written: Sequence[Decision], note: str) -> bool:
+        """Whether the decisions are in the file now; if not, what is wrong with a name is said."""
         problem = _problem_with(written)
         if problem:
             self.status.value = str(pages.snippet(WRONG, text=problem))
-            return
-        question = self.question()
+            return False
         for action, named in written:
-            self.decisions.add(action, named, question)
-        self.go(self._next(self.index))
+            self.decisions.add(action, named, note)
+        return True
+
+    def _say(self, written: Sequence[Decision]) -> None:
         text = f"{self.words('written to')} {self.decisions.path}: {_in_words(written)}"
         self.status.value = str(pages.snippet(RIGHT, text=text))
 
@@ -213,7 +236,34 @@ class NameReview:
         columns = widgets.HBox(self.columns, layout=apart)
         self.question_box = widgets.VBox([self.choice, self.head, columns, widgets.HBox(both)])
         style = _html(pages.style("cards.css"))
-        self.box = widgets.VBox([style, self.progress, self.question_box, self.status])
+        renaming = self._renaming()
+        self.box = widgets.VBox([style, self.progress, self.question_box, self.status, renaming])
+
+    def _renaming(self) -> widgets.Widget:
+        """Any dish: searched for, shown, and given another name."""
+        labels = {dish_id: dish["name"] for dish_id, dish in self.dishes.items()}
+        self.picker = DishPicker(labels, (), self.words, self._draw_renamed)
+        self.renamed_page = _html()
+        self.renamed_field = widgets.Text(description=self.words("name"))
+        button = self._button("rename", self._rename_chosen)
+        _on_enter(self.renamed_field, self._rename_chosen)
+        parts = [self.renamed_page, self.renamed_field, widgets.HBox([button])]
+        self.renamed_box = widgets.VBox(parts, layout=widgets.Layout(width="48%", display="none"))
+        row = widgets.HBox([self.picker.box, self.renamed_box])
+        folded = widgets.Accordion([row], titles=[self.words("rename any dish")])
+        return folded
+
+    def _rename_chosen(self) -> None:
+        if self.picker.dish_id:
+            self.rename(self.picker.dish_id, self.renamed_field.value)
+
+    def _draw_renamed(self) -> None:
+        """The dish that is chosen to be renamed, with the name it has now."""
+        dish = self.dishes.get(self.picker.dish_id)
+        self.renamed_box.layout.display = None if dish else "none"
+        if dish:
+            self.renamed_page.value = str(dish_card(dish, None, self.book, self.words))
+            self.renamed_field.value = self._current_name(dish)
 
     def _column(self, side: int) -> widgets.VBox:
         """A dish with the field for its name and the buttons that decide about it alone."""
@@ -221,6 +271,7 @@ class NameReview:
             self._button("this name", lambda: self.name(side), side),
             self._button("leave out", lambda: self.leave_out(side), side),
         ]
+        _on_enter(self.fields[side], lambda: self.name(side))
         parts = [self.pages[side], self.fields[side], widgets.HBox(buttons)]
         return widgets.VBox(parts, layout=widgets.Layout(width="48%"))
 
@@ -298,6 +349,16 @@ class NameReview:
 
 def _html(value: str = "") -> widgets.HTML:
     return widgets.HTML(str(value)).add_class("dishvl")
+
+
+def _on_enter(field: widgets.Text, action: Callable[[], None]) -> None:
+    """Calls `action` when Enter is pressed in a field; to leave the field does nothing."""
+
+    def received(_: widgets.Widget, content: RecordView, buffers: object) -> None:
+        if content.get("event") == "submit":
+            action()
+
+    field.on_msg(received)
 
 
 def _problem_with(written: Sequence[Decision]) -> str:

@@ -73,3 +73,25 @@ def test_a_name_is_decided_with_the_keyboard_and_still_decided_after_a_reload(la
     assert len(rows) == 2
     assert "f-a" in rows[1]
     assert "keep_apart" in rows[1]
+
+
+def test_enter_in_a_field_renames_any_dish(lab, chromium):
+    """Searched for in the folded part below the questions; leaving a field takes no name."""
+    address, folder = lab
+    labs.write_notebook(folder, "renaming.ipynb", REVIEW.replace('"review"', '"renaming"'))
+    decided = folder / "outputs" / "renaming" / "names.csv"
+    page = labs.run_all(chromium, address, "renaming.ipynb")
+    page.wait_for_selector('.dishvl:has-text("0 of 1")', timeout=60_000)
+    page.locator('text="rename any dish"').click()
+    page.locator('input[placeholder="part of a name"]').fill("红")
+    page.wait_for_timeout(1000)
+    field = page.locator(".jupyter-widget-Accordion-child .widget-text input").nth(1)
+    field.fill("清蒸鱼")
+    field.press("Tab")
+    page.wait_for_timeout(1000)
+    assert not decided.exists()
+    field.press("Enter")
+    labs.wait(decided.exists, 20)
+    page.screenshot(path=str(folder / "renaming.png"))
+    page.close()
+    assert "f-a,清蒸鱼,name" in decided.read_text("utf-8")
