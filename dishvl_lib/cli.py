@@ -66,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ) as error:
         print(f"dishvl: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("dishvl: interrupted; run the same command again to go on", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        remedy = str(interrupt) or "run the same command again to go on"
+        print(f"dishvl: interrupted; {remedy}", file=sys.stderr)
         return 130
     except Exception as error:
         # Whatever it is, nobody should have to read a traceback to know what to do.
@@ -330,9 +331,27 @@ def _net_of(run_name: str) -> Record:
 def _chain(values: dict[str, Record], **chosen: Any) -> None:
     from dishvl_lib import run
 
-    folder = run.run(values, **chosen)
+    run_name = values["04_training"]["run_name"]
+    try:
+        folder = run.run(values, **chosen)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_training_goes_on(run_name)) from None
     if markers.finished(folder / "05_evaluation"):
         print(run.summary(folder))
+
+
+def _training_goes_on(run_name: str) -> str:
+    """What happens to a training whose terminal was interrupted; '' when none is running."""
+    from dishvl_lib.training import launch
+
+    maker = launch.running(paths.stage_folder(run_name, "04_training"))
+    if not maker:
+        return ""
+    return (
+        f"the training goes on without this terminal ({maker}). dishvl status {run_name} shows "
+        f"how far it is, dishvl stop {run_name} ends it after a checkpoint, and the same command "
+        "again watches it"
+    )
 
 
 def _new(options: argparse.Namespace) -> None:

@@ -1,17 +1,24 @@
 """What this machine offers: for a bug report, and before a long run."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 
 import psutil
 
 from dishvl_lib.core import paths, pretrained_weights, stages
 
+HUB_S = 5.0  # how long the hub is waited for
+# What the 7B's profiles are planned to need; docs/7b.md says the same.
+GPU_NEEDED = "training the 7B takes 53 GB as its profile stands, 22 GB with LoRA (docs/7b.md)"
+
 
 def report() -> str:
-    """Versions, cores, memory, disk, GPU and a Chinese font, a line each."""
+    """Versions, cores, memory, disk, GPU, hubs and a Chinese font, a line each."""
     disk = shutil.disk_usage(paths.outputs().parent)
     lines = [f"{name} {version}" for name, version in stages.versions().items()]
     lines += untested(stages.versions(), tested_versions())
@@ -22,6 +29,9 @@ def report() -> str:
     lines += [
         f"disk for outputs: {disk.free / 2**30:.0f} GiB free in {paths.outputs()}",
         f"GPU: {_gpu()}",
+        f"torch.cuda: {_cuda()}",
+        f"hub of models: {_hub()}",
+        f"modelscope: {_modelscope()}",
         f"Chinese font for figures: {_font()}",
         f"EfficientNet-Lite0's weights: {pretrained_weights.file() or pretrained_weights.REMEDY}",
     ]
@@ -58,13 +68,61 @@ def untested(installed: Mapping[str, str], tested: Mapping[str, str]) -> list[st
 
 def _gpu() -> str:
     if not shutil.which("nvidia-smi"):
-        return "none (no nvidia-smi): the demo runs, training the 7B needs one with about 70 GB"
+        return f"none (no nvidia-smi): the demo runs without; {GPU_NEEDED}"
     listing = subprocess.run(
         ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"],
         capture_output=True,
         text=True,
     )
     return listing.stdout.strip().replace("\n", "; ") or listing.stderr.strip()
+
+
+def _cuda() -> str:
+    """What torch itself sees: a driver alone trains nothing."""
+    import torch
+
+    if not torch.cuda.is_available():
+        if shutil.which("nvidia-smi"):
+            return (
+                f"not usable, although there is a driver: torch {torch.__version__} is built for "
+                f"CUDA {torch.version.cuda or 'no CUDA'}; install the build of torch that fits the "
+                "driver, or a newer driver"
+            )
+        return "not usable (no driver)"
+    devices = []
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = f"{properties.total_memory / 2**30:.0f} GiB"
+        devices.append(f"{properties.name}, {memory}")
+    precision = "with bfloat16" if torch.cuda.is_bf16_supported() else "without bfloat16"
+    return f"{'; '.join(devices)}, CUDA {torch.version.cuda}, {precision}"
+
+
+def _hub() -> str:
+    """Whether the hub from which a `base_model` would be downloaded answers."""
+    from huggingface_hub import constants
+
+    address = constants.ENDPOINT
+    if constants.HF_HUB_OFFLINE:
+        return "not asked (HF_HUB_OFFLINE is set): give base_model as a folder"
+    try:
+        request = urllib.request.Request(address, method="HEAD")
+        with urllib.request.urlopen(request, timeout=HUB_S):
+            return f"{address} answers"
+    except urllib.error.HTTPError:
+        return f"{address} answers"  # whatever it says of its front page
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return (
+            f"{address} cannot be reached ({reason}): set HF_ENDPOINT to a mirror, take "
+            "modelscope:ID, or give base_model as a folder"
+        )
+
+
+def _modelscope() -> str:
+    if importlib.util.find_spec("modelscope"):
+        return "installed, for base_model modelscope:ID"
+    return "not installed; pip install modelscope when base_model is modelscope:ID"
 
 
 def _font() -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from dishvl_lib import cli, plan, run
 from dishvl_lib.core import markers, paths, records, redo, settings, stages
+from dishvl_lib.training import launch
 
 FILES = {
     "01_annotation": ("dishes.jsonl", "catalog.parquet"),
@@ -170,3 +171,22 @@ def test_status_of_no_run_says_how_to_make_one(own_outputs, capsys):
     shutil.rmtree(own_outputs, ignore_errors=True)
     assert cli.main(["status"]) == 0
     assert "dishvl demo makes one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("maker", "words"),
+    [
+        ("process 7 on host till", ("goes on", "process 7", "dishvl stop r", "dishvl status r")),
+        ("", ("run the same command again",)),
+    ],
+)
+def test_ctrl_c_says_whether_a_training_goes_on(own_outputs, monkeypatch, capsys, maker, words):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run", interrupted)
+    monkeypatch.setattr(launch, "running", lambda _: maker)
+    assert cli.main(["run", "demo", "--set", "run_name=r"]) == 130
+    message = capsys.readouterr().err
+    for word in words:
+        assert word in message
