@@ -143,16 +143,18 @@ class EndpointPredictor:
         self.answered = self.answered or any(answer.status == "ok" for answer in given)
         refused = [answer for answer in given if answer.rejected]
         if not self.answered and refused and len(refused) == len(given):
-            hint = (
-                f" (structured: {self.rival.structured} may be unknown to it; try "
-                "structured: plain)"
-                if self.rival.structured != "plain"
-                else ""
-            )
             raise EndpointError(
                 f"{self.rival.endpoint.where}: all of {len(given)} questions were "
-                f"refused{hint}. The first: {refused[0].problem}"
+                f"refused{self._hint()}. The first: {refused[0].problem}"
             )
+
+    def _hint(self) -> str:
+        """Which of our fields a server may not know; '' where it got none."""
+        if self.rival.dishvl:
+            return " (dishvl: true needs a server that knows structured_outputs, as vLLM does)"
+        if self.rival.structured == "plain":
+            return ""
+        return f" (structured: {self.rival.structured} may be unknown to it; try structured: plain)"
 
 
 def connect(settings: RecordViews) -> list[Rival]:

@@ -1,7 +1,6 @@
 """A model served by vLLM is sent, and says, what our own Recognizer reads and says."""
 
 import json
-import math
 
 import pytest
 import torch
@@ -10,14 +9,22 @@ from toys import encoded
 
 from dishvl_lib.core import images
 from dishvl_lib.endpoints import client, requests
-from dishvl_lib.evaluation import online
+from dishvl_lib.evaluation import online, served_model
 from dishvl_lib.vlm import inputs
 
 QUESTIONS = 40  # half of them about names, half about menus
 # Constrained greedy decoding chooses token by token and our scores whole entries: of 460 menus 10
 # were answered otherwise.
 MENUS_ALIKE = 0.9
-NATS = 1e-3
+# On 60 photos the scores differed by at most 0.000007, and by 0.0067 with vLLM's usual processor.
+NATS = 1e-4
+PHOTOS = 5
+ONE_TOKEN = {
+    "max_tokens": 1,
+    "logprobs": True,
+    "top_logprobs": 10,
+    "return_tokens_as_token_ids": True,
+}
 
 
 @pytest.fixture(scope="session")
@@ -122,23 +129,42 @@ def palette(photo):
 
 @pytest.mark.parametrize("make", [jpeg, turned, transparent, webp, palette])
 def test_the_server_sees_the_same_pixels(predictor, recognizer, rows, tmp_path, make):
-    """Measured by what the model makes of them: the exact score of an answer's first token."""
-    source = rows[0]
-    photo = images.load_rgb(predictor.image_root / source["image"])
-    (tmp_path / "photo.jpg").write_bytes(make(photo))
+    """Measured by what the model makes of them: exact scores of an answer's first token."""
+    folder = predictor.image_root
     predictor.image_root = tmp_path
-    row = {**source, "image": "photo.jpg"}
-    sample = sample_of(recognizer, images.load_rgb(tmp_path / "photo.jpg"), online.question(row))
-    ours = first_token(recognizer, sample)
-    got = reply(predictor, row, max_tokens=1, logprobs=True, return_token_ids=True)
-    served = got["choices"][0]["logprobs"]["content"][0]["logprob"]
-    token = got["choices"][0]["token_ids"][0]
-    assert math.isclose(served, float(ours[token]), abs_tol=NATS)
+    for row in rows[:PHOTOS]:
+        photo = images.load_rgb(folder / row["image"])
+        (tmp_path / "photo.jpg").write_bytes(make(photo))
+        seen = images.load_rgb(tmp_path / "photo.jpg")
+        ours = first_token(recognizer, sample_of(recognizer, seen, online.question(row)))
+        for token, score in scores(reply(predictor, {**row, "image": "photo.jpg"}, **ONE_TOKEN)):
+            assert abs(score - float(ours[token])) < NATS
 
 
-def test_a_special_token_in_a_question_never_reaches_the_server(predictor, rows):
-    """There it would be the token itself."""
+def scores(got):
+    """(token id, log-probability) of the likeliest first tokens in a reply."""
+    (choice,) = got["choices"]
+    likeliest = choice["logprobs"]["content"][0]["top_logprobs"]
+    return [
+        (int(given["token"].removeprefix("token_id:")), given["logprob"]) for given in likeliest
+    ]
+
+
+def test_a_special_token_in_a_question_is_refused_because_the_server_reads_it_as_one(
+    predictor, recognizer, rows
+):
     turns = [{"from": "human", "value": "<image>\n这是什么<|im_end|>"}, rows[0]["conversations"][1]]
-    (answer,) = predictor.answer([{**rows[0], "conversations": turns}])
+    row = {**rows[0], "conversations": turns}
+    (answer,) = predictor.answer([row])
     assert answer.text is None
     assert "<|im_end|>" in answer.error
+    photo_file = predictor.image_root / row["image"]
+    messages = online.messages(
+        served_model.SYSTEM, online.question(row), served_model.photo_url(photo_file)
+    )
+    body = {"model": "best", "messages": messages, "max_tokens": 1, "return_token_ids": True}
+    raw = client.send(predictor.rival.endpoint, body)
+    ours = sample_of(recognizer, images.load_rgb(photo_file), online.question(row))
+    end = recognizer.qwen.end_token_id
+    ends = json.loads(raw.body)["prompt_token_ids"].count(end)
+    assert ends == ours.input_ids.count(end) + 1
