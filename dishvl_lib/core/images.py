@@ -177,8 +177,19 @@ def _is_read_alike(image: Image.Image) -> bool:
     _set_draft(image, (1, 1), "RGB")
     image.load()
     expected = _upright(image, orientation)
-    turned = ImageOps.exif_transpose(image)
+    turned = _turned_by_pillow(image)
     return turned.size == expected.size and turned.tobytes() == expected.tobytes()
+
+
+def _turned_by_pillow(image: Image.Image) -> Image.Image:
+    """The photo upright where Pillow can turn it, and otherwise as it lies: what servers go on
+    with.
+    """
+    try:
+        return ImageOps.exif_transpose(image)
+    # It writes EXIF back, which fails for many cameras' tags in as many ways.
+    except Exception:
+        return image
 
 
 def _set_draft(image: Image.Image, draft_size: Size | None, mode: str) -> None:
