@@ -105,20 +105,20 @@ def test_the_photo_is_sent_as_it_is_and_the_prompt_has_the_tokens_of_training(lo
     sent = sent_for(rows, photos, dishvl=True)
     assert {row["template"] for row in rows} == {wording.id for wording in WORDINGS}
     assert len(sent) == 40
-    for asked_row, request in zip(rows, sent, strict=True):
-        file = photos / asked_row["image"]
+    for question_row, request in zip(rows, sent, strict=True):
+        file = photos / question_row["image"]
         assert sent_photo(request) == file.read_bytes()
         photo = inputs.photo_inputs(loaded, images.load_rgb(file))
-        trained = inputs.build(loaded, photo, online.question(asked_row))
+        trained = inputs.build(loaded, photo, online.question(question_row))
         assert server_tokens(loaded, request["messages"], photo.num_tokens) == trained.input_ids
 
 
 def test_without_the_key_they_are_other_tokens(loaded, photos):
     """What the key is for: 05's own prompt is not the one of training."""
-    asked_row = row(0)
-    (request,) = sent_for([asked_row], photos)
+    question_row = row(0)
+    (request,) = sent_for([question_row], photos)
     photo = inputs.photo_inputs(loaded, images.load_rgb(photos / "0.jpg"))
-    trained = inputs.build(loaded, photo, online.question(asked_row)).input_ids
+    trained = inputs.build(loaded, photo, online.question(question_row)).input_ids
     assert server_tokens(loaded, request["messages"], photo.num_tokens) != trained
 
 
@@ -218,8 +218,8 @@ def test_a_question_with_a_special_token_is_refused_before_anything_is_sent(phot
 
 def test_without_the_key_a_request_is_what_it_was(photos):
     """To the byte, photo and all, and so is the key that its reply is stored under."""
-    asked_row = row(0, MENU[0], MENU[:2])
-    (request,) = sent_for([asked_row], photos)
+    question_row = row(0, MENU[0], MENU[:2])
+    (request,) = sent_for([question_row], photos)
     expected = {
         "model": "best",
         "messages": [
@@ -243,7 +243,7 @@ def test_without_the_key_a_request_is_what_it_was(photos):
     asker = online.EndpointPredictor(
         rival, photos, {"i0": "sha0"}, photos / "j.sqlite", run="r", budget={}
     )
-    stored_under = requests.key(rival.endpoint, asker._request(asked_row))
+    stored_under = requests.key(rival.endpoint, asker._request(question_row))
     assert stored_under == "47a14dbb8f84ff72e798e89c1e35ccdbcadee10b088cbf010c08c507ab73154b"
 
 

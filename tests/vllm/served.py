@@ -18,6 +18,7 @@ VLLM = paths.PROJECT_ROOT / ".venv-vllm" / "bin" / "vllm"
 STARTUP = Path(__file__).with_name("startup")
 START_S = 600  # it compiles the model when it starts
 MODEL = "best"
+LARGEST_MODEL = 500_000_000  # bytes of weights: both sides run on this machine's CPU in float32
 # As docs/serving.md has it. One grey level of a pixel differs without it.
 PROCESSOR = '{"use_fast": false}'
 PENALTY = 20.0  # the 7B's generation_config.json has 1.05; this much changes every answer
@@ -33,7 +34,9 @@ class Run:
 
 
 def newest_run() -> Run | None:
-    """The run under outputs/ that was trained last, with its questions and photos still there."""
+    """The run under outputs/ that was trained last, with its questions and photos still there and a
+    model that is small enough.
+    """
     folders = sorted(paths.outputs().glob("*/04_training/best"), key=lambda f: f.stat().st_mtime)
     for best in reversed(folders):
         run = _opened(best)
@@ -57,6 +60,9 @@ def _opened(best: Path) -> Run | None:
     questions = run / "03_dataset" / "test.jsonl"
     marker = run / "01_annotation" / "_SUCCESS.json"
     if not (questions.is_file() and marker.is_file()):
+        return None
+    weights = sum(file.stat().st_size for file in best.glob("*.safetensors"))
+    if weights > LARGEST_MODEL:
         return None
     image_root = Path(records.read_json(marker)["image_root"])
     rows = list(records.read_jsonl(questions))

@@ -103,6 +103,15 @@ def first_token(recognizer, sample):
     return torch.log_softmax(logits[0, -1].double(), dim=-1)
 
 
+def scores(got):
+    """(token id, log-probability) of the likeliest first tokens in a reply."""
+    (choice,) = got["choices"]
+    likeliest = choice["logprobs"]["content"][0]["top_logprobs"]
+    return [
+        (int(given["token"].removeprefix("token_id:")), given["logprob"]) for given in likeliest
+    ]
+
+
 def jpeg(photo):
     return encoded(photo, "JPEG")
 
@@ -139,15 +148,6 @@ def test_the_server_sees_the_same_pixels(predictor, recognizer, rows, tmp_path, 
         ours = first_token(recognizer, sample_of(recognizer, seen, online.question(row)))
         for token, score in scores(reply(predictor, {**row, "image": "photo.jpg"}, **ONE_TOKEN)):
             assert abs(score - float(ours[token])) < NATS
-
-
-def scores(got):
-    """(token id, log-probability) of the likeliest first tokens in a reply."""
-    (choice,) = got["choices"]
-    likeliest = choice["logprobs"]["content"][0]["top_logprobs"]
-    return [
-        (int(given["token"].removeprefix("token_id:")), given["logprob"]) for given in likeliest
-    ]
 
 
 def test_a_special_token_in_a_question_is_refused_because_the_server_reads_it_as_one(
