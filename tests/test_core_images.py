@@ -229,6 +229,12 @@ def test_what_only_we_read_so_is_not_read_alike(content):
 def test_a_jpeg_that_we_halve_is_not_read_alike(monkeypatch):
     monkeypatch.setattr(images, "FULL_DECODE_PIXELS", 96 * 72 - 1)
     assert not images.is_read_alike(jpeg(1))
+    assert images.is_read_alike(encoded(picture(1), "PNG"))
+
+
+def test_a_photo_that_we_refuse_by_its_header_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 96 * 72 - 1)
+    assert not images.is_read_alike(encoded(picture(1), "PNG"))
 
 
 def test_a_photo_that_pillow_fails_to_turn_is_not_read_alike(monkeypatch):

@@ -170,8 +170,8 @@ def _without_asides(source: AnyPath | bytes) -> bytes | None:
 def _is_read_alike(image: Image.Image) -> bool:
     width, height = image.size
     is_plain = image.mode in _PLAIN_MODES and "transparency" not in image.info
-    is_halved = _is_jpeg(image) and width * height > FULL_DECODE_PIXELS
-    if not is_plain or is_halved:
+    largest = FULL_DECODE_PIXELS if _is_jpeg(image) else MAX_IMAGE_PIXELS
+    if not is_plain or width * height > largest:
         return False
     orientation = _orientation(image)
     _set_draft(image, (1, 1), "RGB")
