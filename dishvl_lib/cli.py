@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from dishvl_lib.command_parser import CommandParser
 from dishvl_lib.core import (
     locks,
     markers,
@@ -44,7 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 when it did what was asked, 1 with one message on stderr when it could
     not, 3 when it would do something long or paid again that nobody has asked for.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    words = sys.argv[1:] if arguments is None else arguments
+    if not words:
+        parser.print_help()
+        return 0
+    options = parser.parse_args(words)
     if not paths.IS_CHECKOUT:  # the kernels and trainings that this starts count from here too
         os.environ[paths.PROJECT_VARIABLE] = str(paths.PROJECT_ROOT)
     try:
@@ -100,10 +106,12 @@ def _unforeseen(error: Exception) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = CommandParser(
         prog="dishvl",
         description="From a folder of dish photos to a menu-aware Qwen2.5-VL recogniser.",
     )
+    version = f"dishvl {stages.versions()['dishvl']}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands)
     _add_demo(commands)
@@ -146,6 +154,10 @@ def _add_open(commands: Any) -> None:
     parser.add_argument(
         "--no-launch", action="store_true", help="only write the notebook and print its path"
     )
+    parser.add_argument("--ip", help="handed on to JupyterLab, as are the next three")
+    parser.add_argument("--port", help="JupyterLab's port")
+    parser.add_argument("--no-browser", action="store_true", help="start without a browser")
+    parser.add_argument("--allow-root", action="store_true", help="start as root")
 
 
 def _add_estimate(commands: Any) -> None:
@@ -173,11 +185,16 @@ def _add_estimate(commands: Any) -> None:
 
 def _add_predict(commands: Any) -> None:
     parser = _add(commands, "predict", _predict, "name a photo's dish, or choose from a menu")
-    parser.add_argument("photos", nargs="+")
+    parser.add_argument("photos", nargs="+", help="photos, or folders of photos")
     parser.add_argument(
         "--model", help="a folder that stage 04 wrote (default: the newest run's best/)"
     )
-    parser.add_argument("--menu", help="a text file with one entry per line")
+    parser.add_argument("--menu", help="a file with one entry a line, a table or a workbook")
+    parser.add_argument(
+        "--top-k", type=count, default=3, help="entries shown with their probabilities"
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    parser.add_argument("--csv", metavar="FILE", help="write a table of the answers besides")
     parser.add_argument(
         "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
     )
@@ -231,6 +248,13 @@ def positive_number(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
 def number_of_hosts(text: str) -> int:
     value = int(text)
     if value < 2:
@@ -240,7 +264,7 @@ def number_of_hosts(text: str) -> int:
 
 def _add(commands: Any, name: str, command: Any, text: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=text, description=text)
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, parser=parser)
     return parser
 
 
@@ -371,11 +395,24 @@ def _open(options: argparse.Namespace) -> int:
     values = _values(options)
     notebook = run.filled_notebook(stage, values[stage])
     print(notebook)
-    return (
-        0
-        if options.no_launch
-        else subprocess.call([sys.executable, "-m", "jupyterlab", str(notebook)])
-    )
+    if options.no_launch:
+        return 0
+    command = [sys.executable, "-m", "jupyterlab", str(notebook), *_lab_options(options)]
+    return subprocess.call(command)
+
+
+def _lab_options(options: argparse.Namespace) -> list[str]:
+    """What `open` hands on to JupyterLab."""
+    handed_on = []
+    for name in ("ip", "port"):
+        value = getattr(options, name)
+        if value:
+            handed_on.append(f"--{name}={value}")
+    if options.no_browser:
+        handed_on.append("--no-browser")
+    if options.allow_root:
+        handed_on.append("--allow-root")
+    return handed_on
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -467,7 +504,17 @@ def _estimate(options: argparse.Namespace) -> None:
 def _predict(options: argparse.Namespace) -> int:
     from dishvl_lib import predict
 
-    return predict.answer(options.photos, options.model, options.menu, not options.no_gallery)
+    return predict.answer(
+        predict.Request(
+            photos=options.photos,
+            model=options.model,
+            menu_file=options.menu,
+            use_gallery=not options.no_gallery,
+            top_k=options.top_k,
+            as_json=options.json,
+            csv_file=options.csv,
+        )
+    )
 
 
 def _dish_add(options: argparse.Namespace) -> int:

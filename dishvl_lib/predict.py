@@ -2,44 +2,122 @@
 gallery that lies beside the model, where there is one.
 """
 
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import images, menu_entries, paths
-from dishvl_lib.core.types import AnyPath
+import pandas as pd
+
+from dishvl_lib.core import images, menu_entries, paths, records
+from dishvl_lib.core.rules import listed
+from dishvl_lib.core.types import AnyPath, Record, Records
+
+TOP_K = 3
+CSV_COLUMNS = ("photo", "answer", "on_menu", "entries", "error")
 
 
-def answer(
-    photos: Sequence[str],
-    model: str | None = None,
-    menu_file: str | None = None,
-    use_gallery: bool = True,
-) -> int:
+@dataclass(frozen=True)
+class Request:
+    """What is asked: photos and folders of photos, a menu's file or none, and how it is answered.
+
+    top_k: entries of the menu that are shown with their probabilities. as_json: a JSON object a
+    line instead of text. csv_file: a table with CSV_COLUMNS that is written besides.
+    """
+
+    photos: Sequence[str]
+    model: str | None = None
+    menu_file: str | None = None
+    use_gallery: bool = True
+    top_k: int = TOP_K
+    as_json: bool = False
+    csv_file: str | None = None
+
+
+def answer(request: Request) -> int:
     """Print a line per photo; 1 when one could not be read (the others are answered all the same),
     otherwise 0.
 
-    Raises ValueError, `ModelError` or `GalleryError` for a menu, a model or a gallery that cannot
-    be used.
+    Raises ValueError, `ModelError` or `GalleryError` for photos, a menu, a model or a gallery that
+    cannot be used; all but the model are looked at before anything heavy is loaded.
     """
-    from dishvl_lib.vlm.recognizer import as_read
+    from dishvl_lib.vlm.written_menus import as_read
 
-    menu = menu_entries.read(menu_file) if menu_file else None
+    menu = menu_entries.read(request.menu_file) if request.menu_file else None
     if menu is not None:
-        as_read(menu)  # before the model takes its time to load
-    recognizer = _opened(model or newest_best(), use_gallery)
-    unread = 0
-    for photo in photos:
-        try:
-            print(
-                f"{photo}\t{recognizer.choose(photo, menu) if menu else recognizer.name(photo)}",
-                flush=True,
-            )
-        except images.ImageError as error:
-            unread += 1
-            print(f"dishvl: {photo} is not answered, the photo is {error}", file=sys.stderr)
-    return int(unread > 0)
+        as_read(menu)
+    photos = _files(request.photos)
+    recognizer = _opened(request.model or newest_best(), request.use_gallery)
+    ask = _asking(recognizer, menu, request.top_k)
+    rows: Records = []
+    try:
+        for photo in photos:
+            rows.append(_row(photo, ask))
+            _show(rows[-1], request.as_json)
+    finally:  # what was answered until an interruption is in the table too
+        if request.csv_file:
+            table = pd.DataFrame([_cells(row) for row in rows], columns=list(CSV_COLUMNS))
+            records.write_table(request.csv_file, table)
+    return int(any("error" in row for row in rows))
+
+
+def _files(given: Sequence[str]) -> list[Path]:
+    """Photos as they are given, and those in folders, by name. Raises ValueError for a file that
+    is not there and for a folder without photos.
+    """
+    from dishvl_lib.dish import given_files
+
+    files = given_files(given)
+    missing = [str(file) for file in files if not file.exists()]
+    if missing:
+        raise ValueError(f"no photo {listed(missing)}")
+    return files
+
+
+def _asking(recognizer: Any, menu: list[str] | None, top_k: int) -> Callable[[Path], Any]:
+    if menu is None:
+        return recognizer.name
+    return lambda photo: recognizer.choose(photo, menu, top_k=top_k)
+
+
+def _row(photo: Path, ask: Callable[[Path], Any]) -> Record:
+    """photo, and what is said of it: `name`, or `answer`, `on_menu` and `entries`; or `error`.
+    `shown` is the line for people.
+    """
+    try:
+        said = ask(photo)
+    except images.ImageError as error:
+        return {"photo": str(photo), "error": f"the photo is {error}"}
+    if isinstance(said, str):
+        return {"photo": str(photo), "name": said, "shown": said}
+    choice = asdict(said)
+    return {"photo": str(photo), **choice, "shown": str(said)}
+
+
+def _show(row: Record, as_json: bool) -> None:
+    if as_json:
+        fields = {key: value for key, value in row.items() if key != "shown"}
+        print(json.dumps(fields, ensure_ascii=False), flush=True)
+    elif "error" in row:
+        message = f"dishvl: {row['photo']} is not answered, {row['error']}"
+        print(message, file=sys.stderr, flush=True)
+    else:
+        print(f"{row['photo']}\t{row['shown']}", flush=True)
+
+
+def _cells(row: Record) -> list[str]:
+    """A row of the table, as CSV_COLUMNS."""
+    on_menu = row.get("on_menu")
+    entries = [f"{entry} {probability:.4f}" for entry, probability in row.get("entries", ())]
+    return [
+        row["photo"],
+        row.get("name") or row.get("answer") or "",
+        "" if on_menu is None else f"{on_menu:.4f}",
+        "; ".join(entries),
+        row.get("error", ""),
+    ]
 
 
 def _opened(model: AnyPath, use_gallery: bool) -> Any:

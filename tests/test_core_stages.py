@@ -657,3 +657,18 @@ def test_a_training_is_not_touched_by_another_text_of_a_dish():
     stage.make("dishes.jsonl", lambda: [dish | {"name": "清蒸鱼"}])
     stage.finish({"ok": 1}, image_root="/nowhere")
     assert stages.changed_inputs(params(), "04_training") == ["01_annotation/dishes.jsonl#names"]
+
+
+def test_what_is_looked_at_for_advice_makes_no_training_again():
+    stage = stages.start("01", params())
+    stage.make("catalog.parquet", lambda: pd.DataFrame({"width": ["1"]}))
+    stage.finish({"ok": 1}, image_root="/nowhere")
+    for name in ("02", "03", "04"):
+        make(name)
+    stages.move_aside(stage.folder)
+    stage = stages.start("01", params())
+    stage.make("catalog.parquet", lambda: pd.DataFrame({"width": ["2"]}))
+    stage.finish({"ok": 1}, image_root="/nowhere")
+    training = stages.start("04", params())
+    assert training.done
+    assert training.table("01_annotation", "catalog.parquet").width.tolist() == ["2"]

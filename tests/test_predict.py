@@ -2,10 +2,16 @@
 them.
 """
 
+import json
+import subprocess
+import sys
+
 import pytest
 import tiny
 
 from dishvl_lib import cli
+from dishvl_lib.core import paths, records
+from dishvl_lib.predict import CSV_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +79,59 @@ def test_prices_are_shown_and_not_read(best, tmp_path, capsys):
         priced.replace("1. ", "").replace(" ￥12", "").replace("2. ", "").replace(" 8元", "")
         == bare
     )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photos, and a text file that calls itself one."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    tiny.photo(1).save(photos / "b.png")
+    tiny.photo(2).save(photos / "a.png")
+    (photos / "c.jpg").write_text("no photo", "utf-8")
+    (tmp_path / "menu.txt").write_text("=红烧鱼\n麻婆豆腐\n土豆丝\n", "utf-8")
+    return photos
+
+
+def test_a_folder_is_answered_as_json_and_as_a_table(best, folder, tmp_path, capsys):
+    table = tmp_path / "answers.csv"
+    flags = ["--menu", str(tmp_path / "menu.txt"), "--top-k", "2", "--csv", str(table), "--json"]
+    assert cli.main(["predict", str(folder), "--model", str(best), *flags]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["photo"] for row in rows] == [
+        str(folder / name) for name in ("a.png", "b.png", "c.jpg")
+    ]
+    for row in rows[:2]:
+        assert len(row["entries"]) == 2
+        assert row["answer"] in ("=红烧鱼", "麻婆豆腐", "土豆丝", None)
+        assert "shown" not in row
+    assert "not an image" in rows[2]["error"]
+    written = records.read_table(table, CSV_COLUMNS)
+    assert written.photo.tolist() == [row["photo"] for row in rows]
+    assert written.answer.tolist() == [row.get("answer") or "" for row in rows]
+    assert written.error.tolist()[:2] == ["", ""]
+
+
+def test_names_are_answered_as_json(best, folder, capsys):
+    assert cli.main(["predict", str(folder / "a.png"), "--model", str(best), "--json"]) == 0
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert set(row) == {"photo", "name"}
+
+
+def test_what_is_wrong_is_said_before_anything_heavy_is_loaded(folder, tmp_path):
+    (tmp_path / "twice.txt").write_text("鱼\n鱼\n", "utf-8")
+    photo = str(folder / "a.png")
+    for words, sentence in (
+        ([photo, "--menu", str(tmp_path / "twice.txt")], "there twice"),
+        ([photo, "--menu", str(tmp_path / "none.txt")], "none.txt"),
+        ([str(tmp_path / "gone.jpg")], "no photo"),
+    ):
+        code = (
+            "import sys; from dishvl_lib import cli; "
+            f"status = cli.main(['predict', *{words!r}, '--model', 'none']); "
+            "print(status, 'torch' in sys.modules)"
+        )
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT)
+        assert done.stdout.strip() == "1 False", done.stderr
+        assert sentence in done.stderr
