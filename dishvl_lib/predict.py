@@ -23,7 +23,7 @@ def answer(
     Raises ValueError, `ModelError` or `GalleryError` for a menu, a model or a gallery that cannot
     be used.
     """
-    from dishvl_lib.vlm.recognizer import as_read
+    from dishvl_lib.vlm.written_menus import as_read
 
     menu = menu_entries.read(menu_file) if menu_file else None
     if menu is not None:

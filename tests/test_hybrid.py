@@ -178,12 +178,12 @@ def test_a_gallery_that_was_fitted_for_another_model_is_refused_with_the_remedy(
 
 
 def test_shares_that_vanish_do_not_become_nan(hybrid, monkeypatch):
-    def sure(queries, top_k):
-        entries = queries[0][2][0][1]
+    def sure(queries):
+        entries = queries[0].menus[0][1]
         ranked = tuple((entry, float(place == 0)) for place, entry in enumerate(entries))
         return [Recognition((), (Choice(entries[0], ranked),))]
 
-    monkeypatch.setattr(hybrid.recognizer, "answer_questions", sure)
+    monkeypatch.setattr(hybrid.recognizer, "answer_queries", sure)
     choice = hybrid.choose(striped(1, 50), MENU)
     assert np.isfinite([share for _, share in choice.entries]).all()
 
@@ -199,12 +199,12 @@ def test_the_model_says_whether_a_dish_it_knows_is_on_the_menu(
 ):
     """Of a new dish it cannot: there the probability within the menu decides."""
 
-    def answered(queries, top_k):
-        entries = queries[0][2][0][1]
+    def answered(queries):
+        entries = queries[0].menus[0][1]
         ranked = tuple((entry, 1 / len(entries)) for entry in entries)
         return [Recognition((), (Choice(None, ranked, 0.5, on_menu),))]
 
-    monkeypatch.setattr(hybrid.recognizer, "answer_questions", answered)
+    monkeypatch.setattr(hybrid.recognizer, "answer_queries", answered)
     monkeypatch.setattr(hybrid.gallery, "is_new", lambda name: is_new)
     choice = hybrid.choose(striped(1, 50), MENU)
     best = choice.entries[0][0]
