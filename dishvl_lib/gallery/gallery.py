@@ -269,6 +269,10 @@ class Gallery:
     def _place(self, name: str) -> int | None:
         return self._places.get(names.normalise(name))
 
+    def open_net(self) -> None:
+        """Open the net now instead of with the first photo. Raises `GalleryError` as `features`."""
+        self._net()
+
     def _net(self) -> Embedder:
         if self._embedder is None:
             self._embedder = net.opened(self.folder or IN_MEMORY, self.manifest.net)

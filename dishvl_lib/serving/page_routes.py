@@ -1,0 +1,45 @@
+"""The operator's page at `/`: one HTML file, its style sheet and its scripts; nothing else is
+loaded from anywhere.
+"""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Response
+
+router = APIRouter(include_in_schema=False)
+FOLDER = Path(__file__).parent / "page"
+# Scripts and styles from files of the service alone; photos of this machine as blob: and data:.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+@router.get("/")
+async def page() -> Response:
+    return _file("index.html", "text/html")
+
+
+@router.get("/static/page.css")
+async def style() -> Response:
+    return _file("page.css", "text/css")
+
+
+@router.get("/static/page.js")
+async def script() -> Response:
+    return _file("page.js", "text/javascript")
+
+
+@router.get("/static/words.js")
+async def words() -> Response:
+    return _file("words.js", "text/javascript")
+
+
+def _file(name: str, media_type: str) -> Response:
+    return Response((FOLDER / name).read_bytes(), media_type=media_type, headers=HEADERS)
