@@ -16,6 +16,7 @@ from dishvl_lib.core import images, records  # noqa: E402
 from dishvl_lib.gallery.fusion import Fusion  # noqa: E402
 from dishvl_lib.gallery.gallery import GalleryError  # noqa: E402
 from dishvl_lib.vlm.answers import Choice, Recognition  # noqa: E402
+from dishvl_lib.vlm.photo_questions import PhotoQuestions  # noqa: E402
 from dishvl_lib.vlm.recognizer import METADATA, model_fingerprint  # noqa: E402
 
 MENU = ["米饭", "红烧鱼", "番茄炒蛋"]
@@ -90,6 +91,21 @@ def test_a_list_of_photos_gives_a_list_as_one_by_one(hybrid):
     assert [choice.entries[0][1] for choice in together] == pytest.approx(
         [choice.entries[0][1] for choice in alone], rel=1e-4
     )
+
+
+def test_photos_with_other_menus_share_a_pass_and_answer_as_alone(hybrid):
+    asked = [
+        PhotoQuestions([MENU], top_k=9),
+        PhotoQuestions(naming="naming-1"),
+        PhotoQuestions([ODD_MENU, MENU[:1]], naming="naming-1", top_k=9),
+    ]
+    prepared = [hybrid.prepare(striped(dish, 60), asked[dish]) for dish in range(3)]
+    for ready, recognition in zip(prepared, hybrid.answer_prepared(prepared), strict=True):
+        (alone,) = hybrid.answer_prepared([ready])
+        assert recognition.names == alone.names
+        for choice, other in zip(recognition.choices, alone.choices, strict=True):
+            assert choice.answer == other.answer
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
 
 
 def test_several_menus_about_a_photo(hybrid):

@@ -11,6 +11,7 @@ import torch
 
 from dishvl_lib.core import questions
 from dishvl_lib.vlm import choose, decoding, inputs
+from dishvl_lib.vlm.photo_questions import PhotoQuestions
 from dishvl_lib.vlm.recognizer import Recognizer
 
 SIZES = [(64, 48), (48, 64), (120, 40), (56, 56), (40, 150)]
@@ -79,6 +80,27 @@ def test_questions_may_differ_from_photo_to_photo(recognizer):
     close(recognitions[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
     assert recognizer.answer_questions([]) == []
     assert recognizer.recognise([], MENUS) == []
+
+
+def test_photos_with_other_menus_share_a_pass_and_answer_as_alone(recognizer):
+    """What a service does: whoever asks at the same time has a menu of his own."""
+    asked = [
+        PhotoQuestions([MENUS[0]], top_k=9),
+        PhotoQuestions([MENUS[1], MENUS[2]], top_k=9),
+        PhotoQuestions(naming="naming-1"),
+        PhotoQuestions([["2. 红烧鱼 ￥12", "麻婆豆腐"]], naming="naming-2", top_k=1),
+    ]
+    pairs = list(zip(PHOTOS, asked, strict=False))
+    prepared = [recognizer.prepare(photo, of_photo) for photo, of_photo in pairs]
+    together = recognizer.answer_prepared(prepared)
+    for recognition, ready in zip(together, prepared, strict=True):
+        (alone,) = recognizer.answer_prepared([ready])
+        assert recognition.names == alone.names
+        for choice, other in zip(recognition.choices, alone.choices, strict=True):
+            assert choice.answer == other.answer
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
+    assert together[3].choices[0].entries[0][0] in ("2. 红烧鱼 ￥12", "麻婆豆腐")
+    assert len(together[3].choices[0].entries) == 1
 
 
 def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):

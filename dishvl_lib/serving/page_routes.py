@@ -4,10 +4,13 @@ loaded from anywhere.
 
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 router = APIRouter(include_in_schema=False)
 FOLDER = Path(__file__).parent / "page"
+PAGE = "index.html"
+SCRIPT = "text/javascript"
+FILES = {"page.css": "text/css", "page.js": SCRIPT, "service.js": SCRIPT, "words.js": SCRIPT}
 # Scripts and styles from files of the service alone; photos of this machine as blob: and data:.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -23,22 +26,14 @@ HEADERS = {
 
 @router.get("/")
 async def page() -> Response:
-    return _file("index.html", "text/html")
+    return _file(PAGE, "text/html")
 
 
-@router.get("/static/page.css")
-async def style() -> Response:
-    return _file("page.css", "text/css")
-
-
-@router.get("/static/page.js")
-async def script() -> Response:
-    return _file("page.js", "text/javascript")
-
-
-@router.get("/static/words.js")
-async def words() -> Response:
-    return _file("words.js", "text/javascript")
+@router.get("/static/{name}")
+async def static(name: str) -> Response:
+    if name not in FILES:
+        raise HTTPException(404)
+    return _file(name, FILES[name])
 
 
 def _file(name: str, media_type: str) -> Response:
