@@ -191,6 +191,7 @@ async function openCorrection() {
   element("entries").replaceChildren(...[...names].map((name) => new Option(name, name)));
   element("right").value = "";
   element("correction").hidden = false;
+  element("wrong").hidden = true;
   askBeforeStoring();
   element("right").focus();
 }
@@ -235,9 +236,7 @@ element("save").addEventListener("click", () => attempt(saveMenu));
 element("wrong").addEventListener("click", () => attempt(openCorrection));
 element("right").addEventListener("input", askBeforeStoring);
 element("store").addEventListener("click", () => attempt(storeCorrection));
-element("cancel").addEventListener("click", () => {
-  element("correction").hidden = true;
-});
+element("cancel").addEventListener("click", () => showAnswer(current));
 element("language").addEventListener("click", () => {
   change();
   showMenuState();
