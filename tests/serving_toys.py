@@ -69,6 +69,7 @@ def command(best: Path | str, *arguments: str, outputs: Path, token: str = ""):
         cwd=paths.PROJECT_ROOT,
         text=True,
     )
+    assert process.stdout is not None
     try:
         first = process.stdout.readline()
         match = re.search(r"http://\S+", first)

@@ -12,6 +12,7 @@ import serving_toys
 paddle = pytest.importorskip("paddle")
 
 from dishvl_lib import cli, serve  # noqa: E402
+from dishvl_lib.serving import server  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,12 @@ def test_a_port_that_is_taken_is_said(outputs, capsys):
         status, said = served("canteen", "--port", str(port), capsys=capsys)
     assert status == 1
     assert f"cannot listen at 127.0.0.1, port {port}" in said
+
+
+def test_answers_are_sent_at_once(outputs):
+    """asyncio turns Nagle's algorithm off only for sockets whose protocol is said by name."""
+    with server.listening(server.Address("127.0.0.1", 0)) as bound:
+        assert bound.proto == socket.IPPROTO_TCP
 
 
 def test_a_folder_without_a_model_is_said(outputs, tmp_path, capsys):

@@ -64,14 +64,25 @@ def test_a_photo_that_is_corrected_again_moves(client, folder):
     first = correct(client, right_dish="红烧鱼").json()
     correct(client, right_dish="红烧鱼")
     second = correct(client, right_dish="米饭").json()
-    assert not (folder / first["photo"]).exists()
+    assert not (folder / first["photo"]).parent.exists()
     assert (folder / second["photo"]).read_bytes() == PHOTO
     rows = records.read_table(folder / "corrections.csv")
     assert rows.right_dish.tolist() == ["红烧鱼", "红烧鱼", "米饭"]
 
 
 @pytest.mark.parametrize(
-    "dish", ["../evil", "a/b", "..", " ", "corrections\\x", "x" * 61, "红烧鱼、米饭", ".hidden/"]
+    "dish",
+    [
+        "../evil",
+        "a/b",
+        "..",
+        " ",
+        "corrections\\x",
+        "x" * 61,
+        "红烧鱼、米饭",
+        ".hidden/",
+        "corrections.csv",
+    ],
 )
 def test_a_name_that_can_be_no_folder_stores_nothing(client, folder, dish):
     response = correct(client, right_dish=dish)

@@ -103,6 +103,49 @@ def test_photos_with_other_menus_share_a_pass_and_answer_as_alone(recognizer):
     assert len(together[3].choices[0].entries) == 1
 
 
+def test_where_much_would_be_padding_photos_of_like_length_have_a_pass_of_their_own(
+    recognizer, monkeypatch
+):
+    asked = [
+        PhotoQuestions([MENUS[0]], naming="naming-1", top_k=9),
+        PhotoQuestions([[f"第{number}道菜" for number in range(60)]], top_k=60),
+        PhotoQuestions(naming="naming-2"),
+        PhotoQuestions([MENUS[0]], top_k=9),
+    ]
+    pairs = list(zip(PHOTOS, asked, strict=False))
+    prepared = [recognizer.prepare(photo, of_photo) for photo, of_photo in pairs]
+    in_one = recognizer.answer_prepared(prepared)
+    passes = []
+    prefill = decoding.prefill
+
+    def counted(qwen, photos, *rest, **options):
+        passes.append(len(photos))
+        return prefill(qwen, photos, *rest, **options)
+
+    monkeypatch.setattr(decoding, "prefill", counted)
+    monkeypatch.setattr(choose, "MOST_PADDING", 200)
+    in_several = recognizer.answer_prepared(prepared)
+    assert sorted(passes) == [1, 3]
+    for first, second in zip(in_one, in_several, strict=True):
+        assert first.names == second.names
+        for choice, other in zip(first.choices, second.choices, strict=True):
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups"),
+    [
+        ([], []),
+        ([5], [[0]]),
+        ([100, 3000, 90, 2900], [[1, 3], [0, 2]]),
+        ([100] * 4, [[0, 1, 2, 3]]),
+        ([3000, 1000, 952, 951], [[0, 1], [2, 3]]),
+    ],
+)
+def test_sequences_of_like_length_share_a_pass(lengths, groups):
+    assert choose.groups_of_like_length(lengths) == groups
+
+
 def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):
     PHOTOS[0].save(tmp_path / "a.png")
     buffer = io.BytesIO()

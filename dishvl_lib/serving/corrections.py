@@ -5,6 +5,7 @@ table.
     corrections/<dish>/<sha256>.jpg       as `dishvl dish add` and `image_root` take it
 """
 
+import contextlib
 import hashlib
 import threading
 from pathlib import Path
@@ -64,6 +65,8 @@ class Corrections:
         target.parent.mkdir(parents=True, exist_ok=True)
         for before in self.folder.glob(f"*/{photo.name}"):
             before.replace(target)
+            with contextlib.suppress(OSError):
+                before.parent.rmdir()  # a dish without photos is none
             return
         with records.atomic_path(target) as temporary:
             temporary.write_bytes(content)
@@ -76,6 +79,8 @@ def folder_name(dish: str) -> str:
     if fault:
         raise bad_value(f"right_dish {dish!r}: {fault.reason}")
     problem = paths.name_problem(name)
+    if name == TABLE:
+        problem = "is the table's name"
     if problem:
         raise bad_value(f"right_dish {dish!r} {problem}")
     return name

@@ -51,19 +51,19 @@ async def add_dish(request: Request, name: str) -> AddedAnswer:
     if confirmed is not None:
         sent.fields.setdefault(CONFIRM, confirmed)
     fields = sent.checked(DishFields)
-    return await service.keep(_add, service, name, sent.photos, fields.confirm)
+    return await service.change(_add, service, name, sent.photos, fields.confirm)
 
 
 @router.delete(DISH, response_model=RemovedAnswer, responses=openapi.errors(401, 404))
 async def remove_dish(request: Request, name: str) -> RemovedAnswer:
     """Take a dish off the gallery."""
     service: Service = request.app.state.service
-    return await service.keep(_remove, service, name)
+    return await service.change(_remove, service, name)
 
 
 def _listed(service: Service) -> DishesAnswer:
     listed = []
-    for dish in _changeable(service).dishes:
+    for dish in _current(service).dishes:
         listed.append(
             DishAnswer(
                 name=dish.name,
@@ -101,6 +101,12 @@ def _remove(service: Service, name: str) -> RemovedAnswer:
 
 
 def _changeable(service: Service) -> Gallery:
+    _current(service)
+    return service.model.changeable()
+
+
+def _current(service: Service) -> Gallery:
+    """The gallery that answers. Raises `ServiceError` 404 where there is none."""
     model = service.model
     if not model.use_gallery:
         message = "the service was started without its gallery (--no-gallery)"
@@ -109,7 +115,7 @@ def _changeable(service: Service) -> Gallery:
     if model.gallery is None:
         message = f"this model has no gallery. {adding.HOW_TO_GET_ONE}"
         raise ServiceError(404, "no_gallery", message)
-    return model.changeable()
+    return model.gallery
 
 
 def _look_first(gallery: Gallery, candidate: Candidate, doubts: Sequence[Doubt]) -> ServiceError:

@@ -10,6 +10,7 @@ MAX_OTHER_BODY_BYTES = MIB
 MAX_DISH_PHOTOS = 100
 MAX_MENU_ENTRIES = 500
 BODY_PATIENCE_S = 20.0  # between two parts of a body
+BODY_S = 180.0  # until a body is complete
 OPEN_PER_PLACE = 4  # requests that may be open, uploads too, for each place in the queue
 
 

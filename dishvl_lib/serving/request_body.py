@@ -26,21 +26,27 @@ class RequestBody:
         self._declared = _number(headers.get(b"content-length", b"0"))
         has_body = self._declared > 0 or b"transfer-encoding" in headers
         self._ended = not has_body
+        self._until = time.monotonic() + limits.BODY_S
         self._waits_for_leave = headers.get(b"expect", b"").lower() == b"100-continue"
 
     async def receive(self) -> Message:
         """The next part. Raises `ServiceError` 413 for a body over the limit, whatever length it
-        declared, and 408 when nothing comes for BODY_PATIENCE_S.
+        declared, and 408 when nothing comes for BODY_PATIENCE_S or it takes longer than BODY_S.
         """
         if self._ended:
             return await self._receive()
         if self._declared > self._max_bytes:
             raise self._too_large()
+        left = max(self._until - time.monotonic(), 0.001)
+        patience = min(left, limits.BODY_PATIENCE_S)
         try:
-            message = await asyncio.wait_for(self._receive(), limits.BODY_PATIENCE_S)
+            message = await asyncio.wait_for(self._receive(), patience)
         except TimeoutError:
             raise ServiceError(
-                408, "too_slow", f"nothing of the body came for {limits.BODY_PATIENCE_S:.0f} s"
+                408,
+                "too_slow",
+                f"the body came too slowly (at most {limits.BODY_PATIENCE_S:.0f} s without a part "
+                f"of it, {limits.BODY_S:.0f} s in all)",
             ) from None
         self._count(message)
         if self._n_bytes > self._max_bytes:

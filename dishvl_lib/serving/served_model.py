@@ -37,26 +37,32 @@ class ServedModel:
         return hybrid.gallery if hybrid else None
 
     def answers(self) -> PhotoAnswers[Any]:
-        """What answers now: the model with its gallery, or alone."""
-        if self._stamp_now() != self._stamp:
-            self.refresh()
+        """What answers now: the model with its gallery, or alone. While a changed gallery is being
+        opened, the one before.
+        """
+        is_changed = self._stamp_now() != self._stamp
+        if is_changed and self._opening.acquire(blocking=False):
+            try:
+                self._take()
+            finally:
+                self._opening.release()
         return self._hybrid or self.recognizer
 
     def refresh(self) -> None:
-        """Take the gallery as it lies on the disk. One that cannot be used leaves the old one in
-        its place, which the log says.
-        """
+        """Take the gallery as it lies on the disk; it answers when this returns."""
         with self._opening:
-            stamp = self._stamp_now()
-            if stamp == self._stamp:
-                return
-            try:
-                self._hybrid = self._opened(self.gallery)
-            except GalleryError as error:
-                log.error(
-                    "the gallery was changed and cannot be used; the old one stays: %s", error
-                )
-            self._stamp = stamp
+            self._take()
+
+    def _take(self) -> None:
+        """A gallery that cannot be used leaves the old one in its place, which the log says."""
+        stamp = self._stamp_now()
+        if stamp == self._stamp:
+            return
+        try:
+            self._hybrid = self._opened(self.gallery)
+        except GalleryError as error:
+            log.error("the gallery was changed and cannot be used; the old one stays: %s", error)
+        self._stamp = stamp
 
     def changeable(self) -> Gallery:
         """The gallery opened beside the one that answers, to be changed.

@@ -48,8 +48,10 @@ def check_reach(host: str, token: str) -> str:
 
 def listening(address: Address) -> socket.socket:
     """A socket bound to an address, which is taken from then on. Raises RuntimeError."""
-    is_v6 = ":" in address.host
-    bound = socket.socket(socket.AF_INET6 if is_v6 else socket.AF_INET, socket.SOCK_STREAM)
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    # Said by name, the protocol lets asyncio send small answers at once (TCP_NODELAY): without it
+    # each takes 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((address.host, address.port))

@@ -42,8 +42,8 @@ class Folders:
 
 
 class Service:
-    """Photos are decoded by a few threads, the model runs in one of its own, and files and the
-    gallery are changed in another.
+    """Photos are decoded by a few threads; the model, the files and the changes of the gallery have
+    a thread each, so that none waits for another.
     """
 
     def __init__(self, model: ServedModel, folders: Folders, limits: Limits):
@@ -58,6 +58,7 @@ class Service:
         n_decoders = min(MOST_DECODERS, os.cpu_count() or 1)
         self._decoders = ThreadPoolExecutor(n_decoders, "decoder")
         self._keeper = ThreadPoolExecutor(1, "keeper")
+        self._changer = ThreadPoolExecutor(1, "gallery")
 
     def start(self) -> None:
         self.batcher.start()
@@ -67,6 +68,7 @@ class Service:
         await asyncio.to_thread(self.batcher.close)
         self._decoders.shutdown()
         self._keeper.shutdown()
+        self._changer.shutdown()
         self._memory.close()
 
     async def recognise(self, photo: bytes, questions: PhotoQuestions) -> Recognition:
@@ -86,6 +88,11 @@ class Service:
         """What `function` returns, which reads or changes files; one after another."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._keeper, function, *arguments)
+
+    async def change(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """What `function` returns, which changes the gallery; one after another."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._changer, function, *arguments)
 
     def _prepare(self, photo: bytes, questions: PhotoQuestions) -> tuple[PhotoAnswers[Any], Any]:
         """(what answers, the photo as it has prepared it)."""
