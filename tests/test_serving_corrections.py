@@ -96,7 +96,8 @@ def test_what_is_no_photo_stores_nothing(client, folder):
     assert not folder.exists()
 
 
-def test_the_right_dish_must_be_said(client):
-    response = correct(client)
+@pytest.mark.parametrize("fields", [{}, {"right_dish": "1" * 900_000}])
+def test_the_right_dish_must_be_said_in_few_words(client, fields):
+    response = correct(client, **fields)
     assert response.status_code == 422
     assert "right_dish" in error_of(response)["message"]

@@ -110,7 +110,13 @@ def test_a_photo_that_cannot_be_read_is_said_and_the_others_are_added(client):
 
 @pytest.mark.parametrize(
     ("name", "files"),
-    [(NEW, [("photos", b"<html>")]), ("%20", None), ("红烧鱼、米饭", None), ("x" * 61, None)],
+    [
+        (NEW, [("photos", b"<html>")]),
+        ("%20", None),
+        ("红烧鱼、米饭", None),
+        ("x" * 61, None),
+        ("1" * 9000, None),
+    ],
 )
 def test_what_can_be_no_dish_is_422(client, name, files):
     response = add(client, name, files)

@@ -165,6 +165,7 @@ def test_a_body_over_the_limit_is_refused_while_it_arrives(client, monkeypatch, 
         ({"menu": "[1, 2]"}, "bad_menu", "not a text"),
         ({"menu": '{"dishes": []}'}, "bad_menu", "a menu is"),
         ({"menu": "\n".join(f"第{n}道菜" for n in range(501))}, "bad_menu", "at most 500"),
+        ({"menu": "1" * 900_000}, "bad_menu", "at most 200"),
         ({"site": "../north"}, "bad_value", "plain folder name"),
     ],
 )

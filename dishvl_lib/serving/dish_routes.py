@@ -76,6 +76,7 @@ def _listed(service: Service) -> DishesAnswer:
 
 
 def _add(service: Service, name: str, photos: Sequence[bytes], is_confirmed: bool) -> AddedAnswer:
+    _check_name(name)
     gallery = _changeable(service)
     try:
         candidate = gallery.look(name, photos)
@@ -90,6 +91,7 @@ def _add(service: Service, name: str, photos: Sequence[bytes], is_confirmed: boo
 
 
 def _remove(service: Service, name: str) -> RemovedAnswer:
+    _check_name(name)
     gallery = _changeable(service)
     try:
         n_photos = gallery.remove(name)
@@ -98,6 +100,12 @@ def _remove(service: Service, name: str) -> RemovedAnswer:
         raise ServiceError(404, "unknown_dish", message) from None
     service.model.refresh()
     return RemovedAnswer(name=name, n_photos=n_photos)
+
+
+def _check_name(name: str) -> None:
+    if len(name) > limits.MAX_NAME_CHARACTERS:
+        message = f"a dish's name has at most {limits.MAX_NAME_CHARACTERS} characters"
+        raise ServiceError(422, "bad_dish", message)
 
 
 def _changeable(service: Service) -> Gallery:

@@ -1,5 +1,6 @@
 """What a request sends: photos and fields, as a form (multipart) or as JSON with data URLs."""
 
+import asyncio
 import base64
 import binascii
 import json
@@ -55,20 +56,10 @@ async def read(request: Request, max_photos: int = 1) -> Sent:
     if kind == FORM:
         return await _read_form(request, max_photos)
     if kind == JSON:
-        return _of_json(await read_json(request), max_photos)
+        body = await _body(request)
+        # Megabytes of base64 take a while: other requests go on meanwhile.
+        return await asyncio.to_thread(_of_json, body, max_photos)
     raise ServiceError(415, errors.CODES[415], f"send {FORM} or {JSON}, not {kind or 'nothing'}")
-
-
-async def read_json(request: Request) -> Record:
-    """A JSON object. Raises `ServiceError` 422."""
-    body = await _body(request)
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise bad_value(f"the body is not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise bad_value(f"the body must be a JSON object, it is {type(content).__name__}")
-    return content
 
 
 async def read_menu(request: Request) -> list[str]:
@@ -76,9 +67,9 @@ async def read_menu(request: Request) -> list[str]:
 
     Raises `ServiceError` 422.
     """
-    if _media_type(request) == JSON:
-        return entries_of(await read_json(request))
     body = await _body(request)
+    if _media_type(request) == JSON:
+        return entries_of(_object_of(body))
     try:
         text = given_tables.decoded(body, Path("the menu"))
     except RecordError as error:
@@ -143,7 +134,19 @@ async def _read_form(request: Request, max_photos: int) -> Sent:
     return Sent(photos, fields)
 
 
-def _of_json(content: Record, max_photos: int) -> Sent:
+def _object_of(body: bytes) -> Record:
+    """A body that is a JSON object. Raises `ServiceError` 422."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_value(f"the body is not valid JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise bad_value(f"the body must be a JSON object, it is {type(content).__name__}")
+    return content
+
+
+def _of_json(body: bytes, max_photos: int) -> Sent:
+    content = _object_of(body)
     urls: list[Any] = []
     for name in PHOTO_FIELDS:
         given = content.pop(name, [])

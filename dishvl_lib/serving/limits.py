@@ -9,6 +9,9 @@ MAX_DISH_BODY_BYTES = 256 * MIB  # photos of a dish; those over 1 MiB wait on th
 MAX_OTHER_BODY_BYTES = MIB
 MAX_DISH_PHOTOS = 100
 MAX_MENU_ENTRIES = 500
+# Of a menu's entry with numbering and price, and of a name: what reads names takes the square of
+# their length.
+MAX_NAME_CHARACTERS = 200
 BODY_PATIENCE_S = 20.0  # between two parts of a body
 BODY_S = 180.0  # until a body is complete
 OPEN_PER_PLACE = 4  # requests that may be open, uploads too, for each place in the queue

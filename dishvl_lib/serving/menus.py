@@ -102,13 +102,23 @@ def named(site: str) -> str:
 
 def checked(entries: Sequence[str]) -> list[str]:
     """What the model reads of each entry. Raises `ServiceError` 422 for what can be no menu."""
+    check_size(entries)
+    try:
+        return as_read(entries)
+    except ValueError as error:
+        raise ServiceError(422, "bad_menu", str(error)) from None
+
+
+def check_size(entries: Sequence[str]) -> None:
+    """Raises `ServiceError` 422 for a menu of too many entries, or of one that is too long."""
     if len(entries) > limits.MAX_MENU_ENTRIES:
         raise ServiceError(
             422,
             "bad_menu",
             f"the menu has {len(entries)} entries, at most {limits.MAX_MENU_ENTRIES} are taken",
         )
-    try:
-        return as_read(entries)
-    except ValueError as error:
-        raise ServiceError(422, "bad_menu", str(error)) from None
+    for place, entry in enumerate(entries, start=1):
+        if len(entry) > limits.MAX_NAME_CHARACTERS:
+            most = limits.MAX_NAME_CHARACTERS
+            message = f"menu entry {place} has {len(entry)} characters, at most {most} are read"
+            raise ServiceError(422, "bad_menu", message)

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request
 
 from dishvl_lib.serving import forms, menus, openapi
 from dishvl_lib.serving.errors import ServiceError, bad_value
-from dishvl_lib.serving.menus import Menu
 from dishvl_lib.serving.schemas import (
     ChoiceAnswer,
     EntryAnswer,
@@ -35,12 +34,9 @@ async def recognise(request: Request) -> RecognitionAnswer:
     began_at = time.monotonic()
     photo = sent.photo()
     fields = sent.checked(RecogniseFields)
-    menu = await _menu(service, fields)
-    questions = _questions(menu, fields)
+    questions = await service.keep(_questions, service, fields)
     recognition = await service.recognise(photo, questions)
-    choice = None
-    if menu is not None:
-        choice = _answer(recognition.choices[0], menu, questions.read[0])
+    choice = _choice(recognition.choices[0], questions) if questions.menus else None
     return RecognitionAnswer(
         request_id=request.state.request_id,
         name=recognition.name,
@@ -50,21 +46,9 @@ async def recognise(request: Request) -> RecognitionAnswer:
     )
 
 
-async def _menu(service: Service, fields: RecogniseFields) -> Sequence[str] | None:
-    """The entries as they are written; None where no menu is asked about."""
-    if fields.site is not None and fields.menu is not None:
-        raise bad_value("give site or menu, not both")
-    if fields.site is not None:
-        saved: Menu = await service.keep(service.menus.get, fields.site)
-        return saved.written
-    if fields.menu is None:
-        return None
-    entries = forms.entries_of(fields.menu)
-    menus.checked(entries)
-    return entries
-
-
-def _questions(menu: Sequence[str] | None, fields: RecogniseFields) -> PhotoQuestions:
+def _questions(service: Service, fields: RecogniseFields) -> PhotoQuestions:
+    """What is asked about the photo. Raises `ServiceError`."""
+    menu = _menu(service, fields)
     is_named = menu is None if fields.naming is None else fields.naming
     if menu is None and not is_named:
         raise bad_value("nothing is asked: give site or menu, or naming")
@@ -78,9 +62,21 @@ def _questions(menu: Sequence[str] | None, fields: RecogniseFields) -> PhotoQues
         raise ServiceError(422, "bad_menu", str(error)) from None
 
 
-def _answer(choice: Choice, menu: Sequence[str], names: Sequence[str]) -> ChoiceAnswer:
-    """`names`: what the model reads of each entry."""
-    name_of = dict(zip(menu, names, strict=True))
+def _menu(service: Service, fields: RecogniseFields) -> Sequence[str] | None:
+    """The entries as they are written; None where no menu is asked about."""
+    if fields.site is not None and fields.menu is not None:
+        raise bad_value("give site or menu, not both")
+    if fields.site is not None:
+        return service.menus.get(fields.site).written
+    if fields.menu is None:
+        return None
+    entries = forms.entries_of(fields.menu)
+    menus.check_size(entries)
+    return entries
+
+
+def _choice(choice: Choice, questions: PhotoQuestions) -> ChoiceAnswer:
+    name_of = dict(zip(questions.menus[0], questions.read[0], strict=True))
     entries = []
     for entry, probability in choice.entries:
         entries.append(EntryAnswer(entry=entry, name=name_of[entry], probability=probability))

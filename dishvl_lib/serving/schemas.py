@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from dishvl_lib.core.types import Record
 from dishvl_lib.serving import limits
 
+MOST = limits.MAX_NAME_CHARACTERS
+
 
 class RecogniseFields(BaseModel):
     """Beside the photo. Without `site` and `menu` a name is asked for; with one of them only where
@@ -15,7 +17,9 @@ class RecogniseFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    site: str | None = Field(None, description="the site whose saved menu is chosen from")
+    site: str | None = Field(
+        None, max_length=MOST, description="the site whose saved menu is chosen from"
+    )
     menu: Any = Field(
         None, description='a menu inline: {"entries": [...]}, a list, or text, an entry a line'
     )
@@ -28,9 +32,9 @@ class CorrectionFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    right_dish: str
-    answer: str = Field("", max_length=200)
-    site: str = Field("", max_length=200)
+    right_dish: str = Field(max_length=MOST)
+    answer: str = Field("", max_length=MOST)
+    site: str = Field("", max_length=MOST)
 
 
 class DishFields(BaseModel):
