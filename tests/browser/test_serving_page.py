@@ -192,6 +192,20 @@ def test_what_stands_in_the_menu_is_asked_though_it_is_not_saved(opened, photos)
     assert page.locator("#bars img").count() == 0
 
 
+def test_a_menu_that_comes_late_overwrites_nothing(opened):
+    page = opened
+    save_menu(page, "late", ["红烧鱼", "米饭"])
+    held = []
+    page.route("**/v1/menus/late", lambda route: held.append(route))
+    page.reload()
+    labs.wait(lambda: page.evaluate("document.readyState") == "complete" and held, 20)
+    page.fill("#menu", "番茄炒蛋")
+    with page.expect_response("**/v1/menus/late"):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert page.input_value("#menu") == "番茄炒蛋"
+
+
 def test_what_is_not_on_the_menu_is_said(opened, photos, home):
     page = opened
     page.route(

@@ -12,6 +12,7 @@ const element = (id) => document.getElementById(id);
 const recent = []; // {photo, url, site, answer, at, stored}, newest first
 let current = null; // the one that is shown
 let savedMenu = ""; // as the service has it
+let menuTurn = 0; // counts what was begun with the menu: loading, saving, writing
 let newest = 0; // number of the last photo: an older answer that comes late is not shown
 
 function complain(error) {
@@ -51,33 +52,34 @@ async function loadSites() {
   return sites;
 }
 
+// What was begun later counts: a menu that comes late overwrites nothing that was written since.
 async function loadMenu() {
+  const turn = ++menuTurn;
   const site = siteName();
   localStorage.setItem(SITE, site);
   const sites = await loadSites();
-  if (!sites.includes(site)) {
-    savedMenu = "";
-    showMenuState();
-    return;
-  }
-  takeMenu(await ask("GET", menuPath(site)));
-}
-
-function takeMenu(menu) {
-  savedMenu = menu.entries.map((entry) => entry.entry).join("\n");
-  element("menu").value = savedMenu;
+  const menu = sites.includes(site) ? await ask("GET", menuPath(site)) : null;
+  if (turn !== menuTurn) return;
+  savedMenu = menu ? written(menu) : "";
+  if (menu) element("menu").value = savedMenu;
   showMenuState();
 }
 
 async function saveMenu() {
+  const turn = ++menuTurn;
   const site = siteName();
   if (!site) throw new Error(word("noSite"));
-  const entries = element("menu").value.split("\n");
-  const written = entries.map((entry) => entry.trim()).filter((entry) => entry);
-  const body = JSON.stringify({ entries: written });
-  takeMenu(await ask("PUT", menuPath(site), body, "application/json"));
+  const lines = element("menu").value.split("\n");
+  const entries = lines.map((line) => line.trim()).filter((line) => line);
+  const body = JSON.stringify({ entries });
+  const menu = await ask("PUT", menuPath(site), body, "application/json");
+  if (site === siteName()) savedMenu = written(menu);
+  if (turn === menuTurn) element("menu").value = savedMenu;
+  showMenuState();
   await loadSites();
 }
+
+const written = (menu) => menu.entries.map((entry) => entry.entry).join("\n");
 
 // --- a photo and its answer ---
 
@@ -231,7 +233,10 @@ for (const id of ["camera", "file"]) {
   });
 }
 element("site").addEventListener("change", () => attempt(loadMenu));
-element("menu").addEventListener("input", showMenuState);
+element("menu").addEventListener("input", () => {
+  menuTurn++;
+  showMenuState();
+});
 element("save").addEventListener("click", () => attempt(saveMenu));
 element("wrong").addEventListener("click", () => attempt(openCorrection));
 element("right").addEventListener("input", askBeforeStoring);
