@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := .venv-vllm
 VLLM_STAMP := $(VLLM)/.installed
+# What the tests need beside it: the demo installs none of it.
+TEST_STAMP := $(VENV)/.installed-test
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # A test file stays on one core: what its tests share is made once.
 PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # What has a target of its own.
@@ -14,20 +17,24 @@ BESIDE := --ignore=tests/faults --ignore=tests/browser --ignore=tests/vllm
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(INSTALL) -e '.[excel,heic,pretrained]'
 	touch $(STAMP)
+
+$(TEST_STAMP): $(STAMP)
+	$(INSTALL) -e '.[test]'
+	touch $(TEST_STAMP)
 
 demo: $(STAMP)
 	$(BIN)/dishvl demo
 
-test: $(STAMP)
+test: $(TEST_STAMP)
 	$(BIN)/python -m pytest -q $(PARALLEL) $(BESIDE)
 
-test-faults: $(STAMP)
+test-faults: $(TEST_STAMP)
 	$(BIN)/python -m pytest -q $(PARALLEL) tests/faults
 
-test-browser: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt playwright
+test-browser: $(TEST_STAMP)
+	$(INSTALL) playwright
 	$(BIN)/python -m pytest -q tests/browser
 
 # torchaudio and torchcodec are CUDA builds there, which do not load beside torch's CPU build.
@@ -38,21 +45,21 @@ $(VLLM_STAMP): tests/vllm/requirements.txt
 	$(VLLM)/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	touch $(VLLM_STAMP)
 
-test-vllm: $(VLLM_STAMP) $(STAMP)
+test-vllm: $(VLLM_STAMP) $(TEST_STAMP)
 	$(BIN)/python -m pytest -q -s tests/vllm
 
-coverage: $(STAMP)
+coverage: $(TEST_STAMP)
 	$(BIN)/python -m pytest -q $(PARALLEL) $(BESIDE) --cov --cov-report=term:skip-covered
 
-lint: $(STAMP)
+lint: $(TEST_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy dishvl_lib
 
-bench: $(STAMP)
-	for script in $(filter-out benchmarks/bench_gpu.py benchmarks/bench_own_confusions.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$script || exit 1; done
+bench: $(TEST_STAMP)
+	for script in $(filter-out benchmarks/bench_gpu.py benchmarks/bench_own_confusions.py benchmarks/bench_serve.py,$(wildcard benchmarks/bench_*.py)); do $(BIN)/python $$script || exit 1; done
 
-bench-gpu: $(STAMP)
+bench-gpu: $(TEST_STAMP)
 	$(BIN)/python benchmarks/bench_gpu.py
 	$(BIN)/python benchmarks/real_size.py --size 7b --device cuda
 

@@ -126,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
     _add_estimate(commands)
     _add_predict(commands)
+    _add_serve(commands)
     _add_dish(commands)
     return parser
 
@@ -191,10 +192,47 @@ def _add_predict(commands: Any) -> None:
     )
     parser.add_argument("--menu", help="a file with one entry a line, a table or a workbook")
     parser.add_argument(
-        "--top-k", type=count, default=3, help="entries shown with their probabilities"
+        "--top-k", type=whole_number, default=3, help="entries shown with their probabilities"
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument("--csv", metavar="FILE", help="write a table of the answers besides")
+    parser.add_argument(
+        "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
+    )
+
+
+def _add_serve(commands: Any) -> None:
+    text = "answer over HTTP, with a page for the till (needs pip install 'dishvl[serve]')"
+    parser = _add(commands, "serve", _serve, text)
+    parser.add_argument(
+        "where",
+        nargs="?",
+        metavar="RUN or FOLDER",
+        help="a run, or a folder that stage 04 wrote (default: the newest run's best/)",
+    )
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; one that other machines reach needs DISHVL_TOKEN",
+    )
+    parser.add_argument("--port", type=port_number, default=8080, help="0: any that is free")
+    parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
+    parser.add_argument("--dtype", help="bfloat16 or float32 (default: by the device)")
+    parser.add_argument(
+        "--max-batch", type=whole_number, default=16, help="photos in a pass of the model"
+    )
+    parser.add_argument(
+        "--max-wait-ms",
+        type=waiting_ms,
+        default=5.0,
+        help="how long a photo waits for others that are in flight",
+    )
+    parser.add_argument(
+        "--queue",
+        type=whole_number,
+        default=64,
+        help="photos under way at once; beyond them requests are answered 503",
+    )
     parser.add_argument(
         "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
     )
@@ -248,10 +286,24 @@ def positive_number(text: str) -> float:
     return value
 
 
-def count(text: str) -> int:
+def whole_number(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return value
+
+
+def port_number(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+    return value
+
+
+def waiting_ms(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 60_000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 60000 ms")
     return value
 
 
@@ -513,6 +565,24 @@ def _predict(options: argparse.Namespace) -> int:
             top_k=options.top_k,
             as_json=options.json,
             csv_file=options.csv,
+        )
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from dishvl_lib import serve
+
+    serve.serve(
+        serve.Options(
+            where=options.where,
+            host=options.host,
+            port=options.port,
+            device=options.device,
+            dtype=options.dtype,
+            max_batch=options.max_batch,
+            max_wait_ms=options.max_wait_ms,
+            queue=options.queue,
+            use_gallery=not options.no_gallery,
         )
     )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dishvl_lib.core import photo_files, records
 from dishvl_lib.display import dish_doubts
-from dishvl_lib.gallery import store
+from dishvl_lib.gallery import adding, store
 from dishvl_lib.gallery.gallery import Candidate, Gallery, GalleryError
 from dishvl_lib.predict import newest_best
 
@@ -28,10 +28,9 @@ def add(name: str, photos: Sequence[str], model: str | None = None, *, yes: bool
     if candidate.doubts:
         _print_doubts(gallery, candidate)
         yes = yes or _agreed()
-    before = _n_photos(gallery, candidate.name)
-    candidate = gallery.register(candidate, yes=yes)
-    after = _n_photos(gallery, candidate.name)
-    print(f"{candidate.name}: {after - before} photos added, {after} registered in all")
+    added = adding.register(gallery, candidate, yes=yes)
+    name = added.candidate.name
+    print(f"{name}: {added.n_added} photos added, {added.n_photos} registered in all")
     return int(bool(candidate.left_out))
 
 
@@ -60,16 +59,7 @@ def folder_of(model: str | None) -> Path:
 
     Raises `GalleryError` when there is none.
     """
-    best = Path(model) if model else newest_best()
-    if store.is_gallery(best):
-        return best
-    folder = Gallery.of_model(best)
-    if folder is None:
-        raise GalleryError(
-            f"no gallery lies beside {best} or in it. Stage 05 makes it: dishvl run PROFILE --from "
-            "05 (with --redo 05 where it had finished without one)"
-        )
-    return folder
+    return adding.folder_of(model or newest_best())
 
 
 def given_files(photos: Sequence[str]) -> list[Path]:
@@ -87,10 +77,6 @@ def given_files(photos: Sequence[str]) -> list[Path]:
             raise GalleryError(f"{given} holds no photo")
         files += inside
     return files
-
-
-def _n_photos(gallery: Gallery, name: str) -> int:
-    return gallery.manifest.photos.get(name, 0)
 
 
 def _print_closest(candidate: Candidate) -> None:

@@ -15,25 +15,37 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dishvl_lib.core import questions
 from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.gallery.gallery import MENU, NAMING, Gallery, GalleryError
 from dishvl_lib.gallery.photos import content_of
-from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, PhotoAnswers, Recognition, as_list
-from dishvl_lib.vlm.recognizer import Recognizer, as_read, model_fingerprint
+from dishvl_lib.vlm import choose
+from dishvl_lib.vlm.answers import Choice, Recognition
+from dishvl_lib.vlm.photo_answers import PhotoAnswers, as_list
+from dishvl_lib.vlm.photo_questions import PhotoQuestions
+from dishvl_lib.vlm.recognizer import PreparedPhoto, Recognizer, model_fingerprint
 
-MenuQuestion = tuple[str, list[str]]
+
+class HybridPhoto(NamedTuple):
+    """As the model alone would be asked, and `crop` uint8 (S, S, 3) as the gallery's net reads it;
+    X"""
+
+    alone: PreparedPhoto
+    crop: np.ndarray | None
+
+    @property
+    def questions(self) -> PhotoQuestions:
+        return self.alone.questions
 
 
 class _Photo(NamedTuple):
-    """Its bytes, its feature (D,), and what is asked of the model about it."""
+    """A photo's questions, its feature (D,), and the gallery's shortlist where a name is asked."""
 
-    content: bytes
+    questions: PhotoQuestions
     feature: np.ndarray
-    menus: list[MenuQuestion]
+    shortlist: list[str]
 
 
-class Hybrid(PhotoAnswers):
+class Hybrid(PhotoAnswers[HybridPhoto]):
     """A `Recognizer` and a `Gallery` that answer as one."""
 
     def __init__(self, recognizer: Recognizer, gallery: Gallery):
@@ -53,97 +65,64 @@ class Hybrid(PhotoAnswers):
 
         Raises `ImageError` for an unusable photo.
         """
-        recognitions = self.answer_photos(
-            as_list(photos), [], naming=template, template="", top_k=1, batch_size=batch_size
-        )
+        questions = PhotoQuestions(naming=template)
+        recognitions = self.answer_photos(as_list(photos), questions, batch_size)
         named = [recognition.names[0] for recognition in recognitions]
         return named[0] if isinstance(photos, PhotoSource) else named
 
-    def answer_photos(
-        self,
-        sources: Sequence[PhotoSource],
-        menus: Sequence[Sequence[str]],
-        *,
-        naming: str,
-        template: str,
-        top_k: int,
-        batch_size: int,
-    ) -> list[Recognition]:
-        if not len(self.gallery):
-            return self.recognizer.answer_photos(
-                sources,
-                menus,
-                naming=naming,
-                template=template,
-                top_k=top_k,
-                batch_size=batch_size,
-            )
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; give at least 1")
-        read = [as_read(menu) for menu in menus]
+    def prepare(self, source: PhotoSource, questions: PhotoQuestions) -> HybridPhoto:
+        content = content_of(source)
+        crop = self.gallery.pixels(content) if len(self.gallery) else None
+        return HybridPhoto(self.recognizer.prepare(content, questions), crop)
+
+    def answer_prepared(self, prepared: Sequence[HybridPhoto]) -> list[Recognition]:
+        crops = [photo.crop for photo in prepared if photo.crop is not None]
+        if not len(self.gallery) or len(crops) < len(prepared):
+            return self.recognizer.answer_prepared([photo.alone for photo in prepared])
+        features = self.gallery.features_of_pixels(np.stack(crops))
+        photos = []
+        queries = []
+        for given, feature in zip(prepared, features, strict=True):
+            shortlist = self.gallery.shortlist(feature) if given.questions.namings else []
+            photo = _Photo(given.questions, feature, shortlist)
+            photos.append(photo)
+            queries.append(self._query(given, photo))
+        replies = self.recognizer.answer_queries(queries)
         recognitions = []
-        for start in range(0, len(sources), batch_size):
-            batch = sources[start : start + batch_size]
-            contents = [content_of(source) for source in batch]
-            features = self.gallery.features(contents)
-            photos = []
-            for content, feature in zip(contents, features, strict=True):
-                asked = self._questions(feature, read, naming, template)
-                photos.append(_Photo(content, feature, asked))
-            queries = [(photo.content, (), photo.menus) for photo in photos]
-            replies = self.recognizer.answer_questions(queries, LONGEST_MENU)
-            for photo, reply in zip(photos, replies, strict=True):
-                recognitions.append(self._recognition(photo, reply, menus, naming, top_k))
+        for photo, reply in zip(photos, replies, strict=True):
+            recognitions.append(self._recognition(photo, reply))
         return recognitions
 
-    def _questions(
-        self, feature: np.ndarray, read: Sequence[list[str]], naming: str, template: str
-    ) -> list[MenuQuestion]:
+    def _query(self, given: HybridPhoto, photo: _Photo) -> choose.PhotoQuery:
         """The menus as the model reads them, and behind them the naming question with the shortlist
         where a name is asked.
         """
-        menus = [(questions.ask(template, entries), entries) for entries in read]
-        if naming:
-            shortlist = self.gallery.shortlist(feature)
-            menus.append((questions.ask(naming), shortlist))
-        return menus
+        menus = list(photo.questions.menu_questions)
+        for question in photo.questions.namings:
+            menus.append((question, photo.shortlist))
+        return choose.PhotoQuery(given.alone.query.photo, menus=menus)
 
-    def _recognition(
-        self,
-        photo: _Photo,
-        reply: Recognition,
-        menus: Sequence[Sequence[str]],
-        naming: str,
-        top_k: int,
-    ) -> Recognition:
+    def _recognition(self, photo: _Photo, reply: Recognition) -> Recognition:
         named = []
-        if naming:
-            _, shortlist = photo.menus[-1]
-            shares = self._shares(photo, reply.choices[-1], shortlist, NAMING)
-            named = [shortlist[int(shares.argmax())]]
+        if photo.questions.namings:
+            shares = self._shares(photo, reply.choices[-1], photo.shortlist, NAMING)
+            named = [photo.shortlist[int(shares.argmax())]]
         choices = []
-        for (_, entries), choice, menu in zip(photo.menus, reply.choices, menus, strict=False):
-            choices.append(self._choice(photo, choice, entries, menu, top_k))
-        return Recognition(tuple(named), tuple(choices))
+        for choice, entries in zip(reply.choices, photo.questions.read, strict=False):
+            choices.append(self._choice(photo, choice, entries))
+        return photo.questions.spelt(Recognition(tuple(named), tuple(choices)))
 
-    def _choice(
-        self,
-        photo: _Photo,
-        choice: Choice,
-        entries: Sequence[str],
-        spelt: Sequence[str],
-        top_k: int,
-    ) -> Choice:
-        """`entries`: as the model reads them; `spelt`: as the menu has them.
+    def _choice(self, photo: _Photo, choice: Choice, entries: Sequence[str]) -> Choice:
+        """`entries`: as the model reads them.
 
         Whether the dish is on the menu the model says, but of a new dish, which it was never
         trained on, it cannot: there the probability within the menu decides.
         """
         together = self._shares(photo, choice, entries, MENU)
-        order = np.argsort(-together, kind="stable")[:top_k]
-        ranked = tuple((spelt[place], float(together[place])) for place in order)
+        order = np.argsort(-together, kind="stable")
+        ranked = tuple((entries[place], float(together[place])) for place in order)
         best, share = ranked[0]
-        if choice.on_menu is not None and not self.gallery.is_new(entries[order[0]]):
+        if choice.on_menu is not None and not self.gallery.is_new(best):
             is_there = choice.on_menu >= choice.threshold
             return replace(choice, answer=best if is_there else None, entries=ranked)
         # A menu's only entry has all of the probability, which says nothing.

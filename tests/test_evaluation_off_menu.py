@@ -89,7 +89,7 @@ def test_signals_are_what_a_recognizer_decides_by():
     menu = list(tiny.NAMES)
     choice = recognizer.choose(tiny.photo(), menu)
     question = questions.ask("menu-1", menu)
-    pixels = recognizer._photo(tiny.photo())
+    pixels = recognizer.pixels(tiny.photo())
     scores = choose.log_probabilities(recognizer.qwen, pixels, question, menu).numpy()
     assert on_menu.of_menu(scores) == pytest.approx(choice.on_menu, rel=1e-4)
     assert on_menu.threshold == choice.threshold
@@ -106,7 +106,7 @@ def test_every_readable_photo_is_scored_as_if_alone(tmp_path):
     assert len(together) == 10
     readable = [pair for pair in menus if pair.row["image"] != "2.png"]
     for place, pair in enumerate(readable):
-        pixels = recognizer._photo(tmp_path / pair.row["image"])
+        pixels = recognizer.pixels(tmp_path / pair.row["image"])
         alone = choose.log_probabilities_many(recognizer.qwen, pixels, pair.questions())
         for scores, expected in zip(together[2 * place : 2 * place + 2], alone, strict=True):
             np.testing.assert_allclose(scores.scores, expected.numpy(), atol=1e-4)

@@ -16,6 +16,7 @@ from dishvl_lib.core import images, records  # noqa: E402
 from dishvl_lib.gallery.fusion import Fusion  # noqa: E402
 from dishvl_lib.gallery.gallery import GalleryError  # noqa: E402
 from dishvl_lib.vlm.answers import Choice, Recognition  # noqa: E402
+from dishvl_lib.vlm.photo_questions import PhotoQuestions  # noqa: E402
 from dishvl_lib.vlm.recognizer import METADATA, model_fingerprint  # noqa: E402
 
 MENU = ["米饭", "红烧鱼", "番茄炒蛋"]
@@ -90,6 +91,21 @@ def test_a_list_of_photos_gives_a_list_as_one_by_one(hybrid):
     assert [choice.entries[0][1] for choice in together] == pytest.approx(
         [choice.entries[0][1] for choice in alone], rel=1e-4
     )
+
+
+def test_photos_with_other_menus_share_a_pass_and_answer_as_alone(hybrid):
+    asked = [
+        PhotoQuestions([MENU], top_k=9),
+        PhotoQuestions(naming="naming-1"),
+        PhotoQuestions([ODD_MENU, MENU[:1]], naming="naming-1", top_k=9),
+    ]
+    prepared = [hybrid.prepare(striped(dish, 60), asked[dish]) for dish in range(3)]
+    for ready, recognition in zip(prepared, hybrid.answer_prepared(prepared), strict=True):
+        (alone,) = hybrid.answer_prepared([ready])
+        assert recognition.names == alone.names
+        for choice, other in zip(recognition.choices, alone.choices, strict=True):
+            assert choice.answer == other.answer
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
 
 
 def test_several_menus_about_a_photo(hybrid):
@@ -178,12 +194,12 @@ def test_a_gallery_that_was_fitted_for_another_model_is_refused_with_the_remedy(
 
 
 def test_shares_that_vanish_do_not_become_nan(hybrid, monkeypatch):
-    def sure(queries, top_k):
-        entries = queries[0][2][0][1]
+    def sure(queries):
+        entries = queries[0].menus[0][1]
         ranked = tuple((entry, float(place == 0)) for place, entry in enumerate(entries))
         return [Recognition((), (Choice(entries[0], ranked),))]
 
-    monkeypatch.setattr(hybrid.recognizer, "answer_questions", sure)
+    monkeypatch.setattr(hybrid.recognizer, "answer_queries", sure)
     choice = hybrid.choose(striped(1, 50), MENU)
     assert np.isfinite([share for _, share in choice.entries]).all()
 
@@ -199,12 +215,12 @@ def test_the_model_says_whether_a_dish_it_knows_is_on_the_menu(
 ):
     """Of a new dish it cannot: there the probability within the menu decides."""
 
-    def answered(queries, top_k):
-        entries = queries[0][2][0][1]
+    def answered(queries):
+        entries = queries[0].menus[0][1]
         ranked = tuple((entry, 1 / len(entries)) for entry in entries)
         return [Recognition((), (Choice(None, ranked, 0.5, on_menu),))]
 
-    monkeypatch.setattr(hybrid.recognizer, "answer_questions", answered)
+    monkeypatch.setattr(hybrid.recognizer, "answer_queries", answered)
     monkeypatch.setattr(hybrid.gallery, "is_new", lambda name: is_new)
     choice = hybrid.choose(striped(1, 50), MENU)
     best = choice.entries[0][0]

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "estimate": {"core", "vlm", "training", "estimate"},
     "evaluation": {"core", "vlm", "endpoints", "evaluation"},
     "demo": {"core", "vlm", "demo"},
+    "serving": {"core", "vlm", "gallery", "hybrid", "serving"},
 }
 # What the notebooks call: it puts the rooms together, so it may import all, and no room imports it.
 MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps"}
@@ -38,6 +39,7 @@ HEAVY = {
     "paddle": {"similarity"},
     "openai": {"endpoints"},
     "ipywidgets": {"review"},
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), {"serving"}),
 }
 DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
 # What an estimate may know of the training: its settings, how it reads data and sets up a model,
@@ -114,7 +116,7 @@ def test_every_folder_is_a_known_room():
 def test_importing_the_package_loads_nothing_heavy():
     code = (
         "import sys, dishvl_lib, dishvl_lib.cli; print([m for m in ('torch', 'transformers', "
-        "'paddle', 'openai') if m in sys.modules])"
+        "'paddle', 'openai', 'fastapi', 'uvicorn', 'prometheus_client') if m in sys.modules])"
     )
     assert (
         subprocess.run(

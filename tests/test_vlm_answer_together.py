@@ -11,6 +11,7 @@ import torch
 
 from dishvl_lib.core import questions
 from dishvl_lib.vlm import choose, decoding, inputs
+from dishvl_lib.vlm.photo_questions import PhotoQuestions
 from dishvl_lib.vlm.recognizer import Recognizer
 
 SIZES = [(64, 48), (48, 64), (120, 40), (56, 56), (40, 150)]
@@ -79,6 +80,70 @@ def test_questions_may_differ_from_photo_to_photo(recognizer):
     close(recognitions[1].choices[0], recognizer.choose(PHOTOS[1], MENUS[0], template="menu-2"))
     assert recognizer.answer_questions([]) == []
     assert recognizer.recognise([], MENUS) == []
+
+
+def test_photos_with_other_menus_share_a_pass_and_answer_as_alone(recognizer):
+    """What a service does: whoever asks at the same time has a menu of his own."""
+    asked = [
+        PhotoQuestions([MENUS[0]], top_k=9),
+        PhotoQuestions([MENUS[1], MENUS[2]], top_k=9),
+        PhotoQuestions(naming="naming-1"),
+        PhotoQuestions([["2. 红烧鱼 ￥12", "麻婆豆腐"]], naming="naming-2", top_k=1),
+    ]
+    pairs = list(zip(PHOTOS, asked, strict=False))
+    prepared = [recognizer.prepare(photo, of_photo) for photo, of_photo in pairs]
+    together = recognizer.answer_prepared(prepared)
+    for recognition, ready in zip(together, prepared, strict=True):
+        (alone,) = recognizer.answer_prepared([ready])
+        assert recognition.names == alone.names
+        for choice, other in zip(recognition.choices, alone.choices, strict=True):
+            assert choice.answer == other.answer
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
+    assert together[3].choices[0].entries[0][0] in ("2. 红烧鱼 ￥12", "麻婆豆腐")
+    assert len(together[3].choices[0].entries) == 1
+
+
+def test_where_much_would_be_padding_photos_of_like_length_have_a_pass_of_their_own(
+    recognizer, monkeypatch
+):
+    asked = [
+        PhotoQuestions([MENUS[0]], naming="naming-1", top_k=9),
+        PhotoQuestions([[f"第{number}道菜" for number in range(60)]], top_k=60),
+        PhotoQuestions(naming="naming-2"),
+        PhotoQuestions([MENUS[0]], top_k=9),
+    ]
+    pairs = list(zip(PHOTOS, asked, strict=False))
+    prepared = [recognizer.prepare(photo, of_photo) for photo, of_photo in pairs]
+    in_one = recognizer.answer_prepared(prepared)
+    passes = []
+    prefill = decoding.prefill
+
+    def counted(qwen, photos, *rest, **options):
+        passes.append(len(photos))
+        return prefill(qwen, photos, *rest, **options)
+
+    monkeypatch.setattr(decoding, "prefill", counted)
+    monkeypatch.setattr(choose, "MOST_PADDING", 200)
+    in_several = recognizer.answer_prepared(prepared)
+    assert sorted(passes) == [1, 3]
+    for first, second in zip(in_one, in_several, strict=True):
+        assert first.names == second.names
+        for choice, other in zip(first.choices, second.choices, strict=True):
+            assert dict(choice.entries) == pytest.approx(dict(other.entries), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "groups"),
+    [
+        ([], []),
+        ([5], [[0]]),
+        ([100, 3000, 90, 2900], [[1, 3], [0, 2]]),
+        ([100] * 4, [[0, 1, 2, 3]]),
+        ([3000, 1000, 952, 951], [[0, 1], [2, 3]]),
+    ],
+)
+def test_sequences_of_like_length_share_a_pass(lengths, groups):
+    assert choose.groups_of_like_length(lengths) == groups
 
 
 def test_paths_bytes_and_images_are_the_same_photo(recognizer, tmp_path):

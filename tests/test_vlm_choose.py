@@ -6,7 +6,8 @@ import torch
 
 from dishvl_lib.core import questions
 from dishvl_lib.vlm import choose, inputs, qwen
-from dishvl_lib.vlm.recognizer import Recognizer, check_menu
+from dishvl_lib.vlm.recognizer import Recognizer
+from dishvl_lib.vlm.written_menus import check_menu
 
 MENUS = [
     list(tiny.NAMES),

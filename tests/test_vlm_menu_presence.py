@@ -174,7 +174,7 @@ def test_the_mass_of_a_photo_is_that_of_its_exact_scores():
     menu = list(tiny.NAMES)
     recognizer = Recognizer(loaded, {"on_menu": PRESENCE.as_record(), "temperature": 3.0})
     choice = recognizer.choose(tiny.photo(), menu)
-    pixels = recognizer._photo(tiny.photo())
+    pixels = recognizer.pixels(tiny.photo())
     question = questions.ask("menu-1", menu)
     scores = choose.log_probabilities(loaded, pixels, question, menu)
     mass = menu_presence.mass_of(scores.numpy())
@@ -235,7 +235,7 @@ def test_the_menus_in_one_pass_score_as_each_alone(best, tmp_path):
     scored = calibration.score(recognizer, chosen, tmp_path, seed=3)
     pairs = menu_presence.sized_menus(chosen, menu_presence.sizes_for(5), seed=3)
     for number, pair in enumerate(pairs):
-        pixels = recognizer._photo(images.load_rgb(tmp_path / pair.row["image"]))
+        pixels = recognizer.pixels(images.load_rgb(tmp_path / pair.row["image"]))
         for offset, (question, menu) in enumerate(pair.questions()):
             alone = choose.log_probabilities(recognizer.qwen, pixels, question, menu)
             together = scored.of_sizes[2 * number + offset].scores

@@ -19,9 +19,9 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from dishvl_lib.annotation.decoding_memory import DecodingMemory
 from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
 from dishvl_lib.core import images, photo_files, photo_hashes, records
+from dishvl_lib.core.decoding_memory import DecodingMemory
 from dishvl_lib.core.types import Record
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless

@@ -43,7 +43,13 @@ def read(file: AnyPath) -> list[str]:
     except RecordError:
         if given_tables.is_workbook(file):
             raise
-    text = given_tables.decoded(given_tables.content(file), file)
+    return of_text(given_tables.decoded(given_tables.content(file), file))
+
+
+def of_text(text: str) -> list[str]:
+    """The entries of a menu that is text, as they are written: an entry a line, or one line of
+    entries.
+    """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) != 1:
         return lines

@@ -15,7 +15,7 @@ from dishvl_lib.core import artefacts, questions, records
 from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question
 from dishvl_lib.evaluation.protocols import KINDS, Plan
-from dishvl_lib.vlm.recognizer import check_menu
+from dishvl_lib.vlm.written_menus import check_menu
 
 TOP_K = 5
 BATCH = 16

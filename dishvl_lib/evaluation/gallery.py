@@ -13,7 +13,8 @@ from dishvl_lib.core import questions
 from dishvl_lib.core.types import Record, RecordView, RecordViews
 from dishvl_lib.evaluation.predictors import Answer, question
 from dishvl_lib.vlm.answers import LONGEST_MENU
-from dishvl_lib.vlm.recognizer import Recognizer, check_menu
+from dishvl_lib.vlm.recognizer import Recognizer
+from dishvl_lib.vlm.written_menus import check_menu
 
 SHORTLIST = 20
 MENU = "menu"

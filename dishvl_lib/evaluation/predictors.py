@@ -13,7 +13,8 @@ import pandas as pd
 from dishvl_lib.core import artefacts, questions
 from dishvl_lib.core.types import DishNames, Record, RecordView
 from dishvl_lib.vlm.answers import LONGEST_MENU, Choice
-from dishvl_lib.vlm.recognizer import Recognizer, check_menu
+from dishvl_lib.vlm.recognizer import Recognizer
+from dishvl_lib.vlm.written_menus import check_menu
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,15 @@ class Gallery:
         folder = Path(folder)
         return cls(*store.read(folder), folder)
 
+    def loaded_again(self) -> "Gallery":
+        """The gallery as it lies on the disk now, beside this one, which stays as it is; the net
+        stays open where it is the same. Raises `GalleryError`.
+        """
+        again = Gallery.load(self._own_folder())
+        if again.manifest.net == self.manifest.net:
+            again._embedder = self._net()
+        return again
+
     @staticmethod
     def of_model(model: AnyPath) -> Path | None:
         """The gallery's folder that belongs to a model's: `gallery` beside it, otherwise in it;
@@ -126,6 +135,14 @@ class Gallery:
         `GalleryError` when the net's weights are absent or others now.
         """
         return self._net().features([photos.content_of(source) for source in sources])
+
+    def pixels(self, source: PhotoSource) -> np.ndarray:
+        """A photo as the net reads it: uint8 (S, S, 3). Raises as `features`."""
+        return self._net().pixels(photos.content_of(source))
+
+    def features_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """`features` of photos (n, S, S, 3) that `pixels` has read."""
+        return self._net().features_of_pixels(pixels)
 
     def shortlist(self, feature: np.ndarray, most: int = SHORTLIST) -> list[str]:
         """The names of the dishes that a photo's feature (D,) is most similar to, best first."""
@@ -251,6 +268,10 @@ class Gallery:
 
     def _place(self, name: str) -> int | None:
         return self._places.get(names.normalise(name))
+
+    def open_net(self) -> None:
+        """Open the net now instead of with the first photo. Raises `GalleryError` as `features`."""
+        self._net()
 
     def _net(self) -> Embedder:
         if self._embedder is None:

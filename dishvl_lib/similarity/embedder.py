@@ -3,6 +3,7 @@
 Importing this module loads no paddle; opening a net does.
 """
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ class Embedder:
         self.feature_size: int = network.feature_size
         self.weights_sha256 = pplcnet.weights_hash(network)
         self._run = engine.plain(network)
+        self._one_at_a_time = threading.Lock()
 
     def features(self, photos: Sequence[AnyPath | bytes | Image.Image]) -> np.ndarray:
         """(n, D) float32 of unit length. Raises `ImageError` for a photo that cannot be read,
@@ -47,8 +49,26 @@ class Embedder:
         parts = [np.zeros((0, self.feature_size), np.float32)]
         for start in range(0, len(photos), BATCH):
             batch = photos[start : start + BATCH]
-            pixels = np.stack([self.preprocess.pixels(photo) for photo in batch])
-            found = self._run(self.preprocess.normalise(pixels))
-            numbers = range(start + 1, start + len(batch) + 1)
-            parts.append(features.unit_length(found, [f"photo {number}" for number in numbers]))
+            pixels = np.stack([self.pixels(photo) for photo in batch])
+            parts.append(self._features(pixels, start))
         return np.concatenate(parts)
+
+    def pixels(self, photo: AnyPath | bytes | Image.Image) -> np.ndarray:
+        """A photo as the net reads it: uint8 (S, S, 3). Needs no net, so that several threads may
+        do it at once. Raises `ImageError`.
+        """
+        return self.preprocess.pixels(photo)
+
+    def features_of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """`features` of photos (n, S, S, 3) uint8 that `pixels` has read."""
+        parts = [np.zeros((0, self.feature_size), np.float32)]
+        for start in range(0, len(pixels), BATCH):
+            parts.append(self._features(pixels[start : start + BATCH], start))
+        return np.concatenate(parts)
+
+    def _features(self, pixels: np.ndarray, first: int) -> np.ndarray:
+        """`first`: how many photos stand before these, for an error's text."""
+        with self._one_at_a_time:
+            raw = self._run(self.preprocess.normalise(pixels))
+        numbers = range(first + 1, first + len(pixels) + 1)
+        return features.unit_length(raw, [f"photo {number}" for number in numbers])

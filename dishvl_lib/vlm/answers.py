@@ -1,12 +1,9 @@
-"""What is said of photos and menus, and the ways to ask that every recogniser has."""
+"""What is said of photos and menus."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from dishvl_lib.core.types import PhotoSource
 
 LONGEST_MENU = 100_000  # as top_k: every entry with its probability
 SMALLEST = 1e-45  # what a probability that vanished in float32 counts as
@@ -61,92 +58,3 @@ class Recognition:
 
     def __str__(self) -> str:
         return " | ".join([*self.names, *map(str, self.choices)])
-
-
-class PhotoAnswers(ABC):
-    """What answers questions about photos: `answer_photos` says how, the rest is the same for all."""
-
-    @abstractmethod
-    def answer_photos(
-        self,
-        sources: Sequence[PhotoSource],
-        menus: Sequence[Sequence[str]],
-        *,
-        naming: str,
-        template: str,
-        top_k: int,
-        batch_size: int,
-    ) -> list[Recognition]:
-        """Name and choices of each photo. Parameters and errors as in `recognise`."""
-
-    def choose(
-        self,
-        photo: PhotoSource | Sequence[PhotoSource],
-        menu: Sequence[str],
-        *,
-        top_k: int = 3,
-        template: str = "menu-1",
-        batch_size: int = 8,
-    ) -> Choice | list[Choice]:
-        """The most probable entry of `menu`, and the `top_k` best with their probabilities.
-
-        The probabilities are among the menu; a list for a list of photos. Never answers what is not
-        on the menu, and None when the dish is not on it (see `Choice`). The model
-        reads cleaned entries without numbering and prices, the answer is spelt as given. Raises
-        ValueError for an empty menu, equal entries, or an entry that cannot stand on one;
-        `ImageError` for a photo that cannot be read.
-        """
-        recognitions = self.answer_photos(
-            as_list(photo),
-            [menu],
-            naming="",
-            template=template,
-            top_k=top_k,
-            batch_size=batch_size,
-        )
-        choices = [recognition.choices[0] for recognition in recognitions]
-        return choices[0] if isinstance(photo, PhotoSource) else choices
-
-    def choose_many(
-        self,
-        photo: PhotoSource,
-        menus: Sequence[Sequence[str]],
-        *,
-        top_k: int = 3,
-        template: str = "menu-1",
-    ) -> list[Choice]:
-        """One choice per menu for the same photo, which is computed once for all of them."""
-        (recognition,) = self.answer_photos(
-            [photo], menus, naming="", template=template, top_k=top_k, batch_size=1
-        )
-        return list(recognition.choices)
-
-    def recognise(
-        self,
-        photos: PhotoSource | Sequence[PhotoSource],
-        menus: Sequence[Sequence[str]] = (),
-        *,
-        naming: str = "naming-1",
-        template: str = "menu-1",
-        top_k: int = 3,
-        batch_size: int = 8,
-    ) -> Recognition | list[Recognition]:
-        """Name and choices from the same menus of each photo, every photo computed once.
-
-        A list for a list of photos. `naming`: the template of the naming question, '' to ask none.
-        Errors as in `choose`.
-        """
-        recognitions = self.answer_photos(
-            as_list(photos),
-            menus,
-            naming=naming,
-            template=template,
-            top_k=top_k,
-            batch_size=batch_size,
-        )
-        return recognitions[0] if isinstance(photos, PhotoSource) else recognitions
-
-
-def as_list(photos: PhotoSource | Sequence[PhotoSource]) -> list[PhotoSource]:
-    """One photo or several as a list."""
-    return [photos] if isinstance(photos, PhotoSource) else list(photos)

@@ -9,6 +9,7 @@ grows token by token from the same pass.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
@@ -16,6 +17,8 @@ from dishvl_lib.vlm import decoding, inputs, trees
 from dishvl_lib.vlm.decoding import Growth
 from dishvl_lib.vlm.qwen import Qwen
 
+# Places of padding in a pass, about what a pass of its own costs beside them.
+MOST_PADDING = 2048
 ROWS = 512  # places whose logits are held at once: 0.3 GB with the 7B's vocabulary
 Menu = tuple[str, Sequence[str]]  # a question and its entries
 
@@ -108,46 +111,78 @@ def log_probabilities_many(
     return answer.scores
 
 
+class _Grown(NamedTuple):
+    """A photo with its questions, and all that grows on it: its tries, where its image begins."""
+
+    photo: inputs.Photo
+    growth: Growth
+    tries: list[Trie]
+    image_start: int
+
+    @property
+    def length(self) -> int:
+        return len(self.growth.token)
+
+
 @torch.inference_mode()
 def answer_together(
     qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int = decoding.MAX_NEW_TOKENS
 ) -> list[PhotoAnswer]:
     """Everything about several photos in one forward pass, and one more for each token of a name.
 
-    The photos are padded to one length; none sees another, and those without questions take no
-    part. Raises ValueError for a menu without entries or with two that are one to the tokenizer.
+    The photos are padded to one length; where much would be padding, as beside a menu of hundreds,
+    those of like length have a pass of their own. None sees another, and those without questions
+    take no part. Raises ValueError for a menu without entries or with two that are one to the
+    tokenizer.
     """
     answers = [PhotoAnswer() for _ in queries]
     busy = [number for number, query in enumerate(queries) if query.questions]
-    if busy:
-        with_questions = [queries[number] for number in busy]
-        passed = _pass(qwen, with_questions, max_new_tokens)
-        for number, answer in zip(busy, passed, strict=True):
-            answers[number] = answer
+    grown = [_grown(qwen, queries[number]) for number in busy]
+    for group in groups_of_like_length([growing.length for growing in grown]):
+        passed = _pass(qwen, [grown[place] for place in group], max_new_tokens)
+        for place, answer in zip(group, passed, strict=True):
+            answers[busy[place]] = answer
     return answers
 
 
-def _pass(qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int) -> list[PhotoAnswer]:
-    tries: list[list[Trie]] = []
-    grown: list[Growth] = []
-    image_starts: list[int] = []
+def groups_of_like_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Which sequences share a pass, by their numbers: padded to the longest of its group, no group
+    holds more than MOST_PADDING places of padding.
+    """
+    groups: list[list[int]] = []
+    padding = 0
+    for number in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        if groups:
+            padding += lengths[groups[-1][0]] - lengths[number]
+        if not groups or padding > MOST_PADDING:
+            groups.append([])
+            padding = 0
+        groups[-1].append(number)
+    return [sorted(group) for group in groups]
+
+
+def _grown(qwen: Qwen, query: PhotoQuery) -> _Grown:
+    samples = [inputs.build(qwen, query.photo, question) for question in query.questions]
+    tries = [_menu_trie(qwen, entries) for _, entries in query.menus]
+    return _Grown(query.photo, grow(samples, tries), tries, samples[0].image_start)
+
+
+def _pass(qwen: Qwen, grown: Sequence[_Grown], max_new_tokens: int) -> list[PhotoAnswer]:
     ends: list[tuple[int, int]] = []  # photo's number, place where a naming question ends
-    for row, query in enumerate(queries):
-        samples = [inputs.build(qwen, query.photo, question) for question in query.questions]
-        menu_tries = [_menu_trie(qwen, entries) for _, entries in query.menus]
-        growth = grow(samples, menu_tries)
-        tries.append(menu_tries)
-        grown.append(growth)
-        image_starts.append(samples[0].image_start)
-        ends_of_namings = growth.ends[len(query.menus) :]
+    for row, growing in enumerate(grown):
+        ends_of_namings = growing.growth.ends[len(growing.tries) :]
         ends += [(row, end) for end in ends_of_namings]
-    photos = [query.photo for query in queries]
-    passed = decoding.prefill(qwen, photos, image_starts, grown, keep=bool(ends))
+    passed = decoding.prefill(
+        qwen,
+        [growing.photo for growing in grown],
+        [growing.image_start for growing in grown],
+        [growing.growth for growing in grown],
+        keep=bool(ends),
+    )
     answers = []
-    for hidden, growth, photo_tries in zip(passed.hidden, grown, tries, strict=True):
-        scores = entry_scores(qwen, hidden, growth, photo_tries)
-        answer = PhotoAnswer(scores=scores)
-        answers.append(answer)
+    for hidden, growing in zip(passed.hidden, grown, strict=True):
+        scores = entry_scores(qwen, hidden, growing.growth, growing.tries)
+        answers.append(PhotoAnswer(scores=scores))
     names = decoding.greedy(qwen, passed, ends, max_new_tokens)
     for (row, _), name in zip(ends, names, strict=True):
         answers[row].names.append(name)

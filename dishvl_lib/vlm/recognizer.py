@@ -1,25 +1,34 @@
 """The public face: a trained folder that names a dish or picks an entry of a menu."""
 
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from dishvl_lib.core import images, menu_entries, names, questions, records
+from dishvl_lib.core import images, questions, records
 from dishvl_lib.core.types import AnyPath, PhotoSource, Record
 from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
-from dishvl_lib.vlm.answers import Choice, PhotoAnswers, Recognition, as_list
+from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, Recognition
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 from dishvl_lib.vlm.menu_presence import MenuPresence
+from dishvl_lib.vlm.photo_answers import PhotoAnswers, as_list
+from dishvl_lib.vlm.photo_questions import PhotoQuestions
+from dishvl_lib.vlm.written_menus import check_menu
 
 METADATA = "dishvl.json"
 LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
 
 
-class Recognizer(PhotoAnswers):
+class PreparedPhoto(NamedTuple):
+    """A photo as the model reads it with its questions, and these as they were given."""
+
+    query: choose.PhotoQuery
+    questions: PhotoQuestions
+
+
+class Recognizer(PhotoAnswers[PreparedPhoto]):
     """Names dishes and chooses from menus, with stage 04's `best/` or any Qwen2.5-VL folder."""
 
     def __init__(self, loaded: qwen.Qwen, metadata: dict):
@@ -90,7 +99,7 @@ class Recognizer(PhotoAnswers):
         """Greedy answers to (photo, question) pairs, in one batch."""
         samples = []
         for source, question in queries:
-            samples.append(inputs.build(self.qwen, self._photo(source), question))
+            samples.append(inputs.build(self.qwen, self.pixels(source), question))
         batch = inputs.collate(samples, self.qwen.tokenizer.pad_token_id, left=True)
         batch.pop("labels")
         model: Any = self.qwen.model  # transformers declares `generate` for other classes
@@ -114,30 +123,23 @@ class Recognizer(PhotoAnswers):
             answers.append(self.qwen.decode(row, skip_special_tokens=True).strip())
         return answers
 
-    def answer_photos(
-        self,
-        sources: Sequence[PhotoSource],
-        menus: Sequence[Sequence[str]],
-        *,
-        naming: str,
-        template: str,
-        top_k: int,
-        batch_size: int,
-    ) -> list[Recognition]:
-        if top_k < 1:
-            raise ValueError(f"top_k is {top_k}; give at least 1")
-        namings = [questions.ask(naming)] if naming else []
-        read = [as_read(menu) for menu in menus]
-        menu_questions = [(questions.ask(template, entries), entries) for entries in read]
-        recognitions = []
-        for start in range(0, len(sources), batch_size):
-            batch = sources[start : start + batch_size]
-            queries = [(source, namings, menu_questions) for source in batch]
-            recognitions += self.answer_questions(queries, top_k)
-        spellings = [
-            dict(zip(entries, menu, strict=True)) for entries, menu in zip(read, menus, strict=True)
-        ]
-        return [_spelt(recognition, spellings) for recognition in recognitions]
+    def prepare(self, source: PhotoSource, questions: PhotoQuestions) -> PreparedPhoto:
+        photo = self.pixels(source)
+        query = choose.PhotoQuery(photo, questions.namings, questions.menu_questions)
+        return PreparedPhoto(query, questions)
+
+    def answer_prepared(self, prepared: Sequence[PreparedPhoto]) -> list[Recognition]:
+        recognitions = self.answer_queries([photo.query for photo in prepared])
+        answers = []
+        for photo, recognition in zip(prepared, recognitions, strict=True):
+            answers.append(photo.questions.spelt(recognition))
+        return answers
+
+    def answer_queries(self, queries: Sequence[choose.PhotoQuery]) -> list[Recognition]:
+        """Answers about photos that share one forward pass, with every entry of each menu."""
+        answers = choose.answer_together(self.qwen, queries)
+        menus = [[entries for _, entries in query.menus] for query in queries]
+        return self._recognitions(answers, menus, LONGEST_MENU)
 
     def answer_questions(
         self,
@@ -149,14 +151,30 @@ class Recognizer(PhotoAnswers):
         All photos share one forward pass.
         """
         photo_queries = []
+        written = []
         for source, namings, menus in queries:
             cleaned = [(question, check_menu(menu)) for question, menu in menus]
-            photo_queries.append(choose.PhotoQuery(self._photo(source), namings, cleaned))
+            photo_queries.append(choose.PhotoQuery(self.pixels(source), namings, cleaned))
+            written.append([menu for _, menu in menus])
         answers = choose.answer_together(self.qwen, photo_queries)
+        return self._recognitions(answers, written, top_k)
+
+    def pixels(self, source: PhotoSource) -> inputs.Photo:
+        """A photo as the model reads it. Raises `ImageError`."""
+        photo = images.load_rgb(source, max_image_pixels=images.MAX_IMAGE_PIXELS)
+        return inputs.photo_inputs(self.qwen, photo)
+
+    def _recognitions(
+        self,
+        answers: Sequence[choose.PhotoAnswer],
+        menus: Sequence[Sequence[Sequence[str]]],
+        top_k: int,
+    ) -> list[Recognition]:
+        """`menus`: of each photo, in the order of its scores."""
         recognitions = []
-        for (_, _, menus), answer in zip(queries, answers, strict=True):
+        for answer, of_photo in zip(answers, menus, strict=True):
             choices = []
-            for (_, menu), scores in zip(menus, answer.scores, strict=True):
+            for menu, scores in zip(of_photo, answer.scores, strict=True):
                 choices.append(self._choice(menu, scores, top_k))
             recognitions.append(Recognition(tuple(answer.names), tuple(choices)))
         return recognitions
@@ -184,10 +202,6 @@ class Recognizer(PhotoAnswers):
             threshold = float(self.metadata.get("off_menu_threshold", 0.0))
         return Choice(best if best_share >= threshold else None, ranked, threshold)
 
-    def _photo(self, source: PhotoSource) -> inputs.Photo:
-        photo = images.load_rgb(source, max_image_pixels=images.MAX_IMAGE_PIXELS)
-        return inputs.photo_inputs(self.qwen, photo)
-
 
 def _builds_trained_inputs(loaded: qwen.Qwen, metadata: dict) -> bool:
     """Whether text and photos become what the model was trained on, as far as its folder says."""
@@ -197,16 +211,6 @@ def _builds_trained_inputs(loaded: qwen.Qwen, metadata: dict) -> bool:
     if metadata.get("input_fingerprint_version") == inputs.FINGERPRINT_VERSION:
         return wanted == inputs.fingerprint(loaded)
     return wanted == inputs.fingerprint_of_prompt(loaded)
-
-
-def _spelt(recognition: Recognition, spellings: Sequence[Mapping[str, str]]) -> Recognition:
-    """The choices with their entries as each menu spells them."""
-    choices = []
-    for choice, spelling in zip(recognition.choices, spellings, strict=True):
-        answer = None if choice.answer is None else spelling[choice.answer]
-        ranked = tuple((spelling[entry], share) for entry, share in choice.entries)
-        choices.append(replace(choice, answer=answer, entries=ranked))
-    return replace(recognition, choices=tuple(choices))
 
 
 def checked_metadata(file: Path) -> dict:
@@ -235,40 +239,3 @@ def model_fingerprint(folder: AnyPath) -> str:
     """Which model a folder holds, as far as its dishvl.json tells: its sha256; '' without one."""
     file = Path(folder) / METADATA
     return records.sha256_file(file) if file.is_file() else ""
-
-
-def as_read(menu: Sequence[str]) -> list[str]:
-    """What the model reads of a menu that people wrote: `check_menu` without numbering and
-    prices.
-    """
-    _check_texts(menu)
-    return check_menu(menu_entries.dish_names(list(menu)))
-
-
-def check_menu(menu: Sequence[str]) -> list[str]:
-    """The menu as a list of cleaned entries.
-
-    Raises ValueError: empty, an entry twice, or one that cannot be an entry.
-    """
-    _check_texts(menu)
-    entries = [names.clean(entry) for entry in menu]
-    if not entries:
-        raise ValueError("the menu is empty; give at least one entry")
-    for place, entry in enumerate(entries, start=1):
-        fault = names.fault_of(entry)
-        if fault:
-            raise ValueError(
-                f"menu entry {place} ({entry[:20]!r}): {fault.reason}; change it on the menu"
-            )
-        if entry in entries[: place - 1]:
-            raise ValueError(f"menu entry {place} ({entry}) is there twice; remove one")
-    return entries
-
-
-def _check_texts(menu: Sequence[str]) -> None:
-    """Raises ValueError for what is no collection of texts."""
-    if isinstance(menu, str) or not isinstance(menu, Collection):
-        raise ValueError(f"menu must be a list of names, not {type(menu).__name__}")
-    for place, entry in enumerate(menu, start=1):
-        if not isinstance(entry, str):
-            raise ValueError(f"menu entry {place} is {entry!r}; give its name as text")

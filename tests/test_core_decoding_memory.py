@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from dishvl_lib.annotation.decoding_memory import DecodingMemory
+from dishvl_lib.core.decoding_memory import DecodingMemory
 
 
 def decode_together(memory, sizes):
