@@ -8,10 +8,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import nbformat
-import papermill
-from traitlets.config import Config
-
 from dishvl_lib import plan
 from dishvl_lib.core import (
     markers,
@@ -133,6 +129,8 @@ def filled_notebook(stage: str, values: Record) -> Path:
     It goes to outputs/<run>/notebooks/<stage>_interactive.ipynb; one that is there already with
     other content is kept under a numbered name.
     """
+    import nbformat
+
     stage = paths.full_stage_name(stage)
     notebook = nbformat.read(paths.notebook(stage), as_version=4)
     cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
@@ -240,6 +238,10 @@ def _notebooks_folder(values: Record) -> Path:
 
 
 def _execute(stage: str, values: Record) -> None:
+    # Loaded when a notebook is executed: what is refused before is refused at once.
+    import papermill
+    from traitlets.config import Config
+
     output = _notebooks_folder(values) / f"{stage}.ipynb"
     output.parent.mkdir(parents=True, exist_ok=True)
     print(f"== {stage} ==", flush=True)
