@@ -1,5 +1,8 @@
-# make demo | test | test-faults | test-browser | test-vllm | coverage | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
+# make install | demo | test | test-faults | test-browser | test-vllm | coverage | lint | bench | bench-gpu: each makes .venv and installs on a fresh machine.
 PYTHON ?= python3.11
+# The index of torch's CPU builds, as torch's installation page gives it; pip's own settings serve the rest.
+TORCH_INDEX ?=
+TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -13,16 +16,25 @@ PARALLEL := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # What has a target of its own.
 BESIDE := --ignore=tests/faults --ignore=tests/browser --ignore=tests/vllm
 
-.PHONY: demo test test-faults test-browser test-vllm coverage lint bench bench-gpu notebooks
+# Where no GPU is and nothing was chosen, pip takes the CUDA build of torch: that is said before.
+SIZE := @command -v nvidia-smi >/dev/null || printf '%s\n' \
+	'There is no NVIDIA driver here, and 3.2 GB will be downloaded, most of it CUDA for torch.' \
+	'make $(MAKECMDGOALS) TORCH_INDEX=ADDRESS needs 0.7 GB: ADDRESS is the CPU index on pytorch.org, Get Started. Ctrl-C stops it.'
+
+.PHONY: install demo test test-faults test-browser test-vllm coverage lint bench bench-gpu notebooks
 
 $(STAMP): pyproject.toml constraints.txt
+	$(if $(TORCH_INDEX),,$(SIZE))
 	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH_INDEX),$(INSTALL) --no-deps --index-url '$(TORCH_INDEX)' $(TORCH))
 	$(INSTALL) -e '.[excel,heic,pretrained]'
 	touch $(STAMP)
 
 $(TEST_STAMP): $(STAMP)
 	$(INSTALL) -e '.[test]'
 	touch $(TEST_STAMP)
+
+install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/dishvl demo
