@@ -4,15 +4,12 @@ import importlib.util
 import os
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 
 import psutil
 
 from dishvl_lib.core import paths, pretrained_weights, stages
 
-HUB_S = 5.0  # how long the hub is waited for
 # What the 7B's profiles are planned to need; docs/7b.md says the same.
 GPU_NEEDED = "training the 7B takes 53 GB as its profile stands, 22 GB with LoRA (docs/7b.md)"
 
@@ -102,21 +99,12 @@ def _hub() -> str:
     """Whether the hub from which a `base_model` would be downloaded answers."""
     from huggingface_hub import constants
 
-    address = constants.ENDPOINT
+    from dishvl_lib.vlm import hub
+
     if constants.HF_HUB_OFFLINE:
         return "not asked (HF_HUB_OFFLINE is set): give base_model as a folder"
-    try:
-        request = urllib.request.Request(address, method="HEAD")
-        with urllib.request.urlopen(request, timeout=HUB_S):
-            return f"{address} answers"
-    except urllib.error.HTTPError:
-        return f"{address} answers"  # whatever it says of its front page
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return (
-            f"{address} cannot be reached ({reason}): set HF_ENDPOINT to a mirror, take "
-            "modelscope:ID, or give base_model as a folder"
-        )
+    problem = hub.unreachable()
+    return f"{problem}: {hub.REMEDY}" if problem else f"{constants.ENDPOINT} answers"
 
 
 def _modelscope() -> str:

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dishvl_lib.core import paths, records
-from dishvl_lib.vlm import earlier_transformers
+from dishvl_lib.vlm import earlier_transformers, hub
 
 DTYPES = ("float32", "bfloat16")
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
@@ -68,7 +68,9 @@ class Qwen(QwenInputs):
 
 
 def locate(base_model: str) -> str:
-    """A folder or a Hugging Face id for `base_model`; `modelscope:<id>` is downloaded."""
+    """A folder or a Hugging Face id for `base_model`; `modelscope:<id>` is downloaded. Raises
+    `ModelError` for a folder that is not there, and for a hub that cannot be reached.
+    """
     if base_model.startswith("modelscope:"):
         return _from_modelscope(base_model.removeprefix("modelscope:"))
     folder = paths.resolve(base_model)
@@ -79,6 +81,10 @@ def locate(base_model: str) -> str:
             f"no model folder {folder}; give a folder, a Hugging Face id (owner/name) or "
             "modelscope:owner/name"
         )
+    try:
+        hub.prepare(base_model)
+    except hub.HubError as error:
+        raise ModelError(str(error)) from None
     return base_model
 
 
