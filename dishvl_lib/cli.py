@@ -540,17 +540,18 @@ def _estimate(options: argparse.Namespace) -> None:
     from dishvl_lib import estimate_profile
 
     values = _values(options)
-    print(
-        estimate_profile.report(
-            values,
-            official=options.as_official,
-            trial=options.trial,
-            gpu_gb=options.gpu_gb,
-            network_gbit=options.network_gbit,
-            hosts=options.hosts,
-            photos_per_second=options.photos_per_second,
-        )
+    paragraphs = estimate_profile.paragraphs(
+        values,
+        official=options.as_official,
+        trial=options.trial,
+        gpu_gb=options.gpu_gb,
+        network_gbit=options.network_gbit,
+        hosts=options.hosts,
+        photos_per_second=options.photos_per_second,
     )
+    print("\n\n".join([next(paragraphs), next(paragraphs)]), flush=True)
+    for paragraph in paragraphs:
+        print(f"\n{paragraph}", flush=True)
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 It stands above the rooms, for it asks the annotation, the demo and the `estimate` room.
 """
 
+from collections.abc import Iterator
+
 from dishvl_lib.annotation import annotate, layout
 from dishvl_lib.core import artefacts, names, paths, settings
 from dishvl_lib.demo import builtin
@@ -12,7 +14,7 @@ from dishvl_lib.estimate.report import Values
 from dishvl_lib.vlm import qwen
 
 
-def report(
+def paragraphs(
     values: Values,
     *,
     official: bool = False,
@@ -21,8 +23,9 @@ def report(
     network_gbit: float = 0.0,
     hosts: int = 2,
     photos_per_second: float = 0.0,
-) -> str:
-    """Text for the terminal.
+) -> Iterator[str]:
+    """Text for the terminal, paragraph by paragraph: what needs no model comes first, before the
+    model is looked for.
 
     `official`: the training as the official script does it, ours beside it. `trial`: measure the
     rate by a few steps on this machine. `gpu_gb`: memory of the device to advise for (0: this
@@ -30,19 +33,20 @@ def report(
     that is said.
     """
     photos, dishes = _photos(values)
-    paragraphs = [f"{photos:,} photos of {dishes:,} dishes", annotation(values, dishes)]
+    yield f"{photos:,} photos of {dishes:,} dishes"
+    yield annotation(values, dishes)
     try:
         base_model = _base_model(values["04_training"]["base_model"])
     except qwen.ModelError as error:
         if trial:
             raise
         # What the annotation costs is known without the model, and is what is paid first.
-        missing = f"training: not estimated, its base model is not at hand: {error}"
-        return "\n\n".join([*paragraphs, missing])
+        yield f"training: not estimated, its base model is not at hand: {error}"
+        return
     case = training_report.case_of(values, base_model, photos)
     if trial:
         photos_per_second = training_report.measured_rate(case)
-    paragraphs += training_report.paragraphs(
+    yield from training_report.paragraphs(
         case,
         official=official,
         gpu_gb=gpu_gb,
@@ -50,7 +54,6 @@ def report(
         hosts=hosts,
         photos_per_second=photos_per_second,
     )
-    return "\n\n".join(paragraphs)
 
 
 def annotation(values: Values, dishes: int) -> str:

@@ -20,6 +20,10 @@ GPT = {
 }
 
 
+def report(values, **options):
+    return "\n\n".join(estimate_profile.paragraphs(values, **options))
+
+
 @pytest.fixture
 def values(tmp_path):
     photos = tmp_path / "photos"
@@ -34,9 +38,7 @@ def values(tmp_path):
 
 
 def test_photos_dishes_memory_disk_and_advice(values):
-    text = estimate_profile.report(
-        values, official=True, gpu_gb=80, network_gbit=1, photos_per_second=20
-    )
+    text = report(values, official=True, gpu_gb=80, network_gbit=1, photos_per_second=20)
     assert text.startswith("12 photos of 2 dishes\n\nannotation: costs nothing")
     for part in (
         "optimizer (two moments, float32)",
@@ -55,9 +57,9 @@ def test_photos_dishes_memory_disk_and_advice(values):
 def test_photos_behind_links_out_of_the_folder_count_where_they_are_followed(values, tmp_path):
     tiny.photo(9).save(tmp_path / "far.png")
     (tmp_path / "photos" / "番茄炒蛋" / "far.png").symlink_to(tmp_path / "far.png")
-    assert estimate_profile.report(values).startswith("12 photos of 2 dishes")
+    assert report(values).startswith("12 photos of 2 dishes")
     values["01_annotation"]["follow_links"] = True
-    assert estimate_profile.report(values).startswith("13 photos of 2 dishes")
+    assert report(values).startswith("13 photos of 2 dishes")
 
 
 def test_annotation_is_priced_without_a_key(values):
@@ -74,20 +76,20 @@ def test_without_the_base_model_the_annotation_is_priced_all_the_same(values, mo
 
     monkeypatch.setattr(estimate_profile.qwen, "locate", out_of_reach)
     values["01_annotation"]["annotators"] = [GPT]
-    shown = estimate_profile.report(values)
+    shown = report(values)
     assert "USD" in shown
     assert "training: not estimated, its base model is not at hand" in shown
     with pytest.raises(qwen.ModelError):
-        estimate_profile.report(values, trial=True)
+        report(values, trial=True)
 
 
 def test_a_trial_needs_the_questions(values):
     with pytest.raises(settings.SettingsError, match="run stages 01 to 03 first"):
-        estimate_profile.report(values, trial=True)
+        report(values, trial=True)
 
 
 def test_hours_stay_open_without_a_rate(values):
-    assert "hours: open" in estimate_profile.report(values)
+    assert "hours: open" in report(values)
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,12 @@ def test_numbers_that_cannot_be_are_refused_by_name(option, capsys):
     with pytest.raises(SystemExit):
         cli.main(["estimate", "demo", *option])
     assert f"argument {option[0]}: {option[1]} is not" in capsys.readouterr().err
+
+
+def test_what_needs_no_model_comes_before_the_model_is_looked_for(values, monkeypatch):
+    monkeypatch.setattr(
+        estimate_profile, "_base_model", lambda _: pytest.fail("the model was looked for")
+    )
+    paragraphs = estimate_profile.paragraphs(values)
+    assert "photos of" in next(paragraphs)
+    assert next(paragraphs).startswith("annotation")
