@@ -277,9 +277,9 @@ def largest_difference(
     with ThreadPoolExecutor(16) as clients:
         answers = list(clients.map(lambda photo: answer(address, photo), photos))
     largest = 0.0
-    for photo, told in zip(photos, answers, strict=True):
+    for photo, served_answer in zip(photos, answers, strict=True):
         alone = dict(recognizer.choose(photo, menu).entries)
-        for entry in told["choice"]["entries"]:
+        for entry in served_answer["choice"]["entries"]:
             largest = max(largest, abs(entry["probability"] - alone[entry["entry"]]))
     return largest
 

@@ -59,7 +59,9 @@ def serve(options: Options) -> None:
             print(f"{_shown(best)} ({known}) answers at {server.address_of(bound)}", flush=True)
             print(f"menus and corrections: {kept}; Ctrl-C ends it", flush=True)
 
-        server.serve(app.build(service, token), bound, say)
+        are_answered = server.serve(app.build(service, token), bound, say)
+    if not are_answered:
+        raise RuntimeError("ended by a second Ctrl-C: what was under way is not answered")
     print("every request that was accepted is answered; ended")
 
 

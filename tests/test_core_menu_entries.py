@@ -40,6 +40,19 @@ def test_what_the_model_reads_of_an_entry(entry, name):
     assert menu_entries.dish_names([entry]) == [name]
 
 
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("1. 红烧鱼 ￥12\r\n\r\n 米饭 \n", ["1. 红烧鱼 ￥12", "米饭"]),
+        ("红烧鱼、米饭，番茄炒蛋", ["红烧鱼", "米饭", "番茄炒蛋"]),
+        ("红烧鱼、大份\n米饭", ["红烧鱼、大份", "米饭"]),
+        (" \n", []),
+    ],
+)
+def test_text_is_an_entry_a_line_or_one_line_of_entries(text, entries):
+    assert menu_entries.of_text(text) == entries
+
+
 def test_entries_that_differ_in_their_numbers_alone_keep_them():
     entries = ["酸奶 200", "酸奶 400", "1. 米饭 2元"]
     assert menu_entries.dish_names(entries) == ["酸奶 200", "酸奶 400", "米饭"]

@@ -39,6 +39,25 @@ def new_photos(tmp_path):
     return photo_files(tmp_path / "new", 7, 5)
 
 
+def test_loaded_again_is_the_gallery_of_the_disk_beside_the_old_one_with_the_same_net(
+    made, tmp_path
+):
+    folder = shutil.copytree(made, tmp_path / "again")
+    gallery = Gallery.load(folder)
+    gallery.open_net()
+    Gallery.load(folder).remove(DISHES[0])
+    again = gallery.loaded_again()
+    assert len(again) == len(gallery) - 1
+    assert again._net() is gallery._net()
+
+
+def test_pixels_that_were_read_before_give_the_same_features(made):
+    gallery = Gallery.load(made)
+    photos = [striped(dish, 50) for dish in range(3)]
+    pixels = np.stack([gallery.pixels(photo) for photo in photos])
+    assert (gallery.features_of_pixels(pixels) == gallery.features(photos)).all()
+
+
 def test_a_run_s_dishes_are_all_trained_on(folder):
     assert [(dish.name, dish.n_photos, dish.trained) for dish in Gallery.load(folder)] == [
         (name, 4, True) for name in sorted(DISHES)

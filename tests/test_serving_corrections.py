@@ -51,6 +51,11 @@ def test_a_photo_is_kept_under_its_right_dish_with_a_row(client, folder):
     assert row["time"]
 
 
+def test_what_cannot_stand_in_a_table_is_left_out_of_it(client, folder):
+    correct(client, right_dish="米饭", answer="红\x00烧\x1b鱼")
+    assert records.read_table(folder / "corrections.csv").answer.tolist() == ["红烧鱼"]
+
+
 def test_the_folder_of_a_dish_goes_to_dish_add(client, folder, best, capsys):
     for number in range(3):
         correct(client, encoded(striped(7, number)), right_dish="凉拌鸡胗")

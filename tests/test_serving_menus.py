@@ -83,6 +83,18 @@ def test_what_is_no_menu_changes_nothing(client, body):
     assert written(client.get("/v1/menus/a").json()) == MENU
 
 
+@pytest.mark.parametrize("entry", ["\\ud800鱼", "鱼\\u0000", "鱼\\u001b[31m", "鱼\\n米饭"])
+def test_an_entry_that_cannot_be_written_down_is_refused(client, entry):
+    body = f'{{"entries": ["{entry}", "米饭"]}}'.encode()
+    response = client.put("/v1/menus/a", content=body, headers={"Content-Type": "application/json"})
+    assert (response.status_code, error_of(response)["code"]) == (422, "bad_menu")
+
+
+def test_a_tab_may_stand_before_a_price(client):
+    menu = client.put("/v1/menus/a", content="红烧鱼\t12元\n米饭\t1元".encode()).json()
+    assert [entry["name"] for entry in menu["entries"]] == ["红烧鱼", "米饭"]
+
+
 def test_a_menu_over_the_limit_of_bytes_is_413(client):
     response = client.put("/v1/menus/a", content=b"x" * 2_000_000)
     assert response.status_code == 413

@@ -1,6 +1,7 @@
 """`POST /v1/recognise`: the answers of single calls, every way to send, and every failure."""
 
 import base64
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -14,6 +15,7 @@ paddle = pytest.importorskip("paddle")
 from dishvl_lib import Gallery, Hybrid, Recognizer  # noqa: E402
 from dishvl_lib.core import images  # noqa: E402
 from dishvl_lib.serving import limits  # noqa: E402
+from dishvl_lib.vlm import choose  # noqa: E402
 
 PHOTOS = [encoded(striped(dish, 50 + dish), "PNG") for dish in range(4)]
 MENUS = [MENU, ["米饭", "没有登记的菜"], WRITTEN_MENU, ["番茄炒蛋"]]
@@ -63,6 +65,23 @@ def test_answers_are_those_of_single_calls_whatever_the_company(client, hybrid):
         answer = job.result().json()
         assert answer["choice"]["answer"] == alone.answer
         assert shares(answer) == pytest.approx(dict(alone.entries), abs=CLOSE)
+
+
+def test_photos_are_decoded_beside_the_thread_that_runs_the_model(client, monkeypatch):
+    threads = {}
+    load_rgb, answer_together = images.load_rgb, choose.answer_together
+
+    def noted(step, function):
+        def call(*arguments, **options):
+            threads.setdefault(step, set()).add(threading.current_thread().name.split("_")[0])
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(images, "load_rgb", noted("decoding", load_rgb))
+    monkeypatch.setattr(choose, "answer_together", noted("answering", answer_together))
+    recognise(client, site="north", naming="true")
+    assert threads == {"decoding": {"decoder"}, "answering": {"model"}}
 
 
 def test_a_photo_without_a_menu_is_named(client, hybrid):

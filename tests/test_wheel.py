@@ -74,6 +74,12 @@ def test_the_wheel_carries_the_notebooks(installed):
         assert copy.read_bytes() == notebook.read_bytes()
 
 
+def test_the_wheel_carries_the_page_of_the_service(installed):
+    page = paths.PROJECT_ROOT / "dishvl_lib" / "serving" / "page"
+    copy = installed / "dishvl_lib" / "serving" / "page"
+    assert {file.name for file in copy.iterdir()} == {file.name for file in page.iterdir()}
+
+
 def test_the_wheel_carries_the_profiles_that_git_keeps_and_no_others(installed):
     ignored = (paths.PROJECT_ROOT / ".gitignore").read_text("utf-8").splitlines()
     kept = [line.split("/")[2] for line in ignored if line.startswith("!/params/")]

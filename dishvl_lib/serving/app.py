@@ -39,6 +39,7 @@ def build(service: Service, token: str = "") -> Door:
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from the internet
         redoc_url=None,
+        telemetry={"auto_configure": False},  # nothing is sent anywhere, whatever OTEL_* says
     )
     app.state.service = service
     for routes in ROUTES:

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 from typing import NamedTuple
 
-from dishvl_lib.core import images, names, paths, photo_files, records
+from dishvl_lib.core import file_names, images, names, paths, photo_files, records
 from dishvl_lib.core.decisions import AppendedFile
 from dishvl_lib.serving.errors import bad_value, of_image
 
@@ -51,8 +51,8 @@ class Corrections:
             self._keep(photo, correction.photo)
             row = {
                 "photo": photo.as_posix(),
-                "site": correction.site,
-                "answer": correction.answer,
+                "site": file_names.writable(correction.site),
+                "answer": file_names.writable(correction.answer),
                 "right_dish": dish,
             }
             AppendedFile(self.folder / TABLE, COLUMNS).append([row])

@@ -72,8 +72,8 @@ def of_image(error: ImageError, label: str = "the photo") -> ServiceError:
 
 def response(error: ServiceError, request_id: str) -> JSONResponse:
     """`{"error": {"code", "message", "request_id", ...}}`."""
-    told = {"code": error.code, "message": error.message, "request_id": request_id}
-    content = {"error": {**told, **error.details}}
+    said = {"code": error.code, "message": error.message, "request_id": request_id}
+    content = {"error": {**said, **error.details}}
     return JSONResponse(content, error.status, headers=error.headers)
 
 

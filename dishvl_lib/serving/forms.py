@@ -94,7 +94,9 @@ def entries_of(menu: object) -> list[str]:
         raise ServiceError(422, "bad_menu", 'a menu is {"entries": ["...", ...]}, or text')
     for place, entry in enumerate(entries, start=1):
         if not isinstance(entry, str):
-            raise ServiceError(422, "bad_menu", f"menu entry {place} is {entry!r}, not a text")
+            raise ServiceError(
+                422, "bad_menu", f"menu entry {place} is {type(entry).__name__}, not a text"
+            )
     return entries
 
 

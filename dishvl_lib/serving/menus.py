@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import file_names, paths, records
 from dishvl_lib.core.records import RecordError
 from dishvl_lib.serving import limits
 from dishvl_lib.serving.errors import ServiceError, bad_value
@@ -102,15 +102,17 @@ def named(site: str) -> str:
 
 def checked(entries: Sequence[str]) -> list[str]:
     """What the model reads of each entry. Raises `ServiceError` 422 for what can be no menu."""
-    check_size(entries)
+    check_entries(entries)
     try:
         return as_read(entries)
     except ValueError as error:
         raise ServiceError(422, "bad_menu", str(error)) from None
 
 
-def check_size(entries: Sequence[str]) -> None:
-    """Raises `ServiceError` 422 for a menu of too many entries, or of one that is too long."""
+def check_entries(entries: Sequence[str]) -> None:
+    """Raises `ServiceError` 422 for a menu of too many entries, or with one that is too long or is
+    no text that can be written down.
+    """
     if len(entries) > limits.MAX_MENU_ENTRIES:
         raise ServiceError(
             422,
@@ -121,4 +123,8 @@ def check_size(entries: Sequence[str]) -> None:
         if len(entry) > limits.MAX_NAME_CHARACTERS:
             most = limits.MAX_NAME_CHARACTERS
             message = f"menu entry {place} has {len(entry)} characters, at most {most} are read"
+            raise ServiceError(422, "bad_menu", message)
+        if not file_names.is_writable(entry.replace("\t", " ")):
+            shown = file_names.printable(entry)
+            message = f"menu entry {place} ({shown}) holds control characters; remove them"
             raise ServiceError(422, "bad_menu", message)

@@ -71,7 +71,7 @@ def _menu(service: Service, fields: RecogniseFields) -> Sequence[str] | None:
     if fields.menu is None:
         return None
     entries = forms.entries_of(fields.menu)
-    menus.check_size(entries)
+    menus.check_entries(entries)
     return entries
 
 

@@ -14,6 +14,7 @@ Receive = Callable[[], Awaitable[Message]]
 # closes loses the answer with it.
 DRAINED_BYTES = 96 * limits.MIB
 DRAINED_S = 10.0
+DRAIN_PATIENCE_S = 1.0  # between two parts: whoever sends nothing loses nothing
 
 
 class RequestBody:
@@ -62,7 +63,8 @@ class RequestBody:
         while not self._ended and self._n_bytes < DRAINED_BYTES:
             left = until - time.monotonic()
             try:
-                message = await asyncio.wait_for(self._receive(), max(left, 0.001))
+                patience = max(0.001, min(left, DRAIN_PATIENCE_S))
+                message = await asyncio.wait_for(self._receive(), patience)
             except TimeoutError:
                 return
             self._count(message)

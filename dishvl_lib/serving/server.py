@@ -71,9 +71,9 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if is_v6 else f"http://{host}:{port}"
 
 
-def serve(app: Door, bound: socket.socket, on_listening: Callable[[], None]) -> None:
-    """Answer requests until SIGTERM or Ctrl-C; those that were accepted are answered first. A second
-    signal ends it at once.
+def serve(app: Door, bound: socket.socket, on_listening: Callable[[], None]) -> bool:
+    """Answer requests until SIGTERM or Ctrl-C; those that were accepted are answered first, which is
+    returned: a second Ctrl-C ends it at once.
     """
     logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING)
     config = uvicorn.Config(
@@ -86,8 +86,10 @@ def serve(app: Door, bound: socket.socket, on_listening: Callable[[], None]) -> 
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
+    server = _Server(config, on_listening)
     with _ended_by_signal():
-        _Server(config, on_listening).run(sockets=[bound])
+        server.run(sockets=[bound])
+    return not server.force_exit
 
 
 class _Server(uvicorn.Server):

@@ -192,18 +192,23 @@ def test_what_stands_in_the_menu_is_asked_though_it_is_not_saved(opened, photos)
     assert page.locator("#bars img").count() == 0
 
 
-def test_a_menu_that_comes_late_overwrites_nothing(opened):
+def test_of_two_sites_the_one_chosen_last_counts(opened):
     page = opened
-    save_menu(page, "late", ["红烧鱼", "米饭"])
+    save_menu(page, "second", ["番茄炒蛋"])
+    save_menu(page, "first", ["红烧鱼", "米饭"])
     held = []
-    page.route("**/v1/menus/late", lambda route: held.append(route))
+    page.route("**/v1/menus/first", lambda route: held.append(route))
     page.reload()
     labs.wait(lambda: page.evaluate("document.readyState") == "complete" and held, 20)
-    page.fill("#menu", "番茄炒蛋")
-    with page.expect_response("**/v1/menus/late"):
+    assert page.evaluate("document.getElementById('menu').readOnly"), "nobody writes to it now"
+    page.fill("#site", "second")
+    page.locator("#site").blur()
+    until(page, "document.getElementById('menu').value === '番茄炒蛋'")
+    with page.expect_response("**/v1/menus/first"):
         held[0].continue_()
     page.wait_for_timeout(300)
     assert page.input_value("#menu") == "番茄炒蛋"
+    assert page.is_editable("#menu")
 
 
 def test_what_is_not_on_the_menu_is_said(opened, photos, home):
@@ -274,9 +279,10 @@ def test_the_token_is_asked_for_once_and_kept_for_the_session(chromium, photos, 
         page.goto(address)
         page.wait_for_selector("#asking[open]")
         page.screenshot(path=str(home / "token.png"))
+        assert page.is_hidden("#refused")
         page.fill("#token", "wrong")
         page.click("#enter")
-        page.wait_for_selector("#asking[open]")
+        page.wait_for_selector("#refused:visible")
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         save_menu(page, "north", serving_toys.MENU)

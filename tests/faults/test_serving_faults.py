@@ -6,10 +6,10 @@ import os
 import random
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -68,6 +68,7 @@ def broken(number):
 
 
 def test_each_of_300_requests_with_broken_ones_among_them_gets_exactly_one_answer(address):
+    before = n_counted(address)
     requests = []
     for number in range(REQUESTS - BROKEN):
         menu = {"site": "north"} if number % 3 else {"menu": "红烧鱼\n番茄炒蛋"}
@@ -102,11 +103,14 @@ def test_each_of_300_requests_with_broken_ones_among_them_gets_exactly_one_answe
     for _, answer, status in answers:
         body = answer.json()
         assert ("error" in body) == (status != 200)
-    counted = Counter()
-    for line in httpx.get(f"{address}/metrics").text.splitlines():
-        if line.startswith('dishvl_requests_total{method="POST",path="/v1/recognise"'):
-            counted["answers"] += int(float(line.split()[-1]))
-    assert counted["answers"] == REQUESTS
+    assert n_counted(address) - before == REQUESTS
+
+
+def n_counted(address):
+    """Answers to photos that the service has counted."""
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    beginning = 'dishvl_requests_total{method="POST",path="/v1/recognise"'
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(beginning))
 
 
 def test_a_slow_client_and_one_that_hangs_up_harm_nobody(address):
@@ -178,6 +182,25 @@ def test_at_sigterm_every_request_that_was_accepted_is_answered(run_folder):
     assert "every request that was accepted is answered" in said
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{at}/health")
+
+
+def test_a_second_ctrl_c_ends_it_at_once_and_says_so(run_folder):
+    with serving_toys.command("canteen", outputs=run_folder.parent) as (at, process):
+        address = urlsplit(at)
+        half = socket.create_connection((address.hostname, address.port))
+        half.sendall(
+            f"POST /v1/recognise HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: "
+            "application/json\r\nContent-Length: 1000\r\n\r\n{".encode()
+        )
+        wait_for_open(at, 1)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=30)
+        half.close()
+    assert process.returncode == 1
+    assert "is answered" not in said
 
 
 def ask_in_halves(at, accepted, number):

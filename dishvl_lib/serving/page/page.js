@@ -12,7 +12,7 @@ const element = (id) => document.getElementById(id);
 const recent = []; // {photo, url, site, answer, at, stored}, newest first
 let current = null; // the one that is shown
 let savedMenu = ""; // as the service has it
-let menuTurn = 0; // counts what was begun with the menu: loading, saving, writing
+let menuTurn = 0; // counts loading, saving and writing: what was begun before is late
 let newest = 0; // number of the last photo: an older answer that comes late is not shown
 
 function complain(error) {
@@ -52,17 +52,27 @@ async function loadSites() {
   return sites;
 }
 
-// What was begun later counts: a menu that comes late overwrites nothing that was written since.
+// Nobody writes to a menu that is about to be replaced; of two sites the one chosen last counts.
 async function loadMenu() {
   const turn = ++menuTurn;
   const site = siteName();
   localStorage.setItem(SITE, site);
-  const sites = await loadSites();
-  const menu = sites.includes(site) ? await ask("GET", menuPath(site)) : null;
-  if (turn !== menuTurn) return;
-  savedMenu = menu ? written(menu) : "";
-  if (menu) element("menu").value = savedMenu;
+  setLoading(true);
+  try {
+    const sites = await loadSites();
+    const menu = sites.includes(site) ? await ask("GET", menuPath(site)) : null;
+    if (turn !== menuTurn) return;
+    savedMenu = menu ? written(menu) : "";
+    if (menu) element("menu").value = savedMenu;
+  } finally {
+    if (turn === menuTurn) setLoading(false);
+  }
   showMenuState();
+}
+
+function setLoading(isLoading) {
+  element("menu").readOnly = isLoading;
+  element("save").disabled = isLoading;
 }
 
 async function saveMenu() {

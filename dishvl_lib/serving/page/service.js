@@ -55,6 +55,8 @@ let asking = null; // one dialog for all requests that wait for the token
 
 function askForToken() {
   asking ??= new Promise((done) => {
+    // One that was given and is refused is wrong.
+    document.getElementById("refused").hidden = !sessionStorage.getItem(TOKEN);
     dialog.showModal();
     dialog.oncancel = (event) => event.preventDefault();
     const finish = () => {
