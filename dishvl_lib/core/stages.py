@@ -100,7 +100,7 @@ class Stage:
 
         Raises ValueError for any other: what it reads decides when it is made again.
         """
-        declared = dependencies.READS[self.name][stage]
+        declared = dependencies.opened(self.name, stage)
         if not any(markers.matches(name, declared) for name in (filename, f"{filename}/x")):
             raise ValueError(
                 f"{self.name} reads {stage}/{filename}, which is not declared in "
@@ -474,8 +474,8 @@ def _free_name(folder: Path) -> Path:
 def _upstream(name: str, params: Record) -> dict[str, Path]:
     """{earlier stage: its folder}, with the files that are read checked."""
     return {
-        stage: find_stage(params, stage, patterns)
-        for stage, patterns in dependencies.READS[name].items()
+        stage: find_stage(params, stage, dependencies.opened(name, stage))
+        for stage in dependencies.READS[name]
     }
 
 
