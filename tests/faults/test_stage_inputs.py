@@ -34,7 +34,8 @@ def keep_only_declared(source, target, stage):
     """A copy of a run that holds, of the stages before `stage`, the markers and the files that it
     declares to read.
     """
-    for earlier, patterns in dependencies.READS[stage].items():
+    for earlier in dependencies.READS[stage]:
+        patterns = dependencies.opened(stage, earlier)
         marker = markers.read(source / earlier)
         kept = {
             name: written
