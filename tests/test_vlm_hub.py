@@ -37,8 +37,9 @@ def closed_port():
         return f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("address", ["http://no-such-name.invalid", closed_port()])
-def test_a_hub_that_is_not_there_is_told_within_seconds(endpoint, address):
+@pytest.mark.parametrize("fault", ["no such name", "refused"])
+def test_a_hub_that_is_not_there_is_told_within_seconds(endpoint, fault):
+    address = closed_port() if fault == "refused" else "http://no-such-name.invalid"
     endpoint(address)
     began = time.monotonic()
     with pytest.raises(qwen.ModelError) as error:
