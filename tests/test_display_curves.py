@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dishvl_lib.core import records
+from dishvl_lib.core import progress, records
 from dishvl_lib.display import curves, figures
 
 BINS = pd.DataFrame(
@@ -105,7 +105,7 @@ def test_the_second_drawing_takes_the_place_of_the_first(shown):
 
 
 def test_only_where_a_notebook_is_open(monkeypatch):
-    monkeypatch.delenv(curves.SESSION, raising=False)
+    monkeypatch.delenv(progress.SESSION, raising=False)
     assert curves.live() is None
-    monkeypatch.setenv(curves.SESSION, "04_training.ipynb")
+    monkeypatch.setenv(progress.SESSION, "04_training.ipynb")
     assert isinstance(curves.live("zh"), curves.LiveCurves)

@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.photo_hashes import LOOSE, MAX_HAMMING, MIN_COSINE, hamming, numbers
+from dishvl_lib.core.progress import Progress
 
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
 # apart. There, two photos are near-duplicates only when both find the other at most this share of
@@ -58,11 +59,14 @@ def assign_groups(
     smallest image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
+    progress = Progress("groups of near-duplicates", len(photos))
     for part in _dishes(photos):
         units = _in_limits(_Distances(part, features, loose), max_hamming, min_cosine)
         clusters = _clusters(units)
         labels = _components(part, clusters)
         groups.loc[part.index] = part.image_id.groupby(labels).transform("min")
+        progress.advance(len(part))
+    progress.close()
     return groups
 
 
@@ -79,11 +83,14 @@ def near_pairs(
     `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that
     is near to both; `distance`: bits, of features 1 - cosine.
     """
-    parts = [
-        _pairs_of(part, _Distances(part, features, loose), max_hamming, min_cosine)
-        for part in _dishes(photos)
-        if len(part) > 1
-    ]
+    parts = []
+    progress = Progress("near-duplicates", len(photos))
+    for part in _dishes(photos):
+        if len(part) > 1:
+            distances = _Distances(part, features, loose)
+            parts.append(_pairs_of(part, distances, max_hamming, min_cosine))
+        progress.advance(len(part))
+    progress.close()
     pairs = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PAIR_COLUMNS)
     return pairs.sort_values(
         ["joined", "by", "distance", "path_a", "path_b"],
@@ -128,6 +135,7 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     mirrored = numbers(ordered.phash_mirrored)
     dish = ordered.dish_id.factorize()[0]
     parts = [np.zeros((0, 4), int)]
+    progress = Progress("photos compared across dishes", len(ordered))
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
         # From `start` on: what lies before was compared with these rows already.
@@ -139,6 +147,8 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         a, b = np.nonzero(np.triu(near, 1))
         columns = [start + a, start + b, bits[a, b], turned[a, b]]
         parts.append(np.stack(columns, axis=1).astype(int))
+        progress.advance(len(plain[rows]))
+    progress.close()
     pairs = _rows(ordered, *np.concatenate(parts).T)
     return pairs.sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 

@@ -2,7 +2,6 @@
 probabilities of a trained model are worth.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -11,13 +10,13 @@ from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
+from dishvl_lib.core.progress import in_jupyter
 from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.display.charts import DASHED, GRID
 from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
 from dishvl_lib.display.words import Words, percent
 
 # set by Jupyter for a notebook that somebody has open; papermill's kernels do not have it
-SESSION = "JPY_SESSION_NAME"
 LOSSES = {"loss": "loss", "eval_loss": "validation loss"}
 FEW_POINTS = 25  # so few are marked, for one alone is no line
 WHEN = {"before": ("before the temperature", FAINT), "after": ("after the temperature", ACCENT)}
@@ -138,7 +137,7 @@ def live(language: str = "en") -> LiveCurves | None:
     """`LiveCurves` where a notebook is open in Jupyter; None in batch, where a line of text is
     better.
     """
-    return LiveCurves(language) if SESSION in os.environ else None
+    return LiveCurves(language) if in_jupyter() else None
 
 
 @drawn
