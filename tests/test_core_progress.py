@@ -3,9 +3,8 @@
 import sys
 
 import pytest
-from IPython import display
 
-from dishvl_lib.core import progress
+from dishvl_lib.core import kernel, progress
 from dishvl_lib.core.progress import Line, Progress, duration
 
 
@@ -28,7 +27,7 @@ def clock(monkeypatch):
 
 @pytest.fixture
 def batch(monkeypatch):
-    monkeypatch.delenv(progress.SESSION, raising=False)
+    monkeypatch.delenv(kernel.SESSION, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
 
 
@@ -41,12 +40,12 @@ def shown(monkeypatch):
         def update(self, content, raw):
             calls.append(("update", content["text/plain"]))
 
-    def show(content, raw, display_id):
+    def show(content):
         calls.append(("display", content["text/plain"]))
         return Handle()
 
-    monkeypatch.setenv(progress.SESSION, "01_annotation.ipynb")
-    monkeypatch.setattr(display, "display", show)
+    monkeypatch.setenv(kernel.SESSION, "01_annotation.ipynb")
+    monkeypatch.setattr(kernel, "show_forms", show)
     return calls
 
 
@@ -84,7 +83,7 @@ def test_in_jupyter_one_display_is_updated(clock, shown, capsys):
 
 
 def test_on_a_terminal_a_line_is_written_over_and_ended(clock, monkeypatch, capsys):
-    monkeypatch.delenv(progress.SESSION, raising=False)
+    monkeypatch.delenv(kernel.SESSION, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     work(clock, seconds=0.5, total=4)
     text = capsys.readouterr().out
@@ -102,7 +101,7 @@ def test_what_an_earlier_run_has_done_says_nothing_of_the_speed(clock, batch, ca
 
 
 def test_an_error_ends_the_line_without_a_count(clock, monkeypatch, capsys):
-    monkeypatch.delenv(progress.SESSION, raising=False)
+    monkeypatch.delenv(kernel.SESSION, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     with pytest.raises(RuntimeError), Progress("photos", 2) as counted:
         clock.seconds = 2

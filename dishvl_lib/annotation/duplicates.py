@@ -27,6 +27,10 @@ FEW = 8
 OUTSIDE_PER_DISH = 20
 OUTSIDE = 2.0
 BLOCK = 128  # rows of the comparison across dishes that are in memory at once
+LIMIT_WORDS = {
+    "en": {"joined": "joined", "apart": "apart", "bits": "{:g} bits", "cosine": "1-cos {:.2g}"},
+    "zh": {"joined": "合并", "apart": "分开", "bits": "差 {:g} 位", "cosine": "1-余弦 {:.2g}"},
+}
 PAIR_COLUMNS = (
     "image_id_a",
     "image_id_b",
@@ -153,12 +157,16 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     return pairs.sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 
 
-def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
+def at_the_limit(
+    pairs: pd.DataFrame, n: int = 4, language: str = "en"
+) -> tuple[pd.DataFrame, list[str]]:
     """(photos two by two: path, dish_id; a title for each): the `n` widest pairs that were joined
-    and the `n` closest that were not.
+    and the `n` closest that were not. Both photos of a pair have the same title: the pair's number,
+    what became of it, and how far apart they are.
 
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
+    words = LIMIT_WORDS[language]
     pairs = typed(pairs)
     by_distance = pairs.by.isin(("hash", "mirrored hash", "features"))
     joined = pairs[pairs.joined & by_distance]
@@ -166,10 +174,12 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
     shown = []
     titles = []
-    for row in pd.concat([inside, outside]).itertuples():
-        outcome = "joined" if row.joined else "apart"
+    for number, row in enumerate(pd.concat([inside, outside]).itertuples(), start=1):
+        outcome = words["joined" if row.joined else "apart"]
+        is_cosine = row.by == "features"
+        far = words["cosine" if is_cosine else "bits"].format(row.distance)
         shown += [(row.path_a, row.dish_a), (row.path_b, row.dish_b)]
-        titles += [f"{outcome}, {row.by} {row.distance:g}", row.dish_a]
+        titles += [f"{number} {outcome}, {far}"] * 2
     return pd.DataFrame(shown, columns=["path", "dish_id"]), titles
 
 

@@ -46,6 +46,10 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
 }
+# What a stage looks at besides, for advice alone: it decides nothing that the stage makes.
+LOOKED_AT: dict[str, dict[str, tuple[str, ...]]] = {
+    "04_training": {"01_annotation": ("catalog.parquet",)},
+}
 # Files that a stage has come to read since it was made by earlier versions: there they were not
 # recorded, and that alone is no change.
 NEWLY_READ: dict[str, tuple[str, ...]] = {
@@ -74,6 +78,11 @@ PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
     "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
 }
 _PICTURES = (".png", ".html", ".log")
+
+
+def opened(name: str, stage: str) -> tuple[str, ...]:
+    """Patterns of an earlier stage's files that a stage may open."""
+    return READS[name][stage] + LOOKED_AT.get(name, {}).get(stage, ())
 
 
 def content_parameters(name: str, values: Record) -> Record:

@@ -10,15 +10,15 @@ line comes after ten seconds and then once a minute: a notebook keeps every line
 over sooner says nothing.
 """
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from dishvl_lib.core import kernel
+
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
 
-SESSION = "JPY_SESSION_NAME"  # set by Jupyter's server for the kernel of an open notebook
 BATCH_FIRST_S = 10.0
 BATCH_EVERY_S = 60.0
 # Where a line is updated in place: loops of a second say nothing.
@@ -28,16 +28,11 @@ MINUTE_S = 60
 HOUR_S = 3600
 
 
-def in_jupyter() -> bool:
-    """Whether somebody has the notebook open in which this runs; not so in batch."""
-    return SESSION in os.environ
-
-
 class Line:
     """One line of text that changes as work goes on."""
 
     def __init__(self) -> None:
-        self.in_place = in_jupyter() or sys.stdout.isatty()
+        self.in_place = kernel.in_jupyter() or sys.stdout.isatty()
         self.was_shown = False
         self._due = time.monotonic() + (FIRST_S if self.in_place else BATCH_FIRST_S)
         self._handle: DisplayHandle | None = None
@@ -50,7 +45,7 @@ class Line:
         """Show the text in place of what was shown before; in batch below it."""
         self._due = time.monotonic() + (EVERY_S if self.in_place else BATCH_EVERY_S)
         self.was_shown = True
-        if in_jupyter():
+        if kernel.in_jupyter():
             self._display(text)
         elif self.in_place:
             print(f"\r{text}\x1b[K", end="", flush=True)
@@ -59,15 +54,13 @@ class Line:
 
     def close(self) -> None:
         """What is printed next begins a line of its own."""
-        if self.was_shown and self.in_place and not in_jupyter():
+        if self.was_shown and self.in_place and not kernel.in_jupyter():
             print(flush=True)
 
     def _display(self, text: str) -> None:
-        from IPython.display import display
-
         content = {"text/plain": text}
         if self._handle is None:
-            self._handle = display(content, raw=True, display_id=True)
+            self._handle = kernel.show_forms(content)
         else:
             self._handle.update(content, raw=True)
 

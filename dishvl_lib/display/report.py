@@ -18,7 +18,7 @@ from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.report_pairs import PairsPage
-from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
+from dishvl_lib.display.words import HOW_TO_READ, Words, is_share, missing, percent
 
 STYLES = ("page.css", "cards.css", "cluster_matrix.css")
 MOST_UNKNOWN = 5000
@@ -50,11 +50,6 @@ COMPARISON_HEADS = (
     "only predictor right",
 )
 UNKNOWN_HEADS = ("truth", "answer", "count", "the truth but for punctuation")
-# Columns of any table whose numbers are shares.
-SHARES = frozenset(
-    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
-    "ci_high difference answered refused off_menu coverage share".split()
-)
 
 
 @dataclass(frozen=True)
@@ -264,8 +259,7 @@ def as_cell(name: str, value: object) -> str:
         return f"[{', '.join(as_cell(name, entry) for entry in value)}]"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    is_share = name in SHARES or name.endswith("_ci95")
-    return percent(value) if is_share else f"{value:.4g}"
+    return percent(value) if is_share(name) else f"{value:.4g}"
 
 
 def _of_how_many(shown: pd.DataFrame, table: pd.DataFrame, words: Words) -> str:

@@ -83,6 +83,33 @@ _ENGLISH_CHINESE = {
     "answers that are no dish's name": "不是菜名的回答",
     "the truth but for punctuation": "仅标点或空白不同",
     "nothing to show": "没有可显示的内容",
+    "none": "无",
+    "photos by split": "各划分的照片",
+    "files left out": "剔除的文件",
+    "near-duplicates across dishes": "不同菜之间的近似重复",
+    "near-duplicates at the limit": "界限附近的近似重复",
+    "largest groups": "最大的组",
+    "dishes that lack photos in a split": "某个划分里没有照片的菜",
+    "estimated cost": "预计费用",
+    "cards that could be read": "能读出的卡片",
+    "estimated and paid": "预计与实付",
+    "requests put aside": "搁置的请求",
+    "names": "菜名",
+    "photos that annotators name differently": "标注模型命名不同的照片",
+    "dish cards": "菜品卡片",
+    "dishes that annotators name differently": "标注模型命名不同的菜",
+    "to review": "待核对",
+    "photos without a vector": "没有向量的照片",
+    "stability": "稳定性",
+    "dishes that look like one": "看起来是同一道的菜",
+    "dishes left out": "不出题的菜",
+    "photos left out as near-duplicates": "因近似重复而剔除的照片",
+    "dishes that lost a split": "失去某个划分的菜",
+    "exports": "导出",
+    "example photos": "照片示例",
+    "memory and disk": "内存与磁盘",
+    "validations": "各次验证",
+    "compared with: tuned": "与调优模型比较",
     "no such answers": "没有这样的回答",
     "same questions": "共同题数",
     "costs": "费用",
@@ -209,6 +236,19 @@ _ENGLISH_CHINESE = {
         "的异菜照片对比同菜照片对的中位数更相似"
     ),
 }
+
+# Columns of any table whose numbers are shares.
+SHARES = frozenset(
+    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
+    "ci_high difference answered refused off_menu coverage share lo hi chance majority overlap "
+    "accuracy_normalised macro_accuracy largest_share menu_chance".split()
+)
+SHARE_ENDS = ("_ci95", "_ci_low", "_ci_high", "_accuracy")
+
+
+def is_share(column: str) -> bool:
+    """Whether the numbers of a table's column are shares, by its name."""
+    return column in SHARES or column.endswith(SHARE_ENDS)
 
 
 HOW_TO_READ = {
