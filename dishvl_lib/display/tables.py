@@ -4,6 +4,7 @@ their n supports; an empty one is a sentence.
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ TABLE = """<div class=dishvl><b>{{ heading }}</b><table class=dataframe>
 <tbody>{% for cells in rows %}<tr>{% for cell in cells %}
 <td style="text-align:{{ sides[loop.index0] }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>"""
-Rows = pd.DataFrame | RecordViews | RecordView
+Rows: TypeAlias = pd.DataFrame | RecordViews | RecordView
 
 
 class Table:
@@ -144,7 +145,7 @@ def _n_of(row: RecordView) -> int:
     """How many cases the row's shares are of; 0 where it does not say."""
     n = row.get("n")
     try:
-        return 0 if missing(n) else int(n)
+        return int(n) if n and not missing(n) else 0
     except (TypeError, ValueError):
         return 0
 

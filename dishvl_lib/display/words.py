@@ -1,9 +1,12 @@
 """The words of figures, reports and widgets in both languages, and the short forms of numbers."""
 
+import re
 import unicodedata
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
 
@@ -83,6 +86,9 @@ _ENGLISH_CHINESE = {
     "answers that are no dish's name": "不是菜名的回答",
     "the truth but for punctuation": "仅标点或空白不同",
     "nothing to show": "没有可显示的内容",
+    "contents": "目录",
+    "what was trained": "训练概况",
+    "in this page's folder": "在本页所在的文件夹中运行",
     "none": "无",
     "photos by split": "各划分的照片",
     "files left out": "剔除的文件",
@@ -326,6 +332,12 @@ class Words:
         """What a person is asked about a suspicion of the names; '' for an unknown one."""
         return QUESTIONS.get(suspicion, ("", ""))[self.language == "zh"]
 
+    def text(self, compose: Callable[["Words"], str]) -> str:
+        """What `compose` makes of the words. A text that is put together from several words is made
+        so wherever it may be asked for in both languages.
+        """
+        return compose(self)
+
     def answer(self, answer: object) -> str:
         """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated,
         names never.
@@ -335,6 +347,57 @@ class Words:
         return self(answer) if answer in NOT_ANSWERS else str(answer)
 
 
+class Text(str):
+    """A text in both languages. On a page it is both, of which the page shows one; as a plain
+    string it is the one in the language that is shown first.
+    """
+
+    english: str
+    chinese: str
+
+    def __new__(cls, english: str, chinese: str, first: str) -> Self:
+        text = super().__new__(cls, chinese if first == "zh" else english)
+        text.english = english
+        text.chinese = chinese
+        return text
+
+    def __html__(self) -> str:
+        english = escape(self.english)
+        chinese = escape(self.chinese)
+        if english == chinese:
+            return str(english)
+        return f"<span lang=en>{english}</span><span lang=zh-CN>{chinese}</span>"
+
+    def attributes(self) -> Markup:
+        """data-en and data-zh, by which a page's script changes what no element can hold twice."""
+        values = f'data-en="{escape(self.english)}" data-zh="{escape(self.chinese)}"'
+        return Markup(values)
+
+
+class BothWords(Words):
+    """Words for a page in both languages; `language` is the one that it shows first."""
+
+    def __init__(self, language: str = "en"):
+        super().__init__(language)
+        self._english = Words("en")
+        self._chinese = Words("zh")
+
+    def __call__(self, english: str) -> str:
+        return self.text(lambda words: words(english))
+
+    def known(self, english: object) -> str:
+        return self.text(lambda words: words.known(english))
+
+    def question(self, suspicion: str) -> str:
+        return self.text(lambda words: words.question(suspicion))
+
+    def text(self, compose: Callable[[Words], str]) -> str:
+        return Text(compose(self._english), compose(self._chinese), self.language)
+
+    def answer(self, answer: object) -> str:
+        return self.text(lambda words: words.answer(answer))
+
+
 def missing(value: object) -> bool:
     """None, NaN or NA; a list is never missing."""
     return value is None or (
@@ -342,6 +405,17 @@ def missing(value: object) -> bool:
         and pd.api.types.is_scalar(value)
         and bool(pd.isna(value))
     )
+
+
+# An absolute path of at least two parts, of either kind of system.
+PATH = re.compile(
+    r"(?<![\w.~\\/])(?:/(?:[^/\s'\",;:]+/)+|[A-Za-z]:[\\/]+(?:[^\\/\s'\",;:]+[\\/]+)*)"
+)
+
+
+def without_folders(text: str) -> str:
+    """The text with `…/` for the folders of every absolute path: they are nobody else's."""
+    return PATH.sub("…/", text)
 
 
 def percent(value: Any, digits: int = 1) -> str:
