@@ -504,6 +504,15 @@ def test_every_link_of_the_contents_leads_to_a_section(pages_of_both):
     assert set(links) <= set(sections)
 
 
+def test_protocols_after_the_second_are_folded(tmp_path):
+    rows = [TABLE.assign(protocol=name) for name in ("naming", "menu", "new_dishes", "site:b")]
+    page = report(tmp_path / "r.html", title="t", table=pd.concat(rows)).read_text("utf-8")
+    in_sight, folded = page.split("<details><summary>new_dishes, site:b</summary>")
+    assert in_sight.count("<td>naming</td>") == in_sight.count("<td>menu</td>") == 2
+    assert "<td>new_dishes</td>" not in in_sight
+    assert folded.count("<td>site:b</td>") == 2
+
+
 def test_columns_without_news_are_left_out(tmp_path):
     table = TABLE.assign(no_answer=0, accuracy_normalised=TABLE["accuracy"], failed=[0, 0])
     page = report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")

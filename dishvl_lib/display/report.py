@@ -4,7 +4,7 @@ and every text in both languages.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ STYLES = ("page.css", "cards.css", "cluster_matrix.css")
 MOST_UNKNOWN = 5000
 MOST_ROWS = 30
 N_ANSWERS = 3
+PROTOCOLS_IN_SIGHT = 2
 LANGUAGES = ("en", "zh")
 IN_PAGES_FOLDER = "in this page's folder"
 ACCURACY_HEADS = (
@@ -74,13 +75,17 @@ FactsByLanguage = Mapping[str, object] | Mapping[str, Mapping[str, object]]
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page under its heading; a note stands with it. id: where a link finds it."""
+    """A table of the page under its heading; a note stands with it. id: where a link finds it;
+    folded: rows that a press unfolds, under `summary`.
+    """
 
     heading: str
     heads: list[str]
     rows: list[list[str]]
     note: str = ""
     id: str = ""
+    folded: list[list[str]] = field(default_factory=list)
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,17 +242,22 @@ def _figures(figures: Mapping[str, Drawing], words: Words) -> list[FigureView]:
 
 def accuracy_table(table: pd.DataFrame | None, words: Words) -> Table | None:
     """n, correct, accuracy with its interval, chance and majority beside, a protocol's rows
-    together; None without a table.
+    together, those of the first PROTOCOLS_IN_SIGHT not folded; None without a table.
     """
     if table is None:
         return None
     ordered = table.sort_values("protocol", kind="stable", key=_first_seen)
     rows = [_accuracy_row(row) for row in ordered.to_dict("records")]
     kept = [place for place in range(len(ACCURACY_HEADS)) if _says_something(place, rows)]
+    shown = [[row[place] for place in kept] for row in rows]
+    protocols = list(ordered["protocol"].unique())
+    n_in_sight = int(ordered["protocol"].isin(protocols[:PROTOCOLS_IN_SIGHT]).sum())
     return Table(
         heading=words("accuracy"),
         heads=[words(ACCURACY_HEADS[place]) for place in kept],
-        rows=[[row[place] for place in kept] for row in rows],
+        rows=shown[:n_in_sight],
+        folded=shown[n_in_sight:],
+        summary=", ".join(protocols[PROTOCOLS_IN_SIGHT:]),
         note=words.text(lambda language: HOW_TO_READ[language.language]),
         id="accuracy",
     )

@@ -506,12 +506,18 @@ def _figures(stage: Stage, accuracy: Accuracy, trusted: Trust) -> dict[str, dict
     """The report's figures, each drawn in both languages."""
     rows = stage.rows("04_training", "metrics.jsonl")
     curves = (trusted.reliability, trusted.coverage, trusted.measures)
-    drawn: dict[str, dict[str, Any]] = {"accuracy": {}, "training": {}, "calibration": {}}
+    bars = {}
+    losses = {}
+    trust_by_language = {}
     for language in report.LANGUAGES:
-        drawn["accuracy"][language] = figures.accuracy_bars(accuracy.table, language=language)
-        drawn["training"][language] = figures.loss_curves(rows, language=language)
-        drawn["calibration"][language] = figures.trust_curves(*curves, language=language)
-    return drawn
+        bars[language] = figures.accuracy_bars(accuracy.table, language=language)
+        losses[language] = figures.loss_curves(rows, language=language)
+        trust_by_language[language] = figures.trust_curves(*curves, language=language)
+    return {
+        "accuracy by predictor": bars,
+        "training": losses,
+        "calibration curves": trust_by_language,
+    }
 
 
 def confusion_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:
