@@ -75,7 +75,7 @@ def test_the_same_notes_are_there_in_chinese():
     english = notes.notes(MARKER, rows, 3, classifier=False)
     chinese = notes.notes(MARKER, rows, 3, classifier=False, language="zh")
     assert len(english) == len(chinese) == 8
-    assert "site:b：2 张照片中有 1 张与某张训练照片相近 (1 same frame)" in chinese
+    assert "site:b：2 张照片中有 1 张与某张训练照片相近 (1 同一帧)" in chinese
     assert chinese[0] == "菜名来自文件夹，没有标注模型"
 
 

@@ -54,6 +54,8 @@ ACCURACY_HEADS = (
     "per dish",
     "normalised",
 )
+# Columns whose texts are ours, not data's.
+COLUMNS_OF_WORDS = ("kind", "measure", "signal")
 # Columns that are left out where they hold nothing but zeros.
 OFTEN_ZERO = ("off menu", "no answer", "failed", "lost", "near training")
 ZEROS = frozenset(("0", "0.0%"))
@@ -351,7 +353,7 @@ def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
         return None
     shown = frame.head(MOST_ROWS)
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
-    rows = [_cells(row) for row in shown.to_dict("records")]
+    rows = [_cells(row, words) for row in shown.to_dict("records")]
 
     def with_count(language: Words) -> str:
         return language.known(heading) + _of_how_many(shown, frame, language)
@@ -359,8 +361,12 @@ def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
     return Table(words.text(with_count), heads, rows)
 
 
-def _cells(row: Mapping[Any, object]) -> list[str]:
-    return [as_cell(str(name), value) for name, value in row.items()]
+def _cells(row: Mapping[Any, object], words: Words) -> list[str]:
+    cells = []
+    for name, value in row.items():
+        is_word = name in COLUMNS_OF_WORDS and isinstance(value, str)
+        cells.append(words.known(value) if is_word else as_cell(str(name), value))
+    return cells
 
 
 def as_cell(name: str, value: object) -> str:

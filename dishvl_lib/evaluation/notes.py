@@ -23,6 +23,8 @@ SENTENCES = {
         "{first}",
         "cleaned": "{predictor}: {count} of {n} answers were cleaned before they were marked; from "
         "the first was removed: {removed}",
+        "same frame": "same frame",
+        "near-duplicate": "near-duplicate",
         "near": "{protocol}: {near} of {n} photos resemble a training photo{kinds}",
         "framed": "{protocol}: judged by whether a dish's other photos get the name that its first "
         "photos got, not by its true name; {lost} of {n} questions are wrong in any case ({shared} "
@@ -35,6 +37,8 @@ SENTENCES = {
         "no_classifier": "没有 {net}_classifier：给第 02 步的权重没有这些菜的分类头",
         "failed": "{predictor}：{n} 题中有 {count} 题失败，算答错；第一个原因：{first}",
         "cleaned": "{predictor}：{n} 个回答中有 {count} 个在评分前作了清理；第一个去掉的是：{removed}",
+        "same frame": "同一帧",
+        "near-duplicate": "近似重复",
         "near": "{protocol}：{n} 张照片中有 {near} 张与某张训练照片相近{kinds}",
         "framed": "{protocol}：评判的是一道菜的其余照片是否得到与最初几张相同的名字，而不是真实名称；"
         "{n} 题中有 {lost} 题无论如何都算错（{shared} 题重名，{unnamed} 题没有名字）",
@@ -216,7 +220,7 @@ def _site_notes(predictions: pd.DataFrame, say: _Sentences, predictor: str = "tu
 def _of_site(protocol: str, rows: pd.DataFrame, say: _Sentences) -> None:
     near = rows["near_training"].ne("")
     counts = rows.loc[near, "near_training"].value_counts()
-    kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    kinds = ", ".join(f"{count} {say.templates[kind]}" for kind, count in counts.items())
     of_kinds = f" ({kinds})" if kinds else ""
     say("near", protocol=protocol, near=near.sum(), n=len(rows), kinds=of_kinds)
     if rows["framed"].any():
