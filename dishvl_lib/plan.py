@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dishvl_lib.core import markers, paths, redo, settings, stages
+from dishvl_lib.core.progress import duration
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import Record
 
@@ -64,7 +65,7 @@ def _why(values: Record, stage: str) -> str:
 
 def _took(folder: Path) -> str:
     seconds = redo.seconds_worked(folder)
-    return f"; it took {redo.duration(seconds)} the last time" if seconds else ""
+    return f"; it took {duration(seconds)} the last time" if seconds else ""
 
 
 def _word(folder: Path) -> str:

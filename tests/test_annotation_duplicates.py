@@ -243,8 +243,13 @@ def test_pairs_at_the_limit():
     )
     shown, titles = duplicates.at_the_limit(pairs_of(photos, max_hamming=4), n=1)
     assert shown.path.tolist() == ["c.jpg", "d.jpg", "a.jpg", "c.jpg"]
-    assert titles[0] == "joined, hash 3"
-    assert titles[2] == "apart, hash 7"
+    assert titles == ["1 joined, 3 bits"] * 2 + ["2 apart, 7 bits"] * 2
+
+
+def test_pairs_at_the_limit_are_titled_in_chinese_too():
+    pairs = pairs_of(table([("a", "", "1", 0), ("b", "", "2", 1)]), max_hamming=4)
+    _, titles = duplicates.at_the_limit(pairs, language="zh")
+    assert titles == ["1 合并, 差 1 位"] * 2
 
 
 def test_pairs_across_dishes_and_sites_by_hash_and_by_mirror():

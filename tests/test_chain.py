@@ -9,7 +9,7 @@ import chain
 import pytest
 import toys
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import paths, records, stages
 
 NETS = {"pplcnet", "pplcnet_register2", "pplcnet_classifier"}
 REGISTERED_NEW = 5  # photos by which the held-out dish is added to the gallery
@@ -92,6 +92,34 @@ def test_every_artefact_of_the_contract_is_there(world):
         assert marker["versions"]["torch"]
         assert marker["seconds"] >= 0
         assert (run / "notebooks" / f"{stage}.ipynb").exists()
+
+
+def outputs_of(run, stage):
+    """The outputs of a stage's executed notebook."""
+    notebook = records.read_json(run / "notebooks" / f"{stage}.ipynb")
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    return [output for cell in code for output in cell["outputs"]]
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_every_figure_that_is_saved_is_shown_too(world, stage):
+    run = world[0] / "toy"
+    shown = {
+        output["metadata"][stages.FIGURE_FILE]
+        for output in outputs_of(run, stage)
+        if stages.FIGURE_FILE in output.get("metadata", {}) and "image/png" in output["data"]
+    }
+    saved = {file.name for file in (run / stage).glob("*.png")}
+    assert saved
+    assert saved == shown
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_no_output_is_a_table_of_heads_alone_or_a_dead_widget(world, stage):
+    for output in outputs_of(world[0] / "toy", stage):
+        data = output.get("data", {})
+        assert "Empty DataFrame" not in "".join(data.get("text/plain", ""))
+        assert "<tbody></tbody>" not in "".join(data.get("text/html", ""))
 
 
 def test_the_fitted_temperature_and_threshold_are_in_best(world):

@@ -592,7 +592,7 @@ def test_a_long_training_is_not_made_again_unasked():
     message = str(refusal.value)
     for part in (
         "03_dataset/train.jsonl",
-        "10.0 h",
+        "10 h 00 min",
         "dishvl run PROFILE --from 04 --to 04 --redo 04",
         "undo the change",
     ):
@@ -636,7 +636,7 @@ def test_hours_of_an_unfinished_training_are_not_put_aside_unasked():
     records.write_jsonl(folder / redo.TRAINING_LOG, rows)
     assert not stages.start("04", params()).done, "it goes on as it was begun"
     changed_dataset()
-    with pytest.raises(redo.RedoNeeded, match=r"2\.0 h of training would be put aside"):
+    with pytest.raises(redo.RedoNeeded, match=r"2 h 00 min of training would be put aside"):
         stages.start("04", params())
 
 

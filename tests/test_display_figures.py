@@ -63,8 +63,14 @@ def without_font(monkeypatch, tmp_path):
 def test_the_grid_shows_every_photo_up_to_its_limit(tmp_path):
     figure = figures.photo_grid(catalog(tmp_path), tmp_path, limit=5, columns=3)
     assert len(photos_in(figure)) == 5
-    assert "5 of 12 photos" in texts_of(figure)
+    assert "example photos: 5 of 12" in texts_of(figure)
     assert png(figure).std() > 0
+
+
+def test_no_photo_is_a_sentence_and_no_picture(tmp_path):
+    nothing = figures.photo_grid(catalog(tmp_path).head(0), tmp_path, language="zh")
+    assert repr(nothing) == "照片示例: 无"
+    assert nothing._repr_png_() is None
 
 
 def test_titles_must_fit_the_photos(tmp_path):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import pytest
 from display_toys import EVIL, catalog
@@ -10,6 +11,7 @@ from test_display_report import Elements
 
 from dishvl_lib.core import questions
 from dishvl_lib.display import preview
+from dishvl_lib.steps import dataset
 
 
 def row(image_id, answer, template="naming-1", menu=(), dish=""):
@@ -160,3 +162,22 @@ def test_languages_and_lengths_are_checked(tmp_path):
     )
     with pytest.raises(ValueError, match="3 rows need as many lists of pieces, got 2"):
         preview.preview_html(ROWS, PIECES[:2], photos, tmp_path)
+
+
+def test_each_kind_gets_a_heading_where_it_is_asked_for(tmp_path):
+    page = preview.preview_html(ROWS, PIECES, catalog(tmp_path), tmp_path, by_kind=True)
+    assert re.findall("<h2>([^<]+)</h2>", page.html) == ["naming", "menu", "knowledge"]
+
+
+def test_in_a_notebook_no_kind_gets_a_heading(written_page):
+    assert "<h2>" not in written_page._repr_html_()
+
+
+def test_examples_are_twenty_of_every_kind_spread_over_the_questions():
+    rows = [{"kind": "menu", "id": number} for number in range(41)]
+    rows += [{"kind": "naming", "id": number} for number in range(3)]
+    chosen = dataset.examples_of_kinds(rows)
+    assert [row["id"] for row in chosen if row["kind"] == "naming"] == [0, 1, 2]
+    menus = [row["id"] for row in chosen if row["kind"] == "menu"]
+    assert len(menus) == len(set(menus)) == 20
+    assert (menus[0], menus[-1]) == (0, 40)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from html.parser import HTMLParser
 
 import pandas as pd
@@ -161,12 +162,14 @@ def test_every_part_is_there(full):
 
 
 def test_best_answers_are_right_and_worst_are_the_surest_wrong_ones(full):
-    best, worst = full.split("best answers")[1].split("worst answers")
+    best, worst = full.split("<section id=")[-5:-3]
+    assert "best answers" in best
+    assert "worst answers" in worst
     assert "menu-2" in best
     assert "menu-0" not in best
     assert worst.index("menu-0") < worst.index("menu-3")
     assert "menu-4" not in worst
-    assert len(Elements("<h2>" + worst).named("img")) == 3
+    assert len(Elements("<p " + worst).named("img")) == 3
 
 
 def test_thumbnails_are_small_jpegs(full):
@@ -212,7 +215,8 @@ def test_a_pair_carries_its_counts_by_site_its_clusters_and_its_rank(full):
     assert (first["data-of"], first["data-cluster"], first["data-answered"]) == ("3", "1", "1")
     assert json.loads(first["data-sites"]) == [[0, 1, 1], [1, 1, 2]]
     assert "<td>2 / 3</td><td>66.7%</td><td>1</td>" in full
-    assert "<td>not a look-alike</td>" in full
+    far = "<span lang=en>not a look-alike</span><span lang=zh-CN>不在相似菜之列</span>"
+    assert f"<td>{far}</td>" in full
 
 
 def test_the_matrix_counts_by_cluster_and_its_buttons_name_both(full):
@@ -380,4 +384,171 @@ def test_what_could_not_be_answered_is_in_the_table(tmp_path):
     table = TABLE.assign(failed=[3, 0], lost=[12, 0], near_training=[5, 0])
     page = report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
     assert all(f"<td>{count}</td>" in page for count in (3, 12, 5))
-    assert all(f"<th>{head}</th>" in page for head in ("failed", "lost", "near training"))
+    heads = ("failed", "lost", "near training")
+    assert all(f"<th><span lang=en>{head}</span>" in page for head in heads)
+
+
+class Texts(HTMLParser):
+    """The visible texts of a page in one language: those of the other are left out, and those of
+    options, which hold one text that the page's script changes.
+    """
+
+    HIDDEN = ("style", "script", "option")
+
+    def __init__(self, page, language):
+        super().__init__()
+        self.language = language
+        self.open = []
+        self.seen = []
+        self.attributes = []
+        self.feed(page.split("<body")[1])
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += [value for name, value in attrs if name in ("title", "placeholder")]
+        if tag in ("img", "input", "br", "meta"):
+            return
+        lang = dict(attrs).get("lang", self.language)
+        self.open.append((tag, tag in self.HIDDEN or lang != self.language))
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        if data.strip() and not any(hides for _, hides in self.open):
+            self.seen.append(data.strip())
+
+
+def both_pages(tmp_path, **values):
+    """The report that shows English first, and the one that shows Chinese first."""
+    files = [tmp_path / f"{language}.html" for language in ("en", "zh")]
+    for file, language in zip(files, ("en", "zh"), strict=True):
+        report(file, title="t", language=language, **values)
+    return [file.read_text("utf-8") for file in files]
+
+
+@pytest.fixture
+def pages_of_both(tmp_path):
+    compared = pd.DataFrame({"predictor": ["base"], "protocol": ["naming"], "n": 10, "p": 0.008})
+    compared = compared.assign(difference=0.8, only_reference=8, only_predictor=0)
+    return both_pages(
+        tmp_path,
+        table=TABLE.assign(predictor=["tuned", "base"], protocol="naming"),
+        comparison=compared,
+        tables={"accuracy by group": pd.DataFrame({"group": range(31), "accuracy": 0.5})},
+        not_dishes=pd.DataFrame(columns=["truth", "answer", "n", "equal_normalised"]),
+        predictions=questions(),
+        clusters=CLUSTERS,
+        similar=SIMILAR,
+        photos=catalog(tmp_path),
+        names=NAMES,
+        image_root=tmp_path,
+        notes={"en": ["names from folders"], "zh": ["菜名来自文件夹"]},
+        facts={"en": {"best": "the lowest"}, "zh": {"best": "最低"}},
+        parameters={"seed": 0},
+        command="dishvl run './profile'",
+    )
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_both_pages_hold_the_same_texts_in_either_language(pages_of_both, language):
+    """A text that was put together in one language only would differ."""
+    english_first, chinese_first = (Texts(page, language).seen for page in pages_of_both)
+    assert english_first == chinese_first
+
+
+def test_a_page_in_one_language_shows_nothing_of_the_other(pages_of_both):
+    english = set(Texts(pages_of_both[0], "en").seen)
+    chinese = set(Texts(pages_of_both[0], "zh-CN").seen)
+    assert not {text for text in english if "准确率" in text or "预测" in text}
+    assert not {text for text in chinese if "accuracy" in text or "questions of" in text}
+
+
+def test_options_say_both_languages(pages_of_both):
+    english_first, chinese_first = pages_of_both
+    both = 'data-says="text" data-en="all" data-zh="全部"'
+    assert f'<option value="" {both}>all</option>' in english_first
+    assert f'<option value="" {both}>全部</option>' in chinese_first
+
+
+def test_attributes_say_both_languages(pages_of_both):
+    english_first, chinese_first = (Texts(page, "en").attributes for page in pages_of_both)
+    assert "part of a name" in english_first
+    assert "菜名的一部分" in chinese_first
+    assert 'data-en="part of a name" data-zh="菜名的一部分"' in pages_of_both[0]
+
+
+def test_the_headline_is_the_first_paragraph(pages_of_both):
+    sentence = (
+        "tuned is right on 9 of 10 questions of naming: 90.0% (95% interval 60.0% - 98.0%), "
+        "against 10.0% (0.0% - 40.0%) of base, the best baseline, McNemar p 0.008."
+    )
+    body = pages_of_both[0].split("<body")[1]
+    assert body.split("<p ")[1].startswith(f"class=headline><span lang=en>{sentence}</span>")
+
+
+def test_table_then_confusions_come_before_everything_else(pages_of_both):
+    sections = re.findall("<section id=([^>]+)>", pages_of_both[0])
+    assert [name.strip('"') for name in sections[:4]] == [
+        "accuracy",
+        "confusions",
+        "clusters",
+        "compared",
+    ]
+
+
+def test_every_link_of_the_contents_leads_to_a_section(pages_of_both):
+    links = re.findall('<a href="#([^"]+)">', pages_of_both[0])
+    sections = re.findall('<section id="?([^">]+)"?>', pages_of_both[0])
+    assert len(links) > 5
+    assert set(links) <= set(sections)
+
+
+def test_protocols_after_the_second_are_folded(tmp_path):
+    rows = [TABLE.assign(protocol=name) for name in ("naming", "menu", "new_dishes", "site:b")]
+    page = report(tmp_path / "r.html", title="t", table=pd.concat(rows)).read_text("utf-8")
+    in_sight, folded = page.split("<details><summary>new_dishes, site:b</summary>")
+    assert in_sight.count("<td>naming</td>") == in_sight.count("<td>menu</td>") == 2
+    assert "<td>new_dishes</td>" not in in_sight
+    assert folded.count("<td>site:b</td>") == 2
+
+
+def test_columns_without_news_are_left_out(tmp_path):
+    table = TABLE.assign(no_answer=0, accuracy_normalised=TABLE["accuracy"], failed=[0, 0])
+    page = report(tmp_path / "r.html", title="t", table=table).read_text("utf-8")
+    heads = re.findall("<th><span lang=en>([^<]+)", page)
+    assert heads == [
+        "protocol",
+        "predictor",
+        "correct",
+        "accuracy",
+        "interval",
+        "chance",
+        "majority",
+        "menu size",
+        "per dish",
+    ]
+
+
+def test_no_absolute_path_is_in_the_page(tmp_path):
+    page = report(
+        tmp_path / "r.html",
+        title="t",
+        facts={"base model": "/data/models/qwen"},
+        notes=["gpt: 1 of 2 questions failed, the first: no file '/data/photos/a.jpg'"],
+        parameters={"image_root": "/data/photos", "weights": "C:\\nets\\net.pdparams"},
+    ).read_text("utf-8")
+    assert "…/qwen" in page
+    assert "…/a.jpg" in page
+    assert "/data" not in page
+    assert "nets" not in page
+
+
+def test_a_figure_in_both_languages_is_there_twice(tmp_path):
+    drawn = {language: figures.accuracy_bars(TABLE, language=language) for language in ("en", "zh")}
+    nothing = {language: figures.message(text) for language, text in (("en", "none"), ("zh", "无"))}
+    page = report(
+        tmp_path / "r.html", title="t", figures={"accuracy": drawn, "calibration": nothing}
+    ).read_text("utf-8")
+    assert re.findall('<div class=scroll lang="([^"]+)">', page) == ["en", "zh-CN"]
+    assert "<p><span lang=en>none</span><span lang=zh-CN>无</span></p>" in page

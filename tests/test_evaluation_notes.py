@@ -2,10 +2,12 @@
 makes the run again.
 """
 
+import re
+
 from evaluation_toys import prediction, table
 
 from dishvl_lib.core import paths, settings
-from dishvl_lib.evaluation import notes, reproduce, sites
+from dishvl_lib.evaluation import decided, notes, reproduce, sites
 
 MARKER = {"counts": {"files": 10, "skipped": 2}, "no_annotator": True}
 
@@ -61,6 +63,28 @@ def test_answers_that_were_cleaned_are_said_with_the_first_that_was_removed():
         "gpt: 1 of 2 answers were cleaned before they were marked; from the first was removed: "
         "<think> 像鱼。</think>"
     ]
+
+
+def test_the_same_notes_are_there_in_chinese():
+    rows = table(
+        prediction(0, None, error="damaged: cut off"),
+        prediction(1, "红烧鱼", removed="<think>"),
+        site(2, "鱼", "甲", near_training="same frame"),
+        site(4, "", "丙", lost=sites.NO_NAME),
+    )
+    english = notes.notes(MARKER, rows, 3, classifier=False)
+    chinese = notes.notes(MARKER, rows, 3, classifier=False, language="zh")
+    assert len(english) == len(chinese) == 8
+    assert "site:b：2 张照片中有 1 张与某张训练照片相近 (1 同一帧)" in chinese
+    assert chinese[0] == "菜名来自文件夹，没有标注模型"
+
+
+def test_every_sentence_is_there_in_both_languages():
+    for texts in (notes.SENTENCES, notes.FACTS, decided.SENTENCES):
+        assert texts["en"].keys() == texts["zh"].keys()
+        for name, english in texts["en"].items():
+            fields = sorted(re.findall("{[^}]*}", english))
+            assert sorted(re.findall("{[^}]*}", texts["zh"][name])) == fields, name
 
 
 def test_a_plain_run_has_nothing_to_confess():
@@ -135,7 +159,7 @@ def test_the_profile_is_read_as_it_was_written_and_is_one_run(tmp_path):
     assert read == {stage: {**values, "upstream_run": ""} for stage, values in wanted.items()}
     assert (
         reproduce.command(tmp_path / "profile", "mine")
-        == f"dishvl run '{tmp_path / 'profile'}' --set 'run_name=mine_again'"
+        == "dishvl run './profile' --set 'run_name=mine_again'"
     )
 
 

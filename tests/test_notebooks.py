@@ -10,6 +10,9 @@ import pytest
 
 from dishvl_lib.core import paths
 
+CHINESE = re.compile("[\u4e00-\u9fff]")
+CODE = re.compile("`[^`]+`")
+
 
 def cells(stage, kind):
     return [
@@ -62,7 +65,7 @@ def test_shape(stage):
     assert f'stages.start("{stage}", globals())' in "".join(code[1]["source"])
     assert "stage.finish(" in "".join(code[-1]["source"])
     assert any("assert " in "".join(cell["source"]) for cell in code)
-    assert any("save_figure(" in "".join(cell["source"]) for cell in code)
+    assert any("show_figure(" in "".join(cell["source"]) for cell in code)
 
 
 @pytest.mark.parametrize("stage", paths.STAGES)
@@ -76,3 +79,58 @@ def test_every_check_says_what_failed(stage):
     ]
     assert checks
     assert all(check.msg is not None for check in checks)
+
+
+def blocks(cell):
+    """The paragraphs, list items and table rows of a markdown cell, without its headings."""
+    lines = "".join(cell["source"]).splitlines()
+    said = [line for line in lines if line.strip() and not line.startswith(("#", "|--", "| | |"))]
+    return [line for line in said if CHINESE.search(line) or re.search("[a-z]", line)]
+
+
+def headings(cell):
+    return [line for line in "".join(cell["source"]).splitlines() if line.startswith("#")]
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_every_heading_is_in_both_languages(stage):
+    for cell in cells(stage, "markdown"):
+        for heading in headings(cell):
+            english, _, chinese = heading.partition(" / ")
+            assert not CHINESE.search(english), heading
+            assert CHINESE.search(chinese), heading
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_every_paragraph_has_its_chinese_one(stage):
+    for cell in cells(stage, "markdown"):
+        english = [block for block in blocks(cell) if not CHINESE.search(block)]
+        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        assert len(english) == len(chinese), cell["source"]
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_both_languages_name_the_same_files_and_parameters(stage):
+    for cell in cells(stage, "markdown"):
+        english = [block for block in blocks(cell) if not CHINESE.search(block)]
+        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        for block, other in zip(english, chinese, strict=True):
+            assert sorted(CODE.findall(block)) == sorted(CODE.findall(other)), other
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_no_chinese_paragraph_is_a_stub(stage):
+    """A Chinese text has about a third as many characters as the English one."""
+    for cell in cells(stage, "markdown"):
+        english = [block for block in blocks(cell) if not CHINESE.search(block)]
+        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        for block, other in zip(english, chinese, strict=True):
+            assert 0.2 < len(other) / len(block) < 1.1, other
+
+
+@pytest.mark.parametrize("stage", paths.STAGES)
+def test_no_table_is_shown_as_pandas_shows_it(stage):
+    """`display` is for widgets; `tables.show` says a sentence where there are no rows."""
+    for cell in cells(stage, "code"):
+        source = "".join(cell["source"])
+        assert source.count("display(") == source.count(".show())"), source

@@ -69,7 +69,7 @@ def test_a_changed_dataset_says_why_what_follows_would_be_made_again(finished):
     make_otherwise(finished, "03_dataset")
     lines = planned(finished)
     assert lines["03"].endswith("done")
-    for part in ("03_dataset/train.jsonl", "changed", "9.5 h", "wants --redo 04"):
+    for part in ("03_dataset/train.jsonl", "changed", "9 h 30 min", "wants --redo 04"):
         assert part in lines["04"]
 
 
@@ -103,7 +103,7 @@ def test_a_run_ends_with_exit_code_3_before_it_trains_again(finished, capsys, mo
     assert status == cli.WANTS_REDO
     message = capsys.readouterr().err
     assert "--from 04 --to 04 --redo 04" in message
-    assert "9.5 h" in message
+    assert "9 h 30 min" in message
     assert markers.finished(paths.stage_folder("r", "04_training"))
 
 

@@ -14,6 +14,7 @@ from scipy.spatial.distance import squareform
 
 from dishvl_lib.core import artefacts
 from dishvl_lib.core.photo_hashes import LOOSE, MAX_HAMMING, MIN_COSINE, hamming, numbers
+from dishvl_lib.core.progress import Progress
 
 # A fixed camera makes all photos of a dish alike, and so does a net that was trained to tell dishes
 # apart. There, two photos are near-duplicates only when both find the other at most this share of
@@ -26,6 +27,10 @@ FEW = 8
 OUTSIDE_PER_DISH = 20
 OUTSIDE = 2.0
 BLOCK = 128  # rows of the comparison across dishes that are in memory at once
+LIMIT_WORDS = {
+    "en": {"joined": "joined", "apart": "apart", "bits": "{:g} bits", "cosine": "1-cos {:.2g}"},
+    "zh": {"joined": "合并", "apart": "分开", "bits": "差 {:g} 位", "cosine": "1-余弦 {:.2g}"},
+}
 PAIR_COLUMNS = (
     "image_id_a",
     "image_id_b",
@@ -58,11 +63,14 @@ def assign_groups(
     smallest image_id.
     """
     groups = pd.Series("", index=photos.index, dtype=object)
+    progress = Progress("groups of near-duplicates", len(photos))
     for part in _dishes(photos):
         units = _in_limits(_Distances(part, features, loose), max_hamming, min_cosine)
         clusters = _clusters(units)
         labels = _components(part, clusters)
         groups.loc[part.index] = part.image_id.groupby(labels).transform("min")
+        progress.advance(len(part))
+    progress.close()
     return groups
 
 
@@ -79,11 +87,14 @@ def near_pairs(
     `photos` has group_id. `by`: bytes, hash, mirrored hash, features, frame, or a third photo that
     is near to both; `distance`: bits, of features 1 - cosine.
     """
-    parts = [
-        _pairs_of(part, _Distances(part, features, loose), max_hamming, min_cosine)
-        for part in _dishes(photos)
-        if len(part) > 1
-    ]
+    parts = []
+    progress = Progress("near-duplicates", len(photos))
+    for part in _dishes(photos):
+        if len(part) > 1:
+            distances = _Distances(part, features, loose)
+            parts.append(_pairs_of(part, distances, max_hamming, min_cosine))
+        progress.advance(len(part))
+    progress.close()
     pairs = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=PAIR_COLUMNS)
     return pairs.sort_values(
         ["joined", "by", "distance", "path_a", "path_b"],
@@ -128,6 +139,7 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
     mirrored = numbers(ordered.phash_mirrored)
     dish = ordered.dish_id.factorize()[0]
     parts = [np.zeros((0, 4), int)]
+    progress = Progress("photos compared across dishes", len(ordered))
     for start in range(0, len(ordered), BLOCK):
         rows = slice(start, start + BLOCK)
         # From `start` on: what lies before was compared with these rows already.
@@ -139,16 +151,22 @@ def across_dishes(photos: pd.DataFrame, max_hamming: int) -> pd.DataFrame:
         a, b = np.nonzero(np.triu(near, 1))
         columns = [start + a, start + b, bits[a, b], turned[a, b]]
         parts.append(np.stack(columns, axis=1).astype(int))
+        progress.advance(len(plain[rows]))
+    progress.close()
     pairs = _rows(ordered, *np.concatenate(parts).T)
     return pairs.sort_values(["distance", "path_a", "path_b"], ignore_index=True)
 
 
-def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[str]]:
+def at_the_limit(
+    pairs: pd.DataFrame, n: int = 4, language: str = "en"
+) -> tuple[pd.DataFrame, list[str]]:
     """(photos two by two: path, dish_id; a title for each): the `n` widest pairs that were joined
-    and the `n` closest that were not.
+    and the `n` closest that were not. Both photos of a pair have the same title: the pair's number,
+    what became of it, and how far apart they are.
 
     `pairs`: as `near_pairs` makes them or as they are read back from a CSV file.
     """
+    words = LIMIT_WORDS[language]
     pairs = typed(pairs)
     by_distance = pairs.by.isin(("hash", "mirrored hash", "features"))
     joined = pairs[pairs.joined & by_distance]
@@ -156,10 +174,12 @@ def at_the_limit(pairs: pd.DataFrame, n: int = 4) -> tuple[pd.DataFrame, list[st
     outside = pairs[~pairs.joined].sort_values("distance", kind="stable").head(n)
     shown = []
     titles = []
-    for row in pd.concat([inside, outside]).itertuples():
-        outcome = "joined" if row.joined else "apart"
+    for number, row in enumerate(pd.concat([inside, outside]).itertuples(), start=1):
+        outcome = words["joined" if row.joined else "apart"]
+        is_cosine = row.by == "features"
+        far = words["cosine" if is_cosine else "bits"].format(row.distance)
         shown += [(row.path_a, row.dish_a), (row.path_b, row.dish_b)]
-        titles += [f"{outcome}, {row.by} {row.distance:g}", row.dish_a]
+        titles += [f"{number} {outcome}, {far}"] * 2
     return pd.DataFrame(shown, columns=["path", "dish_id"]), titles
 
 

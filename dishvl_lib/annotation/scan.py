@@ -17,11 +17,11 @@ from typing import TextIO
 
 import numpy as np
 from PIL import Image
-from tqdm.auto import tqdm
 
 from dishvl_lib.annotation.layout import PhotoFile, Refused, printable, relative_path
 from dishvl_lib.core import images, photo_files, photo_hashes, records
 from dishvl_lib.core.decoding_memory import DecodingMemory
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import Record
 
 VERSION = 2  # of what is kept: another hash or draft size makes old entries worthless
@@ -49,26 +49,22 @@ def examine(
 
     Each photo is decoded to its last bit in one of `workers` threads, large ones one after the
     other. `cache`: a folder where results are kept; None keeps nothing. Photos of more than
-    `max_image_pixels` are left out. Shows progress with ETA for more than a few thousand
-    photos.
+    `max_image_pixels` are left out.
     """
     seen = _KeptScans(cache, image_root, max_image_pixels)
     whole = []
     left_out = []
     try:
-        for photo, looked in tqdm(
-            _look_at_all(photos, seen, workers),
-            total=len(photos),
-            desc="photos",
-            mininterval=10,
-            disable=len(photos) < 5000,
-        ):
+        progress = Progress("photos looked at", len(photos))
+        for photo, looked in _look_at_all(photos, seen, workers):
+            progress.advance()
             if "reason" in looked:
                 left_out.append(
                     (relative_path(photo.file, image_root), looked["reason"], looked["detail"])
                 )
             else:
                 whole.append((photo, looked))
+        progress.close()
     finally:
         seen.close()
     return whole, left_out

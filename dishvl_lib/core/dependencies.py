@@ -46,9 +46,11 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "04_training": ("best/*", "trainable.json", "loss.png"),
     },
 }
-# What a stage looks at besides, for advice alone: it decides nothing that the stage makes.
+# What a stage looks at besides, for advice or for a curve of the report alone: it decides nothing
+# that the stage makes.
 LOOKED_AT: dict[str, dict[str, tuple[str, ...]]] = {
     "04_training": {"01_annotation": ("catalog.parquet",)},
+    "05_evaluation": {"04_training": ("metrics.jsonl",)},
 }
 # Files that a stage has come to read since it was made by earlier versions: there they were not
 # recorded, and that alone is no change.

@@ -7,12 +7,11 @@ and costs no money. For the rest there is one word: `--redo STAGE`.
 from pathlib import Path
 
 from dishvl_lib.core import markers, records
+from dishvl_lib.core.progress import duration
 from dishvl_lib.core.rules import listed
 
 QUICK_S = 600.0
 TRAINING_LOG = "metrics.jsonl"
-HOUR_S = 3600
-MINUTE_S = 60
 # What these stages take their time for is kept by content (replies, scans), so that making them
 # again takes a small part of it.
 KEPT_BY_CONTENT = ("01_annotation",)
@@ -91,12 +90,3 @@ def _remedy(stage: str) -> str:
         f"--redo {number}, which moves the old folder aside and deletes nothing. Otherwise undo "
         "the change and run this again"
     )
-
-
-def duration(seconds: float) -> str:
-    """A time for people: 9.5 h, 12 min, 40 s."""
-    if seconds >= HOUR_S:
-        return f"{seconds / HOUR_S:.1f} h"
-    if seconds >= 2 * MINUTE_S:
-        return f"{seconds / MINUTE_S:.0f} min"
-    return f"{seconds:.0f} s"

@@ -26,12 +26,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import dependencies, locks, markers, paths, records, redo, settings
+from dishvl_lib.core import (
+    dependencies,
+    kernel,
+    locks,
+    markers,
+    paths,
+    records,
+    redo,
+    settings,
+    stage_header,
+)
 from dishvl_lib.core.markers import STARTED, SUCCESS, StageError
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import Record, Records
 
 CHANGED_INPUTS = "changed inputs"
+FIGURE_FILE = "dishvl_figure"  # in the metadata of an output of a notebook
 PACKAGES = (
     "dishvl",
     "torch",
@@ -182,14 +193,16 @@ class Stage:
         """The rows of an earlier stage's .jsonl file."""
         return records.read_jsonl(self.input(stage, filename))
 
-    def save_figure(self, filename: str, figure: Any) -> Any:
-        """Write a matplotlib figure beside the stage's files (not over a finished stage's) and hand
-        it back for display.
+    def show_figure(self, filename: str, figure: Any) -> None:
+        """Show a matplotlib figure in the notebook, and write it beside the stage's files (not over
+        a finished stage's). The output says which file it is of. What says in a `sentence` that
+        there is nothing to draw is shown and not written.
         """
-        if not self.path(filename).exists():
+        is_picture = not getattr(figure, "sentence", "")
+        if is_picture and not self.path(filename).exists():
             with records.atomic_path(self.path(filename)) as temporary:
                 figure.savefig(temporary, dpi=120, bbox_inches="tight")
-        return figure
+        kernel.show(figure, {FIGURE_FILE: filename})
 
     def image_root(self) -> Path:
         """Where the run's photos are: the folder recorded by stage 01, or `image_root` when the
@@ -576,21 +589,18 @@ def _refusal(folder: Path, name: str, changed: list[str]) -> str:
 
 
 def _print_header(stage: Stage) -> None:
-    print(f"{stage.name} of run {stage.params['run_name']} in {stage.folder}")
+    where = [f"{stage.name} of run {stage.params['run_name']} in {stage.folder}"]
     if stage.renewed:
-        print(
+        where.append(
             "This stage has finished before; only what depends on "
             f"{', '.join(stage.renewed)} is written anew."
         )
     elif stage.done:
-        print(
+        where.append(
             "This stage has finished before with the same parameters and inputs: its files "
             "are shown, nothing is made again."
         )
-    numbers = [f"{name} {version}" for name, version in versions().items()]
-    values = [f"{key}={value!r}" for key, value in stage.params.items()]
-    print(f"versions: {', '.join(numbers)}")
-    print(f"parameters: {', '.join(values)}")
+    stage_header.show(stage.name, "\n".join(where), stage.params, versions())
 
 
 def _outputs(folder: Path) -> dict[str, Path]:

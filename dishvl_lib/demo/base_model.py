@@ -13,7 +13,6 @@ that is said.
 
 import itertools
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX, Qwen
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from dishvl_lib.core import caches, questions, records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.demo import tower
 from dishvl_lib.vlm import inputs, qwen
 
@@ -262,9 +262,7 @@ def train_language(
     batch_size: int = 12,
     learning_rate: float = 3e-3,
 ) -> None:
-    """Teach the language part, in place, to say the name that the photo's places hint at; prints a
-    line every 10 s.
-    """
+    """Teach the language part, in place, to say the name that the photo's places hint at."""
     model = built.model
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
@@ -277,7 +275,7 @@ def train_language(
         optimizer, learning_rate, total_steps=steps, pct_start=0.1
     )
     texts = NameTexts(built, names, image_size, rng)
-    started = shown_at = time.time()
+    progress = Progress("base model, text only", steps, "steps")
     for step in range(steps):
         loss = _text_loss(model, texts.batch(batch_size, menus=step % 2 == 1))
         loss.backward()
@@ -285,14 +283,8 @@ def train_language(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        if time.time() - shown_at > 10 or step == steps - 1:
-            shown_at = time.time()
-            left = (shown_at - started) / (step + 1) * (steps - step - 1)
-            print(
-                f"base model, text only: step {step + 1} of {steps}, loss {loss.item():.3f}, "
-                f"{left:.0f} s left",
-                flush=True,
-            )
+        progress.advance(note=f"loss {loss.item():.3f}")
+    progress.close()
     model.requires_grad_(True)
     model.eval()
 

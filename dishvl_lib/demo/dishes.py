@@ -19,7 +19,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.demo.cards import DISHES, LOOK_ALIKE_PAIRS, Dish, dish_card
 from dishvl_lib.demo.drawing import SIZE, expose
 from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, draw_scene
@@ -164,10 +165,23 @@ def _class_folders(name: str, index: int) -> tuple[str, ...]:
 
 
 def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[_Drawn]]:
-    if processes <= 1:
-        return [_draw_job(job, root) for job in jobs]
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(_draw_job, jobs, [root] * len(jobs)))
+    n_photos = sum(job.photos for job in jobs)
+    with Progress("drawing", n_photos) as progress:
+        if processes <= 1:
+            return _counted((_draw_job(job, root) for job in jobs), jobs, progress)
+        spawning = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(processes, mp_context=spawning) as pool:
+            return _counted(pool.map(_draw_job, jobs, [root] * len(jobs)), jobs, progress)
+
+
+def _counted(
+    parts: Iterable[list[_Drawn]], jobs: list[_Job], progress: Progress
+) -> list[list[_Drawn]]:
+    drawn = []
+    for job, part in zip(jobs, parts, strict=True):
+        drawn.append(part)
+        progress.advance(job.photos)
+    return drawn
 
 
 def _draw_job(job: _Job, root: Path) -> list[_Drawn]:

@@ -27,6 +27,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 )
 
 from dishvl_lib.core import paths, records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.demo import base_model, recipes, tower
 from dishvl_lib.vlm import qwen, saved_activations
 
@@ -202,7 +203,7 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
     optimizer, schedule = _optimizer(model, settings, steps)
     generator = torch.Generator().manual_seed(settings.seed)
     model.train()
-    started = shown_at = time.time()
+    progress = Progress("vision tower", steps, "steps")
     for step in range(steps):
         if step % batches == 0:
             order = torch.randperm(len(flat), generator=generator)
@@ -216,13 +217,8 @@ def train(model: RecipeClassifier, photos: np.ndarray, processor, settings: Sett
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        done = step + 1
-        if time.time() - shown_at > 30 or done == steps:
-            shown_at = time.time()
-            seconds_per_step = (shown_at - started) / done
-            left = seconds_per_step * (steps - done)
-            progress = f"step {done} of {steps}, loss {loss.item():.3f}, {left:.0f} s left"
-            print(f"vision tower: {progress}", flush=True)
+        progress.advance(note=f"loss {loss.item():.3f}")
+    progress.close()
 
 
 def _optimizer(

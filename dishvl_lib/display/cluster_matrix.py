@@ -3,6 +3,7 @@ drawn as a picture and as HTML whose counts can be pressed.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -207,29 +208,34 @@ def matrix_html(table: Matrix, clusters: Clusters, words: Words) -> Markup:
     rows = []
     of_rows = labels[: len(table.rows)]
     for place, label in enumerate(of_rows):
-        cells = _cells(table, place, labels, words)
+        cells = _cells(table, place, clusters, words)
         rows.append((label, cells))
     return pages.render("cluster_matrix.html.j2", columns=labels, rows=rows)
 
 
 def _label(cluster: int, clusters: Clusters, words: Words) -> Label:
-    whole = clusters.label(cluster, words)
+    whole = words.text(partial(clusters.label, cluster))
     return Label(str(cluster) if cluster > 0 else whole, whole)
 
 
-def _cells(table: Matrix, row: int, labels: list[Label], words: Words) -> list[Cell]:
+def _cells(table: Matrix, row: int, clusters: Clusters, words: Words) -> list[Cell]:
     most = max(table.counts.max(initial=0), 1)
     truth = table.rows[row]
     cells = []
     for column, answer in enumerate(table.columns):
         count = int(table.counts[row, column])
-        behind = f"{table.pairs[row, column]} {words('pairs')}"
-        whole = f"{labels[row].whole} → {labels[column].whole}"
-        title = f"{whole}: {count} {words('wrong answers')}, {behind}"
+        title = words.text(partial(_cell_title, table, row, column, clusters))
         shade = 0.12 + 0.6 * (count / most) ** 0.5
         cell = Cell(count, title, shade, truth, answer, is_own=column == row)
         cells.append(cell)
     return cells
+
+
+def _cell_title(table: Matrix, row: int, column: int, clusters: Clusters, words: Words) -> str:
+    truth = clusters.label(table.rows[row], words)
+    answer = clusters.label(table.columns[column], words)
+    count = f"{table.counts[row, column]} {words('wrong answers')}"
+    return f"{truth} → {answer}: {count}, {table.pairs[row, column]} {words('pairs')}"
 
 
 @drawn

@@ -2,7 +2,6 @@
 probabilities of a trained model are worth.
 """
 
-import os
 import re
 from collections.abc import Iterable, Mapping
 
@@ -11,13 +10,12 @@ from IPython.display import DisplayHandle, display
 from matplotlib.axes import Axes
 
 from dishvl_lib.core import records
+from dishvl_lib.core.kernel import in_jupyter
 from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.display.charts import DASHED, GRID
-from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn
+from dishvl_lib.display.sheet import ACCENT, FAINT, WRONG, Picture, drawable_words, drawn, message
 from dishvl_lib.display.words import Words, percent
 
-# set by Jupyter for a notebook that somebody has open; papermill's kernels do not have it
-SESSION = "JPY_SESSION_NAME"
 LOSSES = {"loss": "loss", "eval_loss": "validation loss"}
 FEW_POINTS = 25  # so few are marked, for one alone is no line
 WHEN = {"before": ("before the temperature", FAINT), "after": ("after the temperature", ACCENT)}
@@ -138,7 +136,7 @@ def live(language: str = "en") -> LiveCurves | None:
     """`LiveCurves` where a notebook is open in Jupyter; None in batch, where a line of text is
     better.
     """
-    return LiveCurves(language) if SESSION in os.environ else None
+    return LiveCurves(language) if in_jupyter() else None
 
 
 @drawn
@@ -154,18 +152,15 @@ def trust_curves(
 
     reliability: when (before, after), confidence, n, accuracy, ci_low, ci_high; coverage: coverage,
     n, accuracy, ci_low, ci_high; summary: n, ece_before, ece_after, accuracy. Without a menu (n 0)
-    the sheet says so.
+    a sentence says so.
     """
     words = drawable_words(language)
+    if not summary["n"]:
+        return message(f"{words('calibration')}: {words('nothing to show')}")
     figure = Picture(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    if summary["n"]:
-        _draw_reliability(left, reliability, summary, words)
-        _draw_coverage(right, coverage, summary, words)
-        return figure
-    for axes in (left, right):
-        nothing = words("nothing to show")
-        axes.text(0.5, 0.5, nothing, transform=axes.transAxes, ha="center", color=FAINT)
+    _draw_reliability(left, reliability, summary, words)
+    _draw_coverage(right, coverage, summary, words)
     return figure
 
 

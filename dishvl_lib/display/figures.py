@@ -125,10 +125,11 @@ def photo_grid(
     *,
     columns: int = 6,
     limit: int = 24,
-    title: str = "",
+    title: str = "example photos",
+    language: str = "en",
 ) -> Picture:
     """The first `limit` photos, `columns` in a row, each over its title (default: its dish_id).
-    `photos`: path, dish_id.
+    `photos`: path, dish_id. title: what the photos are, translated where it is one of our words.
 
     Raises ValueError when there is not one title for each photo.
     """
@@ -137,8 +138,9 @@ def photo_grid(
     n = len(photos)
     if len(titles) != n:
         raise ValueError(f"{n} photos need as many titles, got {len(titles)}")
+    words = drawable_words(language)
     if n == 0:
-        return message(title or "0 photos")
+        return message(f"{words.known(title)}: {words('none')}")
     titled = list(zip(photos["path"], titles, strict=True))
     shown = titled[:limit]
     n_shown = len(shown)
@@ -149,7 +151,8 @@ def photo_grid(
     width = 2 * MARGIN + n_columns * across
     height = HEAD + n_rows * down
     sheet = Sheet(max(width, 4), height)
-    heading = sheet.labels(title) or f"{n_shown} of {n} photos"
+    counted = f"{n_shown} {words('of')} {n}" if n_shown < n else str(n)
+    heading = f"{sheet.labels(words.known(title))}: {counted}"
     sheet.text(MARGIN, 0.15, shorten(heading, 90), size=11)
     for index, (path, name) in enumerate(shown):
         row, column = divmod(index, columns)

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display.photo_book import PhotoBook
-from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
+from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
 from dishvl_lib.display.words import Words, shorten, wrapped
 
 MOST_DISHES = 8
@@ -118,6 +118,8 @@ def look_alike_graph(
     book = PhotoBook(photos, image_root)
     groups = _groups(clusters, _mutual(similar))
     shown = groups[:top]
+    if not shown:
+        return message(words("no groups of look-alikes"))
     flow = _flow(shown)
     width = max(LEAST_WIDTH, flow.width)
     sheet = Sheet(width, flow.height)
@@ -251,8 +253,6 @@ def _flow(groups: list[Group]) -> Flow:
 
 
 def _headline(shown: list[Group], groups: list[Group], words: Words) -> str:
-    if not groups:
-        return words("no groups of look-alikes")
     n_drawn = sum(len(group.dishes) for group in shown)
     n_dishes = sum(group.size for group in groups)
     n_groups = f"{len(shown)} {words('of')} {len(groups)}"

@@ -16,7 +16,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dishvl_lib.core.types import AnyPath
-from dishvl_lib.display.words import Words, missing
+from dishvl_lib.display.words import Text, Words, missing
 
 FOLDER = Path(__file__).parent
 # A page may load nothing, and show only what lies inside it.
@@ -38,6 +38,26 @@ TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+
+
+def attribute(name: str, value: str) -> Markup:
+    """`name="value"` for a tag of a template. A text in both languages brings along what the page's
+    script needs to change it; name `text` is the text that the element holds.
+    """
+    parts = []
+    if name != "text":
+        parts.append(Markup('{}="{}"').format(name, plain(value)))
+    if isinstance(value, Text):
+        parts.append(Markup('data-says="{}" {}').format(name, value.attributes()))
+    return Markup(" ").join(parts)
+
+
+def plain(value: str) -> str:
+    """A text in the language that is shown first, where no element can stand in it."""
+    return str.__str__(value)
+
+
+TEMPLATES.globals |= {"attribute": attribute, "plain": plain}
 
 
 def render(template: str, **values: Any) -> Markup:

@@ -45,6 +45,7 @@ class PreviewCard:
     """A question as the template shows it."""
 
     photo: EmbeddedPhoto | None
+    heading: str  # of the cards from this one on; '' where the ones before go on
     where: str
     answer: str
     tokens: Markup
@@ -80,9 +81,11 @@ def preview_html(
     image_root: AnyPath,
     *,
     language: str = "en",
+    by_kind: bool = False,
 ) -> Preview:
     """The rows as cards, one under the other: photo, id, kind, split, answer and all tokens,
-    special ones grey, supervised ones green.
+    special ones grey, supervised ones green. by_kind: rows of a kind stand together, and each kind
+    gets a heading.
 
     pieces: of each row [(text, supervised)], as `vlm.token_preview.of_rows` gives them. photos:
     image_id, split of the catalogue, which says in what split a row's photo is. Raises ValueError
@@ -95,10 +98,13 @@ def preview_html(
         )
     words = Words(language)
     splits = dict(zip(photos["image_id"], photos["split"], strict=True))
-    cards = [
-        _card(row, row_pieces, splits.get(row["image_id"], ""), Path(image_root))
-        for row, row_pieces in zip(rows, pieces, strict=True)
-    ]
+    cards = []
+    headed = set() if by_kind else {row["kind"] for row in rows}
+    for row, row_pieces in zip(rows, pieces, strict=True):
+        heading = "" if row["kind"] in headed else words.known(row["kind"])
+        headed.add(row["kind"])
+        split = splits.get(row["image_id"], "")
+        cards.append(_card(row, row_pieces, split, Path(image_root), heading))
     shown = pages.render(
         "preview_cards.html.j2",
         words=words,
@@ -110,12 +116,15 @@ def preview_html(
     return Preview(shown, words)
 
 
-def _card(row: RecordView, pieces: Pieces, split: str, image_root: Path) -> PreviewCard:
+def _card(
+    row: RecordView, pieces: Pieces, split: str, image_root: Path, heading: str
+) -> PreviewCard:
     """A question about no photo has none."""
     photo = embedded(image_root / row["image"], LARGE) if row.get("image") else None
     parts = [row["id"], row["kind"], split]
     return PreviewCard(
         photo=photo,
+        heading=heading,
         where=" · ".join(part for part in parts if part),
         answer=artefacts.answer_of(row),
         tokens=tokens_html(pieces),

@@ -1,10 +1,11 @@
-"""The evaluation report, 05's report.html: one page that works offline, with every photo inside
-it.
+"""The evaluation report, 05's report.html: one page that works offline, with every photo inside it
+and every text in both languages.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,28 @@ from matplotlib.figure import Figure
 
 from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.core.types import AnyPath, DishNames
-from dishvl_lib.display import cards, pages
+from dishvl_lib.display import cards, headline, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.report_pairs import PairsPage
-from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
+from dishvl_lib.display.words import (
+    HOW_TO_READ,
+    BothWords,
+    Text,
+    Words,
+    is_share,
+    missing,
+    percent,
+    without_folders,
+)
 
 STYLES = ("page.css", "cards.css", "cluster_matrix.css")
 MOST_UNKNOWN = 5000
 MOST_ROWS = 30
 N_ANSWERS = 3
+PROTOCOLS_IN_SIGHT = 2
+LANGUAGES = ("en", "zh")
+IN_PAGES_FOLDER = "in this page's folder"
 ACCURACY_HEADS = (
     "protocol",
     "predictor",
@@ -41,6 +54,11 @@ ACCURACY_HEADS = (
     "per dish",
     "normalised",
 )
+# Columns whose texts are ours, not data's.
+COLUMNS_OF_WORDS = ("kind", "measure", "signal")
+# Columns that are left out where they hold nothing but zeros.
+OFTEN_ZERO = ("off menu", "no answer", "failed", "lost", "near training")
+ZEROS = frozenset(("0", "0.0%"))
 COMPARISON_HEADS = (
     "protocol",
     "predictor",
@@ -50,31 +68,48 @@ COMPARISON_HEADS = (
     "only predictor right",
 )
 UNKNOWN_HEADS = ("truth", "answer", "count", "the truth but for punctuation")
-# Columns of any table whose numbers are shares.
-SHARES = frozenset(
-    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
-    "ci_high difference answered refused off_menu coverage share".split()
-)
+
+# A figure or its file, or these by language; sentences and facts by language.
+Drawing = Figure | AnyPath | Mapping[str, Figure | AnyPath]
+NotesByLanguage = Mapping[str, Sequence[str]]
+FactsByLanguage = Mapping[str, object] | Mapping[str, Mapping[str, object]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page under its heading; a note stands with it."""
+    """A table of the page under its heading; a note stands with it. id: where a link finds it;
+    folded: rows that a press unfolds, under `summary`.
+    """
 
     heading: str
     heads: list[str]
     rows: list[list[str]]
     note: str = ""
+    id: str = ""
+    folded: list[list[str]] = field(default_factory=list)
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class FigureView:
+    """A figure as the page shows it: an image for each language that it is drawn in, or a sentence
+    where there was nothing to draw.
+    """
+
+    id: str
+    heading: str
+    images: list[tuple[str, str]]  # (language of the page, source)
+    sentence: str = ""
 
 
 def report(
     path: AnyPath,
     *,
     title: str,
-    facts: Mapping[str, object] | None = None,
+    facts: FactsByLanguage | None = None,
     table: pd.DataFrame | None = None,
     comparison: pd.DataFrame | None = None,
-    figures: Mapping[str, Figure | AnyPath] | None = None,
+    figures: Mapping[str, Drawing] | None = None,
     tables: Mapping[str, pd.DataFrame] | None = None,
     not_dishes: pd.DataFrame | None = None,
     predictions: pd.DataFrame | None = None,
@@ -85,7 +120,7 @@ def report(
     similar: pd.DataFrame | None = None,
     predictor: str = "tuned",
     protocol: str = "naming",
-    notes: Sequence[str] = (),
+    notes: Sequence[str] | NotesByLanguage = (),
     costs: Mapping[str, object] | None = None,
     parameters: Mapping[str, object] | None = None,
     command: str = "",
@@ -95,22 +130,23 @@ def report(
     """Writes the page to `path`, whole or not at all, and returns the path. A part without data is
     left out.
 
-    facts: {heading: text}, what was trained on what. table, comparison: from
-    `metrics.accuracy_table` and `metrics.compare`. figures: {heading: Figure or picture file};
-    tables: {heading: rows}, shown after them. not_dishes: from `confusion`. predictions: the
+    facts: {heading: text}, what was trained on what; notes: sentences; both also {language: them},
+    as texts that are data's own have one language. table, comparison: from
+    `metrics.accuracy_table` and `metrics.compare`. figures: {heading: Figure or picture file, or
+    these by language}; tables: {heading: rows}, shown after them. not_dishes: from `confusion`. predictions: the
     questions of every predictor, with `prompt` and `site` where they are known; their confused
     pairs are listed under filters, which open on the `top` ones of `predictor` and `protocol`; the
     best and worst answers shown are `predictor`'s. clusters (dish_id, cluster, size) and similar
     (dish_id, similar_id, rank): from stage 02. photos, names ({dish_id: name}) and image_root: the
-    catalog, for thumbnails. Raises ValueError for another language than 'zh' or 'en', or when
-    photos come without image_root.
+    catalog, for thumbnails. language: which is shown first. Of absolute paths only the last part
+    stays. Raises ValueError for another language than 'zh' or 'en', or when photos come without
+    image_root.
     """
-    words = Words(language)
+    words = BothWords(language)
     book = _photo_book(photos, image_root)
     main = (predictor, protocol)
     accuracies = [accuracy_table(table, words), comparison_table(comparison, predictor, words)]
     tables = tables or {}
-    facts = facts or {}
     names = names or {}
     others = [any_table(heading, rows, words) for heading, rows in tables.items()]
     confusions = Markup("")
@@ -119,25 +155,64 @@ def report(
         groups = Clusters(clusters, names)
         pairs = PairsPage(questions, main, names, groups, similar, book, words, top)
         confusions = pairs.html()
+    parts = {
+        "headline": headline.sentence(table, comparison, main, words),
+        "accuracies": [part for part in accuracies if part],
+        "notes": _notes(notes, words),
+        "confusions": confusions,
+        "figures": _figures(figures or {}, words),
+        "tables": [part for part in others if part],
+        "unknown": unknown_answers(not_dishes, " · ".join(main), words),
+        "answers": _best_and_worst(predictions, predictor, book, words),
+        "facts": _facts(facts or {}, words),
+        "settings": _settings({"costs": costs, "parameters": parameters}, words),
+        "command": words.text(partial(_command, command)),
+    }
     text = pages.page(
         "report.html.j2",
         title=title,
         words=words,
         styles=STYLES,
         script="filters.js",
-        facts=[(words.known(name), text, False) for name, text in facts.items()],
-        notes=notes,
-        accuracies=[part for part in accuracies if part],
-        figures=_figures(figures or {}, words),
-        tables=[part for part in others if part],
-        confusions=confusions,
-        unknown=unknown_answers(not_dishes, " · ".join(main), words),
-        answers=_best_and_worst(predictions, predictor, book, words),
-        settings=_settings({"costs": costs, "parameters": parameters}, words),
-        command=command,
+        **parts,
     )
     records.write_text(path, text)
     return Path(path)
+
+
+def _by_language(given: Any, empty: Any) -> tuple[Any, Any]:
+    """(English, Chinese) of what is given for each language, or for both at once."""
+    if isinstance(given, Mapping) and set(given) == set(LANGUAGES):
+        return given["en"], given["zh"]
+    return given or empty, given or empty
+
+
+def _notes(given: Sequence[str] | NotesByLanguage, words: Words) -> list[str]:
+    english, chinese = _by_language(given, ())
+    notes: list[str] = []
+    for sentence, translated in zip(english, chinese, strict=True):
+        notes.append(_portable(sentence, translated, words))
+    return notes
+
+
+def _portable(english: str, chinese: str, words: Words) -> str:
+    return Text(without_folders(english), without_folders(chinese), words.language)
+
+
+def _facts(given: FactsByLanguage, words: Words) -> list[tuple[str, str, bool]]:
+    english, chinese = _by_language(given, {})
+    rows = []
+    for name, text in english.items():
+        fact = _portable(str(text), str(chinese[name]), words)
+        rows.append((words.known(name), fact, False))
+    return rows
+
+
+def _command(command: str, words: Words) -> str:
+    """The command; where it names the folder beside the page, with where to type it."""
+    if command.startswith("dishvl run './"):
+        return f"{command}  # {words(IN_PAGES_FOLDER)}"
+    return command
 
 
 def _photo_book(photos: pd.DataFrame | None, image_root: AnyPath | None) -> PhotoBook | None:
@@ -150,28 +225,58 @@ def _photo_book(photos: pd.DataFrame | None, image_root: AnyPath | None) -> Phot
     return PhotoBook(photos, image_root)
 
 
-def _figures(figures: Mapping[str, Figure | AnyPath], words: Words) -> list[tuple[str, str]]:
-    sources = []
-    for heading, figure in figures.items():
-        known = words.known(heading)
-        source = pages.figure_source(figure)
-        sources.append((known, source))
-    return sources
+def _figures(figures: Mapping[str, Drawing], words: Words) -> list[FigureView]:
+    views = []
+    for number, (heading, drawing) in enumerate(figures.items(), start=1):
+        by_language = drawing if isinstance(drawing, Mapping) else {"": drawing}
+        sentences = [getattr(figure, "sentence", "") for figure in by_language.values()]
+        images = []
+        sentence = ""
+        if all(sentences):
+            sentence = Text(sentences[0], sentences[-1], words.language)
+        else:
+            for language, figure in by_language.items():
+                page_language = pages.PAGE_LANGUAGES.get(language, "")
+                images.append((page_language, pages.figure_source(figure)))
+        views.append(FigureView(f"figure-{number}", words.known(heading), images, sentence))
+    return views
 
 
 def accuracy_table(table: pd.DataFrame | None, words: Words) -> Table | None:
     """n, correct, accuracy with its interval, chance and majority beside, a protocol's rows
-    together; None without a table.
+    together, those of the first PROTOCOLS_IN_SIGHT not folded; None without a table.
     """
     if table is None:
         return None
     ordered = table.sort_values("protocol", kind="stable", key=_first_seen)
+    rows = [_accuracy_row(row) for row in ordered.to_dict("records")]
+    kept = [place for place in range(len(ACCURACY_HEADS)) if _says_something(place, rows)]
+    shown = [[row[place] for place in kept] for row in rows]
+    protocols = list(ordered["protocol"].unique())
+    n_in_sight = int(ordered["protocol"].isin(protocols[:PROTOCOLS_IN_SIGHT]).sum())
     return Table(
         heading=words("accuracy"),
-        heads=[words(head) for head in ACCURACY_HEADS],
-        rows=[_accuracy_row(row) for row in ordered.to_dict("records")],
-        note=HOW_TO_READ[words.language],
+        heads=[words(ACCURACY_HEADS[place]) for place in kept],
+        rows=shown[:n_in_sight],
+        folded=shown[n_in_sight:],
+        summary=", ".join(protocols[PROTOCOLS_IN_SIGHT:]),
+        note=words.text(lambda language: HOW_TO_READ[language.language]),
+        id="accuracy",
     )
+
+
+def _says_something(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column is more than blanks, than zeros that are expected, or than the accuracies
+    once more.
+    """
+    head = ACCURACY_HEADS[place]
+    values = {row[place] for row in rows} - {""}
+    if head in OFTEN_ZERO and values <= ZEROS:
+        return False
+    if head == "normalised":
+        accuracy = ACCURACY_HEADS.index("accuracy")
+        return any(row[place] not in ("", row[accuracy]) for row in rows)
+    return bool(values)
 
 
 def _first_seen(values: pd.Series) -> pd.Series:
@@ -236,7 +341,8 @@ def comparison_table(comparison: pd.DataFrame | None, predictor: str, words: Wor
         for row in comparison.itertuples()
     ]
     heads = [words(head) for head in COMPARISON_HEADS]
-    return Table(f"{words('compared with')}: {predictor}", [*heads, "McNemar p"], rows)
+    heading = words.text(lambda language: f"{language('compared with')}: {predictor}")
+    return Table(heading, [*heads, "McNemar p"], rows, id="compared")
 
 
 def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
@@ -247,13 +353,20 @@ def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
         return None
     shown = frame.head(MOST_ROWS)
     heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
-    rows = [_cells(row) for row in shown.to_dict("records")]
-    how_many = _of_how_many(shown, frame, words)
-    return Table(words.known(heading) + how_many, heads, rows)
+    rows = [_cells(row, words) for row in shown.to_dict("records")]
+
+    def with_count(language: Words) -> str:
+        return language.known(heading) + _of_how_many(shown, frame, language)
+
+    return Table(words.text(with_count), heads, rows)
 
 
-def _cells(row: Mapping[Any, object]) -> list[str]:
-    return [as_cell(str(name), value) for name, value in row.items()]
+def _cells(row: Mapping[Any, object], words: Words) -> list[str]:
+    cells = []
+    for name, value in row.items():
+        is_word = name in COLUMNS_OF_WORDS and isinstance(value, str)
+        cells.append(words.known(value) if is_word else as_cell(str(name), value))
+    return cells
 
 
 def as_cell(name: str, value: object) -> str:
@@ -264,8 +377,7 @@ def as_cell(name: str, value: object) -> str:
         return f"[{', '.join(as_cell(name, entry) for entry in value)}]"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    is_share = name in SHARES or name.endswith("_ci95")
-    return percent(value) if is_share else f"{value:.4g}"
+    return percent(value) if is_share(name) else f"{value:.4g}"
 
 
 def _of_how_many(shown: pd.DataFrame, table: pd.DataFrame, words: Words) -> str:
@@ -284,8 +396,12 @@ def unknown_answers(table: pd.DataFrame | None, whose: str, words: Words) -> Tab
         [row.truth, row.answer, str(row.n), "✓" if row.equal_normalised else ""]
         for row in shown.itertuples()
     ]
+
+    def with_count(language: Words) -> str:
+        return language("answers that are no dish's name") + _of_how_many(shown, table, language)
+
     return Table(
-        heading=words("answers that are no dish's name") + _of_how_many(shown, table, words),
+        heading=words.text(with_count),
         heads=[words(head) for head in UNKNOWN_HEADS],
         rows=rows,
         note=f"{whose}: {len(table)}",
@@ -334,7 +450,8 @@ def _settings(
     for heading, values in groups.items():
         rows = []
         for key, value in (values or {}).items():
-            rows.append((key, json.dumps(value, ensure_ascii=False, default=str)))
+            text = json.dumps(value, ensure_ascii=False, default=str)
+            rows.append((key, without_folders(text)))
         if rows:
             settings.append((words(heading), rows))
     return settings

@@ -9,6 +9,7 @@ predictor.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 from markupsafe import Markup
@@ -166,20 +167,26 @@ class PairsPage:
         words = self.words
         if self.table.empty:
             return pages.snippet(
-                "<section><h2>{{ heading }}</h2><p>{{ sentence }}</p></section>",
+                "<section id=confusions><h2>{{ heading }}</h2><p>{{ sentence }}</p></section>",
                 heading=words("confusions"),
-                sentence=f"{words('no confusions among')} {self.n_asked} {words('questions')}",
+                sentence=words.text(self._no_confusion),
             )
-        n_listed = f"{len(self.table):,} {words('of')} {self.n_pairs:,} {words('listed')}"
         return pages.render(
             "pairs.html.j2",
             words=words,
-            heading=f"{words('confused pairs')}: {n_listed}",
+            heading=words.text(self._heading),
             filters=self._filters(),
             heads=HEADS,
             rows=[self._row(row) for row in self.table.to_dict("records")],
             **self._matrix(),
         )
+
+    def _no_confusion(self, words: Words) -> str:
+        return f"{words('no confusions among')} {self.n_asked} {words('questions')}"
+
+    def _heading(self, words: Words) -> str:
+        n_listed = f"{len(self.table):,} {words('of')} {self.n_pairs:,} {words('listed')}"
+        return f"{words('confused pairs')}: {n_listed}"
 
     def _matrix(self) -> dict[str, object]:
         """What the template needs of the matrix; over MOST_CLUSTERS all of them are in a picture
@@ -195,7 +202,7 @@ class PairsPage:
             all_clusters = pages.figure_source(dots)
         return {
             "matrix": cluster_matrix.matrix_html(self.matrix, self.clusters, self.words),
-            "matrix_title": self.matrix.title(self.words),
+            "matrix_title": self.words.text(self.matrix.title),
             "whose": " · ".join(self.main),
             "all_clusters": all_clusters,
         }
@@ -287,10 +294,10 @@ class PairsPage:
     ) -> Filter:
         """The clusters of the rows listed and of the matrix, whose counts choose among them."""
         numbers = {*answers.map(self.clusters.of), *of_matrix} - {ELSEWHERE}
-        options = [
-            (number, shorten(self.clusters.label(number, self.words), OPTION_COLUMNS))
-            for number in sorted(numbers, key=last_after_clusters)
-        ]
+        options = []
+        for number in sorted(numbers, key=last_after_clusters):
+            label = partial(self.clusters.label, number)
+            options.append((number, self.words.text(label)))
         return Filter(key, self.words(word), options, has_all=True)
 
 

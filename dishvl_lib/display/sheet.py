@@ -40,6 +40,18 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
+class Sentence(Picture):
+    """What stands where there is nothing to draw: in a notebook a sentence and no picture."""
+
+    sentence: str = ""
+
+    def __repr__(self) -> str:
+        return self.sentence
+
+    def _repr_png_(self) -> bytes | None:  # type: ignore[override]
+        return None
+
+
 def drawn(function: Callable[Arguments, Drawing]) -> Callable[Arguments, Drawing]:
     """Runs a figure function with fonts for names and with formulas off: a dish may be called
     `a$b$`.
@@ -129,8 +141,11 @@ class Sheet:
 
 
 @drawn
-def message(text: str) -> Picture:
-    """A small sheet that says why there is nothing to draw."""
-    sheet = Sheet(7, 1)
-    sheet.text(3.5, 0.5, sheet.labels(text), size=12, color=FAINT, ha="center", va="center")
-    return sheet.done()
+def message(text: str) -> Sentence:
+    """Why there is nothing to draw: a sentence in a notebook, a small sheet as a file."""
+    labels = fonts.Labels()
+    figure = Sentence(figsize=(7, 1), facecolor="white")
+    figure.sentence = text
+    figure.suptitle(labels(text), y=0.6, fontsize=12, color=FAINT)
+    labels.print_legend()
+    return figure

@@ -1,9 +1,12 @@
 """The words of figures, reports and widgets in both languages, and the short forms of numbers."""
 
+import re
 import unicodedata
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 from dishvl_lib.core.confused_pairs import NO_ANSWER, NOT_A_DISH
 
@@ -83,6 +86,96 @@ _ENGLISH_CHINESE = {
     "answers that are no dish's name": "不是菜名的回答",
     "the truth but for punctuation": "仅标点或空白不同",
     "nothing to show": "没有可显示的内容",
+    "contents": "目录",
+    "what was trained": "训练概况",
+    "in this page's folder": "在本页所在的文件夹中运行",
+    "none": "无",
+    "site of the photo": "照片的拍摄地点",
+    "training photos of the dish": "该菜的训练照片数",
+    "temperature": "温度",
+    "threshold": "阈值",
+    "ece before": "校准前 ECE",
+    "ece after": "校准后 ECE",
+    "accuracy answered": "作答部分的准确率",
+    "refused": "拒答",
+    "on_menu": "是否在菜单上",
+    "best entry": "首选项",
+    "signal": "依据",
+    "dish id": "菜品编号",
+    "similar id": "相似菜编号",
+    "ci low": "区间下限",
+    "ci high": "区间上限",
+    "accuracy reference": "基准的准确率",
+    "only reference": "仅基准答对",
+    "only predictor": "仅对方答对",
+    "split": "划分",
+    "reason": "原因",
+    "files": "文件数",
+    "first": "第一个",
+    "detail": "详情",
+    "distance": "距离",
+    "groups": "组数",
+    "largest": "最大组",
+    "largest share": "最大组占比",
+    "name source": "名称来源",
+    "n images": "照片数",
+    "other dish id": "另一道菜的编号",
+    "model": "模型",
+    "requests": "请求数",
+    "tokens": "token 数",
+    "low": "低",
+    "likely": "可能",
+    "high": "高",
+    "currency": "货币",
+    "minutes": "分钟",
+    "paid": "实付",
+    "cards": "卡片",
+    "status": "状态",
+    "mutual": "互为相似",
+    "card score": "卡片得分",
+    "n votes": "票数",
+    "list": "名单",
+    "hits": "命中",
+    "overlap": "重合度",
+    "seeds": "种子数",
+    "rule": "规则",
+    "votes": "票数",
+    "menu chance": "菜单随机水平",
+    "place": "位置",
+    "part": "部分",
+    "gb": "GB",
+    "accuracy by predictor": "各预测器的准确率",
+    "calibration curves": "校准曲线",
+    "naming": "命名",
+    "menu": "菜单选择",
+    "menu_absent": "菜不在菜单上",
+    "knowledge": "知识",
+    "photos by split": "各划分的照片",
+    "files left out": "剔除的文件",
+    "near-duplicates across dishes": "不同菜之间的近似重复",
+    "near-duplicates at the limit": "界限附近的近似重复",
+    "largest groups": "最大的组",
+    "dishes that lack photos in a split": "某个划分里没有照片的菜",
+    "estimated cost": "预计费用",
+    "cards that could be read": "能读出的卡片",
+    "estimated and paid": "预计与实付",
+    "requests put aside": "搁置的请求",
+    "names": "菜名",
+    "photos that annotators name differently": "标注模型命名不同的照片",
+    "dish cards": "菜品卡片",
+    "dishes that annotators name differently": "标注模型命名不同的菜",
+    "to review": "待核对",
+    "photos without a vector": "没有向量的照片",
+    "stability": "稳定性",
+    "dishes that look like one": "看起来是同一道的菜",
+    "dishes left out": "不出题的菜",
+    "photos left out as near-duplicates": "因近似重复而剔除的照片",
+    "dishes that lost a split": "失去某个划分的菜",
+    "exports": "导出",
+    "example photos": "照片示例",
+    "memory and disk": "内存与磁盘",
+    "validations": "各次验证",
+    "compared with: tuned": "与调优模型比较",
     "no such answers": "没有这样的回答",
     "same questions": "共同题数",
     "costs": "费用",
@@ -210,6 +303,19 @@ _ENGLISH_CHINESE = {
     ),
 }
 
+# Columns of any table whose numbers are shares.
+SHARES = frozenset(
+    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
+    "ci_high difference answered refused off_menu coverage share lo hi chance majority overlap "
+    "accuracy_normalised macro_accuracy largest_share menu_chance".split()
+)
+SHARE_ENDS = ("_ci95", "_ci_low", "_ci_high", "_accuracy")
+
+
+def is_share(column: str) -> bool:
+    """Whether the numbers of a table's column are shares, by its name."""
+    return column in SHARES or column.endswith(SHARE_ENDS)
+
 
 HOW_TO_READ = {
     "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a "
@@ -286,6 +392,12 @@ class Words:
         """What a person is asked about a suspicion of the names; '' for an unknown one."""
         return QUESTIONS.get(suspicion, ("", ""))[self.language == "zh"]
 
+    def text(self, compose: Callable[["Words"], str]) -> str:
+        """What `compose` makes of the words. A text that is put together from several words is made
+        so wherever it may be asked for in both languages.
+        """
+        return compose(self)
+
     def answer(self, answer: object) -> str:
         """An answer as shown: the two stand-ins for `not a dish` and `no answer` are translated,
         names never.
@@ -295,6 +407,57 @@ class Words:
         return self(answer) if answer in NOT_ANSWERS else str(answer)
 
 
+class Text(str):
+    """A text in both languages. On a page it is both, of which the page shows one; as a plain
+    string it is the one in the language that is shown first.
+    """
+
+    english: str
+    chinese: str
+
+    def __new__(cls, english: str, chinese: str, first: str) -> Self:
+        text = super().__new__(cls, chinese if first == "zh" else english)
+        text.english = english
+        text.chinese = chinese
+        return text
+
+    def __html__(self) -> str:
+        english = escape(self.english)
+        chinese = escape(self.chinese)
+        if english == chinese:
+            return str(english)
+        return f"<span lang=en>{english}</span><span lang=zh-CN>{chinese}</span>"
+
+    def attributes(self) -> Markup:
+        """data-en and data-zh, by which a page's script changes what no element can hold twice."""
+        values = f'data-en="{escape(self.english)}" data-zh="{escape(self.chinese)}"'
+        return Markup(values)
+
+
+class BothWords(Words):
+    """Words for a page in both languages; `language` is the one that it shows first."""
+
+    def __init__(self, language: str = "en"):
+        super().__init__(language)
+        self._english = Words("en")
+        self._chinese = Words("zh")
+
+    def __call__(self, english: str) -> str:
+        return self.text(lambda words: words(english))
+
+    def known(self, english: object) -> str:
+        return self.text(lambda words: words.known(english))
+
+    def question(self, suspicion: str) -> str:
+        return self.text(lambda words: words.question(suspicion))
+
+    def text(self, compose: Callable[[Words], str]) -> str:
+        return Text(compose(self._english), compose(self._chinese), self.language)
+
+    def answer(self, answer: object) -> str:
+        return self.text(lambda words: words.answer(answer))
+
+
 def missing(value: object) -> bool:
     """None, NaN or NA; a list is never missing."""
     return value is None or (
@@ -302,6 +465,17 @@ def missing(value: object) -> bool:
         and pd.api.types.is_scalar(value)
         and bool(pd.isna(value))
     )
+
+
+# An absolute path of at least two parts, of either kind of system.
+PATH = re.compile(
+    r"(?<![\w.~\\/])(?:/(?:[^/\s'\",;:]+/)+|[A-Za-z]:[\\/]+(?:[^\\/\s'\",;:]+[\\/]+)*)"
+)
+
+
+def without_folders(text: str) -> str:
+    """The text with `…/` for the folders of every absolute path: they are nobody else's."""
+    return PATH.sub("…/", text)
 
 
 def percent(value: Any, digits: int = 1) -> str:

@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tqdm import tqdm
-
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.endpoints import batches, outcomes, requests
 from dishvl_lib.endpoints.attempts import MOST_BOUGHT, Sender
 from dishvl_lib.endpoints.budget import Budget
@@ -95,15 +94,14 @@ def ask_all(
         )
     with (
         ThreadPoolExecutor(endpoint.concurrency) as pool,
-        tqdm(
-            total=len(todo), desc=label or endpoint.name, mininterval=10, disable=len(todo) < 200
-        ) as bar,
+        Progress(label or endpoint.name, len(todo), "requests") as progress,
     ):
         futures = [pool.submit(asker.ask, request) for request in todo]
-        for future in futures:
-            future.add_done_callback(lambda _: bar.update())
+        answers = []
         try:
-            answers = [future.result() for future in futures]
+            for future in futures:
+                answers.append(future.result())
+                progress.advance()
         except BaseException as error:
             first = asker.halt.fail(error)
             for future in futures:

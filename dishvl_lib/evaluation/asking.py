@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from dishvl_lib.core import artefacts, questions, records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import Record, Records, RecordView
 from dishvl_lib.evaluation.predictors import Answer, Predictor, question
 from dishvl_lib.evaluation.protocols import KINDS, Plan
@@ -94,15 +94,10 @@ def predict(
     """
     done = {row["id"]: row for row in _journalled(journal)}
     left = [row for row in rows if row["id"] not in done]
+    answered_before = len(rows) - len(left)
     with (
         open(journal, "a", encoding="utf-8") as file,
-        tqdm(
-            total=len(rows),
-            initial=len(rows) - len(left),
-            desc=name,
-            mininterval=10,
-            disable=len(left) < 200,
-        ) as bar,
+        Progress(name, len(rows), "questions", done=answered_before) as progress,
     ):
         size = getattr(predictor, "batch_size", batch_size)
         for batch in batches(left, size, getattr(predictor, "by_photo", False)):
@@ -112,7 +107,7 @@ def predict(
                     done[result["id"]] = dict(result)
                 file.flush()
                 os.fsync(file.fileno())
-            bar.update(len(batch))
+            progress.advance(len(batch))
     return [done[row["id"]] for row in rows]
 
 

@@ -4,6 +4,7 @@ Marks are made where a model erred. To mend or to leave out such photos alone ma
 better than it was, so it stands beside what the others say.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,26 @@ COLUMNS = (
     "accuracy_at_worst",
 )
 FIRST = ("naming", "menu")
+SENTENCES = {
+    "en": {
+        "none": "none of the {} photos that people moved or left out is a test photo",
+        "moved": "people gave {moved} test photos another dish and left out {left_out}; such marks "
+        "are made where a model erred and raise accuracy",
+        "row": "{predictor}, {protocol}: {accuracy:.3f} (n={n}), {without}, and "
+        "{accuracy_at_worst:.3f} if all of them counted as wrong (n={n_at_worst})",
+        "without": "{accuracy:.3f} [{low:.3f}, {high:.3f}] without the moved ones (n={n})",
+        "nothing": "no photo is left without them",
+    },
+    "zh": {
+        "none": "人工改动或剔除的 {} 张照片中没有测试照片",
+        "moved": "人工把 {moved} 张测试照片改为另一道菜，剔除了 {left_out} 张；这类标记总是打在模型出错的地方，"
+        "会抬高准确率",
+        "row": "{predictor}，{protocol}：{accuracy:.3f}（n={n}）；{without}；若它们全算答错则为 "
+        "{accuracy_at_worst:.3f}（n={n_at_worst}）",
+        "without": "不计改动的照片为 {accuracy:.3f} [{low:.3f}, {high:.3f}]（n={n}）",
+        "nothing": "不计它们就没有照片了",
+    },
+}
 
 
 def table(predictions: pd.DataFrame, decided: pd.DataFrame) -> pd.DataFrame:
@@ -70,23 +91,26 @@ def into_metrics(measured: dict[str, Record], counted: pd.DataFrame) -> dict[str
     return measured
 
 
-def sentences(decided: pd.DataFrame, counted: pd.DataFrame, predictor: str = "tuned") -> list[str]:
+def sentences(
+    decided: pd.DataFrame,
+    counted: pd.DataFrame,
+    predictor: str = "tuned",
+    language: str = "en",
+) -> list[str]:
     """How many test photos a decision moved or left out, and what that does to accuracy; [] where
     nobody decided about any photo. counted: of `table`.
     """
+    texts = SENTENCES[language]
     if decided.empty:
         return []
     tested = decided[decided.split.map(_is_tested)]
     if tested.empty:
-        return [f"none of the {len(decided)} photos that people moved or left out is a test photo"]
+        return [texts["none"].format(len(decided))]
     moved = int((tested.effect == decided_photos.MOVED).sum())
-    text = (
-        f"people gave {moved} test photos another dish and left out {len(tested) - moved}; such "
-        "marks are made where a model erred and raise accuracy"
-    )
+    text = texts["moved"].format(moved=moved, left_out=len(tested) - moved)
     of_predictor = counted[counted.predictor == predictor]
     first = of_predictor[of_predictor.protocol.isin(FIRST)]
-    return [text, *(_sentence(row) for row in first.itertuples())]
+    return [text, *(_sentence(row, texts) for row in first.itertuples())]
 
 
 def _left_out_by_split(decided: pd.DataFrame) -> dict[str, int]:
@@ -123,15 +147,10 @@ def _row(group: pd.DataFrame, is_moved: pd.Series, left_out: int) -> RecordView:
     }
 
 
-def _sentence(row: Any) -> str:
-    without = "no photo is left without them"
+def _sentence(row: Any, texts: Mapping[str, str]) -> str:
+    without = texts["nothing"]
     if row.n_without:
         low, high = row.without_ci95
-        without = (
-            f"{row.accuracy_without:.3f} [{low:.3f}, {high:.3f}] without the moved ones "
-            f"(n={row.n_without})"
-        )
-    return (
-        f"{row.predictor}, {row.protocol}: {row.accuracy:.3f} (n={row.n}), {without}, and "
-        f"{row.accuracy_at_worst:.3f} if all of them counted as wrong (n={row.n_at_worst})"
-    )
+        limits = {"low": low, "high": high}
+        without = texts["without"].format(accuracy=row.accuracy_without, n=row.n_without, **limits)
+    return texts["row"].format(without=without, **row._asdict())

@@ -26,9 +26,11 @@ def write_profile(folder: Path, parameters: Mapping[str, RecordView]) -> None:
 
 
 def command(folder: Path, run_name: str) -> str:
-    """What to type in the project's folder to make the run again under a new name."""
-    shown = Path(folder).resolve()
-    shown = (
-        shown.relative_to(paths.PROJECT_ROOT) if shown.is_relative_to(paths.PROJECT_ROOT) else shown
-    )
+    """What to type in the project's folder to make the run again under a new name; for a run that
+    lies elsewhere, in the folder that holds `folder` (`./` says so).
+    """
+    whole = Path(folder).resolve()
+    shown = f"./{whole.name}"
+    if whole.is_relative_to(paths.PROJECT_ROOT):
+        shown = str(whole.relative_to(paths.PROJECT_ROOT))
     return f"dishvl run '{shown}' --set 'run_name={run_name}_again'"

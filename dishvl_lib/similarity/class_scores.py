@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import linear_head, workers
 from dishvl_lib.similarity.preprocess import Preprocess
-from dishvl_lib.similarity.progress import Progress
 
 BATCH = 32
 

@@ -13,6 +13,7 @@ import paddle
 import pandas as pd
 
 from dishvl_lib.core import records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import AnyPath, Record
 from dishvl_lib.similarity import pplcnet
 from dishvl_lib.similarity.photos import (
@@ -23,7 +24,6 @@ from dishvl_lib.similarity.photos import (
     full_paths,
 )
 from dishvl_lib.similarity.preprocess import Preprocess
-from dishvl_lib.similarity.progress import Progress
 from dishvl_lib.similarity.start import nearly_linear, new_learner
 from dishvl_lib.similarity.training_state import TrainingState
 
@@ -217,11 +217,11 @@ class _Training:
         epochs = self.settings["epochs"]
         done = len(self.state.history)
         photos = len(self.loaders.order(0))
-        progress = Progress("training PP-LCNet", epochs * photos)
-        progress.advance(done * photos)
+        progress = Progress("training PP-LCNet", epochs * photos, done=done * photos)
         for epoch in range(done + 1, epochs + 1):
             self.state.add(self._epoch(epoch, progress), self.net, self.optimizer)
-        progress.close(f"validation accuracy {self.state.best_accuracy}")
+        best = self.state.best_accuracy
+        progress.close("" if best is None else f"validation accuracy {best:.3f}")
         self.state.finish(self.dishes)
         return self.state.history
 

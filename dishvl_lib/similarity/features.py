@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.core import artefacts, params, records
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import workers
 from dishvl_lib.similarity.preprocess import Preprocess
-from dishvl_lib.similarity.progress import Progress
 
 COLUMNS = ("image_id", "path", "sha256")
 RANDOM_WEIGHTS_SEED = 0

@@ -1,11 +1,14 @@
 """Stage 03: which photos may be asked about, the questions, and what is checked of them."""
 
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import artefacts, decided_photos, markers, paths, photo_hashes, records
+from dishvl_lib.core.questions import KINDS
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
 from dishvl_lib.core.types import Record, Records
@@ -35,6 +38,7 @@ EVERYWHERE = (
 )
 # Photos of a site's dish that name it in stage 05, unless that asks for more.
 REGISTERED_AT_SITES = 2
+EXAMPLES_PER_KIND = 20  # in preview.html
 
 
 class Sources(NamedTuple):
@@ -302,19 +306,41 @@ class _Shortcuts(NamedTuple):
 def show_examples(
     stage: Stage, sources: Sources, questions: dict[str, Rows], loaded: qwen.QwenInputs
 ) -> tuple[preview.Preview, pd.DataFrame, list[str]]:
-    """(three questions with all their tokens as a page, their photos, the photos' answers)."""
+    """(three questions with all their tokens, their photos, the photos' answers); preview.html gets
+    EXAMPLES_PER_KIND of each kind.
+    """
     train = questions["train"]
     test = questions["test"]
     examples = [train[0], train[-1], test[-1]]
-    tokens = token_preview.of_rows(loaded, examples, sources.photos)
-    page = preview.preview_html(
-        examples, tokens, sources.photos, stage.image_root(), **stage.only("language")
-    )
-    stage.make_file("preview.html", lambda path: records.write_text(path, page.html))
+
+    def shown(rows: Rows, by_kind: bool) -> preview.Preview:
+        tokens = token_preview.of_rows(loaded, rows, sources.photos)
+        root = stage.image_root()
+        options = {"by_kind": by_kind, **stage.only("language")}
+        return preview.preview_html(rows, tokens, sources.photos, root, **options)
+
+    def write(path: Path) -> None:
+        of_every_kind = examples_of_kinds([*train, *test])
+        records.write_text(path, shown(of_every_kind, by_kind=True).html)
+
+    stage.make_file("preview.html", write)
+    page = shown(examples, by_kind=False)
     pictured = [row for row in examples if row["image_id"]]
     by_id = sources.photos.set_index("image_id")
     photos = by_id.loc[[row["image_id"] for row in pictured]].reset_index()
     return page, photos, [artefacts.answer_of(row) for row in pictured]
+
+
+def examples_of_kinds(rows: Rows, most: int = EXAMPLES_PER_KIND) -> Rows:
+    """Up to `most` questions of each kind, kind by kind, spread evenly over `rows`: so they are of
+    different dishes.
+    """
+    chosen: Rows = []
+    for kind in KINDS:
+        of_kind = [row for row in rows if row["kind"] == kind]
+        places = np.linspace(0, len(of_kind) - 1, min(most, len(of_kind)))
+        chosen += [of_kind[round(place)] for place in places]
+    return chosen
 
 
 def counts(sources: Sources, checked: Checked, questions: dict[str, Rows]) -> Record:

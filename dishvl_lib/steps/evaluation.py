@@ -426,6 +426,7 @@ def remarks(
     answers: Answers,
     accuracy: Accuracy,
     confusions: Confusions,
+    language: str = "en",
 ) -> list[str]:
     """What a reader of the figures must know, a sentence each."""
     sentences = notes.notes(
@@ -434,8 +435,10 @@ def remarks(
         len(confusions.not_dishes),
         net=_net(stage),
         classifier=_classifier(_net(stage)) in answers.plans,
+        language=language,
     )
-    return [*decided.sentences(sources.decided, accuracy.decided), *sentences]
+    about_marks = decided.sentences(sources.decided, accuracy.decided, language=language)
+    return [*about_marks, *sentences]
 
 
 def write_report(
@@ -448,31 +451,27 @@ def write_report(
     confusions: Confusions,
     sentences: list[str],
 ) -> None:
-    """report.html, which needs no network, and the profile that makes this run again."""
+    """report.html in both languages, which needs no network, and the profile that makes this run
+    again. sentences: of `remarks`, in English.
+    """
     made_with = {name: stage.marker(name)["parameters"] for name in stage.upstream}
     made_with[stage.name] = stage.params
     stage.make_file("profile", reproduce.write_profile, parameters=made_with)
     costs = {name: stage.marker(name)["cost"] for name in stage.upstream}
     costs[stage.name] = online.totals(answers.spent)
-    trainable = records.read_json(stage.input("04_training", "trainable.json"))
+    chinese = remarks(stage, sources, answers, accuracy, confusions, "zh")
     run_name = stage.params["run_name"]
     stage.make_file(
         "report.html",
         report.report,
         title=f"DishVL: {run_name}",
-        facts=notes.facts(
-            stage.marker("03_dataset"), stage.marker("04_training"), trainable, net=_net(stage)
-        ),
+        facts=_facts(stage),
         table=accuracy.table,
         comparison=accuracy.compared,
         predictions=broken_down.described,
         photos=sources.photos,
         names=sources.names,
-        figures={
-            "accuracy": stage.path("accuracy.png"),
-            "training": stage.input("04_training", "loss.png"),
-            "calibration": stage.path("calibration.png"),
-        },
+        figures=_figures(stage, accuracy, trusted),
         tables={
             "best small net against the tuned model": accuracy.to_beat,
             "test photos that people decided about": accuracy.decided,
@@ -486,12 +485,39 @@ def write_report(
         similar=sources.similar,
         not_dishes=confusions.not_dishes,
         image_root=stage.image_root(),
-        notes=sentences,
+        notes={"en": sentences, "zh": chinese},
         parameters=stage.params,
         costs=costs,
         command=reproduce.command(stage.path("profile"), run_name),
         language=stage.params["language"],
     )
+
+
+def _facts(stage: Stage) -> dict[str, dict[str, str]]:
+    trainable = records.read_json(stage.input("04_training", "trainable.json"))
+    made = (stage.marker("03_dataset"), stage.marker("04_training"), trainable)
+    return {
+        language: notes.facts(*made, net=_net(stage), language=language)
+        for language in report.LANGUAGES
+    }
+
+
+def _figures(stage: Stage, accuracy: Accuracy, trusted: Trust) -> dict[str, dict[str, Any]]:
+    """The report's figures, each drawn in both languages."""
+    rows = stage.rows("04_training", "metrics.jsonl")
+    curves = (trusted.reliability, trusted.coverage, trusted.measures)
+    bars = {}
+    losses = {}
+    trust_by_language = {}
+    for language in report.LANGUAGES:
+        bars[language] = figures.accuracy_bars(accuracy.table, language=language)
+        losses[language] = figures.loss_curves(rows, language=language)
+        trust_by_language[language] = figures.trust_curves(*curves, language=language)
+    return {
+        "accuracy by predictor": bars,
+        "training": losses,
+        "calibration curves": trust_by_language,
+    }
 
 
 def confusion_grid(stage: Stage, sources: Sources, confusions: Confusions) -> Any:

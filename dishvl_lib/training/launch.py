@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dishvl_lib.core import locks, paths, records, sockets, stages
+from dishvl_lib.core.progress import Line
 from dishvl_lib.training import heartbeat, outcome
 from dishvl_lib.training.config import TrainingConfig, read
 
@@ -82,7 +83,7 @@ def run(config: TrainingConfig, every_s: float = EVERY_S, show: Show | None = No
     """`best/` of the configured training: made before, being made, or made now.
 
     To a training that runs already this attaches. Every `every_s` seconds `show` gets the rows of
-    metrics.jsonl; without it a line is printed. Raises `TrainingFailed` with the last lines of the
+    metrics.jsonl; without it a line says how far it is. Raises `TrainingFailed` with the last lines of the
     log.
     """
     folder = Path(config.output_folder)
@@ -215,21 +216,23 @@ def watch(
 
     `process`: its launcher, when this process started it.
     """
+    line = Line()
     last_shown = 0.0
     while running(folder) or (process and process.poll() is None):
         time.sleep(0.5)
         if time.time() - last_shown >= every_s:
             last_shown = time.time()
-            _say(folder, show)
-    if show:
-        _say(folder, show)
-
-
-def _say(folder: Path, show: Show | None) -> None:
+            _say(folder, show, line)
+    line.close()
     if show and (rows := metrics(folder)):
         show(rows)
-    elif line := progress_line(folder):
-        print(line, flush=True)
+
+
+def _say(folder: Path, show: Show | None, line: Line) -> None:
+    if show and (rows := metrics(folder)):
+        show(rows)
+    elif line.is_due() and (text := progress_line(folder)):
+        line.show(text)
 
 
 def progress_line(folder: Path) -> str:

@@ -7,6 +7,7 @@ import torch
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
 from dishvl_lib.core import artefacts, questions
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.vlm import inputs
 from dishvl_lib.vlm.qwen import QwenInputs
@@ -24,10 +25,13 @@ def of_rows(qwen: QwenInputs, rows: RecordViews, photos: pd.DataFrame, limit: in
     """
     sizes = {photo.image_id: (photo.height, photo.width) for photo in photos.itertuples()}
     counts = []
+    progress = Progress("question lengths", len(rows), "questions")
     for row in rows:
+        progress.advance()
         size = sizes[row["image_id"]] if row.get("image_id") else None
         input_ids, _ = tokens(qwen, row, size)
         counts.append(len(input_ids))
+    progress.close()
     if limit:
         _refuse_too_long(rows, counts, limit)
     return counts

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dishvl_lib.core import images
+from dishvl_lib.core.progress import Progress
 from dishvl_lib.vlm import choose, inputs
 from dishvl_lib.vlm.qwen import Qwen
 
 BATCH = 8  # photos in a forward pass, each with its menus
-MANY = 200  # photos from which on a bar is shown
 
 
 class PhotoMenus(NamedTuple):
@@ -24,14 +23,15 @@ class PhotoMenus(NamedTuple):
 
 def score(loaded: Qwen, asked: Sequence[PhotoMenus], label: str) -> list[list[np.ndarray] | None]:
     """Per photo the log-probabilities (entries,) float64 of each of its menus; None for a photo
-    that cannot be read. All menus about a photo share its forward pass. `label`: of the bar.
+    that cannot be read. All menus about a photo share its forward pass. `label`: of the progress that is
+    shown.
     """
     scored: list[list[np.ndarray] | None] = []
-    with tqdm(total=len(asked), desc=label, mininterval=10, disable=len(asked) < MANY) as bar:
+    with Progress(label, len(asked)) as progress:
         for start in range(0, len(asked), BATCH):
             batch = asked[start : start + BATCH]
             scored += _score_batch(loaded, batch)
-            bar.update(len(batch))
+            progress.advance(len(batch))
     return scored
 
 

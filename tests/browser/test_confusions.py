@@ -272,3 +272,96 @@ def test_the_report_filters_from_a_file_without_a_network_and_runs_nothing_else(
     )
     page.wait_for_timeout(300)
     assert page.evaluate("window.hurt") is None, "the page's policy lets other scripts run"
+
+
+@pytest.fixture
+def whole_report(tmp_path):
+    """A report with every kind of part, as wide as they get."""
+    from display_toys import NAMES, SIMILAR, catalog, predictions
+
+    from dishvl_lib.display import figures, report
+    from dishvl_lib.evaluation import metrics
+
+    rows = predictions().assign(site="north", menu=None)
+    table = metrics.accuracy_table(rows)
+    drawn = {language: figures.accuracy_bars(table, language=language) for language in ("en", "zh")}
+    wide = {f"a column with a long name {number}": [1.0] for number in range(20)}
+    return report.report(
+        tmp_path / "r.html",
+        title="DishVL: a-run-with-a-name-that-is-long-and-has-no-spaces-to-break-it-at",
+        table=table,
+        comparison=metrics.compare(rows),
+        predictions=rows,
+        photos=catalog(tmp_path),
+        names=NAMES,
+        image_root=tmp_path,
+        clusters=pd.DataFrame({"dish_id": ["d1", "d2"], "cluster": [1, 1], "size": [2, 2]}),
+        similar=SIMILAR,
+        figures={"accuracy by predictor": drawn},
+        tables={"calibration": pd.DataFrame(wide)},
+        notes={"en": ["names from folders"], "zh": ["菜名来自文件夹"]},
+        facts={"en": {"trained": "x" * 90}, "zh": {"trained": "x" * 90}},
+        parameters={"image_root": "photos" * 30},
+        command="dishvl run './profile' --set 'run_name=" + "x" * 90 + "'",
+    )
+
+
+WIDER = """() => [...document.querySelectorAll("body *")]
+  .filter((element) => !element.closest(".scroll") && element.offsetParent)
+  .filter((element) => element.getBoundingClientRect().right > innerWidth + 1)
+  .map((element) => element.outerHTML.slice(0, 80))"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_report_needs_no_sideways_scrolling(whole_report, chromium, tmp_path, width):
+    page = chromium.new_page(viewport={"width": width, "height": 844})
+    page.goto(whole_report.as_uri())
+    page.screenshot(path=str(tmp_path / f"{width}.png"), full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(WIDER) == []
+    page.close()
+
+
+def test_the_table_fits_1100_pixels(whole_report, chromium):
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(whole_report.as_uri())
+    box = page.locator("#accuracy table").first.bounding_box()
+    assert box["width"] <= 1100
+    inside = "document.querySelector('#accuracy .scroll')"
+    assert page.evaluate(f"{inside}.scrollWidth - {inside}.clientWidth") == 0
+    page.close()
+
+
+def test_the_language_is_switched_inside_the_page(whole_report, chromium):
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(whole_report.as_uri())
+    heading = page.locator("#accuracy h2")
+    field = page.locator("#dish")
+    images = page.locator("img.figure:visible")
+    assert heading.inner_text().lower() == "accuracy"
+    assert page.locator(".languages button[aria-pressed=true]").inner_text() == "English"
+    page.click("text=中文")
+    assert heading.inner_text() == "准确率"
+    assert page.locator("html").get_attribute("lang") == "zh-CN"
+    assert field.get_attribute("placeholder") == "菜名的一部分"
+    assert page.locator("#site option").first.inner_text() == "全部"
+    assert page.locator(".notes li").inner_text() == "菜名来自文件夹"
+    assert images.count() == 1
+    page.click("text=English")
+    assert heading.inner_text().lower() == "accuracy"
+    assert field.get_attribute("placeholder") == "part of a name"
+    assert images.count() == 1
+    assert not complaints
+    page.close()
+
+
+def test_filters_go_on_working_in_the_other_language(whole_report, chromium):
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.goto(whole_report.as_uri())
+    page.click("text=中文")
+    before = page.locator("#pairs tbody tr:visible").count()
+    page.fill("#dish", "红烧鱼块")
+    assert 0 < page.locator("#pairs tbody tr:visible").count() < before
+    page.close()

@@ -30,6 +30,56 @@ def _tracebacks(page):
     return page.locator(ERRORS).count()
 
 
+PROGRESS = """
+import time
+from dishvl_lib.core.progress import Progress
+with Progress("drawing", 8) as progress:
+    for _ in range(8):
+        time.sleep(0.5)
+        progress.advance()
+"""
+
+
+def test_progress_is_one_line_that_changes(lab, chromium):
+    address, folder = lab
+    labs.write_notebook(folder, "progress.ipynb", PROGRESS)
+    page = labs.run_all(chromium, address, "progress.ipynb")
+    output = page.locator(".jp-OutputArea-output")
+    seen = set()
+
+    def is_done():
+        text = output.first.inner_text() if output.count() else ""
+        seen.add(text)
+        return " in 4 s" in text
+
+    labs.wait(is_done, 60)
+    assert output.count() == 1
+    assert output.inner_text().strip() == "drawing: 8 of 8 photos in 4 s"
+    assert any("s left" in text for text in seen)
+    page.close()
+
+
+HEADER = """
+from dishvl_lib.core import params, stage_header
+values = {**params.defaults("03_dataset"), "menu_size": 7, "image_root": "<b>x</b>"}
+stage_header.show("03_dataset", "03_dataset of run toy", values, {"python": "3.11"})
+"""
+
+
+def test_parameters_at_their_defaults_are_folded_away(lab, chromium):
+    address, folder = lab
+    labs.write_notebook(folder, "header.ipynb", HEADER)
+    page = labs.run_all(chromium, address, "header.ipynb")
+    page.wait_for_selector("details", timeout=60_000)
+    assert page.locator("tr:visible", has_text="menu_size").count() == 1
+    assert page.locator("tr:visible", has_text="shortcut_menus").count() == 0
+    assert page.locator("td", has_text="<b>x</b>").count() == 2
+    page.locator("summary").click()
+    assert page.locator("tr:visible", has_text="shortcut_menus").count() == 1
+    page.screenshot(path=str(folder / "header.png"))
+    page.close()
+
+
 REVIEW = """
 import os
 from pathlib import Path

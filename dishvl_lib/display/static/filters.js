@@ -1,4 +1,26 @@
-// The report's filters. Texts that are set are numbers; everything else is in the page already.
+// The report's languages and filters. Texts that are set are numbers, or in the page already: every
+// text is there in both languages, and the language of the page decides which is seen.
+const root = document.documentElement;
+const switches = [...document.querySelectorAll("[data-language]")];
+
+const speak = (language) => {
+  root.lang = language;
+  document.querySelectorAll("[data-says]").forEach((element) => {
+    const text = language === "en" ? element.dataset.en : element.dataset.zh;
+    if (element.dataset.says === "text") element.textContent = text;
+    else element.setAttribute(element.dataset.says, text);
+  });
+  switches.forEach((button) => {
+    button.setAttribute("aria-pressed", button.dataset.language === language);
+  });
+};
+
+switches.forEach((button) => {
+  button.addEventListener("click", () => speak(button.dataset.language));
+  button.parentNode.hidden = false;
+});
+speak(root.lang);
+
 const at = (id) => document.getElementById(id);
 const box = at("pairs");
 const rows = box ? [...box.querySelectorAll("tbody tr")] : [];
