@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from dishvl_lib.core import artefacts, params
+from dishvl_lib.core import artefacts, base_run, params
 from dishvl_lib.core.types import RecordView
 from dishvl_lib.evaluation import sites
 
@@ -70,7 +70,7 @@ def facts(
         )
     )
     return {
-        "base model": str(best["base_model"]),
+        "base model": _base_model(training),
         "trained": f"{how}: {contract['trained_parameters']:,} of {contract['parameters']:,} "
         "parameters",
         "on": f"{questions['train']:,} questions about {dataset['counts']['ok']} dishes; "
@@ -83,6 +83,14 @@ def facts(
         f"{training['validation_loss']:.4f}",
         "menu choice": _menu_choice(best),
     }
+
+
+def _base_model(training: RecordView) -> str:
+    """The model that was trained on from, or its folder."""
+    run_name = base_run.name_of(training["parameters"].get("base_model"))
+    if run_name:
+        return f"that of run {run_name}, trained on from"
+    return str(training["best"]["base_model"])
 
 
 def _menu_choice(best: RecordView) -> str:

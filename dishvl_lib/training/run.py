@@ -244,7 +244,7 @@ def announce(report: Record, folder: Path) -> None:
 
 def board(folder: Path) -> TensorBoardCallback:
     """TensorBoard's files, in `tensorboard/`, written by the first process only."""
-    writer = SummaryWriter(str(folder / "tensorboard")) if _first_process() else None
+    writer = SummaryWriter(str(folder / launch.BOARD)) if _first_process() else None
     return TensorBoardCallback(writer)
 
 
@@ -281,11 +281,19 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         dataloader_persistent_workers=config.dataloader_num_workers > 0,
         prediction_loss_only=True,
         remove_unused_columns=False,
-        report_to=[],
+        report_to=reported_to(config),
+        run_name=Path(config.output_folder).parent.name,
         disable_tqdm=True,
         use_cpu=config.use_cpu,
         seed=config.seed,
     )
+
+
+def reported_to(config: TrainingConfig) -> list[str]:
+    """`report_to` as transformers takes it; TensorBoard's files are our own callback's, and not
+    written twice.
+    """
+    return [] if config.report_to in ("none", "tensorboard") else [config.report_to]
 
 
 def belongs(config: TrainingConfig) -> Record:
