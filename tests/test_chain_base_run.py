@@ -10,6 +10,7 @@ from dishvl_lib.core import artefacts, base_run, records
 
 FIRST = "toy"
 NEXT = "next"
+TEST_SHARE = 0.2  # of the toy profile
 HELD_BACK = 4  # photos of each dish that come later
 
 
@@ -114,14 +115,15 @@ def test_a_copy_of_a_tested_photo_is_not_trained_on(world, trained_on):
     assert after.split[world[3]["tested"]] == "test"
 
 
-def test_new_photos_are_dealt_to_all_splits(world, trained_on):
-    outputs = world[0]
-    before = catalogue(outputs, FIRST)
-    after = catalogue(outputs, NEXT)
+def test_new_photos_fill_the_shares_of_their_dishes(world, trained_on):
+    before, after = (catalogue(world[0], run_name) for run_name in (FIRST, NEXT))
+    n_tested = after[after.split == "test"].dish_id.value_counts()
+    n_photos = after[after.split.isin(artefacts.SPLITS)].dish_id.value_counts()
+    assert set(n_photos.index) == set(chain.DISHES)
+    for dish, photos in n_photos.items():
+        assert n_tested[dish] >= round(TEST_SHARE * photos)
     new = after[~after.sha256.isin(before.sha256)]
-    counts = new.split.value_counts()
-    assert counts["test"] >= len(chain.DISHES)
-    assert counts["train"] > counts["test"]
+    assert (new.split == "train").sum() >= len(chain.DISHES) * (HELD_BACK - 1)
     assert f"photos keep the split that they have in {FIRST}" in trained_on
 
 

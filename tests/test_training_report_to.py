@@ -1,6 +1,7 @@
 """Where training figures go besides metrics.jsonl: `report_to`, TensorBoard, the GPU's use."""
 
 import importlib.util
+import sys
 import types
 
 import pytest
@@ -10,7 +11,7 @@ from transformers import TrainerCallback
 from transformers.integrations import integration_utils
 
 from dishvl_lib.core import params, settings
-from dishvl_lib.training import config, launch, run, throughput
+from dishvl_lib.training import config, launch, reporting, run, throughput
 
 STAGE = "04_training"
 
@@ -42,8 +43,8 @@ def test_tensorboards_files_are_not_written_twice(world, tmp_path, place):
 
 
 def test_transformers_own_callback_gets_what_metrics_jsonl_gets(world, tmp_path, monkeypatch):
-    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "swanlab", Reporter)
-    given = settings_of(world, tmp_path / "a run" / STAGE, report_to="swanlab")
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "wandb", Reporter)
+    given = settings_of(world, tmp_path / "a run" / STAGE, report_to="wandb")
     assert run.training_arguments(given).run_name == "a run"
     trainer = run.begin(given)
     trainer.train()
@@ -52,6 +53,17 @@ def test_transformers_own_callback_gets_what_metrics_jsonl_gets(world, tmp_path,
     assert {"loss", "photos_per_second", "memory_gb"} <= set(reported[0])
     written = [row for row in launch.metrics(tmp_path / "a run" / STAGE) if "loss" in row]
     assert written[0]["loss"] == reported[0]["loss"]
+
+
+def test_swanlabs_run_begins_before_transformers_asks_for_it(world, tmp_path, monkeypatch):
+    begun = []
+    toy = types.SimpleNamespace(init=lambda **options: begun.append(options))
+    monkeypatch.setitem(sys.modules, "swanlab", toy)
+    monkeypatch.setenv("SWANLAB_PROJECT", "canteen")
+    reporting.prepare(settings_of(world, tmp_path / "a run" / STAGE, report_to="wandb"))
+    assert begun == []
+    reporting.prepare(settings_of(world, tmp_path / "a run" / STAGE, report_to="swanlab"))
+    assert begun == [{"project": "canteen", "experiment_name": "a run"}]
 
 
 def test_the_place_may_change_before_a_resume(world, tmp_path):
