@@ -1,6 +1,7 @@
 """Where training figures go besides metrics.jsonl: `report_to`, TensorBoard, the GPU's use."""
 
 import importlib.util
+import os
 import sys
 import types
 
@@ -29,6 +30,14 @@ def settings_of(world, folder, **changed):
     folder.mkdir(parents=True, exist_ok=True)
     given = {**tiny.TRAINING, "num_train_epochs": 1.0, "max_steps": 1, **changed}
     return config.from_parameters(given, output_folder=folder, **world)
+
+
+@pytest.fixture(autouse=True)
+def no_folders(monkeypatch):
+    """Nothing is set for the services, and what a test sets is taken back."""
+    for variable in ("WANDB_DIR", "SWANLAB_LOG_DIR"):
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
 
 
 @pytest.fixture
@@ -64,6 +73,26 @@ def test_swanlabs_run_begins_before_transformers_asks_for_it(world, tmp_path, mo
     assert begun == []
     reporting.prepare(settings_of(world, tmp_path / "a run" / STAGE, report_to="swanlab"))
     assert begun == [{"project": "canteen", "experiment_name": "a run"}]
+
+
+@pytest.mark.parametrize(
+    ("place", "variable"), [("wandb", "WANDB_DIR"), ("swanlab", "SWANLAB_LOG_DIR")]
+)
+def test_what_a_service_writes_lies_hidden_in_the_stages_folder(
+    world, tmp_path, monkeypatch, place, variable
+):
+    toy = types.SimpleNamespace(init=lambda **options: None)
+    monkeypatch.setitem(sys.modules, "swanlab", toy)
+    folder = tmp_path / "a run" / STAGE
+    reporting.prepare(settings_of(world, folder, report_to=place))
+    assert os.environ[variable] == str(folder / f".{place}")
+    assert (folder / f".{place}").is_dir()
+
+
+def test_the_services_own_variable_counts(world, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DIR", "/elsewhere")
+    reporting.prepare(settings_of(world, tmp_path / "a run" / STAGE, report_to="wandb"))
+    assert os.environ["WANDB_DIR"] == "/elsewhere"
 
 
 def test_the_place_may_change_before_a_resume(world, tmp_path):

@@ -7,6 +7,8 @@ from pathlib import Path
 from dishvl_lib.training.config import TrainingConfig
 
 SWANLAB = "swanlab"
+# Without these they write into the working directory, which is the project's folder.
+FOLDER_VARIABLES = {"wandb": ("WANDB_DIR",), SWANLAB: ("SWANLAB_LOG_DIR",)}
 
 
 def places(config: TrainingConfig) -> list[str]:
@@ -22,11 +24,19 @@ def run_name(config: TrainingConfig) -> str:
 
 
 def prepare(config: TrainingConfig) -> None:
-    """Begin SwanLab's run, where that is asked for.
+    """Keep what a service writes on this disk in the stage's folder, unless its own variable says
+    otherwise, and begin SwanLab's run, where that is asked for.
 
     transformers asks SwanLab whether a run has begun and begins one if not; SwanLab 0.9 and later
     raise at that question. A run that has begun already is taken by all of their versions.
     """
+    if not places(config):
+        return
+    # Hidden, for it is no result of the stage.
+    folder = Path(config.output_folder) / f".{config.report_to}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for variable in FOLDER_VARIABLES.get(config.report_to, ()):
+        os.environ.setdefault(variable, str(folder))
     if config.report_to != SWANLAB:
         return
     swanlab = importlib.import_module(SWANLAB)
