@@ -74,7 +74,7 @@ def build(
         as_if = _dealt(_by_rules(photos, *rules)[0], across, **dealing)
         split_of = dict(zip(as_if.path, as_if.split, strict=True))
     by_people = rejected.path.where(rejected.path.isin(decided.path))
-    rejected["split"] = by_people.map(split_of).fillna("")
+    rejected["split"] = by_people.map(lambda path: split_of.get(path, ""))
     near = duplicates.near_pairs(kept, **limits)
     return kept, rejected, pd.concat([near, _among(across, kept)], ignore_index=True)
 
