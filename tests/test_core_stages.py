@@ -258,8 +258,9 @@ def test_training_resumes_with_whatever_may_change(monkeypatch, tmp_path):
     places = dict.fromkeys(config.PLACES, str(tmp_path / "x"))
     (tmp_path / "x").write_text("x")
     begun = run.belongs(config.from_parameters(given, **places))
+    texts = {"hostfile": "hosts", "report_to": "wandb"}
     for key in declarations.with_role("04_training", Role.RUNTIME_ONLY) - {"max_missing_share"}:
-        other = "hosts" if key == "hostfile" else given[key] + 1
+        other = texts[key] if key in texts else given[key] + 1
         assert run.belongs(config.from_parameters({**given, key: other}, **places)) == begun, key
     assert run.belongs(config.from_parameters({**given, "seed": 1}, **places)) != begun
 

@@ -11,15 +11,20 @@ OURS = ["tuned", "hybrid", "gallery", "base"]
 
 
 class Stage:
-    """What `local_predictors` asks of a stage: parameters, stage 02's marker and class scores."""
+    """What `local_predictors` asks of a stage: parameters, markers and class scores."""
 
-    def __init__(self, made_with, scored):
+    def __init__(self, made_with, scored, base_model="builtin"):
+        self.base_model = base_model
         self.params = params.defaults("05") | {"register_per_dish": 3}
         self.made_with = made_with
         self.scored = scored
 
     def marker(self, name):
-        return {"02_similar_dishes": {"parameters": self.made_with}}[name]
+        made = {
+            "02_similar_dishes": self.made_with,
+            "04_training": {"base_model": self.base_model},
+        }
+        return {"parameters": made[name]}
 
     def arrays(self, *_):
         return {"image_id": np.array(["i"] * self.scored)}
@@ -47,3 +52,9 @@ def test_they_go_by_the_net_of_stage_02(sources):
 def test_a_run_from_before_there_was_a_choice_had_pplcnet(sources):
     made = steps.local_predictors(Stage({}, 0), sources)
     assert list(made) == [*OURS, "pplcnet", "pplcnet_register3"]
+
+
+def test_the_base_models_row_names_the_run_that_it_comes_from(sources):
+    made = steps.local_predictors(Stage({}, 0, "run:first"), sources)
+    assert "base (first)" in made
+    assert "base" not in made

@@ -218,3 +218,18 @@ def test_a_folder_one_level_too_high_names_the_one_below(tmp_path):
     records.write_json(tmp_path / "checkpoint-600" / "config.json", {})
     with pytest.raises(qwen.ModelError, match="give .*checkpoint-600, which lies in it"):
         qwen.load_inputs(str(tmp_path))
+
+
+def test_two_trained_models_of_one_size_are_told_apart_by_their_record(tmp_path):
+    folder = tiny.base_folder(tmp_path / "best")
+    bare = qwen.identity(str(folder))
+    identities = {bare}
+    for checkpoint in ("checkpoint-1", "checkpoint-2"):
+        records.write_json(folder / qwen.TRAINED_RECORD, {"checkpoint": checkpoint})
+        identities.add(qwen.identity(str(folder)))
+    assert len(identities) == 3
+
+
+def test_a_run_without_a_finished_training_is_no_base_model():
+    with pytest.raises(qwen.ModelError, match="run nobody has no finished training"):
+        qwen.locate("run:nobody")

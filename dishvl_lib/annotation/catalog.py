@@ -5,12 +5,12 @@ one left out.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import duplicates, hashes, layout, rejections, scan, split
+from dishvl_lib.annotation import duplicates, earlier_split, hashes, layout, rejections, scan, split
 from dishvl_lib.annotation.layout import CatalogError, PhotoFile
 from dishvl_lib.core import artefacts, images, names, params, photo_hashes, records
 from dishvl_lib.core.rules import listed, shortened
@@ -31,6 +31,7 @@ def build(
     min_photos_per_dish: int = 1,
     photo_decisions: Path | None = None,
     name_decisions: Path | None = None,
+    known: pd.DataFrame | None = None,
     **scanning: Any,
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """(photos, rejected, near-duplicate pairs): scanned, grouped, without what people left out, and
@@ -39,7 +40,8 @@ def build(
     `scanning`: what `scan_folders` takes. `near_features`: a features.npz of stage 02, whose
     cosines find crops too. `hold_out`: {sites, dates, dishes} kept out of train, validation and
     test. `min_photos_per_dish`: dishes with fewer are left out. `photo_decisions`,
-    `name_decisions`: people's CSV files. files found = photos + rejected. rejected:
+    `name_decisions`: people's CSV files. `known`: EARLIER_COLUMNS of the run that is trained on
+    from, whose split is kept. files found = photos + rejected. rejected:
     REJECTED_COLUMNS; `split` is what a photo that somebody left out would have if nobody had.
     """
     photos, rejected = scan_folders(image_root, sites, **scanning)
@@ -50,13 +52,14 @@ def build(
         limits["min_cosine"] = min_cosine
         limits["loose"] = photo_hashes.loose_for(artefacts.net_of(stored))
         limits["features"] = dict(zip(image_ids, stored["feature"], strict=True))
-    photos["group_id"] = duplicates.assign_groups(photos, **limits)
+    grouped = _grouped(photos, known, scanning.get("folder_pattern", ""), limits)
+    photos, across, kept_splits = grouped.photos, grouped.across, grouped.kept
+    rejected = pd.concat([rejected, grouped.rejected], ignore_index=True)
     photos["typical"] = hashes.typical_order(photos)
-    # Of all photos, so that what nobody decided is known too; the pairs of the others go below.
-    across = duplicates.across_dishes(photos, max_hamming // 2)
     rules = (name_decisions, min_photos_per_dish)
     dealing: Record = {
         "hold_out": hold_out or {},
+        "kept": kept_splits,
         "test_share": test_share,
         "validation_share": validation_share,
         "seed": seed,
@@ -71,9 +74,43 @@ def build(
         as_if = _dealt(_by_rules(photos, *rules)[0], across, **dealing)
         split_of = dict(zip(as_if.path, as_if.split, strict=True))
     by_people = rejected.path.where(rejected.path.isin(decided.path))
-    rejected["split"] = by_people.map(split_of).fillna("")
+    rejected["split"] = by_people.map(lambda path: split_of.get(path, ""))
     near = duplicates.near_pairs(kept, **limits)
     return kept, rejected, pd.concat([near, _among(across, kept)], ignore_index=True)
+
+
+class _Grouped(NamedTuple):
+    """Photos with group_id, near-duplicates across dishes among them, the photos (image_ids) that
+    have their split from an earlier run, and rejected rows.
+    """
+
+    photos: pd.DataFrame
+    across: pd.DataFrame
+    kept: list[str]
+    rejected: pd.DataFrame
+
+
+def _grouped(
+    photos: pd.DataFrame, known: pd.DataFrame | None, folder_pattern: str, limits: Record
+) -> _Grouped:
+    """Groups and pairs of all photos, so that what nobody decided is known too; with the splits of
+    the earlier run, if there is one.
+    """
+    furthest_across = limits["max_hamming"] // 2
+    if known is None:
+        grouped = photos.assign(group_id=duplicates.assign_groups(photos, **limits))
+        across = duplicates.across_dishes(grouped, furthest_across)
+        nothing = pd.DataFrame(columns=artefacts.LEFT_OUT_COLUMNS)
+        return _Grouped(grouped, across, [], nothing)
+    compared = earlier_split.with_gone(photos, known, _patterns(folder_pattern, ())[0])
+    if "features" in limits:
+        vectors = earlier_split.features_of_gone(compared, limits["features"])
+        limits = {**limits, "features": vectors}
+    compared["group_id"] = duplicates.assign_groups(compared, **limits)
+    grouped = photos.assign(group_id=compared.group_id.to_numpy()[: len(photos)])
+    across = duplicates.across_dishes(compared, furthest_across)
+    placed = earlier_split.place(grouped, compared, across, known)
+    return _Grouped(placed.photos, _among(across, placed.photos), placed.kept, placed.rejected)
 
 
 def _by_rules(
@@ -94,14 +131,19 @@ def _by_rules(
 
 
 def _dealt(
-    photos: pd.DataFrame, across: pd.DataFrame, hold_out: dict[str, Sequence[str]], **shares: Any
+    photos: pd.DataFrame,
+    across: pd.DataFrame,
+    hold_out: dict[str, Sequence[str]],
+    kept: Sequence[str],
+    **shares: Any,
 ) -> pd.DataFrame:
-    """The photos with their split. across: near-duplicates across dishes; shares: of
-    `split.assign`.
+    """The photos with their split. across: near-duplicates across dishes; kept: photos whose split
+    is an earlier run's; shares: of `split.assign`.
     """
+    earlier_split.refuse_held_out(photos, kept, hold_out.get("dishes", ()))
     photos = photos.assign(split=split.hold_out(photos, **hold_out))
     in_doubt = _in_doubt(photos, _among(across, photos))
-    return photos.assign(split=split.assign(photos, train_only=in_doubt, **shares))
+    return photos.assign(split=split.assign(photos, train_only=in_doubt, kept=kept, **shares))
 
 
 def _among(pairs: pd.DataFrame, photos: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ def assign(
     validation_share: float,
     seed: int,
     train_only: Sequence[str] = (),
+    kept: Sequence[str] = (),
 ) -> pd.Series:
     """`train`, `validation` or `test` for photos without a split; the others (sites, held out,
     given) keep theirs.
@@ -27,8 +28,9 @@ def assign(
     rule for small dishes: 1 group trains only; 2 groups give one to test; from 3 on all three
     splits get at least one (a split with share 0 gets none). A split that was given (by folders
     train/ val/ test/) gets nothing more but the rest of the groups that were given to it in part,
-    as `photos_csv` may. `train_only`: image_ids whose groups train in any case. Raises ValueError
-    for shares that leave nothing to train on.
+    as `photos_csv` may. `train_only`: image_ids whose groups train in any case. `kept`: image_ids
+    of photos whose split is an earlier run's: it stays, and counts towards their dish's shares.
+    Raises ValueError for shares that leave nothing to train on.
     """
     if test_share < 0 or validation_share < 0 or test_share + validation_share >= 0.9:
         raise ValueError(
@@ -36,19 +38,24 @@ def assign(
             "and together below 0.9"
         )
     split = _with_their_groups(photos)
-    given = set(split) & set(artefacts.SPLITS)
+    is_kept = photos.image_id.isin(kept)
+    given = set(split[~is_kept]) & set(artefacts.SPLITS)
     if "test" in given:
         test_share = 0.0
     if "validation" in given:
         validation_share = 0.0
     groups_to_train = photos.group_id[photos.image_id.isin(train_only)]
-    for _, dish in photos[_to_deal(split, given)].groupby("dish_id", sort=True):
+    # A label in doubt tests nothing, not even where it did before.
+    split = split.mask(is_kept & photos.group_id.isin(groups_to_train), "train")
+    already = _counts_by_dish(photos.dish_id[is_kept], split[is_kept])
+    for dish_id, dish in photos[_to_deal(split, given) & ~is_kept].groupby("dish_id", sort=True):
         free = dish[~dish.group_id.isin(groups_to_train)]
         sizes = free.groupby("group_id").size()
-        test_photos = max(1, round(test_share * len(dish)))
+        counts = already.get(dish_id, dict.fromkeys(artefacts.SPLITS, 0))
+        test_photos = max(1, round(test_share * (len(dish) + sum(counts.values()))))
         order = _order(sizes, test_photos, seed)
-        training = len(dish) - len(free)
-        dealt = _deal(sizes[order].tolist(), test_share, validation_share, training)
+        counts["train"] += len(dish) - len(free)
+        dealt = _deal(sizes[order].tolist(), test_share, validation_share, counts)
         split_of = dict(zip(order, dealt, strict=True))
         split.loc[dish.index] = dish.group_id.map(split_of).fillna("train")
     return split
@@ -149,17 +156,29 @@ def _photos_for(share: float, total: int) -> int:
     return max(1, round(share * total)) if share else 0
 
 
+def _counts_by_dish(dishes: pd.Series, split: pd.Series) -> dict[str, dict[str, int]]:
+    """{dish_id: {split: photos}}."""
+    counts: dict[str, dict[str, int]] = {}
+    for dish_id, name in zip(dishes, split, strict=True):
+        of_dish = counts.setdefault(dish_id, dict.fromkeys(artefacts.SPLITS, 0))
+        of_dish[name] += 1
+    return counts
+
+
 def _deal(
-    sizes: list[int], test_share: float, validation_share: float, training: int = 0
+    sizes: list[int], test_share: float, validation_share: float, already: dict[str, int]
 ) -> list[str]:
-    """A split per group, in order; `training` photos of the dish train already."""
-    total = sum(sizes) + training
+    """A split per group, in order; `already`: the dish's photos that have a split, by split."""
+    total = sum(sizes) + sum(already.values())
     dealt = []
-    counts = dict.fromkeys(artefacts.SPLITS, 0)
-    n_training_groups = int(training > 0)
-    groups = len(sizes) + n_training_groups
+    counts = dict(already)
+    n_training_groups = int(already["train"] > 0)
+    n_validation_groups = int(already["validation"] > 0)
+    groups = len(sizes) + sum(count > 0 for count in already.values())
     # Test takes none of the groups without which training, and validation, would have nothing.
-    kept_back = (2 if validation_share and groups > 2 else 1) - n_training_groups
+    kept_back = 1 - n_training_groups
+    if validation_share and groups > 2:
+        kept_back += 1 - n_validation_groups
     test_photos = _photos_for(test_share, total)
     validation_photos = _photos_for(validation_share, total)
     if groups <= 2:

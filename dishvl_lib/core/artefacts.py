@@ -32,6 +32,19 @@ PHOTO_COLUMNS = (
 )
 # catalog.parquet: the dish_id of a photo's folder where somebody gave it another dish, else ''.
 MOVED_FROM = "moved_from"
+# 01's record of the photos that the run in `base_model: run:NAME` knows, with their split there.
+EARLIER_PHOTOS = "earlier_photos.parquet"
+EARLIER_COLUMNS = (
+    "run",
+    "image_id",
+    "path",
+    "folder",
+    "frame",
+    "sha256",
+    "phash",
+    "phash_mirrored",
+    "split",
+)
 # What became of people's decisions about photos, in 01 and 03.
 DECIDED_COLUMNS = (
     "image_id",

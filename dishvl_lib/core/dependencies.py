@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dishvl_lib.core import artefacts, markers, params, paths, records
+from dishvl_lib.core import artefacts, base_run, markers, params, paths, records
 from dishvl_lib.core.parameter import Role
 from dishvl_lib.core.types import Record
 
@@ -57,6 +57,14 @@ LOOKED_AT: dict[str, dict[str, tuple[str, ...]]] = {
 NEWLY_READ: dict[str, tuple[str, ...]] = {
     "05_evaluation": ("02_similar_dishes/pplcnet.pdparams", "03_dataset/validation.jsonl"),
 }
+# What a stage reads of the run in `base_model: run:NAME`: (its stage, patterns of files).
+BASE_RUN_READS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "01_annotation": ("01_annotation", ("catalog.parquet", artefacts.EARLIER_PHOTOS)),
+    "03_dataset": ("04_training", ("best/*token*", "best/*.jinja", "best/preprocessor*")),
+    "04_training": ("04_training", base_run.BEST_FILES),
+    "05_evaluation": ("04_training", base_run.BEST_FILES),
+}
+NO_RUN = "no run"  # what a base model that is no run's is for the split of photos
 DECISIONS = {"01_annotation": ("names", "photos"), "03_dataset": ("photos",)}
 # Parameters whose change makes a finished stage write some files anew, and nothing else: {key:
 # patterns}.
@@ -90,7 +98,12 @@ def opened(name: str, stage: str) -> tuple[str, ...]:
 def content_parameters(name: str, values: Record) -> Record:
     """The parameters that decide what a stage makes."""
     without = params.with_role(name, Role.EARLIER, Role.RUNTIME_ONLY, Role.DISPLAY_ONLY)
-    return {key: value for key, value in values.items() if key not in without}
+    content = {key: value for key, value in values.items() if key not in without}
+    if name == "01_annotation" and "base_model" in values:
+        # Of all base models only a run's decides here: the split of its photos is kept.
+        is_run = base_run.name_of(values["base_model"])
+        content["base_model"] = values["base_model"] if is_run else NO_RUN
+    return content
 
 
 def changed_parameters(name: str, old: Record, new: Record) -> list[str]:
@@ -128,6 +141,7 @@ def inputs_of(name: str, values: Record, upstream: dict[str, Path]) -> dict[str,
         inputs |= _named_file(key, values.get(key))
     if values.get("confusions_from"):
         inputs |= _answers_of(values["confusions_from"])
+    inputs |= _of_base_run(name, values)
     if name == "05_evaluation":
         for site in values.get("sites", ()):
             inputs |= _named_file("menu_csv", site.get("menu_csv"))
@@ -189,6 +203,16 @@ def _answers_of(run_name: str) -> dict[str, str]:
     if not file.is_file():
         return {}
     return {f"confusions_from{NAMED_FILE_MARK}{run_name}": records.sha256_file(file)}
+
+
+def _of_base_run(name: str, values: Record) -> dict[str, str]:
+    """{`base_model: run:NAME`: fingerprint} of what a stage reads of that run; {} without."""
+    run_name = base_run.name_of(values.get("base_model"))
+    if not run_name or name not in BASE_RUN_READS:
+        return {}
+    content = base_run.fingerprint(run_name, *BASE_RUN_READS[name])
+    key = f"base_model{NAMED_FILE_MARK}{values['base_model']}"
+    return {key: content} if content else {}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

@@ -14,6 +14,7 @@ from dishvl_lib.core import paths
 from dishvl_lib.core.parameter import Mappings, Parameter, Role
 from dishvl_lib.core.rules import (
     BUILTIN,
+    RUN_PREFIX,
     Amounts,
     Between,
     Device,
@@ -28,6 +29,7 @@ from dishvl_lib.core.rules import (
     Pattern,
     PhotoFolder,
     PredictorName,
+    ReportTo,
     RequestParameters,
     ServerAddress,
     UpstreamRun,
@@ -90,6 +92,19 @@ LR_SCHEDULERS = (
     "polynomial",
     "inverse_sqrt",
 )
+# What transformers reports to by these names, and the packages that are needed for it. TensorBoard's
+# files are written in any case.
+REPORTERS = {
+    "none": "",
+    "tensorboard": "",
+    "wandb": "wandb",
+    "swanlab": "swanlab",
+    "mlflow": "mlflow",
+    "trackio": "trackio",
+    "comet_ml": "comet_ml",
+    "clearml": "clearml",
+    "dvclive": "dvclive",
+}
 DATE_BEGINNING = Matching(
     r"\d{1,4}|\d{4}-(\d{1,2})?|\d{4}-\d{2}-(\d{1,2})?", "the beginning of a date YYYY-MM-DD"
 )
@@ -243,7 +258,8 @@ COMMON: tuple[tuple[Parameter, tuple[str, ...]], ...] = (
             "base_model",
             "str",
             BUILTIN,
-            "folder, Hugging Face id or modelscope:ID; builtin builds a tiny one",
+            "folder, Hugging Face id, modelscope:ID or run:NAME, which trains on from a finished "
+            "run; builtin builds a tiny one",
             ModelSource(),
         ),
         WITH_MODEL,
@@ -843,6 +859,15 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             Role.RUNTIME_ONLY,
         ),
         Parameter(
+            "report_to",
+            "str",
+            "none",
+            "where the figures go besides metrics.jsonl and tensorboard/: none, tensorboard (the "
+            "same), wandb, swanlab or another that transformers knows",
+            ReportTo(REPORTERS),
+            Role.RUNTIME_ONLY,
+        ),
+        Parameter(
             "eval_steps",
             "int",
             400,
@@ -1119,9 +1144,20 @@ def _another_run(run_name: str, confusions_from: str) -> str:
     )
 
 
+def _not_itself(run_name: str, base_model: str) -> str:
+    if base_model != f"{RUN_PREFIX}{run_name}":
+        return ""
+    return (
+        f"base_model: {base_model} is this run itself; give this one a run_name of its own, and in "
+        "base_model the run that has finished"
+    )
+
+
+_BASE_RUN = (("run_name", "base_model"), _not_itself)
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     "01_annotation": (
         _PIXELS,
+        _BASE_RUN,
         (("image_root", "sites"), _sites_apart),
         (("test_share", "validation_share"), _shares),
     ),
@@ -1131,16 +1167,18 @@ CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     ),
     "03_dataset": (
         _PIXELS,
+        _BASE_RUN,
         (("menu_size", "menu_size_to"), _menu_sizes),
         (("run_name", "confusions_from"), _another_run),
         (("naming_per_photo", "menus_per_photo"), _any_question),
     ),
     "04_training": (
         _PIXELS,
+        _BASE_RUN,
         (_TRAINED, _anything_trains),
         (("lora_rank", "train_language_model", "train_lm_head"), _adapters_only),
         (("lora_rank", "lora_vision"), _adapters_of_vision),
         (("metric_for_best_model", "validation_questions"), _answers_for_metric),
     ),
-    "05_evaluation": (_PIXELS,),
+    "05_evaluation": (_PIXELS, _BASE_RUN),
 }

@@ -9,13 +9,14 @@ is about to be made.
 
 import difflib
 import glob
+import importlib.util
 import json
 import math
 import os
 import re
 import unicodedata
 import zipfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import yaml
 from dishvl_lib.core import given_tables, paths, photo_list, pretrained_weights, records
 
 BUILTIN = "builtin"
+RUN_PREFIX = "run:"  # of a base model: the best/ of a finished run
 SHOWN_CHARACTERS = 60
 MOST_TEXT_BYTES = 4096  # the longest path that Linux takes
 # A part of a value that the library cannot have: C0 and C1 controls, and halves of surrogate pairs.
@@ -134,6 +136,27 @@ class OneOf(Rule):
         empty = " or empty" if "" in self.allowed else ""
         meant = f"; did you mean {close[0]}?" if close else ""
         return f"must be one of {', '.join(words)}{empty}{meant}"
+
+
+@dataclass(frozen=True)
+class ReportTo(Rule):
+    """A place that training figures are sent to. packages: {place: the package that it needs, or
+    ''}.
+    """
+
+    packages: Mapping[str, str]
+
+    def problem(self, value: Any) -> str:
+        return OneOf(tuple(self.packages)).problem(value)
+
+    def absence(self, value: Any) -> str:
+        package = self.packages[value]
+        if not package or importlib.util.find_spec(package):
+            return ""
+        return (
+            f"needs the package {package}, which is not installed: pip install {package}, or set "
+            "report_to to none"
+        )
 
 
 @dataclass(frozen=True)
@@ -288,17 +311,23 @@ def _instead(path: Path) -> str:
 
 @dataclass(frozen=True)
 class ModelSource(Rule):
-    """A model's folder, a Hugging Face id, `modelscope:ID`, or `builtin`."""
+    """A model's folder, a Hugging Face id, `modelscope:ID`, `run:NAME`, or `builtin`."""
 
     def problem(self, value: Any) -> str:
+        if value.startswith(RUN_PREFIX):
+            run_problem = paths.name_problem(value.removeprefix(RUN_PREFIX))
+            return f"names a run, which {run_problem}" if run_problem else ""
         if value == BUILTIN or _looks_like_a_path(value) or _is_model_id(value):
             return ""
         return (
-            f"must be a folder, a Hugging Face id (NAME/MODEL), modelscope:NAME/MODEL or {BUILTIN}"
+            "must be a folder, a Hugging Face id (NAME/MODEL), modelscope:NAME/MODEL, "
+            f"run:NAME of a finished run or {BUILTIN}"
         )
 
     def absence(self, value: Any) -> str:
         folder = paths.resolve(value)
+        if value.startswith(RUN_PREFIX):
+            return ""  # what must be there of a run, `base_run` says
         if value == BUILTIN or value.startswith("modelscope:"):
             return ""
         if _is_model_id(value) and not folder.exists():

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from dishvl_lib.core import params, paths, pretrained_weights
+from dishvl_lib.core import base_run, params, paths, pretrained_weights
 from dishvl_lib.core.parameter import Parameter
 from dishvl_lib.core.rules import nearest, one_line, shortened
 from dishvl_lib.core.types import AnyPath, Record, RecordView
@@ -100,6 +100,7 @@ def refuse_absent(values: Values) -> None:
     faults = []
     for stage, chosen in values.items():
         faults += [f"{stage}: {absence}" for absence in params.absences(stage, chosen)]
+        faults += base_run.absences(chosen)
     if faults:
         raise SettingsError(faults)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from dishvl_lib.core import artefacts, params
+from dishvl_lib.core import artefacts, base_run, params
 from dishvl_lib.core.types import RecordView
 from dishvl_lib.evaluation import sites
 
@@ -46,6 +46,7 @@ SENTENCES = {
 }
 FACTS = {
     "en": {
+        "base run": "that of run {run_name}, trained on from",
         "trained": "{how}: {trained:,} of {parameters:,} parameters",
         "lora": "LoRA of rank {lora_rank}",
         "and": " and ",
@@ -60,6 +61,7 @@ FACTS = {
         "to {most} entries, n={n})",
     },
     "zh": {
+        "base run": "运行 {run_name} 的模型，在它上面接着训练",
         "trained": "{how}：{parameters:,} 个参数中的 {trained:,} 个",
         "lora": "秩为 {lora_rank} 的 LoRA",
         "and": " 和 ",
@@ -133,7 +135,7 @@ def facts(
     questions = dataset["counts"]["questions"]
     best = training["best"]
     return {
-        "base model": str(best["base_model"]),
+        "base model": _base_model(training, texts),
         "trained": texts["trained"].format(
             how=_how(given, texts),
             trained=contract["trained_parameters"],
@@ -154,6 +156,14 @@ def _how(given: RecordView, texts: Mapping[str, str]) -> str:
         return texts["lora"].format(**given)
     parts = [name for name in PARTS if given[f"train_{name}"]]
     return texts["and"].join(parts)
+
+
+def _base_model(training: RecordView, texts: Mapping[str, str]) -> str:
+    """The model that was trained on from, or its folder."""
+    run_name = base_run.name_of(training["parameters"].get("base_model"))
+    if run_name:
+        return texts["base run"].format(run_name=run_name)
+    return str(training["best"]["base_model"])
 
 
 def _menu_choice(best: RecordView, texts: Mapping[str, str]) -> str:

@@ -12,11 +12,13 @@ from dishvl_lib.annotation import (
     augmented,
     catalog,
     duplicates,
+    earlier_split,
     given_names,
     rejections,
 )
 from dishvl_lib.core import (
     artefacts,
+    base_run,
     decided_photos,
     decision_notes,
     given_tables,
@@ -92,6 +94,7 @@ def build_catalogue(stage: Stage) -> Catalogue:
     scanning = stage.only(*SCANNING) | {"photos_csv": stage.named_file("photos_csv") or ""}
     if not stage.done:
         stage.make(READ_FILE, decided_photos.read, stage.decisions("photos"))
+    known = _earlier_photos(stage)
     files = ("photos.parquet", REJECTED, "near_duplicates.csv")
     photos, rejected, pairs = stage.make(
         files,
@@ -102,6 +105,7 @@ def build_catalogue(stage: Stage) -> Catalogue:
         hold_out={key: stage.params[f"hold_out_{key}"] for key in ("sites", "dates", "dishes")},
         photo_decisions=stage.path(READ_FILE),
         name_decisions=stage.decisions("names"),
+        known=known,
         cache=paths.cache("scan"),
         **stage.only(*SPLITTING),
         **scanning,
@@ -114,7 +118,19 @@ def build_catalogue(stage: Stage) -> Catalogue:
         f"{photos.dish_id.nunique()} dishes; {len(rejected)} left out"
     )
     _note_folders(stage, catalogue, scanning)
+    if known is not None:
+        print(earlier_split.summary(photos, known))
     return catalogue
+
+
+def _earlier_photos(stage: Stage) -> pd.DataFrame | None:
+    """EARLIER_COLUMNS of the run in `base_model: run:NAME`, kept in earlier_photos.parquet; None
+    where none is named.
+    """
+    run_name = base_run.name_of(stage.params["base_model"])
+    if not run_name:
+        return None
+    return stage.make(artefacts.EARLIER_PHOTOS, base_run.known_photos, run_name)
 
 
 def _note_folders(stage: Stage, catalogue: Catalogue, scanning: Record) -> None:

@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import annotate, catalog, duplicates
-from dishvl_lib.core import artefacts, decided_photos, markers, paths, photo_hashes, records
+from dishvl_lib.core import (
+    artefacts,
+    base_run,
+    decided_photos,
+    markers,
+    paths,
+    photo_hashes,
+    records,
+)
 from dishvl_lib.core.questions import KINDS
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage, StageError
@@ -77,6 +85,7 @@ def read_sources(stage: Stage) -> Sources:
     """
     dishes = stage.rows("01_annotation", "dishes.jsonl")
     photos = _decided(stage, catalog.read(stage.input("01_annotation", "catalog.parquet")), dishes)
+    _refuse_learned(stage, photos)
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
     all_names = annotate.names_by_dish(dishes)
     names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
@@ -95,6 +104,25 @@ def read_sources(stage: Stage) -> Sources:
         )
     pairs = _confused_pairs(stage, photos, names)
     return Sources(photos, dishes, similar, all_names, names, unusable, pairs)
+
+
+def _refuse_learned(stage: Stage, photos: pd.DataFrame) -> None:
+    """Raise `StageError` where the catalogue tests, validates or holds out what the run in `base_model:
+    run:NAME` trained on: it was made for another base model then.
+    """
+    run_name = base_run.name_of(stage.params["base_model"])
+    if not run_name or stage.done:
+        return
+    known = base_run.known_photos(run_name)
+    is_learned = photos.sha256.isin(known.sha256[known.split == "train"])
+    learned = photos[is_learned & ~photos.split.isin(("train", leaks.MOVED))]
+    if len(learned):
+        raise StageError(
+            f"{len(learned)} photos of the catalogue are there to validate, test or be new, and run "
+            f"{run_name} was trained on them ({listed(learned.path.tolist())}): that catalogue was "
+            f"made for another base model. Make stage 01 with base_model: run:{run_name} first "
+            "(dishvl run PROFILE --from 01, without an upstream_run that lends it)"
+        )
 
 
 def _confused_pairs(

@@ -9,6 +9,7 @@ import pandas as pd
 from dishvl_lib.annotation import annotate, catalog, duplicates
 from dishvl_lib.core import (
     artefacts,
+    base_run,
     decided_photos,
     missing_photos,
     params,
@@ -44,6 +45,7 @@ from dishvl_lib.steps import gallery
 
 Predictors = dict[str, Callable[[], predictors.Predictor]]
 TUNED = "tuned"
+BASE = "base"
 HYBRID = "hybrid"
 GALLERY = "gallery"
 
@@ -207,7 +209,7 @@ def local_predictors(stage: Stage, sources: Sources) -> Predictors:
         TUNED: lambda: _model(stage, str(stage.input("04_training", "best"))),
         HYBRID: lambda: _hybrid(stage, sources, net),
         GALLERY: lambda: _gallery(stage, sources, net),
-        "base": lambda: _base_model(stage),
+        _base_name(stage): lambda: _base_model(stage),
         net: lambda: predictors.NearestPredictor(vectors, train, names),
         f"{net}_register{registered}": (lambda: predictors.NearestPredictor(vectors, few, names)),
     }
@@ -250,7 +252,23 @@ def _base_model(stage: Stage) -> predictors.Predictor:
     """The model that the training started from, with the training's pixel limits."""
     trained = stage.marker("04_training")["best"]
     limits = {key: trained[key] for key in ("min_pixels", "max_pixels")}
-    return _model(stage, trained["base_model"], **limits)
+    given = _base_given(stage)
+    # A run is found by its name, wherever the folder of all runs has gone.
+    folder = given if base_run.name_of(given) else trained["base_model"]
+    return _model(stage, folder, **limits)
+
+
+def _base_given(stage: Stage) -> str:
+    """`base_model` of the training."""
+    return stage.marker("04_training")["parameters"]["base_model"]
+
+
+def _base_name(stage: Stage) -> str:
+    """What the row of the base model is called: with its run, where it is one that was trained
+    here.
+    """
+    run_name = base_run.name_of(_base_given(stage))
+    return f"{BASE} ({run_name})" if run_name else BASE
 
 
 def _model(stage: Stage, folder: str, **limits: int) -> predictors.RecognizerPredictor:

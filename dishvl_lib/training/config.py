@@ -63,6 +63,7 @@ class TrainingConfig(BaseModel):
     photo_decoding: str
     tree_attention: str
     logging_steps: int
+    report_to: str
     eval_steps: int
     save_steps: int
     validation_questions: int

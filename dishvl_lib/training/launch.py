@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from dishvl_lib.training.config import TrainingConfig, read
 LOG = "training.log"
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
+BOARD = "tensorboard"
 STOP = "STOP"
 EVERY_S = 10.0
 # A process takes its lock before it imports torch; several hosts are reached by ssh first.
@@ -112,6 +114,7 @@ def start(config: TrainingConfig) -> subprocess.Popen:
     (folder / STOP).unlink(missing_ok=True)
     (folder / heartbeat.FILE).unlink(missing_ok=True)
     config.write(folder / CONFIG)
+    print(f"watch it in TensorBoard: tensorboard --logdir {shlex.quote(str(folder / BOARD))}")
     with open(folder / LOG, "ab") as log:
         outcome.begin(folder, log.tell())
         log.write(f"training started at {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())

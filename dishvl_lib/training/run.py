@@ -14,7 +14,15 @@ from transformers.integrations import TensorBoardCallback
 from dishvl_lib.core import images, params, records
 from dishvl_lib.core.parameter import Role
 from dishvl_lib.core.types import Record
-from dishvl_lib.training import checkpoints, device, export, launch, model_setup, outcome
+from dishvl_lib.training import (
+    checkpoints,
+    device,
+    export,
+    launch,
+    model_setup,
+    outcome,
+    reporting,
+)
 from dishvl_lib.training.callbacks import (
     Contract,
     LastValidation,
@@ -130,6 +138,8 @@ def patience_spent(config: TrainingConfig, checkpoint: Path) -> bool:
 def begin(config: TrainingConfig) -> DishTrainer:
     """The trainer, on a device that can bear it; with DeepSpeed among the launched processes."""
     device.require(config)
+    if _first_process():
+        reporting.prepare(config)
     set_seed(config.seed)
     arguments = training_arguments(config)  # before the model: ZeRO-3 partitions while loading
     if config.deepspeed:
@@ -244,7 +254,7 @@ def announce(report: Record, folder: Path) -> None:
 
 def board(folder: Path) -> TensorBoardCallback:
     """TensorBoard's files, in `tensorboard/`, written by the first process only."""
-    writer = SummaryWriter(str(folder / "tensorboard")) if _first_process() else None
+    writer = SummaryWriter(str(folder / launch.BOARD)) if _first_process() else None
     return TensorBoardCallback(writer)
 
 
@@ -281,7 +291,8 @@ def training_arguments(config: TrainingConfig) -> TrainingArguments:
         dataloader_persistent_workers=config.dataloader_num_workers > 0,
         prediction_loss_only=True,
         remove_unused_columns=False,
-        report_to=[],
+        report_to=reporting.places(config),
+        run_name=reporting.run_name(config),
         disable_tqdm=True,
         use_cpu=config.use_cpu,
         seed=config.seed,

@@ -65,6 +65,19 @@ class Throughput:
         return figures
 
 
+def gpu_use(device: torch.device) -> dict[str, int]:
+    """{gpu_utilisation: percent of the last moment in which the GPU worked}.
+
+    {} on a CPU, and where torch cannot ask the driver: that needs the package nvidia-ml-py.
+    """
+    if device.type != "cuda":
+        return {}
+    try:
+        return {"gpu_utilisation": torch.cuda.utilization(device)}
+    except Exception:  # the driver's library has its own for all that a GPU may not tell
+        return {}
+
+
 def memory_gb(device: torch.device) -> float:
     """The most that was allocated on the GPU so far, in GB.
 

@@ -218,6 +218,7 @@ class DishTrainer(Trainer):
                     name = group["name"].split("/")[0]
                     logs[f"learning_rate_{name}"] = group["lr"]
             logs["memory_gb"] = throughput.memory_gb(self.args.device)
+            logs |= throughput.gpu_use(self.args.device)
         super().log(logs, start_time)
         if self.is_world_process_zero():
             self._write(logs)

@@ -19,12 +19,13 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import base_run, paths, records
 from dishvl_lib.vlm import earlier_transformers, hub
 
 DTYPES = ("float32", "bfloat16")
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>")
 PROBE = "图中的菜品是什么？红烧鱼 (GX4)"
+TRAINED_RECORD = "dishvl.json"  # what stage 04 writes beside the weights
 PATCH_PIXELS = 28  # one visual token is 28 x 28 pixels: patch_size 14, spatial_merge_size 2
 
 
@@ -68,9 +69,13 @@ class Qwen(QwenInputs):
 
 
 def locate(base_model: str) -> str:
-    """A folder or a Hugging Face id for `base_model`; `modelscope:<id>` is downloaded. Raises
-    `ModelError` for a folder that is not there, and for a hub that cannot be reached.
+    """A folder or a Hugging Face id for `base_model`; `modelscope:<id>` is downloaded, `run:NAME` is
+    that run's best/. Raises `ModelError` for a folder that is not there, a training that has not
+    finished, and for a hub that cannot be reached.
     """
+    run_name = base_run.name_of(base_model)
+    if run_name:
+        return _of_run(run_name)
     if base_model.startswith("modelscope:"):
         return _from_modelscope(base_model.removeprefix("modelscope:"))
     folder = paths.resolve(base_model)
@@ -91,13 +96,18 @@ def locate(base_model: str) -> str:
 def identity(folder: str) -> str:
     """What tells one base model from another.
 
-    Configuration and weight files (names and bytes) of a folder, or a hub id as it is.
+    Configuration, weight files (names and bytes) and dishvl.json of a folder, or a hub id as it is.
     """
     place = Path(folder)
     if not (place / "config.json").exists():
         return folder
     weights = sorted((file.name, file.stat().st_size) for file in place.glob("*.safetensors"))
-    return records.fingerprint([records.sha256_file(place / "config.json"), weights])
+    parts: list[Any] = [records.sha256_file(place / "config.json"), weights]
+    # A model that was trained here is as large as the next one: its own record tells them apart.
+    trained = place / TRAINED_RECORD
+    if trained.is_file():
+        parts.append(records.sha256_file(trained))
+    return records.fingerprint(parts)
 
 
 def load_inputs(
@@ -280,6 +290,13 @@ def _check_tokenizer(folder: str, tokenizer: PreTrainedTokenizerBase) -> None:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
+
+
+def _of_run(run_name: str) -> str:
+    try:
+        return str(base_run.best(run_name))
+    except base_run.StageError as error:
+        raise ModelError(f"base_model run:{run_name}: {error}") from None
 
 
 def _from_modelscope(model_id: str) -> str:

@@ -17,7 +17,7 @@ from dishvl_lib.vlm.photo_answers import PhotoAnswers, as_list
 from dishvl_lib.vlm.photo_questions import PhotoQuestions
 from dishvl_lib.vlm.written_menus import check_menu
 
-METADATA = "dishvl.json"
+METADATA = qwen.TRAINED_RECORD
 LEAST = {"min_pixels": 1, "max_pixels": 1, "temperature": 1e-6, "off_menu_threshold": 0}
 
 
