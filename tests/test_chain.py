@@ -120,6 +120,7 @@ def test_no_output_is_a_table_of_heads_alone_or_a_dead_widget(world, stage):
         data = output.get("data", {})
         assert "Empty DataFrame" not in "".join(data.get("text/plain", ""))
         assert "<tbody></tbody>" not in "".join(data.get("text/html", ""))
+        assert "application/vnd.jupyter.widget-view+json" not in data
 
 
 def test_the_fitted_temperature_and_threshold_are_in_best(world):
