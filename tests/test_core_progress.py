@@ -45,6 +45,7 @@ def shown(monkeypatch):
         return Handle()
 
     monkeypatch.setenv(kernel.SESSION, "01_annotation.ipynb")
+    monkeypatch.setattr(kernel, "in_notebook", lambda: True)
     monkeypatch.setattr(kernel, "show_forms", show)
     return calls
 
@@ -80,6 +81,22 @@ def test_in_jupyter_one_display_is_updated(clock, shown, capsys):
     assert shown[0] == ("display", "photos: 2 of 10 photos, 2/s, 4 s left")
     assert shown[-1] == ("update", "photos: 10 of 10 photos in 5 s")
     assert capsys.readouterr().out == ""
+
+
+def test_a_process_that_a_notebook_started_writes_lines(clock, batch, monkeypatch, capsys):
+    """The training process inherits the environment, and its log keeps every line."""
+    monkeypatch.setenv(kernel.SESSION, "04_training.ipynb")
+    work(clock, seconds=2, total=10)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_in_batch_no_two_lines_are_nearer_than_ten_seconds(clock, batch, monkeypatch):
+    at = []
+    monkeypatch.setattr("builtins.print", lambda *_, **__: at.append(clock.seconds))
+    for seconds in (1, 2, 7, 11, 13):
+        work(clock, seconds, total=20)
+    assert len(at) > 10
+    assert min(later - earlier for earlier, later in zip(at, at[1:], strict=False)) >= 10
 
 
 def test_on_a_terminal_a_line_is_written_over_and_ended(clock, monkeypatch, capsys):

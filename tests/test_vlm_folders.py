@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+from transformers.utils import logging
 
-from dishvl_lib.core import images, records
+from dishvl_lib.core import images, kernel, records
 from dishvl_lib.vlm import earlier_transformers, inputs, qwen
 from dishvl_lib.vlm.recognizer import Recognizer
 
@@ -233,3 +234,29 @@ def test_two_trained_models_of_one_size_are_told_apart_by_their_record(tmp_path)
 def test_a_run_without_a_finished_training_is_no_base_model():
     with pytest.raises(qwen.ModelError, match="run nobody has no finished training"):
         qwen.locate("run:nobody")
+
+
+def bars_of(base, monkeypatch, in_batch):
+    """How many bars transformers draws while a folder is loaded."""
+    drawn = []
+    monkeypatch.delenv(kernel.SESSION, raising=False)
+    monkeypatch.setattr(kernel, "in_notebook", lambda: in_batch)
+    monkeypatch.setattr(logging.tqdm_lib, "tqdm", _counting(logging.tqdm_lib.tqdm, drawn))
+    qwen.load(base)
+    return len(drawn)
+
+
+def _counting(tqdm, drawn):
+    def counted(*args, **kwargs):
+        drawn.append(args)
+        return tqdm(*args, **kwargs)
+
+    return counted
+
+
+def test_a_batch_notebook_keeps_no_bar_that_nobody_sees_move(base, monkeypatch):
+    assert bars_of(base, monkeypatch, in_batch=True) == 0
+
+
+def test_elsewhere_transformers_draws_its_bars(base, monkeypatch):
+    assert bars_of(base, monkeypatch, in_batch=False) > 0

@@ -1,6 +1,7 @@
 """Where our code runs: in the kernel of an open notebook, in that of a batch run, or in neither."""
 
 import os
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,11 @@ def in_jupyter() -> bool:
 
 
 def in_notebook() -> bool:
-    """Whether what is displayed becomes an output of a cell, in batch too."""
+    """Whether what is displayed becomes an output of a cell, in batch too. A process that a
+    notebook has started is in none, though it inherits the environment.
+    """
+    if "IPython" not in sys.modules:
+        return False
     from IPython.core.getipython import get_ipython
 
     return get_ipython() is not None

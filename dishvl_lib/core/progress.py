@@ -19,7 +19,7 @@ from dishvl_lib.core import kernel
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
 
-BATCH_FIRST_S = 10.0
+BATCH_LEAST_S = 10.0  # before the first line, and between any two
 BATCH_EVERY_S = 60.0
 # Where a line is updated in place: loops of a second say nothing.
 FIRST_S = 1.0
@@ -32,20 +32,29 @@ class Line:
     """One line of text that changes as work goes on."""
 
     def __init__(self) -> None:
-        self.in_place = kernel.in_jupyter() or sys.stdout.isatty()
+        self._in_cell = kernel.in_jupyter() and kernel.in_notebook()
+        self.in_place = self._in_cell or sys.stdout.isatty()
         self.was_shown = False
-        self._due = time.monotonic() + (FIRST_S if self.in_place else BATCH_FIRST_S)
+        self._shown_at = time.monotonic()
+        self._due = self._shown_at + (FIRST_S if self.in_place else BATCH_LEAST_S)
         self._handle: DisplayHandle | None = None
 
     def is_due(self) -> bool:
         """Whether it is time to show something again."""
         return time.monotonic() >= self._due
 
+    def show_last(self, text: str) -> None:
+        """Show how it ended, where something was shown before and in batch not just now."""
+        is_soon = time.monotonic() - self._shown_at < BATCH_LEAST_S
+        if self.was_shown and (self.in_place or not is_soon):
+            self.show(text)
+
     def show(self, text: str) -> None:
         """Show the text in place of what was shown before; in batch below it."""
-        self._due = time.monotonic() + (EVERY_S if self.in_place else BATCH_EVERY_S)
+        self._shown_at = time.monotonic()
+        self._due = self._shown_at + (EVERY_S if self.in_place else BATCH_EVERY_S)
         self.was_shown = True
-        if kernel.in_jupyter():
+        if self._in_cell:
             self._display(text)
         elif self.in_place:
             print(f"\r{text}\x1b[K", end="", flush=True)
@@ -54,7 +63,7 @@ class Line:
 
     def close(self) -> None:
         """What is printed next begins a line of its own."""
-        if self.was_shown and self.in_place and not kernel.in_jupyter():
+        if self.was_shown and self.in_place and not self._in_cell:
             print(flush=True)
 
     def _display(self, text: str) -> None:
@@ -97,9 +106,8 @@ class Progress:
 
     def close(self, note: str = "") -> None:
         """Say how long it took, where something was said before."""
-        if self._line.was_shown:
-            seconds = duration(time.monotonic() - self._start)
-            self._line.show(_joined(f"{self._counted()} in {seconds}", note))
+        seconds = duration(time.monotonic() - self._start)
+        self._line.show_last(_joined(f"{self._counted()} in {seconds}", note))
         self._line.close()
 
     def _counted(self) -> str:

@@ -151,8 +151,7 @@ def photo_grid(
     width = 2 * MARGIN + n_columns * across
     height = HEAD + n_rows * down
     sheet = Sheet(max(width, 4), height)
-    counted = f"{n_shown} {words('of')} {n}" if n_shown < n else str(n)
-    heading = f"{sheet.labels(words.known(title))}: {counted}"
+    heading = _counted(sheet.labels(words.known(title)), n_shown, n, words)
     sheet.text(MARGIN, 0.15, shorten(heading, 90), size=11)
     for index, (path, name) in enumerate(shown):
         row, column = divmod(index, columns)
@@ -205,6 +204,11 @@ def confusion_grid(
         y = HEAD + index * PAIR_HEIGHT
         _draw_pair(sheet, y, pair, book, words)
     return sheet.done()
+
+
+def _counted(title: str, n_shown: int, n: int, words: Words) -> str:
+    count = f"{n_shown} {words('of')} {n}" if n_shown < n else str(n)
+    return f"{title}: {count}"
 
 
 def _after_title(title: str, heading: str) -> str:

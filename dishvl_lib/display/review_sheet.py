@@ -9,7 +9,7 @@ from dishvl_lib.core import records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
 from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
 from dishvl_lib.display.photo_book import PhotoBook
-from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn
+from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
 from dishvl_lib.display.words import shorten, wrapped
 
 # inches
@@ -50,11 +50,10 @@ def review_sheet(
     book = PhotoBook(photos, image_root)
     by_id = {dish["dish_id"]: dish for dish in dishes}
     shown = review.fillna("").head(limit)
-    n_rows = max(1, len(shown))
-    sheet = Sheet(SHEET_WIDTH, HEAD + n_rows * ROW)
-    heading = words("nothing to review")
-    if len(review):
-        heading = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
+    if shown.empty:
+        return message(words("nothing to review"))
+    sheet = Sheet(SHEET_WIDTH, HEAD + len(shown) * ROW)
+    heading = f"{words('suspicion')}: {len(shown)} {words('of')} {len(review)}"
     sheet.text(MARGIN, 0.13, heading, size=11)
     for place, row in enumerate(shown.to_dict("records")):
         y = HEAD + place * ROW

@@ -34,7 +34,7 @@ class Picture(Figure):
     by it.
     """
 
-    def _repr_png_(self) -> bytes:
+    def _repr_png_(self) -> bytes | None:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=100)
         return buffer.getvalue()
@@ -48,7 +48,7 @@ class Sentence(Picture):
     def __repr__(self) -> str:
         return self.sentence
 
-    def _repr_png_(self) -> bytes | None:  # type: ignore[override]
+    def _repr_png_(self) -> None:
         return None
 
 

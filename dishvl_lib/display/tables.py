@@ -23,9 +23,9 @@ NUMBER = re.compile(r"[-+\d.,%e\[\] ]*")
 LOW_HIGH = (("ci_low", "ci_high"), ("lo", "hi"))  # the ends of the names of an interval's columns
 TABLE = """<div class=dishvl><b>{{ heading }}</b><table class=dataframe>
 <thead><tr>{% for head in heads %}
-<th style="text-align:{{ sides[loop.index0] }}">{{ head }}</th>{% endfor %}</tr></thead>
+<th style="{{ styles[loop.index0] }}">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>{% for cells in rows %}<tr>{% for cell in cells %}
-<td style="text-align:{{ sides[loop.index0] }}">{{ cell }}</td>{% endfor %}</tr>
+<td style="{{ styles[loop.index0] }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>"""
 Rows: TypeAlias = pd.DataFrame | RecordViews | RecordView
 
@@ -46,7 +46,7 @@ class Table:
         columns = _columns([_texts(row) for row in shown.to_dict("records")])
         self.heads = [words.known(name.replace("_", " ")) for name in columns]
         self.rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        self.sides = [_side(texts) for texts in columns.values()]
+        self.styles = [_style(texts) for texts in columns.values()]
 
     def __repr__(self) -> str:
         if not self.rows:
@@ -57,7 +57,7 @@ class Table:
     def _repr_html_(self) -> str:
         if not self.rows:
             return str(pages.snippet("<p>{{ sentence }}</p>", sentence=self._nothing()))
-        values = {"heads": self.heads, "sides": self.sides, "rows": self.rows}
+        values = {"heads": self.heads, "styles": self.styles, "rows": self.rows}
         return str(pages.snippet(TABLE, heading=self.heading, **values))
 
     def _nothing(self) -> str:
@@ -136,9 +136,11 @@ def _columns(rows: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
     return {name: texts for name, texts in columns.items() if any(texts)}
 
 
-def _side(texts: Sequence[str]) -> str:
-    """Numbers stand to the right, texts to the left."""
-    return "right" if all(NUMBER.fullmatch(text) for text in texts) else "left"
+def _style(texts: Sequence[str]) -> str:
+    """Numbers stand to the right and on one line, texts to the left."""
+    if all(NUMBER.fullmatch(text) for text in texts):
+        return "text-align:right;white-space:nowrap"
+    return "text-align:left"
 
 
 def _n_of(row: RecordView) -> int:

@@ -48,6 +48,19 @@ TUNED = "tuned"
 BASE = "base"
 HYBRID = "hybrid"
 GALLERY = "gallery"
+# Of the accuracy table, in the notebook.
+IN_SHORT = (
+    "protocol",
+    "predictor",
+    "n",
+    "correct",
+    "accuracy",
+    "ci_low",
+    "ci_high",
+    "chance",
+    "majority",
+    "menu_size",
+)
 
 
 class Sources(NamedTuple):
@@ -90,6 +103,11 @@ class Accuracy(NamedTuple):
     compared: pd.DataFrame
     to_beat: pd.DataFrame
     decided: pd.DataFrame
+
+    @property
+    def in_short(self) -> pd.DataFrame:
+        """The columns that belong to every accuracy; the report has all of them."""
+        return self.table[list(IN_SHORT)]
 
 
 class Breakdown(NamedTuple):

@@ -4,6 +4,8 @@ torchvision is not needed: the image processor is transformers' PIL one. The mod
 transformers' own.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +20,9 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+from transformers.utils import logging
 
-from dishvl_lib.core import base_run, paths, records
+from dishvl_lib.core import base_run, kernel, paths, records
 from dishvl_lib.vlm import earlier_transformers, hub
 
 DTYPES = ("float32", "bfloat16")
@@ -174,7 +177,8 @@ def load(
 
 def save(qwen: Qwen, folder: Path) -> None:
     """A complete Hugging Face folder that `load` and transformers open as it is."""
-    qwen.model.save_pretrained(folder)
+    with _no_dead_bars():
+        qwen.model.save_pretrained(folder)
     save_inputs(qwen, folder)
     earlier_transformers.add_fields(Path(folder))
     # safetensors writes files for their owner alone; a server under another user must read them.
@@ -188,12 +192,29 @@ def save_inputs(qwen: QwenInputs, folder: Path) -> None:
     qwen.image_processor.save_pretrained(folder)
 
 
+@contextmanager
+def _no_dead_bars() -> Iterator[None]:
+    """In a batch run's notebook transformers' bars are widgets that nobody sees move, and that stay
+    in it for good; there it draws none.
+    """
+    is_batch = kernel.in_notebook() and not kernel.in_jupyter()
+    if not (is_batch and logging.is_progress_bar_enabled()):
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
+
+
 def _load_model(folder: str, dtype: str) -> Qwen2_5_VLForConditionalGeneration:
     """The model with every tensor of the folder in its place. Raises `ModelError`."""
     try:
-        loaded: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
-            folder, dtype=getattr(torch, dtype), output_loading_info=True
-        )
+        with _no_dead_bars():
+            loaded: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(
+                folder, dtype=getattr(torch, dtype), output_loading_info=True
+            )
     except (
         OSError,
         ValueError,
