@@ -7,6 +7,7 @@ import pytest
 # The files that take longest, longest first: begun last, one would keep one core busy at the end.
 LONGEST = (
     "test_chain.py",
+    "test_chain_base_run.py",
     "test_training_run.py",
     "test_similarity_features.py",
     "test_estimate_planner.py",
