@@ -360,9 +360,23 @@ def _print_plan(values: settings.Values, options: argparse.Namespace) -> None:
     chosen = run.stages_between(options.first, options.last)
     redone = run.stages_to_redo(options.redo, chosen)
     print(*plan.lines(values, chosen, redone), sep="\n")
-    print(
-        f"Nothing was started. What annotation and training cost: dishvl estimate {options.profile}"
-    )
+    for paragraph in _annotation_estimate(values, chosen):
+        print(f"\n{paragraph}")
+    print(f"\nNothing was started. Whether the training fits: dishvl estimate {options.profile}")
+
+
+def _annotation_estimate(values: settings.Values, chosen: Sequence[str]) -> list[str]:
+    """What asking the annotators is likely to cost, where that lies ahead; the demo's photos are
+    not drawn for it.
+    """
+    from dishvl_lib import estimate_profile
+
+    first = values["01_annotation"]
+    is_ahead = "01_annotation" in chosen and stages.state(first, "01_annotation") == "missing"
+    if not is_ahead or first["image_root"] == params.BUILTIN:
+        return []
+    paragraphs = estimate_profile.paragraphs(values)
+    return [next(paragraphs), next(paragraphs)]
 
 
 def _demo(options: argparse.Namespace) -> None:

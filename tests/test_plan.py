@@ -5,6 +5,7 @@ and figures of a stale stage are said to be that.
 import shutil
 
 import pytest
+from toys import fill
 
 from dishvl_lib import cli, plan, run
 from dishvl_lib.core import markers, paths, records, redo, settings, stages
@@ -190,3 +191,14 @@ def test_ctrl_c_says_whether_a_training_goes_on(own_outputs, monkeypatch, capsys
     message = capsys.readouterr().err
     for word in words:
         assert word in message
+
+
+def test_dry_run_says_what_the_annotation_would_cost(own_outputs, tmp_path, capsys):
+    fill(tmp_path / "photos", {"红烧鱼": 2, "土豆丝": 1})
+    chosen = [f"image_root={tmp_path / 'photos'}", "run_name=r"]
+    flags = [word for value in chosen for word in ("--set", value)]
+    assert cli.main(["run", "qwen2_5_vl_7b", "--dry-run", *flags]) == 0
+    printed = capsys.readouterr().out
+    assert "3 photos of 2 dishes" in printed
+    assert "USD" in printed
+    assert not (own_outputs / "r").exists()
