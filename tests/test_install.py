@@ -13,22 +13,34 @@ WARNING = "3.2 GB will be downloaded"
 ADDRESS = "http://127.0.0.1:9/cpu"
 
 
+def environment(**added):
+    """This process's, without what a make that runs the tests hands down."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    kept.pop("MFLAGS", None)
+    return {**kept, **added}
+
+
 def planned(*words):
     """The commands that make would run for the demo on a fresh machine."""
     command = ["make", "--dry-run", "--always-make", "demo", *words]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=paths.PROJECT_ROOT, check=True
+        command,
+        capture_output=True,
+        text=True,
+        cwd=paths.PROJECT_ROOT,
+        check=True,
+        env=environment(),
     )
     return done.stdout.splitlines()
 
 
-def said(tmp_path, **environment):
+def said(tmp_path, **added):
     """What make prints before it fails for want of a Python."""
     for name in ("Makefile", "constraints.txt", "pyproject.toml"):
         shutil.copy(paths.PROJECT_ROOT / name, tmp_path)
     command = ["make", "install", "PYTHON=false"]
     done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **environment}
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment(**added)
     )
     assert done.returncode != 0
     return done.stdout

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import threading
+import time
 
 import pytest
 import serving_toys
@@ -118,7 +119,11 @@ def test_metrics_count_by_route_and_not_by_what_was_sent(client):
         client.get(f"/v1/menus/site{number}")
         client.get(f"/nowhere/{number}")
     client.post("/v1/recognise", files={"photo": PHOTO})
-    text = client.get("/metrics").text
+    # A pass is counted after its answers are sent.
+    deadline = time.monotonic() + 20
+    text = ""
+    while "dishvl_pass_photos_count 1.0" not in text and time.monotonic() < deadline:
+        text = client.get("/metrics").text
     site = 'dishvl_requests_total{method="GET",path="/v1/menus/{site}",status="404"} 3.0'
     assert site in text
     assert 'dishvl_requests_total{method="GET",path="other",status="404"} 3.0' in text

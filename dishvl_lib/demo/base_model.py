@@ -81,6 +81,7 @@ def build(
         built = new_model(names, hidden_size, layers, vision_layers, image_size, seed)
         if not misfit:
             load_tower(built.model.model.visual, tower.read())
+        _draw_token_weights(built.model)
         train_language(built, names, image_size, steps, seed)
         qwen.save(built, folder)
 
@@ -175,7 +176,6 @@ def new_model(
     torch.manual_seed(seed)
     model = Qwen2_5_VLForConditionalGeneration(config)
     _draw_vision_weights(model.model.visual)
-    _draw_token_weights(model)
     model.generation_config = GenerationConfig(
         bos_token_id=ids["endoftext"],
         pad_token_id=ids["endoftext"],
