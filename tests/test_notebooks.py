@@ -101,19 +101,24 @@ def test_every_heading_is_in_both_languages(stage):
             assert CHINESE.search(chinese), heading
 
 
+def both_languages(cell):
+    """The English blocks of a cell and the Chinese ones, each in order."""
+    english = [block for block in blocks(cell) if not CHINESE.search(block)]
+    chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+    return english, chinese
+
+
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_every_paragraph_has_its_chinese_one(stage):
     for cell in cells(stage, "markdown"):
-        english = [block for block in blocks(cell) if not CHINESE.search(block)]
-        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        english, chinese = both_languages(cell)
         assert len(english) == len(chinese), cell["source"]
 
 
 @pytest.mark.parametrize("stage", paths.STAGES)
 def test_both_languages_name_the_same_files_and_parameters(stage):
     for cell in cells(stage, "markdown"):
-        english = [block for block in blocks(cell) if not CHINESE.search(block)]
-        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        english, chinese = both_languages(cell)
         for block, other in zip(english, chinese, strict=True):
             assert sorted(CODE.findall(block)) == sorted(CODE.findall(other)), other
 
@@ -122,8 +127,7 @@ def test_both_languages_name_the_same_files_and_parameters(stage):
 def test_no_chinese_paragraph_is_a_stub(stage):
     """A Chinese text has about a third as many characters as the English one."""
     for cell in cells(stage, "markdown"):
-        english = [block for block in blocks(cell) if not CHINESE.search(block)]
-        chinese = [block for block in blocks(cell) if CHINESE.search(block)]
+        english, chinese = both_languages(cell)
         for block, other in zip(english, chinese, strict=True):
             assert 0.2 < len(other) / len(block) < 1.1, other
 
