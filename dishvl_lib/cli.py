@@ -202,6 +202,8 @@ def _add_predict(commands: Any) -> None:
 
 
 def _add_serve(commands: Any) -> None:
+    from dishvl_lib.serving.limits import Limits
+
     text = "answer over HTTP, with a page for the till (needs pip install 'dishvl[serve]')"
     parser = _add(commands, "serve", _serve, text)
     parser.add_argument(
@@ -219,18 +221,21 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--device", help="cuda, cuda:1 or cpu (default: a GPU where there is one)")
     parser.add_argument("--dtype", help="bfloat16 or float32 (default: by the device)")
     parser.add_argument(
-        "--max-batch", type=whole_number, default=16, help="photos in a pass of the model"
+        "--max-batch",
+        type=whole_number,
+        default=Limits.max_batch,
+        help="photos in a pass of the model",
     )
     parser.add_argument(
         "--max-wait-ms",
         type=waiting_ms,
-        default=5.0,
+        default=Limits.max_wait_ms,
         help="how long a photo waits for others that are in flight",
     )
     parser.add_argument(
         "--queue",
         type=whole_number,
-        default=64,
+        default=Limits.queue,
         help="photos under way at once; beyond them requests are answered 503",
     )
     parser.add_argument(

@@ -15,7 +15,6 @@ from dishvl_lib.core import images, menu_entries, paths, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import AnyPath, Record, Records
 
-TOP_K = 3
 CSV_COLUMNS = ("photo", "answer", "on_menu", "entries", "error")
 
 
@@ -28,12 +27,12 @@ class Request:
     """
 
     photos: Sequence[str]
-    model: str | None = None
-    menu_file: str | None = None
-    use_gallery: bool = True
-    top_k: int = TOP_K
-    as_json: bool = False
-    csv_file: str | None = None
+    model: str | None
+    menu_file: str | None
+    use_gallery: bool
+    top_k: int
+    as_json: bool
+    csv_file: str | None
 
 
 def answer(request: Request) -> int:

@@ -26,15 +26,15 @@ HASH_DIGITS = 8
 class Options:
     """As the command line has them. `where`: a run or a folder, None for the newest run."""
 
-    where: str | None = None
-    host: str = "127.0.0.1"
-    port: int = 8080
-    device: str | None = None
-    dtype: str | None = None
-    max_batch: int = 16
-    max_wait_ms: float = 5.0
-    queue: int = 64
-    use_gallery: bool = True
+    where: str | None
+    host: str
+    port: int
+    device: str | None
+    dtype: str | None
+    max_batch: int
+    max_wait_ms: float
+    queue: int
+    use_gallery: bool
 
 
 def serve(options: Options) -> None:
