@@ -261,6 +261,8 @@ def _execute(stage: str, values: Record) -> None:
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}}),
             )
     except papermill.PapermillExecutionError as error:
+        if error.ename == redo.RedoNeeded.__name__:  # it would pay, which only the stage can know
+            raise redo.RedoNeeded(stage, error.evalue) from None
         raise RunError(
             f"{stage} failed: {error.ename}: {error.evalue}\nThe executed notebook is {output}"
         ) from None

@@ -4,6 +4,7 @@ and figures of a stale stage are said to be that.
 
 import shutil
 
+import papermill
 import pytest
 from toys import fill
 
@@ -202,3 +203,13 @@ def test_dry_run_says_what_the_annotation_would_cost(own_outputs, tmp_path, caps
     assert "3 photos of 2 dishes" in printed
     assert "USD" in printed
     assert not (own_outputs / "r").exists()
+
+
+def test_a_stage_that_would_pay_again_ends_with_exit_code_3_too(own_outputs, monkeypatch, capsys):
+    def refused(*_, **__):
+        sentence = "01_annotation would be made again, and servers would be paid"
+        raise papermill.PapermillExecutionError(1, 1, "", "RedoNeeded", sentence, [])
+
+    monkeypatch.setattr(papermill, "execute_notebook", refused)
+    assert cli.main(["run", "demo", "--set", "run_name=r", "--to", "01"]) == cli.WANTS_REDO
+    assert "servers would be paid" in capsys.readouterr().err
