@@ -26,8 +26,9 @@ from dishvl_lib.vlm.recognizer import PreparedPhoto, Recognizer, model_fingerpri
 
 
 class HybridPhoto(NamedTuple):
-    """As the model alone would be asked, and `crop` uint8 (S, S, 3) as the gallery's net reads it;
-    X"""
+    """As the model alone would be asked, and `crop`: uint8 (S, S, 3) as the gallery's net reads the
+    photo, None while the gallery is empty.
+    """
 
     alone: PreparedPhoto
     crop: np.ndarray | None
