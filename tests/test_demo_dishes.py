@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from dishvl_lib.core.images import load_rgb
-from dishvl_lib.core.names import FILE_PATTERNS, clean_folder_name
+from dishvl_lib.core.names import LONG_FILE_PATTERN, SHORT_FILE_PATTERN, clean_folder_name
 from dishvl_lib.demo.cards import empty_card
 from dishvl_lib.demo.dishes import DISHES, LOOK_ALIKE_PAIRS, dish_card, draw_demo_photos, thumbnail
 from dishvl_lib.demo.ingredients import BUILDERS
@@ -77,7 +77,8 @@ def test_every_dish_has_its_photos_in_folders_that_clean_to_its_name(drawn):
 
 def test_file_names_come_in_both_forms(drawn):
     stems = [path.stem for path in (drawn / "photos").glob("*/*.jpg")]
-    used = [[bool(re.match(pattern, stem)) for pattern in FILE_PATTERNS] for stem in stems]
+    forms = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN)
+    used = [[bool(re.match(pattern, stem)) for pattern in forms] for stem in stems]
     assert all(sum(row) == 1 for row in used)
     assert all(any(column) for column in zip(*used, strict=True))
 

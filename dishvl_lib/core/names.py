@@ -13,7 +13,9 @@ from dishvl_lib.core import file_names, folder_words, name_trimmings
 FOLDER_PATTERN = r"^(?P<name>.*?\D|\d+)(?P<number>\d*)@(?P<site>[^@]+)_(?P<date>\d{8})$"
 LONG_FILE_PATTERN = r"^(?P<time>\d{14})_(?P<device>[^_]+)_(?P<frame>[^$#]+)\$(?P<box>\d+_\d+_\d+_\d+)#(?P<counter>\d+)$"
 SHORT_FILE_PATTERN = r"^(?P<time>\d{14})-(?P<crop>\d+)#(?P<counter>\d+)$"
-FILE_PATTERNS = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN)
+# A crop of a frame of any name, as stage 00 and `dishvl crop` write it.
+CROP_FILE_PATTERN = r"^(?P<frame>.+)\$(?P<box>\d+_\d+_\d+_\d+)#\d+$"
+FILE_PATTERNS = (LONG_FILE_PATTERN, SHORT_FILE_PATTERN, CROP_FILE_PATTERN)
 # Copies that Roboflow made of one photo, by augmenting too: the photo's name, its suffix, a hash.
 ROBOFLOW_COPY = re.compile(r"(?P<name>.+?)([_-](jpe?g|png|webp|bmp))?\.rf\.[0-9A-Za-z]{6,}")
 MENU_SEPARATOR = "、"
