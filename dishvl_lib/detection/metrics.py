@@ -1,0 +1,158 @@
+"""How well boxes are found: average precision as COCO counts it, precision and recall at a
+threshold, and whether the number of boxes is right.
+
+Average precision: for each class, of all photos together, best score first, each found box takes
+the free true box that it covers best, if their IoU reaches the limit. The precision at 101 recalls
+from 0 to 1 is the highest at that recall or beyond; their mean is the AP. (Lin et al., Microsoft
+COCO, 2014; area all, 100 boxes a photo, without crowds.)
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dishvl_lib.detection import boxes
+from dishvl_lib.detection.boxes import Detections
+
+IOU_LIMITS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+MOST_BOXES = 100  # a photo and class
+AT_THRESHOLD_IOU = 0.5  # from which on a box counts as found in precision and recall
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """A photo: what was found on it, and the true `boxes` (n, 4) with their `labels`."""
+
+    found: Detections
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AveragePrecision:
+    """Means over the classes that have a true box: at IoU 0.5, at 0.75, and over 0.5 to 0.95; NaN
+    without a true box.
+    """
+
+    ap50: float
+    ap75: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class AtThreshold:
+    """What a detector does at a threshold, whatever its classes.
+
+    `n_true`, `n_found`, `n_right`: true boxes, found ones, and those of both that are one; photos:
+    `n_photos`, of which `n_count_exact` have as many found as true boxes and `n_all_right` only
+    boxes that are right, and all of them.
+    """
+
+    n_true: int
+    n_found: int
+    n_right: int
+    n_photos: int
+    n_count_exact: int
+    n_all_right: int
+
+    @property
+    def precision(self) -> float:
+        """The share of found boxes that are right; NaN where none is found."""
+        return _share(self.n_right, self.n_found)
+
+    @property
+    def recall(self) -> float:
+        """The share of true boxes that are found; NaN where there is none."""
+        return _share(self.n_right, self.n_true)
+
+
+def average_precision(photos: Sequence[Judged]) -> AveragePrecision:
+    """Equal to pycocotools', whose scores should reach down to where nothing more is found: judge
+    detectors at a threshold near 0.
+    """
+    labels = sorted({label for photo in photos for label in photo.labels})
+    if not labels:
+        return AveragePrecision(np.nan, np.nan, np.nan)
+    of_classes = np.array([_of_class(photos, label) for label in labels])
+    of_limits = of_classes.mean(axis=0)
+    at_75 = int(np.flatnonzero(np.isclose(IOU_LIMITS, 0.75))[0])
+    return AveragePrecision(float(of_limits[0]), float(of_limits[at_75]), float(of_limits.mean()))
+
+
+def at_threshold(photos: Iterable[Judged], threshold: float) -> AtThreshold:
+    """Precision, recall and counts of what is found at `threshold`, whatever its classes."""
+    counts = np.array([_counts(photo, threshold) for photo in photos], np.intp).reshape(-1, 3)
+    n_true, n_found, n_right = counts.T
+    is_exact = n_true == n_found
+    is_all_right = is_exact & (n_true == n_right)
+    return AtThreshold(
+        n_true=int(n_true.sum()),
+        n_found=int(n_found.sum()),
+        n_right=int(n_right.sum()),
+        n_photos=len(counts),
+        n_count_exact=int(is_exact.sum()),
+        n_all_right=int(is_all_right.sum()),
+    )
+
+
+def _counts(photo: Judged, threshold: float) -> tuple[int, int, int]:
+    """True boxes, found ones and those that are both."""
+    found = photo.found.above(threshold)
+    overlaps = boxes.iou(found.boxes, photo.boxes)
+    is_right = _matched(overlaps, np.array([AT_THRESHOLD_IOU]))
+    return len(photo.boxes), len(found), int(is_right.sum())
+
+
+def _of_class(photos: Sequence[Judged], label: str) -> np.ndarray:
+    """The AP of a class at each of the IoU limits."""
+    scores = []
+    matches = []
+    n_true = 0
+    for photo in photos:
+        is_true = np.array([name == label for name in photo.labels], bool)
+        found = photo.found.only({label})
+        corners = found.boxes[:MOST_BOXES]
+        scores.append(found.scores[:MOST_BOXES])
+        overlaps = boxes.iou(corners, photo.boxes[is_true])
+        matches.append(_matched(overlaps, IOU_LIMITS))
+        n_true += int(is_true.sum())
+    order = np.argsort(-np.concatenate(scores), kind="stable")
+    is_right = np.concatenate(matches, axis=1)[:, order]
+    return np.array([_area(row, n_true) for row in is_right])
+
+
+def _matched(overlaps: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Whether each found box is right at each IoU limit (limits, found). `overlaps`: IoU (found,
+    true), best score first.
+    """
+    n_found, n_true = overlaps.shape
+    is_right = np.zeros((len(limits), n_found), bool)
+    if not n_true:
+        return is_right
+    for place, limit in enumerate(limits):
+        free = overlaps.copy()
+        for found in range(n_found):
+            # Of equal ones the last, as COCO's own code takes it.
+            best = n_true - 1 - int(np.argmax(free[found, ::-1]))
+            if free[found, best] >= min(limit, 1 - 1e-10):
+                is_right[place, found] = True
+                free[:, best] = -1
+    return is_right
+
+
+def _area(is_right: np.ndarray, n_true: int) -> float:
+    """The mean precision over RECALLS of a class's boxes, best first."""
+    right = np.cumsum(is_right)
+    recall = right / n_true
+    precision = right / np.arange(1, len(right) + 1)
+    # From each box on, the best that is still to come.
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    places = np.searchsorted(recall, RECALLS, side="left")
+    reached = places < len(best)
+    return float(best[places[reached]].sum() / len(RECALLS))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")
