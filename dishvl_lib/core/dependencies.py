@@ -17,7 +17,8 @@ CATALOGUE = ("catalog.parquet", "dishes.jsonl")
 DECIDED = "decided_photos.csv"
 # {stage: {earlier stage: patterns of the files that are read}}
 READS: dict[str, dict[str, tuple[str, ...]]] = {
-    "01_annotation": {},
+    paths.TRAYS: {},
+    "01_annotation": {paths.TRAYS: (artefacts.CROPS_LIST, artefacts.CROPS)},
     "02_similar_dishes": {"01_annotation": CATALOGUE},
     "03_dataset": {
         "01_annotation": (*CATALOGUE, DECIDED),
@@ -28,6 +29,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "03_dataset": ("train.jsonl", "validation.jsonl"),
     },
     "05_evaluation": {
+        paths.TRAYS: (artefacts.FRAMES, artefacts.BOXES, "detector/*"),
         "01_annotation": CATALOGUE,
         "02_similar_dishes": (
             "similar_dishes.csv",
@@ -88,6 +90,12 @@ PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
     "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
 }
 _PICTURES = (".png", ".html", ".log")
+
+
+def stages_read(name: str, values: Record) -> list[str]:
+    """The earlier stages that a stage starts from; 00 only where the run has trays."""
+    has_trays = bool(values.get("trays_root"))
+    return [stage for stage in READS[name] if has_trays or stage != paths.TRAYS]
 
 
 def opened(name: str, stage: str) -> tuple[str, ...]:
@@ -155,7 +163,7 @@ def counts_as_input(name: str, key: str) -> bool:
     count.
     """
     stage, _, file = key.partition("/")
-    if stage not in paths.STAGES:
+    if stage not in paths.ALL_STAGES:
         return True
     if Path(file).suffix in _PICTURES:
         return False

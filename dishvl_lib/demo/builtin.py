@@ -20,7 +20,12 @@ def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, Records]:
     into the cache.
     """
     root = drawn_folder() / "photos" if image_root == BUILTIN else paths.resolve(image_root)
-    return root, [_site(site) for site in sites]
+    return root, outside_sites(sites)
+
+
+def outside_sites(sites: Sequence[Record]) -> Records:
+    """The sites with real folders; the demo's photos are drawn where one of them is `builtin`."""
+    return [_site(site) for site in sites]
 
 
 def drawn_folder() -> Path:

@@ -171,7 +171,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     test = stage.rows("03_dataset", "test.jsonl")
     with_new = _with_new_dishes(stage, test, set(added.dish_id.map(sources.known.names)))
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
-    _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+    given_sites = builtin.outside_sites(stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
     if not stage.done:  # a finished stage has noted them; the menu may be gone by now
         for sentence in sites.unmatched_menu_rows(given_sites, site_files):
