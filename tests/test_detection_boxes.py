@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dishvl_lib.core import images
 from dishvl_lib.detection import boxes
 
 PHOTO_SIZES = [(640, 480), (480, 640), (500, 500), (1999, 33)]
@@ -103,3 +104,18 @@ def test_boxes_that_reach_beyond_the_photo_are_cut_at_its_edge():
     _, placement = boxes.letterbox(Image.new("RGB", (200, 100)), (64, 64))
     beyond = np.array([[-9, -9, 99, 99]])
     assert placement.to_photo(beyond).tolist() == [[0, 0, 200, 100]]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_drawn_on_the_stored_photo_is_turned_with_it(orientation):
+    stored = Image.new("RGB", (40, 30))
+    stored.paste("white", (5, 3, 12, 20))
+    stored.getexif()[0x0112] = orientation
+    turned = images.load_rgb(stored)
+    drawn = np.array([[5, 3, 12, 20]], np.float32)
+    expected = turned.convert("L").getbbox()
+    assert boxes.upright(drawn, stored.size, orientation).tolist() == [list(expected)]
+
+
+def test_no_boxes_are_turned_into_none():
+    assert boxes.upright(np.zeros((0, 4)), (40, 30), 6).shape == (0, 4)
