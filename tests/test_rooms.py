@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "display": {"core", "display"},
     "review": {"core", "display", "review"},
     "annotation": {"core", "endpoints", "annotation"},
+    "detection": {"core", "detection"},
     "vlm": {"core", "vlm"},
     "training": {"core", "vlm", "training"},
     "estimate": {"core", "vlm", "training", "estimate"},
@@ -34,14 +35,23 @@ PUBLIC = {"Gallery", "Hybrid", "Recognizer"}
 # asked.
 SIMILARITY_WITH_TORCH = "torch_weights.py"
 HEAVY = {
-    "torch": {"vlm", "training", "estimate", "demo"},
+    "torch": {"vlm", "training", "estimate", "demo", "detection"},
     "transformers": {"vlm", "training", "estimate", "demo"},
     "paddle": {"similarity"},
+    "onnx": {"detection"},
+    "onnxruntime": {"detection"},
     "openai": {"endpoints"},
     "ipywidgets": {"review"},
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), {"serving"}),
 }
 DEMO_WITH_TORCH = {"base_model.py", "pretrain.py"}
+# The files of the detection room that may name a heavy library: the net and its training, the file
+# that writes ONNX, and the one that runs it.
+DETECTION_FILES = {
+    "torch": {"net.py", "training.py"},
+    "onnx": {"export.py"},
+    "onnxruntime": {"session.py"},
+}
 # What an estimate may know of the training: its settings, how it reads data and sets up a model,
 # and where it leaves the plan. The trial is a short training, so it begins one.
 TRAINING_FOR_ESTIMATE = {"config", "data", "photos", "model_setup", "device"}
@@ -81,6 +91,16 @@ def test_imports_follow_the_law(file):
 
 
 @pytest.mark.parametrize(
+    "file", [file for file in FILES if file.parent.name == "detection"], ids=lambda file: file.name
+)
+def test_each_heavy_library_of_the_detection_room_has_its_file(file):
+    for name in imported(file):
+        head = name.split(".")[0]
+        if head in HEAVY:
+            assert file.name in DETECTION_FILES[head], f"detection/{file.name} imports {name}"
+
+
+@pytest.mark.parametrize(
     "file", [file for file in FILES if file.parent.name == "estimate"], ids=lambda file: file.name
 )
 def test_an_estimate_knows_little_of_the_training(file):
@@ -113,14 +133,11 @@ def test_every_folder_is_a_known_room():
     )
 
 
-def test_importing_the_package_loads_nothing_heavy():
-    code = (
-        "import sys, dishvl_lib, dishvl_lib.cli; print([m for m in ('torch', 'transformers', "
-        "'paddle', 'openai', 'fastapi', 'uvicorn', 'prometheus_client') if m in sys.modules])"
-    )
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        == "[]"
-    )
+@pytest.mark.parametrize("module", ["dishvl_lib.cli", "dishvl_lib.detection.boxes"])
+def test_importing_the_package_loads_nothing_heavy(module):
+    models = ("torch", "transformers", "paddle", "onnx", "onnxruntime")
+    services = ("openai", "fastapi", "uvicorn", "prometheus_client")
+    names = models + services
+    code = f"import sys, dishvl_lib, {module}; print([m for m in {names} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

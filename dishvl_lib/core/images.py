@@ -20,6 +20,7 @@ __all__ = [
     "is_read_alike",
     "jpeg_bytes",
     "load_rgb",
+    "orientation",
     "upright_size",
 ]
 
@@ -84,6 +85,14 @@ def upright_size(source: AnyPath | bytes) -> Size:
     """
     with photo_files.open_photo(source) as image:
         return _upright_size(image)
+
+
+def orientation(source: AnyPath | bytes) -> int:
+    """How a photo lies by EXIF or XMP: 1 (upright) to 8, of which 5 to 8 exchange its sides. Raises
+    `ImageError`.
+    """
+    with photo_files.open_photo(source) as image:
+        return _orientation(image)
 
 
 def is_read_alike(content: bytes) -> bool:

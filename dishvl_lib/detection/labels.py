@@ -1,0 +1,297 @@
+"""Boxes that people drew around dishes, laid onto the photos of a folder: COCO's JSON and YOLO's
+text files, as labelling tools write them.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dishvl_lib.core import images, rules
+from dishvl_lib.core.images import ImageError
+from dishvl_lib.detection import boxes, coco, yolo_labels
+from dishvl_lib.detection.drawn import (
+    DrawnBox,
+    DrawnFrame,
+    DrawnLabels,
+    Fault,
+    LabelError,
+    LeftOut,
+)
+from dishvl_lib.detection.frame_files import FrameFiles, Match
+
+__all__ = ["LabelError", "LabelledFrame", "Labels", "LeftOut", "read"]
+
+LEAST_SIDE = 1.0  # pixels of a box
+# Pixels that a box may reach beyond its photo without a word: what tools round.
+ROUNDING = 1.5
+Size = tuple[int, int]  # width, height in pixels
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFrame:
+    """A photo and its boxes: `path` relative to the folder of frames; `width`, `height` of the
+    upright photo; `boxes` (n, 4) float32 in its pixels; `labels` n names; `split` train,
+    validation, test or ''.
+    """
+
+    path: str
+    width: int
+    height: int
+    boxes: np.ndarray
+    labels: tuple[str, ...]
+    split: str
+
+
+@dataclass(frozen=True)
+class Labels:
+    """`frames` sorted by path; `names`: the classes in their order; `left_out`: rows of what is not
+    used, or not as it was drawn; `notes`: sentences about all of it.
+    """
+
+    frames: list[LabelledFrame]
+    names: tuple[str, ...]
+    left_out: list[LeftOut]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class _Photo:
+    """A photo's size as seen upright and as its file stores it, and EXIF's orientation."""
+
+    upright: Size
+    stored: Size
+    orientation: int
+
+
+def read(
+    labels: Path, frames: Path, *, names: Sequence[str] = (), boxes_follow_exif: bool = True
+) -> Labels:
+    """The boxes of `labels` on the photos of the folder `frames`.
+
+    `labels`: a COCO file, a folder of such, or a folder (or data.yaml) in YOLO's form; `names`: the
+    classes of YOLO's numbers, instead of those in its files. `boxes_follow_exif`: whether boxes
+    were drawn on the photo as EXIF turns it; False: on the photo as it is stored, unless the labels
+    state the size of the upright one.
+
+    Raises `LabelError` where nothing can go on: no labels, not JSON, no classes, no photo that
+    matches, or sizes that say that `boxes_follow_exif` is wrong.
+    """
+    for path, what in ((labels, "the labels"), (frames, "the photos")):
+        if not path.exists():
+            raise LabelError(f"{path} is missing; name the path of {what}")
+    drawn = _drawn(labels, names)
+    files = FrameFiles(frames)
+    meant, left_out = _meant(drawn, files)
+    if not meant:
+        raise LabelError(_without_photos(labels, frames, left_out))
+    laying = _Laying(boxes_follow_exif)
+    laid = [laying.frame(files, path, meant[path]) for path in sorted(meant)]
+    laying.check_turns(labels)
+    kept, notes = _with_dividing_splits([frame for frame in laid if frame is not None])
+    return Labels(
+        kept,
+        drawn.names,
+        drawn.left_out + left_out + laying.left_out,
+        drawn.notes + notes,
+    )
+
+
+def _drawn(labels: Path, names: Sequence[str]) -> DrawnLabels:
+    """What the labels say, in whichever form they are."""
+    if labels.suffix.lower() == ".zip":
+        raise LabelError(f"{labels} is packed: unpack it and name the folder")
+    is_text = yolo_labels.is_there(labels)
+    files = coco.files_of(labels)
+    if not files and not is_text:
+        raise LabelError(
+            f"{labels} holds no labels: neither COCO's JSON nor YOLO's text files; export them in "
+            "one of these forms"
+        )
+    if not files:
+        return yolo_labels.read(labels, names)
+    if names:
+        raise LabelError(
+            f"{files[0]} names its classes itself: take out names, which is for YOLO's numbers"
+        )
+    return coco.read(labels, files)
+
+
+def _meant(drawn: DrawnLabels, files: FrameFiles) -> tuple[dict[str, DrawnFrame], list[LeftOut]]:
+    """(the drawn frame by the path of its photo, what has no photo or no labels)."""
+    matches = [
+        (files.matching(frame.written, frame.has_suffix, frame.hints), frame)
+        for frame in drawn.frames
+    ]
+    # A path that agrees further with a photo's folders has the better claim to it.
+    matches.sort(key=lambda match: -match[0].agreement)
+    meant: dict[str, DrawnFrame] = {}
+    agreements: dict[str, int] = {}
+    left_out = []
+    named: set[str] = set()
+    for match, frame in matches:
+        named.update(match.paths)
+        fault = _match_fault(match, frame, agreements, meant)
+        if fault is not None:
+            left_out.append(LeftOut("/".join(frame.written), *fault))
+            continue
+        path = match.paths[0]
+        meant[path] = frame
+        agreements[path] = match.agreement
+    without = [path for path in files.paths if path not in named]
+    left_out += [LeftOut(path, *_unlabelled(drawn)) for path in without]
+    return meant, left_out
+
+
+def _match_fault(
+    match: Match,
+    frame: DrawnFrame,
+    agreements: dict[str, int],
+    meant: dict[str, DrawnFrame],
+) -> Fault | None:
+    """Why labels are not those of a photo; None where they are."""
+    if len(match.paths) > 1:
+        found = rules.listed(match.paths)
+        return Fault("several photos", f"{frame.source} may mean {found}; rename these photos")
+    path = match.paths[0] if match.paths else ""
+    if not path or agreements.get(path, match.agreement) > match.agreement:
+        return Fault("no photo", f"{frame.source} has labels for it; add the photo to the frames")
+    if path in meant:
+        first = meant[path].source
+        detail = f"{frame.source} labels it again, the labels of {first} are used; keep one"
+        return Fault("labelled twice", detail)
+    return None
+
+
+def _unlabelled(drawn: DrawnLabels) -> Fault:
+    """What is said of a photo that no label names."""
+    is_text = any(not frame.has_suffix for frame in drawn.frames)
+    remedy = "an empty text file" if is_text else "an entry in images without annotations"
+    return Fault("no labels", f"no label names it; {remedy} says that it shows no dish")
+
+
+def _without_photos(labels: Path, frames: Path, left_out: Sequence[LeftOut]) -> str:
+    looked_for = [row.path for row in left_out if row.reason != "no labels"]
+    if not looked_for:
+        return f"{labels} names no photo; export the labels again"
+    return (
+        f"no photo of {labels} is in {frames} (looked for: {rules.listed(looked_for)}); name the "
+        "folder in which its photos lie"
+    )
+
+
+class _Laying:
+    """Lays drawn boxes onto photos, and keeps what is left out on the way."""
+
+    def __init__(self, boxes_follow_exif: bool):
+        self.boxes_follow_exif = boxes_follow_exif
+        self.left_out: list[LeftOut] = []
+        self.unturned: list[str] = []  # whose labels state the size of the stored photo
+
+    def frame(self, files: FrameFiles, path: str, drawn: DrawnFrame) -> LabelledFrame | None:
+        """The labelled photo; None where it cannot be used."""
+        try:
+            photo = _photo(files.folder / path)
+        except ImageError as error:
+            self.left_out.append(LeftOut(path, error.reason, error.detail))
+            return None
+        if drawn.size not in (None, photo.upright, photo.stored):
+            self.left_out.append(LeftOut(path, "another size", _sizes(drawn, photo)))
+            return None
+        is_turned = self._is_turned(path, drawn.size, photo)
+        drawn_on = photo.stored if is_turned else photo.upright
+        faults = list(drawn.faults)
+        corners = []
+        labels = []
+        for box in drawn.boxes:
+            fault, cut = _checked(box, drawn_on, drawn.in_shares)
+            if fault is not None:
+                faults.append(fault)
+            if cut is not None:
+                corners.append(cut)
+                labels.append(box.label)
+        self.left_out += [LeftOut(path, *fault) for fault in faults]
+        whole = np.array(corners, np.float64).reshape(-1, 4)
+        if is_turned:
+            whole = boxes.upright(whole, photo.stored, photo.orientation)
+        width, height = photo.upright
+        return LabelledFrame(
+            path, width, height, whole.astype(np.float32), tuple(labels), drawn.split
+        )
+
+    def check_turns(self, labels: Path) -> None:
+        """Raises `LabelError` where boxes of stored photos would be taken for those of upright
+        ones.
+        """
+        if self.unturned and self.boxes_follow_exif:
+            raise LabelError(
+                f"{labels} states the size of {len(self.unturned)} photos before EXIF turns them "
+                f"({rules.listed(self.unturned)}): set boxes_follow_exif to false, so that their "
+                "boxes are turned with them"
+            )
+
+    def _is_turned(self, path: str, stated: Size | None, photo: _Photo) -> bool:
+        """Whether boxes were drawn on the stored photo and must be turned. A stated size decides
+        where it can.
+        """
+        if photo.orientation == 1:
+            return False
+        if stated is None or photo.stored == photo.upright:
+            return not self.boxes_follow_exif
+        if stated == photo.stored:
+            self.unturned.append(path)
+        return stated == photo.stored
+
+
+def _photo(file: Path) -> _Photo:
+    upright = images.upright_size(file)
+    orientation = images.orientation(file)
+    stored = upright[::-1] if orientation in boxes.SIDES_EXCHANGED else upright
+    return _Photo(upright, stored, orientation)
+
+
+def _sizes(drawn: DrawnFrame, photo: _Photo) -> str:
+    stated = " x ".join(map(str, drawn.size or ()))
+    actual = " x ".join(map(str, photo.upright))
+    return (
+        f"{drawn.source} states {stated} pixels and the photo has {actual}: give the photos that "
+        "were labelled"
+    )
+
+
+def _checked(
+    box: DrawnBox, size: Size, in_shares: bool
+) -> tuple[Fault | None, tuple[float, ...] | None]:
+    """(what is wrong with a box, its corners in pixels cut at the photo's edges or None)."""
+    width, height = size
+    units = (width, height, width, height) if in_shares else (1, 1, 1, 1)
+    x1, y1, x2, y2 = (value * unit for value, unit in zip(box.corners, units, strict=True))
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        return Fault("not a number", f"{box.where} holds values that are no numbers"), None
+    if x2 - x1 < LEAST_SIDE or y2 - y1 < LEAST_SIDE:
+        detail = f"{box.where} is inverted or has no area; draw the box again"
+        return Fault("inverted or empty box", detail), None
+    cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
+    if cut[2] - cut[0] < LEAST_SIDE or cut[3] - cut[1] < LEAST_SIDE:
+        detail = f"{box.where} lies beside the photo of {width} x {height} pixels"
+        return Fault("box beside the photo", detail), None
+    beyond = max(-x1, -y1, x2 - width, y2 - height)
+    if beyond > ROUNDING:
+        detail = f"{box.where} reaches {beyond:.0f} pixels beyond the photo and is cut at its edge"
+        return Fault("box cut at the edge", detail), cut
+    return None, cut
+
+
+def _with_dividing_splits(
+    frames: list[LabelledFrame],
+) -> tuple[list[LabelledFrame], list[str]]:
+    """(the frames, notes): a split that all frames share divides nothing and is taken out."""
+    splits = {frame.split for frame in frames}
+    if len(splits) != 1 or splits == {""}:
+        return frames, []
+    note = (
+        f"the labels put all photos into {splits.pop()}, which divides nothing: it is passed over"
+    )
+    return [replace(frame, split="") for frame in frames], [note]
