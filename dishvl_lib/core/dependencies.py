@@ -29,7 +29,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "03_dataset": ("train.jsonl", "validation.jsonl"),
     },
     "05_evaluation": {
-        paths.TRAYS: (artefacts.FRAMES, artefacts.BOXES, "detector/*"),
+        paths.TRAYS: (artefacts.FRAMES, artefacts.BOXES, artefacts.CROPS),
         "01_annotation": CATALOGUE,
         "02_similar_dishes": (
             "similar_dishes.csv",

@@ -393,7 +393,9 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "passes over the frames when a detector is trained",
             Between(least=1, most=10_000),
         ),
-        replace(TEST_SHARE, help="share of the frames kept for testing, where labels give no split"),
+        replace(
+            TEST_SHARE, help="share of the frames kept for testing, where labels give no split"
+        ),
         replace(
             VALIDATION_SHARE,
             help="share of the frames kept for validation, where labels give no split",

@@ -156,9 +156,7 @@ def _boxes(found: pd.DataFrame, labelled: dict[str, LabelledFrame]) -> pd.DataFr
     return pd.DataFrame(rows, columns=list(artefacts.BOX_COLUMNS))
 
 
-def _box_rows(
-    frame_id: str, source: str, boxes, scores, of: LabelledFrame | Detections
-) -> Records:
+def _box_rows(frame_id: str, source: str, boxes, scores, of: LabelledFrame | Detections) -> Records:
     rows = []
     for box, score, label in zip(boxes, scores, of.labels, strict=True):
         corners = dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
