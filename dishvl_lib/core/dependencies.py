@@ -89,6 +89,7 @@ def _names(dishes: Path) -> str:
 PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
     "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
 }
+LABEL_SUFFIXES = (".json", ".txt", ".yaml", ".yml", ".names", ".data")
 _PICTURES = (".png", ".html", ".log")
 
 
@@ -149,6 +150,8 @@ def inputs_of(name: str, values: Record, upstream: dict[str, Path]) -> dict[str,
         inputs |= _named_file(key, values.get(key))
     if values.get("confusions_from"):
         inputs |= _answers_of(values["confusions_from"])
+    for key in params.content_places(name):
+        inputs |= _named_place(key, values.get(key))
     inputs |= _of_base_run(name, values)
     if name == "05_evaluation":
         for site in values.get("sites", ()):
@@ -221,6 +224,18 @@ def _of_base_run(name: str, values: Record) -> dict[str, str]:
     content = base_run.fingerprint(run_name, *BASE_RUN_READS[name])
     key = f"base_model{NAMED_FILE_MARK}{values['base_model']}"
     return {key: content} if content else {}
+
+
+def _named_place(key: str, value: Any) -> dict[str, str]:
+    """{`key: path`: fingerprint} of a file, or of the labels in a folder; {} for none."""
+    if not value or not paths.resolve(value).is_dir():
+        return _named_file(key, value)
+    folder = paths.resolve(value)
+    content = []
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in LABEL_SUFFIXES and file.is_file():
+            content.append((file.relative_to(folder).as_posix(), records.sha256_file(file)))
+    return {f"{key}{NAMED_FILE_MARK}{value}": records.fingerprint(content)}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

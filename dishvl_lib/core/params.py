@@ -1142,6 +1142,15 @@ def content_files(stage: str) -> tuple[str, ...]:
     )
 
 
+def content_places(stage: str) -> tuple[str, ...]:
+    """The same for parameters that name a file or a folder."""
+    return tuple(
+        name
+        for name, parameter in of_stage(stage).items()
+        if isinstance(parameter.rule, NamedPlace) and parameter.role is Role.CONTENT
+    )
+
+
 def cell(stage: str, values: RecordView | None = None) -> str:
     """The source of a notebook's parameters cell, with these values or the defaults."""
     chosen = {**defaults(stage), **(values or {})}

@@ -64,7 +64,7 @@ def _same_trays(hashes: pd.Series) -> pd.Series:
 def _shuffled(frame_ids: pd.Series, group: pd.Series, seed: int) -> list[list[int]]:
     """The rows of each group of frames, in an order that new frames do not change."""
     rows_of: dict[int, list[int]] = {}
-    for row, frame_id in sorted(frame_ids.items(), key=lambda item: item[1]):
+    for row in frame_ids.sort_values().index:
         rows_of.setdefault(int(group[row]), []).append(row)
     key_of = {}
     for number, rows in rows_of.items():
