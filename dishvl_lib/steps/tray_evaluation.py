@@ -13,7 +13,7 @@ from dishvl_lib.core import artefacts, crops, given_tables, images, names, paths
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
-from dishvl_lib.detection import metrics
+from dishvl_lib.detection import matching
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.evaluation import trays
 from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
@@ -42,7 +42,7 @@ class Judged(NamedTuple):
         return {TABLE: trays.table(self.measured)} if self.measured else {}
 
 
-class _TestTray(NamedTuple):
+class TestTray(NamedTuple):
     """A frame whose every dish is known: its photo, people's boxes and names, the detector's
     boxes, and the menu that is chosen from.
     """
@@ -92,24 +92,30 @@ def _judged(
     test_trays = _test_trays(stage, of, similar)
     rows: Records = []
     if test_trays:
-        for predictor, namer in _namers(stage, of, opened).items():
-            rows += _answers(predictor, namer, test_trays, stage.params["tray_menu_size"])
+        folder = stage.input("04_training", "best").parent / FOLDER
+        margin = stage.marker("01_annotation")["crop_margin"]
+        named_by, without = namers(opened(), folder, margin)
+        if without:
+            stage.note(f"trays were judged by the model alone: {without}")
+        for predictor, namer in named_by.items():
+            rows += answers(predictor, namer, test_trays)
     return pd.DataFrame(rows, columns=list(trays.COLUMNS))
 
 
-def _namers(stage: Stage, of: gallery.Known, opened: Callable[[], Recognizer]) -> dict[str, Namer]:
-    """By predictor: the tuned model, with the gallery beside it, and stage 02's net alone."""
-    recognizer = opened()
-    margin = stage.marker("01_annotation")["crop_margin"]
-    namers: dict[str, Namer] = {"tuned": _by_model(recognizer, margin)}
-    folder = stage.input("04_training", "best").parent / FOLDER
+def namers(
+    recognizer: Recognizer, gallery_folder: Path, margin: float
+) -> tuple[dict[str, Namer], str]:
+    """(by predictor: the tuned model, with the gallery beside it, and the gallery's net alone; why
+    there is no gallery, '' where there is one).
+    """
+    named_by: dict[str, Namer] = {"tuned": _by_model(recognizer, margin)}
     try:
-        beside = Gallery.load(folder)
-        namers["hybrid"] = _by_model(Hybrid(recognizer, beside), margin)
-        namers[beside.manifest.net.net] = _by_net(beside, margin)
+        beside = Gallery.load(gallery_folder)
+        named_by["hybrid"] = _by_model(Hybrid(recognizer, beside), margin)
+        named_by[beside.manifest.net.net] = _by_net(beside, margin)
     except GalleryError as error:
-        stage.note(f"trays were judged by the model alone: {error}")
-    return namers
+        return named_by, str(error)
+    return named_by, ""
 
 
 def _by_model(recognizer, margin: float) -> Namer:
@@ -139,26 +145,24 @@ def _by_net(beside: Gallery, margin: float) -> Namer:
     return named
 
 
-def _answers(
-    predictor: str, namer: Namer, test_trays: Sequence[_TestTray], menu_size: int
-) -> Records:
+def answers(predictor: str, namer: Namer, test_trays: Sequence[TestTray]) -> Records:
+    """Rows of evaluation.trays: what a predictor says of each dish, by both kinds of boxes."""
     rows: Records = []
     with Progress(f"trays by {predictor}", len(test_trays), "trays") as progress:
         for tray in test_trays:
             upright = images.load_rgb(tray.photo)
             for protocol, found in ((trays.TRAY, tray.found), (trays.TRUE_BOXES, tray.truth)):
                 said = namer(upright, found, tray.menu)
-                of_tray = _rows(tray, found, said)
-                for truth, answer, flagged in of_tray:
-                    values = (tray.frame_id, predictor, protocol, truth, answer, flagged, menu_size)
+                for marked in _marked(tray, found, said):
+                    values = (tray.frame_id, predictor, protocol, *marked, len(tray.menu))
                     rows.append(dict(zip(trays.COLUMNS, values, strict=True)))
             progress.advance()
     return rows
 
 
-def _rows(tray: _TestTray, found: Detections, said: Sequence[Said]) -> list[tuple[str, str, bool]]:
+def _marked(tray: TestTray, found: Detections, said: Sequence[Said]) -> list[tuple[str, str, bool]]:
     """(truth, answer, flagged) of each dish on the tray, and of each box where none lies."""
-    pairs = metrics.matched(tray.truth, found)
+    pairs = matching.matched(tray.truth, found)
     rows = []
     for place, name in enumerate(tray.names):
         answer, flagged = said[pairs[place]] if place in pairs else ("", False)
@@ -169,7 +173,7 @@ def _rows(tray: _TestTray, found: Detections, said: Sequence[Said]) -> list[tupl
     return rows or [("", "", False)]
 
 
-def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[_TestTray]:
+def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[TestTray]:
     """The test frames on which every dish is one that can be asked about. A frame that stage 01 has
     given a photo to another split of, or left out, is judged no more: it is noted.
     """
@@ -178,7 +182,8 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
     root = Path(stage.marker(paths.TRAYS)["frames_root"])
     name_of = _name_by_label(of)
     trained = _frames_outside(stage.table(paths.TRAYS, artefacts.CROPS), of.photos)
-    look_alikes = _look_alikes(similar, of.names)
+    closest = closest_look_alikes(similar, of.names)
+    dishes_of_run = sorted(set(of.names.values()))
     test = frames[(frames.split == "test") & (frames.n_boxes >= 0)]
     kept = []
     for frame in test.itertuples():
@@ -188,10 +193,11 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
         is_there = (root / frame.path).is_file()
         if "" in dishes or frame.frame_id in trained or not is_there:
             continue
-        menu = _menu(dishes, look_alikes, of.names, frame.frame_id, stage)
+        rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
+        menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
         found = _detections(on_frame[on_frame.source == DETECTED])
         kept.append(
-            _TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
+            TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
         )
     if len(kept) < len(test):
         stage.note(
@@ -216,30 +222,28 @@ def _frames_outside(made: pd.DataFrame, photos: pd.DataFrame) -> set[str]:
     return set(made.frame_id[made.path.isin(other_splits)])
 
 
-def _look_alikes(similar: pd.DataFrame, name_of: Mapping[str, str]) -> dict[str, list[str]]:
-    """{name: names of the dishes that look like it, the closest first}."""
-    found: dict[str, list[str]] = {}
+def closest_look_alikes(similar: pd.DataFrame, name_of: Mapping[str, str]) -> dict[str, str]:
+    """{name: the name of the dish that looks most like it}; of rows of similar_dishes.csv."""
+    found: dict[str, str] = {}
     for row in similar.sort_values("rank", kind="stable").itertuples():
         if row.dish_id in name_of and row.similar_id in name_of:
-            found.setdefault(name_of[row.dish_id], []).append(name_of[row.similar_id])
+            found.setdefault(name_of[row.dish_id], name_of[row.similar_id])
     return found
 
 
-def _menu(
+def drawn_menu(
     dishes: Sequence[str],
-    look_alikes: Mapping[str, Sequence[str]],
-    name_of: Mapping[str, str],
-    frame_id: str,
-    stage: Stage,
+    closest: Mapping[str, str],
+    dishes_of_run: Sequence[str],
+    size: int,
+    rng: np.random.Generator,
 ) -> list[str]:
-    """The tray's dishes, the closest look-alike of each, and others by chance, in an order by
-    chance.
+    """A menu of `size` entries: the tray's dishes, the closest look-alike of each, and others by
+    chance, in an order by chance.
     """
-    size = stage.params["tray_menu_size"]
-    rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame_id.encode())])
-    closest = [look_alikes[name][0] for name in dishes if look_alikes.get(name)]
-    others = rng.permutation(sorted(set(name_of.values()))).tolist()
-    wanted = list(dict.fromkeys([*dishes, *closest, *others]))
+    look_alikes = [closest[name] for name in dishes if name in closest]
+    others = rng.permutation(dishes_of_run).tolist()
+    wanted = list(dict.fromkeys([*dishes, *look_alikes, *others]))
     most = max(size, len(set(dishes)))
     return rng.permutation(wanted[:most]).tolist()
 
@@ -251,5 +255,10 @@ def _detections(rows: pd.DataFrame) -> Detections:
 
 def _in_order(rows: pd.DataFrame) -> Detections:
     """People's boxes in the order of the labels."""
-    corners = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32").reshape(-1, 4)
-    return Detections(corners, np.ones(len(rows), np.float32), (DISH,) * len(rows))
+    return as_drawn(rows[["x1", "y1", "x2", "y2"]].to_numpy("float32"))
+
+
+def as_drawn(boxes: np.ndarray) -> Detections:
+    """People's boxes (n, 4), as dishes."""
+    n = len(boxes)
+    return Detections(boxes.reshape(-1, 4), np.ones(n, np.float32), (DISH,) * n)

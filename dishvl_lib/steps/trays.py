@@ -16,7 +16,7 @@ from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
-from dishvl_lib.detection import cropping, frames, labels, metrics
+from dishvl_lib.detection import cropping, frames, labels, matching, metrics
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import Detector
 from dishvl_lib.detection.labels import LabelledFrame
@@ -35,7 +35,6 @@ VESSELS = frozenset(
     "plate bowl cup tray saucer container compartment 盘 碗 杯 碟 盘子 碗碟 餐盘 餐碗 托盘".split()
 )
 SHOWN = 3  # of the best and of the worst frames
-PAIR_IOU = 0.5
 
 
 class NoTraysError(ValueError):
@@ -358,7 +357,7 @@ def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, 
     """A key by which frames stand from the worst to the best."""
     truth, found = _pair(frame, boxes)
     least_score = float(found.scores.min()) if len(found) else 0.0
-    wrong = metrics.wrong_boxes(truth, found) if trays.has_labels else 0
+    wrong = matching.wrong_boxes(truth, found) if trays.has_labels else 0
     return -float(wrong), least_score, frame.frame_id
 
 
