@@ -37,6 +37,11 @@ def test_shipped_profiles_pass(profile):
     assert all(set(values[stage]) == set(params.of_stage(stage)) for stage in paths.STAGES)
 
 
+def test_the_profile_with_trays_passes():
+    values = settings.load_profile("demo_trays")
+    assert set(values) == set(paths.ALL_STAGES)
+
+
 def test_the_demo_profile_is_what_the_notebooks_default_to():
     """Stepping through a notebook as it stands is stepping through the demo."""
     values = settings.load_profile("demo")
