@@ -17,6 +17,8 @@ from PIL import Image, ImageFilter
 
 SIZE = 384  # side of the square canvas in px; a plate of radius 1 spans RADIUS px
 RADIUS = 152.0
+# A canvas may be drawn smaller, by a scale below 1: its places are px of its own then, its heights
+# and outlines still px of the full size.
 MAX_SLOPE = 1.6  # steeper flanks would be drawn as dark outlines
 
 RGB = tuple[int, int, int]  # 0..255
@@ -37,17 +39,31 @@ class Sprite:
 
 @dataclass
 class Canvas:
-    """colour (S, S, 3) in 0..1, height (S, S) in px, gloss (S, S) in 0..1, all float32."""
+    """colour (S, S, 3) in 0..1, height (S, S) in px of the full size, gloss (S, S) in 0..1, all
+    float32. scale: px of this canvas for one of the full size.
+    """
 
     colour: np.ndarray
     height: np.ndarray
     gloss: np.ndarray
+    scale: float = 1.0
+
+    @property
+    def side(self) -> int:
+        """px"""
+        return len(self.height)
+
+    @property
+    def radius(self) -> float:
+        """The plate's, px."""
+        return RADIUS * self.scale
 
 
-def blank_canvas() -> Canvas:
-    colour = np.zeros((SIZE, SIZE, 3), np.float32)
-    height = np.zeros((SIZE, SIZE), np.float32)
-    return Canvas(colour, height, np.zeros_like(height))
+def blank_canvas(scale: float = 1.0) -> Canvas:
+    side = round(SIZE * scale)
+    colour = np.zeros((side, side, 3), np.float32)
+    height = np.zeros((side, side), np.float32)
+    return Canvas(colour, height, np.zeros_like(height), scale)
 
 
 def smooth_noise(
@@ -68,12 +84,13 @@ def _resized(
 
 
 @cache
-def plane() -> Plane:
-    """x and y of each pixel in plate radii, centre 0; (SIZE, SIZE) float32 each, not to be written
-    to.
+def plane(scale: float = 1.0) -> Plane:
+    """x and y of each pixel of a canvas in plate radii, centre 0; (S, S) float32 each, not to be
+    written to.
     """
-    from_middle = np.arange(SIZE) - (SIZE - 1) / 2
-    axis = (from_middle / RADIUS).astype(np.float32)
+    side = round(SIZE * scale)
+    from_middle = np.arange(side) - (side - 1) / 2
+    axis = (from_middle / (RADIUS * scale)).astype(np.float32)
     return np.meshgrid(axis, axis)
 
 
@@ -104,8 +121,8 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     top = round(y - height / 2)
     x0 = max(0, left)
     y0 = max(0, top)
-    x1 = min(SIZE, left + width)
-    y1 = min(SIZE, top + height)
+    x1 = min(canvas.side, left + width)
+    y1 = min(canvas.side, top + height)
     if x0 >= x1 or y0 >= y1:
         return
     window = (slice(y0, y1), slice(x0, x1))
@@ -132,7 +149,7 @@ def light_scene(
     direction and elevation are radians, warmth (3,) is the lamp's colour, softness in 0..1 weakens
     cast shadows.
     """
-    height = canvas.height
+    height = canvas.height * np.float32(canvas.scale)
     slope_y, slope_x = map(_limited, np.gradient(height))
     ray_x = math.cos(direction) * math.cos(elevation)
     ray_y = math.sin(direction) * math.cos(elevation)
@@ -163,9 +180,10 @@ def _limited(slope: np.ndarray) -> np.ndarray:
 
 def _occlusion(height: np.ndarray) -> np.ndarray:
     """Hollows get less sky than ridges; (S, S) factor around 1."""
-    quarter = (SIZE // 4, SIZE // 4)
+    rows, columns = height.shape
+    quarter = (rows // 4, columns // 4)
     small = _resized(height, quarter, Image.Resampling.BOX)
-    around = _resized(_blur(small, 4), (SIZE, SIZE), Image.Resampling.BILINEAR)
+    around = _resized(_blur(small, 4), (rows, columns), Image.Resampling.BILINEAR)
     return np.clip(1 + 0.045 * (height - around), 0.45, 1.2)
 
 
@@ -173,7 +191,8 @@ def _cast_shadow(height: np.ndarray, direction: float, rise: float) -> np.ndarra
     """How much of the lamp each pixel loses to higher neighbours (0..1), marched at half
     resolution.
     """
-    half = (SIZE // 2, SIZE // 2)
+    rows, columns = height.shape
+    half = (rows // 2, columns // 2)
     small = _resized(height, half, Image.Resampling.BOX)
     blocked = np.zeros_like(small)
     for distance in (1, 2, 4, 7, 11, 16):
@@ -182,7 +201,7 @@ def _cast_shadow(height: np.ndarray, direction: float, rise: float) -> np.ndarra
         towards_lamp = np.roll(small, (down, across), (0, 1))
         blocked = np.maximum(blocked, towards_lamp - small - 2 * rise * distance)
     shade = _blur(np.clip(blocked / 5, 0, 1), 2)
-    return _resized(shade, (SIZE, SIZE), Image.Resampling.BILINEAR)
+    return _resized(shade, (rows, columns), Image.Resampling.BILINEAR)
 
 
 def _blur(values: np.ndarray, radius: int) -> np.ndarray:

@@ -228,7 +228,18 @@ def sprite(name: str, variant: int, turn: int) -> Sprite:
     """One of VARIANTS drawings of an ingredient of BUILDERS, turned by turn / TURNS of a circle;
     pure, hence cached.
     """
-    picture, relief, gloss = _drawing(name, variant)
+    return _turned(name, variant, turn, 1.0)
+
+
+# A tray has pieces of many dishes at once, and small ones take little memory: all are kept.
+@lru_cache(maxsize=5000)
+def small_sprite(name: str, variant: int, turn: int, scale: float) -> Sprite:
+    """The same for a canvas of a scale below 1."""
+    return _turned(name, variant, turn, scale)
+
+
+def _turned(name: str, variant: int, turn: int, scale: float) -> Sprite:
+    picture, relief, gloss = _drawing(name, variant, scale)
     angle = turn * 360 / TURNS
     turned_picture = picture.rotate(angle, Image.Resampling.BILINEAR, expand=True)
     turned_relief = relief.rotate(angle, Image.Resampling.BILINEAR, expand=True)
@@ -243,7 +254,7 @@ def sprite(name: str, variant: int, turn: int) -> Sprite:
 
 
 @lru_cache(maxsize=600)
-def _drawing(name: str, variant: int) -> tuple[Image.Image, Image.Image, float]:
+def _drawing(name: str, variant: int, scale: float) -> tuple[Image.Image, Image.Image, float]:
     """The unturned piece: colours with the cover in the fourth channel, relief (mode F), gloss."""
     ingredient = BUILDERS[name]
     seed = [zlib.crc32(name.encode()), variant]
@@ -257,7 +268,12 @@ def _drawing(name: str, variant: int) -> tuple[Image.Image, Image.Image, float]:
     # RGBX, not RGBA: Pillow would multiply RGBA back and forth at each turn.
     picture = Image.frombuffer("RGBX", size, inside.tobytes(), "raw", "RGBX", 0, 1)
     heights = np.clip(piece.relief[window], 0, None)
-    return picture, Image.fromarray(heights.astype(np.float32)), ingredient.gloss
+    relief = Image.fromarray(heights.astype(np.float32))
+    if scale != 1:
+        smaller = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
+        picture = picture.resize(smaller, Image.Resampling.BOX)
+        relief = relief.resize(smaller, Image.Resampling.BOX)
+    return picture, relief, ingredient.gloss
 
 
 def _extent(cover: np.ndarray) -> tuple[slice, slice]:

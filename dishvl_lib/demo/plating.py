@@ -9,9 +9,9 @@ import numpy as np
 from dishvl_lib.demo.drawing import (
     RADIUS,
     RGB,
-    SIZE,
     Canvas,
     Plane,
+    Sprite,
     blank_canvas,
     cover,
     lay,
@@ -21,7 +21,7 @@ from dishvl_lib.demo.drawing import (
     stamp,
     unit_rgb,
 )
-from dishvl_lib.demo.ingredients import TURNS, VARIANTS, sprite
+from dishvl_lib.demo.ingredients import TURNS, VARIANTS, small_sprite, sprite
 
 Point = tuple[float, float]
 
@@ -217,8 +217,8 @@ def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> np
     """The same for any plating, one of the demo's dishes or not."""
     canvas = blank_canvas()
     _table(canvas, rng, place)
-    centre = _vessel(canvas, rng, place, plating)
-    _fill(canvas, rng, plating, centre)
+    centre = lay_vessel(canvas, rng, place, is_deep=plating.soup)
+    fill_vessel(canvas, rng, plating, centre)
     warm = rng.uniform(*place.warmth)
     lamp = np.array([warm, 1.0, 2 - warm - 0.02], np.float32) * rng.uniform(*place.light)
     direction = rng.uniform(0, 2 * np.pi)
@@ -227,16 +227,21 @@ def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> np
     return light_scene(canvas, direction, elevation, lamp, softness)
 
 
-def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
+def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
+    """The colours of a bare table; (side, side, 3) float32 in about 0..1."""
     rgb, pattern_name = place.tables[rng.integers(len(place.tables))]
     pattern = PATTERNS[pattern_name]
-    noise = smooth_noise(rng, (SIZE, SIZE), pattern.cells)
+    noise = smooth_noise(rng, (side, side), pattern.cells)
     if rng.random() < 0.5:
         noise = noise.T
     brightness = rng.uniform(0.85, 1.1)
     cast = rng.normal(0, 0.02, 3).astype(np.float32)
     base = unit_rgb(rgb) * brightness + cast
-    canvas.colour[:] = base * (1 + pattern.strength * noise)[..., None]
+    return base * (1 + pattern.strength * noise)[..., None]
+
+
+def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
+    canvas.colour[:] = table_top(rng, place, canvas.side)
     canvas.gloss[:] = 0.12
     if rng.random() < 0.4:
         _chopsticks(canvas, rng)
@@ -256,15 +261,15 @@ def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
         lay(canvas, stick, rgb, 0.4)
 
 
-def _vessel(canvas: Canvas, rng: np.random.Generator, place: Place, plating: Plating) -> Point:
-    """A round plate, or a deep bowl for soups; returns its centre in px."""
+def lay_vessel(canvas: Canvas, rng: np.random.Generator, place: Place, *, is_deep: bool) -> Point:
+    """A round plate of radius 1, or a deep bowl as for soups; returns its centre in px."""
     rim, band = place.plates[rng.integers(len(place.plates))]
     shift_x, shift_y = rng.normal(0, 0.03, 2).tolist()
-    x, y = plane()
+    x, y = plane(canvas.scale)
     rho = np.hypot(x - shift_x, y - shift_y)
     body = cover((rho - 1) * RADIUS)
-    well = 0.84 if plating.soup else rng.uniform(0.7, 0.8)
-    depth = 30 if plating.soup else 8
+    well = 0.84 if is_deep else rng.uniform(0.7, 0.8)
+    depth = 30 if is_deep else 8
     slope = (rho / well) ** 2
     bottom = 10 - depth + depth * slope * slope * slope
     rim_slope = 10 + 8 * (rho - well) / (1 - well)
@@ -279,36 +284,38 @@ def _vessel(canvas: Canvas, rng: np.random.Generator, place: Place, plating: Pla
         half_width = rng.uniform(0.012, 0.04)
         stripe = cover((np.abs(rho - band_rho) - half_width) * RADIUS)
         lay(canvas, stripe, unit_rgb(band), 0.5)
-    middle = (SIZE - 1) / 2
-    return middle + shift_x * RADIUS, middle + shift_y * RADIUS
+    middle = (canvas.side - 1) / 2
+    return middle + shift_x * canvas.radius, middle + shift_y * canvas.radius
 
 
-def _in_radii(point: Point) -> Point:
+def _in_radii(canvas: Canvas, point: Point) -> Point:
     """A point in px as plate radii from the canvas's middle."""
     x, y = point
-    return (x - SIZE / 2) / RADIUS, (y - SIZE / 2) / RADIUS
+    middle = canvas.side / 2
+    return (x - middle) / canvas.radius, (y - middle) / canvas.radius
 
 
-def _around(point: Point) -> Plane:
+def around(canvas: Canvas, point: Point) -> Plane:
     """x and y of each pixel in plate radii from a point in px."""
-    x, y = plane()
-    centre_x, centre_y = _in_radii(point)
+    x, y = plane(canvas.scale)
+    centre_x, centre_y = _in_radii(canvas, point)
     return x - centre_x, y - centre_y
 
 
-def _fill(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
+def fill_vessel(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
+    """Heaps a helping around a point in px."""
     shade = rng.normal(1, 0.04) + rng.normal(0, 0.02, 3)
     tint = np.clip(shade, 0.8, 1.2).astype(np.float32)
     spread = plating.reach * rng.uniform(1.2, 1.4)
     heap = centre
     if not plating.soup:
         x, y = centre
-        offset_x, offset_y = rng.normal(0, 5, 2).tolist()
+        offset_x, offset_y = (canvas.scale * rng.normal(0, 5, 2)).tolist()
         heap = (x + offset_x, y + offset_y)
     if plating.sauce is not None:
         _sauce(canvas, rng, plating, heap, unit_rgb(plating.sauce) * tint)
     if plating.mound:
-        rho = np.hypot(*_around(heap)) / (spread * 1.15)
+        rho = np.hypot(*around(canvas, heap)) / (spread * 1.15)
         canvas.height += plating.mound * np.clip(1 - rho**2, 0, None)
     tints = dict.fromkeys((*plating.pieces, *plating.garnish), tint)
     for name, dye in plating.dyes.items():
@@ -333,14 +340,16 @@ def _sauce(
     else:
         radius = plating.pool * rng.uniform(1.05, 1.18)
         rough = 0.05
-        level = canvas.height[SIZE // 2, SIZE // 2] + 2.5
+        middle = canvas.side // 2
+        level = canvas.height[middle, middle] + 2.5
         filling = 0.8
-    edge = radius * (1 + rough * smooth_noise(rng, (SIZE, SIZE), (6, 6)))
-    far = (np.hypot(*_around(centre)) - edge) * RADIUS
+    shape = canvas.height.shape
+    edge = radius * (1 + rough * smooth_noise(rng, shape, (6, 6)))
+    far = (np.hypot(*around(canvas, centre)) - edge) * RADIUS
     pool = cover(far / 2)
     rise = np.maximum(level, canvas.height) - canvas.height
     canvas.height += pool * rise * filling
-    canvas.height += pool * 0.35 * smooth_noise(rng, (SIZE, SIZE), (14, 14))
+    canvas.height += pool * 0.35 * smooth_noise(rng, shape, (14, 14))
     # A pool is paler where it runs out.
     thickness = np.clip(-far / 14, 0.55, 1).astype(np.float32)
     thick = thickness[..., None]
@@ -349,15 +358,15 @@ def _sauce(
 
 
 def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
-    x, y = plane()
-    plate_x, plate_y = _in_radii(centre)
+    x, y = plane(canvas.scale)
+    plate_x, plate_y = _in_radii(canvas, centre)
     for _ in range(int(60 * plating.oil)):
         turn = rng.uniform(0, 2 * np.pi)
         far = 0.76 * np.sqrt(rng.random())
         size = rng.uniform(0.008, 0.03)
         drop_x = plate_x + far * np.cos(turn)
         drop_y = plate_y + far * np.sin(turn)
-        window = (_pixels_around(drop_y), _pixels_around(drop_x))
+        window = (_pixels_around(canvas, drop_y), _pixels_around(canvas, drop_x))
         rho = np.hypot(x[window] - drop_x, y[window] - drop_y)
         drop = np.clip(0.5 - (rho - size) * RADIUS, 0, 1)
         colour = canvas.colour[window]
@@ -366,9 +375,9 @@ def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Poi
         gloss[:] = np.maximum(gloss, drop)
 
 
-def _pixels_around(radii: float) -> slice:
+def _pixels_around(canvas: Canvas, radii: float) -> slice:
     """The 17 pixels around a place in plate radii, where the canvas has them."""
-    pixel = int((radii * RADIUS) + SIZE / 2)
+    pixel = int((radii * canvas.radius) + canvas.side / 2)
     return slice(max(0, pixel - 8), pixel + 9)
 
 
@@ -395,14 +404,20 @@ def _scatter(
     for index in rng.permutation(len(names)):
         name = names[index]
         angle = rng.uniform(0, 2 * np.pi)
-        far = spread * RADIUS * rng.random() ** 0.55
+        far = spread * canvas.radius * rng.random() ** 0.55
         if along:
             deviation = round(rng.normal(0, TURNS / 16))
             turn = main_turn + deviation + TURNS // 2 * rng.integers(2)
         else:
             turn = rng.integers(TURNS)
-        piece = sprite(name, int(rng.integers(VARIANTS)), int(turn) % TURNS)
+        piece = _piece(canvas, name, int(rng.integers(VARIANTS)), int(turn) % TURNS)
         shade = tints[name] * np.float32(rng.normal(1, 0.06))
         x = centre_x + far * np.cos(angle)
         y = centre_y + far * np.sin(angle)
         stamp(canvas, piece, x, y, shade)
+
+
+def _piece(canvas: Canvas, name: str, variant: int, turn: int) -> Sprite:
+    if canvas.scale == 1:
+        return sprite(name, variant, turn)
+    return small_sprite(name, variant, turn, canvas.scale)

@@ -1,0 +1,273 @@
+"""What may stand or lie on a table: plates and bowls, compartments of steel trays, plastic trays,
+napkins, phones, chopsticks, cups. Each is drawn on its own and lit by the lamp of its photo.
+
+Lengths are px of the photo.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from dishvl_lib.demo.drawing import (
+    RGB,
+    Canvas,
+    blank_canvas,
+    cover,
+    light_scene,
+    smooth_noise,
+    unit_rgb,
+)
+from dishvl_lib.demo.plating import Place, Plating, around, fill_vessel, lay_vessel
+
+# Of the size that single dishes are drawn at: a plate is 200 px wide then, as on a tray's photo.
+SCALE = 2 / 3
+HEAP = 0.66  # radius of a heap, in plate radii
+POOL = 0.74  # the part of a soup that is sure to be flooded, in plate radii
+WALL = 9.0  # px: the slope around a compartment
+RELIEF_STEP = 2  # px of the photo for a pixel of a tray's relief
+STEEL = (186, 190, 196)
+AMBIENT = 0.45  # what comes from everywhere, and what comes from the lamp, as `light_scene` has it
+DIRECT = 0.62
+DRINKS: tuple[RGB, ...] = ((150, 88, 34), (60, 32, 20), (196, 204, 190), (206, 150, 60))
+
+
+class Span(NamedTuple):
+    """A rectangle of the photo, px; width and height need not be whole."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """One light for all things of a photo: direction and elevation in radians, colour (3,), and
+    softness in 0..1, which weakens shadows.
+    """
+
+    direction: float
+    elevation: float
+    colour: np.ndarray
+    softness: float
+
+    def on_flat(self) -> np.ndarray:
+        """What a flat thing that faces up gives back of its colour; (3,)."""
+        return self.colour * np.float32(AMBIENT + DIRECT * math.sin(self.elevation))
+
+    def light(self, canvas: Canvas) -> np.ndarray:
+        """A canvas under this lamp; (h, w, 3) light values."""
+        return light_scene(canvas, self.direction, self.elevation, self.colour, self.softness)
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A lit thing: light (h, w, 3) and cover (h, w) in 0..1, how high it rises over the table in px,
+    which is how far its shadow falls.
+    """
+
+    light: np.ndarray
+    cover: np.ndarray
+    rise: float
+
+
+def vessel(
+    rng: np.random.Generator,
+    lamp: Lamp,
+    place: Place,
+    plating: Plating | None,
+    size: tuple[int, int],
+    *,
+    is_deep: bool,
+) -> Thing:
+    """A plate or bowl of `size` (width, height) with a helping, or empty."""
+    canvas = blank_canvas(SCALE)
+    centre = lay_vessel(canvas, rng, place, is_deep=is_deep)
+    if plating is not None:
+        fill_vessel(canvas, rng, plating, centre)
+    rho = np.hypot(*around(canvas, centre))
+    body = cover((rho - 1) * canvas.radius)
+    x, y = centre
+    reach = canvas.radius + 0.5
+    window = Span(x - reach, y - reach, x + reach, y + reach)
+    light = _resized(lamp.light(canvas), size, window)
+    return Thing(light, _resized(body[..., None], size, window)[..., 0], 16 if is_deep else 9)
+
+
+def drink(rng: np.random.Generator, lamp: Lamp, place: Place, size: tuple[int, int]) -> Thing:
+    """A cup of tea or the like: round and full, and no dish."""
+    rgb = DRINKS[rng.integers(len(DRINKS))]
+    filling = Plating({}, {}, rgb, soup=True, mound=0)
+    return vessel(rng, lamp, place, filling, size, is_deep=True)
+
+
+def compartment(
+    rng: np.random.Generator, lamp: Lamp, metal: np.ndarray, plating: Plating, size: tuple[int, int]
+) -> Thing:
+    """A helping in a compartment of `size` (width, height) of a tray of colour `metal` (3,)."""
+    canvas = blank_canvas(SCALE)
+    canvas.colour[:] = metal
+    canvas.gloss[:] = 0.5
+    middle = (canvas.side - 1) / 2
+    fill_vessel(canvas, rng, plating, (middle, middle))
+    width, height = size
+    # A soup fills it to its corners; a heap is about as large as it is.
+    if plating.soup:
+        zoom = math.hypot(width, height) / 2 / (POOL * canvas.radius)
+    else:
+        zoom = math.sqrt(width * height) / 2 / (HEAP * canvas.radius)
+    across = width / 2 / zoom
+    down = height / 2 / zoom
+    window = Span(middle - across, middle - down, middle + across, middle + down)
+    light = _resized(lamp.light(canvas), size, window)
+    columns, rows = _pixels(size)
+    inside = _outline(columns, rows, Span(0, 0, width, height), corner=24)
+    return Thing(light, cover((inside + WALL / 2) / 3), rise=0)
+
+
+def steel_tray(
+    rng: np.random.Generator,
+    lamp: Lamp,
+    metal: np.ndarray,
+    size: tuple[int, int],
+    compartments: list[Span],
+) -> Thing:
+    """An empty tray of `size` (width, height) with compartments, in px from its corner."""
+    columns, rows = _pixels(size, RELIEF_STEP)
+    body = _outline(columns, rows, Span(0, 0, *size), corner=46)
+    height = 9 + 5 * np.exp(-((body / 5) ** 2))
+    for span in compartments:
+        inside = _outline(columns, rows, span, corner=24)
+        height = height - 9 * np.clip(-inside / WALL, 0, 1)
+        height = height + 2 * np.exp(-(((inside - 2) / 3) ** 2))
+    brushed = smooth_noise(rng, height.shape, (160, 3))
+    colour = metal * (1 + 0.02 * brushed)[..., None]
+    return _raised(lamp, size, body, height, colour, gloss=0.5)
+
+
+def plastic_tray(rng: np.random.Generator, lamp: Lamp, rgb: RGB, size: tuple[int, int]) -> Thing:
+    """A flat tray with a rim, for plates to stand on."""
+    columns, rows = _pixels(size, RELIEF_STEP)
+    body = _outline(columns, rows, Span(0, 0, *size), corner=40)
+    height = 4 + 9 * np.exp(-(((body + 9) / 6) ** 2))
+    mottled = smooth_noise(rng, height.shape, (60, 80))
+    colour = unit_rgb(rgb) * (1 + 0.03 * mottled)[..., None]
+    return _raised(lamp, size, body, height, colour, gloss=0.3)
+
+
+def slab(
+    lamp: Lamp, rgb: RGB, size: tuple[float, float], turn: float, rise: float, corner: float
+) -> Thing:
+    """A flat thing of one colour and `size` (length, width), turned by `turn` radians: a stick, a
+    napkin.
+    """
+    far = _turned_outline(size, turn, corner)
+    light = np.broadcast_to(unit_rgb(rgb) * lamp.on_flat(), (*far.shape, 3))
+    return Thing(np.array(light, np.float32), cover(far), rise)
+
+
+def napkin(lamp: Lamp, rgb: RGB, size: tuple[float, float], turn: float) -> Thing:
+    """A slab with a fold across."""
+    flat = slab(lamp, rgb, size, turn, rise=2, corner=3)
+    length, width = size
+    half = _turned_outline((length, width / 2), turn, 1)
+    down = (flat.cover.shape[0] - half.shape[0]) // 2
+    across = (flat.cover.shape[1] - half.shape[1]) // 2
+    shade = np.ones(flat.cover.shape, np.float32)
+    window = (slice(down, down + half.shape[0]), slice(across, across + half.shape[1]))
+    shade[window] -= 0.1 * cover(half / 2)
+    return replace(flat, light=flat.light * shade[..., None])
+
+
+def phone(rng: np.random.Generator, lamp: Lamp, size: tuple[float, float], turn: float) -> Thing:
+    """A slab with a dark or glowing screen."""
+    body = slab(lamp, (24, 24, 28), size, turn, rise=5, corner=14)
+    length, width = size
+    edge = _turned_outline((length - 14, width - 12), turn, 8)
+    down = (body.cover.shape[0] - edge.shape[0]) // 2
+    across = (body.cover.shape[1] - edge.shape[1]) // 2
+    window = (slice(down, down + edge.shape[0]), slice(across, across + edge.shape[1]))
+    glow = rng.uniform(0.02, 0.75)
+    screen = glow * rng.uniform(0.5, 1.0, 3)
+    pictures = np.clip(1 + 0.35 * smooth_noise(rng, edge.shape, (7, 5)), 0.2, 2)
+    shown = (screen * pictures[..., None]).astype(np.float32)
+    inside = body.light[window]
+    inside += cover(edge)[..., None] * (shown - inside)
+    return body
+
+
+def _raised(
+    lamp: Lamp,
+    size: tuple[int, int],
+    body: np.ndarray,
+    height: np.ndarray,
+    colour: np.ndarray,
+    gloss: float,
+) -> Thing:
+    """A thing from its relief: body (h, w) px to its outline, in pixels of RELIEF_STEP."""
+    inside = cover(body / RELIEF_STEP)
+    relief = (height * inside).astype(np.float32)
+    shine = np.full_like(relief, gloss)
+    canvas = Canvas(colour.astype(np.float32), relief, shine, scale=1 / RELIEF_STEP)
+    rows, columns = relief.shape
+    window = Span(0, 0, columns, rows)
+    light = _resized(lamp.light(canvas), size, window)
+    columns_in_full, rows_in_full = _pixels(size)
+    outline = _outline(columns_in_full, rows_in_full, Span(0, 0, *size), corner=42)
+    return Thing(light, cover(outline), rise=8)
+
+
+def _pixels(size: tuple[int, int], step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """x (1, w) and y (h, 1) of the middle of each step px of a thing."""
+    width, height = size
+    columns = np.arange(step / 2, width, step, dtype=np.float32)
+    rows = np.arange(step / 2, height, step, dtype=np.float32)
+    return columns[None, :], rows[:, None]
+
+
+def _outline(x: np.ndarray, y: np.ndarray, span: Span, corner: float) -> np.ndarray:
+    """px to the outline of a rectangle with round corners, < 0 inside."""
+    half_width = span.width / 2
+    half_height = span.height / 2
+    aside = np.abs(x - span.left - half_width) - half_width + corner
+    above = np.abs(y - span.top - half_height) - half_height + corner
+    outside = np.hypot(np.maximum(aside, 0), np.maximum(above, 0))
+    inside = np.minimum(np.maximum(aside, above), 0)
+    return outside + inside - corner
+
+
+def _turned_outline(size: tuple[float, float], turn: float, corner: float) -> np.ndarray:
+    """px to the outline of a turned rectangle, in an array that just holds it."""
+    length, width = size
+    cosine = math.cos(turn)
+    sine = math.sin(turn)
+    across = abs(length * cosine) + abs(width * sine)
+    down = abs(length * sine) + abs(width * cosine)
+    columns, rows = _pixels((math.ceil(across) + 2, math.ceil(down) + 2))
+    x = columns - columns.mean()
+    y = rows - rows.mean()
+    along = x * cosine + y * sine
+    aside = y * cosine - x * sine
+    return _outline(along, aside, Span(-length / 2, -width / 2, length / 2, width / 2), corner)
+
+
+def _resized(planes: np.ndarray, size: tuple[int, int], window: Span) -> np.ndarray:
+    """The window of (h, w, c) float32 brought to `size` (width, height)."""
+    resized = []
+    for plane in np.moveaxis(planes, -1, 0):
+        picture = Image.fromarray(np.ascontiguousarray(plane))
+        resized.append(picture.resize(size, Image.Resampling.BILINEAR, box=window))
+    return np.stack([np.asarray(picture) for picture in resized], axis=-1)
