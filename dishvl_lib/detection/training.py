@@ -1,13 +1,12 @@
 """Training a detector of our own: frames with boxes in, `detector.onnx` and `metrics.json` out.
 
-    OUT/log.jsonl         a row an epoch
-    OUT/checkpoint.pt     what a killed training goes on from, to the same weights
-    OUT/frames.npy        letterboxed photos, while it trains
-    OUT/detector.onnx     the best epoch's net
-    OUT/metrics.json      how well it finds dishes, and what it was made from; written last
+OUT/log.jsonl         a row an epoch
+OUT/checkpoint.pt     what a killed training goes on from, to the same weights
+OUT/frames.npy        letterboxed photos, while it trains
+OUT/detector.onnx     the best epoch's net
+OUT/metrics.json      how well it finds dishes, and what it was made from; written last
 """
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from dishvl_lib.core import intervals, locks, records
+from dishvl_lib.core import locks, records
 from dishvl_lib.core.progress import Progress, duration
 from dishvl_lib.core.types import Record
-from dishvl_lib.detection import augmentation, centre_maps, export, training_frames
+from dishvl_lib.detection import augmentation, centre_maps, export, figures, training_frames
 from dishvl_lib.detection import net as nets
 from dishvl_lib.detection.boxes import Detections
+from dishvl_lib.detection.figures import Truth
 from dishvl_lib.detection.labels import LabelledFrame
 from dishvl_lib.detection.net import CentreNet
 from dishvl_lib.detection.training_frames import DealtFrames, LetterboxedFrames
@@ -166,9 +166,7 @@ class _Training:
         self._resume()
         print(estimate(len(self.dealt.train), len(self.dealt.validation), self.settings))
         frames = self.dealt.train + self.dealt.validation
-        loaded = training_frames.load(
-            frames, self.root, self.settings.size, self.folder / FRAMES
-        )
+        loaded = training_frames.load(frames, self.root, self.settings.size, self.folder / FRAMES)
         n = len(self.dealt.train)
         learned = LetterboxedFrames(loaded.pixels[:n], loaded.placements[:n])
         checked = LetterboxedFrames(loaded.pixels[n:], loaded.placements[n:])
@@ -201,13 +199,14 @@ class _Training:
             total += loss
             progress.advance(self.settings.batch_size, note=f"loss {loss:.3f}")
         found = self._found(self.dealt.validation, checked)
-        figures = _figures(self.dealt.validation, found, self.settings.names, LEAST_SCORE)
+        truths = _truths(self.dealt.validation, self.settings.names)
+        reached = figures.all_figures(found, truths, self.settings.names, LEAST_SCORE)
         row = {
             "epoch": epoch + 1,
             "loss": round(total / self.batches, 5),
-            "ap50": figures["ap50"],
-            "ap75": figures["ap75"],
-            "map": figures["map"],
+            "ap50": reached["ap50"],
+            "ap75": reached["ap75"],
+            "map": reached["map"],
             "seconds": round(time.monotonic() - started, 2),
             "cpu_seconds": round(time.process_time() - cpu_started, 2),
         }
@@ -252,9 +251,7 @@ class _Training:
         self.net.eval()
         found = []
         for pixels, placement in zip(loaded.pixels, loaded.placements, strict=True):
-            found.append(
-                nets.find(self.net, pixels, placement, self.settings.names, LEAST_SCORE)
-            )
+            found.append(nets.find(self.net, pixels, placement, self.settings.names, LEAST_SCORE))
         return found
 
     def _keep(self, row: Record) -> None:
@@ -296,13 +293,13 @@ class _Training:
         settings = self.settings
         self.net.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
-        threshold = _best_threshold(self.dealt.validation, found, settings.names)
+        truths = _truths(self.dealt.validation, settings.names)
+        threshold = figures.best_threshold(found, truths, THRESHOLDS)
         split, judged = self.dealt.judged()
         if judged is not self.dealt.validation:
-            loaded = training_frames.load(
-                judged, self.root, settings.size, self.folder / FRAMES
-            )
+            loaded = training_frames.load(judged, self.root, settings.size, self.folder / FRAMES)
             found = self._found(judged, loaded)
+            truths = _truths(judged, settings.names)
         description = export.Description(
             settings.names, settings.size, threshold, settings.crop_margin
         )
@@ -310,7 +307,7 @@ class _Training:
         export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
         metrics = {
             "judged_on": split,
-            **_figures(judged, found, settings.names, threshold),
+            **figures.all_figures(found, truths, settings.names, threshold),
             "threshold": threshold,
             "epochs": self.history,
             "detector_sha256": records.sha256_file(file),
@@ -320,3 +317,62 @@ class _Training:
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
         (self.folder / FRAMES).unlink(missing_ok=True)
         return Trained(file, metrics)
+
+
+def _finished(folder: Path, made_from: Record) -> Trained | None:
+    """What an earlier training of the same has left. Raises `TrainingError` for one of something
+    else, and for a detector that is not the one that it wrote.
+    """
+    if not is_finished(folder):
+        return None
+    metrics = records.read_json(folder / METRICS)
+    if metrics.get("made_from") != made_from:
+        raise TrainingError(_other_training(folder))
+    file = folder / DETECTOR
+    if metrics["detector_sha256"] != records.sha256_file(file):
+        raise TrainingError(
+            f"{file} is not the detector that was trained here; remove it and {METRICS} beside it "
+            "to train again"
+        )
+    return Trained(file, metrics)
+
+
+def _other_training(folder: Path) -> str:
+    return (
+        f"{folder} holds a training of other frames or with other settings; name another folder, or "
+        "move this one aside (dishvl detect-train --redo does)"
+    )
+
+
+def _truths(frames: Sequence[LabelledFrame], names: Sequence[str]) -> list[Truth]:
+    truths = []
+    for frame in frames:
+        numbers = training_frames.class_numbers(frame, names)
+        truths.append(Truth(frame.boxes, tuple(names[number] for number in numbers)))
+    return truths
+
+
+def _check(settings: TrainingSettings) -> None:
+    """Raises `TrainingError` for settings that no net can be trained with."""
+    if settings.size < nets.COARSEST or settings.size % nets.COARSEST:
+        raise TrainingError(f"size {settings.size}: must be a multiple of {nets.COARSEST} pixels")
+    if settings.epochs < 1 or settings.batch_size < 1:
+        raise TrainingError("epochs and batch_size must be at least 1")
+    if not 0 < settings.validation_share < 1:
+        raise TrainingError(
+            f"validation_share {settings.validation_share}: must be between 0 and 1"
+        )
+    if not settings.names or len(set(settings.names)) < len(settings.names):
+        raise TrainingError("names must hold at least one class, and none of them twice")
+
+
+def _seconds_per_photo(settings: TrainingSettings) -> float:
+    """How long a photo takes to learn from on this machine, by two steps of a net of its own."""
+    photos = torch.zeros(TIMED_PHOTOS, 3, settings.size, settings.size)
+    with torch.random.fork_rng():
+        net = CentreNet(len(settings.names))
+    for _ in range(2):
+        started = time.monotonic()
+        logits, sides = net(photos)
+        (logits.sum() + sides.sum()).backward()
+    return (time.monotonic() - started) / TIMED_PHOTOS
