@@ -299,7 +299,8 @@ def _table(rng: np.random.Generator, place: Place, lamp: Lamp) -> np.ndarray:
     light = np.empty((HEIGHT, WIDTH, 3), np.float32)
     for channel in range(3):
         plane = Image.fromarray(np.ascontiguousarray(lit[..., channel], np.float32))
-        light[..., channel] = plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        full = plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        light[..., channel] = np.asarray(full)
     return light
 
 

@@ -30,6 +30,7 @@ from dishvl_lib.detection.training_frames import DealtFrames, LetterboxedFrames
 
 VERSION = 1
 DETECTOR = "detector.onnx"
+WEIGHTS = "detector.safetensors"
 METRICS = "metrics.json"
 LOG = "log.jsonl"
 CHECKPOINT = "checkpoint.pt"
@@ -60,7 +61,7 @@ class TrainingSettings:
     epochs: int = 20
     size: int = 320
     batch_size: int = 8
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     seed: int = 0
     start: Path | None = None
     validation_share: float = 0.15
@@ -304,6 +305,7 @@ class _Training:
             settings.names, settings.size, threshold, settings.crop_margin
         )
         file = self.folder / DETECTOR
+        nets.write_weights(self.net, self.folder / WEIGHTS, description.metadata())
         export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
         metrics = {
             "judged_on": split,
