@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from scipy.special import expit
 
-from dishvl_lib.detection import boxes
+from dishvl_lib.detection import boxes, centre_maps
 from dishvl_lib.detection.boxes import Placement
 
 Size = tuple[int, int]  # width, height in pixels
@@ -21,7 +21,6 @@ Lay = Callable[[Image.Image, Size], tuple[Image.Image, Placement]]
 # The strides of the maps on which YOLO nets answer: usual ones, with a larger or finer map, tiny.
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 V5_ANCHORS = 3  # boxes a cell
-DISHVL_STRIDE = 8
 
 
 class Found(NamedTuple):
@@ -51,27 +50,6 @@ def found_in(outputs: Outputs, size: Size) -> str:
     """The word of the layout that a net's outputs for an input of `size` are in; '' for none."""
     fitting = (word for word, layout in LAYOUTS.items() if layout.is_there(outputs, size))
     return next(fitting, "")
-
-
-def peak_boxes(heatmap: np.ndarray, sides: np.ndarray, stride: int = DISHVL_STRIDE) -> Found:
-    """The boxes of a net of our own: `heatmap` (classes, h, w) of probabilities that a dish's
-    centre is in a cell, `sides` (4, h, w): from the cell's middle to the left, top, right and
-    bottom, in strides. A box stands where a cell is the highest of its nine.
-    """
-    is_peak = heatmap >= _highest_around(heatmap)
-    classes, rows, columns = np.nonzero(is_peak)
-    left, top, right, bottom = sides[:, rows, columns]
-    x = columns + 0.5
-    y = rows + 0.5
-    corners = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
-    return Found(corners * stride, heatmap[classes, rows, columns], classes)
-
-
-def _highest_around(heatmap: np.ndarray) -> np.ndarray:
-    """The maximum of the 3 x 3 cells around each cell, per class."""
-    padded = np.pad(heatmap, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-    return windows.max(axis=(3, 4))
 
 
 def _table(outputs: Outputs) -> np.ndarray:
@@ -144,7 +122,8 @@ def _read_sized(outputs: Outputs, size: Size) -> Found:
 
 
 def _read_ours(outputs: Outputs, size: Size) -> Found:
-    return peak_boxes(outputs["heatmap"][0], outputs["sides"][0])
+    heatmap = outputs["heatmap"][0]
+    return Found(*centre_maps.peaks(heatmap, outputs["sides"][0], least=0.0))
 
 
 def _corners(centred: np.ndarray) -> np.ndarray:
