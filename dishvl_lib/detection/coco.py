@@ -8,12 +8,14 @@ from typing import Any, TypeGuard
 from dishvl_lib.core import folder_words
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.detection.drawn import (
+    Corners,
     DrawnBox,
     DrawnFrame,
     DrawnLabels,
     Fault,
     LabelError,
     LeftOut,
+    Parts,
     json_of,
 )
 from dishvl_lib.detection.frame_files import parts_of
@@ -56,7 +58,7 @@ def read(labels: Path, files: Sequence[Path]) -> DrawnLabels:
 class _CocoFile:
     """One file: its content, and what is left out of it."""
 
-    def __init__(self, file: Path, below: tuple[str, ...]):
+    def __init__(self, file: Path, below: Parts):
         self.file = file
         self.below = below
         self.subset = file.stem.removeprefix(INSTANCES)
@@ -167,7 +169,7 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
-def _corners(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+def _corners(annotation: Mapping[str, Any]) -> Corners | None:
     """x1, y1, x2, y2 of the bbox, or around the polygons; None where there is neither."""
     bbox = annotation.get("bbox")
     if isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_number, bbox)):

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from dishvl_lib.core.types import Record
 
+Corners = tuple[float, float, float, float]  # x1, y1, x2, y2
+Parts = tuple[str, ...]  # of a path
+
 
 class LabelError(ValueError):
     """Labels that nothing can be done with; the message says which file, and what to do."""
@@ -31,11 +34,11 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """`corners` x1, y1, x2, y2 as in the file, in pixels or as shares of the photo's sides; `where`:
+    """`corners` as in the file, in pixels or as shares of the photo's sides; `where`:
     the place in the file, for messages.
     """
 
-    corners: tuple[float, float, float, float]
+    corners: Corners
     label: str
     where: str
 
@@ -50,10 +53,10 @@ class DrawnFrame:
     whether boxes are shares of the sides rather than pixels.
     """
 
-    written: tuple[str, ...]
+    written: Parts
     source: str
     has_suffix: bool = True
-    hints: tuple[str, ...] = ()
+    hints: Parts = ()
     size: tuple[int, int] | None = None
     in_shares: bool = False
     boxes: list[DrawnBox] = field(default_factory=list)

@@ -13,9 +13,8 @@ from PIL import Image
 from scipy.special import expit
 
 from dishvl_lib.detection import boxes, centre_maps
-from dishvl_lib.detection.boxes import Placement
+from dishvl_lib.detection.boxes import Placement, Size
 
-Size = tuple[int, int]  # width, height in pixels
 Outputs = Mapping[str, np.ndarray]  # by name; the first axis is that of photos, and one is asked
 Lay = Callable[[Image.Image, Size], tuple[Image.Image, Placement]]
 # The strides of the maps on which YOLO nets answer: usual ones, with a larger or finer map, tiny.

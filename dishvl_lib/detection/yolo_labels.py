@@ -12,12 +12,14 @@ import yaml
 from dishvl_lib.core import folder_words, rules, system_files
 from dishvl_lib.core.types import Record
 from dishvl_lib.detection.drawn import (
+    Corners,
     DrawnBox,
     DrawnFrame,
     DrawnLabels,
     Fault,
     LabelError,
     LeftOut,
+    Parts,
     text_of,
 )
 from dishvl_lib.detection.frame_files import naming_folders, parts_of
@@ -116,7 +118,7 @@ class _TextReader:
         label = self.names[number] if self.names else f"class_{number}"
         frame.boxes.append(DrawnBox(corners, label, where))
 
-    def _corners(self, words: Sequence[str]) -> tuple[float, float, float, float] | None:
+    def _corners(self, words: Sequence[str]) -> Corners | None:
         """x1, y1, x2, y2 of a line in shares; None for a line that is none."""
         try:
             label, *values = map(float, words)
@@ -140,8 +142,8 @@ class _Splits:
     """Which split a file of labels belongs to, by lists of photos, data.yaml or folders."""
 
     def __init__(self, folder: Path, settings: Record):
-        self.of_photo: dict[tuple[str, ...], str] = {}
-        self.of_folder: dict[tuple[str, ...], str] = {}
+        self.of_photo: dict[Parts, str] = {}
+        self.of_folder: dict[Parts, str] = {}
         for key, entry in _split_entries(folder, settings):
             split = folder_words.split_of(key)
             file = folder / PurePosixPath(entry).name
@@ -247,6 +249,6 @@ def _may_hold_boxes(file: Path, folder: Path) -> bool:
     return not is_list and stem.split(".")[0] not in OTHER_TEXTS
 
 
-def _identity(parts: Sequence[str]) -> tuple[str, ...]:
+def _identity(parts: Sequence[str]) -> Parts:
     """The parts of a photo's or its labels' path that both share: folders that name, and the stem."""
     return (*naming_folders(parts[:-1]), PurePosixPath(parts[-1]).stem)
