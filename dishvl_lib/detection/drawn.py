@@ -3,9 +3,12 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from dishvl_lib.core.types import Record
 
@@ -72,6 +75,14 @@ class DrawnLabels:
     frames: list[DrawnFrame] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def around(points: Sequence[float]) -> Corners:
+    """The box around points x, y, x, y, ...; NaN where one of them is."""
+    pairs = np.array(points, np.float64).reshape(-1, 2)
+    x1, y1 = pairs.min(axis=0).tolist()
+    x2, y2 = pairs.max(axis=0).tolist()
+    return x1, y1, x2, y2
 
 
 def text_of(file: Path) -> str:
