@@ -119,8 +119,8 @@ def summary(photos: Sequence[Judged], threshold: float) -> Record:
         record[name] = None if np.isnan(value) else round(float(value), 5)
     for name, (part, whole) in shares.items():
         interval = list(intervals.wilson(part, whole))
-        value = part / whole if whole else None
-        record[name] = {"value": value, "n": whole, "ci95": interval}
+        share = part / whole if whole else None
+        record[name] = {"value": share, "n": whole, "ci95": interval}
     return record
 
 
