@@ -259,7 +259,7 @@ def _measured(stage: Stage, detector: Detector, trays: Trays) -> Record:
         for frame in trays.frames[trays.frames.split == split].itertuples():
             truth, _ = _pair(frame, trays.truth)
             found = _as_dishes(everything.detect(trays.root / frame.path))
-            judged.append(metrics.Judged(found, truth.boxes, truth.labels))
+            judged.append(metrics.Judged(found, truth))
         if judged:
             measured[split] = metrics.summary(judged, detector.threshold)
     return measured
