@@ -12,7 +12,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# Profiles that users make in params/ stay theirs; .gitignore lists the same five.
+# Profiles that users make in params/ stay theirs; .gitignore lists the same six.
 OUR_PROFILES = (
     "deepspeed",
     "demo",
