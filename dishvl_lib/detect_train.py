@@ -41,8 +41,6 @@ def run(request: Request) -> None:
     """
     from dishvl_lib.detection import labels, training
 
-    if request.redo and request.out.exists():
-        print(f"moved aside: {_moved_aside(request.out)}")
     read = labels.read(request.labels, request.frames, boxes_follow_exif=request.boxes_follow_exif)
     for note in read.notes:
         print(note)
@@ -56,6 +54,8 @@ def run(request: Request) -> None:
         start=start_file(request.start),
         crop_margin=request.crop_margin,
     )
+    if request.redo and request.out.exists():
+        print(f"moved aside: {_moved_aside(request.out)}")
     was_finished = training.is_finished(request.out)
     trained = training.train(read.frames, request.frames, request.out, settings)
     if was_finished:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dishvl_lib.core import locks, records
+from dishvl_lib.core import crops, locks, records
 from dishvl_lib.core.progress import Progress, duration
 from dishvl_lib.core.types import Record
 from dishvl_lib.detection import augmentation, centre_maps, export, figures, training_frames
@@ -364,6 +364,10 @@ def _check(settings: TrainingSettings) -> None:
         raise TrainingError(
             f"validation_share {settings.validation_share}: must be between 0 and 1"
         )
+    margin = settings.crop_margin
+    if margin is not None and not crops.LEAST_MARGIN <= margin <= crops.MOST_MARGIN:
+        limits = f"{crops.LEAST_MARGIN} and {crops.MOST_MARGIN}"
+        raise TrainingError(f"crop_margin {margin}: must be between {limits}")
     if not settings.names or len(set(settings.names)) < len(settings.names):
         raise TrainingError("names must hold at least one class, and none of them twice")
 
