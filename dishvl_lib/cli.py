@@ -373,7 +373,9 @@ def _add_run(commands: Any) -> None:
     parser = _add(commands, "run", _run, "the five notebooks in order for a profile")
     parser.add_argument("profile", help="a folder name under params/, or a path")
     _add_overrides(parser)
-    parser.add_argument("--from", default="01", dest="first", metavar="STAGE")
+    parser.add_argument(
+        "--from", default="", dest="first", metavar="STAGE", help="default: the profile's first"
+    )
     parser.add_argument("--to", default="05", dest="last", metavar="STAGE")
     parser.add_argument(
         "--redo",
@@ -406,7 +408,7 @@ def _run(options: argparse.Namespace) -> None:
 def _print_plan(values: settings.Values, options: argparse.Namespace) -> None:
     from dishvl_lib import plan, run
 
-    chosen = run.stages_between(options.first, options.last)
+    chosen = run.stages_between(values, options.first, options.last)
     redone = run.stages_to_redo(options.redo, chosen)
     print(*plan.lines(values, chosen, redone), sep="\n")
     for paragraph in _annotation_estimate(values, chosen):
@@ -508,6 +510,8 @@ def _open(options: argparse.Namespace) -> int:
 
     stage = paths.full_stage_name(options.stage)
     values = _values(options)
+    if stage not in values:
+        raise ValueError(f"{options.profile} has no trays: set trays_root to open {stage}")
     notebook = run.filled_notebook(stage, values[stage])
     print(notebook)
     if options.no_launch:
@@ -539,7 +543,7 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     folder = _existing_run(options.run)
     damaged = False
-    for stage in paths.STAGES:
+    for stage in paths.stages_of(folder):
         try:
             state = _stage_status(folder / stage)
         except stages.StageError as error:
@@ -582,7 +586,8 @@ def _stop(options: argparse.Namespace) -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     folder = _existing_run(options.run)
-    finished = [stage for stage in paths.STAGES if markers.finished(folder / stage)]
+    chain = paths.stages_of(folder)
+    finished = [stage for stage in chain if markers.finished(folder / stage)]
     for stage in finished:
         markers.check_outputs(folder / stage, thorough=True)
         print(

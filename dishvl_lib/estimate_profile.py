@@ -81,6 +81,8 @@ def _photos(values: Values) -> tuple[int, int]:
         inside = catalog[~artefacts.at_site(catalog.split)]
         return len(inside), inside.dish_id.nunique()
     params = values["01_annotation"]
+    if params["trays_root"]:
+        return _crops(values)
     root = builtin.photos(params["image_root"], [])[0]
     files = layout.listing(
         root,
@@ -90,6 +92,19 @@ def _photos(values: Values) -> tuple[int, int]:
     ).photos
     folders = {file.folder for file in files}
     return len(files), len({names.clean_folder_name(folder) for folder in folders})
+
+
+def _crops(values: Values) -> tuple[int, int]:
+    """(crops, dishes) of stage 00. Raises `SettingsError` before it has finished: what lies on the
+    trays is not known then.
+    """
+    crops = training_report.finished_table(values, paths.TRAYS, artefacts.CROPS_LIST)
+    if crops is None:
+        raise settings.SettingsError(
+            "how many crops the trays give is known when stage 00 has finished: dishvl run PROFILE "
+            "--to 00 makes them, and asks nobody"
+        )
+    return len(crops), crops.label.nunique()
 
 
 def _base_model(value: str) -> str:

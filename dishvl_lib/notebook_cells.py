@@ -1,4 +1,4 @@
-"""Write the parameters cells of the five notebooks from `core.params`, where parameters are
+"""Write the parameters cells of the notebooks from `core.params`, where parameters are
 declared.
 
 python -m dishvl_lib.notebook_cells          (make notebooks)
@@ -38,5 +38,5 @@ def write(stage: str) -> Path:
 if __name__ == "__main__":
     if not paths.IS_CHECKOUT:
         sys.exit("the notebooks are written in a checkout only, and this library lies in none")
-    for name in paths.STAGES:
+    for name in paths.ALL_STAGES:
         print(write(name))

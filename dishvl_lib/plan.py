@@ -97,7 +97,7 @@ def stale_stages(run_folder: Path) -> list[str]:
     """
     sentences = []
     earlier = ""
-    for stage in paths.STAGES:
+    for stage in paths.stages_of(run_folder):
         if not markers.finished(run_folder / stage):
             continue
         why = stale(run_folder, stage)
@@ -113,14 +113,15 @@ def runs() -> list[str]:
     """A line for each run under outputs/: its name, and the last stage that it has finished."""
     printed = []
     for folder in sorted(paths.outputs().glob("*")):
-        made = [stage for stage in paths.STAGES if (folder / stage).is_dir()]
+        made = [stage for stage in paths.ALL_STAGES if (folder / stage).is_dir()]
         if made:
             printed.append(f"{folder.name:<30} {_last(folder)}")
     return printed
 
 
 def _last(folder: Path) -> str:
-    finished = [stage for stage in paths.STAGES if markers.finished(folder / stage)]
+    chain = paths.stages_of(folder)
+    finished = [stage for stage in chain if markers.finished(folder / stage)]
     if not finished:
         return "nothing finished"
     last = finished[-1]
@@ -128,7 +129,7 @@ def _last(folder: Path) -> str:
         when = markers.read(folder / last)["finished_at"]
     except stages.StageError as error:
         return str(error)
-    unfinished = [stage[:2] for stage in paths.STAGES if stage not in finished]
+    unfinished = [stage[:2] for stage in chain if stage not in finished]
     missing = f", without {', '.join(unfinished)}" if unfinished else ""
     stale_ones = ", with stale stages" if stale_stages(folder) else ""
     return f"{last} finished {when}{missing}{stale_ones}"

@@ -30,19 +30,19 @@ class RunError(RuntimeError):
 def run(
     values: dict[str, Record],
     *,
-    first: str = "01",
+    first: str = "",
     last: str = "05",
     again: Sequence[str] = (),
 ) -> Path:
-    """Run the stages `first` to `last` with checked parameters {stage: {key: value}}; returns the
-    run's folder.
+    """Run the stages `first` (or that of the parameters) to `last` with checked parameters
+    {stage: {key: value}}; returns the run's folder.
 
     A finished stage with the same parameters and inputs is skipped, one with other parameters is
     refused (`StageError`) unless it is in `again`, which moves the old folder aside. What follows
     from a stage in `again` is made again too; anything else that is long or paid for is not
     (`RedoNeeded`), but on a terminal it is asked about. Raises `RunError` when a notebook fails.
     """
-    chosen = stages_between(first, last)
+    chosen = stages_between(values, first, last)
     redone = stages_to_redo(again, chosen)
     of_first = values[chosen[0]]
     run_name = of_first["run_name"]
@@ -89,16 +89,21 @@ def _confirmed(refusal: redo.RedoNeeded) -> bool:
     return typed.strip() == number
 
 
-def stages_between(first: str, last: str) -> tuple[str, ...]:
-    """The stages from `first` to `last`, both included. Raises `RunError` when there is none."""
-    first_stage = paths.full_stage_name(first)
+def stages_between(values: settings.Values, first: str, last: str) -> tuple[str, ...]:
+    """The stages of a profile from `first` ('': its first) to `last`, both included. Raises
+    `RunError` when there is none.
+    """
+    chain = tuple(stage for stage in paths.ALL_STAGES if stage in values)
+    first_stage = paths.full_stage_name(first) if first else chain[0]
     last_stage = paths.full_stage_name(last)
-    begin = paths.STAGES.index(first_stage)
-    end = paths.STAGES.index(last_stage)
+    if paths.TRAYS in (first_stage, last_stage) and paths.TRAYS not in chain:
+        raise RunError(f"{paths.TRAYS} makes crops of whole trays: set trays_root to run it")
+    begin = chain.index(first_stage)
+    end = chain.index(last_stage)
     if end < begin:
         flags = f"--from {first} --to {last}"
         raise RunError(f"{flags}: no stage lies between them; --from must not come after --to")
-    return paths.STAGES[begin : end + 1]
+    return chain[begin : end + 1]
 
 
 def stages_to_redo(again: Sequence[str], chosen: Sequence[str]) -> list[str]:
@@ -225,7 +230,7 @@ def _accuracy_rows(metrics: dict[str, Record]) -> list[str]:
 def _notes(run_folder: Path) -> list[str]:
     """What each finished stage says that a person should know, the first stage's first."""
     lines = []
-    for stage in paths.STAGES:
+    for stage in paths.stages_of(run_folder):
         if markers.finished(run_folder / stage):
             marker = markers.read(run_folder / stage)
             noted = marker.get("notes", [])
@@ -295,7 +300,8 @@ def _explain_upstream(values: Record, chosen: Sequence[str]) -> None:
     if not lender:
         return
     first = chosen[0]
-    earlier = paths.STAGES[: paths.STAGES.index(first)]
+    chain = paths.ALL_STAGES if values.get("trays_root") else paths.STAGES
+    earlier = chain[: chain.index(first)]
     run_folder = paths.run_folder(values["run_name"])
     lent = [stage for stage in earlier if not markers.finished(run_folder / stage)]
     if lent:

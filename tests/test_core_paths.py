@@ -13,10 +13,8 @@ def test_a_stage_is_named_by_number_or_in_full(given):
 
 
 @pytest.mark.parametrize("given", ["", "06", "dataset", "03_data"])
-def test_an_unknown_stage_is_answered_with_the_five(given):
-    with pytest.raises(
-        ValueError, match="01_annotation, 02_similar_dishes, 03_dataset, 04_training, 05_evaluation"
-    ):
+def test_an_unknown_stage_is_answered_with_the_stages(given):
+    with pytest.raises(ValueError, match=", ".join(paths.ALL_STAGES)):
         paths.full_stage_name(given)
 
 

@@ -35,9 +35,9 @@ def project(tmp_path, monkeypatch):
     """
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path)
     monkeypatch.setattr(
-        params, "COMMON", tuple((toy_parameter, paths.STAGES) for toy_parameter in TOYS)
+        params, "COMMON", tuple((toy_parameter, paths.ALL_STAGES) for toy_parameter in TOYS)
     )
-    monkeypatch.setattr(params, "OWN", {stage: EXTRA.get(stage, ()) for stage in paths.STAGES})
+    monkeypatch.setattr(params, "OWN", {stage: EXTRA.get(stage, ()) for stage in paths.ALL_STAGES})
 
     def write(name, **files):
         folder = tmp_path / "params" / name

@@ -35,12 +35,12 @@ def toy(name, kind, default, rule=ANYTHING, role=Role.CONTENT):
 
 
 COMMON = (
-    (toy("run_name", "str", "demo", role=Role.DISPLAY_ONLY), paths.STAGES),
-    (toy("upstream_run", "str", "", role=Role.DISPLAY_ONLY), paths.STAGES),
+    (toy("run_name", "str", "demo", role=Role.DISPLAY_ONLY), paths.ALL_STAGES),
+    (toy("upstream_run", "str", "", role=Role.DISPLAY_ONLY), paths.ALL_STAGES),
     (toy("image_root", "str", "builtin"), ("01_annotation",)),
-    (toy("language", "str", "en", role=Role.DISPLAY_ONLY), paths.STAGES),
-    (toy("size", "int", 3), paths.STAGES),
-    (toy("budget", "dict", {}, role=Role.RUNTIME_ONLY), paths.STAGES),
+    (toy("language", "str", "en", role=Role.DISPLAY_ONLY), paths.ALL_STAGES),
+    (toy("size", "int", 3), paths.ALL_STAGES),
+    (toy("budget", "dict", {}, role=Role.RUNTIME_ONLY), paths.ALL_STAGES),
 )
 ANY_FILE = rules.NamedFile(rules.any_content)
 
@@ -48,7 +48,7 @@ ANY_FILE = rules.NamedFile(rules.any_content)
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PROJECT_ROOT", tmp_path / "project")
-    declared = {stage: (toy("names_csv", "str", ""),) for stage in paths.STAGES}
+    declared = {stage: (toy("names_csv", "str", ""),) for stage in paths.ALL_STAGES}
     declared["01_annotation"] = (toy("names_csv", "str", "", ANY_FILE),)
     monkeypatch.setattr(declarations, "COMMON", COMMON)
     monkeypatch.setattr(declarations, "OWN", declared)

@@ -2,7 +2,7 @@
 
 import json
 
-import detection_toys
+import square_toys
 import pytest
 
 from dishvl_lib import cli, detect_train
@@ -16,9 +16,9 @@ QUICK = ["--epochs", "1", "--size", "64", "--start", "none"]
 def labelled(tmp_path_factory):
     """(labels.json, folder of photos)"""
     folder = tmp_path_factory.mktemp("labelled")
-    frames = detection_toys.frames(folder / "photos", 6)
+    frames = square_toys.frames(folder / "photos", 6)
     labels = folder / "labels.json"
-    labels.write_text(json.dumps(detection_toys.coco(frames)), "utf-8")
+    labels.write_text(json.dumps(square_toys.coco(frames)), "utf-8")
     return labels, folder / "photos"
 
 

@@ -5,7 +5,7 @@ nothing, and no frame is in two splits.
 import dataclasses
 import json
 
-import detection_toys
+import square_toys
 import numpy as np
 import onnxruntime
 import pytest
@@ -25,7 +25,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frames(root):
-    return detection_toys.frames(root, 12)
+    return square_toys.frames(root, 12)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def trained(root, frames, tmp_path_factory):
 
 def test_it_learns_to_find_squares(root, tmp_path):
     settings = dataclasses.replace(SETTINGS, epochs=10)
-    frames = detection_toys.frames(root / "more", 16)
+    frames = square_toys.frames(root / "more", 16)
     trained = training.train(frames, root / "more", tmp_path, settings)
     losses = [row["loss"] for row in trained.metrics["epochs"]]
     assert losses[-1] < losses[0] / 2
@@ -168,9 +168,9 @@ def test_a_start_is_where_the_training_begins(root, frames, trained, tmp_path):
 
 def test_frames_of_the_test_split_judge_and_are_not_learned_from(root, tmp_path):
     frames = [
-        *detection_toys.frames(root / "splits", 6, "train"),
-        *detection_toys.frames(root / "splits", 2, "validation"),
-        *detection_toys.frames(root / "splits", 3, "test"),
+        *square_toys.frames(root / "splits", 6, "train"),
+        *square_toys.frames(root / "splits", 2, "validation"),
+        *square_toys.frames(root / "splits", 3, "test"),
     ]
     settings = dataclasses.replace(SETTINGS, epochs=1)
     trained = training.train(frames, root / "splits", tmp_path, settings)
@@ -180,8 +180,8 @@ def test_frames_of_the_test_split_judge_and_are_not_learned_from(root, tmp_path)
 
 def test_splits_are_what_the_labels_say(root):
     frames = [
-        *detection_toys.frames(root / "splits", 6, "train"),
-        *detection_toys.frames(root / "splits", 2, "validation"),
+        *square_toys.frames(root / "splits", 6, "train"),
+        *square_toys.frames(root / "splits", 2, "validation"),
     ]
     dealt = training_frames.deal(frames, 0.5, 0)
     assert {frame.split for frame in dealt.train} == {"train"}
@@ -230,8 +230,8 @@ def test_a_label_outside_the_classes_is_named(root, frames, tmp_path):
 
 def test_several_classes_are_told_apart_in_the_file(root, tmp_path):
     frames = [
-        *detection_toys.frames(root / "classes", 4, "train", label="plate"),
-        *detection_toys.frames(root / "classes", 2, "validation", label="bowl"),
+        *square_toys.frames(root / "classes", 4, "train", label="plate"),
+        *square_toys.frames(root / "classes", 2, "validation", label="bowl"),
     ]
     settings = dataclasses.replace(SETTINGS, epochs=1, names=("plate", "bowl"))
     trained = training.train(frames, root / "classes", tmp_path, settings)
@@ -241,7 +241,7 @@ def test_several_classes_are_told_apart_in_the_file(root, tmp_path):
 
 
 def test_a_photo_that_cannot_be_read_is_named(root, tmp_path):
-    frames = detection_toys.frames(root / "damaged", 4)
+    frames = square_toys.frames(root / "damaged", 4)
     (root / "damaged" / "frame_01.png").write_text("no photo")
     with pytest.raises(FramesError, match="frame_01.png is not an image.*take it out"):
         training.train(frames, root / "damaged", tmp_path, SETTINGS)

@@ -50,7 +50,7 @@ def test_the_figures_stand_in_a_block_of_their_own(name):
 )
 def test_parameters_that_are_set_in_the_pages_exist(page):
     """`key: value` in backticks, where the key looks like a parameter of ours."""
-    declared = {name for stage in paths.STAGES for name in params.of_stage(stage)}
+    declared = {name for stage in paths.ALL_STAGES for name in params.of_stage(stage)}
     fields = {field.name for field in (*params.PREDICTOR_FIELDS, *params.SITE_FIELDS)}
     keys = re.findall(r"`([a-z][a-z0-9_]+): [^`]+`", page.read_text("utf-8"))
     assert set(keys) <= declared | fields | {"base"}

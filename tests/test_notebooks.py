@@ -30,7 +30,7 @@ def is_parameters(cell):
     return "parameters" in cell["metadata"].get("tags", [])
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_budget(stage):
     """What the eye meets, outside the parameters cell."""
     code = [cell for cell in cells(stage, "code") if not is_parameters(cell)]
@@ -42,7 +42,7 @@ def test_budget(stage):
     assert max(statements) <= 12
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_nothing_is_stored_and_nothing_is_defined(stage):
     for cell in cells(stage, "code"):
         assert not cell["outputs"]
@@ -53,7 +53,7 @@ def test_nothing_is_stored_and_nothing_is_defined(stage):
         )
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_shape(stage):
     code = cells(stage, "code")
     text = cells(stage, "markdown")
@@ -68,7 +68,7 @@ def test_shape(stage):
     assert any("show_figure(" in "".join(cell["source"]) for cell in code)
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_every_check_says_what_failed(stage):
     """A check that fails is the last thing a user reads of a run: it carries a sentence."""
     checks = [
@@ -92,7 +92,7 @@ def headings(cell):
     return [line for line in "".join(cell["source"]).splitlines() if line.startswith("#")]
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_every_heading_is_in_both_languages(stage):
     for cell in cells(stage, "markdown"):
         for heading in headings(cell):
@@ -108,14 +108,14 @@ def both_languages(cell):
     return english, chinese
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_every_paragraph_has_its_chinese_one(stage):
     for cell in cells(stage, "markdown"):
         english, chinese = both_languages(cell)
         assert len(english) == len(chinese), cell["source"]
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_both_languages_name_the_same_files_and_parameters(stage):
     for cell in cells(stage, "markdown"):
         english, chinese = both_languages(cell)
@@ -123,7 +123,7 @@ def test_both_languages_name_the_same_files_and_parameters(stage):
             assert sorted(CODE.findall(block)) == sorted(CODE.findall(other)), other
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_no_chinese_paragraph_is_a_stub(stage):
     """A Chinese text has about a third as many characters as the English one."""
     for cell in cells(stage, "markdown"):
@@ -132,7 +132,7 @@ def test_no_chinese_paragraph_is_a_stub(stage):
             assert 0.2 < len(other) / len(block) < 1.1, other
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_no_table_is_shown_as_pandas_shows_it(stage):
     """`display` is for widgets; `tables.show` says a sentence where there are no rows."""
     for cell in cells(stage, "code"):

@@ -17,6 +17,7 @@ COMMON = (
     "upstream_run",
     "image_root",
     "sites",
+    "trays_root",
     "seed",
     "max_dishes",
     "max_photos_per_dish",
@@ -36,6 +37,11 @@ def test_shipped_profiles_pass(profile):
     assert all(set(values[stage]) == set(params.of_stage(stage)) for stage in paths.STAGES)
 
 
+def test_the_profile_with_trays_passes():
+    values = settings.load_profile("demo_trays")
+    assert set(values) == set(paths.ALL_STAGES)
+
+
 def test_the_demo_profile_is_what_the_notebooks_default_to():
     """Stepping through a notebook as it stands is stepping through the demo."""
     values = settings.load_profile("demo")
@@ -45,7 +51,7 @@ def test_the_demo_profile_is_what_the_notebooks_default_to():
         )
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_parameters_are_typed_and_explained(stage):
     parameters = params.of_stage(stage)
     assert tuple(parameters)[: len(COMMON)] == COMMON
@@ -56,10 +62,10 @@ def test_parameters_are_typed_and_explained(stage):
         assert parameter.accept(parameter.default) == (parameter.default, [])
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_a_shared_name_has_one_type_everywhere(stage):
     everywhere = {
-        name: p.type for other in paths.STAGES for name, p in params.of_stage(other).items()
+        name: p.type for other in paths.ALL_STAGES for name, p in params.of_stage(other).items()
     }
     assert all(everywhere[name] == p.type for name, p in params.of_stage(stage).items())
 
@@ -75,7 +81,7 @@ def test_the_lora_profile_holds_only_what_differs():
     assert full["lora_rank"] == 0
 
 
-@pytest.mark.parametrize("stage", paths.STAGES)
+@pytest.mark.parametrize("stage", paths.ALL_STAGES)
 def test_the_notebooks_hold_the_cells_that_are_declared(stage):
     """`make notebooks` writes them."""
     notebook = json.loads(paths.notebook(stage).read_text("utf-8"))
@@ -92,7 +98,7 @@ def test_the_training_takes_every_parameter_of_its_stage():
     params.
     """
     elsewhere = {"run_name", "upstream_run", "sites", "max_dishes", "max_photos_per_dish"}
-    elsewhere |= {"language", "max_missing_share"}
+    elsewhere |= {"trays_root", "language", "max_missing_share"}
     declared = set(params.of_stage("04_training")) - elsewhere
     fields = set(config.TrainingConfig.model_fields) - set(config.PLACES) - {"max_steps"}
     assert fields == declared - set(config.PLACES)

@@ -61,6 +61,15 @@ DECIDED_COLUMNS = (
 LEFT_OUT_COLUMNS = ("path", "reason", "detail")
 # rejected.csv says too which split a photo would have that somebody left out.
 REJECTED_COLUMNS = (*LEFT_OUT_COLUMNS, "split")
+# Stage 00: a photo of a whole tray; a box on it, of a person (`truth`) or of the detector; a crop.
+FRAMES = "frames.parquet"
+FRAME_COLUMNS = ("frame_id", "path", "width", "height", "sha256", "split", "n_boxes")
+BOXES = "boxes.parquet"
+BOX_COLUMNS = ("frame_id", "source", "x1", "y1", "x2", "y2", "score", "label")
+CROPS = "crops.parquet"
+CROP_COLUMNS = ("path", "frame_id", "x1", "y1", "x2", "y2", "label", "split", "sha256")
+CROPS_LIST = "crops.csv"
+CROPS_LIST_COLUMNS = ("path", "label", "split")
 SIMILAR_COLUMNS = ("dish_id", "similar_id", "rank", "score", "n_votes")
 CLUSTER_COLUMNS = ("dish_id", "cluster", "size")
 # 04's validation_answers.csv: the entry that best/ chose on a validation menu, by dish; and 03's

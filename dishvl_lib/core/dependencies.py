@@ -17,7 +17,8 @@ CATALOGUE = ("catalog.parquet", "dishes.jsonl")
 DECIDED = "decided_photos.csv"
 # {stage: {earlier stage: patterns of the files that are read}}
 READS: dict[str, dict[str, tuple[str, ...]]] = {
-    "01_annotation": {},
+    paths.TRAYS: {},
+    "01_annotation": {paths.TRAYS: (artefacts.CROPS_LIST, artefacts.CROPS)},
     "02_similar_dishes": {"01_annotation": CATALOGUE},
     "03_dataset": {
         "01_annotation": (*CATALOGUE, DECIDED),
@@ -28,6 +29,7 @@ READS: dict[str, dict[str, tuple[str, ...]]] = {
         "03_dataset": ("train.jsonl", "validation.jsonl"),
     },
     "05_evaluation": {
+        paths.TRAYS: (artefacts.FRAMES, artefacts.BOXES, artefacts.CROPS),
         "01_annotation": CATALOGUE,
         "02_similar_dishes": (
             "similar_dishes.csv",
@@ -87,7 +89,14 @@ def _names(dishes: Path) -> str:
 PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
     "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
 }
+LABEL_SUFFIXES = (".json", ".txt", ".yaml", ".yml", ".names", ".data")
 _PICTURES = (".png", ".html", ".log")
+
+
+def stages_read(name: str, values: Record) -> list[str]:
+    """The earlier stages that a stage starts from; 00 only where the run has trays."""
+    has_trays = bool(values.get("trays_root"))
+    return [stage for stage in READS[name] if has_trays or stage != paths.TRAYS]
 
 
 def opened(name: str, stage: str) -> tuple[str, ...]:
@@ -141,6 +150,8 @@ def inputs_of(name: str, values: Record, upstream: dict[str, Path]) -> dict[str,
         inputs |= _named_file(key, values.get(key))
     if values.get("confusions_from"):
         inputs |= _answers_of(values["confusions_from"])
+    for key in params.content_places(name):
+        inputs |= _named_place(key, values.get(key))
     inputs |= _of_base_run(name, values)
     if name == "05_evaluation":
         for site in values.get("sites", ()):
@@ -155,7 +166,7 @@ def counts_as_input(name: str, key: str) -> bool:
     count.
     """
     stage, _, file = key.partition("/")
-    if stage not in paths.STAGES:
+    if stage not in paths.ALL_STAGES:
         return True
     if Path(file).suffix in _PICTURES:
         return False
@@ -213,6 +224,18 @@ def _of_base_run(name: str, values: Record) -> dict[str, str]:
     content = base_run.fingerprint(run_name, *BASE_RUN_READS[name])
     key = f"base_model{NAMED_FILE_MARK}{values['base_model']}"
     return {key: content} if content else {}
+
+
+def _named_place(key: str, value: Any) -> dict[str, str]:
+    """{`key: path`: fingerprint} of a file, or of the labels in a folder; {} for none."""
+    if not value or not paths.resolve(value).is_dir():
+        return _named_file(key, value)
+    folder = paths.resolve(value)
+    content = []
+    for file in sorted(folder.rglob("*")):
+        if file.suffix.lower() in LABEL_SUFFIXES and file.is_file():
+            content.append((file.relative_to(folder).as_posix(), records.sha256_file(file)))
+    return {f"{key}{NAMED_FILE_MARK}{value}": records.fingerprint(content)}
 
 
 def _named_file(key: str, value: Any) -> dict[str, str]:

@@ -18,6 +18,7 @@ SUCCESS = "_SUCCESS.json"
 STARTED = "_STARTED.json"
 # What the stages after it take from a marker besides the fields that every marker has.
 _OWN_FIELDS: dict[str, dict[str, type]] = {
+    "00_trays": {"frames_root": str},
     "01_annotation": {"image_root": str},
     "04_training": {"best": dict},
 }

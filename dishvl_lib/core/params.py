@@ -24,6 +24,7 @@ from dishvl_lib.core.rules import (
     Matching,
     ModelSource,
     NamedFile,
+    NamedPlace,
     Net,
     OneOf,
     Pattern,
@@ -32,6 +33,7 @@ from dishvl_lib.core.rules import (
     ReportTo,
     RequestParameters,
     ServerAddress,
+    TraysFolder,
     UpstreamRun,
     any_content,
     arrays,
@@ -72,7 +74,19 @@ MISSING_SHARE = Parameter(
     Role.RUNTIME_ONLY,
 )
 
+TEST_SHARE = Parameter(
+    "test_share", "float", 0.2, "share of each dish's photos kept for testing", SHARE
+)
+VALIDATION_SHARE = Parameter(
+    "validation_share", "float", 0.1, "share of each dish's photos kept for validation", SHARE
+)
+# A detector's output, by the words of `detection.layouts`; empty finds out.
+DETECTOR_LAYOUTS = ("", "dishvl", "yolov5", "yolov8", "yolo_end_to_end", "detr", "detr_logits")
+MOST_MARGIN = 2.0
+LEAST_MARGIN = 0.3  # of a box's sides: less shows no dish
+
 FIRST = ("01_annotation",)
+WITH_TRAYS = (paths.TRAYS, "01_annotation")
 WITH_SITES = ("01_annotation", "05_evaluation")
 WITH_MODEL = ("03_dataset", "04_training", "05_evaluation")
 MENU_SIZE = Between(least=2, most=1000)
@@ -196,7 +210,7 @@ SITES = Mappings("site", SITE_FIELDS, ("name", "image_root"))
 DEMO_SITES = [{"name": "site_b", "image_root": BUILTIN, "menu_csv": BUILTIN}]
 DEMO_ANNOTATORS = [{"name": BUILTIN, "base_url": BUILTIN, "model": "demo"}]
 
-# Declared by all five notebooks, in this order, with the stages whose content they decide.
+# Declared by all notebooks, in this order, with the stages whose content they decide.
 COMMON: tuple[tuple[Parameter, tuple[str, ...]], ...] = (
     (
         Parameter(
@@ -236,7 +250,18 @@ COMMON: tuple[tuple[Parameter, tuple[str, ...]], ...] = (
         ),
         WITH_SITES,
     ),
-    (Parameter("seed", "int", 0, "of every random choice", SEEDS), paths.STAGES),
+    (
+        Parameter(
+            "trays_root",
+            "str",
+            "",
+            "photos of whole trays, which stage 00 cuts into crops for 01; builtin draws some, empty "
+            "for none",
+            TraysFolder(),
+        ),
+        WITH_TRAYS,
+    ),
+    (Parameter("seed", "int", 0, "of every random choice", SEEDS), paths.ALL_STAGES),
     (
         Parameter(
             "max_dishes", "int", 0, "rehearsal: the first so many dishes only; 0 takes all", COUNT
@@ -294,6 +319,88 @@ COMMON: tuple[tuple[Parameter, tuple[str, ...]], ...] = (
 )
 # Declared by one notebook, after the common ones.
 OWN: dict[str, tuple[Parameter, ...]] = {
+    paths.TRAYS: (
+        Parameter(
+            "tray_labels",
+            "str",
+            "",
+            "where the dishes lie on the trays, and what they are: COCO JSON, or a folder of YOLO "
+            "txt (CVAT writes both); empty: the detector's boxes are cropped, and a frame's folder "
+            "is its dish",
+            NamedPlace(),
+        ),
+        Parameter(
+            "boxes_follow_exif",
+            "bool",
+            True,
+            "the labels' boxes are of the photo upright; False: of the photo as it is stored",
+        ),
+        Parameter(
+            "detector",
+            "str",
+            "",
+            "ONNX file of a detector of your own; empty trains a small one on the labels",
+            NamedFile(any_content),
+        ),
+        Parameter(
+            "detector_layout",
+            "str",
+            "",
+            "what your detector gives, where that is not found out: "
+            + ", ".join(DETECTOR_LAYOUTS[1:]),
+            OneOf(DETECTOR_LAYOUTS),
+        ),
+        Parameter(
+            "keep_labels",
+            "list[str]",
+            [],
+            "of your detector's classes, those that are dishes (bowl, plate); [] keeps all",
+            Each(),
+        ),
+        Parameter(
+            "detection_threshold",
+            "float",
+            0.0,
+            "score from which a box counts; 0 takes the detector's own",
+            SHARE,
+        ),
+        Parameter(
+            "crop_margin",
+            "float",
+            1.0,
+            "sides of a crop as a factor of its box's; training and use share it",
+            Between(least=LEAST_MARGIN, most=MOST_MARGIN),
+        ),
+        Parameter(
+            "detector_start",
+            "str",
+            BUILTIN,
+            "what a training begins from: builtin, which has seen drawn trays, or empty for nothing",
+            OneOf((BUILTIN, "")),
+        ),
+        Parameter(
+            "detector_size",
+            "int",
+            320,
+            "side in pixels of the square in which the trained detector sees a frame; a multiple "
+            "of 32",
+            Between(least=64, most=2048),
+        ),
+        Parameter(
+            "detector_epochs",
+            "int",
+            12,
+            "passes over the frames when a detector is trained",
+            Between(least=1, most=10_000),
+        ),
+        replace(
+            TEST_SHARE, help="share of the frames kept for testing, where labels give no split"
+        ),
+        replace(
+            VALIDATION_SHARE,
+            help="share of the frames kept for validation, where labels give no split",
+        ),
+    ),
     "01_annotation": (
         Parameter(
             "annotators",
@@ -393,16 +500,8 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "keep_apart",
             OneOf(SAME_NAME),
         ),
-        Parameter(
-            "test_share", "float", 0.2, "share of each dish's photos kept for testing", SHARE
-        ),
-        Parameter(
-            "validation_share",
-            "float",
-            0.1,
-            "share of each dish's photos kept for validation",
-            SHARE,
-        ),
+        TEST_SHARE,
+        VALIDATION_SHARE,
         Parameter(
             "hold_out_sites",
             "list[str]",
@@ -913,6 +1012,15 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             Role.RUNTIME_ONLY,
         ),
         MISSING_SHARE,
+        Parameter(
+            "crop_margin",
+            "float",
+            0.0,
+            "for photos that a detector of yours has cropped: sides of a crop as a factor of its "
+            "box's; 0 where that is unknown. With trays_root stage 00's counts",
+            Between(least=0, most=MOST_MARGIN),
+            Role.RUNTIME_ONLY,
+        ),
         Parameter("use_cpu", "bool", True, "train on the CPU even where there is a GPU"),
     ),
     "05_evaluation": (
@@ -941,6 +1049,21 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "photos of each dish that name it: for pplcnet_register2, and at a site, where "
             "the others are judged",
             Between(least=1, most=10_000),
+        ),
+        Parameter(
+            "tray_menu_size",
+            "int",
+            20,
+            "entries of the menu that a tray's dishes are chosen from, where the run has trays",
+            MENU_SIZE,
+        ),
+        Parameter(
+            "prices_csv",
+            "str",
+            "",
+            "table (CSV or .xlsx) with columns name,price: by how much trays would be over- and "
+            "undercharged",
+            NamedFile(csv_with("name", "price")),
         ),
         Parameter(
             "new_dish_photos",
@@ -1019,6 +1142,15 @@ def content_files(stage: str) -> tuple[str, ...]:
     )
 
 
+def content_places(stage: str) -> tuple[str, ...]:
+    """The same for parameters that name a file or a folder."""
+    return tuple(
+        name
+        for name, parameter in of_stage(stage).items()
+        if isinstance(parameter.rule, NamedPlace) and parameter.role is Role.CONTENT
+    )
+
+
 def cell(stage: str, values: RecordView | None = None) -> str:
     """The source of a notebook's parameters cell, with these values or the defaults."""
     chosen = {**defaults(stage), **(values or {})}
@@ -1061,6 +1193,28 @@ def overlapping_folders(folders: Iterable[tuple[str, AnyPath]]) -> str:
                 )
         seen[what] = place
     return ""
+
+
+def _trays_alone(trays_root: str, photos_csv: str) -> str:
+    if not (trays_root and photos_csv):
+        return ""
+    return (
+        "trays_root and photos_csv both say which photos are taken: with trays_root they are the "
+        "crops of stage 00; empty one of them"
+    )
+
+
+def _something_finds(trays_root: str, tray_labels: str, detector: str) -> str:
+    if trays_root in ("", BUILTIN) or tray_labels or detector:
+        return ""
+    return (
+        "trays_root needs tray_labels (boxes of the dishes on some trays), detector (an ONNX file), "
+        "or both"
+    )
+
+
+def _whole_cells(size: int) -> str:
+    return "" if size % 32 == 0 else f"detector_size {size} must be a multiple of 32"
 
 
 def _sites_apart(image_root: str, sites: Records) -> str:
@@ -1155,9 +1309,15 @@ def _not_itself(run_name: str, base_model: str) -> str:
 
 _BASE_RUN = (("run_name", "base_model"), _not_itself)
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
+    paths.TRAYS: (
+        (("trays_root", "tray_labels", "detector"), _something_finds),
+        (("detector_size",), _whole_cells),
+        (("test_share", "validation_share"), _shares),
+    ),
     "01_annotation": (
         _PIXELS,
         _BASE_RUN,
+        (("trays_root", "photos_csv"), _trays_alone),
         (("image_root", "sites"), _sites_apart),
         (("test_share", "validation_share"), _shares),
     ),

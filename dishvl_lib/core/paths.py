@@ -15,6 +15,8 @@ from pathlib import Path
 from dishvl_lib.core.types import AnyPath
 
 STAGES = ("01_annotation", "02_similar_dishes", "03_dataset", "04_training", "05_evaluation")
+TRAYS = "00_trays"  # before the five, and only where a profile sets trays_root
+ALL_STAGES = (TRAYS, *STAGES)
 MOST_NAME_BYTES = 150  # file systems take 255, and names get suffixes such as .old-20260101-120000
 RESERVED_NAMES = ("cache", "errors.log")
 _UNNAMEABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible marks, halves of pairs, breaks
@@ -107,6 +109,11 @@ def run_folder(run_name: str) -> Path:
     return outputs() / run_name
 
 
+def stages_of(run: Path) -> tuple[str, ...]:
+    """The stages that a run's folder has or may come to have: 00 only where it was begun."""
+    return ALL_STAGES if (run / TRAYS).is_dir() else STAGES
+
+
 def stage_folder(run_name: str, stage: str) -> Path:
     return run_folder(run_name) / full_stage_name(stage)
 
@@ -123,10 +130,10 @@ def notebook(stage: str) -> Path:
 
 
 def full_stage_name(stage: str) -> str:
-    """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the five stages."""
+    """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the stages."""
     number = str(stage).zfill(2)
-    for name in STAGES:
+    for name in ALL_STAGES:
         number_of_stage, _, _ = name.partition("_")
         if stage == name or number == number_of_stage:
             return name
-    raise ValueError(f"no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    raise ValueError(f"no stage {stage!r}; the stages are {', '.join(ALL_STAGES)}")

@@ -230,6 +230,39 @@ class PhotoFolder(Rule):
 
 
 @dataclass(frozen=True)
+class TraysFolder(PhotoFolder):
+    """A folder of photos of whole trays, `""` for none, or `builtin`; with the packages that
+    detectors need.
+    """
+
+    packages: tuple[str, ...] = ("onnxruntime", "onnx")
+
+    def problem(self, value: Any) -> str:
+        return "" if value == "" else super().problem(value)
+
+    def absence(self, value: Any) -> str:
+        if value == "":
+            return ""
+        missing = [name for name in self.packages if importlib.util.find_spec(name) is None]
+        if missing:
+            return (
+                f"needs the package {' and '.join(missing)}, which is not installed: "
+                "pip install 'dishvl[trays]'"
+            )
+        return super().absence(value)
+
+
+@dataclass(frozen=True)
+class NamedPlace(Rule):
+    """A file or folder that is read, `""` for none."""
+
+    def absence(self, value: Any) -> str:
+        if value == "" or paths.resolve(value).exists():
+            return ""
+        return f"names no file or folder: {paths.resolve(value)} does not exist"
+
+
+@dataclass(frozen=True)
 class NamedFile(Rule):
     """A file that is read, `""` for none, and `builtin` where the demo has one."""
 

@@ -61,29 +61,38 @@ class _Draft:
 
 
 def load_profile(profile: AnyPath, overrides: RecordView | None = None) -> Values:
-    """{stage: {key: value}} for all five stages: defaults, base profile, profile, overrides.
+    """{stage: {key: value}} for the five stages, and for 00 where `trays_root` is set: defaults,
+    base profile, profile, overrides.
 
     A profile whose common.yaml says `base: NAME` holds only what differs from NAME. `overrides`
     (from `--set`) reach every stage that declares the key. Raises `SettingsError` with all that is
     wrong.
     """
     folder = profile_folder(profile)
-    declared = {stage: params.of_stage(stage) for stage in paths.STAGES}
-    draft = _Draft(declared, {stage: params.defaults(stage) for stage in paths.STAGES})
+    declared = {stage: params.of_stage(stage) for stage in paths.ALL_STAGES}
+    draft = _Draft(declared, {stage: params.defaults(stage) for stage in paths.ALL_STAGES})
     for layer in _layers(folder, seen=()):
         _take_folder(layer, draft)
     overrides = overrides or {}
     for key, value in overrides.items():
-        takers = [stage for stage in paths.STAGES if key in declared[stage]]
+        takers = [stage for stage in paths.ALL_STAGES if key in declared[stage]]
         if not takers:
             known = {name for stage in declared.values() for name in stage}
             draft.faults.append(_unknown(SET, key, known))
         draft.take(key, value, takers, SET, str(value))
+    values = _of_the_chain(draft.values)
     if not draft.faults:
-        draft.faults += _conflicts(draft.values, str(folder))
+        draft.faults += _conflicts(values, str(folder))
     if draft.faults:
         raise SettingsError(draft.faults)
-    return draft.values
+    return values
+
+
+def _of_the_chain(values: Values) -> Values:
+    """Without stage 00 where no trays are named: nothing of it is run or shown then."""
+    if values[paths.TRAYS].get("trays_root"):
+        return values
+    return {stage: values[stage] for stage in paths.STAGES}
 
 
 def pretrained_net() -> Record:
@@ -191,7 +200,7 @@ def _has_common_file(folder: Path) -> bool:
 
 
 def _is_text(key: str) -> bool:
-    stages = [params.of_stage(stage) for stage in paths.STAGES]
+    stages = [params.of_stage(stage) for stage in paths.ALL_STAGES]
     types = {declared[key].type for declared in stages if key in declared}
     return types == {"str"}
 
@@ -255,13 +264,13 @@ def _layers(folder: Path, seen: tuple[Path, ...]) -> list[Path]:
 
 
 def _take_folder(folder: Path, draft: _Draft) -> None:
-    known_files = {COMMON_FILE} | {f"{stage}.yaml" for stage in paths.STAGES}
+    known_files = {COMMON_FILE} | {f"{stage}.yaml" for stage in paths.ALL_STAGES}
     files = [file for file in folder.iterdir() if file.suffix in (".yaml", ".yml")]
     for file in sorted(files):
         if file.name not in known_files:
             draft.faults.append(_unknown(str(folder), file.name, known_files, "file"))
             continue
-        stages = paths.STAGES if file.name == COMMON_FILE else (file.stem,)
+        stages = paths.ALL_STAGES if file.name == COMMON_FILE else (file.stem,)
         content, raw = _read_yaml(file)
         for key, value in content.items():
             if key != BASE_KEY or file.name != COMMON_FILE:

@@ -209,6 +209,8 @@ class Stage:
         folder has moved.
         """
         recorded = Path(self.marker("01_annotation")["image_root"])
+        if self.params.get("trays_root"):  # outputs/ may have moved, as a folder of photos may
+            return recorded if recorded.is_dir() else find_stage(self.params, paths.TRAYS, ())
         given = self.params.get("image_root", "builtin")
         moved = paths.resolve(given) if given != "builtin" else recorded
         return recorded if recorded.is_dir() or not moved.is_dir() else moved
@@ -488,7 +490,7 @@ def _upstream(name: str, params: Record) -> dict[str, Path]:
     """{earlier stage: its folder}, with the files that are read checked."""
     return {
         stage: find_stage(params, stage, dependencies.opened(name, stage))
-        for stage in dependencies.READS[name]
+        for stage in dependencies.stages_read(name, params)
     }
 
 

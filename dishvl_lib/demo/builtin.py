@@ -8,11 +8,14 @@ from pathlib import Path
 from dishvl_lib.core import caches, paths, records
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import dishes
+from dishvl_lib.demo import trays as drawn
 from dishvl_lib.demo.annotator import BuiltinAnnotator
 
 BUILTIN = "builtin"
 PHOTOS_VERSION = 2
 PHOTOS_PER_DISH = 88
+TRAYS = 360
+TRAYS_SEED = 0
 
 
 def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, Records]:
@@ -20,7 +23,12 @@ def photos(image_root: str, sites: Sequence[Record]) -> tuple[Path, Records]:
     into the cache.
     """
     root = drawn_folder() / "photos" if image_root == BUILTIN else paths.resolve(image_root)
-    return root, [_site(site) for site in sites]
+    return root, outside_sites(sites)
+
+
+def outside_sites(sites: Sequence[Record]) -> Records:
+    """The sites with real folders; the demo's photos are drawn where one of them is `builtin`."""
+    return [_site(site) for site in sites]
 
 
 def drawn_folder() -> Path:
@@ -37,6 +45,32 @@ def drawn_folder() -> Path:
         dishes.draw_demo_photos(empty, photos_per_dish=PHOTOS_PER_DISH)
 
     return caches.folder(folder, draw, "the demo's photos")
+
+
+def trays(trays_root: str, tray_labels: str) -> tuple[Path, Path | None]:
+    """(folder of the photos of trays, their labels, None without any); `builtin` draws the demo's
+    once into the cache, with labels of its own.
+    """
+    if trays_root != BUILTIN:
+        return paths.resolve(trays_root), paths.resolve(tray_labels) if tray_labels else None
+    folder = drawn_trays(TRAYS, TRAYS_SEED)
+    return folder / drawn.FRAMES, paths.resolve(
+        tray_labels
+    ) if tray_labels else folder / drawn.LABELS
+
+
+def drawn_trays(n: int, seed: int) -> Path:
+    """The folder of n drawn trays of the demo's dishes, complete; drawn now if they are not there
+    yet.
+    """
+    key = records.fingerprint([drawn.VERSION, n, seed, sorted(dishes.DISHES)])[:12]
+    folder = paths.cache("demo_trays") / key
+
+    def draw(empty: Path) -> None:
+        print(f"drawing {n} trays into {folder} (about a minute, once)", flush=True)
+        drawn.draw_demo_trays(empty / "set", n=n, seed=seed)
+
+    return caches.folder(folder, draw, "the demo's trays") / "set"
 
 
 def annotators(

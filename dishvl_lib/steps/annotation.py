@@ -16,6 +16,7 @@ from dishvl_lib.annotation import (
     given_names,
     rejections,
 )
+from dishvl_lib.annotation.layout import CatalogError
 from dishvl_lib.core import (
     artefacts,
     base_run,
@@ -28,7 +29,7 @@ from dishvl_lib.core import (
     redo,
 )
 from dishvl_lib.core.stages import Stage
-from dishvl_lib.core.types import Record, Records
+from dishvl_lib.core.types import AnyPath, Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.endpoints import client
 from dishvl_lib.endpoints.errors import BudgetError, EndpointError, UselessError
@@ -90,8 +91,8 @@ class Settled(NamedTuple):
 
 def build_catalogue(stage: Stage) -> Catalogue:
     """Scan the photos, find near-duplicates and split; draws the demo's photos when asked for."""
-    root, sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
-    scanning = stage.only(*SCANNING) | {"photos_csv": stage.named_file("photos_csv") or ""}
+    root, sites, listed = _photos(stage)
+    scanning = stage.only(*SCANNING) | {"photos_csv": listed}
     if not stage.done:
         stage.make(READ_FILE, decided_photos.read, stage.decisions("photos"))
     known = _earlier_photos(stage)
@@ -111,7 +112,7 @@ def build_catalogue(stage: Stage) -> Catalogue:
         **scanning,
     )
     catalogue = Catalogue(root, photos, rejected, pairs)
-    if scanning["photos_csv"]:
+    if stage.params["photos_csv"]:
         _note_missing(stage, rejected)
     print(
         f"{len(photos)} of {len(photos) + len(rejected)} files are usable photos of "
@@ -121,6 +122,30 @@ def build_catalogue(stage: Stage) -> Catalogue:
     if known is not None:
         print(earlier_split.summary(photos, known))
     return catalogue
+
+
+def _photos(stage: Stage) -> tuple[Path, Records, AnyPath]:
+    """(folder of the photos, sites with real folders, the list of the photos or ''): stage 00's
+    crops where the run has trays.
+    """
+    if not stage.params["trays_root"]:
+        root, sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+        return root, sites, stage.named_file("photos_csv") or ""
+    listed = stage.input(paths.TRAYS, artefacts.CROPS_LIST)
+    if not stage.done and records.read_table(listed).empty:
+        raise CatalogError(
+            f"{listed} is empty: no crop of stage 00 has the name of a dish. Sort the crops into one "
+            "folder per dish and name that folder in image_root, with trays_root empty; or name the "
+            "dishes on the trays in tray_labels"
+        )
+    return listed.parent, builtin.outside_sites(stage.params["sites"]), listed
+
+
+def crop_margin(stage: Stage) -> float | None:
+    """By which margin stage 00 has cropped the photos; None where it has not."""
+    if not stage.params["trays_root"]:
+        return None
+    return stage.marker(paths.TRAYS)["parameters"]["crop_margin"]
 
 
 def _earlier_photos(stage: Stage) -> pd.DataFrame | None:
@@ -173,7 +198,9 @@ def connect(stage: Stage) -> tuple[list[client.Endpoint], builtin.BuiltinAnnotat
     A finished stage asks nobody, so it needs no key.
     """
     given = [] if stage.done else stage.params["annotators"]
-    servers, local = builtin.annotators(given, stage.params["image_root"])
+    # The demo's annotator knows the photos that the demo draws of single dishes.
+    photos_of = "" if stage.params["trays_root"] else stage.params["image_root"]
+    servers, local = builtin.annotators(given, photos_of)
     return client.connect(servers), local
 
 

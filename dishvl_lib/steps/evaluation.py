@@ -37,11 +37,12 @@ from dishvl_lib.evaluation import (
     protocols,
     reproduce,
     sites,
+    trays,
     trust,
 )
 from dishvl_lib.evaluation import gallery as judged
 from dishvl_lib.review import confusion_browser as browser
-from dishvl_lib.steps import gallery
+from dishvl_lib.steps import gallery, tray_evaluation
 
 Predictors = dict[str, Callable[[], predictors.Predictor]]
 TUNED = "tuned"
@@ -95,14 +96,15 @@ class Answers(NamedTuple):
 
 
 class Accuracy(NamedTuple):
-    """The accuracy table, each predictor against the tuned model, the best small net, and what
-    people's decisions about test photos do to it.
+    """The accuracy table, each predictor against the tuned model, the best small net, what people's
+    decisions about test photos do to it, and whole trays.
     """
 
     table: pd.DataFrame
     compared: pd.DataFrame
     to_beat: pd.DataFrame
     decided: pd.DataFrame
+    trays: tray_evaluation.Judged
 
     @property
     def in_short(self) -> pd.DataFrame:
@@ -171,7 +173,7 @@ def plan_questions(stage: Stage, sources: Sources) -> protocols.Plan:
     test = stage.rows("03_dataset", "test.jsonl")
     with_new = _with_new_dishes(stage, test, set(added.dish_id.map(sources.known.names)))
     unseen = stage.rows("03_dataset", "test_unseen.jsonl")
-    _, given_sites = builtin.photos(stage.params["image_root"], stage.params["sites"])
+    given_sites = builtin.outside_sites(stage.params["sites"])
     site_files = stage.inputs("03_dataset", "site_*.jsonl")
     if not stage.done:  # a finished stage has noted them; the menu may be gone by now
         for sentence in sites.unmatched_menu_rows(given_sites, site_files):
@@ -393,12 +395,19 @@ def put_beside_best(stage: Stage, sources: Sources) -> None:
 
 
 def measure(stage: Stage, sources: Sources, answers: Answers) -> Accuracy:
-    """Accuracies with n, interval and chance; writes metrics.json."""
+    """Accuracies with n, interval and chance, of whole trays too; writes metrics.json."""
     table = metrics.accuracy_table(answers.predictions)
     compared = metrics.compare(answers.predictions)
     counted = decided.table(answers.predictions, sources.decided)
-    stage.make("metrics.json", decided.into_metrics, metrics.metrics_dict(table), counted)
-    return Accuracy(table, compared, metrics.rivals(table, compared), counted)
+    judged_trays = tray_evaluation.judge(
+        stage,
+        sources.known,
+        sources.similar,
+        lambda: _model(stage, str(stage.input("04_training", "best"))).recognizer,
+    )
+    by_predictor = trays.joined(metrics.metrics_dict(table), judged_trays.measured)
+    stage.make("metrics.json", decided.into_metrics, by_predictor, counted)
+    return Accuracy(table, compared, metrics.rivals(table, compared), counted, judged_trays)
 
 
 def break_down(stage: Stage, sources: Sources, answers: Answers) -> Breakdown:
@@ -510,6 +519,7 @@ def write_report(
         figures=_figures(stage, accuracy, trusted),
         tables={
             "best small net against the tuned model": accuracy.to_beat,
+            **accuracy.trays.shown,
             "test photos that people decided about": accuracy.decided,
             "calibration": trust.shown(trusted.measures),
             "not on the menu, by menu size": off_menu.shown(trusted.off_menu),

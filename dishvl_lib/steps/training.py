@@ -49,7 +49,7 @@ def configure(stage: Stage, files: dict[str, Path]) -> config.TrainingConfig:
     """The training process's configuration; builds the demo's base model when asked for."""
     dishes = stage.rows("01_annotation", "dishes.jsonl")
     names = list(annotate.names_by_dish(dishes).values())
-    params = stage.params
+    params = stage.params | {"crop_margin": crop_margin(stage)}
     return config.from_parameters(
         params,
         base_model=builtin.base_model(params["base_model"], names, params["max_pixels"]),
@@ -58,6 +58,19 @@ def configure(stage: Stage, files: dict[str, Path]) -> config.TrainingConfig:
         train_file=files["train"],
         validation_file=files["validation"],
     )
+
+
+def crop_margin(stage: Stage) -> float:
+    """The margin by which the photos were cropped: stage 00's where it made them, otherwise the
+    parameter; 0 where that is unknown.
+    """
+    given = stage.params["crop_margin"]
+    made = stage.marker("01_annotation").get("crop_margin")
+    if made is None:
+        return given
+    if given and given != made and not stage.done:
+        stage.note(f"crop_margin {given} is not used: stage 00 cropped the photos by {made}")
+    return made
 
 
 def read_curve(stage: Stage, best: Path) -> Curve:

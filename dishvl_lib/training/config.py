@@ -70,6 +70,7 @@ class TrainingConfig(BaseModel):
     metric_for_best_model: str
     early_stopping_patience: int
     keep_checkpoints: int
+    crop_margin: float
     use_cpu: bool
     seed: int
 

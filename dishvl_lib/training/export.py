@@ -61,6 +61,7 @@ def metadata(config: TrainingConfig, loaded: qwen.Qwen, checkpoint: str) -> dict
     return {
         "input_fingerprint": inputs.fingerprint(loaded),
         "input_fingerprint_version": inputs.FINGERPRINT_VERSION,
+        "crop_margin": config.crop_margin or None,
         "min_pixels": config.min_pixels,
         "max_pixels": config.max_pixels,
         "temperature": 1.0,
