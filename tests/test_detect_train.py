@@ -2,8 +2,8 @@
 
 import json
 
-import square_toys
 import pytest
+import square_toys
 
 from dishvl_lib import cli, detect_train
 from dishvl_lib.demo import detector_start

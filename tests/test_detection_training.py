@@ -5,10 +5,10 @@ nothing, and no frame is in two splits.
 import dataclasses
 import json
 
-import square_toys
 import numpy as np
 import onnxruntime
 import pytest
+import square_toys
 
 from dishvl_lib.core import locks, records
 from dishvl_lib.detection import augmentation, training, training_frames

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dishvl_lib.core import caches, paths, records
 from dishvl_lib.core.types import Record, Records
+from dishvl_lib.demo import detector_start as shipped_start
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo import trays as drawn
 from dishvl_lib.demo.annotator import BuiltinAnnotator
@@ -71,6 +72,16 @@ def drawn_trays(n: int, seed: int) -> Path:
         drawn.draw_demo_trays(empty / "set", n=n, seed=seed)
 
     return caches.folder(folder, draw, "the demo's trays") / "set"
+
+
+def detector_start(value: str) -> Path | None:
+    """The weights that a detector's training begins from; None for `value` ''. Raises
+    detector_start.StartError where the shipped ones are damaged.
+    """
+    if value != BUILTIN:
+        return None
+    shipped_start.check()
+    return shipped_start.FILE
 
 
 def annotators(

@@ -23,8 +23,8 @@ from dishvl_lib.core.types import Record
 from dishvl_lib.detection import augmentation, centre_maps, export, figures, training_frames
 from dishvl_lib.detection import net as nets
 from dishvl_lib.detection.boxes import Detections
-from dishvl_lib.detection.figures import Truth
 from dishvl_lib.detection.labels import LabelledFrame
+from dishvl_lib.detection.metrics import Judged
 from dishvl_lib.detection.net import CentreNet
 from dishvl_lib.detection.training_frames import DealtFrames, LetterboxedFrames
 
@@ -40,7 +40,6 @@ WEIGHT_DECAY = 0.02
 WARM_UP = 0.15  # share of the steps in which the rate rises
 MOST_GRADIENT = 5.0
 LEAST_SCORE = 0.05  # what the figures are made of; no threshold is below
-THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(17))  # 0.1 ... 0.9
 TIMED_PHOTOS = 8
 CHECKING_COST = 0.25  # of a photo, beside learning from it
 
@@ -200,8 +199,7 @@ class _Training:
             total += loss
             progress.advance(self.settings.batch_size, note=f"loss {loss:.3f}")
         found = self._found(self.dealt.validation, checked)
-        truths = _truths(self.dealt.validation, self.settings.names)
-        reached = figures.all_figures(found, truths, self.settings.names, LEAST_SCORE)
+        reached = figures.record(found, LEAST_SCORE)
         row = {
             "epoch": epoch + 1,
             "loss": round(total / self.batches, 5),
@@ -245,15 +243,15 @@ class _Training:
         pixels_of_all = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)
         return (pixels_of_all.float() / 255, *stacked)
 
-    def _found(
-        self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames
-    ) -> list[Detections]:
-        """What the net finds on frames as they are."""
+    def _found(self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames) -> list[Judged]:
+        """What the net finds on frames as they are, beside what is there."""
+        names = self.settings.names
         self.net.eval()
-        found = []
-        for pixels, placement in zip(loaded.pixels, loaded.placements, strict=True):
-            found.append(nets.find(self.net, pixels, placement, self.settings.names, LEAST_SCORE))
-        return found
+        judged = []
+        for frame, pixels, placement in zip(frames, *loaded, strict=True):
+            found = nets.find(self.net, pixels, placement, names, LEAST_SCORE)
+            judged.append(Judged(found, _truth(frame, names)))
+        return judged
 
     def _keep(self, row: Record) -> None:
         """After an epoch: the best weights, the log's row, the checkpoint."""
@@ -294,13 +292,11 @@ class _Training:
         settings = self.settings
         self.net.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
-        truths = _truths(self.dealt.validation, settings.names)
-        threshold = figures.best_threshold(found, truths, THRESHOLDS)
+        threshold = figures.best_threshold(found)
         split, judged = self.dealt.judged()
         if judged is not self.dealt.validation:
             loaded = training_frames.load(judged, self.root, settings.size, self.folder / FRAMES)
             found = self._found(judged, loaded)
-            truths = _truths(judged, settings.names)
         description = export.Description(
             settings.names, settings.size, threshold, settings.crop_margin
         )
@@ -309,8 +305,7 @@ class _Training:
         export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
         metrics = {
             "judged_on": split,
-            **figures.all_figures(found, truths, settings.names, threshold),
-            "threshold": threshold,
+            **figures.record(found, threshold),
             "epochs": self.history,
             "detector_sha256": records.sha256_file(file),
             "made_from": self.made_from,
@@ -346,12 +341,10 @@ def _other_training(folder: Path) -> str:
     )
 
 
-def _truths(frames: Sequence[LabelledFrame], names: Sequence[str]) -> list[Truth]:
-    truths = []
-    for frame in frames:
-        numbers = training_frames.class_numbers(frame, names)
-        truths.append(Truth(frame.boxes, tuple(names[number] for number in numbers)))
-    return truths
+def _truth(frame: LabelledFrame, names: Sequence[str]) -> Detections:
+    numbers = training_frames.class_numbers(frame, names)
+    labels = tuple(names[number] for number in numbers)
+    return Detections(frame.boxes, np.ones(len(labels), np.float32), labels)
 
 
 def _check(settings: TrainingSettings) -> None:
