@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from dishvl_lib.detection import centre_maps, export, net
 from dishvl_lib.detection.boxes import iou, letterbox
+from dishvl_lib.detection.detector import Detector
 
 SIZE = 64
 NAMES = ("plate", "bowl")
@@ -133,6 +134,20 @@ def test_boxes_are_found_in_pixels_of_the_photo(own, monkeypatch):
     found = net.find(own, np.asarray(pixels), placement, NAMES, 0.3)
     assert found.labels == ("bowl",)
     assert iou(found.boxes, box)[0, 0] > 0.99
+
+
+def test_the_file_in_use_finds_what_the_net_finds(own, tmp_path):
+    written(own, tmp_path / "own.onnx")
+    detector = Detector.load(tmp_path / "own.onnx", threshold=0.01)
+    rng = np.random.default_rng(0)
+    photo = Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    pixels, placement = letterbox(photo, (SIZE, SIZE))
+    expected = net.find(own, np.asarray(pixels), placement, NAMES, 0.01)
+    found = detector.detect_image(photo)
+    assert len(expected) > 0
+    assert found.labels == expected.labels
+    assert found.boxes == pytest.approx(expected.boxes, abs=1e-3)
+    assert found.scores == pytest.approx(expected.scores, abs=1e-5)
 
 
 def test_weights_go_through_a_file(own, tmp_path):

@@ -12,6 +12,7 @@ import square_toys
 
 from dishvl_lib.core import locks, records
 from dishvl_lib.detection import augmentation, training, training_frames
+from dishvl_lib.detection.detector import Detector
 from dishvl_lib.detection.training import TrainingError, TrainingSettings
 from dishvl_lib.detection.training_frames import FramesError
 
@@ -285,3 +286,11 @@ def test_a_box_that_leaves_the_view_is_not_learned_from(monkeypatch):
     corner = np.array([[0.0, 0.0, 20.0, 20.0]])
     _, _, in_view = augmentation.another_view(photo, corner, np.random.default_rng(0))
     assert in_view.tolist() == [False]
+
+
+def test_the_detector_reads_what_the_training_wrote(root, frames, trained):
+    detector = Detector.load(trained.file)
+    assert detector.names == ("dish",)
+    assert detector.is_ours
+    assert detector.threshold == pytest.approx(trained.metrics["threshold"])
+    assert detector.crop_margin is None
