@@ -140,7 +140,7 @@ def test_the_file_in_use_finds_what_the_net_finds(own, tmp_path):
     written(own, tmp_path / "own.onnx")
     detector = Detector.load(tmp_path / "own.onnx", threshold=0.01)
     rng = np.random.default_rng(0)
-    photo = Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    photo = Image.fromarray(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
     pixels, placement = letterbox(photo, (SIZE, SIZE))
     expected = net.find(own, np.asarray(pixels), placement, NAMES, 0.01)
     found = detector.detect_image(photo)
