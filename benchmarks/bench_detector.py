@@ -22,7 +22,7 @@ from dishvl_lib import detect_train
 from dishvl_lib.core import caches, images, paths, records
 from dishvl_lib.core.types import Record
 from dishvl_lib.demo import trays
-from dishvl_lib.detection import figures, labels, training
+from dishvl_lib.detection import labels, metrics, training
 from dishvl_lib.detection.boxes import Detections, letterbox
 from dishvl_lib.detection.detector import Detector
 from dishvl_lib.detection.labels import LabelledFrame
@@ -104,7 +104,7 @@ def report_figures(detector: Detector, folder: Path) -> None:
         scores = np.ones(len(names), np.float32)
         judged.append(Judged(found, Detections(frame.boxes, scores, names)))
     detector.threshold = threshold
-    reached = figures.record(judged, threshold)
+    reached = metrics.summary(judged, threshold)
     print(
         f"{reached['n_frames']} held-out trays, {reached['n_boxes']} boxes, from {threshold:g} on"
     )

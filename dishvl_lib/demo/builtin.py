@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dishvl_lib.core import caches, paths, records
 from dishvl_lib.core.types import Record, Records
-from dishvl_lib.demo import detector_start as shipped_start
+from dishvl_lib.demo import detector_start as start
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo import trays as drawn
 from dishvl_lib.demo.annotator import BuiltinAnnotator
@@ -60,6 +60,14 @@ def trays(trays_root: str, tray_labels: str) -> tuple[Path, Path | None]:
     ) if tray_labels else folder / drawn.LABELS
 
 
+def detector_start(value: str) -> Path | None:
+    """The weights that the training of a detector begins from; None to begin from nothing."""
+    if value != BUILTIN:
+        return None
+    start.check()
+    return start.FILE
+
+
 def drawn_trays(n: int, seed: int) -> Path:
     """The folder of n drawn trays of the demo's dishes, complete; drawn now if they are not there
     yet.
@@ -72,16 +80,6 @@ def drawn_trays(n: int, seed: int) -> Path:
         drawn.draw_demo_trays(empty / "set", n=n, seed=seed)
 
     return caches.folder(folder, draw, "the demo's trays") / "set"
-
-
-def detector_start(value: str) -> Path | None:
-    """The weights that a detector's training begins from; None for `value` ''. Raises
-    detector_start.StartError where the shipped ones are damaged.
-    """
-    if value != BUILTIN:
-        return None
-    shipped_start.check()
-    return shipped_start.FILE
 
 
 def annotators(

@@ -13,9 +13,8 @@ from PIL import Image
 from scipy.special import expit
 
 from dishvl_lib.detection import boxes, centre_maps
-from dishvl_lib.detection.boxes import Placement
+from dishvl_lib.detection.boxes import Placement, Size
 
-Size = tuple[int, int]  # width, height in pixels
 Outputs = Mapping[str, np.ndarray]  # by name; the first axis is that of photos, and one is asked
 Lay = Callable[[Image.Image, Size], tuple[Image.Image, Placement]]
 # The strides of the maps on which YOLO nets answer: usual ones, with a larger or finer map, tiny.
@@ -79,7 +78,16 @@ def _is_v5(outputs: Outputs, size: Size) -> bool:
 
 
 def _is_end_to_end(outputs: Outputs, size: Size) -> bool:
-    return _table(outputs).shape[1] == 6
+    table = _table(outputs)
+    # The last column are numbers of classes; in another net's it is the score of the second class.
+    return table.shape[1] == 6 and bool((table[:, 5] % 1 == 0).all())
+
+
+def _is_in_shares(outputs: Outputs, size: Size) -> bool:
+    table = _table(outputs)
+    n_rows, n_columns = table.shape
+    are_shares = bool(((table >= 0) & (table <= 1)).all())
+    return n_columns >= 5 and n_rows not in _cell_counts(size) and are_shares
 
 
 def _is_paddle(outputs: Outputs, size: Size) -> bool:
@@ -102,6 +110,11 @@ def _read_v5(outputs: Outputs, size: Size) -> Found:
 def _read_end_to_end(outputs: Outputs, size: Size) -> Found:
     rows = _table(outputs)
     return Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.intp))
+
+
+def _read_in_shares(outputs: Outputs, size: Size) -> Found:
+    rows = _table(outputs)
+    return _best_class(_corners(rows[:, :4]) * [*size, *size], rows[:, 4:])
 
 
 def _read_paddle(outputs: Outputs, size: Size) -> Found:
@@ -188,6 +201,13 @@ LAYOUTS = {
         _is_end_to_end,
         _read_end_to_end,
         _unsaid,
+    ),
+    "rtdetr": Layout(
+        "(1, n, 4 + C) in shares of the sides",
+        boxes.stretch,
+        _is_in_shares,
+        _read_in_shares,
+        lambda outputs: _table(outputs).shape[1] - 4,
     ),
     "paddle": Layout(
         "(n, 6) of class, score and corners, (1,)",

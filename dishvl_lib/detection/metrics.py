@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dishvl_lib.core import intervals
+from dishvl_lib.core.types import Record
 from dishvl_lib.detection.boxes import Detections, iou
 from dishvl_lib.detection.matching import matched, pairs
 
@@ -93,6 +95,33 @@ def at_threshold(photos: Iterable[Judged], threshold: float) -> AtThreshold:
         n_count_exact=int(is_exact.sum()),
         n_all_right=int(is_all_right.sum()),
     )
+
+
+def summary(photos: Sequence[Judged], threshold: float) -> Record:
+    """All of it for a file or a table: photos and boxes, average precisions of everything found,
+    and at `threshold` precision, recall, the share of photos with as many boxes as there are
+    dishes, and of those with all boxes right and no other, each with its 95% interval (Wilson).
+    """
+    precision = average_precision(photos)
+    counts = at_threshold(photos, threshold)
+    shares = {
+        "precision": (counts.n_right, counts.n_found),
+        "recall": (counts.n_right, counts.n_true),
+        "count_exact": (counts.n_count_exact, counts.n_photos),
+        "all_right": (counts.n_all_right, counts.n_photos),
+    }
+    record: Record = {"n_frames": counts.n_photos, "n_boxes": counts.n_true}
+    for name, value in (
+        ("ap50", precision.ap50),
+        ("ap75", precision.ap75),
+        ("map", precision.mean),
+    ):
+        record[name] = None if np.isnan(value) else round(float(value), 5)
+    for name, (part, whole) in shares.items():
+        interval = list(intervals.wilson(part, whole))
+        share = part / whole if whole else None
+        record[name] = {"value": share, "n": whole, "ci95": interval}
+    return record
 
 
 def _counts(photo: Judged, threshold: float) -> tuple[int, int, int]:

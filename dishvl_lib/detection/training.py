@@ -20,7 +20,14 @@ from torch import nn
 from dishvl_lib.core import crops, locks, records
 from dishvl_lib.core.progress import Progress, duration
 from dishvl_lib.core.types import Record
-from dishvl_lib.detection import augmentation, centre_maps, export, figures, training_frames
+from dishvl_lib.detection import (
+    augmentation,
+    centre_maps,
+    export,
+    metrics,
+    threshold,
+    training_frames,
+)
 from dishvl_lib.detection import net as nets
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.labels import LabelledFrame
@@ -199,7 +206,7 @@ class _Training:
             total += loss
             progress.advance(self.settings.batch_size, note=f"loss {loss:.3f}")
         found = self._found(self.dealt.validation, checked)
-        reached = figures.record(found, LEAST_SCORE)
+        reached = metrics.summary(found, LEAST_SCORE)
         row = {
             "epoch": epoch + 1,
             "loss": round(total / self.batches, 5),
@@ -292,28 +299,29 @@ class _Training:
         settings = self.settings
         self.net.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
-        threshold = figures.best_threshold(found)
+        least_score = threshold.best(found)
         split, judged = self.dealt.judged()
         if judged is not self.dealt.validation:
             loaded = training_frames.load(judged, self.root, settings.size, self.folder / FRAMES)
             found = self._found(judged, loaded)
         description = export.Description(
-            settings.names, settings.size, threshold, settings.crop_margin
+            settings.names, settings.size, least_score, settings.crop_margin
         )
         file = self.folder / DETECTOR
         nets.write_weights(self.net, self.folder / WEIGHTS, description.metadata())
         export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
-        metrics = {
+        result = {
             "judged_on": split,
-            **figures.record(found, threshold),
+            "threshold": least_score,
+            **metrics.summary(found, least_score),
             "epochs": self.history,
             "detector_sha256": records.sha256_file(file),
             "made_from": self.made_from,
         }
-        records.write_json(self.folder / METRICS, metrics)
+        records.write_json(self.folder / METRICS, result)
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
         (self.folder / FRAMES).unlink(missing_ok=True)
-        return Trained(file, metrics)
+        return Trained(file, result)
 
 
 def _finished(folder: Path, made_from: Record) -> Trained | None:
@@ -322,16 +330,16 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
     """
     if not is_finished(folder):
         return None
-    metrics = records.read_json(folder / METRICS)
-    if metrics.get("made_from") != made_from:
+    result = records.read_json(folder / METRICS)
+    if result.get("made_from") != made_from:
         raise TrainingError(_other_training(folder))
     file = folder / DETECTOR
-    if metrics["detector_sha256"] != records.sha256_file(file):
+    if result["detector_sha256"] != records.sha256_file(file):
         raise TrainingError(
             f"{file} is not the detector that was trained here; remove it and {METRICS} beside it "
             "to train again"
         )
-    return Trained(file, metrics)
+    return Trained(file, result)
 
 
 def _other_training(folder: Path) -> str:

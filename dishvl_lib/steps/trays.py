@@ -34,6 +34,7 @@ DETECTOR_FILE = "detector/detector.onnx"
 VESSELS = frozenset(
     "plate bowl cup tray saucer container compartment 盘 碗 杯 碟 盘子 碗碟 餐盘 餐碗 托盘".split()
 )
+LEAST_SCORE = 0.01
 SHOWN = 3  # of the best and of the worst frames
 
 
@@ -169,14 +170,18 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     detector/detector.onnx.
     """
     stage.make_file(DETECTOR_FILE, _write_detector, stage=stage, trays=trays)
-    options = stage.only("keep_labels") if stage.params["detector"] else {}
-    threshold = stage.params["detection_threshold"] or None
-    layout = stage.params["detector_layout"] if stage.params["detector"] else ""
-    detector = Detector.load(
-        stage.path(DETECTOR_FILE), layout=layout, threshold=threshold, **options
-    )
+    detector = _opened(stage, stage.params["detection_threshold"] or None)
     print(f"detector: {', '.join(detector.names)}, boxes from a score of {detector.threshold:g} on")
     return detector
+
+
+def _opened(stage: Stage, threshold: float | None) -> Detector:
+    file = stage.path(DETECTOR_FILE)
+    if not stage.params["detector"]:
+        return Detector.load(file, threshold=threshold)
+    layout = stage.params["detector_layout"]
+    keep_labels = stage.params["keep_labels"]
+    return Detector.load(file, layout=layout, keep_labels=keep_labels, threshold=threshold)
 
 
 def _write_detector(file: Path, *, stage: Stage, trays: Trays) -> None:
@@ -237,19 +242,30 @@ def _found(detector: Detector, looked_at: pd.DataFrame, trays: Trays) -> pd.Data
     return pd.concat([trays.truth, detected], ignore_index=True)
 
 
-def measure(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Record:
-    """metrics.json: how well the detector finds the boxes of test frames; {} without labels."""
-    return stage.make("metrics.json", _measured, stage, trays, boxes)
+def measure(stage: Stage, detector: Detector, trays: Trays) -> Record:
+    """metrics.json: how well the detector finds the boxes of the frames that are judged; {} without
+    labels.
+    """
+    return stage.make("metrics.json", _measured, stage, detector, trays)
 
 
-def _measured(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Record:
+def _measured(stage: Stage, detector: Detector, trays: Trays) -> Record:
+    # Average precision asks for all that is found, at any score.
+    everything = _opened(stage, LEAST_SCORE)
     measured: Record = {}
     for split in ("validation", "test"):
-        frames_of_split = trays.frames[trays.frames.split == split]
-        if len(frames_of_split):
-            pairs = [_pair(frame, boxes) for frame in frames_of_split.itertuples()]
-            measured[split] = metrics.summary(pairs)
+        judged = []
+        for frame in trays.frames[trays.frames.split == split].itertuples():
+            truth, _ = _pair(frame, trays.truth)
+            found = _as_dishes(everything.detect(trays.root / frame.path))
+            judged.append(metrics.Judged(found, truth))
+        if judged:
+            measured[split] = metrics.summary(judged, detector.threshold)
     return measured
+
+
+def _as_dishes(found: Detections) -> Detections:
+    return Detections(found.boxes, found.scores, (DISH,) * len(found))
 
 
 def _pair(frame, boxes: pd.DataFrame) -> tuple[Detections, Detections]:
@@ -266,7 +282,17 @@ def _as_detections(of_frame: pd.DataFrame, source: str) -> Detections:
 
 def as_rows(measured: Record) -> Records:
     """The measures of each split, a row each."""
-    return [{"split": split, **numbers} for split, numbers in measured.items()]
+    rows = []
+    for split, numbers in measured.items():
+        row: Record = {"split": split}
+        for name, number in numbers.items():
+            if isinstance(number, dict):
+                low, high = number["ci95"]
+                row |= {name: number["value"], f"{name}_ci_low": low, f"{name}_ci_high": high}
+            else:
+                row[name] = number
+        rows.append(row)
+    return rows
 
 
 def described(detector: Detector) -> Record:
