@@ -8,16 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 from dishvl_lib.core.types import Record
-from dishvl_lib.demo import detector_start
+from dishvl_lib.demo import builtin
 
-BUILTIN = "builtin"
 NONE = "none"
 
 
 @dataclass(frozen=True)
 class Request:
     """labels: a COCO file, or a folder in COCO's or YOLO's form. frames: the folder of photos. out:
-    the detector's folder. start: BUILTIN, NONE or a file of weights. names: the classes; one class
+    the detector's folder. start: `builtin`, NONE or a file of weights. names: the classes; one class
     takes every box. redo: move aside what is there.
     """
 
@@ -41,8 +40,6 @@ def run(request: Request) -> None:
     """
     from dishvl_lib.detection import labels, training
 
-    if request.redo and request.out.exists():
-        print(f"moved aside: {_moved_aside(request.out)}")
     read = labels.read(request.labels, request.frames, boxes_follow_exif=request.boxes_follow_exif)
     for note in read.notes:
         print(note)
@@ -56,6 +53,8 @@ def run(request: Request) -> None:
         start=start_file(request.start),
         crop_margin=request.crop_margin,
     )
+    if request.redo and request.out.exists():
+        print(f"moved aside: {_moved_aside(request.out)}")
     was_finished = training.is_finished(request.out)
     trained = training.train(read.frames, request.frames, request.out, settings)
     if was_finished:
@@ -68,14 +67,13 @@ def start_file(start: str) -> Path | None:
     """The weights that `builtin`, `none` or the path of a file stands for. Raises ValueError for a
     file that is not there, and `StartError` where the shipped one is damaged.
     """
-    if start == NONE:
-        return None
-    if start == BUILTIN:
-        detector_start.check()
-        return detector_start.FILE
+    if start in (NONE, builtin.BUILTIN):
+        return builtin.detector_start(start.replace(NONE, ""))
     file = Path(start)
     if not file.is_file():
-        raise ValueError(f"--start {start}: no such file; give {BUILTIN}, {NONE} or weights")
+        raise ValueError(
+            f"--start {start}: no such file; give {builtin.BUILTIN}, {NONE} or weights"
+        )
     return file
 
 

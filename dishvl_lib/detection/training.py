@@ -17,14 +17,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from dishvl_lib.core import locks, records
+from dishvl_lib.core import crops, locks, records
 from dishvl_lib.core.progress import Progress, duration
 from dishvl_lib.core.types import Record
-from dishvl_lib.detection import augmentation, centre_maps, export, figures, training_frames
+from dishvl_lib.detection import (
+    augmentation,
+    centre_maps,
+    export,
+    metrics,
+    threshold,
+    training_frames,
+)
 from dishvl_lib.detection import net as nets
 from dishvl_lib.detection.boxes import Detections
-from dishvl_lib.detection.figures import Truth
 from dishvl_lib.detection.labels import LabelledFrame
+from dishvl_lib.detection.metrics import Judged
 from dishvl_lib.detection.net import CentreNet
 from dishvl_lib.detection.training_frames import DealtFrames, LetterboxedFrames
 
@@ -40,7 +47,6 @@ WEIGHT_DECAY = 0.02
 WARM_UP = 0.15  # share of the steps in which the rate rises
 MOST_GRADIENT = 5.0
 LEAST_SCORE = 0.05  # what the figures are made of; no threshold is below
-THRESHOLDS = tuple(round(0.1 + 0.05 * step, 2) for step in range(17))  # 0.1 ... 0.9
 TIMED_PHOTOS = 8
 CHECKING_COST = 0.25  # of a photo, beside learning from it
 
@@ -200,8 +206,7 @@ class _Training:
             total += loss
             progress.advance(self.settings.batch_size, note=f"loss {loss:.3f}")
         found = self._found(self.dealt.validation, checked)
-        truths = _truths(self.dealt.validation, self.settings.names)
-        reached = figures.all_figures(found, truths, self.settings.names, LEAST_SCORE)
+        reached = metrics.summary(found, LEAST_SCORE)
         row = {
             "epoch": epoch + 1,
             "loss": round(total / self.batches, 5),
@@ -245,15 +250,15 @@ class _Training:
         pixels_of_all = torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)
         return (pixels_of_all.float() / 255, *stacked)
 
-    def _found(
-        self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames
-    ) -> list[Detections]:
-        """What the net finds on frames as they are."""
+    def _found(self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames) -> list[Judged]:
+        """What the net finds on frames as they are, beside what is there."""
+        names = self.settings.names
         self.net.eval()
-        found = []
-        for pixels, placement in zip(loaded.pixels, loaded.placements, strict=True):
-            found.append(nets.find(self.net, pixels, placement, self.settings.names, LEAST_SCORE))
-        return found
+        judged = []
+        for frame, pixels, placement in zip(frames, *loaded, strict=True):
+            found = nets.find(self.net, pixels, placement, names, LEAST_SCORE)
+            judged.append(Judged(found, _truth(frame, names)))
+        return judged
 
     def _keep(self, row: Record) -> None:
         """After an epoch: the best weights, the log's row, the checkpoint."""
@@ -294,31 +299,29 @@ class _Training:
         settings = self.settings
         self.net.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
-        truths = _truths(self.dealt.validation, settings.names)
-        threshold = figures.best_threshold(found, truths, THRESHOLDS)
+        least_score = threshold.best(found)
         split, judged = self.dealt.judged()
         if judged is not self.dealt.validation:
             loaded = training_frames.load(judged, self.root, settings.size, self.folder / FRAMES)
             found = self._found(judged, loaded)
-            truths = _truths(judged, settings.names)
         description = export.Description(
-            settings.names, settings.size, threshold, settings.crop_margin
+            settings.names, settings.size, least_score, settings.crop_margin
         )
         file = self.folder / DETECTOR
         nets.write_weights(self.net, self.folder / WEIGHTS, description.metadata())
         export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
-        metrics = {
+        result = {
             "judged_on": split,
-            **figures.all_figures(found, truths, settings.names, threshold),
-            "threshold": threshold,
+            "threshold": least_score,
+            **metrics.summary(found, least_score),
             "epochs": self.history,
             "detector_sha256": records.sha256_file(file),
             "made_from": self.made_from,
         }
-        records.write_json(self.folder / METRICS, metrics)
+        records.write_json(self.folder / METRICS, result)
         (self.folder / CHECKPOINT).unlink(missing_ok=True)
         (self.folder / FRAMES).unlink(missing_ok=True)
-        return Trained(file, metrics)
+        return Trained(file, result)
 
 
 def _finished(folder: Path, made_from: Record) -> Trained | None:
@@ -327,16 +330,16 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
     """
     if not is_finished(folder):
         return None
-    metrics = records.read_json(folder / METRICS)
-    if metrics.get("made_from") != made_from:
+    result = records.read_json(folder / METRICS)
+    if result.get("made_from") != made_from:
         raise TrainingError(_other_training(folder))
     file = folder / DETECTOR
-    if metrics["detector_sha256"] != records.sha256_file(file):
+    if result["detector_sha256"] != records.sha256_file(file):
         raise TrainingError(
             f"{file} is not the detector that was trained here; remove it and {METRICS} beside it "
             "to train again"
         )
-    return Trained(file, metrics)
+    return Trained(file, result)
 
 
 def _other_training(folder: Path) -> str:
@@ -346,12 +349,10 @@ def _other_training(folder: Path) -> str:
     )
 
 
-def _truths(frames: Sequence[LabelledFrame], names: Sequence[str]) -> list[Truth]:
-    truths = []
-    for frame in frames:
-        numbers = training_frames.class_numbers(frame, names)
-        truths.append(Truth(frame.boxes, tuple(names[number] for number in numbers)))
-    return truths
+def _truth(frame: LabelledFrame, names: Sequence[str]) -> Detections:
+    numbers = training_frames.class_numbers(frame, names)
+    labels = tuple(names[number] for number in numbers)
+    return Detections(frame.boxes, np.ones(len(labels), np.float32), labels)
 
 
 def _check(settings: TrainingSettings) -> None:
@@ -364,6 +365,10 @@ def _check(settings: TrainingSettings) -> None:
         raise TrainingError(
             f"validation_share {settings.validation_share}: must be between 0 and 1"
         )
+    margin = settings.crop_margin
+    if margin is not None and not crops.LEAST_MARGIN <= margin <= crops.MOST_MARGIN:
+        limits = f"{crops.LEAST_MARGIN} and {crops.MOST_MARGIN}"
+        raise TrainingError(f"crop_margin {margin}: must be between {limits}")
     if not settings.names or len(set(settings.names)) < len(settings.names):
         raise TrainingError("names must hold at least one class, and none of them twice")
 

@@ -5,6 +5,7 @@ with and is judged by, and their letterboxed pixels.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,8 +39,7 @@ class DealtFrames:
         return (TEST, self.test) if self.test else (VALIDATION, self.validation)
 
 
-@dataclass(frozen=True)
-class LetterboxedFrames:
+class LetterboxedFrames(NamedTuple):
     """pixels (n, size, size, 3) uint8, and where each photo lies in them."""
 
     pixels: np.ndarray
