@@ -1,6 +1,7 @@
 """Stage 00 as its notebook runs it, with a detector that knows where the plates are."""
 
 import json
+import os
 from pathlib import PurePosixPath
 
 import detection_toys as toys
@@ -237,6 +238,16 @@ def test_a_link_to_a_folder_is_listed(make, tmp_path):
     _, trays, _, _ = make(tmp_path / "frames")
     assert trays.frames.path.tolist() == ["a.png"]
     assert trays.rejected.reason.tolist() == ["link to a folder"]
+
+
+@pytest.mark.parametrize("name", [b"\xba\xec.png", b"a\nb.png"])
+def test_a_name_that_cannot_be_written_down_is_listed(make, tmp_path, name):
+    draw(tmp_path / "frames" / "a.png", 1, (0,))
+    draw(tmp_path / "frames" / "b.png", 2, (1,))
+    os.rename(tmp_path / "frames" / "b.png", os.fsencode(tmp_path / "frames") + b"/" + name)
+    _, trays, _, _ = make(tmp_path / "frames")
+    assert trays.frames.path.tolist() == ["a.png"]
+    assert trays.rejected.reason.tolist() == ["unreadable name"]
 
 
 def test_labels_without_a_box_are_refused_before_photos_are_looked_at(make, labelled, relabel):

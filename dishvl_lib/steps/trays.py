@@ -12,8 +12,17 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import scan
-from dishvl_lib.annotation.layout import PhotoFile
-from dishvl_lib.core import artefacts, images, names, paths, photo_files, records, system_files
+from dishvl_lib.annotation.layout import UNREADABLE_NAME, PhotoFile
+from dishvl_lib.core import (
+    artefacts,
+    file_names,
+    images,
+    names,
+    paths,
+    photo_files,
+    records,
+    system_files,
+)
 from dishvl_lib.core.given_tables import MOST_SHOWN
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.rules import listed
@@ -123,7 +132,9 @@ def _read_frames(
         files = [root / path for path in labelled]
     else:
         files, left_out = _photos_below(root)
-    photos = [PhotoFile(file, "") for file in files]
+    readable, unreadable = _with_readable_names(files, root)
+    left_out += unreadable
+    photos = [PhotoFile(file, "") for file in readable]
     whole, bad = scan.examine(photos, root, os.cpu_count() or 1, paths.cache("scan"))
     left_out += [LeftOut(*row) for row in bad]
     if not whole:
@@ -133,7 +144,7 @@ def _read_frames(
     shares = stage.only("test_share", "validation_share", "seed")
     found["split"] = frames.dealt(found, **shares) if read else ""
     truth = _boxes(found, labelled)
-    rejected = pd.DataFrame([*left_out, *copies], columns=list(artefacts.LEFT_OUT_COLUMNS))
+    rejected = _left_out_rows([*left_out, *copies])
     return found[list(artefacts.FRAME_COLUMNS)], truth, rejected, read.notes if read else []
 
 
@@ -193,11 +204,33 @@ def _without_copies(found: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
     return found[~is_copy].reset_index(drop=True), copies
 
 
+def _with_readable_names(files: Sequence[Path], root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """(files whose paths can be written down, the others)."""
+    readable = []
+    left_out = []
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        if file_names.is_writable(path):
+            readable.append(file)
+        else:
+            detail = "its name is not UTF-8 or holds control characters; rename it"
+            left_out.append(LeftOut(path, UNREADABLE_NAME, detail))
+    return readable, left_out
+
+
+def _left_out_rows(left_out: Sequence[LeftOut]) -> pd.DataFrame:
+    """LEFT_OUT_COLUMNS, which any file's name can stand in."""
+    rows = []
+    for path, reason, detail in left_out:
+        rows.append((file_names.printable(path), reason, file_names.printable(detail)))
+    return pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))
+
+
 def _photos_below(root: Path) -> tuple[list[Path], list[LeftOut]]:
     """(photos below a folder, links to folders, which are not followed)."""
     files = []
     links = []
-    for directory, folders, file_names in os.walk(root):
+    for directory, folders, found in os.walk(root):
         folders[:] = sorted(name for name in folders if not _is_passed_over((name,)))
         for name in folders:
             folder = Path(directory) / name
@@ -205,7 +238,7 @@ def _photos_below(root: Path) -> tuple[list[Path], list[LeftOut]]:
                 path = folder.relative_to(root).as_posix()
                 detail = "links to folders are not followed; name the folder itself in trays_root"
                 links.append(LeftOut(path, "link to a folder", detail))
-        for name in sorted(file_names):
+        for name in sorted(found):
             file = Path(directory) / name
             if not _is_passed_over((), name) and photo_files.is_photo(file):
                 files.append(file)
