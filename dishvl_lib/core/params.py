@@ -1171,9 +1171,10 @@ def conflicts(stage: str, values: RecordView) -> list[str]:
 
 def absences(stage: str, values: RecordView) -> list[str]:
     """What a stage's parameters name and is not there: files, folders, runs, keys."""
+    unread = ("image_root",) if values.get("trays_root") else ()  # the photos are stage 00's crops
     absent = []
     for name, parameter in of_stage(stage).items():
-        if parameter.role is not Role.EARLIER and name in values:
+        if parameter.role is not Role.EARLIER and name in values and name not in unread:
             absent += parameter.absences(values[name])
     return absent
 
