@@ -149,6 +149,14 @@ def test_a_plan_goes_without_the_cost_of_annotating_crops_that_are_not_made(tmp_
     assert "annotation: how many crops the trays give" in capsys.readouterr().out
 
 
+def test_prices_that_are_no_numbers_are_refused_before_anything_runs(tmp_path, with_trays):
+    prices = tmp_path / "prices.csv"
+    prices.write_text("name,price\n米饭,cheap\n", "utf-8")
+    values = {**with_trays["05_evaluation"], "prices_csv": str(prices)}
+    with pytest.raises(settings.SettingsError, match="line 2: 'cheap' is no price"):
+        settings.refuse_absent({"05_evaluation": values})
+
+
 def test_without_the_packages_the_extra_is_named(monkeypatch, with_trays):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(settings.SettingsError, match=r"pip install 'dishvl\[trays\]'"):

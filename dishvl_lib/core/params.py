@@ -40,6 +40,7 @@ from dishvl_lib.core.rules import (
     csv_with,
     json_object,
     photo_list_file,
+    price_list,
     yaml_mapping,
 )
 from dishvl_lib.core.types import AnyPath, Record, Records, RecordView
@@ -1064,7 +1065,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "",
             "table (CSV or .xlsx) with columns name,price: by how much trays would be over- and "
             "undercharged",
-            NamedFile(csv_with("name", "price")),
+            NamedFile(price_list),
         ),
         Parameter(
             "new_dish_photos",

@@ -1,7 +1,7 @@
 """Stage 05 on whole trays: the test frames of stage 00, by the detector's boxes and by people's."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from PIL import Image
 from dishvl_lib import Hybrid
 from dishvl_lib.core import artefacts, crops, given_tables, images, names, paths
 from dishvl_lib.core.progress import Progress
+from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.detection import matching
@@ -67,23 +68,27 @@ def judge(
     rows = stage.make(FILE, _judged, stage, of, similar, opened)
     if rows.empty:
         return Judged(rows, {})
-    return Judged(rows, trays.measures(rows, _prices(stage)))
+    return Judged(rows, trays.measures(rows, _prices(stage, set(of.names.values()))))
 
 
-def _prices(stage: Stage) -> dict[str, float]:
-    """{name: price} of prices_csv; {} without one. Raises ValueError for a price that is none."""
+def _prices(stage: Stage, dishes: Collection[str]) -> dict[str, float]:
+    """{name: price} of prices_csv for the run's dishes; {} without one. Notes dishes without a
+    price.
+    """
     file = stage.named_file("prices_csv")
     if file is None:
         return {}
-    prices = {}
-    for line, row in given_tables.read(file, ["name", "price"]).iterrows():
-        try:
-            prices[names.clean(row["name"])] = float(row["price"])
-        except ValueError:
-            raise ValueError(
-                f"prices_csv {file}, line {line}: {row['price']!r} is no price; write a number"
-            ) from None
-    return prices
+    listed_prices = given_tables.prices(file)
+    price_of = {}
+    for written, name in names.matching(listed_prices, dishes).items():
+        price_of[name] = listed_prices[written]
+    without = sorted(set(dishes) - set(price_of))
+    if without and not stage.done:
+        stage.note(
+            f"prices_csv {file} has no price of {len(without)} dishes ({listed(without)}): trays on "
+            "which one lies or is answered count in no sum"
+        )
+    return price_of
 
 
 def _judged(
@@ -181,7 +186,7 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
     boxes = stage.table(paths.TRAYS, artefacts.BOXES)
     root = Path(stage.marker(paths.TRAYS)["frames_root"])
     name_of = _name_by_label(of)
-    trained = _frames_outside(stage.table(paths.TRAYS, artefacts.CROPS), of.photos)
+    outside = _frames_outside(stage.table(paths.TRAYS, artefacts.CROPS), of.photos)
     closest = closest_look_alikes(similar, of.names)
     dishes_of_run = sorted(set(of.names.values()))
     test = frames[(frames.split == "test") & (frames.n_boxes >= 0)]
@@ -191,7 +196,7 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
         truth = on_frame[on_frame.source == TRUTH]
         dishes = tuple(name_of.get(label, "") for label in truth.label)
         is_there = (root / frame.path).is_file()
-        if "" in dishes or frame.frame_id in trained or not is_there:
+        if "" in dishes or frame.frame_id in outside or not is_there:
             continue
         rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
         menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
@@ -199,7 +204,9 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
         kept.append(
             TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
         )
-    if len(kept) < len(test):
+    if test.empty:
+        stage.note("no tray is judged: stage 00 kept no frame for testing (test_share)")
+    elif len(kept) < len(test):
         stage.note(
             f"{len(test) - len(kept)} of {len(test)} test trays are not judged: a dish on them "
             "cannot stand on a menu, a photo like one of theirs trains, or the photo has gone"

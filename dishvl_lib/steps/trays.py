@@ -78,7 +78,7 @@ class Trays(NamedTuple):
 
     @property
     def has_labels(self) -> bool:
-        return bool((self.frames.n_boxes >= 0).any())
+        return len(self.truth) > 0 or bool((self.frames.n_boxes >= 0).any())
 
     @property
     def judged(self) -> pd.DataFrame:
@@ -291,7 +291,8 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     if not stage.params["detector"]:
         stage.make_file(TRAINED_FILE, _train, stage=stage, trays=trays)
     detector = _opened(stage, stage.path(DETECTOR_FILE), _threshold(stage))
-    print(f"detector: {', '.join(detector.names)}, boxes from a score of {detector.threshold:g} on")
+    classes = listed(detector.keep_labels or detector.names) or "classes without names"
+    print(f"detector: {classes}, boxes from a score of {detector.threshold:g} on")
     return detector
 
 
