@@ -162,10 +162,8 @@ class Trays:
         menu that cannot be one.
         """
         questions = PhotoQuestions([menu], top_k=top_k)
-        found = self.find(images.load_rgb(photo))
-        pictures = found.dishes.pictures
-        answers = self.recognizer.answer_photos(pictures, questions, max(1, len(pictures)))
-        return found.answered([answer.choices[0] for answer in answers])
+        found = self.find(images.load_rgb(photo, max_image_pixels=images.MAX_IMAGE_PIXELS))
+        return found.answered(_choices(self.recognizer, found.dishes.pictures, questions))
 
     def find(self, upright: Image.Image) -> FoundTray:
         """What the detector finds on an upright RGB photo, to be answered."""
@@ -187,16 +185,22 @@ def recognised(
     pass of the recogniser. A box beside the photo has none.
     """
     dishes = FoundDishes.on(upright, found, crop_margin)
-    if not dishes.pictures:
-        return {}
-    pictures = dishes.pictures
-    choices = recognizer.choose(pictures, menu, batch_size=len(pictures))
-    return dishes.answered(choices)
+    return dishes.answered(_choices(recognizer, dishes.pictures, PhotoQuestions([menu])))
+
+
+def _choices(
+    recognizer: PhotoAnswers[Any], pictures: Sequence[Image.Image], questions: PhotoQuestions
+) -> list[Choice]:
+    """The choice for each picture, from one pass; [] for none."""
+    if not pictures:
+        return []
+    answers = recognizer.answer_photos(pictures, questions, batch_size=len(pictures))
+    return [answer.choices[0] for answer in answers]
 
 
 def _trained_margin(recognizer: PhotoAnswers[Any]) -> float | None:
     """The margin of the crops that the recogniser was trained on; None where that is unknown."""
-    alone = getattr(recognizer, "recognizer", recognizer)  # a hybrid's model
+    alone: Any = getattr(recognizer, "recognizer", recognizer)  # a hybrid's model
     return alone.metadata.get("crop_margin")
 
 
@@ -237,11 +241,11 @@ def _croppable(found: Detections, margin: float, size: tuple[int, int]) -> list[
     return places
 
 
-def _overlapping(found: Detections) -> np.ndarray:
-    """(n,) bool: whether a box covers another one further than plates that touch."""
+def _overlapping(found: Detections) -> list[bool]:
+    """Of each box whether it covers another one further than plates that touch."""
     overlap = boxes.iou(found.boxes, found.boxes)
     np.fill_diagonal(overlap, 0.0)
-    return (overlap > MOST_OVERLAP).any(axis=1)
+    return [bool(row.any()) for row in overlap > MOST_OVERLAP]
 
 
 def _review(choice: Choice, is_doubled: bool) -> tuple[str, ...]:
