@@ -131,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_crop(commands)
     _add_serve(commands)
     _add_dish(commands)
+    _add_detect_train(commands)
     return parser
 
 
@@ -305,6 +306,49 @@ def _add_dish(commands: Any) -> None:
             "--model",
             help="the model that the gallery belongs to (default: the newest run's best/)",
         )
+
+
+def _add_detect_train(commands: Any) -> None:
+    text = (
+        "train a detector of your own that finds the dishes on photos of trays "
+        "(needs pip install 'dishvl[trays]')"
+    )
+    parser = _add(commands, "detect-train", _detect_train, text)
+    parser.add_argument(
+        "labels", type=Path, help="a COCO file, or a folder of labels in COCO's or YOLO's form"
+    )
+    parser.add_argument("frames", type=Path, help="the folder of the photos")
+    parser.add_argument("out", type=Path, help="the folder that the detector is written to")
+    parser.add_argument("--epochs", type=whole_number, default=20)
+    parser.add_argument(
+        "--size", type=whole_number, default=320, help="side of the net's input, a multiple of 32"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--start",
+        default="builtin",
+        help="builtin (weights that have seen drawn trays), none, or detector.safetensors of an "
+        "earlier training",
+    )
+    parser.add_argument(
+        "--names",
+        nargs="+",
+        default=["dish"],
+        help="classes; one takes all boxes whatever their label (default: dish)",
+    )
+    parser.add_argument(
+        "--crop-margin",
+        type=positive_number,
+        help="written into the file: what the crops for a recogniser are cut with, such as 0.76",
+    )
+    parser.add_argument(
+        "--boxes-as-stored",
+        action="store_true",
+        help="the boxes were drawn on photos as they lie in their files, not as EXIF turns them",
+    )
+    parser.add_argument(
+        "--redo", action="store_true", help="move OUT aside and train from the beginning"
+    )
 
 
 def _add_status(commands: Any) -> None:
@@ -722,6 +766,26 @@ def _dish_list(options: argparse.Namespace) -> None:
     from dishvl_lib import dish
 
     dish.show(options.model)
+
+
+def _detect_train(options: argparse.Namespace) -> None:
+    from dishvl_lib import detect_train
+
+    detect_train.run(
+        detect_train.Request(
+            labels=options.labels,
+            frames=options.frames,
+            out=options.out,
+            names=options.names,
+            epochs=options.epochs,
+            size=options.size,
+            seed=options.seed,
+            start=options.start,
+            crop_margin=options.crop_margin,
+            boxes_follow_exif=not options.boxes_as_stored,
+            redo=options.redo,
+        )
+    )
 
 
 def _existing_run(name: str) -> Path:

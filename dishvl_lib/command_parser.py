@@ -56,6 +56,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "dishvl dish": ("dishvl dish list", "dishvl dish remove 凉拌鸡胗"),
     "dishvl dish add": ("dishvl dish add 凉拌鸡胗 photos/*.jpg",),
     "dishvl dish remove": ("dishvl dish remove 凉拌鸡胗",),
+    "dishvl detect-train": (
+        "dishvl detect-train labels.json frames/ detector/",
+        "dishvl detect-train yolo/ yolo/images detector/ --epochs 40 --start none",
+    ),
     "dishvl dish list": ("dishvl dish list --model outputs/canteen/04_training/best",),
 }
 

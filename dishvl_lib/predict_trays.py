@@ -163,7 +163,8 @@ def _show(row: Record, as_json: bool) -> None:
         message = f"dishvl: {row['photo']} is not answered, {row['error']}"
         print(message, file=sys.stderr, flush=True)
         return
-    print(f"{row['photo']}\t{len(row['dishes'])} dishes")
+    n_dishes = len(row["dishes"])
+    print(f"{row['photo']}\t{n_dishes} {'dish' if n_dishes == 1 else 'dishes'}")
     for number, dish in enumerate(row["dishes"], start=1):
         print(f"\t{number}\t{_shown(dish)}", flush=True)
 

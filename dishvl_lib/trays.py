@@ -201,7 +201,7 @@ def _choices(
 def _trained_margin(recognizer: PhotoAnswers[Any]) -> float | None:
     """The margin of the crops that the recogniser was trained on; None where that is unknown."""
     alone: Any = getattr(recognizer, "recognizer", recognizer)  # a hybrid's model
-    return alone.metadata.get("crop_margin")
+    return getattr(alone, "metadata", {}).get("crop_margin")
 
 
 def _agreed(trained_on: float | None, given: float | None, detector: Detector) -> float:

@@ -135,6 +135,12 @@ def detr(size):
     return {"logits": logits, "pred_boxes": corners}
 
 
+def rtdetr(size):
+    table = np.full((1, 300, 6), 0.01, np.float32)
+    table[0, :3] = np.hstack([centred(SHARES), class_scores()])
+    return {"output0": table}
+
+
 def dishvl(size):
     heatmap = np.full((1, 2, SIDE // 8, SIDE // 8), 0.01, np.float32)
     sides = np.zeros((1, 4, SIDE // 8, SIDE // 8), np.float32)
@@ -166,5 +172,6 @@ LAYOUTS = {
     "dfine": (dfine, {"others": SIZED}),
     "detr": (detr, {"photo": ("pixel_values", (1, 3, SIDE, SIDE))}),
     "dishvl": (dishvl, {"metadata": {"names": '["bowl", "plate"]', "dishvl_detector": "1"}}),
+    "rtdetr": (rtdetr, {"metadata": ULTRALYTICS}),
     "paddle": (paddle, {"others": PADDLE_INPUTS}),
 }

@@ -40,7 +40,7 @@ def test_the_version_is_the_packages(capsys):
 
 def test_every_command_has_examples(capsys):
     listed = re.search(r"\n  COMMAND\n(.*?)\n\n", shown_help(capsys), re.DOTALL)
-    names = re.findall(r"^    (\w+)", listed[1], re.MULTILINE)
+    names = re.findall(r"^    ([\w-]+)", listed[1], re.MULTILINE)
     assert names
     assert {f"dishvl {name}" for name in names} <= set(COMMANDS)
 

@@ -302,6 +302,7 @@ def test_lines_with_key_points_begin_with_their_box(tmp_path):
     ("2 0.5 0.5 0.3 0.4", "class beyond the names"),
     ("-1 0.5 0.5 0.3 0.4", "class beyond the names"),
     ("0 nan 0.2 0.3 0.4", "not a number"),
+    ("0 0.1 0.2 0.3 nan 0.3 0.6", "not a number"),
     ("0 0.5 0.5 -0.1 0.1", "inverted or empty box"),
     ("0 345 120 40 50", "box beside the photo"),
     ("0 0.95 0.5 0.3 0.4", "box cut at the edge"),
@@ -345,11 +346,12 @@ def two_photos(folder):
         photo(folder / f"{name}.jpg")
 
 
-def test_splits_by_the_folders_of_data_yaml(tmp_path):
+@pytest.mark.parametrize("given", ["images", "../images", "/data/trays/images", "./"])
+def test_splits_by_the_folders_of_data_yaml(tmp_path, given):
     two_photos(tmp_path / "frames")
     text(tmp_path / "labels" / "first" / "a.txt", "")
     text(tmp_path / "labels" / "second" / "b.txt", "")
-    settings = "names: [碗]\ntrain: ../images/first\nval: [images/second]\n"
+    settings = f"names: [碗]\ntrain: {given}/first\nval: [{given}/second]\n"
     text(tmp_path / "labels" / "data.yaml", settings)
     read = labels_of_frames.read(tmp_path / "labels", tmp_path / "frames")
     assert [frame.split for frame in read.frames] == ["train", "validation"]

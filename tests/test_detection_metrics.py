@@ -22,7 +22,8 @@ def judged(found, scores, true, labels=None, true_labels=None):
     true_labels = true_labels or ["dish"] * len(true)
     corners = np.array(found, np.float32).reshape(-1, 4)
     true_corners = np.array(true, np.float32).reshape(-1, 4)
-    return Judged(Detections.ranked(corners, scores, labels), true_corners, tuple(true_labels))
+    there = Detections(true_corners, np.ones(len(true), np.float32), tuple(true_labels))
+    return Judged(Detections.ranked(corners, scores, labels), there)
 
 
 def random_photo(generator):
@@ -53,7 +54,7 @@ def of_pycocotools(photos):
     true = []
     found = []
     for number, photo in enumerate(photos):
-        for corners, label in zip(photo.boxes, photo.labels, strict=True):
+        for corners, label in zip(photo.truth.boxes, photo.truth.labels, strict=True):
             box = {"bbox": xywh(corners), "category_id": LABELS.index(label) + 1}
             area = box["bbox"][2] * box["bbox"][3]
             others = {"id": len(true) + 1, "image_id": number, "iscrowd": 0, "area": area}
@@ -120,11 +121,11 @@ def test_counts_at_a_threshold():
     assert counts.recall == 4 / 6
 
 
-def test_a_true_box_is_found_once_and_whatever_the_class():
+def test_a_true_box_is_found_once_and_by_its_class():
     box = [0, 0, 100, 100]
-    photo = judged([box, box], [0.9, 0.8], [box], ["bowl", "plate"], ["tray"])
+    photo = judged([box, box, box], [0.9, 0.8, 0.7], [box], ["tray", "bowl", "bowl"], ["bowl"])
     counts = metrics.at_threshold([photo], 0.5)
-    assert (counts.n_found, counts.n_right) == (2, 1)
+    assert (counts.n_found, counts.n_right) == (3, 1)
     assert counts.n_count_exact == 0
 
 

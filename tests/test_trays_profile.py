@@ -4,6 +4,7 @@ import pytest
 
 from dishvl_lib import cli, plan, run
 from dishvl_lib.core import dependencies, params, paths, settings
+from dishvl_lib.detection import layouts
 
 
 def profile(folder, **common):
@@ -134,3 +135,7 @@ def test_other_labels_in_a_folder_are_another_input(tmp_path):
     after = dependencies.inputs_of(paths.TRAYS, values, {})
     assert before.keys() == after.keys()
     assert before != after
+
+
+def test_the_words_for_layouts_are_those_that_are_read():
+    assert params.DETECTOR_LAYOUTS == ("", *layouts.LAYOUTS)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dishvl_lib.core import caches, paths, records
 from dishvl_lib.core.types import Record, Records
+from dishvl_lib.demo import detector_start as start
 from dishvl_lib.demo import dishes
 from dishvl_lib.demo import trays as drawn
 from dishvl_lib.demo.annotator import BuiltinAnnotator
@@ -57,6 +58,14 @@ def trays(trays_root: str, tray_labels: str) -> tuple[Path, Path | None]:
     return folder / drawn.FRAMES, paths.resolve(
         tray_labels
     ) if tray_labels else folder / drawn.LABELS
+
+
+def detector_start(value: str) -> Path | None:
+    """The weights that the training of a detector begins from; None to begin from nothing."""
+    if value != BUILTIN:
+        return None
+    start.check()
+    return start.FILE
 
 
 def drawn_trays(n: int, seed: int) -> Path:

@@ -228,7 +228,8 @@ def expose(
     tone *= -1.16
     tone += 1.16 + grain * noise[..., None]
     # The tone curve took saturation; give it back.
-    tone += 0.25 * (tone - tone.mean(axis=2, keepdims=True))
+    grey = (tone[..., 0] + tone[..., 1] + tone[..., 2]) / 3
+    tone += 0.25 * (tone - grey[..., None])
     np.clip(tone, 0, 1, out=tone)
     photo = Image.fromarray((tone * 255).astype(np.uint8))
     return photo.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.3 else photo

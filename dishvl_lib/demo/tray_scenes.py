@@ -296,11 +296,12 @@ def _table(rng: np.random.Generator, place: Place, lamp: Lamp) -> np.ndarray:
     lit = table_top(rng, place, side)[: HEIGHT // TABLE_STEP] * lamp.on_flat()
     slope = rng.uniform(-0.12, 0.12) * np.linspace(-1, 1, side, dtype=np.float32)
     lit *= (1 + slope)[:, None]
-    planes = []
+    light = np.empty((HEIGHT, WIDTH, 3), np.float32)
     for channel in range(3):
         plane = Image.fromarray(np.ascontiguousarray(lit[..., channel], np.float32))
-        planes.append(np.asarray(plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)))
-    return np.stack(planes, axis=-1)
+        full = plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+        light[..., channel] = np.asarray(full)
+    return light
 
 
 def _exposed(scene: Scene) -> Image.Image:

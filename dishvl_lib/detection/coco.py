@@ -1,19 +1,22 @@
 """Boxes in COCO's JSON, as CVAT, Roboflow, Label Studio and others export them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from dishvl_lib.core import folder_words
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.detection.drawn import (
+    Corners,
     DrawnBox,
     DrawnFrame,
     DrawnLabels,
     Fault,
     LabelError,
     LeftOut,
+    Parts,
+    around,
     json_of,
 )
 from dishvl_lib.detection.frame_files import parts_of
@@ -56,7 +59,7 @@ def read(labels: Path, files: Sequence[Path]) -> DrawnLabels:
 class _CocoFile:
     """One file: its content, and what is left out of it."""
 
-    def __init__(self, file: Path, below: tuple[str, ...]):
+    def __init__(self, file: Path, below: Parts):
         self.file = file
         self.below = below
         self.subset = file.stem.removeprefix(INSTANCES)
@@ -167,25 +170,25 @@ def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
-def _corners(annotation: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+def _corners(annotation: Mapping[str, Any]) -> Corners | None:
     """x1, y1, x2, y2 of the bbox, or around the polygons; None where there is neither."""
     bbox = annotation.get("bbox")
     if isinstance(bbox, list) and len(bbox) == 4 and all(map(_is_number, bbox)):
         x, y, width, height = map(float, bbox)
         return x, y, x + width, y + height
-    points = list(_polygon_values(annotation.get("segmentation")))
-    if len(points) < 6:
-        return None
-    xs = points[0::2]
-    ys = points[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
+    points = _polygon_values(annotation.get("segmentation"))
+    return around(points) if points else None
 
 
-def _polygon_values(segmentation: Any) -> Iterator[float]:
-    """x, y, x, y, ... of all polygons of an annotation."""
-    for polygon in segmentation if isinstance(segmentation, list) else []:
-        if isinstance(polygon, list) and all(map(_is_number, polygon)) and len(polygon) % 2 == 0:
-            yield from map(float, polygon)
+def _polygon_values(segmentation: Any) -> list[float]:
+    """x, y, x, y, ... of all polygons of an annotation; [] where it has none."""
+    values: list[float] = []
+    polygons = segmentation if isinstance(segmentation, list) else []
+    for polygon in polygons:
+        is_whole = isinstance(polygon, list) and len(polygon) % 2 == 0
+        if is_whole and all(map(_is_number, polygon)):
+            values += map(float, polygon)
+    return values
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

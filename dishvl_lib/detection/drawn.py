@@ -3,11 +3,17 @@
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from dishvl_lib.core.types import Record
+
+Corners = tuple[float, float, float, float]  # x1, y1, x2, y2
+Parts = tuple[str, ...]  # of a path
 
 
 class LabelError(ValueError):
@@ -31,11 +37,11 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """`corners` x1, y1, x2, y2 as in the file, in pixels or as shares of the photo's sides; `where`:
+    """`corners` as in the file, in pixels or as shares of the photo's sides; `where`:
     the place in the file, for messages.
     """
 
-    corners: tuple[float, float, float, float]
+    corners: Corners
     label: str
     where: str
 
@@ -50,10 +56,10 @@ class DrawnFrame:
     whether boxes are shares of the sides rather than pixels.
     """
 
-    written: tuple[str, ...]
+    written: Parts
     source: str
     has_suffix: bool = True
-    hints: tuple[str, ...] = ()
+    hints: Parts = ()
     size: tuple[int, int] | None = None
     in_shares: bool = False
     boxes: list[DrawnBox] = field(default_factory=list)
@@ -69,6 +75,14 @@ class DrawnLabels:
     frames: list[DrawnFrame] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def around(points: Sequence[float]) -> Corners:
+    """The box around points x, y, x, y, ...; NaN where one of them is."""
+    pairs = np.array(points, np.float64).reshape(-1, 2)
+    x1, y1 = pairs.min(axis=0).tolist()
+    x2, y2 = pairs.max(axis=0).tolist()
+    return x1, y1, x2, y2
 
 
 def text_of(file: Path) -> str:

@@ -2,7 +2,6 @@
 text files, as labelling tools write them.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 from dishvl_lib.core import images, rules
 from dishvl_lib.core.images import ImageError
 from dishvl_lib.detection import boxes, coco, yolo_labels
+from dishvl_lib.detection.boxes import Size
 from dishvl_lib.detection.drawn import (
+    Corners,
     DrawnBox,
     DrawnFrame,
     DrawnLabels,
@@ -27,7 +28,6 @@ __all__ = ["LabelError", "LabelledFrame", "Labels", "LeftOut", "read"]
 LEAST_SIDE = 1.0  # pixels of a box
 # Pixels that a box may reach beyond its photo without a word: what tools round.
 ROUNDING = 1.5
-Size = tuple[int, int]  # width, height in pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,25 +201,14 @@ class _Laying:
             self.left_out.append(LeftOut(path, "another size", _sizes(drawn, photo)))
             return None
         is_turned = self._is_turned(path, drawn.size, photo)
-        drawn_on = photo.stored if is_turned else photo.upright
-        faults = list(drawn.faults)
-        corners = []
-        labels = []
-        for box in drawn.boxes:
-            fault, cut = _checked(box, drawn_on, drawn.in_shares)
-            if fault is not None:
-                faults.append(fault)
-            if cut is not None:
-                corners.append(cut)
-                labels.append(box.label)
-        self.left_out += [LeftOut(path, *fault) for fault in faults]
-        whole = np.array(corners, np.float64).reshape(-1, 4)
+        kept = _Kept(drawn, photo.stored if is_turned else photo.upright)
+        self.left_out += [LeftOut(path, *fault) for fault in kept.faults]
+        corners = np.array(kept.corners, np.float64).reshape(-1, 4)
         if is_turned:
-            whole = boxes.upright(whole, photo.stored, photo.orientation)
+            corners = boxes.upright(corners, photo.stored, photo.orientation)
         width, height = photo.upright
-        return LabelledFrame(
-            path, width, height, whole.astype(np.float32), tuple(labels), drawn.split
-        )
+        labels = tuple(kept.labels)
+        return LabelledFrame(path, width, height, corners.astype(np.float32), labels, drawn.split)
 
     def check_turns(self, labels: Path) -> None:
         """Raises `LabelError` where boxes of stored photos would be taken for those of upright
@@ -261,27 +250,53 @@ def _sizes(drawn: DrawnFrame, photo: _Photo) -> str:
     )
 
 
-def _checked(
-    box: DrawnBox, size: Size, in_shares: bool
-) -> tuple[Fault | None, tuple[float, ...] | None]:
-    """(what is wrong with a box, its corners in pixels cut at the photo's edges or None)."""
-    width, height = size
-    units = (width, height, width, height) if in_shares else (1, 1, 1, 1)
-    x1, y1, x2, y2 = (value * unit for value, unit in zip(box.corners, units, strict=True))
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        return Fault("not a number", f"{box.where} holds values that are no numbers"), None
-    if x2 - x1 < LEAST_SIDE or y2 - y1 < LEAST_SIDE:
-        detail = f"{box.where} is inverted or has no area; draw the box again"
-        return Fault("inverted or empty box", detail), None
-    cut = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
-    if cut[2] - cut[0] < LEAST_SIDE or cut[3] - cut[1] < LEAST_SIDE:
-        detail = f"{box.where} lies beside the photo of {width} x {height} pixels"
-        return Fault("box beside the photo", detail), None
-    beyond = max(-x1, -y1, x2 - width, y2 - height)
-    if beyond > ROUNDING:
-        detail = f"{box.where} reaches {beyond:.0f} pixels beyond the photo and is cut at its edge"
-        return Fault("box cut at the edge", detail), cut
-    return None, cut
+class _Kept:
+    """The boxes of a photo of `size`, cut at its edges: `corners` in pixels, `labels`; `faults` of
+    those that are not kept, or not as they were drawn.
+    """
+
+    def __init__(self, drawn: DrawnFrame, size: Size):
+        self.width, self.height = size
+        self.faults = list(drawn.faults)
+        self.corners: list[Corners] = []
+        self.labels: list[str] = []
+        units = (*size, *size) if drawn.in_shares else (1, 1, 1, 1)
+        for box in drawn.boxes:
+            pixels = np.array(box.corners) * units
+            fault = self._fault(pixels, box.where)
+            if fault is None:
+                self._keep(pixels, box)
+            else:
+                self.faults.append(fault)
+
+    def _fault(self, pixels: np.ndarray, where: str) -> Fault | None:
+        """Why a box is not kept; None where it is."""
+        if not np.isfinite(pixels).all():
+            return Fault("not a number", f"{where} holds values that are no numbers")
+        if not _has_area(pixels):
+            return Fault(
+                "inverted or empty box", f"{where} is inverted or has no area; draw the box again"
+            )
+        if not _has_area(self._cut(pixels)):
+            size = f"{self.width} x {self.height}"
+            return Fault("box beside the photo", f"{where} lies beside the photo of {size} pixels")
+        return None
+
+    def _keep(self, pixels: np.ndarray, box: DrawnBox) -> None:
+        cut = self._cut(pixels)
+        beyond = np.abs(pixels - cut).max()
+        if beyond > ROUNDING:
+            detail = f"{box.where} reaches {beyond:.0f} pixels beyond the photo and is cut there"
+            self.faults.append(Fault("box cut at the edge", detail))
+        self.corners.append(tuple(cut.tolist()))
+        self.labels.append(box.label)
+
+    def _cut(self, pixels: np.ndarray) -> np.ndarray:
+        return boxes.clipped(pixels, (self.width, self.height))
+
+
+def _has_area(corners: np.ndarray) -> bool:
+    return bool((corners[2:] - corners[:2] >= LEAST_SIDE).all())
 
 
 def _with_dividing_splits(

@@ -12,16 +12,14 @@ import numpy as np
 from PIL import Image
 from scipy.special import expit
 
-from dishvl_lib.detection import boxes
-from dishvl_lib.detection.boxes import Placement
+from dishvl_lib.detection import boxes, centre_maps
+from dishvl_lib.detection.boxes import Placement, Size
 
-Size = tuple[int, int]  # width, height in pixels
 Outputs = Mapping[str, np.ndarray]  # by name; the first axis is that of photos, and one is asked
 Lay = Callable[[Image.Image, Size], tuple[Image.Image, Placement]]
 # The strides of the maps on which YOLO nets answer: usual ones, with a larger or finer map, tiny.
 STRIDES = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 V5_ANCHORS = 3  # boxes a cell
-DISHVL_STRIDE = 8
 
 
 class Found(NamedTuple):
@@ -53,27 +51,6 @@ def found_in(outputs: Outputs, size: Size) -> str:
     return next(fitting, "")
 
 
-def peak_boxes(heatmap: np.ndarray, sides: np.ndarray, stride: int = DISHVL_STRIDE) -> Found:
-    """The boxes of a net of our own: `heatmap` (classes, h, w) of probabilities that a dish's
-    centre is in a cell, `sides` (4, h, w): from the cell's middle to the left, top, right and
-    bottom, in strides. A box stands where a cell is the highest of its nine.
-    """
-    is_peak = heatmap >= _highest_around(heatmap)
-    classes, rows, columns = np.nonzero(is_peak)
-    left, top, right, bottom = sides[:, rows, columns]
-    x = columns + 0.5
-    y = rows + 0.5
-    corners = np.stack([x - left, y - top, x + right, y + bottom], axis=1)
-    return Found(corners * stride, heatmap[classes, rows, columns], classes)
-
-
-def _highest_around(heatmap: np.ndarray) -> np.ndarray:
-    """The maximum of the 3 x 3 cells around each cell, per class."""
-    padded = np.pad(heatmap, ((0, 0), (1, 1), (1, 1)), constant_values=-np.inf)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(1, 2))
-    return windows.max(axis=(3, 4))
-
-
 def _table(outputs: Outputs) -> np.ndarray:
     """The photo's output with rows and columns; an empty one where there is none or, beside it, the
     masks of a segmentation.
@@ -101,7 +78,16 @@ def _is_v5(outputs: Outputs, size: Size) -> bool:
 
 
 def _is_end_to_end(outputs: Outputs, size: Size) -> bool:
-    return _table(outputs).shape[1] == 6
+    table = _table(outputs)
+    # The last column are numbers of classes; in another net's it is the score of the second class.
+    return table.shape[1] == 6 and bool((table[:, 5] % 1 == 0).all())
+
+
+def _is_in_shares(outputs: Outputs, size: Size) -> bool:
+    table = _table(outputs)
+    n_rows, n_columns = table.shape
+    are_shares = bool(((table >= 0) & (table <= 1)).all())
+    return n_columns >= 5 and n_rows not in _cell_counts(size) and are_shares
 
 
 def _is_paddle(outputs: Outputs, size: Size) -> bool:
@@ -126,6 +112,11 @@ def _read_end_to_end(outputs: Outputs, size: Size) -> Found:
     return Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.intp))
 
 
+def _read_in_shares(outputs: Outputs, size: Size) -> Found:
+    rows = _table(outputs)
+    return _best_class(_corners(rows[:, :4]) * [*size, *size], rows[:, 4:])
+
+
 def _read_paddle(outputs: Outputs, size: Size) -> Found:
     rows = next(output for output in outputs.values() if output.ndim == 2)
     # A photo without a dish has one row of class -1.
@@ -144,7 +135,8 @@ def _read_sized(outputs: Outputs, size: Size) -> Found:
 
 
 def _read_ours(outputs: Outputs, size: Size) -> Found:
-    return peak_boxes(outputs["heatmap"][0], outputs["sides"][0])
+    heatmap = outputs["heatmap"][0]
+    return Found(*centre_maps.peaks(heatmap, outputs["sides"][0], least=0.0))
 
 
 def _corners(centred: np.ndarray) -> np.ndarray:
@@ -209,6 +201,13 @@ LAYOUTS = {
         _is_end_to_end,
         _read_end_to_end,
         _unsaid,
+    ),
+    "rtdetr": Layout(
+        "(1, n, 4 + C) in shares of the sides",
+        boxes.stretch,
+        _is_in_shares,
+        _read_in_shares,
+        lambda outputs: _table(outputs).shape[1] - 4,
     ),
     "paddle": Layout(
         "(n, 6) of class, score and corners, (1,)",

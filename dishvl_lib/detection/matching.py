@@ -16,15 +16,20 @@ def matched(truth: Detections, found: Detections, least_iou: float = RIGHT_IOU) 
     overlap = iou(found.boxes, truth.boxes)
     same_class = np.array(found.labels)[:, None] == np.array(truth.labels)[None, :]
     free = np.where(same_class.reshape(overlap.shape), overlap, -1.0)
-    pairs: dict[int, int] = {}
-    for place in range(len(found)):
-        if not len(truth):
-            break
+    return pairs(free, least_iou)
+
+
+def pairs(overlap: np.ndarray, least_iou: float) -> dict[int, int]:
+    """As `matched`, of the IoU (found, true) of boxes that may be pairs; found ones best first."""
+    free = overlap.copy()
+    n_found, n_true = free.shape
+    chosen: dict[int, int] = {}
+    for place in range(n_found if n_true else 0):
         closest = int(free[place].argmax())
         if free[place, closest] >= least_iou:
-            pairs[closest] = place
+            chosen[closest] = place
             free[:, closest] = -1.0
-    return pairs
+    return chosen
 
 
 def wrong_boxes(truth: Detections, found: Detections) -> int:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Size = tuple[int, int]  # width, height in pixels
+from dishvl_lib.detection.boxes import Size
+
 NAMES = "names"
 TASK = "task"
 SIZES = ("size", "imgsz")

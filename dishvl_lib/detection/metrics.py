@@ -12,22 +12,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dishvl_lib.detection import boxes
-from dishvl_lib.detection.boxes import Detections
+from dishvl_lib.core import intervals
+from dishvl_lib.core.types import Record
+from dishvl_lib.detection.boxes import Detections, iou
+from dishvl_lib.detection.matching import matched, pairs
 
 IOU_LIMITS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST_BOXES = 100  # a photo and class
-AT_THRESHOLD_IOU = 0.5  # from which on a box counts as found in precision and recall
 
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """A photo: what was found on it, and the true `boxes` (n, 4) with their `labels`."""
+    """A photo: what was found on it and what is there; the scores of `truth` do not count."""
 
     found: Detections
-    boxes: np.ndarray
-    labels: tuple[str, ...]
+    truth: Detections
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class AveragePrecision:
 
 @dataclass(frozen=True)
 class AtThreshold:
-    """What a detector does at a threshold, whatever its classes.
+    """What a detector does at a threshold.
 
-    `n_true`, `n_found`, `n_right`: true boxes, found ones, and those of both that are one; photos:
+    `n_true`, `n_found`, `n_right`: true boxes, found ones, and those of both that match; photos:
     `n_photos`, of which `n_count_exact` have as many found as true boxes and `n_all_right` only
     boxes that are right, and all of them.
     """
@@ -72,7 +72,7 @@ def average_precision(photos: Sequence[Judged]) -> AveragePrecision:
     """Equal to pycocotools', whose scores should reach down to where nothing more is found: judge
     detectors at a threshold near 0.
     """
-    labels = sorted({label for photo in photos for label in photo.labels})
+    labels = sorted({label for photo in photos for label in photo.truth.labels})
     if not labels:
         return AveragePrecision(np.nan, np.nan, np.nan)
     of_classes = np.array([_of_class(photos, label) for label in labels])
@@ -82,7 +82,7 @@ def average_precision(photos: Sequence[Judged]) -> AveragePrecision:
 
 
 def at_threshold(photos: Iterable[Judged], threshold: float) -> AtThreshold:
-    """Precision, recall and counts of what is found at `threshold`, whatever its classes."""
+    """Precision, recall and counts of what is found at `threshold`."""
     counts = np.array([_counts(photo, threshold) for photo in photos], np.intp).reshape(-1, 3)
     n_true, n_found, n_right = counts.T
     is_exact = n_true == n_found
@@ -97,12 +97,43 @@ def at_threshold(photos: Iterable[Judged], threshold: float) -> AtThreshold:
     )
 
 
+def summary(photos: Sequence[Judged], threshold: float) -> Record:
+    """All of it for a file or a table: photos and boxes, average precisions of everything found,
+    and at `threshold` precision, recall, the share of photos with as many boxes as there are
+    dishes, and of those with all boxes right and no other, each with its 95% interval (Wilson).
+    """
+    precision = average_precision(photos)
+    counts = at_threshold(photos, threshold)
+    shares = {
+        "precision": (counts.n_right, counts.n_found),
+        "recall": (counts.n_right, counts.n_true),
+        "count_exact": (counts.n_count_exact, counts.n_photos),
+        "all_right": (counts.n_all_right, counts.n_photos),
+    }
+    record: Record = {
+        "n_frames": counts.n_photos,
+        "n_boxes": counts.n_true,
+        "ap50": _rounded(precision.ap50),
+        "ap75": _rounded(precision.ap75),
+        "map": _rounded(precision.mean),
+    }
+    for name, (part, whole) in shares.items():
+        interval = list(intervals.wilson(part, whole))
+        share = part / whole if whole else None
+        record[name] = {"value": share, "n": whole, "ci95": interval}
+    return record
+
+
+def _rounded(precision: float) -> float | None:
+    """For a file, in which nothing is NaN."""
+    return None if np.isnan(precision) else round(float(precision), 5)
+
+
 def _counts(photo: Judged, threshold: float) -> tuple[int, int, int]:
     """True boxes, found ones and those that are both."""
     found = photo.found.above(threshold)
-    overlaps = boxes.iou(found.boxes, photo.boxes)
-    is_right = _matched(overlaps, np.array([AT_THRESHOLD_IOU]))
-    return len(photo.boxes), len(found), int(is_right.sum())
+    n_right = len(matched(photo.truth, found))
+    return len(photo.truth), len(found), n_right
 
 
 def _of_class(photos: Sequence[Judged], label: str) -> np.ndarray:
@@ -111,34 +142,23 @@ def _of_class(photos: Sequence[Judged], label: str) -> np.ndarray:
     matches = []
     n_true = 0
     for photo in photos:
-        is_true = np.array([name == label for name in photo.labels], bool)
+        truth = photo.truth.only({label})
         found = photo.found.only({label})
-        corners = found.boxes[:MOST_BOXES]
+        overlap = iou(found.boxes[:MOST_BOXES], truth.boxes)
+        matches.append(_right_at_limits(overlap))
         scores.append(found.scores[:MOST_BOXES])
-        overlaps = boxes.iou(corners, photo.boxes[is_true])
-        matches.append(_matched(overlaps, IOU_LIMITS))
-        n_true += int(is_true.sum())
+        n_true += len(truth)
     order = np.argsort(-np.concatenate(scores), kind="stable")
     is_right = np.concatenate(matches, axis=1)[:, order]
     return np.array([_area(row, n_true) for row in is_right])
 
 
-def _matched(overlaps: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Whether each found box is right at each IoU limit (limits, found). `overlaps`: IoU (found,
-    true), best score first.
-    """
-    n_found, n_true = overlaps.shape
-    is_right = np.zeros((len(limits), n_found), bool)
-    if not n_true:
-        return is_right
-    for place, limit in enumerate(limits):
-        free = overlaps.copy()
-        for found in range(n_found):
-            # Of equal ones the last, as COCO's own code takes it.
-            best = n_true - 1 - int(np.argmax(free[found, ::-1]))
-            if free[found, best] >= min(limit, 1 - 1e-10):
-                is_right[place, found] = True
-                free[:, best] = -1
+def _right_at_limits(overlap: np.ndarray) -> np.ndarray:
+    """Whether each found box is right at each IoU limit (limits, found), from IoU (found, true)."""
+    is_right = np.zeros((len(IOU_LIMITS), len(overlap)), bool)
+    for place, limit in enumerate(IOU_LIMITS):
+        places = list(pairs(overlap, limit).values())
+        is_right[place, places] = True
     return is_right
 
 

@@ -120,6 +120,42 @@ class CentreNet(nn.Module):
         return convs
 
 
+def loss(
+    logits: torch.Tensor,
+    sides: torch.Tensor,
+    heatmap: torch.Tensor,
+    wanted_sides: torch.Tensor,
+    core: torch.Tensor,
+) -> torch.Tensor:
+    """How far a batch of the net's maps is from what they should be (`centre_maps.Targets`,
+    stacked).
+
+    The heatmap by the focal loss of CenterNet (Zhou et al. 2019), over the number of boxes; sides
+    by the negative logarithm of the IoU (UnitBox, Yu et al. 2016), over the cells of the core.
+    """
+    heat = logits.sigmoid()
+    is_centre = heatmap == 1
+    at_centres = (1 - heat) ** 2 * F.logsigmoid(logits)
+    elsewhere = (1 - heatmap) ** 4 * heat**2 * F.logsigmoid(-logits)
+    n_centres = is_centre.sum().clamp(min=1)
+    of_heat = -torch.where(is_centre, at_centres, elsewhere).sum() / n_centres
+    found = sides.permute(0, 2, 3, 1)[core]
+    wanted = wanted_sides.permute(0, 2, 3, 1)[core]
+    if not len(found):
+        return of_heat
+    return of_heat + _iou_loss(found, wanted).mean()
+
+
+def _iou_loss(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """-log IoU (n,) of boxes that share a cell, by their distances (n, 4) from it."""
+    least = torch.minimum(found, wanted)
+    shared = (least[:, 0] + least[:, 2]) * (least[:, 1] + least[:, 3])
+    area = (found[:, 0] + found[:, 2]) * (found[:, 1] + found[:, 3])
+    wanted_area = (wanted[:, 0] + wanted[:, 2]) * (wanted[:, 1] + wanted[:, 3])
+    union = area + wanted_area - shared
+    return -torch.log((shared / union).clamp(min=1e-3))
+
+
 @torch.no_grad()
 def find(
     net: CentreNet,

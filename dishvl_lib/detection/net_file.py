@@ -10,8 +10,9 @@ from PIL import Image
 
 from dishvl_lib.core import rules
 from dishvl_lib.detection import layouts, metadata
+from dishvl_lib.detection.boxes import Size
 from dishvl_lib.detection.errors import DetectorError
-from dishvl_lib.detection.layouts import Outputs, Size
+from dishvl_lib.detection.layouts import Outputs
 from dishvl_lib.detection.session import Session, Tensor
 
 DEFAULT_SIZE = (640, 640)  # of nets that take any size and do not say which they were trained on

@@ -3,7 +3,7 @@ file for each photo, a line `class x y width height` for each box, in shares of 
 around the box's centre.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -12,12 +12,15 @@ import yaml
 from dishvl_lib.core import folder_words, rules, system_files
 from dishvl_lib.core.types import Record
 from dishvl_lib.detection.drawn import (
+    Corners,
     DrawnBox,
     DrawnFrame,
     DrawnLabels,
     Fault,
     LabelError,
     LeftOut,
+    Parts,
+    around,
     text_of,
 )
 from dishvl_lib.detection.frame_files import naming_folders, parts_of
@@ -109,47 +112,47 @@ class _TextReader:
             frame.faults.append(Fault("unreadable line", detail))
             return
         number = int(float(words[0]))
-        if self.names and not 0 <= number < len(self.names):
-            detail = f"{where} has class {number}, and there are {len(self.names)} names, from 0 on"
+        n_names = len(self.names)
+        if number < 0 or (self.names and number >= n_names):
+            detail = f"{where} has class {number}, and there are {n_names} names, from 0 on"
             frame.faults.append(Fault("class beyond the names", detail))
             return
         label = self.names[number] if self.names else f"class_{number}"
         frame.boxes.append(DrawnBox(corners, label, where))
 
-    def _corners(self, words: Sequence[str]) -> tuple[float, float, float, float] | None:
+    def _corners(self, words: Sequence[str]) -> Corners | None:
         """x1, y1, x2, y2 of a line in shares; None for a line that is none."""
         try:
             label, *values = map(float, words)
         except ValueError:
             return None
-        is_class = label.is_integer()
-        # A sixth value is the score of a box that a detector drew.
-        is_box = len(values) in (4, 5) or (self.has_points and len(values) > 5)
-        is_polygon = len(values) >= 6 and len(values) % 2 == 0
-        if not is_class or not (is_box or is_polygon):
+        n_values = len(values)
+        # A fifth value is the score of a box that a detector drew.
+        is_box = n_values in (4, 5) or (self.has_points and n_values > 5)
+        is_polygon = n_values >= 6 and n_values % 2 == 0
+        if not label.is_integer():
             return None
         if is_box:
             x, y, width, height = values[:4]
-            return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-        xs = values[0::2]
-        ys = values[1::2]
-        return min(xs), min(ys), max(xs), max(ys)
+            across = width / 2
+            down = height / 2
+            return x - across, y - down, x + across, y + down
+        return around(values) if is_polygon else None
 
 
 class _Splits:
     """Which split a file of labels belongs to, by lists of photos, data.yaml or folders."""
 
     def __init__(self, folder: Path, settings: Record):
-        self.of_photo: dict[tuple[str, ...], str] = {}
-        self.of_folder: dict[tuple[str, ...], str] = {}
-        for key, entry in _split_entries(folder, settings):
-            split = folder_words.split_of(key)
-            file = folder / PurePosixPath(entry).name
-            if not entry.endswith(".txt"):
-                folders = naming_folders(parts_of(entry))
-                self.of_folder[folders] = split
-            elif file.is_file():
+        self.of_photo: dict[Parts, str] = {}
+        self.of_folder: dict[Parts, str] = {}
+        for file in sorted(folder.glob("*.txt")):
+            split = folder_words.split_of(file.stem)
+            if split:
                 self._add_photos(file, split)
+        for key in SPLIT_KEYS:
+            for entry in _entries(settings, key):
+                self._add_entry(folder, entry, folder_words.split_of(key))
 
     def of(self, below: Path) -> str:
         """The split of a file of labels, by its path below the folder; '' where nothing says it."""
@@ -157,11 +160,19 @@ class _Splits:
         if identity in self.of_photo:
             return self.of_photo[identity]
         folders = identity[:-1]
-        for first in range(len(folders)):
-            if folders[first:] in self.of_folder:
-                return self.of_folder[folders[first:]]
+        for named, split in self.of_folder.items():
+            if _end_alike(folders, named):
+                return split
         words = map(folder_words.split_of, reversed(folders))
         return next(filter(None, words), "")
+
+    def _add_entry(self, folder: Path, entry: str, split: str) -> None:
+        """A folder of photos, or a file that lists them."""
+        parts = parts_of(entry)
+        if not entry.endswith(".txt"):
+            self.of_folder[naming_folders(parts)] = split
+        elif (folder / parts[-1]).is_file():
+            self._add_photos(folder / parts[-1], split)
 
     def _add_photos(self, file: Path, split: str) -> None:
         for line in text_of(file).splitlines():
@@ -170,15 +181,17 @@ class _Splits:
                 self.of_photo[_identity(parts)] = split
 
 
-def _split_entries(folder: Path, settings: Record) -> Iterable[tuple[str, str]]:
-    """(split as written, folder or list of photos) of data.yaml, and of lists beside it."""
-    for file in sorted(folder.glob("*.txt")):
-        if folder_words.split_of(file.stem):
-            yield file.stem, file.name
-    for key in SPLIT_KEYS:
-        value = settings.get(key) or []
-        entries = value if isinstance(value, list) else [value]
-        yield from ((key, str(entry)) for entry in entries)
+def _entries(settings: Record, key: str) -> list[str]:
+    """The folders or lists of photos of a split: data.yaml names one or several."""
+    value = settings.get(key) or []
+    entries = value if isinstance(value, list) else [value]
+    return list(map(str, entries))
+
+
+def _end_alike(first: Parts, second: Parts) -> bool:
+    """Whether two paths are the same, from the end on, as far as both go."""
+    n_shared = min(len(first), len(second))
+    return n_shared > 0 and first[-n_shared:] == second[-n_shared:]
 
 
 def _settings(folder: Path, labels: Path) -> Record:
@@ -247,6 +260,6 @@ def _may_hold_boxes(file: Path, folder: Path) -> bool:
     return not is_list and stem.split(".")[0] not in OTHER_TEXTS
 
 
-def _identity(parts: Sequence[str]) -> tuple[str, ...]:
+def _identity(parts: Sequence[str]) -> Parts:
     """The parts of a photo's or its labels' path that both share: folders that name, and the stem."""
     return (*naming_folders(parts[:-1]), PurePosixPath(parts[-1]).stem)

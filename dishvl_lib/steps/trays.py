@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import scan
@@ -19,7 +20,7 @@ from dishvl_lib.demo import builtin
 from dishvl_lib.detection import cropping, frames, labels, matching, metrics
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import Detector
-from dishvl_lib.detection.labels import LabelledFrame
+from dishvl_lib.detection.labels import LabelledFrame, LeftOut
 from dishvl_lib.display import tray_sheet
 from dishvl_lib.display.marked_photo import Mark
 from dishvl_lib.display.sheet import Picture
@@ -34,6 +35,7 @@ DETECTOR_FILE = "detector/detector.onnx"
 VESSELS = frozenset(
     "plate bowl cup tray saucer container compartment 盘 碗 杯 碟 盘子 碗碟 餐盘 餐碗 托盘".split()
 )
+LEAST_SCORE = 0.01
 SHOWN = 3  # of the best and of the worst frames
 
 
@@ -110,7 +112,7 @@ def _read_frames(
     is_copy = found.sha256.duplicated()
     for copy in found[is_copy].itertuples():
         first = found.path[found.sha256 == copy.sha256].iloc[0]
-        left_out.append((copy.path, "copy", f"the same bytes as {first}"))
+        left_out.append(LeftOut(copy.path, "copy", f"the same bytes as {first}"))
     found = found[~is_copy].reset_index(drop=True)
     shares = stage.only("test_share", "validation_share", "seed")
     found["split"] = frames.dealt(found, **shares) if read else ""
@@ -169,14 +171,18 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     detector/detector.onnx.
     """
     stage.make_file(DETECTOR_FILE, _write_detector, stage=stage, trays=trays)
-    options = stage.only("keep_labels") if stage.params["detector"] else {}
-    threshold = stage.params["detection_threshold"] or None
-    layout = stage.params["detector_layout"] if stage.params["detector"] else ""
-    detector = Detector.load(
-        stage.path(DETECTOR_FILE), layout=layout, threshold=threshold, **options
-    )
+    detector = _opened(stage, stage.params["detection_threshold"] or None)
     print(f"detector: {', '.join(detector.names)}, boxes from a score of {detector.threshold:g} on")
     return detector
+
+
+def _opened(stage: Stage, threshold: float | None) -> Detector:
+    file = stage.path(DETECTOR_FILE)
+    if not stage.params["detector"]:
+        return Detector.load(file, threshold=threshold)
+    layout = stage.params["detector_layout"]
+    keep_labels = stage.params["keep_labels"]
+    return Detector.load(file, layout=layout, keep_labels=keep_labels, threshold=threshold)
 
 
 def _write_detector(file: Path, *, stage: Stage, trays: Trays) -> None:
@@ -237,19 +243,30 @@ def _found(detector: Detector, looked_at: pd.DataFrame, trays: Trays) -> pd.Data
     return pd.concat([trays.truth, detected], ignore_index=True)
 
 
-def measure(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Record:
-    """metrics.json: how well the detector finds the boxes of test frames; {} without labels."""
-    return stage.make("metrics.json", _measured, stage, trays, boxes)
+def measure(stage: Stage, detector: Detector, trays: Trays) -> Record:
+    """metrics.json: how well the detector finds the boxes of the frames that are judged; {} without
+    labels.
+    """
+    return stage.make("metrics.json", _measured, stage, detector, trays)
 
 
-def _measured(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Record:
+def _measured(stage: Stage, detector: Detector, trays: Trays) -> Record:
+    # Average precision asks for all that is found, at any score.
+    everything = _opened(stage, LEAST_SCORE)
     measured: Record = {}
     for split in ("validation", "test"):
-        frames_of_split = trays.frames[trays.frames.split == split]
-        if len(frames_of_split):
-            pairs = [_pair(frame, boxes) for frame in frames_of_split.itertuples()]
-            measured[split] = metrics.summary(pairs)
+        judged = []
+        for frame in trays.frames[trays.frames.split == split].itertuples():
+            truth, _ = _pair(frame, trays.truth)
+            found = _as_dishes(everything.detect(trays.root / frame.path))
+            judged.append(metrics.Judged(found, truth))
+        if judged:
+            measured[split] = metrics.summary(judged, detector.threshold)
     return measured
+
+
+def _as_dishes(found: Detections) -> Detections:
+    return Detections(found.boxes, found.scores, (DISH,) * len(found))
 
 
 def _pair(frame, boxes: pd.DataFrame) -> tuple[Detections, Detections]:
@@ -266,7 +283,17 @@ def _as_detections(of_frame: pd.DataFrame, source: str) -> Detections:
 
 def as_rows(measured: Record) -> Records:
     """The measures of each split, a row each."""
-    return [{"split": split, **numbers} for split, numbers in measured.items()]
+    rows = []
+    for split, numbers in measured.items():
+        row: Record = {"split": split}
+        for name, number in numbers.items():
+            if isinstance(number, dict):
+                low, high = number["ci95"]
+                row |= {name: number["value"], f"{name}_ci_low": low, f"{name}_ci_high": high}
+            else:
+                row[name] = number
+        rows.append(row)
+    return rows
 
 
 def described(detector: Detector) -> Record:
@@ -350,7 +377,7 @@ def best_and_worst(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Picture:
     worst = ranked[:SHOWN]
     best = ranked[len(worst) :][-SHOWN:]
     shown = [_shown(frame, boxes, trays) for frame in [*worst, *best]]
-    return tray_sheet.tray_sheet(shown, "no frame was looked at")
+    return tray_sheet.tray_sheet(shown, **stage.only("language"))
 
 
 def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, str]:
@@ -364,15 +391,17 @@ def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, 
 def _shown(frame, boxes: pd.DataFrame, trays: Trays) -> tray_sheet.Tray:
     truth, found = _pair(frame, boxes)
     photo = images.load_rgb(trays.root / frame.path)
-    marks = [
-        Mark(tuple(map(float, box)), f"{score:.2f}")
-        for box, score in zip(found.boxes, found.scores, strict=True)
-    ]
-    title = f"{frame.path}: {len(found)}"
-    if trays.has_labels:
-        title = f"{frame.path}: {len(found)} / {len(truth)}"
-        marks += [Mark(tuple(map(float, box)), "", "right") for box in truth.boxes]
-    return tray_sheet.Tray(photo, marks, title)
+    marks = [Mark(corners(box), "", "right") for box in truth.boxes]
+    for box, score in zip(found.boxes, found.scores, strict=True):
+        marks.append(Mark(corners(box), f"{score:.2f}"))
+    n_labelled = len(truth) if trays.has_labels else None
+    return tray_sheet.Tray(photo, marks, frame.path, len(found), n_labelled)
+
+
+def corners(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box (4,) as numbers of Python."""
+    x1, y1, x2, y2 = map(float, box)
+    return x1, y1, x2, y2
 
 
 def problems(trays: Trays, cropped: Cropped) -> list[str]:

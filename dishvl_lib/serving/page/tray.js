@@ -17,7 +17,8 @@ export function namesOf(tray) {
 }
 
 export function summaryOf(tray) {
-  return tray.dishes.length ? `${tray.dishes.length} ${word("dishes")}` : word("noDish");
+  const count = tray.dishes.length;
+  return count ? `${count} ${word(count === 1 ? "dish" : "dishes")}` : word("noDish");
 }
 
 export function clearTray() {
