@@ -175,6 +175,16 @@ def find(
     return Detections.ranked(placement.to_photo(boxes[kept]), scores[kept], labels)
 
 
+@torch.no_grad()
+def follow(average: CentreNet, net: CentreNet, share: float) -> None:
+    """Moves a net's weights and statistics a share of the way towards another's, in place."""
+    for own, other in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if own.is_floating_point():
+            own.lerp_(other, share)
+        else:
+            own.copy_(other)
+
+
 def write_weights(net: CentreNet, file: Path, metadata: Mapping[str, str]) -> None:
     """The net's weights in float16."""
     weights = {}

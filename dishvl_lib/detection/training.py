@@ -7,6 +7,7 @@ OUT/detector.onnx     the best epoch's net
 OUT/metrics.json      how well it finds dishes, and what it was made from; written last
 """
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,9 @@ LOCK = ".training.lock"
 WEIGHT_DECAY = 0.02
 WARM_UP = 0.15  # share of the steps in which the rate rises
 MOST_GRADIENT = 5.0
+AVERAGED = 0.02  # share of a step in the mean of the weights
+RATE = 3e-3  # of a training from nothing, and of one that begins from a start
+RATE_FROM_START = 1e-3
 LEAST_SCORE = 0.05  # what the figures are made of; no threshold is below
 TIMED_PHOTOS = 8
 CHECKING_COST = 0.25  # of a photo, beside learning from it
@@ -58,7 +62,8 @@ class TrainingError(ValueError):
 @dataclass(frozen=True)
 class TrainingSettings:
     """names: the classes; one class takes every box, whatever its label. size: of the net's input,
-    px, a multiple of 32. start: a file of weights to begin from, None for nothing.
+    px, a multiple of 32. learning_rate: None for RATE or, from a start, RATE_FROM_START. start: a
+    file of weights to begin from, None for nothing.
     validation_share: of the frames, where the labels name none to validate with. crop_margin: what
     the crops for a recogniser are cut with, None where it is not known.
     """
@@ -67,7 +72,7 @@ class TrainingSettings:
     epochs: int = 20
     size: int = 320
     batch_size: int = 8
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
     seed: int = 0
     start: Path | None = None
     validation_share: float = 0.15
@@ -156,13 +161,16 @@ class _Training:
         self.net = CentreNet(len(settings.names))
         if settings.start is not None:
             nets.start_from(self.net, settings.start)
+        # The net that is checked and kept: a mean over its last steps, which jumps less than each.
+        self.average = copy.deepcopy(self.net)
         self.batches = max(1, len(dealt.train) // settings.batch_size)
+        rate = settings.learning_rate or (RATE_FROM_START if settings.start else RATE)
         self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+            self.net.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
-            settings.learning_rate,
+            rate,
             total_steps=self.batches * settings.epochs,
             pct_start=WARM_UP,
         )
@@ -228,6 +236,7 @@ class _Training:
         nn.utils.clip_grad_norm_(self.net.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         self.schedule.step()
+        nets.follow(self.average, self.net, AVERAGED)
         return loss.item()
 
     def _batch(
@@ -253,10 +262,10 @@ class _Training:
     def _found(self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames) -> list[Judged]:
         """What the net finds on frames as they are, beside what is there."""
         names = self.settings.names
-        self.net.eval()
+        self.average.eval()
         judged = []
         for frame, pixels, placement in zip(frames, *loaded, strict=True):
-            found = nets.find(self.net, pixels, placement, names, LEAST_SCORE)
+            found = nets.find(self.average, pixels, placement, names, LEAST_SCORE)
             judged.append(Judged(found, _truth(frame, names)))
         return judged
 
@@ -264,12 +273,13 @@ class _Training:
         """After an epoch: the best weights, the log's row, the checkpoint."""
         earlier = max((past["map"] for past in self.history), default=-1.0)
         if row["map"] >= earlier:
-            self.best = {name: value.clone() for name, value in self.net.state_dict().items()}
+            self.best = copy.deepcopy(self.average.state_dict())
         self.history.append(row)
         records.write_jsonl(self.folder / LOG, self.history)
         state = {
             "made_from": records.fingerprint(self.made_from),
             "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best": self.best,
@@ -288,6 +298,7 @@ class _Training:
         if state["made_from"] != records.fingerprint(self.made_from):
             raise TrainingError(_other_training(self.folder))
         self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.best = state["best"]
@@ -297,7 +308,7 @@ class _Training:
     def _finish(self, checked: LetterboxedFrames) -> Trained:
         """Writes the detector and its figures, and removes what only the training needed."""
         settings = self.settings
-        self.net.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
         least_score = threshold.best(found)
         split, judged = self.dealt.judged()
@@ -308,8 +319,8 @@ class _Training:
             settings.names, settings.size, least_score, settings.crop_margin
         )
         file = self.folder / DETECTOR
-        nets.write_weights(self.net, self.folder / WEIGHTS, description.metadata())
-        export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
+        nets.write_weights(self.average, self.folder / WEIGHTS, description.metadata())
+        export.write(self.average.folded(), nets.MOST_LOG_SIDE, description, file)
         result = {
             "judged_on": split,
             "threshold": least_score,
