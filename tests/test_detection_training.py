@@ -36,12 +36,12 @@ def trained(root, frames, tmp_path_factory):
 
 
 def test_it_learns_to_find_squares(root, tmp_path):
-    settings = dataclasses.replace(SETTINGS, epochs=10)
+    settings = dataclasses.replace(SETTINGS, epochs=14, batch_size=2)
     frames = square_toys.frames(root / "more", 16)
     trained = training.train(frames, root / "more", tmp_path, settings)
     losses = [row["loss"] for row in trained.metrics["epochs"]]
     assert losses[-1] < losses[0] / 2
-    assert trained.metrics["map"] > 0
+    assert trained.metrics["ap50"] > 0.3
 
 
 def test_the_folder_of_a_training_holds_its_detector_and_figures(trained):

@@ -47,7 +47,8 @@ LOCK = ".training.lock"
 WEIGHT_DECAY = 0.02
 WARM_UP = 0.15  # share of the steps in which the rate rises
 MOST_GRADIENT = 5.0
-AVERAGED = 0.02  # share of a step in the mean of the weights
+AVERAGED = 0.02  # share of a step in the mean of the weights, at the least
+AVERAGED_FIRST = 9  # a ninth of the steps so far count, while these are few
 RATE = 3e-3  # of a training from nothing, and of one that begins from a start
 RATE_FROM_START = 1e-3
 LEAST_SCORE = 0.05  # what the figures are made of; no threshold is below
@@ -236,7 +237,9 @@ class _Training:
         nn.utils.clip_grad_norm_(self.net.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         self.schedule.step()
-        nets.follow(self.average, self.net, AVERAGED)
+        steps = self.schedule.last_epoch
+        share = max(AVERAGED, AVERAGED_FIRST / (AVERAGED_FIRST + steps))
+        nets.follow(self.average, self.net, share)
         return loss.item()
 
     def _batch(
