@@ -193,6 +193,7 @@ def write_weights(net: CentreNet, file: Path, metadata: Mapping[str, str]) -> No
             weights[name] = value.half().contiguous()
     with records.atomic_path(file) as part:
         save_file(weights, part, dict(metadata))
+    file.chmod(0o644)
 
 
 def start_from(net: CentreNet, file: Path) -> None:

@@ -118,11 +118,13 @@ def train(
         return finished
     try:
         with locks.held(folder / LOCK, "training a detector"):
-            return _Training(dealt, frames_root, folder, settings, made_from).run()
+            trained = _Training(dealt, frames_root, folder, settings, made_from).run()
     except locks.LockedError as error:
         raise TrainingError(
             f"{folder} is being trained in by {error.holder}; wait for it, or name another folder"
         ) from None
+    locks.remove(folder / LOCK)
+    return trained
 
 
 def is_finished(folder: Path) -> bool:
@@ -130,13 +132,15 @@ def is_finished(folder: Path) -> bool:
     return (folder / METRICS).exists() and (folder / DETECTOR).exists()
 
 
-def estimate(n_train: int, n_validation: int, settings: TrainingSettings) -> str:
-    """How long it takes and how much disk, from a few steps of the real size; one sentence."""
+def estimate(n_train: int, n_validation: int, settings: TrainingSettings, epochs: int) -> str:
+    """How long so many epochs take and how much disk, from a few steps of the real size; one
+    sentence.
+    """
     per_photo = _seconds_per_photo(settings)
-    photos = settings.epochs * (n_train + CHECKING_COST * n_validation)
+    photos = epochs * (n_train + CHECKING_COST * n_validation)
     megabytes = (n_train + n_validation) * 3 * settings.size**2 / 1e6
     return (
-        f"{n_train} frames to learn from, {n_validation} to check with, {settings.epochs} epochs "
+        f"{n_train} frames to learn from, {n_validation} to check with, {epochs} epochs "
         f"at {settings.size} x {settings.size} pixels: about {duration(per_photo * photos)} "
         f"({per_photo * 1000:.0f} ms a photo here), {megabytes:,.0f} MB on the disk meanwhile"
     )
@@ -180,14 +184,15 @@ class _Training:
 
     def run(self) -> Trained:
         self._resume()
-        print(estimate(len(self.dealt.train), len(self.dealt.validation), self.settings))
+        n = len(self.dealt.train)
+        n_checked = len(self.dealt.validation)
+        done = len(self.history)
+        print(estimate(n, n_checked, self.settings, self.settings.epochs - done), flush=True)
         frames = self.dealt.train + self.dealt.validation
         loaded = training_frames.load(frames, self.root, self.settings.size, self.folder / FRAMES)
-        n = len(self.dealt.train)
         learned = LetterboxedFrames(loaded.pixels[:n], loaded.placements[:n])
         checked = LetterboxedFrames(loaded.pixels[n:], loaded.placements[n:])
         photos = self.batches * self.settings.batch_size
-        done = len(self.history)
         total = photos * self.settings.epochs
         with Progress("training the detector", total, done=photos * done) as progress:
             for epoch in range(done, self.settings.epochs):
@@ -333,8 +338,7 @@ class _Training:
             "made_from": self.made_from,
         }
         records.write_json(self.folder / METRICS, result)
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        (self.folder / FRAMES).unlink(missing_ok=True)
+        _clear(self.folder)
         return Trained(file, result)
 
 
@@ -343,6 +347,7 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
     else, and for a detector that is not the one that it wrote.
     """
     if not is_finished(folder):
+        _check_free(folder)
         return None
     result = records.read_json(folder / METRICS)
     if result.get("made_from") != made_from:
@@ -353,7 +358,24 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
             f"{file} is not the detector that was trained here; remove it and {METRICS} beside it "
             "to train again"
         )
+    _clear(folder)
     return Trained(file, result)
+
+
+def _check_free(folder: Path) -> None:
+    """Raises `TrainingError` where a detector lies that no training of ours has put there."""
+    file = folder / DETECTOR
+    if file.exists() and not (folder / CHECKPOINT).exists():
+        raise TrainingError(
+            f"{file} is there already, without a training beside it; name another folder, or move "
+            "it away"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Removes what only a training needs that goes on."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    (folder / FRAMES).unlink(missing_ok=True)
 
 
 def _other_training(folder: Path) -> str:
