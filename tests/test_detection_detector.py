@@ -24,7 +24,8 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from dishvl_lib.core import records
-from dishvl_lib.detection import boxes
+from dishvl_lib.core.params import DETECTOR_LAYOUTS
+from dishvl_lib.detection import boxes, layouts
 from dishvl_lib.detection.detector import Detector, DetectorError
 
 SIZE = (1280, 960)
@@ -253,6 +254,10 @@ def test_a_layout_that_is_named_is_taken(tmp_path):
     file = fake(tmp_path / "net.onnx", {"output": table}, metadata={"names": "['a', 'b']"})
     found = Detector.load(file, layout="yolov5").detect_image(Image.new("RGB", (64, 64)))
     assert found.boxes.tolist() == [pytest.approx([28.8, 28.8, 35.2, 35.2])]
+
+
+def test_a_profile_may_name_each_layout():
+    assert DETECTOR_LAYOUTS == ("", *layouts.LAYOUTS)
 
 
 def loads(tmp_path, outputs, options=(), **others):

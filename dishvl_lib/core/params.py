@@ -81,7 +81,8 @@ VALIDATION_SHARE = Parameter(
     "validation_share", "float", 0.1, "share of each dish's photos kept for validation", SHARE
 )
 # A detector's output, by the words of `detection.layouts`; empty finds out.
-DETECTOR_LAYOUTS = ("", "dishvl", "dfine", "detr", "yolov8", "yolov5", "yolov10", "paddle")
+YOLO_LAYOUTS = ("yolov8", "yolov5", "yolov10")
+DETECTOR_LAYOUTS = ("", "dishvl", "dfine", "detr", *YOLO_LAYOUTS, "rtdetr", "paddle")
 MOST_MARGIN = 2.0
 LEAST_MARGIN = 0.3  # of a box's sides: less shows no dish
 
