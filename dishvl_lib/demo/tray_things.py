@@ -26,7 +26,9 @@ from dishvl_lib.demo.plating import Place, Plating, around, fill_vessel, lay_ves
 
 # Of the size that single dishes are drawn at: a plate is 200 px wide then, as on a tray's photo.
 SCALE = 2 / 3
-HEAP = 0.66  # radius of a heap, in plate radii
+HEAP = 0.66  # radius of a heap, in plate radii, and of what lies whole in the middle: a fish
+WHOLE = 0.92
+LEAST_REACH = 0.1  # of the pieces of a heap
 POOL = 0.74  # the part of a soup that is sure to be flooded, in plate radii
 WALL = 9.0  # px: the slope around a compartment
 RELIEF_STEP = 2  # px of the photo for a pixel of a tray's relief
@@ -129,7 +131,8 @@ def compartment(
     if plating.soup:
         zoom = math.hypot(width, height) / 2 / (POOL * canvas.radius)
     else:
-        zoom = math.sqrt(width * height) / 2 / (HEAP * canvas.radius)
+        heap = HEAP if plating.reach >= LEAST_REACH else WHOLE
+        zoom = math.sqrt(width * height) / 2 / (heap * canvas.radius)
     across = width / 2 / zoom
     down = height / 2 / zoom
     window = Span(middle - across, middle - down, middle + across, middle + down)
