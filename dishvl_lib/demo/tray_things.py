@@ -133,6 +133,8 @@ def compartment(
     else:
         heap = HEAP if plating.reach >= LEAST_REACH else WHOLE
         zoom = math.sqrt(width * height) / 2 / (heap * canvas.radius)
+    # What is shown is not more than what is drawn.
+    zoom = max(zoom, width / canvas.side, height / canvas.side)
     across = width / 2 / zoom
     down = height / 2 / zoom
     window = Span(middle - across, middle - down, middle + across, middle + down)
