@@ -134,7 +134,8 @@ def compartment(
         heap = HEAP if plating.reach >= LEAST_REACH else WHOLE
         zoom = math.sqrt(width * height) / 2 / (heap * canvas.radius)
     # What is shown is not more than what is drawn.
-    zoom = max(zoom, width / canvas.side, height / canvas.side)
+    drawn = canvas.side - 1
+    zoom = max(zoom, width / drawn, height / drawn)
     across = width / 2 / zoom
     down = height / 2 / zoom
     window = Span(middle - across, middle - down, middle + across, middle + down)
