@@ -12,8 +12,15 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-# Profiles that users make in params/ stay theirs; .gitignore lists the same five.
-OUR_PROFILES = ("deepspeed", "demo", "demo_new_dishes", "qwen2_5_vl_7b", "qwen2_5_vl_7b_lora")
+# Profiles that users make in params/ stay theirs; .gitignore lists the same six.
+OUR_PROFILES = (
+    "deepspeed",
+    "demo",
+    "demo_new_dishes",
+    "demo_trays",
+    "qwen2_5_vl_7b",
+    "qwen2_5_vl_7b_lora",
+)
 
 
 class BuildWithNotebooks(build_py):

@@ -20,8 +20,10 @@ from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.detection import boxes
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import Detector
+from dishvl_lib.hybrid import Hybrid
 from dishvl_lib.vlm.answers import Choice
 from dishvl_lib.vlm.photo_answers import PhotoAnswers
+from dishvl_lib.vlm.photo_questions import PhotoQuestions
 
 # Of the menu's best entry: below it another entry, or none, is about as probable.
 LEAST_SHARE = 0.5
@@ -139,20 +141,22 @@ def recognised(
     if not usable:
         return {}
     pictures = [crops.cut(upright, found.boxes[place], crop_margin) for place in usable]
-    choices = recognizer.choose(pictures, menu, top_k=top_k, batch_size=len(pictures))
+    questions = PhotoQuestions([menu], top_k=top_k)
+    recognitions = recognizer.answer_photos(pictures, questions, batch_size=len(pictures))
     doubled = _overlapping(found)
     dishes = {}
-    for place, choice in zip(usable, choices, strict=True):
+    for place, recognition in zip(usable, recognitions, strict=True):
         x1, y1, x2, y2 = map(float, found.boxes[place])
-        review = _review(choice, doubled[place])
+        (choice,) = recognition.choices
+        review = _review(choice, bool(doubled[place]))
         dishes[place] = TrayDish((x1, y1, x2, y2), float(found.scores[place]), choice, review)
     return dishes
 
 
 def _trained_margin(recognizer: PhotoAnswers[Any]) -> float | None:
     """The margin of the crops that the recogniser was trained on; None where that is unknown."""
-    alone = getattr(recognizer, "recognizer", recognizer)  # a hybrid's model
-    return alone.metadata.get("crop_margin")
+    alone = recognizer.recognizer if isinstance(recognizer, Hybrid) else recognizer
+    return getattr(alone, "metadata", {}).get("crop_margin")
 
 
 def _agreed(trained_on: float | None, given: float | None, detector: Detector) -> float:
@@ -192,7 +196,7 @@ def _overlapping(found: Detections) -> np.ndarray:
     """(n,) bool: whether a box covers another one further than plates that touch."""
     overlap = boxes.iou(found.boxes, found.boxes)
     np.fill_diagonal(overlap, 0.0)
-    return (overlap > MOST_OVERLAP).any(axis=1)
+    return np.asarray((overlap > MOST_OVERLAP).any(axis=1))
 
 
 def _review(choice: Choice, is_doubled: bool) -> tuple[str, ...]:

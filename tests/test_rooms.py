@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "serving": {"core", "vlm", "gallery", "hybrid", "serving"},
 }
 # What the notebooks call: it puts the rooms together, so it may import all, and no room imports it.
-MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps"}
+MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps", "trays"}
 # What the package itself hands out, for steps that use it as a user would.
 PUBLIC = {"Gallery", "Hybrid", "Recognizer"}
 # The one file of its room that reads torch's weights, for a net in Paddle, and only when it is

@@ -110,18 +110,23 @@ def summary(photos: Sequence[Judged], threshold: float) -> Record:
         "count_exact": (counts.n_count_exact, counts.n_photos),
         "all_right": (counts.n_all_right, counts.n_photos),
     }
-    record: Record = {"n_frames": counts.n_photos, "n_boxes": counts.n_true}
-    for name, value in (
-        ("ap50", precision.ap50),
-        ("ap75", precision.ap75),
-        ("map", precision.mean),
-    ):
-        record[name] = None if np.isnan(value) else round(float(value), 5)
+    record: Record = {
+        "n_frames": counts.n_photos,
+        "n_boxes": counts.n_true,
+        "ap50": _rounded(precision.ap50),
+        "ap75": _rounded(precision.ap75),
+        "map": _rounded(precision.mean),
+    }
     for name, (part, whole) in shares.items():
         interval = list(intervals.wilson(part, whole))
         share = part / whole if whole else None
         record[name] = {"value": share, "n": whole, "ci95": interval}
     return record
+
+
+def _rounded(precision: float) -> float | None:
+    """For a file, in which nothing is NaN."""
+    return None if np.isnan(precision) else round(float(precision), 5)
 
 
 def _counts(photo: Judged, threshold: float) -> tuple[int, int, int]:

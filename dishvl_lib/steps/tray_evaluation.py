@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dishvl_lib import Hybrid
 from dishvl_lib.core import artefacts, crops, given_tables, images, names, paths
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.stages import Stage
@@ -17,7 +18,6 @@ from dishvl_lib.detection import matching
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.evaluation import trays
 from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
-from dishvl_lib.hybrid import Hybrid
 from dishvl_lib.steps import gallery
 from dishvl_lib.steps.trays import DETECTED, DISH, TRUTH
 from dishvl_lib.trays import recognised

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import scan
@@ -19,7 +20,7 @@ from dishvl_lib.demo import builtin
 from dishvl_lib.detection import cropping, frames, labels, matching, metrics
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import Detector
-from dishvl_lib.detection.labels import LabelledFrame
+from dishvl_lib.detection.labels import LabelledFrame, LeftOut
 from dishvl_lib.display import tray_sheet
 from dishvl_lib.display.marked_photo import Mark
 from dishvl_lib.display.sheet import Picture
@@ -111,7 +112,7 @@ def _read_frames(
     is_copy = found.sha256.duplicated()
     for copy in found[is_copy].itertuples():
         first = found.path[found.sha256 == copy.sha256].iloc[0]
-        left_out.append((copy.path, "copy", f"the same bytes as {first}"))
+        left_out.append(LeftOut(copy.path, "copy", f"the same bytes as {first}"))
     found = found[~is_copy].reset_index(drop=True)
     shares = stage.only("test_share", "validation_share", "seed")
     found["split"] = frames.dealt(found, **shares) if read else ""
@@ -376,7 +377,7 @@ def best_and_worst(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Picture:
     worst = ranked[:SHOWN]
     best = ranked[len(worst) :][-SHOWN:]
     shown = [_shown(frame, boxes, trays) for frame in [*worst, *best]]
-    return tray_sheet.tray_sheet(shown, "no frame was looked at")
+    return tray_sheet.tray_sheet(shown, **stage.only("language"))
 
 
 def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, str]:
@@ -390,15 +391,17 @@ def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, 
 def _shown(frame, boxes: pd.DataFrame, trays: Trays) -> tray_sheet.Tray:
     truth, found = _pair(frame, boxes)
     photo = images.load_rgb(trays.root / frame.path)
-    marks = [
-        Mark(tuple(map(float, box)), f"{score:.2f}")
-        for box, score in zip(found.boxes, found.scores, strict=True)
-    ]
-    title = f"{frame.path}: {len(found)}"
-    if trays.has_labels:
-        title = f"{frame.path}: {len(found)} / {len(truth)}"
-        marks += [Mark(tuple(map(float, box)), "", "right") for box in truth.boxes]
-    return tray_sheet.Tray(photo, marks, title)
+    marks = [Mark(corners(box), "", "right") for box in truth.boxes]
+    for box, score in zip(found.boxes, found.scores, strict=True):
+        marks.append(Mark(corners(box), f"{score:.2f}"))
+    n_labelled = len(truth) if trays.has_labels else None
+    return tray_sheet.Tray(photo, marks, frame.path, len(found), n_labelled)
+
+
+def corners(box: np.ndarray) -> tuple[float, float, float, float]:
+    """A box (4,) as numbers of Python."""
+    x1, y1, x2, y2 = map(float, box)
+    return x1, y1, x2, y2
 
 
 def problems(trays: Trays, cropped: Cropped) -> list[str]:

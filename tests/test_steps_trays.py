@@ -1,0 +1,246 @@
+"""Stage 00 as its notebook runs it, with a detector that knows where the plates are."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw
+
+from dishvl_lib.annotation import catalog
+from dishvl_lib.core import artefacts, paths, records, settings, stages
+from dishvl_lib.core.types import PhotoSource
+from dishvl_lib.detection.boxes import Detections
+from dishvl_lib.steps import trays as steps
+
+DISHES = ("红烧鱼", "土豆丝", "米饭")
+SIDE = 60
+SIZE = (320, 160)
+
+
+class ToyDetector:
+    """Finds every white square, as a dish."""
+
+    names = ("dish",)
+    threshold = 0.25
+    sha256 = "0" * 64
+
+    def detect(self, photo: PhotoSource) -> Detections:
+        from dishvl_lib.core import images
+
+        white = (np.asarray(images.load_rgb(photo)) > 250).all(axis=2)
+        boxes = []
+        for x in range(0, SIZE[0], 80):
+            rows, columns = np.nonzero(white[:, x : x + 80])
+            if len(rows):
+                left = columns.min() + x
+                right = columns.max() + x + 1
+                boxes.append((left, rows.min(), right, rows.max() + 1))
+        n = len(boxes)
+        return Detections.ranked(
+            np.array(boxes, float).reshape(-1, 4), np.full(n, 0.9), ("dish",) * n
+        )
+
+
+def draw(file, number, places):
+    """A frame whose table and dishes are like no other's, with a white plate at each of `places`
+    (0 to 3).
+    """
+    noise = np.random.default_rng(number).integers(0, 200, (8, 16, 3), np.uint8)
+    frame = Image.fromarray(noise).resize(SIZE, Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(frame)
+    for place in places:
+        x = 80 * place + 10
+        pen.rectangle((x, 40, x + SIDE - 1, 40 + SIDE - 1), outline="white", width=4)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    frame.save(file)
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    """(frames, COCO labels) of 20 trays with two dishes each, and an empty one."""
+    root = tmp_path / "frames"
+    categories = [{"id": n, "name": name} for n, name in enumerate((*DISHES, "bowl"), start=1)]
+    photos = []
+    boxes = []
+    for number in range(20):
+        places = (number % 4, (number + 1) % 4)
+        draw(root / f"{number:02d}.png", number, places)
+        photos.append({"id": number, "file_name": f"{number:02d}.png"})
+        for order, place in enumerate(places):
+            category = 1 + (number + order) % 3
+            if number == 3 and order == 1:
+                category = 4
+            box = [80 * place + 10, 40, SIDE, SIDE]
+            boxes.append({"image_id": number, "category_id": category, "bbox": box})
+    draw(root / "empty.png", 99, ())
+    photos.append({"id": 99, "file_name": "empty.png"})
+    for photo in photos:
+        photo |= {"width": SIZE[0], "height": SIZE[1]}
+    for number, box in enumerate(boxes):
+        box |= {"id": number, "area": SIDE * SIDE, "iscrowd": 0}
+    file = tmp_path / "labels.json"
+    text = json.dumps({"images": photos, "annotations": boxes, "categories": categories})
+    file.write_text(text, "utf-8")
+    return root, file
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """Runs the stage with some parameters; returns (stage, trays, boxes, cropped)."""
+    monkeypatch.setattr(steps, "detector_of", lambda stage, trays: ToyDetector())
+    monkeypatch.setattr(steps, "_opened", lambda stage, threshold: ToyDetector())
+
+    def made(root, **chosen):
+        overrides = {"run_name": "r", "trays_root": str(root), "detector": "d.onnx", **chosen}
+        (tmp_path / "d.onnx").write_bytes(b"x")
+        overrides["detector"] = str(tmp_path / "d.onnx")
+        values = settings.load_profile("demo_trays", overrides)[paths.TRAYS]
+        stage = stages.start(paths.TRAYS, values)
+        trays = steps.read_frames(stage)
+        detector = steps.detector_of(stage, trays)
+        boxes = steps.find_dishes(stage, detector, trays)
+        steps.measure(stage, detector, trays)
+        cropped = steps.crop(stage, trays, boxes)
+        steps.notes(stage, trays, cropped)
+        assert steps.problems(trays, cropped) == []
+        picture = steps.best_and_worst(stage, trays, boxes)
+        assert picture.axes
+        stage.finish(
+            counts=steps.counts(trays, cropped),
+            frames_root=str(trays.root),
+            detector=steps.described(detector),
+        )
+        return stage, trays, boxes, cropped
+
+    return made
+
+
+def test_labels_become_crops_of_dishes(make, labelled):
+    root, file = labelled
+    _, trays, _, cropped = make(root, tray_labels=str(file))
+    assert len(trays.frames) == 21
+    assert len(cropped.crops) == 40
+    assert set(cropped.of_dishes.label) == set(DISHES)
+
+
+def test_a_bowl_is_no_dish(make, labelled):
+    root, file = labelled
+    stage, _, _, cropped = make(root, tray_labels=str(file))
+    assert len(cropped.unlabelled) == 1
+    assert any("1 crops have no dish's name" in note for note in stage.notes)
+
+
+def test_no_frame_is_torn(make, labelled):
+    root, file = labelled
+    _, trays, _, cropped = make(root, tray_labels=str(file))
+    assert (cropped.crops.groupby("frame_id").split.nunique() == 1).all()
+    assert trays.frames.split.value_counts().to_dict() == {"train": 15, "test": 4, "validation": 2}
+
+
+def test_a_tray_without_dishes_is_kept(make, labelled):
+    root, file = labelled
+    _, trays, _, _ = make(root, tray_labels=str(file))
+    assert trays.frames.set_index("path").n_boxes["empty.png"] == 0
+
+
+def test_the_detector_is_measured_where_nothing_was_trained(make, labelled):
+    root, file = labelled
+    stage, _, _, _ = make(root, tray_labels=str(file))
+    measured = records.read_json(stage.path("metrics.json"))
+    assert measured["test"]["n_frames"] == 4
+    assert measured["test"]["ap50"] == 1.0
+    assert measured["test"]["all_right"]["value"] == 1.0
+
+
+def test_the_margin_decides_the_crops(make, labelled):
+    root, file = labelled
+    _, _, _, cropped = make(root, tray_labels=str(file), crop_margin=0.5)
+    sides = (cropped.crops.x2 - cropped.crops.x1).unique().tolist()
+    assert sides == [SIDE // 2]
+
+
+def test_a_frame_twice_is_taken_once(make, labelled):
+    root, file = labelled
+    (root / "00.png").rename(root / "01.png")
+    (root / "00.png").write_bytes((root / "01.png").read_bytes())
+    _, trays, _, _ = make(root, tray_labels=str(file))
+    copies = trays.rejected[trays.rejected.reason == "copy"]
+    assert copies.path.tolist() == ["01.png"]
+    assert copies.detail.tolist() == ["the same bytes as 00.png"]
+
+
+def test_folders_of_frames_name_the_only_dish_on_them(make, tmp_path):
+    root = tmp_path / "frames"
+    draw(root / "米饭" / "one.png", 1, (2,))
+    draw(root / "米饭" / "two.png", 2, (0, 3))
+    draw(root / "红烧鱼" / "none.png", 3, ())
+    draw(root / "红烧鱼" / "one.png", 4, (1,))
+    _, _, _, cropped = make(root)
+    assert sorted(cropped.of_dishes.label) == ["米饭", "红烧鱼"]
+    left_out = dict(zip(cropped.rejected.path, cropped.rejected.reason, strict=True))
+    assert left_out == {"米饭/two.png": "several dishes", "红烧鱼/none.png": "no dish found"}
+
+
+def test_frames_without_labels_and_folders_give_crops_without_names(make, tmp_path):
+    root = tmp_path / "frames"
+    draw(root / "a.png", 1, (0, 2))
+    draw(root / "b.png", 2, (1,))
+    _, _, _, cropped = make(root)
+    assert len(cropped.unlabelled) == 3
+    assert cropped.of_dishes.empty
+
+
+def test_a_folder_without_a_photo_is_said(make, tmp_path):
+    (tmp_path / "frames").mkdir()
+    with pytest.raises(steps.NoTraysError, match="holds no photo of a tray"):
+        make(tmp_path / "frames")
+
+
+def test_stage_01_keeps_the_frames_splits(make, labelled):
+    root, file = labelled
+    stage, trays, _, cropped = make(root, tray_labels=str(file))
+    photos, _, _ = catalog.build(
+        stage.folder,
+        photos_csv=stage.path(artefacts.CROPS_LIST),
+        test_share=0.5,
+        validation_share=0.2,
+        seed=0,
+    )
+    split_of = dict(zip(cropped.crops.path, cropped.crops.split, strict=True))
+    assert (photos.split == photos.path.map(split_of)).all()
+    frame_of = dict(zip(cropped.crops.path, cropped.crops.frame_id, strict=True))
+    frames = photos.assign(of=photos.path.map(frame_of)).groupby("of").split.nunique()
+    assert (frames == 1).all()
+
+
+def test_a_finished_stage_does_nothing(make, labelled, capsys):
+    root, file = labelled
+    stage, *_ = make(root, tray_labels=str(file))
+    before = {path: path.stat().st_mtime_ns for path in stage.folder.rglob("*")}
+    make(root, tray_labels=str(file))
+    assert {path: path.stat().st_mtime_ns for path in stage.folder.rglob("*")} == before
+    assert "nothing was changed" in capsys.readouterr().out
+
+
+def test_a_killed_stage_goes_on_with_the_crops_that_are_there(make, labelled):
+    root, file = labelled
+    stage, _, _, first = make(root, tray_labels=str(file))
+    for name in (stages.SUCCESS, artefacts.CROPS, artefacts.CROPS_LIST):
+        stage.path(name).unlink()
+    kept = stage.path(first.crops.path[0])
+    gone = stage.path(first.crops.path[1])
+    gone.unlink()
+    written = kept.stat().st_mtime_ns
+    _, _, _, again = make(root, tray_labels=str(file))
+    assert again.crops.equals(first.crops)
+    assert kept.stat().st_mtime_ns == written
+    assert gone.is_file()
+
+
+def test_a_table_of_measures_has_a_row_for_each_split():
+    share = {"value": 0.5, "n": 4, "ci95": [0.2, 0.8]}
+    rows = steps.as_rows({"test": {"n_frames": 4, "recall": share}})
+    expected = {"split": "test", "n_frames": 4, "recall": 0.5}
+    assert rows == [{**expected, "recall_ci_low": 0.2, "recall_ci_high": 0.8}]
+    assert pd.DataFrame(rows).shape == (1, 5)
