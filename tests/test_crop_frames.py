@@ -7,7 +7,7 @@ from PIL import Image
 from toys import ORIENTATION, tree_of
 from tray_toys import SIZE
 
-from dishvl_lib import cli, crop_frames
+from dishvl_lib import cli, crop_folder
 from dishvl_lib.core import artefacts, crops, images, names, records
 from dishvl_lib.detection.detector import Detector
 
@@ -37,11 +37,11 @@ def crop(*words, net):
 
 
 def crops_of(out):
-    return records.read_table(out / artefacts.CROPS_LIST, crop_frames.COLUMNS)
+    return records.read_table(out / artefacts.CROPS_LIST, crop_folder.COLUMNS)
 
 
 def left_out(out):
-    table = records.read_table(out / crop_frames.LEFT_OUT, artefacts.LEFT_OUT_COLUMNS)
+    table = records.read_table(out / crop_folder.LEFT_OUT, artefacts.LEFT_OUT_COLUMNS)
     return list(table.itertuples(index=False, name=None))
 
 
@@ -81,6 +81,14 @@ def _first_crop():
     return crops.cut(tray_toys.tray(0), BOXES[0], 1.0)
 
 
+def test_folders_below_the_one_that_is_given_are_kept(trays, tmp_path, net):
+    (trays / "a.png").unlink()
+    crop(trays, tmp_path / "out", net=net)
+    assert crops_of(tmp_path / "out").frame.tolist() == ["鱼/b.png"] * 3
+    crop(trays / "鱼", tmp_path / "other", net=net)
+    assert crops_of(tmp_path / "other").frame.tolist() == ["b.png"] * 3
+
+
 def test_frames_of_one_name_keep_apart(trays, tmp_path, net):
     tray_toys.tray(20).save(trays / "鱼" / "a.jpg", quality=95)
     out = tmp_path / "out"
@@ -114,7 +122,7 @@ def test_one_that_was_killed_goes_on(trays, tmp_path, net, monkeypatch):
     monkeypatch.setattr(Detector, "detect_image", killed_at_the_second)
     assert crop(trays, out, net=net) == 130
     assert not (out / artefacts.CROPS_LIST).exists()
-    with open(out / crop_frames.DONE, "ab") as journal:
+    with open(out / crop_folder.DONE, "ab") as journal:
         journal.write(b'{"frame": "\xe9\xb1')  # as a kill leaves a line
 
     def counted(detector, rgb):
@@ -186,4 +194,4 @@ def test_our_own_detector_s_margin_is_taken(trays, tmp_path, net, monkeypatch):
     made.crop_margin = 0.7
     monkeypatch.setattr(Detector, "load", lambda *_, **__: made)
     crop(trays / "a.png", tmp_path / "out", net=net)
-    assert records.read_json(tmp_path / "out" / crop_frames.MADE_BY)["crop_margin"] == 0.7
+    assert records.read_json(tmp_path / "out" / crop_folder.MADE_BY)["crop_margin"] == 0.7

@@ -10,7 +10,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import scan
 from dishvl_lib.annotation.layout import PhotoFile
-from dishvl_lib.core import artefacts, images, names, paths, photo_files, records, system_files
+from dishvl_lib.core import artefacts, images, names, paths, photo_files, records
 from dishvl_lib.core.given_tables import MOST_SHOWN
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.rules import listed
@@ -102,7 +102,7 @@ def _read_frames(
             stage.note(sentence)
     labelled = {frame.path: frame for frame in read.frames} if read else {}
     left_out = list(read.left_out) if read else []
-    files = [root / path for path in labelled] if read else _photos_below(root)
+    files = [root / path for path in labelled] if read else photo_files.below(root)
     if not files:
         raise NoTraysError(f"trays_root {root} holds no photo of a tray")
     photos = [PhotoFile(file, "") for file in files]
@@ -119,18 +119,6 @@ def _read_frames(
     truth = _boxes(found, labelled)
     rejected = pd.DataFrame([*left_out, *bad], columns=list(artefacts.LEFT_OUT_COLUMNS))
     return found[list(artefacts.FRAME_COLUMNS)], truth, rejected
-
-
-def _photos_below(root: Path) -> list[Path]:
-    files = []
-    for directory, folders, file_names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not system_files.refusal((name,)))
-        for name in sorted(file_names):
-            file = Path(directory) / name
-            is_hidden = name.startswith(".") or system_files.refusal((), name)
-            if not is_hidden and photo_files.is_photo(file):
-                files.append(file)
-    return files
 
 
 def _frame(

@@ -2,7 +2,6 @@
 
 import { word } from "./words.js";
 
-const SVG = "http://www.w3.org/2000/svg";
 // Of the photo's longer side: lines and letters that are seen at any size.
 const LINE = 1 / 220;
 const LETTER = 1 / 26;
@@ -59,7 +58,7 @@ function anchored(x1, x2, width) {
 }
 
 function drawn(tag, attributes) {
-  const shape = document.createElementNS(SVG, tag);
+  const shape = document.createElementNS(element("boxes").namespaceURI, tag);
   for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value);
   return shape;
 }
