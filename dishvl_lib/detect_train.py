@@ -45,6 +45,10 @@ def run(request: Request) -> None:
         print(note)
     for left_out in read.left_out:
         print(f"left out: {left_out.path}, {left_out.reason}: {left_out.detail}")
+    # A frame that lacks a box would teach that no dish lies there.
+    frames = [frame for frame in read.frames if frame.is_whole]
+    if len(frames) < len(read.frames):
+        print(f"{len(read.frames) - len(frames)} photos that lack such a box are not learned from")
     settings = training.TrainingSettings(
         names=tuple(request.names),
         epochs=request.epochs,
@@ -56,7 +60,7 @@ def run(request: Request) -> None:
     if request.redo and request.out.exists():
         print(f"moved aside: {_moved_aside(request.out)}")
     was_finished = training.is_finished(request.out)
-    trained = training.train(read.frames, request.frames, request.out, settings)
+    trained = training.train(frames, request.frames, request.out, settings)
     if was_finished:
         print(f"{request.out} is finished already; nothing was trained (--redo trains again)")
     print(summary(trained.metrics))

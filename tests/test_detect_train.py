@@ -70,6 +70,19 @@ def test_a_bad_word_moves_nothing_aside(train, labelled, tmp_path, capsys):
     assert not list(tmp_path.glob("detector.old-*"))
 
 
+def test_a_photo_that_lacks_a_box_is_not_learned_from(train, labelled, capsys):
+    labels, _ = labelled
+    content = json.loads(labels.read_text("utf-8"))
+    whole = labels.read_text("utf-8")
+    content["annotations"][0]["category_id"] = 99
+    labels.write_text(json.dumps(content), "utf-8")
+    assert train(*QUICK) == 0
+    labels.write_text(whole, "utf-8")
+    said = capsys.readouterr().out
+    assert "1 photos that lack such a box are not learned from" in said
+    assert "4 frames to learn from, 1 to check with" in said
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

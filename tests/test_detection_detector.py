@@ -297,6 +297,7 @@ def test_poses_by_columns_that_are_no_classes(tmp_path):
     [
         ({"layout": "yolov7"}, r"layout: 'yolov7' is none; did you mean yolov"),
         ({"layout": "dfine"}, r"not of layout dfine, which is labels \(1, n\)"),
+        ({"layout": "yolov10"}, r"not of layout yolov10, which is \(1, n, 6\)"),
         ({"names": ["碗"]}, "answers for 2 classes and names has 1"),
         ({"keep_labels": ["bowel"]}, r"keep_labels: 'bowel' is no class .*did you mean bowl"),
     ],

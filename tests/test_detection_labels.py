@@ -105,6 +105,14 @@ def test_a_name_that_several_photos_have_is_left_out(tmp_path):
     assert reasons(read) == [("a.jpg", "several photos")]
 
 
+def test_names_that_all_mean_several_photos_are_refused(tmp_path):
+    for path in ("one/a.jpg", "two/a.jpg"):
+        photo(tmp_path / "frames" / path)
+    file = coco(tmp_path / "l.json", ["a.jpg"], [])
+    with pytest.raises(LabelError, match="may mean one/a.jpg, two/a.jpg.*with the folders"):
+        labels_of_frames.read(file, tmp_path / "frames")
+
+
 def test_splits_are_those_of_the_files_names(tmp_path):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         photo(tmp_path / "frames" / name)
@@ -158,6 +166,13 @@ def test_a_faulty_box_is_listed_and_the_others_stay(tmp_path, frames, annotation
     assert read.frames[0].boxes.tolist() == [[1, 2, 31, 42]]
     assert reasons(read) == [("a.jpg", reason)]
     assert "annotation 1 of l.json" in read.left_out[0].detail
+    assert not read.frames[0].is_whole
+
+
+def test_a_photo_has_all_boxes_where_one_is_only_cut(tmp_path, frames):
+    boxes = [box(1, [190, 90, 30, 30])]
+    read = labels_of_frames.read(coco(tmp_path / "l.json", ["a.jpg"], boxes), frames)
+    assert read.frames[0].is_whole
 
 
 def test_a_box_that_reaches_beyond_the_photo_is_cut_and_listed(tmp_path, frames):
@@ -403,13 +418,23 @@ def test_a_yaml_file_that_is_none(tmp_path, frames):
 
 @pytest.mark.parametrize(
     "there, sentence",
-    [("labels", "neither COCO's JSON nor YOLO's"), ("labels.zip", "unpack it")],
+    [
+        ("labels", "neither COCO's JSON nor YOLO's"),
+        ("labels.zip", "unpack it"),
+        ("a.txt", "name the folder in which the text files lie"),
+    ],
 )
 def test_what_holds_no_labels(tmp_path, frames, there, sentence):
     path = tmp_path / there
     path.write_bytes(b"PK") if path.suffix else path.mkdir()
     with pytest.raises(LabelError, match=sentence):
         labels_of_frames.read(path, frames)
+
+
+def test_a_packed_file_in_a_folder_without_labels_is_named(tmp_path, frames):
+    text(tmp_path / "labels" / "export.zip", "PK")
+    with pytest.raises(LabelError, match="or unpack export.zip"):
+        labels_of_frames.read(tmp_path / "labels", frames)
 
 
 def test_missing_paths_are_said(tmp_path, frames):

@@ -1,16 +1,21 @@
 """Stage 00 as its notebook runs it, with a detector that knows where the plates are."""
 
 import json
+import os
+from pathlib import PurePosixPath
 
+import detection_toys as toys
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from PIL import Image, ImageDraw
 
 from dishvl_lib.annotation import catalog
-from dishvl_lib.core import artefacts, paths, records, settings, stages
+from dishvl_lib.core import artefacts, names, paths, records, settings, stages
 from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.detection.boxes import Detections
+from dishvl_lib.detection.detector import DetectorError
 from dishvl_lib.steps import trays as steps
 
 DISHES = ("红烧鱼", "土豆丝", "米饭")
@@ -40,6 +45,9 @@ class ToyDetector:
         return Detections.ranked(
             np.array(boxes, float).reshape(-1, 4), np.full(n, 0.9), ("dish",) * n
         )
+
+    def best_score(self, rgb) -> float:
+        return 0.125
 
 
 def draw(file, number, places):
@@ -86,10 +94,24 @@ def labelled(tmp_path):
 
 
 @pytest.fixture
+def relabel(labelled):
+    """Changes the labels by a function of their content."""
+    _, file = labelled
+
+    def changed(change):
+        content = records.read_json(file)
+        change(content)
+        file.write_text(json.dumps(content), "utf-8")
+
+    return changed
+
+
+@pytest.fixture
 def make(tmp_path, monkeypatch):
     """Runs the stage with some parameters; returns (stage, trays, boxes, cropped)."""
     monkeypatch.setattr(steps, "detector_of", lambda stage, trays: ToyDetector())
-    monkeypatch.setattr(steps, "_opened", lambda stage, threshold: ToyDetector())
+    monkeypatch.setattr(steps, "_keep_given", lambda file, stage: None)
+    monkeypatch.setattr(steps, "_opened", lambda stage, file, threshold: ToyDetector())
 
     def made(root, **chosen):
         overrides = {"run_name": "r", "trays_root": str(root), "detector": "d.onnx", **chosen}
@@ -101,11 +123,10 @@ def make(tmp_path, monkeypatch):
         detector = steps.detector_of(stage, trays)
         boxes = steps.find_dishes(stage, detector, trays)
         steps.measure(stage, detector, trays)
-        cropped = steps.crop(stage, trays, boxes)
+        cropped = steps.crop(stage, trays, boxes, detector)
         steps.notes(stage, trays, cropped)
         assert steps.problems(trays, cropped) == []
-        picture = steps.best_and_worst(stage, trays, boxes)
-        assert picture.axes
+        steps.best_and_worst(stage, trays, boxes)
         stage.finish(
             counts=steps.counts(trays, cropped),
             frames_root=str(trays.root),
@@ -160,6 +181,12 @@ def test_the_margin_decides_the_crops(make, labelled):
     assert sides == [SIDE // 2]
 
 
+def test_the_best_and_worst_frames_are_drawn(make, labelled):
+    root, file = labelled
+    stage, trays, boxes, _ = make(root, tray_labels=str(file))
+    assert len(steps.best_and_worst(stage, trays, boxes).axes) == 6
+
+
 def test_a_frame_twice_is_taken_once(make, labelled):
     root, file = labelled
     (root / "00.png").rename(root / "01.png")
@@ -195,6 +222,173 @@ def test_a_folder_without_a_photo_is_said(make, tmp_path):
     (tmp_path / "frames").mkdir()
     with pytest.raises(steps.NoTraysError, match="holds no photo of a tray"):
         make(tmp_path / "frames")
+
+
+def test_photos_of_which_none_can_be_used_are_said(make, tmp_path):
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "a.jpg").write_bytes(b"")
+    with pytest.raises(steps.NoTraysError, match=r"the first of 1 left out is a.jpg: empty"):
+        make(tmp_path / "frames")
+
+
+def test_a_link_to_a_folder_is_listed(make, tmp_path):
+    draw(tmp_path / "frames" / "a.png", 1, (0,))
+    draw(tmp_path / "elsewhere" / "b.png", 2, (1,))
+    (tmp_path / "frames" / "link").symlink_to(tmp_path / "elsewhere")
+    _, trays, _, _ = make(tmp_path / "frames")
+    assert trays.frames.path.tolist() == ["a.png"]
+    assert trays.rejected.reason.tolist() == ["link to a folder"]
+
+
+@pytest.mark.parametrize("name", [b"\xba\xec.png", b"a\nb.png"])
+def test_a_name_that_cannot_be_written_down_is_listed(make, tmp_path, name):
+    draw(tmp_path / "frames" / "a.png", 1, (0,))
+    draw(tmp_path / "frames" / "b.png", 2, (1,))
+    os.rename(tmp_path / "frames" / "b.png", os.fsencode(tmp_path / "frames") + b"/" + name)
+    _, trays, _, _ = make(tmp_path / "frames")
+    assert trays.frames.path.tolist() == ["a.png"]
+    assert trays.rejected.reason.tolist() == ["unreadable name"]
+
+
+def test_labels_without_a_box_are_refused_before_photos_are_looked_at(make, labelled, relabel):
+    root, file = labelled
+    relabel(lambda content: content["annotations"].clear())
+    with pytest.raises(steps.NoTraysError, match="has no box on any of its 21 photos"):
+        make(root, tray_labels=str(file))
+
+
+def test_labels_of_which_no_photo_is_whole_are_refused_with_the_first_fault(
+    make, labelled, relabel
+):
+    root, file = labelled
+
+    def halve(content):
+        for photo in content["images"]:
+            photo["width"] //= 2
+
+    relabel(halve)
+    with pytest.raises(steps.NoTraysError, match=r"of 21 faults is 00.png: another size"):
+        make(root, tray_labels=str(file))
+
+
+def test_a_frame_that_lacks_a_box_is_cropped_and_not_judged(make, labelled, relabel):
+    root, file = labelled
+    whole = make(root, tray_labels=str(file), run_name="whole")[1]
+    tested = whole.frames[whole.frames.split == "test"].iloc[0]
+
+    def spoil(content):
+        number = next(
+            photo["id"] for photo in content["images"] if photo["file_name"] == tested.path
+        )
+        box = next(box for box in content["annotations"] if box["image_id"] == number)
+        box["category_id"] = 99
+
+    relabel(spoil)
+    stage, trays, _, cropped = make(root, tray_labels=str(file))
+    assert tested.path not in set(trays.judged.path)
+    assert tested.path not in {frame.path for frame in steps._labelled(trays)}
+    assert (cropped.crops.frame_id == tested.frame_id).sum() == 1
+    assert any("1 frames have boxes that were left out" in note for note in stage.notes)
+
+
+def test_a_frame_that_lacks_a_box_is_no_file_left_out(make, labelled, relabel):
+    root, file = labelled
+    relabel(lambda content: content["annotations"][0].update(category_id=99))
+    _, trays, _, cropped = make(root, tray_labels=str(file))
+    assert len(trays.rejected) == 1
+    counts = steps.counts(trays, cropped)
+    assert (counts["files"], counts["ok"], counts["skipped"]) == (21, 21, 0)
+
+
+def test_boxes_called_background_are_no_dishes(make, labelled, relabel):
+    root, file = labelled
+    relabel(lambda content: content["categories"][3].update(name="__background__"))
+    _, trays, _, cropped = make(root, tray_labels=str(file))
+    assert len(trays.truth) == 39
+    assert cropped.unlabelled.empty
+    assert trays.rejected.reason.tolist() == ["background"]
+    assert trays.frames.set_index("path").n_boxes["03.png"] == 1
+
+
+def test_a_detector_that_finds_nothing_is_noted(make, labelled, monkeypatch):
+    root, file = labelled
+    monkeypatch.setattr(ToyDetector, "detect", lambda self, photo: Detections.none())
+    stage, _, _, _ = make(root, tray_labels=str(file))
+    assert any("the detector finds 0 of the " in note for note in stage.notes)
+
+
+def test_labels_without_a_frame_to_test_with_are_noted(make, labelled):
+    root, file = labelled
+    stage, _, _, _ = make(root, tray_labels=str(file), test_share=0.0)
+    assert any("stage 05 can judge no tray" in note for note in stage.notes)
+
+
+def test_where_nothing_is_found_the_best_score_is_said(make, tmp_path):
+    draw(tmp_path / "frames" / "a.png", 1, ())
+    said = r"no dish found 1 .*a.png: the best score is 0.12, the threshold 0.25; lower"
+    with pytest.raises(AssertionError, match=said):
+        make(tmp_path / "frames")
+
+
+def test_whole_trays_in_folders_want_labels(make, tmp_path):
+    draw(tmp_path / "frames" / "monday" / "a.png", 1, (0, 1))
+    with pytest.raises(AssertionError, match="2 dishes, of which monday may be any; .*tray_labels"):
+        make(tmp_path / "frames")
+
+
+def test_a_longer_name_than_a_file_may_have_is_cut(make, tmp_path):
+    name = "盘" * 80
+    draw(tmp_path / "frames" / f"{name}1.png", 1, (0,))
+    draw(tmp_path / "frames" / f"{name}2.png", 2, (0,))
+    _, _, _, cropped = make(tmp_path / "frames")
+    frames_named = {names.frame_of(PurePosixPath(path).stem) for path in cropped.crops.path}
+    assert len(frames_named) == 2
+
+
+def test_notes_of_the_labels_outlive_a_kill(make, labelled, relabel):
+    root, file = labelled
+    file = file.rename(file.with_name("instances_train.json"))
+    first, *_ = make(root, tray_labels=str(file))
+    first.path(stages.SUCCESS).unlink()
+    again, *_ = make(root, tray_labels=str(file))
+    assert any("which divides nothing" in note for note in first.notes)
+    assert again.notes == first.notes
+
+
+def test_a_finished_stage_is_shown_when_its_photos_have_gone(make, labelled):
+    root, file = labelled
+    make(root, tray_labels=str(file))
+    root.rename(root.with_name("moved"))
+    stage, _, _, _ = make(root, tray_labels=str(file))
+    assert stage.done
+
+
+def test_a_file_that_is_no_detector_is_refused_before_photos_are_looked_at(labelled, tmp_path):
+    root, file = labelled
+    text = tmp_path / "text.onnx"
+    text.write_text("no net", "utf-8")
+    overrides = {"run_name": "r", "trays_root": str(root), "detector": str(text)}
+    values = settings.load_profile("demo_trays", overrides)[paths.TRAYS]
+    stage = stages.start(paths.TRAYS, values)
+    with pytest.raises(DetectorError, match=f"{text} is text and no ONNX file"):
+        steps.read_frames(stage)
+    assert not stage.path(artefacts.FRAMES).exists()
+
+
+def test_weights_in_a_file_beside_the_detector_are_said(labelled, tmp_path):
+    root, _ = labelled
+    net = toys.fake(tmp_path / "net.onnx", toys.v8((640, 640)), metadata=toys.ULTRALYTICS)
+    onnx.save(
+        onnx.load(net),
+        net,
+        save_as_external_data=True,
+        location="net.onnx.data",
+        convert_attribute=True,
+    )
+    overrides = {"run_name": "r", "trays_root": str(root), "detector": str(net)}
+    values = settings.load_profile("demo_trays", overrides)[paths.TRAYS]
+    with pytest.raises(DetectorError, match="keeps its weights in another file beside it"):
+        steps.read_frames(stages.start(paths.TRAYS, values))
 
 
 def test_stage_01_keeps_the_frames_splits(make, labelled):

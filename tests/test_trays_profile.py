@@ -106,6 +106,22 @@ def test_impossible_values_are_refused(tmp_path, key, value, sentence):
         settings.load_profile(folder)
 
 
+@pytest.mark.parametrize("line", ["keep_labels: [bowl]", "detector_layout: yolov8"])
+def test_what_is_of_a_detector_of_ones_own_wants_one(tmp_path, line):
+    folder = profile(tmp_path / "p", trays_root="builtin")
+    (folder / "00_trays.yaml").write_text(line, "utf-8")
+    with pytest.raises(settings.SettingsError, match="is of a detector of your own: name it"):
+        settings.load_profile(folder)
+
+
+def test_another_detector_in_a_folder_is_another_input(tmp_path):
+    (tmp_path / "d.onnx").write_bytes(b"1")
+    before = dependencies.inputs_of(paths.TRAYS, {"detector": str(tmp_path), "run_name": "r"}, {})
+    (tmp_path / "d.onnx").write_bytes(b"2")
+    after = dependencies.inputs_of(paths.TRAYS, {"detector": str(tmp_path), "run_name": "r"}, {})
+    assert before != after
+
+
 def test_values_of_stage_00_are_checked_without_trays_too(tmp_path):
     folder = profile(tmp_path / "p")
     (folder / "00_trays.yaml").write_text("crop_margn: 1.0", "utf-8")

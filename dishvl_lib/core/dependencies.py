@@ -89,7 +89,8 @@ def _names(dishes: Path) -> str:
 PARTS: dict[str, dict[str, tuple[str, Callable[[Path], str]]]] = {
     "04_training": {"01_annotation/dishes.jsonl": ("names", _names)},
 }
-LABEL_SUFFIXES = (".json", ".txt", ".yaml", ".yml", ".names", ".data")
+# Files that count in a folder that a parameter names: labels, and a detector.
+COUNTED_SUFFIXES = (".json", ".txt", ".yaml", ".yml", ".names", ".data", ".onnx")
 _PICTURES = (".png", ".html", ".log")
 
 
@@ -227,13 +228,14 @@ def _of_base_run(name: str, values: Record) -> dict[str, str]:
 
 
 def _named_place(key: str, value: Any) -> dict[str, str]:
-    """{`key: path`: fingerprint} of a file, or of the labels in a folder; {} for none."""
+    """{`key: path`: fingerprint} of a file, or of the labels or detector in a folder; {} for
+    none."""
     if not value or not paths.resolve(value).is_dir():
         return _named_file(key, value)
     folder = paths.resolve(value)
     content = []
     for file in sorted(folder.rglob("*")):
-        if file.suffix.lower() in LABEL_SUFFIXES and file.is_file():
+        if file.suffix.lower() in COUNTED_SUFFIXES and file.is_file():
             content.append((file.relative_to(folder).as_posix(), records.sha256_file(file)))
     return {f"{key}{NAMED_FILE_MARK}{value}": records.fingerprint(content)}
 

@@ -341,7 +341,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "str",
             "",
             "ONNX file of a detector of your own; empty trains a small one on the labels",
-            NamedFile(any_content),
+            NamedPlace(),
         ),
         Parameter(
             "detector_layout",
@@ -1214,6 +1214,13 @@ def _something_finds(trays_root: str, tray_labels: str, detector: str) -> str:
     )
 
 
+def _of_own_detector(detector: str, layout: str, keep_labels: list[str]) -> str:
+    if detector or not (layout or keep_labels):
+        return ""
+    named = "keep_labels" if keep_labels else "detector_layout"
+    return f"{named} is of a detector of your own: name it in detector, or empty {named}"
+
+
 def _whole_cells(size: int) -> str:
     return "" if size % 32 == 0 else f"detector_size {size} must be a multiple of 32"
 
@@ -1312,6 +1319,7 @@ _BASE_RUN = (("run_name", "base_model"), _not_itself)
 CONFLICTS: dict[str, tuple[tuple[tuple[str, ...], Callable[..., str]], ...]] = {
     paths.TRAYS: (
         (("trays_root", "tray_labels", "detector"), _something_finds),
+        (("detector", "detector_layout", "keep_labels"), _of_own_detector),
         (("detector_size",), _whole_cells),
         (("test_share", "validation_share"), _shares),
     ),

@@ -13,6 +13,7 @@ from dishvl_lib.core.types import Record, Records
 FOLDER = "crops"
 Refused = tuple[str, str, str]  # path of the frame, reason, detail
 BAD_BOX = "bad box"
+MOST_NAME_BYTES = 200  # of a frame's name in its crops', which may have 255
 
 
 def make(
@@ -100,13 +101,15 @@ def _row(frame, box: crops.Box, label: str, place: str, content: bytes) -> Recor
 
 
 def names_of(frames: pd.DataFrame) -> dict[str, str]:
-    """{path: what the frame's crops are called, with its folder}, for frame_id and path. Crops of one name are of one
-    frame, so a name that two frames share has the frame's id behind it.
+    """{path: what the frame's crops are called, with its folder}, for frame_id and path. Crops of
+    one name are of one frame, so a name that two frames share has the frame's id behind it; so has
+    one that is cut, for a crop's is longer than its frame's.
     """
     stems = frames.path.map(lambda path: PurePosixPath(path).stem)
     is_shared = stems.duplicated(keep=False)
     names = {}
     for frame, stem, shared in zip(frames.itertuples(), stems, is_shared, strict=True):
-        name = f"{stem}-{frame.frame_id[:8]}" if shared else stem
+        short = stem.encode()[:MOST_NAME_BYTES].decode(errors="ignore")
+        name = f"{short}-{frame.frame_id[:8]}" if shared or short != stem else stem
         names[frame.path] = str(PurePosixPath(frame.path).with_name(name))
     return names

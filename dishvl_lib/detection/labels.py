@@ -26,6 +26,9 @@ from dishvl_lib.detection.frame_files import FrameFiles, Match
 __all__ = ["LabelError", "LabelledFrame", "Labels", "LeftOut", "read"]
 
 LEAST_SIDE = 1.0  # pixels of a box
+NO_LABELS = "no labels"  # reasons of what is left out
+NO_PHOTO = "no photo"
+SEVERAL_PHOTOS = "several photos"
 # Pixels that a box may reach beyond its photo without a word: what tools round.
 ROUNDING = 1.5
 
@@ -34,7 +37,7 @@ ROUNDING = 1.5
 class LabelledFrame:
     """A photo and its boxes: `path` relative to the folder of frames; `width`, `height` of the
     upright photo; `boxes` (n, 4) float32 in its pixels; `labels` n names; `split` train,
-    validation, test or ''.
+    validation, test or ''; `is_whole`: whether all boxes that were drawn are there.
     """
 
     path: str
@@ -43,6 +46,7 @@ class LabelledFrame:
     boxes: np.ndarray
     labels: tuple[str, ...]
     split: str
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,12 +107,16 @@ def _drawn(labels: Path, names: Sequence[str]) -> DrawnLabels:
     """What the labels say, in whichever form they are."""
     if labels.suffix.lower() == ".zip":
         raise LabelError(f"{labels} is packed: unpack it and name the folder")
+    if labels.suffix.lower() == ".txt":
+        raise LabelError(
+            f"{labels} is one file of many: name the folder in which the text files lie"
+        )
     is_text = yolo_labels.is_there(labels)
     files = coco.files_of(labels)
     if not files and not is_text:
         raise LabelError(
             f"{labels} holds no labels: neither COCO's JSON nor YOLO's text files; export them in "
-            "one of these forms"
+            f"one of these forms{_packed_beside(labels)}"
         )
     if not files:
         return yolo_labels.read(labels, names)
@@ -117,6 +125,12 @@ def _drawn(labels: Path, names: Sequence[str]) -> DrawnLabels:
             f"{files[0]} names its classes itself: take out names, which is for YOLO's numbers"
         )
     return coco.read(labels, files)
+
+
+def _packed_beside(labels: Path) -> str:
+    """What to do with a zip file in the folder; '' where there is none."""
+    packed = sorted(labels.glob("*.zip")) if labels.is_dir() else []
+    return f", or unpack {packed[0].name}" if packed else ""
 
 
 def _meant(drawn: DrawnLabels, files: FrameFiles) -> tuple[dict[str, DrawnFrame], list[LeftOut]]:
@@ -154,10 +168,10 @@ def _match_fault(
     """Why labels are not those of a photo; None where they are."""
     if len(match.paths) > 1:
         found = rules.listed(match.paths)
-        return Fault("several photos", f"{frame.source} may mean {found}; rename these photos")
+        return Fault(SEVERAL_PHOTOS, f"{frame.source} may mean {found}; rename these photos")
     path = match.paths[0] if match.paths else ""
     if not path or agreements.get(path, match.agreement) > match.agreement:
-        return Fault("no photo", f"{frame.source} has labels for it; add the photo to the frames")
+        return Fault(NO_PHOTO, f"{frame.source} has labels for it; add the photo to the frames")
     if path in meant:
         first = meant[path].source
         detail = f"{frame.source} labels it again, the labels of {first} are used; keep one"
@@ -169,13 +183,19 @@ def _unlabelled(drawn: DrawnLabels) -> Fault:
     """What is said of a photo that no label names."""
     is_text = any(not frame.has_suffix for frame in drawn.frames)
     remedy = "an empty text file" if is_text else "an entry in images without annotations"
-    return Fault("no labels", f"no label names it; {remedy} says that it shows no dish")
+    return Fault(NO_LABELS, f"no label names it; {remedy} says that it shows no dish")
 
 
 def _without_photos(labels: Path, frames: Path, left_out: Sequence[LeftOut]) -> str:
-    looked_for = [row.path for row in left_out if row.reason != "no labels"]
+    looked_for = [row.path for row in left_out if row.reason != NO_LABELS]
     if not looked_for:
         return f"{labels} names no photo; export the labels again"
+    several = [row for row in left_out if row.reason == SEVERAL_PHOTOS]
+    if several:
+        return (
+            f"{labels} does not say which photos of {frames} it means: {several[0].detail}, or "
+            "export the labels with the folders in their file names"
+        )
     return (
         f"no photo of {labels} is in {frames} (looked for: {rules.listed(looked_for)}); name the "
         "folder in which its photos lie"
@@ -208,7 +228,9 @@ class _Laying:
             corners = boxes.upright(corners, photo.stored, photo.orientation)
         width, height = photo.upright
         labels = tuple(kept.labels)
-        return LabelledFrame(path, width, height, corners.astype(np.float32), labels, drawn.split)
+        return LabelledFrame(
+            path, width, height, corners.astype(np.float32), labels, drawn.split, kept.is_whole
+        )
 
     def check_turns(self, labels: Path) -> None:
         """Raises `LabelError` where boxes of stored photos would be taken for those of upright
@@ -252,7 +274,7 @@ def _sizes(drawn: DrawnFrame, photo: _Photo) -> str:
 
 class _Kept:
     """The boxes of a photo of `size`, cut at its edges: `corners` in pixels, `labels`; `faults` of
-    those that are not kept, or not as they were drawn.
+    those that are not kept, or not as they were drawn; `is_whole`: whether all are kept.
     """
 
     def __init__(self, drawn: DrawnFrame, size: Size):
@@ -268,6 +290,8 @@ class _Kept:
                 self._keep(pixels, box)
             else:
                 self.faults.append(fault)
+
+        self.is_whole = not drawn.faults and len(self.corners) == len(drawn.boxes)
 
     def _fault(self, pixels: np.ndarray, where: str) -> Fault | None:
         """Why a box is not kept; None where it is."""

@@ -109,7 +109,8 @@ def _read_v5(outputs: Outputs, size: Size) -> Found:
 
 def _read_end_to_end(outputs: Outputs, size: Size) -> Found:
     rows = _table(outputs)
-    return Found(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.intp))
+    corners, scores, classes = np.split(rows, [4, 5], axis=1)
+    return Found(corners, scores[:, 0], classes.reshape(len(rows)).astype(np.intp))
 
 
 def _read_in_shares(outputs: Outputs, size: Size) -> Found:

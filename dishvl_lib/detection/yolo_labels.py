@@ -70,7 +70,7 @@ def read(labels: Path, names: Sequence[str] = ()) -> DrawnLabels:
     if not drawn.names:
         drawn.notes.append(
             f"{folder} names no classes (data.yaml, obj.names or classes.txt), so they are called "
-            "class_0, class_1, ...; name them with names"
+            "class_0, class_1, ...; write their names into classes.txt there, a line for each"
         )
     reader = _TextReader(folder, drawn.names, settings)
     for file in files:

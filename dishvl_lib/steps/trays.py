@@ -1,7 +1,10 @@
 """Stage 00: photos of whole trays into crops of single dishes, and the detector that finds them."""
 
+import itertools
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -9,8 +12,16 @@ import numpy as np
 import pandas as pd
 
 from dishvl_lib.annotation import scan
-from dishvl_lib.annotation.layout import PhotoFile
-from dishvl_lib.core import artefacts, images, names, paths, photo_files, records
+from dishvl_lib.annotation.layout import UNREADABLE_NAME, PhotoFile
+from dishvl_lib.core import (
+    artefacts,
+    file_names,
+    images,
+    names,
+    paths,
+    photo_files,
+    records,
+)
 from dishvl_lib.core.given_tables import MOST_SHOWN
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.rules import listed
@@ -19,7 +30,7 @@ from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.detection import cropping, frames, labels, matching, metrics
 from dishvl_lib.detection.boxes import Detections
-from dishvl_lib.detection.detector import Detector
+from dishvl_lib.detection.detector import Detector, DetectorError
 from dishvl_lib.detection.labels import LabelledFrame, LeftOut
 from dishvl_lib.display import tray_sheet
 from dishvl_lib.display.marked_photo import Mark
@@ -30,12 +41,17 @@ TRUTH = "truth"
 DETECTED = "detector"
 UNLABELLED = "unlabelled.csv"
 REJECTED = "rejected.csv"
+NO_DISH = "no dish found"  # reasons in rejected.csv
+SEVERAL = "several dishes"
 DETECTOR_FILE = "detector/detector.onnx"
+TRAINED_FILE = "detector/metrics.json"  # what a training here writes last
 # Labels that say what a dish lies in, not which one it is.
 VESSELS = frozenset(
     "plate bowl cup tray saucer container compartment 盘 碗 杯 碟 盘子 碗碟 餐盘 餐碗 托盘".split()
 )
+BACKGROUND = frozenset(("background", "背景"))
 LEAST_SCORE = 0.01
+LEAST_RECALL = 0.5  # of a detector of which nothing has to be said
 SHOWN = 3  # of the best and of the worst frames
 
 
@@ -45,13 +61,19 @@ class NoTraysError(ValueError):
 
 class Trays(NamedTuple):
     """Photos of trays below `root` (FRAME_COLUMNS), people's boxes on them (BOX_COLUMNS) as labels
-    give them, and what was left out.
+    give them, what was left out (photos, and single boxes), and what is to be said of the labels.
     """
 
     root: Path
     frames: pd.DataFrame
     truth: pd.DataFrame
     rejected: pd.DataFrame
+    notes: list[str]
+
+    @property
+    def n_left_out(self) -> int:
+        """How many files were left out; a photo that only lacks a box was not."""
+        return len(set(self.rejected.path) - set(self.frames.path))
 
     @property
     def has_labels(self) -> bool:
@@ -59,8 +81,9 @@ class Trays(NamedTuple):
 
     @property
     def judged(self) -> pd.DataFrame:
-        """The labelled frames that no detector of ours was trained on."""
-        return self.frames[self.frames.split.isin(("validation", "test"))]
+        """The frames with all their boxes that no detector of ours was trained on."""
+        is_held_out = self.frames.split.isin(("validation", "test"))
+        return self.frames[is_held_out & (self.frames.n_boxes >= 0)]
 
 
 class Cropped(NamedTuple):
@@ -73,16 +96,23 @@ class Cropped(NamedTuple):
 
 
 def read_frames(stage: Stage) -> Trays:
-    """Photos of trays with the labels that are given; draws the demo's when asked for."""
+    """Photos of trays with the labels that are given; draws the demo's when asked for.
+
+    A detector of one's own is opened and kept first: what is wrong with it is said before thousands
+    of photos are looked at.
+    """
+    if stage.params["detector"]:
+        stage.make_file(DETECTOR_FILE, _keep_given, stage=stage)
     root, given = builtin.trays(stage.params["trays_root"], stage.params["tray_labels"])
-    files = (artefacts.FRAMES, "labelled.parquet", "rejected_frames.csv")
-    dealt, truth, rejected = stage.make(files, _read_frames, stage, root, given)
-    trays = Trays(root, dealt, truth, rejected)
+    files = (artefacts.FRAMES, "labelled.parquet", "rejected_frames.csv", "label_notes.json")
+    trays = Trays(root, *stage.make(files, _read_frames, stage, root, given))
     if not trays.has_labels:
         said = "without labels: the detector's boxes are cropped"
     else:
-        said = f"{len(truth)} boxes of {truth.label.nunique()} labels; {_by_split(dealt)}"
-    print(f"{len(dealt)} of {len(dealt) + len(rejected)} photos are usable frames, {said}")
+        n_labels = trays.truth.label.nunique()
+        said = f"{len(trays.truth)} boxes of {n_labels} labels; {_by_split(trays.frames)}"
+    n_files = len(trays.frames) + trays.n_left_out
+    print(f"{len(trays.frames)} of {n_files} photos are usable frames, {said}")
     return trays
 
 
@@ -93,32 +123,120 @@ def _by_split(dealt: pd.DataFrame) -> str:
 
 def _read_frames(
     stage: Stage, root: Path, given: Path | None
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    read = None
-    if given is not None:
-        options = stage.only("boxes_follow_exif")
-        read = labels.read(given, root, **options)
-        for sentence in read.notes:
-            stage.note(sentence)
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, list[str]]:
+    read = None if given is None else _read_labels(stage, root, given)
     labelled = {frame.path: frame for frame in read.frames} if read else {}
     left_out = list(read.left_out) if read else []
-    files = [root / path for path in labelled] if read else photo_files.below(root)
-    if not files:
-        raise NoTraysError(f"trays_root {root} holds no photo of a tray")
-    photos = [PhotoFile(file, "") for file in files]
+    if read:
+        files = [root / path for path in labelled]
+    else:
+        files = photo_files.below(root)
+        left_out = _links_below(root)
+    readable, unreadable = _with_readable_names(files, root)
+    left_out += unreadable
+    photos = [PhotoFile(file, "") for file in readable]
     whole, bad = scan.examine(photos, root, os.cpu_count() or 1, paths.cache("scan"))
+    left_out += [LeftOut(*row) for row in bad]
+    if not whole:
+        raise NoTraysError(_without_frames(root, left_out))
     rows = [_frame(photo, looked, root, labelled) for photo, looked in whole]
-    found = pd.DataFrame(rows).sort_values("path", ignore_index=True)
-    is_copy = found.sha256.duplicated()
-    for copy in found[is_copy].itertuples():
-        first = found.path[found.sha256 == copy.sha256].iloc[0]
-        left_out.append(LeftOut(copy.path, "copy", f"the same bytes as {first}"))
-    found = found[~is_copy].reset_index(drop=True)
+    found, copies = _without_copies(pd.DataFrame(rows).sort_values("path", ignore_index=True))
     shares = stage.only("test_share", "validation_share", "seed")
     found["split"] = frames.dealt(found, **shares) if read else ""
     truth = _boxes(found, labelled)
-    rejected = pd.DataFrame([*left_out, *bad], columns=list(artefacts.LEFT_OUT_COLUMNS))
-    return found[list(artefacts.FRAME_COLUMNS)], truth, rejected
+    rejected = _left_out_rows([*left_out, *copies])
+    return found[list(artefacts.FRAME_COLUMNS)], truth, rejected, read.notes if read else []
+
+
+def _read_labels(stage: Stage, root: Path, given: Path) -> labels.Labels:
+    """The labels, with the boxes of dishes alone. Raises `NoTraysError` where nothing is to be
+    learned from them: that is known before photos are looked at and a detector is trained.
+    """
+    read = labels.read(given, root, **stage.only("boxes_follow_exif"))
+    of_dishes = _without_background(read)
+    if any(frame.labels and frame.is_whole for frame in of_dishes.frames):
+        return of_dishes
+    faults = [row for row in read.left_out if row.reason != labels.NO_LABELS]
+    if not faults:
+        raise NoTraysError(
+            f"tray_labels {given} has no box on any of its {len(read.frames)} photos; draw a box "
+            "around each dish, or empty tray_labels and name a detector"
+        )
+    first = faults[0]
+    raise NoTraysError(
+        f"tray_labels {given} gives no photo with all its boxes; the first of {len(faults)} faults "
+        f"is {first.path}: {first.reason}, {first.detail}"
+    )
+
+
+def _without_background(read: labels.Labels) -> labels.Labels:
+    """The labels without boxes that are called background, as some tools name what is no dish."""
+    kept = []
+    left_out = list(read.left_out)
+    for frame in read.frames:
+        is_dish = [label.strip("_ ").casefold() not in BACKGROUND for label in frame.labels]
+        n_left_out = is_dish.count(False)
+        if n_left_out:
+            detail = f"{n_left_out} boxes are called background: no dish lies there"
+            left_out.append(LeftOut(frame.path, "background", detail))
+        names_left = tuple(itertools.compress(frame.labels, is_dish))
+        kept.append(replace(frame, boxes=frame.boxes[np.array(is_dish, bool)], labels=names_left))
+    return replace(read, frames=kept, left_out=left_out)
+
+
+def _without_frames(root: Path, left_out: Sequence[LeftOut]) -> str:
+    if not left_out:
+        return f"trays_root {root} holds no photo of a tray; name the folder of the photos"
+    first = left_out[0]
+    return (
+        f"trays_root {root} holds no photo of a tray that can be used; the first of "
+        f"{len(left_out)} left out is {first.path}: {first.reason}, {first.detail}"
+    )
+
+
+def _without_copies(found: pd.DataFrame) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """(frames of which each is another photo, the copies)."""
+    is_copy = found.sha256.duplicated()
+    copies = []
+    for copy in found[is_copy].itertuples():
+        first = found.path[found.sha256 == copy.sha256].iloc[0]
+        copies.append(LeftOut(copy.path, "copy", f"the same bytes as {first}"))
+    return found[~is_copy].reset_index(drop=True), copies
+
+
+def _with_readable_names(files: Sequence[Path], root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """(files whose paths can be written down, the others)."""
+    readable = []
+    left_out = []
+    for file in files:
+        path = file.relative_to(root).as_posix()
+        if file_names.is_writable(path):
+            readable.append(file)
+        else:
+            detail = "its name is not UTF-8 or holds control characters; rename it"
+            left_out.append(LeftOut(path, UNREADABLE_NAME, detail))
+    return readable, left_out
+
+
+def _left_out_rows(left_out: Sequence[LeftOut]) -> pd.DataFrame:
+    """LEFT_OUT_COLUMNS, which any file's name can stand in."""
+    rows = []
+    for path, reason, detail in left_out:
+        rows.append((file_names.printable(path), reason, file_names.printable(detail)))
+    return pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))
+
+
+def _links_below(root: Path) -> list[LeftOut]:
+    """The links to folders, which are not followed."""
+    links = []
+    for directory, folders, _ in os.walk(root):
+        for name in sorted(folders):
+            folder = Path(directory, name)
+            if folder.is_symlink():
+                path = folder.relative_to(root).as_posix()
+                detail = "links to folders are not followed; name the folder itself in trays_root"
+                links.append(LeftOut(path, "link to a folder", detail))
+    return links
 
 
 def _frame(
@@ -131,7 +249,7 @@ def _frame(
         "path": path,
         **{key: looked[key] for key in ("width", "height", "sha256", "phash")},
         "split": known.split if known else "",
-        "n_boxes": len(known.labels) if known else -1,
+        "n_boxes": len(known.labels) if known and known.is_whole else -1,
     }
 
 
@@ -158,14 +276,19 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     """The detector that `detector` names, or one that is trained on the labels; kept as
     detector/detector.onnx.
     """
-    stage.make_file(DETECTOR_FILE, _write_detector, stage=stage, trays=trays)
-    detector = _opened(stage, stage.params["detection_threshold"] or None)
+    if not stage.params["detector"]:
+        stage.make_file(TRAINED_FILE, _train, stage=stage, trays=trays)
+    detector = _opened(stage, stage.path(DETECTOR_FILE), _threshold(stage))
     print(f"detector: {', '.join(detector.names)}, boxes from a score of {detector.threshold:g} on")
     return detector
 
 
-def _opened(stage: Stage, threshold: float | None) -> Detector:
-    file = stage.path(DETECTOR_FILE)
+def _threshold(stage: Stage) -> float | None:
+    """The least score that is asked for; None for the detector's own."""
+    return stage.params["detection_threshold"] or None
+
+
+def _opened(stage: Stage, file: Path, threshold: float | None) -> Detector:
     if not stage.params["detector"]:
         return Detector.load(file, threshold=threshold)
     layout = stage.params["detector_layout"]
@@ -173,15 +296,26 @@ def _opened(stage: Stage, threshold: float | None) -> Detector:
     return Detector.load(file, layout=layout, keep_labels=keep_labels, threshold=threshold)
 
 
-def _write_detector(file: Path, *, stage: Stage, trays: Trays) -> None:
-    given = stage.named_file("detector")
-    file.parent.mkdir(exist_ok=True)
-    if given is not None:
-        with records.atomic_path(file) as temporary:
-            shutil.copyfile(given, temporary)
-        return
+def _keep_given(file: Path, *, stage: Stage) -> None:
+    """Copy the ONNX file that `detector` names, when it can be used, and as a copy too. Raises
+    `DetectorError`.
+    """
+    given = _opened(stage, paths.resolve(stage.params["detector"]), None).file
+    with records.atomic_path(file) as temporary:
+        shutil.copyfile(given, temporary)
+        try:
+            Detector(temporary, stage.params["detector_layout"])
+        except DetectorError:
+            raise DetectorError(
+                f"{given} keeps its weights in another file beside it; write both as one: "
+                f"python -c \"import onnx; onnx.save(onnx.load('{given}'), 'detector.onnx')\""
+            ) from None
+
+
+def _train(file: Path, *, stage: Stage, trays: Trays) -> None:
     from dishvl_lib.detection import training
 
+    file.parent.mkdir(exist_ok=True)
     settings = training.TrainingSettings(
         epochs=stage.params["detector_epochs"],
         size=stage.params["detector_size"],
@@ -193,10 +327,10 @@ def _write_detector(file: Path, *, stage: Stage, trays: Trays) -> None:
 
 
 def _labelled(trays: Trays) -> list[LabelledFrame]:
-    """The labelled frames with their splits, for a detector of one class."""
+    """The frames with all their boxes and splits, for a detector of one class."""
     boxes_of = {frame_id: rows for frame_id, rows in trays.truth.groupby("frame_id", sort=False)}
     frames_of_dishes = []
-    for frame in trays.frames.itertuples():
+    for frame in trays.frames[trays.frames.n_boxes >= 0].itertuples():
         rows = boxes_of.get(frame.frame_id, trays.truth.iloc[:0])
         boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32").reshape(-1, 4)
         frames_of_dishes.append(
@@ -235,16 +369,33 @@ def measure(stage: Stage, detector: Detector, trays: Trays) -> Record:
     """metrics.json: how well the detector finds the boxes of the frames that are judged; {} without
     labels.
     """
-    return stage.make("metrics.json", _measured, stage, detector, trays)
+    measured = stage.make("metrics.json", _measured, stage, detector, trays)
+    if not stage.done:
+        _note_recall(stage, detector, measured)
+    return measured
+
+
+def _note_recall(stage: Stage, detector: Detector, measured: Record) -> None:
+    """Note a detector that does not find the dishes."""
+    split = "test" if "test" in measured else "validation"
+    recall = measured.get(split, {}).get("recall", {"n": 0, "value": 0.0})
+    if recall["n"] and recall["value"] < LEAST_RECALL:
+        n_found = round(recall["value"] * recall["n"])
+        stage.note(
+            f"from a score of {detector.threshold:g} on the detector finds {n_found} of the "
+            f"{recall['n']} dishes on {split} frames (AP50 {measured[split]['ap50']:.2f} at any "
+            "score): lower detection_threshold where AP50 is high; otherwise name another detector, "
+            "or label more frames"
+        )
 
 
 def _measured(stage: Stage, detector: Detector, trays: Trays) -> Record:
     # Average precision asks for all that is found, at any score.
-    everything = _opened(stage, LEAST_SCORE)
+    everything = _opened(stage, stage.path(DETECTOR_FILE), LEAST_SCORE)
     measured: Record = {}
     for split in ("validation", "test"):
         judged = []
-        for frame in trays.frames[trays.frames.split == split].itertuples():
+        for frame in trays.judged[trays.judged.split == split].itertuples():
             truth, _ = _pair(frame, trays.truth)
             found = _as_dishes(everything.detect(trays.root / frame.path))
             judged.append(metrics.Judged(found, truth))
@@ -294,10 +445,10 @@ def described(detector: Detector) -> Record:
     }
 
 
-def crop(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Cropped:
+def crop(stage: Stage, trays: Trays, boxes: pd.DataFrame, detector: Detector) -> Cropped:
     """crops/, crops.parquet, crops.csv (what 01 takes), unlabelled.csv and rejected.csv."""
     files = (artefacts.CROPS, artefacts.CROPS_LIST, UNLABELLED, REJECTED)
-    made = stage.make(files, _cropped, stage, trays, boxes)
+    made = stage.make(files, _cropped, stage, trays, boxes, detector)
     cropped = Cropped(*made)
     print(
         f"{len(cropped.crops)} crops: {len(cropped.of_dishes)} of "
@@ -308,13 +459,13 @@ def crop(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Cropped:
 
 
 def _cropped(
-    stage: Stage, trays: Trays, boxes: pd.DataFrame
+    stage: Stage, trays: Trays, boxes: pd.DataFrame, detector: Detector
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     left_out: list[tuple[str, str, str]] = []
     chosen = boxes[boxes.source == TRUTH]
     cropped_frames = trays.frames
     if not trays.has_labels:
-        chosen, cropped_frames, left_out = _by_folder(trays, boxes)
+        chosen, cropped_frames, left_out = _by_folder(trays, boxes, detector)
     margin = stage.params["crop_margin"]
     made, refused = cropping.make(cropped_frames, chosen, trays.root, stage.folder, margin)
     is_named = made.label.map(_names_a_dish).astype(bool)
@@ -330,7 +481,7 @@ def _names_a_dish(label: str) -> bool:
 
 
 def _by_folder(
-    trays: Trays, boxes: pd.DataFrame
+    trays: Trays, boxes: pd.DataFrame, detector: Detector
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[tuple[str, str, str]]]:
     """(boxes to crop, their frames, frames left out) of photos without labels. One that lies in a
     folder is a dish's, which must be the only one on it; what lies in none has no name.
@@ -344,10 +495,10 @@ def _by_folder(
         folder = PurePosixPath(frame.path).parts[:-1]
         n_dishes = int(n_found.get(frame.frame_id, 0))
         if n_dishes == 0:
-            left_out.append((frame.path, "no dish found", "no score reaches the threshold"))
+            left_out.append((frame.path, NO_DISH, _best_score(trays, frame, detector)))
         elif folder and n_dishes > 1:
             detail = f"{n_dishes} dishes, of which {folder[-1]} may be any"
-            left_out.append((frame.path, "several dishes", detail))
+            left_out.append((frame.path, SEVERAL, detail))
         else:
             kept.append(frame.Index)
             folder_of[frame.frame_id] = folder[-1] if folder else ""
@@ -356,12 +507,19 @@ def _by_folder(
     return chosen.assign(label=chosen.frame_id.map(folder_of)), cropped_frames, left_out
 
 
+def _best_score(trays: Trays, frame, detector: Detector) -> str:
+    best = detector.best_score(images.load_rgb(trays.root / frame.path))
+    return f"the best score is {best:.2f}, the threshold {detector.threshold:g}"
+
+
 def best_and_worst(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Picture:
     """The judged frames on which the detector errs most and least (without labels, those with its
     least and its most certain boxes), with its boxes.
     """
     looked_at = trays.judged if trays.has_labels else trays.frames
-    ranked = sorted(looked_at.itertuples(), key=lambda frame: _certainty(frame, boxes, trays))
+    # The photos of a finished stage may be elsewhere now.
+    there = [frame for frame in looked_at.itertuples() if (trays.root / frame.path).is_file()]
+    ranked = sorted(there, key=lambda frame: _certainty(frame, boxes, trays))
     worst = ranked[:SHOWN]
     best = ranked[len(worst) :][-SHOWN:]
     shown = [_shown(frame, boxes, trays) for frame in [*worst, *best]]
@@ -400,39 +558,79 @@ def problems(trays: Trays, cropped: Cropped) -> list[str]:
     if torn:
         sentences.append(f"frames lie in two splits: {listed(torn[:MOST_SHOWN])}; report this")
     if cropped.crops.empty:
-        sentences.append(
-            "there is no crop: lower detection_threshold, or look at rejected.csv for what is wrong "
-            "with the labels"
-        )
+        sentences.append(_without_crops(cropped.rejected))
     return sentences
+
+
+def _without_crops(rejected: pd.DataFrame) -> str:
+    """Why there is no crop, and what to do."""
+    by_reason = rejected.reason.value_counts()
+    counted = listed([f"{reason} {n}" for reason, n in by_reason.items()])
+    first = rejected.iloc[0]
+    remedy = "mend these boxes"
+    if by_reason.index[0] == NO_DISH:
+        remedy = "lower detection_threshold, or name another detector"
+    elif by_reason.index[0] == SEVERAL:
+        remedy = (
+            "a folder can only name the one dish on its photos: label what lies on whole trays "
+            "(tray_labels), or put the photos into trays_root without folders"
+        )
+    return (
+        f"there is no crop: {counted} ({REJECTED}), such as {first.path}: {first.detail}; {remedy}"
+    )
 
 
 def notes(stage: Stage, trays: Trays, cropped: Cropped) -> None:
     """Note what a person should know of the crops."""
     if stage.done:
         return
-    trained = set(cropped.of_dishes.label[cropped.of_dishes.split == "train"])
-    untrained = sorted(set(cropped.of_dishes.label) - trained)
-    if trays.has_labels and untrained:
+    for sentence in trays.notes:
+        stage.note(sentence)
+    _note_splits(stage, trays, cropped)
+    if cropped.of_dishes.empty:
         stage.note(
-            f"{len(untrained)} dishes lie on no training frame and cannot be learned: "
-            f"{listed(untrained[:MOST_SHOWN])}"
+            f"no crop has a dish's name, and stage 01 has none to take ({UNLABELLED}): name the "
+            "dishes in tray_labels, or sort crops/ into one folder per dish and name that folder in "
+            "image_root, with trays_root empty"
         )
-    if len(cropped.unlabelled):
+    elif len(cropped.unlabelled):
         stage.note(
             f"{len(cropped.unlabelled)} crops have no dish's name ({UNLABELLED}); stage 01 does "
             "not take them"
         )
 
 
+def _note_splits(stage: Stage, trays: Trays, cropped: Cropped) -> None:
+    """Note what is not learned or judged for the frames that it lies on."""
+    if not trays.has_labels:
+        return
+    trained = set(cropped.of_dishes.label[cropped.of_dishes.split == "train"])
+    untrained = sorted(set(cropped.of_dishes.label) - trained)
+    if untrained:
+        stage.note(
+            f"{len(untrained)} dishes lie on no training frame and cannot be learned: "
+            f"{listed(untrained)}"
+        )
+    n_parted = int((trays.frames.n_boxes < 0).sum())
+    if n_parted:
+        stage.note(
+            f"{n_parted} frames have boxes that were left out ({REJECTED}): their other boxes are "
+            "cropped, and neither does a detector learn from these frames nor are they judged"
+        )
+    if not (trays.judged.split == "test").any():
+        stage.note(
+            "no frame is kept for testing, so that stage 05 can judge no tray: raise test_share, or "
+            "label more frames"
+        )
+
+
 def counts(trays: Trays, cropped: Cropped) -> dict[str, int]:
     """For the success marker: photos = ok + skipped + failed."""
     n_frames = len(trays.frames)
-    left_out = len(trays.rejected)
     return {
-        "files": n_frames + left_out,
+        "files": n_frames + trays.n_left_out,
         "ok": n_frames,
-        "skipped": left_out,
+        "skipped": trays.n_left_out,
         "failed": 0,
         "crops": len(cropped.crops),
         "dishes": cropped.of_dishes.label.nunique(),
