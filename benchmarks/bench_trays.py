@@ -32,6 +32,7 @@ RUN = "demo_trays"
 TRAYS = 220
 SEED = 1_000  # not the run's
 MENU_SIZE = 20
+OTHER_MARGINS = (0.88, 0.76, 1.2)  # of the plate's box, where the run's crops had another
 TIMED = 40
 ROUNDS = 3
 
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     at_till = Trays(detector, recognizer)
     test_trays = held_out(folder, detector, options.trays)
     report_accuracy(test_trays, recognizer, folder, at_till.crop_margin)
+    report_margins(test_trays, recognizer, folder, at_till.crop_margin)
     report_time(test_trays[:TIMED], at_till)
 
 
@@ -88,6 +90,18 @@ def report_accuracy(
     for predictor, protocols in measured_trays.measures(table).items():
         for protocol, numbers in protocols.items():
             print(f"{predictor:<10} {protocol:<16} {sentence(numbers)}")
+
+
+def report_margins(
+    test_trays: Sequence[tray_evaluation.TestTray], recognizer: Recognizer, folder, trained: float
+) -> None:
+    """What crops of another margin than the training's cost, by true boxes."""
+    for margin in (trained, *OTHER_MARGINS):
+        namers, _ = tray_evaluation.namers(recognizer, folder / "04_training" / FOLDER, margin)
+        rows = tray_evaluation.answers("tuned", namers["tuned"], test_trays)
+        table = pd.DataFrame(rows, columns=list(measured_trays.COLUMNS))
+        numbers = measured_trays.measures(table)["tuned"][measured_trays.TRUE_BOXES]
+        print(f"margin {margin:.2f} (trained on {trained:g}): {sentence(numbers)}")
 
 
 def sentence(numbers: dict) -> str:
