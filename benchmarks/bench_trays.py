@@ -1,7 +1,7 @@
 """Whole trays of a finished demo_trays run: dishes right and trays exact on trays that no stage has
 seen, by the detector's boxes and by the true ones, and what a tray costs in time.
 
-    dishvl run demo_trays && python benchmarks/bench_trays.py
+    python benchmarks/bench_trays.py        # makes the run demo_trays where it is not there
 
 The trays are drawn with another seed than the run's; each is asked about with a menu of 20. Goals:
 dishes right >= 0.90 and trays exact >= 0.60 by the tuned model, dishes right by the detector's boxes
@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from dishvl_lib import Recognizer
-from dishvl_lib.core import artefacts, crops, images, intervals, markers, paths, records
+from dishvl_lib import Recognizer, run
+from dishvl_lib.core import artefacts, crops, images, intervals, markers, paths, records, settings
 from dishvl_lib.demo import builtin
 from dishvl_lib.demo import trays as drawn
 from dishvl_lib.detection import labels
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     folder = paths.run_folder(options.run)
     if not markers.finished(folder / "05_evaluation"):
-        raise SystemExit(f"run {options.run} has not finished: dishvl run {RUN} makes it")
+        run.run(settings.load_profile(RUN, {"run_name": options.run}))
     best = folder / "04_training" / "best"
     recognizer = Recognizer.load(best)
     detector = Detector.load(folder / paths.TRAYS / DETECTOR_FILE)
