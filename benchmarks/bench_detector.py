@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Our own detector: learning, figures, time.")
     parser.add_argument("--start", default="builtin")
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--learning-rate", type=float)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     learned = drawn(*LEARNED)
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = training.TrainingSettings(
         epochs=options.epochs,
         seed=options.seed,
+        learning_rate=options.learning_rate,
         start=detect_train.start_file(options.start),
     )
     file = trained(learned, settings)

@@ -1,7 +1,7 @@
 """DishVL: from a folder of dish photos to a menu-aware Qwen2.5-VL dish recogniser.
 
-`from dishvl_lib import Recognizer, Gallery, Hybrid` is the public face; importing the package alone
-loads no deep-learning library.
+`from dishvl_lib import Recognizer, Gallery, Hybrid, Detector, Trays` is the public face; importing
+the package alone loads no deep-learning library.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import Any
 # otherwise keeps that.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-__all__ = ["Gallery", "Hybrid", "Recognizer"]
+__all__ = ["Detector", "Gallery", "Hybrid", "Recognizer", "Trays"]
 
 
 def __getattr__(name: str) -> Any:
@@ -28,4 +28,12 @@ def __getattr__(name: str) -> Any:
         from dishvl_lib.hybrid import Hybrid
 
         return Hybrid
+    if name == "Detector":
+        from dishvl_lib.detection.detector import Detector
+
+        return Detector
+    if name == "Trays":
+        from dishvl_lib.trays import Trays
+
+        return Trays
     raise AttributeError(f"module 'dishvl_lib' has no attribute {name!r}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from dishvl_lib.command_parser import CommandParser
 from dishvl_lib.core import (
+    crops,
     locks,
     markers,
     params,
@@ -26,6 +27,7 @@ from dishvl_lib.core import (
     waiting_decisions,
 )
 from dishvl_lib.core.types import Record
+from dishvl_lib.given_detector import GivenDetector
 
 WANTS_REDO = 3  # the exit code
 # The demo's profile is for the many photos that it draws. A folder of real photos is mostly smaller
@@ -126,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", _doctor, "versions, memory, disk, GPU and fonts of this machine")
     _add_estimate(commands)
     _add_predict(commands)
+    _add_crop(commands)
     _add_serve(commands)
     _add_dish(commands)
     _add_detect_train(commands)
@@ -207,6 +210,46 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
     )
+    _add_detector(parser)
+    parser.add_argument(
+        "--save",
+        metavar="FILE or FOLDER",
+        help="keep a tray's photo with its dishes marked; a folder for several",
+    )
+
+
+def _add_crop(commands: Any) -> None:
+    text = "cut the dishes out of photos of whole trays, by a detector"
+    parser = _add(commands, "crop", _crop, text)
+    parser.add_argument("frames", nargs="+", help="photos of trays, or folders of them")
+    parser.add_argument("out", metavar="OUT", help="a folder that is not there yet, or to go on in")
+    _add_detector(parser, "the detector's own, or 1.0: its box itself")
+
+
+def _add_detector(
+    parser: argparse.ArgumentParser, usual_margin: str = "the recogniser's own"
+) -> None:
+    parser.add_argument(
+        "--detector",
+        metavar="FILE or RUN",
+        help="what finds the dishes on photos of whole trays: an ONNX file, or a run with stage 00",
+    )
+    parser.add_argument(
+        "--crop-margin",
+        type=margin,
+        help=f"sides of a crop as a factor of its box's (default: {usual_margin})",
+    )
+    parser.add_argument("--threshold", type=share, help="score from which a box counts")
+    parser.add_argument(
+        "--keep-labels",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="the detector's classes that are dishes (default: all)",
+    )
+    parser.add_argument(
+        "--layout", default="", help="what the detector gives, where that is not found out"
+    )
 
 
 def _add_serve(commands: Any) -> None:
@@ -249,6 +292,7 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument(
         "--no-gallery", action="store_true", help="the model alone, without the gallery beside it"
     )
+    _add_detector(parser)
 
 
 def _add_dish(commands: Any) -> None:
@@ -339,6 +383,21 @@ def positive_number(text: str) -> float:
     value = float(text)
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+def margin(text: str) -> float:
+    value = float(text)
+    if not crops.LEAST_MARGIN <= value <= crops.MOST_MARGIN:
+        limits = f"{crops.LEAST_MARGIN:g} to {crops.MOST_MARGIN:g}"
+        raise argparse.ArgumentTypeError(f"{text} is not from {limits}")
+    return value
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
     return value
 
 
@@ -641,9 +700,13 @@ def _estimate(options: argparse.Namespace) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from dishvl_lib import predict
+    from dishvl_lib import predict, predict_trays
 
-    return predict.answer(
+    detector = _detector(options)
+    if options.save and detector is None:
+        raise ValueError("--save marks the dishes that a detector finds: give --detector")
+    answer = predict.answer if detector is None else predict_trays.answer
+    return answer(
         predict.Request(
             photos=options.photos,
             model=options.model,
@@ -652,8 +715,38 @@ def _predict(options: argparse.Namespace) -> int:
             top_k=options.top_k,
             as_json=options.json,
             csv_file=options.csv,
+            detector=detector,
+            save=options.save,
         )
     )
+
+
+def _crop(options: argparse.Namespace) -> int:
+    from dishvl_lib import crop_frames
+
+    detector = _detector(options)
+    if detector is None:
+        raise ValueError("crop needs --detector: an ONNX file, or a run with stage 00")
+    return crop_frames.crop(options.frames, options.out, detector)
+
+
+def _detector(options: argparse.Namespace) -> GivenDetector | None:
+    """The detector that is named. Raises ValueError for its options without it."""
+    given = GivenDetector(
+        where=options.detector or "",
+        layout=options.layout,
+        threshold=options.threshold,
+        keep_labels=options.keep_labels,
+        crop_margin=options.crop_margin,
+    )
+    if options.detector:
+        return given
+    if given != GivenDetector("", keep_labels=[]):
+        raise ValueError(
+            "--crop-margin, --threshold, --keep-labels and --layout are a detector's: give "
+            "--detector too"
+        )
+    return None
 
 
 def _serve(options: argparse.Namespace) -> None:
@@ -670,6 +763,7 @@ def _serve(options: argparse.Namespace) -> None:
             max_wait_ms=options.max_wait_ms,
             queue=options.queue,
             use_gallery=not options.no_gallery,
+            detector=_detector(options),
         )
     )
 

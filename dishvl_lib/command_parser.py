@@ -43,10 +43,16 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "dishvl predict photo.jpg",
         "dishvl predict photos/ --menu menu.txt --top-k 5 --csv answers.csv",
         "dishvl predict *.jpg --menu menu.xlsx --json",
+        "dishvl predict tray.jpg --menu menu.txt --detector canteen --save marked.jpg",
+    ),
+    "dishvl crop": (
+        "dishvl crop trays/ crops/ --detector detector.onnx",
+        "dishvl crop trays/ crops/ --detector yolo.onnx --keep-labels bowl plate --threshold 0.4",
     ),
     "dishvl serve": (
         "dishvl serve canteen",
         "DISHVL_TOKEN=... dishvl serve canteen --host 0.0.0.0 --port 8080",
+        "dishvl serve canteen --detector canteen",
     ),
     "dishvl dish": ("dishvl dish list", "dishvl dish remove 凉拌鸡胗"),
     "dishvl dish add": ("dishvl dish add 凉拌鸡胗 photos/*.jpg",),

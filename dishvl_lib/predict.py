@@ -1,5 +1,5 @@
 """`dishvl predict PHOTO ...`: the name of each photo's dish, or its entry of a menu; with the
-gallery that lies beside the model, where there is one.
+gallery that lies beside the model, where there is one. Whole trays are in `predict_trays.py`.
 """
 
 import json
@@ -14,6 +14,7 @@ import pandas as pd
 from dishvl_lib.core import images, menu_entries, paths, records
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import AnyPath, Record, Records
+from dishvl_lib.given_detector import GivenDetector
 
 CSV_COLUMNS = ("photo", "answer", "on_menu", "entries", "error")
 
@@ -23,7 +24,8 @@ class Request:
     """What is asked: photos and folders of photos, a menu's file or none, and how it is answered.
 
     top_k: entries of the menu that are shown with their probabilities. as_json: a JSON object a
-    line instead of text. csv_file: a table with CSV_COLUMNS that is written besides.
+    line instead of text. csv_file: a table with CSV_COLUMNS that is written besides. detector:
+    given for photos of whole trays, and save: where these are kept with their dishes marked.
     """
 
     photos: Sequence[str]
@@ -33,6 +35,8 @@ class Request:
     top_k: int
     as_json: bool
     csv_file: str | None
+    detector: GivenDetector | None = None
+    save: str | None = None
 
 
 def answer(request: Request) -> int:
@@ -47,8 +51,8 @@ def answer(request: Request) -> int:
     menu = menu_entries.read(request.menu_file) if request.menu_file else None
     if menu is not None:
         as_read(menu)
-    photos = _files(request.photos)
-    recognizer = _opened(request.model or newest_best(), request.use_gallery)
+    photos = given_photos(request.photos)
+    recognizer = opened(request.model or newest_best(), request.use_gallery)
     ask = _asking(recognizer, menu, request.top_k)
     rows: Records = []
     try:
@@ -62,7 +66,7 @@ def answer(request: Request) -> int:
     return int(any("error" in row for row in rows))
 
 
-def _files(given: Sequence[str]) -> list[Path]:
+def given_photos(given: Sequence[str]) -> list[Path]:
     """Photos as they are given, and those in folders, by name. Raises ValueError for a file that
     is not there and for a folder without photos.
     """
@@ -119,7 +123,7 @@ def _cells(row: Record) -> list[str]:
     ]
 
 
-def _opened(model: AnyPath, use_gallery: bool) -> Any:
+def opened(model: AnyPath, use_gallery: bool) -> Any:
     """The `Recognizer`, or the `Hybrid` of it and its gallery."""
     from dishvl_lib import Gallery, Hybrid, Recognizer
 

@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from dishvl_lib.core import paths
+from dishvl_lib.given_detector import GivenDetector
 from dishvl_lib.predict import newest_best
 
 if TYPE_CHECKING:
+    from dishvl_lib.detection.detector import Detector
     from dishvl_lib.serving.service import Folders, Service
+    from dishvl_lib.trays import Trays
+    from dishvl_lib.vlm.recognizer import Recognizer
 
 NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 BEST = ("04_training", "best")
@@ -35,11 +39,12 @@ class Options:
     max_wait_ms: float
     queue: int
     use_gallery: bool
+    detector: GivenDetector | None = None
 
 
 def serve(options: Options) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises RuntimeError, `ModelError` or `GalleryError` for what
-    cannot be served.
+    """Serve until SIGTERM or Ctrl-C. Raises RuntimeError, `ModelError`, `GalleryError`,
+    `DetectorError` or `TrayError` for what cannot be served.
     """
     _check_packages()
     from dishvl_lib.serving import access, app, server
@@ -53,6 +58,8 @@ def serve(options: Options) -> None:
         service = opened(best, options)
         gallery = service.model.gallery
         known = f"{len(gallery)} dishes in its gallery" if gallery is not None else "no gallery"
+        if service.trays is not None:
+            known = f"{known}, {service.trays.detector.file.name} for trays"
         kept = _shown(service_folders(best).home)
 
         def say() -> None:
@@ -72,12 +79,29 @@ def opened(best: Path, options: Options) -> "Service":
     from dishvl_lib.serving.served_model import ServedModel
     from dishvl_lib.serving.service import Service
 
+    detector = options.detector.opened() if options.detector else None
     recognizer = Recognizer.load(best, device=options.device, dtype=options.dtype)
+    trays = _trays(detector, recognizer, options)
     model = ServedModel(recognizer, options.use_gallery)
     # The first pass is slow, and a model that cannot answer should not begin to listen.
     model.answers().choose_many(Image.new("RGB", (224, 224), "grey"), [["米饭", "红烧鱼"]])
     limits = Limits(options.max_batch, options.max_wait_ms, options.queue)
-    return Service(model, service_folders(best), limits)
+    return Service(model, service_folders(best), limits, trays)
+
+
+def _trays(
+    detector: "Detector | None", recognizer: "Recognizer", options: Options
+) -> "Trays | None":
+    """What answers whole trays, where a detector was given. Raises `TrayError`."""
+    from dishvl_lib import Trays
+    from dishvl_lib.predict_trays import unproved
+
+    if detector is None or options.detector is None:
+        return None
+    trays = Trays(detector, recognizer, crop_margin=options.detector.crop_margin)
+    if not trays.is_proved:
+        print(f"dishvl: {unproved(trays.crop_margin)}", file=sys.stderr)
+    return trays
 
 
 def model_folder(where: str | None) -> Path:

@@ -20,7 +20,6 @@ from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.detection import boxes
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import Detector
-from dishvl_lib.hybrid import Hybrid
 from dishvl_lib.vlm.answers import Choice
 from dishvl_lib.vlm.photo_answers import PhotoAnswers
 from dishvl_lib.vlm.photo_questions import PhotoQuestions
@@ -62,8 +61,8 @@ class TrayDish:
 
 @dataclass(frozen=True)
 class Tray:
-    """The dishes of a tray, left to right. `best_score`: of any box, also one below `threshold`,
-    which says why nothing was found.
+    """The dishes of a tray, left to right, on an upright photo of `size` (width, height).
+    `best_score`: of any box, also one below `threshold`, which says why nothing was found.
     """
 
     dishes: tuple[TrayDish, ...]
@@ -87,6 +86,52 @@ class Tray:
             f"no dish found: the best box has a score of {self.best_score:.2f}, the threshold is "
             f"{self.threshold:.2f}"
         )
+
+
+@dataclass(frozen=True)
+class FoundDishes:
+    """The boxes that a crop can be made of, by their `places` in `found`, left to right, and the
+    crops.
+    """
+
+    found: Detections
+    places: list[int]
+    pictures: list[Image.Image]
+
+    @classmethod
+    def on(cls, upright: Image.Image, found: Detections, crop_margin: float) -> "FoundDishes":
+        """Those on an upright photo."""
+        places = _croppable(found, crop_margin, upright.size)
+        pictures = [crops.cut(upright, found.boxes[place], crop_margin) for place in places]
+        return cls(found, places, pictures)
+
+    def answered(self, choices: Sequence[Choice]) -> dict[int, TrayDish]:
+        """The dishes by their places in `found`, from the choice for each picture."""
+        is_doubled = _overlapping(self.found)
+        dishes = {}
+        for place, choice in zip(self.places, choices, strict=True):
+            x1, y1, x2, y2 = map(float, self.found.boxes[place])
+            score = float(self.found.scores[place])
+            review = _review(choice, is_doubled[place])
+            dishes[place] = TrayDish((x1, y1, x2, y2), score, choice, review)
+        return dishes
+
+
+@dataclass(frozen=True)
+class FoundTray:
+    """What was found on a photo, before the recogniser has answered; the fields are those of
+    `Tray`.
+    """
+
+    dishes: FoundDishes
+    size: tuple[int, int]
+    best_score: float
+    threshold: float
+
+    def answered(self, choices: Sequence[Choice]) -> Tray:
+        """The tray, from the choice for each picture."""
+        dishes = self.dishes.answered(choices)
+        return Tray(tuple(dishes.values()), self.size, self.best_score, self.threshold)
 
 
 class Trays:
@@ -116,13 +161,16 @@ class Trays:
         """The dishes on a photo. Raises `ImageError` for one that cannot be read, ValueError for a
         menu that cannot be one.
         """
-        upright = images.load_rgb(photo)
+        questions = PhotoQuestions([menu], top_k=top_k)
+        found = self.find(images.load_rgb(photo, max_image_pixels=images.MAX_IMAGE_PIXELS))
+        return found.answered(_choices(self.recognizer, found.dishes.pictures, questions))
+
+    def find(self, upright: Image.Image) -> FoundTray:
+        """What the detector finds on an upright RGB photo, to be answered."""
         found = self.detector.detect_image(upright)
         best = float(found.scores[0]) if len(found) else self.detector.best_score(upright)
-        dishes = recognised(
-            self.recognizer, upright, found, menu, crop_margin=self.crop_margin, top_k=top_k
-        )
-        return Tray(tuple(dishes.values()), upright.size, best, self.detector.threshold)
+        dishes = FoundDishes.on(upright, found, self.crop_margin)
+        return FoundTray(dishes, upright.size, best, self.detector.threshold)
 
 
 def recognised(
@@ -132,30 +180,27 @@ def recognised(
     menu: Sequence[str],
     *,
     crop_margin: float,
-    top_k: int = 3,
 ) -> dict[int, TrayDish]:
     """The dishes in boxes on an upright photo, by their places in `found`, left to right, in one
     pass of the recogniser. A box beside the photo has none.
     """
-    usable = _croppable(found, crop_margin, upright.size)
-    if not usable:
-        return {}
-    pictures = [crops.cut(upright, found.boxes[place], crop_margin) for place in usable]
-    questions = PhotoQuestions([menu], top_k=top_k)
-    recognitions = recognizer.answer_photos(pictures, questions, batch_size=len(pictures))
-    doubled = _overlapping(found)
-    dishes = {}
-    for place, recognition in zip(usable, recognitions, strict=True):
-        x1, y1, x2, y2 = map(float, found.boxes[place])
-        (choice,) = recognition.choices
-        review = _review(choice, bool(doubled[place]))
-        dishes[place] = TrayDish((x1, y1, x2, y2), float(found.scores[place]), choice, review)
-    return dishes
+    dishes = FoundDishes.on(upright, found, crop_margin)
+    return dishes.answered(_choices(recognizer, dishes.pictures, PhotoQuestions([menu])))
+
+
+def _choices(
+    recognizer: PhotoAnswers[Any], pictures: Sequence[Image.Image], questions: PhotoQuestions
+) -> list[Choice]:
+    """The choice for each picture, from one pass; [] for none."""
+    if not pictures:
+        return []
+    answers = recognizer.answer_photos(pictures, questions, batch_size=len(pictures))
+    return [answer.choices[0] for answer in answers]
 
 
 def _trained_margin(recognizer: PhotoAnswers[Any]) -> float | None:
     """The margin of the crops that the recogniser was trained on; None where that is unknown."""
-    alone = recognizer.recognizer if isinstance(recognizer, Hybrid) else recognizer
+    alone: Any = getattr(recognizer, "recognizer", recognizer)  # a hybrid's model
     return getattr(alone, "metadata", {}).get("crop_margin")
 
 
@@ -164,6 +209,10 @@ def _agreed(trained_on: float | None, given: float | None, detector: Detector) -
         raise TrayError(
             "nobody knows by which margin the recogniser's photos were cropped: give crop_margin "
             "(--crop-margin; 1.0 is the detector's box itself)"
+        )
+    if given is not None and not crops.LEAST_MARGIN <= given <= crops.MOST_MARGIN:
+        raise TrayError(
+            f"crop_margin {given:g} is not from {crops.LEAST_MARGIN:g} to {crops.MOST_MARGIN:g}"
         )
     margin = given if trained_on is None else trained_on
     assert margin is not None
@@ -174,8 +223,8 @@ def _agreed(trained_on: float | None, given: float | None, detector: Detector) -
         )
     if detector.is_ours and detector.crop_margin not in (None, margin):
         raise TrayError(
-            f"{detector.file} was made for crops of margin {detector.crop_margin:g}, the recogniser "
-            f"was trained on margin {margin:g}: take the detector of the recogniser's own run"
+            f"{detector.file} was made for crops of margin {detector.crop_margin:g}, and the "
+            f"recogniser's are of margin {margin:g}: take the detector of the recogniser's own run"
         )
     return margin
 
@@ -192,11 +241,11 @@ def _croppable(found: Detections, margin: float, size: tuple[int, int]) -> list[
     return places
 
 
-def _overlapping(found: Detections) -> np.ndarray:
-    """(n,) bool: whether a box covers another one further than plates that touch."""
+def _overlapping(found: Detections) -> list[bool]:
+    """Of each box whether it covers another one further than plates that touch."""
     overlap = boxes.iou(found.boxes, found.boxes)
     np.fill_diagonal(overlap, 0.0)
-    return np.asarray((overlap > MOST_OVERLAP).any(axis=1))
+    return [bool(row.any()) for row in overlap > MOST_OVERLAP]
 
 
 def _review(choice: Choice, is_doubled: bool) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import tiny
 from fastapi.testclient import TestClient
 from gallery_toys import gallery_folder
 
-from dishvl_lib import Recognizer
+from dishvl_lib import Recognizer, Trays
 from dishvl_lib.core import paths, records
 from dishvl_lib.serving import app
 from dishvl_lib.serving.limits import Limits
@@ -30,14 +30,21 @@ def model_folder(folder: Path, with_gallery: bool = True) -> Path:
     best = tiny.base_folder(folder / "04_training" / "best")
     records.write_json(best / METADATA, {"temperature": 1.0})
     if with_gallery:
-        gallery_folder(best.parent / "gallery", model=model_fingerprint(best))
+        add_gallery(best)
     return best
 
 
-def service(best: Path, home: Path, use_gallery: bool = True, **limits) -> Service:
+def add_gallery(best: Path) -> None:
+    """A gallery that belongs to the model as its folder is now."""
+    gallery_folder(best.parent / "gallery", model=model_fingerprint(best))
+
+
+def service(best: Path, home: Path, use_gallery: bool = True, detector=None, **limits) -> Service:
     """A service that keeps what it is given in `home`."""
-    model = ServedModel(Recognizer.load(best, device="cpu"), use_gallery)
-    return Service(model, Folders(home), Limits(**limits))
+    recognizer = Recognizer.load(best, device="cpu")
+    trays = Trays(detector, recognizer) if detector else None
+    model = ServedModel(recognizer, use_gallery)
+    return Service(model, Folders(home), Limits(**limits), trays)
 
 
 @contextlib.contextmanager

@@ -121,6 +121,16 @@ def with_broken_exif(good: bytes) -> bytes:
     return good[:2] + block + good[2:]
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_upright_photo_is_not_turned_again(kind, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = images.load_rgb(encoded(picture(1), kind, exif=exif))
+    part = upright.crop((0, 0, 50, 40))
+    assert images.load_rgb(part).tobytes() == part.tobytes()
+
+
 def test_a_broken_exif_block_spoils_no_pixel():
     good = jpeg(4)
     evil = with_broken_exif(good)

@@ -135,6 +135,16 @@ def test_a_vessel_reaches_to_the_sides_of_its_box(plating):
     assert thing.cover[0, 0] == 0
 
 
+@pytest.mark.parametrize("name", ["红烧鱼", "番茄蛋汤", "米饭"])
+@pytest.mark.parametrize("size", [(90, 400), (320, 140), (200, 200)])
+def test_a_compartment_of_any_form_is_filled(name, size):
+    metal = unit_rgb(tray_things.STEEL)
+    rng = np.random.default_rng(0)
+    thing = tray_things.compartment(rng, LAMP, metal, PLATINGS[name], size)
+    assert thing.cover.shape == size[::-1]
+    assert thing.cover[size[1] // 2, size[0] // 2] == 1
+
+
 def test_things_cast_shadows_away_from_the_lamp():
     scene = tray_scenes.Scene(np.random.default_rng(0), CANTEEN)
     scene.lamp = tray_things.Lamp(0.0, 0.8, np.ones(3, np.float32), 0.0)

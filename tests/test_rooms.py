@@ -25,12 +25,12 @@ MAY_IMPORT = {
     "estimate": {"core", "vlm", "training", "estimate"},
     "evaluation": {"core", "vlm", "endpoints", "evaluation"},
     "demo": {"core", "vlm", "detection", "demo"},
-    "serving": {"core", "vlm", "gallery", "hybrid", "serving"},
+    "serving": {"core", "vlm", "gallery", "hybrid", "trays", "serving"},
 }
 # What the notebooks call: it puts the rooms together, so it may import all, and no room imports it.
 MAY_IMPORT["steps"] = {*MAY_IMPORT, "steps", "trays"}
 # What the package itself hands out, for steps that use it as a user would.
-PUBLIC = {"Gallery", "Hybrid", "Recognizer"}
+PUBLIC = {"Detector", "Gallery", "Hybrid", "Recognizer", "Trays"}
 # The one file of its room that reads torch's weights, for a net in Paddle, and only when it is
 # asked.
 SIMILARITY_WITH_TORCH = "torch_weights.py"

@@ -50,15 +50,21 @@ def started(request):
         yield make
 
 
-def submitted(batcher, answers, prepared):
+def submitted(batcher, answers, *prepared):
     with batcher.place() as place:
         return place.submit(answers, prepared)
+
+
+def said(future, patience=PATIENCE_S):
+    """The answer to a photo that was submitted alone."""
+    (answer,) = future.result(patience)
+    return answer
 
 
 def test_a_photo_alone_is_answered_at_once(started, answers):
     batcher = started(max_wait_ms=10_000)
     began_at = time.monotonic()
-    assert submitted(batcher, answers, "a").result(PATIENCE_S) == "a"
+    assert said(submitted(batcher, answers, "a")) == "a"
     assert time.monotonic() - began_at < 5
 
 
@@ -69,7 +75,7 @@ def test_what_waits_while_a_pass_runs_shares_the_next_one(started, answers):
     assert answers.began.acquire(timeout=PATIENCE_S)
     futures += [submitted(batcher, answers, number) for number in range(1, 6)]
     answers.may_answer.set()
-    assert [future.result(PATIENCE_S) for future in futures] == list(range(6))
+    assert [said(future) for future in futures] == list(range(6))
     assert answers.passes == [[0], [1, 2, 3], [4, 5]]
 
 
@@ -78,15 +84,15 @@ def test_a_photo_waits_for_another_that_is_in_flight(started, answers):
     with batcher.place() as in_flight:
         first = submitted(batcher, answers, "first")
         assert not answers.began.acquire(timeout=0.2)
-        second = in_flight.submit(answers, "second")
-    assert (first.result(PATIENCE_S), second.result(PATIENCE_S)) == ("first", "second")
+        second = in_flight.submit(answers, ["second"])
+    assert (said(first), said(second)) == ("first", "second")
     assert answers.passes == [["first", "second"]]
 
 
 def test_it_waits_no_longer_than_it_was_told(started, answers):
     batcher = started(max_wait_ms=50)
     with batcher.place():
-        assert submitted(batcher, answers, "first").result(PATIENCE_S) == "first"
+        assert said(submitted(batcher, answers, "first")) == "first"
 
 
 def test_it_stops_waiting_for_one_whose_preparation_failed(started, answers):
@@ -95,7 +101,7 @@ def test_it_stops_waiting_for_one_whose_preparation_failed(started, answers):
     with pytest.raises(KeyError), batcher.place():
         first = submitted(batcher, answers, "first")
         raise KeyError
-    assert first.result(PATIENCE_S) == "first"
+    assert said(first) == "first"
     assert time.monotonic() - began_at < PATIENCE_S / 2
 
 
@@ -106,8 +112,8 @@ def test_one_that_fails_fails_no_other(started, answers):
     assert answers.began.acquire(timeout=PATIENCE_S)
     futures = [submitted(batcher, answers, photo) for photo in ("a", "bad", "b")]
     answers.may_answer.set()
-    assert futures[0].result(PATIENCE_S) == "a"
-    assert futures[2].result(PATIENCE_S) == "b"
+    assert said(futures[0]) == "a"
+    assert said(futures[2]) == "b"
     with pytest.raises(ValueError, match="bad is bad"):
         futures[1].result(PATIENCE_S)
 
@@ -121,8 +127,55 @@ def test_photos_of_another_gallery_have_a_pass_of_their_own(started, answers):
     asked = [(answers, "a"), (other, "b"), (other, "c"), (answers, "d")]
     futures += [submitted(batcher, *question) for question in asked]
     answers.may_answer.set()
-    assert [future.result(PATIENCE_S) for future in futures] == [0, "a", "b", "c", "d"]
+    assert [said(future) for future in futures] == [0, "a", "b", "c", "d"]
     assert other.passes == [["b", "c"]]
+
+
+def test_the_dishes_of_a_tray_go_into_one_pass(started, answers):
+    batcher = started(max_batch=4)
+    answers.may_answer.clear()
+    futures = [submitted(batcher, answers, 0)]
+    assert answers.began.acquire(timeout=PATIENCE_S)
+    trays = [("a", "b", "c"), ("d", "e"), ("f",)]
+    futures += [submitted(batcher, answers, *tray) for tray in trays]
+    answers.may_answer.set()
+    assert [future.result(PATIENCE_S) for future in futures[1:]] == [list(tray) for tray in trays]
+    assert answers.passes == [[0], ["a", "b", "c"], ["d", "e", "f"]]
+
+
+def test_a_tray_of_more_dishes_than_a_pass_holds_has_several_of_its_own(started, answers):
+    batcher = started(max_batch=2)
+    answers.may_answer.clear()
+    futures = [submitted(batcher, answers, 0)]
+    assert answers.began.acquire(timeout=PATIENCE_S)
+    futures += [submitted(batcher, answers, *"abc"), submitted(batcher, answers, "d")]
+    answers.may_answer.set()
+    assert futures[1].result(PATIENCE_S) == ["a", "b", "c"]
+    assert said(futures[2]) == "d"
+    assert answers.passes == [[0], ["a", "b"], ["c"], ["d"]]
+
+
+def test_a_tray_that_fails_fails_no_other(started, answers):
+    batcher = started()
+    answers.may_answer.clear()
+    submitted(batcher, answers, 0)
+    assert answers.began.acquire(timeout=PATIENCE_S)
+    futures = [submitted(batcher, answers, *tray) for tray in (("a", "bad"), ("b", "c"))]
+    answers.may_answer.set()
+    assert futures[1].result(PATIENCE_S) == ["b", "c"]
+    with pytest.raises(ValueError, match="bad is bad"):
+        futures[0].result(PATIENCE_S)
+
+
+def test_the_dishes_of_a_tray_count_as_photos_that_wait(started, answers):
+    batcher = started(queue=4)
+    answers.may_answer.clear()
+    futures = [submitted(batcher, answers, *"abcd")]
+    with pytest.raises(ServiceError) as refused, batcher.place():
+        pass
+    assert refused.value.status == 503
+    answers.may_answer.set()
+    assert futures[0].result(PATIENCE_S) == list("abcd")
 
 
 def test_beyond_the_queue_a_photo_is_refused_and_may_come_again(started, answers):
@@ -134,8 +187,8 @@ def test_beyond_the_queue_a_photo_is_refused_and_may_come_again(started, answers
     assert refused.value.status == 503
     assert refused.value.headers["Retry-After"] == "1"
     answers.may_answer.set()
-    assert [future.result(PATIENCE_S) for future in futures] == [0, 1]
-    assert submitted(batcher, answers, "again").result(PATIENCE_S) == "again"
+    assert [said(future) for future in futures] == [0, 1]
+    assert said(submitted(batcher, answers, "again")) == "again"
 
 
 def test_what_was_taken_is_answered_before_it_ends(started, answers):
@@ -150,6 +203,6 @@ def test_what_was_taken_is_answered_before_it_ends(started, answers):
         with pytest.raises(ServiceError, match="ending"), batcher.place():
             pass
         answers.may_answer.set()
-        futures.append(late.submit(answers, "late"))
+        futures.append(late.submit(answers, ["late"]))
     closing.join(PATIENCE_S)
-    assert [future.result(0) for future in futures] == [0, 1, 2, "late"]
+    assert [said(future, 0) for future in futures] == [0, 1, 2, "late"]

@@ -33,6 +33,7 @@ BAND_PIXELS = 4_000_000  # converted at once, so that a large photo has no secon
 DECODING_BYTES = {"WEBP": 17, "AVIF": 13, "HEIF": 13}
 ORIENTATION = 0x0112  # EXIF tag
 _PLAIN_MODES = ("RGB", "L")  # for which every reader's RGB is the same
+_SAYS_ORIENTATION = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")  # of `info`
 _XMP_ORIENTATION = re.compile(rb"tiff:Orientation[^0-9]{1,3}([1-8])")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -242,7 +243,13 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+    if orientation not in _TURNS:
+        return image
+    turned = image.transpose(_TURNS[orientation])
+    # It lies as it should now; a crop of it that is loaded again must not be turned once more.
+    for key in _SAYS_ORIENTATION:
+        turned.info.pop(key, None)
+    return turned
 
 
 def _converted(image: Image.Image, mode: str) -> Image.Image:

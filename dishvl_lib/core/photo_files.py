@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
+from dishvl_lib.core import system_files
 from dishvl_lib.core.types import AnyPath
 
 # What is tried on a file, whatever its suffix: no EPS, which would start Ghostscript, and nothing
@@ -152,3 +153,22 @@ def _is_heif(beginning: bytes) -> bool:
 def _brand(beginning: bytes) -> bytes:
     """What kind of ISO media file this is; b"" for any other file."""
     return beginning[8:12] if beginning[4:8] == b"ftyp" else b""
+
+
+def below(root: Path) -> list[Path]:
+    """The photos in a folder and in those below it, by path; without what is hidden, and what
+    systems and network drives leave behind.
+    """
+    files = []
+    for directory, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not _is_passed_over(name))
+        for name in sorted(names):
+            file = Path(directory, name)
+            if not _is_passed_over(name) and is_photo(file):
+                files.append(file)
+    return files
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden or a system's."""
+    return name.startswith(".") or system_files.refusal((name,), name) is not None

@@ -86,20 +86,25 @@ class Scene:
             self._darken(thing, x, y)
         height, width = thing.cover.shape
         below, part = _overlap(self.light, x, y, width, height)
-        below += thing.cover[part][..., None] * (thing.light[part] - below)
+        change = thing.light[part] - below
+        below += thing.cover[part][..., None] * change
         return Span(x, y, x + width, y + height)
 
     def serve(self, name: str, where: Span) -> None:
         self.names.append(name)
         self.boxes.append(where)
 
-    def put_round(self, thing: Thing, disc: Disc) -> Span:
-        width, height = self.size_of(disc)
-        return self.put(thing, disc.x - width / 2, disc.y * self.tilt - height / 2)
+    def put_at(self, thing: Thing, disc: Disc) -> Span:
+        """The same with the thing's middle in the middle of a place."""
+        height, width = thing.cover.shape
+        left = disc.x - width / 2
+        top = disc.y * self.tilt - height / 2
+        return self.put(thing, left, top)
 
     def size_of(self, disc: Disc) -> tuple[int, int]:
         """(width, height) px of a round thing on the photo."""
-        return round(2 * disc.radius), round(2 * disc.radius * self.tilt)
+        width = 2 * disc.radius
+        return round(width), round(width * self.tilt)
 
     def find_place(self, radius: float, bounds: Span, touching: float) -> Disc | None:
         """A free place in a part of the photo; `touching` is how often it is sought right beside
@@ -132,7 +137,8 @@ class Scene:
         if not bounds.top + disc.radius <= down <= bounds.bottom - disc.radius:
             return False
         for other in self.taken:
-            if math.hypot(disc.x - other.x, disc.y - other.y) < disc.radius + other.radius:
+            apart = math.hypot(disc.x - other.x, disc.y - other.y)
+            if apart < disc.radius + other.radius:
                 return False
         return True
 
@@ -145,9 +151,9 @@ class Scene:
         mask = Image.fromarray((255 * padded).astype(np.uint8))
         blurred = np.asarray(mask.filter(ImageFilter.BoxBlur(softness)), np.float32) / 255
         height, width = blurred.shape
-        left = x - pad - round(reach * math.cos(self.lamp.direction))
-        top = y - pad - round(reach * math.sin(self.lamp.direction))
-        below, part = _overlap(self.light, left, top, width, height)
+        across = round(reach * math.cos(self.lamp.direction))
+        down = round(reach * math.sin(self.lamp.direction))
+        below, part = _overlap(self.light, x - pad - across, y - pad - down, width, height)
         strength = np.float32(SHADOW * (1 - 0.5 * self.lamp.softness))
         below *= 1 - strength * blurred[part][..., None]
 
@@ -181,13 +187,20 @@ def _serve_on_plates(scene: Scene, dishes: Mapping[str, Plating]) -> None:
         disc = scene.find_place(rng.uniform(RADII[0], most), bounds, touching)
         if disc is None:
             continue
-        is_deep = rng.random() < 0.25 if plating is None else plating.soup or rng.random() < 0.2
+        is_deep = _is_deep(rng, plating)
         size = scene.size_of(disc)
         thing = tray_things.vessel(rng, scene.lamp, scene.place, plating, size, is_deep=is_deep)
-        where = scene.put_round(thing, disc)
+        where = scene.put_at(thing, disc)
         if plating is not None:
             scene.serve(name, where)
     _put_others(scene)
+
+
+def _is_deep(rng: np.random.Generator, plating: Plating | None) -> bool:
+    """Whether a dish, or none, comes in a bowl."""
+    if plating is None:
+        return rng.random() < 0.25
+    return plating.soup or rng.random() < 0.2
 
 
 def _serve_on_steel(scene: Scene, dishes: Mapping[str, Plating]) -> None:
@@ -208,7 +221,9 @@ def _serve_on_steel(scene: Scene, dishes: Mapping[str, Plating]) -> None:
         thing = tray_things.compartment(rng, scene.lamp, metal, plating, size)
         where = scene.put(thing, round(left) + span.left, round(top) + span.top)
         scene.serve(name, where)
-    scene.taken.append(Disc(left + width / 2, (top + height / 2) / scene.tilt, width / 2))
+    middle_x = left + width / 2
+    middle_y = (top + height / 2) / scene.tilt
+    scene.taken.append(Disc(middle_x, middle_y, width / 2))
     _put_others(scene)
 
 
@@ -241,7 +256,9 @@ def _put_napkin(scene: Scene) -> None:
     size = (rng.uniform(120, 240), rng.uniform(100, 200))
     rgb = NAPKINS[rng.integers(len(NAPKINS))]
     napkin = tray_things.napkin(scene.lamp, rgb, size, rng.uniform(0, np.pi))
-    scene.put(napkin, rng.uniform(0, WIDTH - 200), rng.uniform(0, HEIGHT - 200))
+    left = rng.uniform(0, WIDTH - 200)
+    top = rng.uniform(0, HEIGHT - 200)
+    scene.put(napkin, left, top)
 
 
 def _put_others(scene: Scene) -> None:
@@ -262,25 +279,23 @@ def _put_sticks(scene: Scene, disc: Disc) -> None:
     turn = rng.uniform(0, np.pi)
     size = (3 * disc.radius, 7)
     stick = tray_things.slab(scene.lamp, rgb, size, turn, rise=3, corner=3)
-    height, width = stick.cover.shape
-    x = disc.x - width / 2
-    y = disc.y * scene.tilt - height / 2
-    scene.put(stick, x, y)
-    scene.put(stick, x + 11 * math.sin(turn), y - 11 * math.cos(turn))
+    scene.put_at(stick, disc)
+    beside_x = disc.x + 11 * math.sin(turn)
+    beside_y = disc.y - 11 * math.cos(turn) / scene.tilt
+    scene.put_at(stick, Disc(beside_x, beside_y, disc.radius))
 
 
 def _put_phone(scene: Scene, disc: Disc) -> None:
     rng = scene.rng
     size = (1.75 * disc.radius, 0.86 * disc.radius)
     phone = tray_things.phone(rng, scene.lamp, size, rng.uniform(0, np.pi))
-    height, width = phone.cover.shape
-    scene.put(phone, disc.x - width / 2, disc.y * scene.tilt - height / 2)
+    scene.put_at(phone, disc)
 
 
 def _put_drink(scene: Scene, disc: Disc) -> None:
     small = Disc(disc.x, disc.y, scene.rng.uniform(30, 40))
     size = scene.size_of(small)
-    scene.put_round(tray_things.drink(scene.rng, scene.lamp, scene.place, size), small)
+    scene.put_at(tray_things.drink(scene.rng, scene.lamp, scene.place, size), small)
 
 
 def _lamp(rng: np.random.Generator, place: Place) -> Lamp:

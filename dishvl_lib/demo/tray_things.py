@@ -26,7 +26,9 @@ from dishvl_lib.demo.plating import Place, Plating, around, fill_vessel, lay_ves
 
 # Of the size that single dishes are drawn at: a plate is 200 px wide then, as on a tray's photo.
 SCALE = 2 / 3
-HEAP = 0.66  # radius of a heap, in plate radii
+HEAP = 0.66  # radius of a heap, in plate radii, and of what lies whole in the middle: a fish
+WHOLE = 0.92
+LEAST_REACH = 0.1  # of the pieces of a heap
 POOL = 0.74  # the part of a soup that is sure to be flooded, in plate radii
 WALL = 9.0  # px: the slope around a compartment
 RELIEF_STEP = 2  # px of the photo for a pixel of a tray's relief
@@ -104,7 +106,8 @@ def vessel(
     reach = canvas.radius + 0.5
     window = Span(x - reach, y - reach, x + reach, y + reach)
     light = _resized(lamp.light(canvas), size, window)
-    return Thing(light, _resized(body[..., None], size, window)[..., 0], 16 if is_deep else 9)
+    outline = _resized(body[..., None], size, window)[..., 0]
+    return Thing(light, outline, rise=16 if is_deep else 9)
 
 
 def drink(rng: np.random.Generator, lamp: Lamp, place: Place, size: tuple[int, int]) -> Thing:
@@ -128,7 +131,11 @@ def compartment(
     if plating.soup:
         zoom = math.hypot(width, height) / 2 / (POOL * canvas.radius)
     else:
-        zoom = math.sqrt(width * height) / 2 / (HEAP * canvas.radius)
+        heap = HEAP if plating.reach >= LEAST_REACH else WHOLE
+        zoom = math.sqrt(width * height) / 2 / (heap * canvas.radius)
+    # What is shown is not more than what is drawn.
+    drawn = canvas.side - 1
+    zoom = max(zoom, width / drawn, height / drawn)
     across = width / 2 / zoom
     down = height / 2 / zoom
     window = Span(middle - across, middle - down, middle + across, middle + down)
@@ -148,11 +155,13 @@ def steel_tray(
     """An empty tray of `size` (width, height) with compartments, in px from its corner."""
     columns, rows = _pixels(size, RELIEF_STEP)
     body = _outline(columns, rows, Span(0, 0, *size), corner=46)
-    height = 9 + 5 * np.exp(-((body / 5) ** 2))
+    height = 9 + 5 * _bell(body / 5)
     for span in compartments:
         inside = _outline(columns, rows, span, corner=24)
-        height = height - 9 * np.clip(-inside / WALL, 0, 1)
-        height = height + 2 * np.exp(-(((inside - 2) / 3) ** 2))
+        depth = np.clip(-inside / WALL, 0, 1)
+        edge = _bell((inside - 2) / 3)
+        height = height - 9 * depth
+        height = height + 2 * edge
     brushed = smooth_noise(rng, height.shape, (160, 3))
     colour = metal * (1 + 0.02 * brushed)[..., None]
     return _raised(lamp, size, body, height, colour, gloss=0.5)
@@ -162,7 +171,7 @@ def plastic_tray(rng: np.random.Generator, lamp: Lamp, rgb: RGB, size: tuple[int
     """A flat tray with a rim, for plates to stand on."""
     columns, rows = _pixels(size, RELIEF_STEP)
     body = _outline(columns, rows, Span(0, 0, *size), corner=40)
-    height = 4 + 9 * np.exp(-(((body + 9) / 6) ** 2))
+    height = 4 + 9 * _bell((body + 9) / 6)
     mottled = smooth_noise(rng, height.shape, (60, 80))
     colour = unit_rgb(rgb) * (1 + 0.03 * mottled)[..., None]
     return _raised(lamp, size, body, height, colour, gloss=0.3)
@@ -184,11 +193,8 @@ def napkin(lamp: Lamp, rgb: RGB, size: tuple[float, float], turn: float) -> Thin
     flat = slab(lamp, rgb, size, turn, rise=2, corner=3)
     length, width = size
     half = _turned_outline((length, width / 2), turn, 1)
-    down = (flat.cover.shape[0] - half.shape[0]) // 2
-    across = (flat.cover.shape[1] - half.shape[1]) // 2
     shade = np.ones(flat.cover.shape, np.float32)
-    window = (slice(down, down + half.shape[0]), slice(across, across + half.shape[1]))
-    shade[window] -= 0.1 * cover(half / 2)
+    shade[_in_the_middle(half, flat.cover)] -= 0.1 * cover(half / 2)
     return replace(flat, light=flat.light * shade[..., None])
 
 
@@ -197,14 +203,11 @@ def phone(rng: np.random.Generator, lamp: Lamp, size: tuple[float, float], turn:
     body = slab(lamp, (24, 24, 28), size, turn, rise=5, corner=14)
     length, width = size
     edge = _turned_outline((length - 14, width - 12), turn, 8)
-    down = (body.cover.shape[0] - edge.shape[0]) // 2
-    across = (body.cover.shape[1] - edge.shape[1]) // 2
-    window = (slice(down, down + edge.shape[0]), slice(across, across + edge.shape[1]))
     glow = rng.uniform(0.02, 0.75)
     screen = glow * rng.uniform(0.5, 1.0, 3)
     pictures = np.clip(1 + 0.35 * smooth_noise(rng, edge.shape, (7, 5)), 0.2, 2)
     shown = (screen * pictures[..., None]).astype(np.float32)
-    inside = body.light[window]
+    inside = body.light[_in_the_middle(edge, body.cover)]
     inside += cover(edge)[..., None] * (shown - inside)
     return body
 
@@ -230,6 +233,18 @@ def _raised(
     return Thing(light, cover(outline), rise=8)
 
 
+def _in_the_middle(small: np.ndarray, large: np.ndarray) -> tuple[slice, slice]:
+    """The window of an array in which a smaller one lies in the middle."""
+    rows, columns = small.shape
+    top = (large.shape[0] - rows) // 2
+    left = (large.shape[1] - columns) // 2
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def _bell(distance: np.ndarray) -> np.ndarray:
+    return np.exp(-(distance**2))
+
+
 def _pixels(size: tuple[int, int], step: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """x (1, w) and y (h, 1) of the middle of each step px of a thing."""
     width, height = size
@@ -242,8 +257,10 @@ def _outline(x: np.ndarray, y: np.ndarray, span: Span, corner: float) -> np.ndar
     """px to the outline of a rectangle with round corners, < 0 inside."""
     half_width = span.width / 2
     half_height = span.height / 2
-    aside = np.abs(x - span.left - half_width) - half_width + corner
-    above = np.abs(y - span.top - half_height) - half_height + corner
+    from_middle_x = np.abs(x - span.left - half_width)
+    from_middle_y = np.abs(y - span.top - half_height)
+    aside = from_middle_x - half_width + corner
+    above = from_middle_y - half_height + corner
     outside = np.hypot(np.maximum(aside, 0), np.maximum(above, 0))
     inside = np.minimum(np.maximum(aside, above), 0)
     return outside + inside - corner
@@ -256,12 +273,14 @@ def _turned_outline(size: tuple[float, float], turn: float, corner: float) -> np
     sine = math.sin(turn)
     across = abs(length * cosine) + abs(width * sine)
     down = abs(length * sine) + abs(width * cosine)
-    columns, rows = _pixels((math.ceil(across) + 2, math.ceil(down) + 2))
+    size_around = (math.ceil(across) + 2, math.ceil(down) + 2)
+    columns, rows = _pixels(size_around)
     x = columns - columns.mean()
     y = rows - rows.mean()
     along = x * cosine + y * sine
     aside = y * cosine - x * sine
-    return _outline(along, aside, Span(-length / 2, -width / 2, length / 2, width / 2), corner)
+    span = Span(-length / 2, -width / 2, length / 2, width / 2)
+    return _outline(along, aside, span, corner)
 
 
 def _resized(planes: np.ndarray, size: tuple[int, int], window: Span) -> np.ndarray:

@@ -33,7 +33,7 @@ from dishvl_lib.demo.plating import CANTEEN, PLATINGS, Place, Plating
 from dishvl_lib.demo.tray_scenes import MOST_DISHES, Tray, draw_tray
 from dishvl_lib.demo.tray_things import Span
 
-VERSION = 1
+VERSION = 2
 FRAMES = "frames"
 LABELS = "labels.json"
 MARKER = "trays.json"

@@ -24,7 +24,7 @@ def make(
 
     `frames`, `boxes`: of FRAME_COLUMNS and BOX_COLUMNS; `root`: the frames' folder.
     """
-    names = _names(frames)
+    names = names_of(frames)
     boxes_of = {frame_id: rows for frame_id, rows in boxes.groupby("frame_id", sort=False)}
     made: Records = []
     refused: list[Refused] = []
@@ -100,10 +100,10 @@ def _row(frame, box: crops.Box, label: str, place: str, content: bytes) -> Recor
     }
 
 
-def _names(frames: pd.DataFrame) -> dict[str, str]:
-    """{path: what the frame's crops are called, with its folder}. Crops of one name are of one
-    frame, so a name that two frames share has the frame's id behind it; so has one that is cut,
-    for a crop's is longer than its frame's.
+def names_of(frames: pd.DataFrame) -> dict[str, str]:
+    """{path: what the frame's crops are called, with its folder}, for frame_id and path. Crops of
+    one name are of one frame, so a name that two frames share has the frame's id behind it; so has
+    one that is cut, for a crop's is longer than its frame's.
     """
     stems = frames.path.map(lambda path: PurePosixPath(path).stem)
     is_shared = stems.duplicated(keep=False)

@@ -148,12 +148,15 @@ def loss(
 
 def _iou_loss(found: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """-log IoU (n,) of boxes that share a cell, by their distances (n, 4) from it."""
-    least = torch.minimum(found, wanted)
-    shared = (least[:, 0] + least[:, 2]) * (least[:, 1] + least[:, 3])
-    area = (found[:, 0] + found[:, 2]) * (found[:, 1] + found[:, 3])
-    wanted_area = (wanted[:, 0] + wanted[:, 2]) * (wanted[:, 1] + wanted[:, 3])
-    union = area + wanted_area - shared
+    shared = _area(torch.minimum(found, wanted))
+    union = _area(found) + _area(wanted) - shared
     return -torch.log((shared / union).clamp(min=1e-3))
+
+
+def _area(distances: torch.Tensor) -> torch.Tensor:
+    """(n,) of boxes by the distances (n, 4) of their sides."""
+    left, top, right, bottom = distances.unbind(1)
+    return (left + right) * (top + bottom)
 
 
 @torch.no_grad()
@@ -167,12 +170,26 @@ def find(
     """What a net in eval mode finds on a letterboxed photo (size, size, 3) uint8, in pixels of the
     photo that `placement` is of.
     """
-    pixels = torch.from_numpy(np.array(photo)).permute(2, 0, 1)[None].float() / 255
-    logits, sides = net(pixels)
-    boxes, scores, classes = peaks(logits.sigmoid()[0].numpy(), sides[0].numpy(), least)
+    pixels = torch.from_numpy(np.array(photo))
+    batch = pixels.permute(2, 0, 1)[None].float() / 255
+    logits, sides = net(batch)
+    heatmap = logits.sigmoid()[0].numpy()
+    boxes, scores, classes = peaks(heatmap, sides[0].numpy(), least)
     kept = nms(boxes, scores)
     labels = [names[number] for number in classes[kept]]
     return Detections.ranked(placement.to_photo(boxes[kept]), scores[kept], labels)
+
+
+@torch.no_grad()
+def follow(average: CentreNet, net: CentreNet, share: float) -> None:
+    """Moves a net's weights and statistics a share of the way towards another's, in place."""
+    others = net.state_dict()
+    for name, own in average.state_dict().items():
+        other = others[name]
+        if own.is_floating_point():
+            own.lerp_(other, share)
+        else:
+            own.copy_(other)
 
 
 def write_weights(net: CentreNet, file: Path, metadata: Mapping[str, str]) -> None:
@@ -183,6 +200,7 @@ def write_weights(net: CentreNet, file: Path, metadata: Mapping[str, str]) -> No
             weights[name] = value.half().contiguous()
     with records.atomic_path(file) as part:
         save_file(weights, part, dict(metadata))
+    file.chmod(0o644)
 
 
 def start_from(net: CentreNet, file: Path) -> None:

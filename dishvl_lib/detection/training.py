@@ -7,6 +7,7 @@ OUT/detector.onnx     the best epoch's net
 OUT/metrics.json      how well it finds dishes, and what it was made from; written last
 """
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,10 @@ LOCK = ".training.lock"
 WEIGHT_DECAY = 0.02
 WARM_UP = 0.15  # share of the steps in which the rate rises
 MOST_GRADIENT = 5.0
+AVERAGED = 0.02  # share of a step in the mean of the weights, at the least
+AVERAGED_FIRST = 9  # a ninth of the steps so far count, while these are few
+RATE = 3e-3  # of a training from nothing, and of one that begins from a start
+RATE_FROM_START = 1e-3
 LEAST_SCORE = 0.05  # what the figures are made of; no threshold is below
 TIMED_PHOTOS = 8
 CHECKING_COST = 0.25  # of a photo, beside learning from it
@@ -58,7 +63,8 @@ class TrainingError(ValueError):
 @dataclass(frozen=True)
 class TrainingSettings:
     """names: the classes; one class takes every box, whatever its label. size: of the net's input,
-    px, a multiple of 32. start: a file of weights to begin from, None for nothing.
+    px, a multiple of 32. learning_rate: None for RATE or, from a start, RATE_FROM_START. start: a
+    file of weights to begin from, None for nothing.
     validation_share: of the frames, where the labels name none to validate with. crop_margin: what
     the crops for a recogniser are cut with, None where it is not known.
     """
@@ -67,7 +73,7 @@ class TrainingSettings:
     epochs: int = 20
     size: int = 320
     batch_size: int = 8
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
     seed: int = 0
     start: Path | None = None
     validation_share: float = 0.15
@@ -112,11 +118,13 @@ def train(
         return finished
     try:
         with locks.held(folder / LOCK, "training a detector"):
-            return _Training(dealt, frames_root, folder, settings, made_from).run()
+            trained = _Training(dealt, frames_root, folder, settings, made_from).run()
     except locks.LockedError as error:
         raise TrainingError(
             f"{folder} is being trained in by {error.holder}; wait for it, or name another folder"
         ) from None
+    locks.remove(folder / LOCK)
+    return trained
 
 
 def is_finished(folder: Path) -> bool:
@@ -124,13 +132,15 @@ def is_finished(folder: Path) -> bool:
     return (folder / METRICS).exists() and (folder / DETECTOR).exists()
 
 
-def estimate(n_train: int, n_validation: int, settings: TrainingSettings) -> str:
-    """How long it takes and how much disk, from a few steps of the real size; one sentence."""
+def estimate(n_train: int, n_validation: int, settings: TrainingSettings, epochs: int) -> str:
+    """How long so many epochs take and how much disk, from a few steps of the real size; one
+    sentence.
+    """
     per_photo = _seconds_per_photo(settings)
-    photos = settings.epochs * (n_train + CHECKING_COST * n_validation)
+    photos = epochs * (n_train + CHECKING_COST * n_validation)
     megabytes = (n_train + n_validation) * 3 * settings.size**2 / 1e6
     return (
-        f"{n_train} frames to learn from, {n_validation} to check with, {settings.epochs} epochs "
+        f"{n_train} frames to learn from, {n_validation} to check with, {epochs} epochs "
         f"at {settings.size} x {settings.size} pixels: about {duration(per_photo * photos)} "
         f"({per_photo * 1000:.0f} ms a photo here), {megabytes:,.0f} MB on the disk meanwhile"
     )
@@ -156,13 +166,16 @@ class _Training:
         self.net = CentreNet(len(settings.names))
         if settings.start is not None:
             nets.start_from(self.net, settings.start)
+        # The net that is checked and kept: a mean over its last steps, which jumps less than each.
+        self.average = copy.deepcopy(self.net)
         self.batches = max(1, len(dealt.train) // settings.batch_size)
+        rate = settings.learning_rate or (RATE_FROM_START if settings.start else RATE)
         self.optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.learning_rate, weight_decay=WEIGHT_DECAY
+            self.net.parameters(), lr=rate, weight_decay=WEIGHT_DECAY
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
-            settings.learning_rate,
+            rate,
             total_steps=self.batches * settings.epochs,
             pct_start=WARM_UP,
         )
@@ -171,14 +184,15 @@ class _Training:
 
     def run(self) -> Trained:
         self._resume()
-        print(estimate(len(self.dealt.train), len(self.dealt.validation), self.settings))
+        n = len(self.dealt.train)
+        n_checked = len(self.dealt.validation)
+        done = len(self.history)
+        print(estimate(n, n_checked, self.settings, self.settings.epochs - done), flush=True)
         frames = self.dealt.train + self.dealt.validation
         loaded = training_frames.load(frames, self.root, self.settings.size, self.folder / FRAMES)
-        n = len(self.dealt.train)
         learned = LetterboxedFrames(loaded.pixels[:n], loaded.placements[:n])
         checked = LetterboxedFrames(loaded.pixels[n:], loaded.placements[n:])
         photos = self.batches * self.settings.batch_size
-        done = len(self.history)
         total = photos * self.settings.epochs
         with Progress("training the detector", total, done=photos * done) as progress:
             for epoch in range(done, self.settings.epochs):
@@ -228,6 +242,9 @@ class _Training:
         nn.utils.clip_grad_norm_(self.net.parameters(), MOST_GRADIENT)
         self.optimizer.step()
         self.schedule.step()
+        steps = self.schedule.last_epoch
+        share = max(AVERAGED, AVERAGED_FIRST / (AVERAGED_FIRST + steps))
+        nets.follow(self.average, self.net, share)
         return loss.item()
 
     def _batch(
@@ -253,10 +270,10 @@ class _Training:
     def _found(self, frames: Sequence[LabelledFrame], loaded: LetterboxedFrames) -> list[Judged]:
         """What the net finds on frames as they are, beside what is there."""
         names = self.settings.names
-        self.net.eval()
+        self.average.eval()
         judged = []
         for frame, pixels, placement in zip(frames, *loaded, strict=True):
-            found = nets.find(self.net, pixels, placement, names, LEAST_SCORE)
+            found = nets.find(self.average, pixels, placement, names, LEAST_SCORE)
             judged.append(Judged(found, _truth(frame, names)))
         return judged
 
@@ -264,12 +281,13 @@ class _Training:
         """After an epoch: the best weights, the log's row, the checkpoint."""
         earlier = max((past["map"] for past in self.history), default=-1.0)
         if row["map"] >= earlier:
-            self.best = {name: value.clone() for name, value in self.net.state_dict().items()}
+            self.best = copy.deepcopy(self.average.state_dict())
         self.history.append(row)
         records.write_jsonl(self.folder / LOG, self.history)
         state = {
             "made_from": records.fingerprint(self.made_from),
             "net": self.net.state_dict(),
+            "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "best": self.best,
@@ -288,6 +306,7 @@ class _Training:
         if state["made_from"] != records.fingerprint(self.made_from):
             raise TrainingError(_other_training(self.folder))
         self.net.load_state_dict(state["net"])
+        self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.best = state["best"]
@@ -297,7 +316,7 @@ class _Training:
     def _finish(self, checked: LetterboxedFrames) -> Trained:
         """Writes the detector and its figures, and removes what only the training needed."""
         settings = self.settings
-        self.net.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
         found = self._found(self.dealt.validation, checked)
         least_score = threshold.best(found)
         split, judged = self.dealt.judged()
@@ -308,8 +327,8 @@ class _Training:
             settings.names, settings.size, least_score, settings.crop_margin
         )
         file = self.folder / DETECTOR
-        nets.write_weights(self.net, self.folder / WEIGHTS, description.metadata())
-        export.write(self.net.folded(), nets.MOST_LOG_SIDE, description, file)
+        nets.write_weights(self.average, self.folder / WEIGHTS, description.metadata())
+        export.write(self.average.folded(), nets.MOST_LOG_SIDE, description, file)
         result = {
             "judged_on": split,
             "threshold": least_score,
@@ -319,8 +338,7 @@ class _Training:
             "made_from": self.made_from,
         }
         records.write_json(self.folder / METRICS, result)
-        (self.folder / CHECKPOINT).unlink(missing_ok=True)
-        (self.folder / FRAMES).unlink(missing_ok=True)
+        _clear(self.folder)
         return Trained(file, result)
 
 
@@ -329,6 +347,7 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
     else, and for a detector that is not the one that it wrote.
     """
     if not is_finished(folder):
+        _check_free(folder)
         return None
     result = records.read_json(folder / METRICS)
     if result.get("made_from") != made_from:
@@ -339,7 +358,24 @@ def _finished(folder: Path, made_from: Record) -> Trained | None:
             f"{file} is not the detector that was trained here; remove it and {METRICS} beside it "
             "to train again"
         )
+    _clear(folder)
     return Trained(file, result)
+
+
+def _check_free(folder: Path) -> None:
+    """Raises `TrainingError` where a detector lies that no training of ours has put there."""
+    file = folder / DETECTOR
+    if file.exists() and not (folder / CHECKPOINT).exists():
+        raise TrainingError(
+            f"{file} is there already, without a training beside it; name another folder, or move "
+            "it away"
+        )
+
+
+def _clear(folder: Path) -> None:
+    """Removes what only a training needs that goes on."""
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    (folder / FRAMES).unlink(missing_ok=True)
 
 
 def _other_training(folder: Path) -> str:

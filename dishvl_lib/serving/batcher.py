@@ -2,10 +2,12 @@
 
 A photo takes a place in the queue before it is prepared. When the thread is free it takes every
 photo that is ready, up to `max_batch`; while others are still being prepared it waits for them, at
-most `max_wait_ms` from when the first was ready. A photo that is alone never waits.
+most `max_wait_ms` from when the first was ready. A photo that is alone never waits. The dishes of a
+tray count as photos, and go into one pass together.
 """
 
 import contextlib
+import itertools
 import logging
 import threading
 import time
@@ -25,11 +27,13 @@ log = logging.getLogger("dishvl.serving")
 
 @dataclass
 class _Job:
-    """A prepared photo, and what it was prepared for: another gallery may be open by now."""
+    """Prepared photos that belong together, and what they were prepared for: another gallery may be
+    open by now.
+    """
 
     answers: PhotoAnswers
-    prepared: Any
-    future: "Future[Recognition]" = field(default_factory=Future)
+    prepared: Sequence[Any]
+    future: "Future[list[Recognition]]" = field(default_factory=Future)
     ready_at: float = field(default_factory=time.monotonic)
 
 
@@ -40,8 +44,8 @@ class Place:
         self._batcher = batcher
         self.is_used = False
 
-    def submit(self, answers: PhotoAnswers, prepared: Any) -> "Future[Recognition]":
-        """The answer to a photo that `answers` has prepared, once."""
+    def submit(self, answers: PhotoAnswers, prepared: Sequence[Any]) -> "Future[list[Recognition]]":
+        """The answers to photos that `answers` has prepared, once: one, or the dishes of a tray."""
         self.is_used = True
         return self._batcher._submit(_Job(answers, prepared))
 
@@ -54,6 +58,7 @@ class Batcher:
         self._on_pass = on_pass
         self._changed = threading.Condition()
         self._ready: deque[_Job] = deque()
+        self._n_ready = 0
         self._n_preparing = 0
         self._n_running = 0
         self._is_closing = False
@@ -70,7 +75,7 @@ class Batcher:
     @property
     def n_taken(self) -> int:
         """Places that are taken: photos being prepared, waiting and answered."""
-        return self._n_preparing + len(self._ready) + self._n_running
+        return self._n_preparing + self._n_ready + self._n_running
 
     @contextlib.contextmanager
     def place(self) -> Iterator[Place]:
@@ -107,9 +112,10 @@ class Batcher:
             self._n_preparing -= 1
             self._changed.notify_all()
 
-    def _submit(self, job: _Job) -> "Future[Recognition]":
+    def _submit(self, job: _Job) -> "Future[list[Recognition]]":
         with self._changed:
             self._ready.append(job)
+            self._n_ready += len(job.prepared)
             self._n_preparing -= 1
             self._changed.notify_all()
         return job.future
@@ -126,19 +132,23 @@ class Batcher:
                     self._n_running = 0
 
     def _next_jobs(self) -> list[_Job]:
-        """The photos of the next pass; none when the queue is closed and empty."""
+        """The photos of the next pass; none when the queue is closed and empty. A tray that has more
+        dishes than a pass holds comes alone.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._ready or self._is_done())
             if not self._ready:
                 return []
             self._wait_for_company()
-            first = self._ready[0].answers
-            jobs: list[_Job] = []
-            while self._ready and len(jobs) < self._limits.max_batch:
-                if self._ready[0].answers is not first:
+            jobs = [self._ready.popleft()]
+            n_photos = len(jobs[0].prepared)
+            while self._ready and self._ready[0].answers is jobs[0].answers:
+                n_photos += len(self._ready[0].prepared)
+                if n_photos > self._limits.max_batch:
                     break
                 jobs.append(self._ready.popleft())
-            self._n_running = len(jobs)
+            self._n_running = sum(len(job.prepared) for job in jobs)
+            self._n_ready -= self._n_running
             return jobs
 
     def _is_done(self) -> bool:
@@ -146,7 +156,7 @@ class Batcher:
 
     def _wait_for_company(self) -> None:
         until = self._ready[0].ready_at + self._limits.max_wait_ms / 1000
-        while self._n_preparing and len(self._ready) < self._limits.max_batch:
+        while self._n_preparing and self._n_ready < self._limits.max_batch:
             left = until - time.monotonic()
             if left <= 0:
                 return
@@ -157,15 +167,24 @@ class Batcher:
         if not wanted:
             return
         began_at = time.monotonic()
+        prepared = list(itertools.chain.from_iterable(job.prepared for job in wanted))
         try:
-            answers = wanted[0].answers.answer_prepared([job.prepared for job in wanted])
+            answers = iter(self._answers(wanted[0].answers, prepared))
         except Exception as error:
             self._run_apart(wanted, error)
         else:
-            for job, answer in zip(wanted, answers, strict=True):
-                job.future.set_result(answer)
+            for job in wanted:
+                job.future.set_result(list(itertools.islice(answers, len(job.prepared))))
         if self._on_pass:
-            self._on_pass(len(wanted), time.monotonic() - began_at)
+            self._on_pass(len(prepared), time.monotonic() - began_at)
+
+    def _answers(self, answers: PhotoAnswers, prepared: Sequence[Any]) -> list[Recognition]:
+        """In one pass; in several where a tray has more dishes than one holds."""
+        recognitions = []
+        for start in range(0, len(prepared), self._limits.max_batch):
+            batch = prepared[start : start + self._limits.max_batch]
+            recognitions += answers.answer_prepared(batch)
+        return recognitions
 
     def _run_apart(self, jobs: Sequence[_Job], error: Exception) -> None:
         """After a pass that failed: each photo alone, so that one fails no other."""
@@ -175,8 +194,8 @@ class Batcher:
         log.warning("a pass of %d photos failed (%s); each is asked alone", len(jobs), error)
         for job in jobs:
             try:
-                (answer,) = job.answers.answer_prepared([job.prepared])
+                recognitions = self._answers(job.answers, job.prepared)
             except Exception as own_error:
                 job.future.set_exception(own_error)
             else:
-                job.future.set_result(answer)
+                job.future.set_result(recognitions)

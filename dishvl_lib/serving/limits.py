@@ -9,6 +9,7 @@ MAX_DISH_BODY_BYTES = 256 * MIB  # photos of a dish; those over 1 MiB wait on th
 MAX_OTHER_BODY_BYTES = MIB
 MAX_DISH_PHOTOS = 100
 MAX_MENU_ENTRIES = 500
+MAX_TRAY_DISHES = 64  # a detector with too low a threshold finds hundreds
 # Of a menu's entry with numbering and price, and of a name: what reads names takes the square of
 # their length.
 MAX_NAME_CHARACTERS = 200

@@ -10,7 +10,8 @@ router = APIRouter(include_in_schema=False)
 FOLDER = Path(__file__).parent / "page"
 PAGE = "index.html"
 SCRIPT = "text/javascript"
-FILES = {"page.css": "text/css", "page.js": SCRIPT, "service.js": SCRIPT, "words.js": SCRIPT}
+SCRIPTS = ("page.js", "service.js", "tray.js", "words.js")
+FILES = {"page.css": "text/css", **dict.fromkeys(SCRIPTS, SCRIPT)}
 # Scripts and styles from files of the service alone; photos of this machine as blob: and data:.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "

@@ -12,7 +12,8 @@ MOST = limits.MAX_NAME_CHARACTERS
 
 class RecogniseFields(BaseModel):
     """Beside the photo. Without `site` and `menu` a name is asked for; with one of them only where
-    `naming` says so.
+    `naming` says so. With `detect` the photo shows a whole tray, and each dish on it is chosen from
+    the menu.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -24,6 +25,7 @@ class RecogniseFields(BaseModel):
         None, description='a menu inline: {"entries": [...]}, a list, or text, an entry a line'
     )
     naming: bool | None = Field(None, description="whether the dish's name is asked for")
+    detect: bool = Field(False, description="whether the photo shows a tray with several dishes")
     top_k: int = Field(3, ge=1, le=limits.MAX_MENU_ENTRIES, description="entries that are answered")
 
 
@@ -72,14 +74,38 @@ class ChoiceAnswer(BaseModel):
     remark: str
 
 
+class TrayDishAnswer(BaseModel):
+    """`box`: x1, y1, x2, y2 in pixels of the upright photo; `score`: the detector's; `review`: why a
+    person should look at it ("not on the menu", "unsure", "overlaps another dish"), mostly nothing.
+    """
+
+    box: tuple[float, float, float, float]
+    score: float
+    choice: ChoiceAnswer
+    review: list[str]
+
+
+class TrayAnswer(BaseModel):
+    """`dishes`: left to right; `review`: what a person should look at, as sentences, also that
+    nothing was found; `size`: width and height of the upright photo in pixels; `margin_is_proved`:
+    whether the dishes are cropped as those that the model was trained on.
+    """
+
+    dishes: list[TrayDishAnswer]
+    review: list[str]
+    size: tuple[int, int]
+    margin_is_proved: bool
+
+
 class RecognitionAnswer(BaseModel):
-    """`name`: null where it was not asked for; `choice`: null without a menu; `seconds`: since the
-    photo had arrived.
+    """`name`: null where it was not asked for; `choice`: null without a menu; `tray`: null without
+    `detect`, with it `name` and `choice` are null; `seconds`: since the photo had arrived.
     """
 
     request_id: str
     name: str | None
     choice: ChoiceAnswer | None
+    tray: TrayAnswer | None = None
     site: str | None
     seconds: float
 
@@ -142,9 +168,22 @@ class GalleryState(BaseModel):
     revision: int
 
 
+class DetectorState(BaseModel):
+    """`crop_margin`: sides of a crop as a factor of its box's; `margin_is_proved`: whether the model
+    is known to be trained on such crops.
+    """
+
+    sha256: str
+    names: list[str]
+    threshold: float
+    crop_margin: float
+    margin_is_proved: bool
+
+
 class ModelAnswer(BaseModel):
     """`fingerprint`: sha256 of dishvl.json; `on_menu`: how it is decided that a dish is not on the
-    menu, as dishvl.json has it; `gallery`: null where the model answers alone.
+    menu, as dishvl.json has it; `gallery`: null where the model answers alone; `detector`: null
+    where whole trays are not answered.
     """
 
     model: str
@@ -158,6 +197,7 @@ class ModelAnswer(BaseModel):
     device: str
     dtype: str
     gallery: GalleryState | None
+    detector: DetectorState | None
     limits: Record
     version: str
 

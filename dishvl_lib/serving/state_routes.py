@@ -10,9 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from dishvl_lib.core import images
 from dishvl_lib.core.types import Record
 from dishvl_lib.serving import errors, limits, openapi
-from dishvl_lib.serving.schemas import GalleryState, HealthAnswer, ModelAnswer
+from dishvl_lib.serving.schemas import DetectorState, GalleryState, HealthAnswer, ModelAnswer
 from dishvl_lib.serving.served_model import ServedModel
 from dishvl_lib.serving.service import Service
+from dishvl_lib.trays import Trays
 from dishvl_lib.vlm.recognizer import model_fingerprint
 
 router = APIRouter()
@@ -66,6 +67,7 @@ def _described(service: Service) -> ModelAnswer:
         device=str(qwen.model.device),
         dtype=str(qwen.model.dtype).removeprefix("torch."),
         gallery=_gallery_state(served),
+        detector=_detector_state(service.trays),
         limits=_limits_of(service),
         version=metadata.version("dishvl"),
     )
@@ -84,11 +86,24 @@ def _gallery_state(served: ServedModel) -> GalleryState | None:
     return GalleryState(n_dishes=len(gallery), revision=gallery.manifest.revision)
 
 
+def _detector_state(trays: Trays | None) -> DetectorState | None:
+    if trays is None:
+        return None
+    return DetectorState(
+        sha256=trays.detector.sha256,
+        names=list(trays.detector.names),
+        threshold=trays.detector.threshold,
+        crop_margin=trays.crop_margin,
+        margin_is_proved=trays.is_proved,
+    )
+
+
 def _limits_of(service: Service) -> Record:
     return {
         **asdict(service.limits),
         "max_photo_bytes": limits.MAX_PHOTO_BYTES,
         "max_photo_pixels": images.MAX_IMAGE_PIXELS,
         "max_menu_entries": limits.MAX_MENU_ENTRIES,
+        "max_tray_dishes": limits.MAX_TRAY_DISHES,
         "max_dish_photos": limits.MAX_DISH_PHOTOS,
     }

@@ -21,7 +21,6 @@ from dishvl_lib.core import (
     paths,
     photo_files,
     records,
-    system_files,
 )
 from dishvl_lib.core.given_tables import MOST_SHOWN
 from dishvl_lib.core.progress import Progress
@@ -131,7 +130,8 @@ def _read_frames(
     if read:
         files = [root / path for path in labelled]
     else:
-        files, left_out = _photos_below(root)
+        files = photo_files.below(root)
+        left_out = _links_below(root)
     readable, unreadable = _with_readable_names(files, root)
     left_out += unreadable
     photos = [PhotoFile(file, "") for file in readable]
@@ -226,29 +226,17 @@ def _left_out_rows(left_out: Sequence[LeftOut]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(artefacts.LEFT_OUT_COLUMNS))
 
 
-def _photos_below(root: Path) -> tuple[list[Path], list[LeftOut]]:
-    """(photos below a folder, links to folders, which are not followed)."""
-    files = []
+def _links_below(root: Path) -> list[LeftOut]:
+    """The links to folders, which are not followed."""
     links = []
-    for directory, folders, found in os.walk(root):
-        folders[:] = sorted(name for name in folders if not _is_passed_over((name,)))
-        for name in folders:
-            folder = Path(directory) / name
+    for directory, folders, _ in os.walk(root):
+        for name in sorted(folders):
+            folder = Path(directory, name)
             if folder.is_symlink():
                 path = folder.relative_to(root).as_posix()
                 detail = "links to folders are not followed; name the folder itself in trays_root"
                 links.append(LeftOut(path, "link to a folder", detail))
-        for name in sorted(found):
-            file = Path(directory) / name
-            if not _is_passed_over((), name) and photo_files.is_photo(file):
-                files.append(file)
-    return files, links
-
-
-def _is_passed_over(folders: tuple[str, ...], name: str = "") -> bool:
-    """Whether a folder or file is hidden or belongs to a system."""
-    last = name or folders[-1]
-    return last.startswith(".") or bool(system_files.refusal(folders, name))
+    return links
 
 
 def _frame(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from dishvl_lib.core import images, questions, records
+from dishvl_lib.core import crops, images, questions, records
 from dishvl_lib.core.types import AnyPath, PhotoSource, Record
 from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
 from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, Recognition
@@ -225,6 +225,12 @@ def checked_metadata(file: Path) -> dict:
                 f"{file}: {key} is {value!r}, which cannot be; run stage 04 again or copy "
                 "the folder again"
             )
+    margin = metadata.get("crop_margin")  # of photos that a detector has cropped; None: unknown
+    if margin is not None and not _is_margin(margin):
+        raise qwen.ModelError(
+            f"{file}: crop_margin is {margin!r}, which cannot be; run stage 04 again or copy "
+            "the folder again"
+        )
     if menu_presence.FIELD in metadata:
         try:
             MenuPresence.from_record(metadata[menu_presence.FIELD])
@@ -233,6 +239,10 @@ def checked_metadata(file: Path) -> dict:
                 f"{file}: {error}; run stage 04 again or copy the folder again"
             ) from None
     return metadata
+
+
+def _is_margin(value: object) -> bool:
+    return isinstance(value, (int, float)) and crops.LEAST_MARGIN <= value <= crops.MOST_MARGIN
 
 
 def model_fingerprint(folder: AnyPath) -> str:

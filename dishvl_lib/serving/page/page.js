@@ -2,11 +2,13 @@
 // Photos stay in this page's memory; only a correction, when it is confirmed, is kept by the service.
 
 import { ask } from "./service.js";
+import { clearTray, namesOf, showTray, summaryOf } from "./tray.js";
 import { change, show, word } from "./words.js";
 
 const MOST_RECENT = 20;
 const ENTRIES_SHOWN = 5;
 const SITE = "dishvl.site";
+const WHOLE = "dishvl.whole";
 
 const element = (id) => document.getElementById(id);
 const recent = []; // {photo, url, site, answer, at, stored}, newest first
@@ -31,8 +33,13 @@ async function attempt(action) {
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
-const isAbsent = (answer) => answer.choice !== null && answer.choice.answer === null;
-const text = (answer) => (answer.choice ? answer.choice.answer ?? word("absent") : answer.name);
+const isDoubtful = ({ choice, tray }) =>
+  tray ? tray.review.length > 0 : choice !== null && choice.answer === null;
+
+function text({ choice, name, tray }) {
+  if (tray) return namesOf(tray);
+  return choice ? choice.answer ?? word("absent") : name;
+}
 
 // --- the menu ---
 
@@ -95,11 +102,12 @@ const written = (menu) => menu.entries.map((entry) => entry.entry).join("\n");
 
 async function recognise(photo) {
   if (!photo) return;
-  const number = ++newest;
   const menu = element("menu").value.trim();
+  if (isWhole() && !menu) throw new Error(word("trayNeedsMenu"));
+  const number = ++newest;
   const form = new FormData();
   form.append("photo", photo);
-  form.append("naming", "true");
+  form.append(isWhole() ? "detect" : "naming", "true");
   form.append("top_k", String(ENTRIES_SHOWN));
   if (menu && isChanged()) form.append("menu", menu);
   else if (menu) form.append("site", siteName());
@@ -125,6 +133,7 @@ function showWaiting(url) {
   element("verdict").classList.remove("absent");
   for (const id of ["presence", "name", "remark"]) element(id).textContent = "";
   element("bars").replaceChildren();
+  clearTray();
   for (const id of ["wrong", "correction", "stored"]) element(id).hidden = true;
 }
 
@@ -133,19 +142,28 @@ function showAnswer(shown) {
   const { answer } = shown;
   element("answer").hidden = false;
   element("photo").src = shown.url;
-  element("verdict").textContent = text(answer);
-  element("verdict").classList.toggle("absent", isAbsent(answer));
+  element("verdict").textContent = answer.tray ? summaryOf(answer.tray) : text(answer);
+  element("verdict").classList.toggle("absent", isDoubtful(answer));
+  clearTray();
+  if (answer.tray) showTray(answer.tray);
   const presence = answer.choice?.on_menu ?? null;
   element("presence").textContent =
     presence === null ? "" : `${word("present")} ${percent(presence)}`;
   const named = answer.choice && answer.name;
   element("name").textContent = named ? `${word("named")}: ${answer.name}` : "";
-  element("remark").textContent = answer.choice?.remark ?? "";
+  element("remark").textContent = answer.choice?.remark ?? trayRemark(answer.tray);
   element("bars").replaceChildren(...(answer.choice?.entries ?? []).map(bar));
-  element("wrong").hidden = shown.stored !== "";
+  // A correction is of a photo of one dish.
+  element("wrong").hidden = shown.stored !== "" || Boolean(answer.tray);
   element("correction").hidden = true;
   element("stored").hidden = shown.stored === "";
   element("stored").textContent = `${word("stored")} ${shown.stored}`;
+}
+
+function trayRemark(tray) {
+  if (!tray) return "";
+  if (!tray.dishes.length) return tray.review.join("; ");
+  return tray.margin_is_proved ? "" : word("unproved");
 }
 
 function bar({ entry, probability }) {
@@ -184,7 +202,7 @@ function recentRow(shown) {
   picture.alt = "";
   const said = document.createElement("span");
   said.textContent = shown.stored || text(shown.answer);
-  said.classList.toggle("absent", !shown.stored && isAbsent(shown.answer));
+  said.classList.toggle("absent", !shown.stored && isDoubtful(shown.answer));
   const at = document.createElement("time");
   at.textContent = shown.at.toLocaleTimeString();
   button.append(picture, said, at);
@@ -233,6 +251,16 @@ async function storeCorrection() {
   showRecent();
 }
 
+// --- whole trays, where the service has a detector ---
+
+const isWhole = () => !element("trays").hidden && element("whole").checked;
+
+async function offerTrays() {
+  const { detector } = await ask("GET", "/v1/model");
+  element("trays").hidden = !detector;
+  element("whole").checked = localStorage.getItem(WHOLE) === "true";
+}
+
 // --- wiring ---
 
 for (const id of ["camera", "file"]) {
@@ -242,6 +270,9 @@ for (const id of ["camera", "file"]) {
     event.target.value = ""; // so that the same file can be chosen again
   });
 }
+element("whole").addEventListener("change", (event) => {
+  localStorage.setItem(WHOLE, String(event.target.checked));
+});
 element("site").addEventListener("change", () => attempt(loadMenu));
 element("menu").addEventListener("input", () => {
   menuTurn++;
@@ -262,4 +293,4 @@ element("language").addEventListener("click", () => {
 show();
 element("site").value = localStorage.getItem(SITE) ?? "";
 showMenuState();
-attempt(loadMenu);
+attempt(() => Promise.all([loadMenu(), offerTrays()]));
