@@ -97,3 +97,28 @@ def test_a_dish_without_a_price_is_noted(prices):
 
 def test_without_a_table_there_is_no_price():
     assert steps._prices(ToyStage(), {"鱼"}) == {}
+
+
+def test_a_tray_is_judged_with_its_photo_and_a_name_for_each_dish(tmp_path):
+    photo = tmp_path / "a.png"
+    gone = steps._why_not_judged(photo, ("鱼",), False)
+    photo.touch()
+    assert gone == f"the photo has gone from {tmp_path}"
+    assert steps._why_not_judged(photo, ("鱼", ""), False) == "a dish on it cannot stand on a menu"
+    assert "another split" in steps._why_not_judged(photo, ("鱼",), True)
+    assert steps._why_not_judged(photo, ("鱼",), False) == ""
+
+
+def test_trays_that_are_not_judged_are_noted_by_reason():
+    stage = ToyStage()
+    steps._note_left_out(stage, 5, {"it rains": 2, "it snows": 1})
+    assert stage.notes == [
+        "2 of 5 test trays are not judged: it rains",
+        "1 of 5 test trays are not judged: it snows",
+    ]
+
+
+def test_a_run_without_test_frames_is_noted():
+    stage = ToyStage()
+    steps._note_left_out(stage, 0, {})
+    assert "stage 00 kept no frame for testing" in stage.notes[0]

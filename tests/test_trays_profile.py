@@ -142,6 +142,15 @@ def test_photos_of_single_dishes_are_not_missed_where_there_are_trays(tmp_path, 
     assert "image_root names no folder" in params.absences("01_annotation", without)[0]
 
 
+def test_frames_are_missed_by_stage_00_alone(tmp_path, with_trays):
+    gone = {"trays_root": str(tmp_path / "no")}
+    assert params.absences("01_annotation", {**with_trays["01_annotation"], **gone}) == []
+    assert (
+        "trays_root names no folder"
+        in params.absences(paths.TRAYS, {**with_trays[paths.TRAYS], **gone})[0]
+    )
+
+
 def test_a_plan_goes_without_the_cost_of_annotating_crops_that_are_not_made(tmp_path, capsys):
     folder = profile(tmp_path / "p", run_name="r", trays_root=str(tmp_path))
     (folder / "00_trays.yaml").write_text(f"tray_labels: {tmp_path}", "utf-8")

@@ -1172,12 +1172,19 @@ def conflicts(stage: str, values: RecordView) -> list[str]:
 
 def absences(stage: str, values: RecordView) -> list[str]:
     """What a stage's parameters name and is not there: files, folders, runs, keys."""
-    unread = ("image_root",) if values.get("trays_root") else ()  # the photos are stage 00's crops
+    unread = _unread_with_trays(stage) if values.get("trays_root") else ()
     absent = []
     for name, parameter in of_stage(stage).items():
         if parameter.role is not Role.EARLIER and name in values and name not in unread:
             absent += parameter.absences(values[name])
     return absent
+
+
+def _unread_with_trays(stage: str) -> tuple[str, ...]:
+    """Folders that a stage does not read where the run has trays: stage 00 alone reads them, and
+    its crops take the place of image_root.
+    """
+    return ("image_root",) if stage == paths.TRAYS else ("image_root", "trays_root")
 
 
 def overlapping_folders(folders: Iterable[tuple[str, AnyPath]]) -> str:

@@ -1,6 +1,7 @@
 """Stage 05 on whole trays: the test frames of stage 00, by the detector's boxes and by people's."""
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -191,27 +192,38 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
     dishes_of_run = sorted(set(of.names.values()))
     test = frames[(frames.split == "test") & (frames.n_boxes >= 0)]
     kept = []
+    left_out: Counter[str] = Counter()
     for frame in test.itertuples():
         on_frame = boxes[boxes.frame_id == frame.frame_id]
         truth = on_frame[on_frame.source == TRUTH]
         dishes = tuple(name_of.get(label, "") for label in truth.label)
-        is_there = (root / frame.path).is_file()
-        if "" in dishes or frame.frame_id in outside or not is_there:
+        photo = root / frame.path
+        reason = _why_not_judged(photo, dishes, frame.frame_id in outside)
+        if reason:
+            left_out[reason] += 1
             continue
         rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
         menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
         found = _detections(on_frame[on_frame.source == DETECTED])
-        kept.append(
-            TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
-        )
-    if test.empty:
-        stage.note("no tray is judged: stage 00 kept no frame for testing (test_share)")
-    elif len(kept) < len(test):
-        stage.note(
-            f"{len(test) - len(kept)} of {len(test)} test trays are not judged: a dish on them "
-            "cannot stand on a menu, a photo like one of theirs trains, or the photo has gone"
-        )
+        kept.append(TestTray(frame.frame_id, photo, _in_order(truth), dishes, found, menu))
+    _note_left_out(stage, len(test), left_out)
     return kept
+
+
+def _why_not_judged(photo: Path, dishes: Sequence[str], is_outside: bool) -> str:
+    """Why a test tray cannot be judged; '' where it can. `dishes`: names, '' for one without."""
+    if not photo.is_file():
+        return f"the photo has gone from {photo.parent}"
+    if "" in dishes:
+        return "a dish on it cannot stand on a menu"
+    return "stage 01 has a crop of it in another split" if is_outside else ""
+
+
+def _note_left_out(stage: Stage, n_test: int, left_out: Mapping[str, int]) -> None:
+    if n_test == 0:
+        stage.note("no tray is judged: stage 00 kept no frame for testing (test_share)")
+    for reason, n in left_out.items():
+        stage.note(f"{n} of {n_test} test trays are not judged: {reason}")
 
 
 def _name_by_label(of: gallery.Known) -> dict[str, str]:
