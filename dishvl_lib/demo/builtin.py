@@ -15,7 +15,7 @@ from dishvl_lib.demo.annotator import BuiltinAnnotator
 BUILTIN = "builtin"
 PHOTOS_VERSION = 2
 PHOTOS_PER_DISH = 88
-TRAYS = 360
+TRAYS = 320
 TRAYS_SEED = 0
 
 
