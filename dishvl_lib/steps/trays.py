@@ -301,7 +301,15 @@ def _keep_given(file: Path, *, stage: Stage) -> None:
     """Copy the ONNX file that `detector` names, when it can be used, and as a copy too. Raises
     `DetectorError`.
     """
-    given = _opened(stage, paths.resolve(stage.params["detector"]), None).file
+    detector = _opened(stage, paths.resolve(stage.params["detector"]), None)
+    given = detector.file
+    margin = stage.params["crop_margin"]
+    if detector.is_ours and detector.crop_margin not in (None, margin):
+        raise DetectorError(
+            f"{given} was made for crops of margin {detector.crop_margin:g}, and crop_margin is "
+            f"{margin:g}: in use the two must agree; set crop_margin to {detector.crop_margin:g}, or "
+            "name another detector"
+        )
     with records.atomic_path(file) as temporary:
         shutil.copyfile(given, temporary)
         try:
