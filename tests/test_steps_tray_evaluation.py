@@ -121,4 +121,4 @@ def test_trays_that_are_not_judged_are_noted_by_reason():
 def test_a_run_without_test_frames_is_noted():
     stage = ToyStage()
     steps._note_left_out(stage, 0, {})
-    assert "stage 00 kept no frame for testing" in stage.notes[0]
+    assert "no frame with labels was kept for testing" in stage.notes[0]

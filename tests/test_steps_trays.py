@@ -203,10 +203,12 @@ def test_folders_of_frames_name_the_only_dish_on_them(make, tmp_path):
     draw(root / "米饭" / "two.png", 2, (0, 3))
     draw(root / "红烧鱼" / "none.png", 3, ())
     draw(root / "红烧鱼" / "one.png", 4, (1,))
-    _, _, _, cropped = make(root)
+    stage, _, _, cropped = make(root)
     assert sorted(cropped.of_dishes.label) == ["米饭", "红烧鱼"]
     left_out = dict(zip(cropped.rejected.path, cropped.rejected.reason, strict=True))
     assert left_out == {"米饭/two.png": "several dishes", "红烧鱼/none.png": "no dish found"}
+    expected = "2 of 4 photos give no crop: no dish found 1, several dishes 1 (rejected.csv)"
+    assert stage.notes == [expected]
 
 
 def test_frames_without_labels_and_folders_give_crops_without_names(make, tmp_path):

@@ -221,7 +221,7 @@ def _why_not_judged(photo: Path, dishes: Sequence[str], is_outside: bool) -> str
 
 def _note_left_out(stage: Stage, n_test: int, left_out: Mapping[str, int]) -> None:
     if n_test == 0:
-        stage.note("no tray is judged: stage 00 kept no frame for testing (test_share)")
+        stage.note("no tray is judged: no frame with labels was kept for testing")
     for reason, n in left_out.items():
         stage.note(f"{n} of {n_test} test trays are not judged: {reason}")
 

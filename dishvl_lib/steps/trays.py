@@ -596,6 +596,12 @@ def notes(stage: Stage, trays: Trays, cropped: Cropped) -> None:
     for sentence in trays.notes:
         stage.note(sentence)
     _note_splits(stage, trays, cropped)
+    lost = cropped.rejected.reason.value_counts().reindex([NO_DISH, SEVERAL]).dropna()
+    if len(lost):
+        counted = listed([f"{reason} {n:.0f}" for reason, n in lost.items()])
+        stage.note(
+            f"{lost.sum():.0f} of {len(trays.frames)} photos give no crop: {counted} ({REJECTED})"
+        )
     if cropped.of_dishes.empty:
         stage.note(
             f"no crop has a dish's name, and stage 01 has none to take ({UNLABELLED}): name the "
