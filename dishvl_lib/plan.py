@@ -11,6 +11,7 @@ from dishvl_lib.core.rules import listed
 from dishvl_lib.core.types import Record
 
 CHANGED_PARAMETERS = "changed parameters"
+UNCHANGED = "nothing changed"
 # What of a stage's state means that it is made, by the word for it.
 TO_MAKE = {"missing": "would run", "unfinished": "would go on"}
 
@@ -40,6 +41,8 @@ def _sentence(values: Record, stage: str, is_redone: bool, above: Sequence[str])
         return f"{TO_MAKE[state]}{took}"
     if state == CHANGED_PARAMETERS:
         return f"is refused: {_refusal(values, stage)}"
+    if state == stages.CHANGED_INPUTS and (damage := _damage(values, stage)):
+        return f"is refused: {damage}"
     if state == stages.CHANGED_INPUTS:
         return f"would be made again: {_why(values, stage)}{took}{_word(folder)}"
     if above:
@@ -58,9 +61,23 @@ def _refusal(values: Record, stage: str) -> str:
 
 def _why(values: Record, stage: str) -> str:
     try:
-        return f"{listed(stages.changed_inputs(values, stage))} changed"
+        changed = stages.changed_inputs(values, stage)
+        return f"{listed(changed)} changed" if changed else UNCHANGED
     except stages.StageError as error:
         return str(error)
+
+
+def _damage(values: Record, stage: str) -> str:
+    """Which file of a finished stage is not as it was written; '' where none is, and where the
+    stage is made again in any case.
+    """
+    if _why(values, stage) != UNCHANGED:
+        return ""
+    try:
+        markers.check_outputs(paths.stage_folder(values["run_name"], stage))
+    except stages.StageError as error:
+        return str(error)
+    return ""
 
 
 def _took(folder: Path) -> str:

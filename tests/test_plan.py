@@ -89,6 +89,13 @@ def test_other_parameters_are_refused_in_the_plan_too(finished):
     assert "menu_size: 10 -> 7" in line
 
 
+def test_a_stage_whose_files_were_changed_is_refused_in_the_plan_too(finished):
+    (paths.stage_folder("r", "03_dataset") / "test.jsonl").unlink()
+    line = planned(finished)["03"]
+    assert "is refused: " in line
+    assert "test.jsonl is gone since the stage finished" in line
+
+
 def test_dry_run_starts_nothing(own_outputs, capsys):
     assert cli.main(["run", "demo", "--set", "run_name=r", "--dry-run"]) == 0
     printed = capsys.readouterr().out
