@@ -573,19 +573,19 @@ def problems(trays: Trays, cropped: Cropped) -> list[str]:
 
 def _without_crops(rejected: pd.DataFrame) -> str:
     """Why there is no crop, and what to do."""
-    by_reason = rejected.reason.value_counts()
-    counted = listed([f"{reason} {n}" for reason, n in by_reason.items()])
-    first = rejected.iloc[0]
+    commonest = rejected.reason.value_counts().index[0]
+    first = rejected[rejected.reason == commonest].iloc[0]
     remedy = "mend these boxes"
-    if by_reason.index[0] == NO_DISH:
+    if commonest == NO_DISH:
         remedy = "lower detection_threshold, or name another detector"
-    elif by_reason.index[0] == SEVERAL:
+    elif commonest == SEVERAL:
         remedy = (
             "a folder can only name the one dish on its photos: label what lies on whole trays "
             "(tray_labels), or put the photos into trays_root without folders"
         )
     return (
-        f"there is no crop: {counted} ({REJECTED}), such as {first.path}: {first.detail}; {remedy}"
+        f"there is no crop: {_by_reason(rejected)} ({REJECTED}), such as {first.path}: "
+        f"{first.detail}; {remedy}"
     )
 
 
@@ -595,13 +595,8 @@ def notes(stage: Stage, trays: Trays, cropped: Cropped) -> None:
         return
     for sentence in trays.notes:
         stage.note(sentence)
+    _note_left_out(stage, trays, cropped)
     _note_splits(stage, trays, cropped)
-    lost = cropped.rejected.reason.value_counts().reindex([NO_DISH, SEVERAL]).dropna()
-    if len(lost):
-        counted = listed([f"{reason} {n:.0f}" for reason, n in lost.items()])
-        stage.note(
-            f"{lost.sum():.0f} of {len(trays.frames)} photos give no crop: {counted} ({REJECTED})"
-        )
     if cropped.of_dishes.empty:
         stage.note(
             f"no crop has a dish's name, and stage 01 has none to take ({UNLABELLED}): name the "
@@ -613,6 +608,23 @@ def notes(stage: Stage, trays: Trays, cropped: Cropped) -> None:
             f"{len(cropped.unlabelled)} crops have no dish's name ({UNLABELLED}); stage 01 does "
             "not take them"
         )
+
+
+def _note_left_out(stage: Stage, trays: Trays, cropped: Cropped) -> None:
+    """Note files that are no frames, and frames of single dishes that give no crop."""
+    no_frame = trays.rejected[~trays.rejected.path.isin(trays.frames.path)]
+    if len(no_frame):
+        counted = _by_reason(no_frame)
+        stage.note(f"{trays.n_left_out} photos or labels are left out: {counted} ({REJECTED})")
+    without_crop = cropped.rejected[cropped.rejected.reason.isin([NO_DISH, SEVERAL])]
+    if len(without_crop):
+        share = f"{len(without_crop)} of {len(trays.frames)}"
+        stage.note(f"{share} photos give no crop: {_by_reason(without_crop)} ({REJECTED})")
+
+
+def _by_reason(rejected: pd.DataFrame) -> str:
+    counts = rejected.reason.value_counts()
+    return listed([f"{reason} {n}" for reason, n in counts.items()])
 
 
 def _note_splits(stage: Stage, trays: Trays, cropped: Cropped) -> None:
