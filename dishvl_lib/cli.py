@@ -146,7 +146,14 @@ def _add_new(commands: Any) -> None:
     text = "write a commented profile for your photos to params/NAME"
     parser = _add(commands, "new", _new, text)
     parser.add_argument("name")
-    parser.add_argument("--image-root", required=True)
+    photos = parser.add_mutually_exclusive_group(required=True)
+    photos.add_argument("--image-root", help="your folder: one folder of photos per dish")
+    photos.add_argument("--trays-root", help="your folder of photos of whole trays")
+    parser.add_argument(
+        "--tray-labels",
+        default="",
+        help="where the dishes lie on the trays: COCO JSON, or a folder of YOLO txt",
+    )
     parser.add_argument("--like", default="qwen2_5_vl_7b")
 
 
@@ -483,10 +490,14 @@ def _annotation_estimate(values: settings.Values, chosen: Sequence[str]) -> list
 
     first = values["01_annotation"]
     is_ahead = "01_annotation" in chosen and stages.state(first, "01_annotation") == "missing"
-    if not is_ahead or first["image_root"] == params.BUILTIN:
+    photos = first["trays_root"] or first["image_root"]
+    if not is_ahead or photos == params.BUILTIN:
         return []
     paragraphs = estimate_profile.paragraphs(values)
-    return [next(paragraphs), next(paragraphs)]
+    try:
+        return [next(paragraphs), next(paragraphs)]
+    except settings.SettingsError as error:
+        return [f"annotation: {error}"]
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -557,11 +568,18 @@ def _training_goes_on(run_name: str) -> str:
 def _new(options: argparse.Namespace) -> None:
     from dishvl_lib import run
 
-    folder = run.new_profile(options.name, options.image_root, options.like)
-    print(
-        f"written: {folder}\nedit {folder / settings.COMMON_FILE} first, then: dishvl run "
-        f"{options.name}"
-    )
+    if options.trays_root:
+        folder = run.new_tray_profile(
+            options.name, options.trays_root, options.tray_labels, options.like
+        )
+    elif options.tray_labels:
+        raise ValueError("--tray-labels are of photos of whole trays: give --trays-root")
+    else:
+        folder = run.new_profile(options.name, options.image_root, options.like)
+    first = folder / settings.COMMON_FILE
+    if options.trays_root and not options.tray_labels:
+        first = folder / f"{paths.TRAYS}.yaml"
+    print(f"written: {folder}\nedit {first} first, then: dishvl run {options.name}")
 
 
 def _open(options: argparse.Namespace) -> int:

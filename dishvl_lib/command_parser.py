@@ -25,6 +25,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "dishvl new": (
         "dishvl new canteen --image-root photos",
         "dishvl new small --image-root photos --like qwen2_5_vl_7b_lora",
+        "dishvl new trays --trays-root frames --tray-labels instances_default.json",
     ),
     "dishvl open": (
         "dishvl open 03 canteen",

@@ -151,6 +151,36 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
     and with the pretrained net where its package is installed and `like` has no weights of its own.
     Raises `SettingsError`.
     """
+    root = _given_folder("--image-root", image_root)
+    if settings.load_profile(like)["01_annotation"]["trays_root"]:
+        raise settings.SettingsError(
+            f"--like {like} takes its photos from trays: give --trays-root, or another --like"
+        )
+    return _copied_profile(name, like, {settings.COMMON_FILE: {"image_root": root}})
+
+
+def new_tray_profile(name: str, trays_root: str, tray_labels: str, like: str) -> Path:
+    """As `new_profile`, for photos of whole trays and their labels ('': not yet named). Raises
+    `SettingsError`.
+    """
+    root = _given_folder("--trays-root", trays_root)
+    labels = Path(tray_labels).expanduser()
+    if not labels.exists():
+        raise settings.SettingsError(f"--tray-labels: no file or folder {tray_labels}")
+    finds = {"tray_labels": str(labels.resolve()) if tray_labels else "", "detector": ""}
+    common = {"trays_root": root}
+    return _copied_profile(name, like, {settings.COMMON_FILE: common, f"{paths.TRAYS}.yaml": finds})
+
+
+def _given_folder(option: str, folder: str) -> str:
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise settings.SettingsError(f"{option}: no folder {folder}")
+    return str(root.resolve())
+
+
+def _copied_profile(name: str, like: str, chosen: dict[str, Record]) -> Path:
+    """Copy a profile with its comments and with the values `chosen` {file: values}."""
     problem = paths.name_problem(name)
     if problem:
         raise settings.SettingsError(f"profile name {shortened(name)} {problem}")
@@ -160,11 +190,8 @@ def new_profile(name: str, image_root: str, like: str) -> Path:
         taken = folder / name
         if taken.exists():
             raise settings.SettingsError(f"{taken} exists already; choose another name or edit it")
-    root = Path(image_root).expanduser()
-    if not root.is_dir():
-        raise settings.SettingsError(f"--image-root: no folder {image_root}")
-    changed = _pretrained_net(like)
-    changed[settings.COMMON_FILE] = {"run_name": name, "image_root": str(root.resolve())}
+    changed = {**_pretrained_net(like), **chosen}
+    changed[settings.COMMON_FILE] = {"run_name": name, **chosen[settings.COMMON_FILE]}
     texts = {file.name: file.read_text("utf-8") for file in source.glob("*.yaml")}
     target.mkdir(parents=True)
     for file in sorted(texts.keys() | changed.keys()):

@@ -181,6 +181,12 @@ def test_a_hold_out_that_holds_nothing_is_refused(wanted, message):
         held(dated({"红烧鱼": [1, 1]}), **wanted)
 
 
+def test_a_hold_out_of_photos_whose_split_is_given_is_refused():
+    table = dated({"红烧鱼": [1] * 3, "土豆丝": [1] * 4}).assign(split="train")
+    with pytest.raises(ValueError, match="hold_out_dishes: .*'红烧鱼' have their split already"):
+        held(table, dishes=["红烧鱼"])
+
+
 def test_photos_in_doubt_train_with_their_whole_group():
     table = photos({"a": [1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1]})
     for seed in range(10):

@@ -104,3 +104,25 @@ def test_without_openpyxl_a_workbook_is_refused_with_the_remedy(tmp_path, monkey
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(RecordError, match=r"dishvl\[excel\].*or save it as CSV UTF-8"):
         given_tables.read(path, COLUMNS)
+
+
+@pytest.mark.parametrize("heading", ["name,price", "菜品名称,单价"])
+def test_prices_are_numbers_by_name(tmp_path, heading):
+    path = tmp_path / "p.csv"
+    path.write_text(f"{heading}\n红烧鱼 ,12.5\n米饭,0\n土豆丝,\n红烧鱼,12.50\n", "utf-8")
+    assert given_tables.prices(path) == {"红烧鱼": 12.5, "米饭": 0.0}
+
+
+@pytest.mark.parametrize("price", ["8元", "nan", "-1", "inf", '"8,5"'])
+def test_what_is_no_price_is_named_by_its_line(tmp_path, price):
+    path = tmp_path / "p.csv"
+    path.write_text(f"name,price\n米饭,1\n红烧鱼,{price}\n", "utf-8")
+    with pytest.raises(RecordError, match="line 3: .* is no price; write a number"):
+        given_tables.prices(path)
+
+
+def test_two_prices_of_one_dish_are_refused(tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("name,price\n米饭,1\n米饭,2\n", "utf-8")
+    with pytest.raises(RecordError, match="line 3: 米饭 has another price above"):
+        given_tables.prices(path)

@@ -182,6 +182,22 @@ def test_a_box_that_reaches_beyond_the_photo_is_cut_and_listed(tmp_path, frames)
     assert reasons(read) == [("a.jpg", "box cut at the edge")]
 
 
+def test_a_box_that_is_drawn_twice_is_kept_once(tmp_path, frames):
+    boxes = [box(1, [10, 10, 50, 50]), box(1, [10, 10, 50, 50.5]), box(1, [40, 10, 50, 50])]
+    read = labels_of_frames.read(coco(tmp_path / "l.json", ["a.jpg"], boxes), frames)
+    assert read.frames[0].boxes[:, 0].tolist() == [10, 40]
+    assert reasons(read) == [("a.jpg", "box drawn twice")]
+    assert read.frames[0].is_whole
+
+
+def test_two_names_of_one_box_are_listed(tmp_path, frames):
+    boxes = [box(1, [10, 10, 50, 50]), box(1, [10, 10, 50, 50], category_id=3)]
+    read = labels_of_frames.read(coco(tmp_path / "l.json", ["a.jpg"], boxes), frames)
+    assert read.frames[0].labels == ("碗",)
+    assert "says 盘 where another box says 碗" in read.left_out[0].detail
+    assert not read.frames[0].is_whole
+
+
 def test_labels_without_photos_and_photos_without_labels_are_listed(tmp_path, frames):
     photo(frames / "b.jpg")
     file = coco(tmp_path / "l.json", ["a.jpg", "gone.jpg"], [box(9, [1, 2, 3, 4])])

@@ -81,6 +81,15 @@ def test_a_tray_with_a_dish_of_unknown_price_is_left_out_of_prices():
     assert measured["priced"] == 4
 
 
+def test_where_no_tray_has_all_its_prices_there_is_no_mean_error():
+    measured = trays.measures(ROWS, {"汤": 1.0})["tuned"]["tray"]
+    assert measured["mean_price_error"] == 0.0
+    without_empty = ROWS[ROWS.truth != ""]
+    measured = trays.measures(without_empty, {"汤": 1.0})["tuned"]["tray"]
+    assert measured["priced"] == 0
+    assert "mean_price_error" not in measured
+
+
 def test_without_prices_nothing_is_said_of_them(measured):
     assert "priced" not in measured
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dishvl_lib import run
+from dishvl_lib import cli, run
 from dishvl_lib.core import paths, pretrained_weights, settings
 
 
@@ -62,3 +62,49 @@ def test_a_limit_that_was_chosen_stays(project):
     (own / "common.yaml").write_text("base: demo\n")
     (own / "03_dataset.yaml").write_text("min_cosine: 0.95\n")
     assert net_and_cosine(made(project, "own")) == ("efficientnet_lite0", 0.95)
+
+
+@pytest.fixture
+def trays(project):
+    """(folder of photos of trays, labels), as options of the command."""
+    (project / "frames").mkdir()
+    (project / "labels.json").write_text("{}")
+    return str(project / "frames"), str(project / "labels.json")
+
+
+@pytest.mark.parametrize("like", ["qwen2_5_vl_7b", "demo_trays"])
+def test_a_profile_for_trays_names_frames_and_labels(trays, like):
+    run.new_tray_profile("mine", *trays, like)
+    values = settings.load_profile("mine")
+    assert values["01_annotation"]["trays_root"] == trays[0]
+    assert values[paths.TRAYS]["tray_labels"] == trays[1]
+    assert values[paths.TRAYS]["run_name"] == "mine"
+
+
+def test_a_profile_for_trays_without_labels_wants_them_or_a_detector(trays):
+    run.new_tray_profile("mine", trays[0], "", "demo")
+    with pytest.raises(settings.SettingsError, match="trays_root needs tray_labels"):
+        settings.load_profile("mine")
+
+
+def test_labels_that_are_not_there_are_refused(trays, project):
+    with pytest.raises(settings.SettingsError, match="--tray-labels: no file or folder gone"):
+        run.new_tray_profile("mine", trays[0], "gone", "demo")
+    assert not (project / "params" / "mine").exists()
+
+
+def test_photos_of_dishes_go_with_no_profile_of_trays(project):
+    with pytest.raises(settings.SettingsError, match="--like demo_trays takes its photos from"):
+        run.new_profile("mine", str(project / "photos"), "demo_trays")
+
+
+def test_labels_without_trays_are_refused(project, capsys):
+    photos = str(project / "photos")
+    options = ["--image-root", photos, "--tray-labels", photos]
+    assert cli.main(["new", "mine", *options]) == 1
+    assert "give --trays-root" in capsys.readouterr().err
+
+
+def test_the_command_says_which_file_comes_first(trays, project, capsys):
+    assert cli.main(["new", "mine", "--trays-root", trays[0]]) == 0
+    assert "mine/00_trays.yaml first" in capsys.readouterr().out

@@ -363,16 +363,28 @@ def test_a_finished_stage_is_shown_when_its_photos_have_gone(make, labelled):
     assert stage.done
 
 
+def started(root, detector):
+    """The stage with a file of a detector."""
+    overrides = {"run_name": "r", "trays_root": str(root), "detector": str(detector)}
+    return stages.start(paths.TRAYS, settings.load_profile("demo_trays", overrides)[paths.TRAYS])
+
+
 def test_a_file_that_is_no_detector_is_refused_before_photos_are_looked_at(labelled, tmp_path):
-    root, file = labelled
+    root, _ = labelled
     text = tmp_path / "text.onnx"
     text.write_text("no net", "utf-8")
-    overrides = {"run_name": "r", "trays_root": str(root), "detector": str(text)}
-    values = settings.load_profile("demo_trays", overrides)[paths.TRAYS]
-    stage = stages.start(paths.TRAYS, values)
+    stage = started(root, text)
     with pytest.raises(DetectorError, match=f"{text} is text and no ONNX file"):
         steps.read_frames(stage)
     assert not stage.path(artefacts.FRAMES).exists()
+
+
+def test_a_detector_of_another_margin_is_refused(labelled, tmp_path):
+    root, _ = labelled
+    ours = {**toys.ULTRALYTICS, "dishvl_detector": "1", "dishvl_crop_margin": "0.6"}
+    net = toys.fake(tmp_path / "net.onnx", toys.v8((640, 640)), metadata=ours)
+    with pytest.raises(DetectorError, match=r"margin 0.6, and crop_margin is .*to 0.6"):
+        steps.read_frames(started(root, net))
 
 
 def test_weights_in_a_file_beside_the_detector_are_said(labelled, tmp_path):
@@ -385,10 +397,8 @@ def test_weights_in_a_file_beside_the_detector_are_said(labelled, tmp_path):
         location="net.onnx.data",
         convert_attribute=True,
     )
-    overrides = {"run_name": "r", "trays_root": str(root), "detector": str(net)}
-    values = settings.load_profile("demo_trays", overrides)[paths.TRAYS]
     with pytest.raises(DetectorError, match="keeps its weights in another file beside it"):
-        steps.read_frames(stages.start(paths.TRAYS, values))
+        steps.read_frames(started(root, net))
 
 
 def test_stage_01_keeps_the_frames_splits(make, labelled):

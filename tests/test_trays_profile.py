@@ -135,6 +135,37 @@ def test_a_folder_of_trays_that_is_not_there_is_said(tmp_path):
         settings.refuse_absent({paths.TRAYS: values[paths.TRAYS]})
 
 
+def test_photos_of_single_dishes_are_not_missed_where_there_are_trays(tmp_path, with_trays):
+    values = {**with_trays["01_annotation"], "image_root": str(tmp_path / "no")}
+    assert params.absences("01_annotation", values) == []
+    without = {**values, "trays_root": ""}
+    assert "image_root names no folder" in params.absences("01_annotation", without)[0]
+
+
+def test_frames_are_missed_by_stage_00_alone(tmp_path, with_trays):
+    gone = {"trays_root": str(tmp_path / "no")}
+    assert params.absences("01_annotation", {**with_trays["01_annotation"], **gone}) == []
+    assert (
+        "trays_root names no folder"
+        in params.absences(paths.TRAYS, {**with_trays[paths.TRAYS], **gone})[0]
+    )
+
+
+def test_a_plan_goes_without_the_cost_of_annotating_crops_that_are_not_made(tmp_path, capsys):
+    folder = profile(tmp_path / "p", run_name="r", trays_root=str(tmp_path))
+    (folder / "00_trays.yaml").write_text(f"tray_labels: {tmp_path}", "utf-8")
+    assert cli.main(["run", str(folder), "--dry-run"]) == 0
+    assert "annotation: how many crops the trays give" in capsys.readouterr().out
+
+
+def test_prices_that_are_no_numbers_are_refused_before_anything_runs(tmp_path, with_trays):
+    prices = tmp_path / "prices.csv"
+    prices.write_text("name,price\n米饭,cheap\n", "utf-8")
+    values = {**with_trays["05_evaluation"], "prices_csv": str(prices)}
+    with pytest.raises(settings.SettingsError, match="line 2: 'cheap' is no price"):
+        settings.refuse_absent({"05_evaluation": values})
+
+
 def test_without_the_packages_the_extra_is_named(monkeypatch, with_trays):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(settings.SettingsError, match=r"pip install 'dishvl\[trays\]'"):

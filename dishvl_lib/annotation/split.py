@@ -85,6 +85,11 @@ def hold_out(
         values = sorted(set(column[free]) - {""})
         for entry in wanted:
             meant = [value for value in values if matches(value, entry)]
+            if not meant and any(matches(value, entry) for value in set(column)):
+                raise ValueError(
+                    f"{key}: the photos of {entry!r} have their split already, by photos_csv or by "
+                    f"their frames in stage 00; take the entry out of {key}"
+                )
             if not meant:
                 known = ", ".join(values[:8]) or "none"
                 raise ValueError(f"{key}: no photo of {entry!r}; the photos have {known}")

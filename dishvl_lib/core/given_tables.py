@@ -9,6 +9,7 @@ import codecs
 import csv
 import datetime
 import io
+import math
 import unicodedata
 import zipfile
 from collections import Counter
@@ -89,6 +90,33 @@ def unmatched(table: pd.DataFrame, column: str, there: Iterable[str]) -> str:
     rest = ", ..." if n > MOST_SHOWN else ""
     what = "rows name" if n > 1 else "row names"
     return f"{n} {what} no {column} that is there: {', '.join(shown)}{rest}"
+
+
+def prices(path: AnyPath) -> dict[str, float]:
+    """{name: price} of a table with the columns name and price; a dish without a price is not in it.
+
+    Raises `RecordError` as `read`, and for a price that is no number or two of one dish.
+    """
+    price_of: dict[str, float] = {}
+    for line, row in read(path, ("name", "price")).iterrows():
+        name = names.clean(row["name"])
+        written = row["price"].strip()
+        if not name or not written:
+            continue
+        price = _price(written)
+        if not 0 <= price < math.inf:
+            raise RecordError(f"{path}, line {line}: {written!r} is no price; write a number")
+        if price_of.setdefault(name, price) != price:
+            raise RecordError(f"{path}, line {line}: {name} has another price above; take one out")
+    return price_of
+
+
+def _price(written: str) -> float:
+    """NaN for what is no number."""
+    try:
+        return float(written)
+    except ValueError:
+        return math.nan
 
 
 def decoded(content: bytes, path: Path) -> str:

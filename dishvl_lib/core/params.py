@@ -40,6 +40,7 @@ from dishvl_lib.core.rules import (
     csv_with,
     json_object,
     photo_list_file,
+    price_list,
     yaml_mapping,
 )
 from dishvl_lib.core.types import AnyPath, Record, Records, RecordView
@@ -1064,7 +1065,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "",
             "table (CSV or .xlsx) with columns name,price: by how much trays would be over- and "
             "undercharged",
-            NamedFile(csv_with("name", "price")),
+            NamedFile(price_list),
         ),
         Parameter(
             "new_dish_photos",
@@ -1171,11 +1172,19 @@ def conflicts(stage: str, values: RecordView) -> list[str]:
 
 def absences(stage: str, values: RecordView) -> list[str]:
     """What a stage's parameters name and is not there: files, folders, runs, keys."""
+    unread = _unread_with_trays(stage) if values.get("trays_root") else ()
     absent = []
     for name, parameter in of_stage(stage).items():
-        if parameter.role is not Role.EARLIER and name in values:
+        if parameter.role is not Role.EARLIER and name in values and name not in unread:
             absent += parameter.absences(values[name])
     return absent
+
+
+def _unread_with_trays(stage: str) -> tuple[str, ...]:
+    """Folders that a stage does not read where the run has trays: stage 00 alone reads them, and
+    its crops take the place of image_root.
+    """
+    return ("image_root",) if stage == paths.TRAYS else ("image_root", "trays_root")
 
 
 def overlapping_folders(folders: Iterable[tuple[str, AnyPath]]) -> str:

@@ -294,6 +294,15 @@ def csv_with(*columns: str) -> Callable[[Path], str]:
     return check
 
 
+def price_list(file: Path) -> str:
+    """A check that a file is a table of names and prices."""
+    try:
+        given_tables.prices(file)
+    except records.RecordError as error:
+        return f"names a list of prices that cannot be used: {error}"
+    return ""
+
+
 def photo_list_file(file: Path) -> str:
     """A check that a file lists photos and their labels."""
     try:

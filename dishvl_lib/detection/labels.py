@@ -31,6 +31,7 @@ NO_PHOTO = "no photo"
 SEVERAL_PHOTOS = "several photos"
 # Pixels that a box may reach beyond its photo without a word: what tools round.
 ROUNDING = 1.5
+SAME_PLACE = 0.95  # IoU from which two boxes are one that was drawn twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,16 +283,18 @@ class _Kept:
         self.faults = list(drawn.faults)
         self.corners: list[Corners] = []
         self.labels: list[str] = []
+        self.n_repeated = 0
         units = (*size, *size) if drawn.in_shares else (1, 1, 1, 1)
         for box in drawn.boxes:
             pixels = np.array(box.corners) * units
-            fault = self._fault(pixels, box.where)
+            fault = self._fault(pixels, box.where) or self._drawn_before(pixels, box)
             if fault is None:
                 self._keep(pixels, box)
             else:
                 self.faults.append(fault)
 
-        self.is_whole = not drawn.faults and len(self.corners) == len(drawn.boxes)
+        n_known = len(self.corners) + self.n_repeated
+        self.is_whole = not drawn.faults and n_known == len(drawn.boxes)
 
     def _fault(self, pixels: np.ndarray, where: str) -> Fault | None:
         """Why a box is not kept; None where it is."""
@@ -305,6 +308,20 @@ class _Kept:
             size = f"{self.width} x {self.height}"
             return Fault("box beside the photo", f"{where} lies beside the photo of {size} pixels")
         return None
+
+    def _drawn_before(self, pixels: np.ndarray, box: DrawnBox) -> Fault | None:
+        """What is said of a box that lies where another does; None where none does."""
+        kept = np.array(self.corners, np.float64).reshape(-1, 4)
+        overlap = boxes.iou(self._cut(pixels)[None], kept)[0]
+        same = np.flatnonzero(overlap >= SAME_PLACE)
+        if not len(same):
+            return None
+        earlier = self.labels[same[0]]
+        if earlier == box.label:
+            self.n_repeated += 1
+            return Fault("box drawn twice", f"{box.where} lies where another {earlier} does")
+        detail = f"{box.where} says {box.label} where another box says {earlier}, which is kept"
+        return Fault("two names", f"{detail}; keep the right one")
 
     def _keep(self, pixels: np.ndarray, box: DrawnBox) -> None:
         cut = self._cut(pixels)

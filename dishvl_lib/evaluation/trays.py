@@ -4,7 +4,6 @@ A tray is exact when every dish on it has the right name and there is nothing mo
 till needs, and what the dishes' accuracy alone hides.
 """
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -116,10 +115,10 @@ def _price_errors(rows: pd.DataFrame, prices: Mapping[str, float]) -> Record:
     is_known = sums.count().min(axis=1) == sums.size()
     differences = (sums.charged.sum() - sums.due.sum())[is_known]
     cents = differences.map(lambda amount: round(amount, 6))  # sums of floats
-    mean = float(cents.abs().mean()) if len(cents) else math.nan
+    mean = {"mean_price_error": float(cents.abs().mean())} if len(cents) else {}
     return {
         "priced": len(cents),
         "overcharged": int((cents > 0).sum()),
         "undercharged": int((cents < 0).sum()),
-        "mean_price_error": 0.0 if math.isnan(mean) else mean,
+        **mean,
     }

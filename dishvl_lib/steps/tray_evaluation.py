@@ -1,7 +1,8 @@
 """Stage 05 on whole trays: the test frames of stage 00, by the detector's boxes and by people's."""
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,7 @@ from PIL import Image
 from dishvl_lib import Hybrid
 from dishvl_lib.core import artefacts, crops, given_tables, images, names, paths
 from dishvl_lib.core.progress import Progress
+from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.detection import matching
@@ -67,23 +69,27 @@ def judge(
     rows = stage.make(FILE, _judged, stage, of, similar, opened)
     if rows.empty:
         return Judged(rows, {})
-    return Judged(rows, trays.measures(rows, _prices(stage)))
+    return Judged(rows, trays.measures(rows, _prices(stage, set(of.names.values()))))
 
 
-def _prices(stage: Stage) -> dict[str, float]:
-    """{name: price} of prices_csv; {} without one. Raises ValueError for a price that is none."""
+def _prices(stage: Stage, dishes: Collection[str]) -> dict[str, float]:
+    """{name: price} of prices_csv for the run's dishes; {} without one. Notes dishes without a
+    price.
+    """
     file = stage.named_file("prices_csv")
     if file is None:
         return {}
-    prices = {}
-    for line, row in given_tables.read(file, ["name", "price"]).iterrows():
-        try:
-            prices[names.clean(row["name"])] = float(row["price"])
-        except ValueError:
-            raise ValueError(
-                f"prices_csv {file}, line {line}: {row['price']!r} is no price; write a number"
-            ) from None
-    return prices
+    listed_prices = given_tables.prices(file)
+    price_of = {}
+    for written, name in names.matching(listed_prices, dishes).items():
+        price_of[name] = listed_prices[written]
+    without = sorted(set(dishes) - set(price_of))
+    if without and not stage.done:
+        stage.note(
+            f"prices_csv {file} has no price of {len(without)} dishes ({listed(without)}): trays on "
+            "which one lies or is answered count in no sum"
+        )
+    return price_of
 
 
 def _judged(
@@ -181,30 +187,43 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
     boxes = stage.table(paths.TRAYS, artefacts.BOXES)
     root = Path(stage.marker(paths.TRAYS)["frames_root"])
     name_of = _name_by_label(of)
-    trained = _frames_outside(stage.table(paths.TRAYS, artefacts.CROPS), of.photos)
+    outside = _frames_outside(stage.table(paths.TRAYS, artefacts.CROPS), of.photos)
     closest = closest_look_alikes(similar, of.names)
     dishes_of_run = sorted(set(of.names.values()))
     test = frames[(frames.split == "test") & (frames.n_boxes >= 0)]
     kept = []
+    left_out: Counter[str] = Counter()
     for frame in test.itertuples():
         on_frame = boxes[boxes.frame_id == frame.frame_id]
         truth = on_frame[on_frame.source == TRUTH]
         dishes = tuple(name_of.get(label, "") for label in truth.label)
-        is_there = (root / frame.path).is_file()
-        if "" in dishes or frame.frame_id in trained or not is_there:
+        photo = root / frame.path
+        reason = _why_not_judged(photo, dishes, frame.frame_id in outside)
+        if reason:
+            left_out[reason] += 1
             continue
         rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
         menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
         found = _detections(on_frame[on_frame.source == DETECTED])
-        kept.append(
-            TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
-        )
-    if len(kept) < len(test):
-        stage.note(
-            f"{len(test) - len(kept)} of {len(test)} test trays are not judged: a dish on them "
-            "cannot stand on a menu, a photo like one of theirs trains, or the photo has gone"
-        )
+        kept.append(TestTray(frame.frame_id, photo, _in_order(truth), dishes, found, menu))
+    _note_left_out(stage, len(test), left_out)
     return kept
+
+
+def _why_not_judged(photo: Path, dishes: Sequence[str], is_outside: bool) -> str:
+    """Why a test tray cannot be judged; '' where it can. `dishes`: names, '' for one without."""
+    if not photo.is_file():
+        return f"the photo has gone from {photo.parent}"
+    if "" in dishes:
+        return "a dish on it cannot stand on a menu"
+    return "stage 01 has a crop of it in another split" if is_outside else ""
+
+
+def _note_left_out(stage: Stage, n_test: int, left_out: Mapping[str, int]) -> None:
+    if n_test == 0:
+        stage.note("no tray is judged: stage 00 kept no frame for testing (test_share)")
+    for reason, n in left_out.items():
+        stage.note(f"{n} of {n_test} test trays are not judged: {reason}")
 
 
 def _name_by_label(of: gallery.Known) -> dict[str, str]:

@@ -77,7 +77,7 @@ class Trays(NamedTuple):
 
     @property
     def has_labels(self) -> bool:
-        return bool((self.frames.n_boxes >= 0).any())
+        return len(self.truth) > 0 or bool((self.frames.n_boxes >= 0).any())
 
     @property
     def judged(self) -> pd.DataFrame:
@@ -279,7 +279,8 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     if not stage.params["detector"]:
         stage.make_file(TRAINED_FILE, _train, stage=stage, trays=trays)
     detector = _opened(stage, stage.path(DETECTOR_FILE), _threshold(stage))
-    print(f"detector: {', '.join(detector.names)}, boxes from a score of {detector.threshold:g} on")
+    classes = listed(detector.keep_labels or detector.names) or "classes without names"
+    print(f"detector: {classes}, boxes from a score of {detector.threshold:g} on")
     return detector
 
 
@@ -300,7 +301,15 @@ def _keep_given(file: Path, *, stage: Stage) -> None:
     """Copy the ONNX file that `detector` names, when it can be used, and as a copy too. Raises
     `DetectorError`.
     """
-    given = _opened(stage, paths.resolve(stage.params["detector"]), None).file
+    detector = _opened(stage, paths.resolve(stage.params["detector"]), None)
+    given = detector.file
+    margin = stage.params["crop_margin"]
+    if detector.is_ours and detector.crop_margin not in (None, margin):
+        raise DetectorError(
+            f"{given} was made for crops of margin {detector.crop_margin:g}, and crop_margin is "
+            f"{margin:g}: in use the two must agree; set crop_margin to {detector.crop_margin:g}, or "
+            "name another detector"
+        )
     with records.atomic_path(file) as temporary:
         shutil.copyfile(given, temporary)
         try:
