@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from dishvl_lib import pretrain_detector
 from dishvl_lib.core import paths, records
-from dishvl_lib.demo import detector_start, pretrain_detector, recipes, trays
+from dishvl_lib.demo import detector_start, recipes, trays
 from dishvl_lib.detection import net, training
 
 

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "training": {"core", "vlm", "training"},
     "estimate": {"core", "vlm", "training", "estimate"},
     "evaluation": {"core", "vlm", "endpoints", "evaluation"},
-    "demo": {"core", "vlm", "detection", "demo"},
+    "demo": {"core", "vlm", "demo"},
     "serving": {"core", "vlm", "gallery", "hybrid", "trays", "serving"},
 }
 # What the notebooks call: it puts the rooms together, so it may import all, and no room imports it.

@@ -1,7 +1,7 @@
 """The weights that a detector of one's own may start from: where they lie, and whether they are
 whole.
 
-`detector.safetensors` holds the net in float16, as `python -m dishvl_lib.demo.pretrain_detector`
+`detector.safetensors` holds the net in float16, as `python -m dishvl_lib.pretrain_detector`
 made it from trays of random recipes, and as metadata how. `detector.sha256` beside it is what the
 file is checked against.
 """
@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from dishvl_lib.core import records
 
 FILE = Path(__file__).with_name("detector.safetensors")
-REMEDY = "install DishVL again, or make it: python -m dishvl_lib.demo.pretrain_detector"
+REMEDY = "install DishVL again, or make it: python -m dishvl_lib.pretrain_detector"
 
 
 class StartError(RuntimeError):

@@ -1,7 +1,7 @@
 """Makes the weights that a detector may start from: our net after trays of random recipes.
 
-    python -m dishvl_lib.demo.pretrain_detector       # about 15 minutes; replaces the shipped file
-    python -m dishvl_lib.demo.pretrain_detector --output own.safetensors --trays 40 --epochs 2
+    python -m dishvl_lib.pretrain_detector       # about 15 minutes; replaces the shipped file
+    python -m dishvl_lib.pretrain_detector --output own.safetensors --trays 40 --epochs 2
 
 The trays come from the demo's larder (`trays.draw_recipe_trays`): none of its dishes, tables and
 plates, none of its random numbers. Every box is a `dish`.
