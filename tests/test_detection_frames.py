@@ -46,6 +46,30 @@ def test_frames_of_one_tray_stay_together():
     assert all(split[first] == split[second] for first, second in pairs)
 
 
+def test_a_film_of_one_tray_trains_whatever_the_seed():
+    film = [(0, number) for number in range(1, 30)]
+    for seed in range(5):
+        counts = dealt(scanned(50, same=film), seed=seed).value_counts()
+        assert counts.to_dict() == {"train": 35, "test": 10, "validation": 5}
+
+
+def test_something_trains_where_all_frames_show_one_tray():
+    film = [(0, number) for number in range(1, 6)]
+    assert set(dealt(scanned(6, same=film))) == {"train"}
+
+
+def test_two_films_are_parted():
+    films = [(0, number) for number in range(1, 10)] + [(10, number) for number in range(11, 20)]
+    counts = dealt(scanned(20, same=films)).value_counts()
+    assert counts.to_dict() == {"train": 10, "test": 10}
+
+
+def test_pairs_of_frames_are_taken_for_a_share_of_one():
+    pairs = [(number, number + 1) for number in range(0, 10, 2)]
+    counts = dealt(scanned(10, same=pairs)).value_counts()
+    assert counts.to_dict() == {"train": 6, "test": 2, "validation": 2}
+
+
 def test_given_splits_stay():
     given = ["test"] * 5 + ["validation"] * 3 + ["train"] * 12
     assert dealt(scanned(20, given)).tolist() == given

@@ -5,6 +5,7 @@ known from training. So a frame is dealt, and frames that show the same tray are
 """
 
 import hashlib
+import math
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from dishvl_lib.core import artefacts, photo_hashes
 
 # Frames of one camera share table and light, so that only nearly equal ones show the same tray.
 MAX_HAMMING = photo_hashes.MAX_HAMMING // 2
+MOST_BEYOND = 1.2  # of the frames that a split should have
 ROWS_AT_ONCE = 1024
 
 
@@ -35,11 +37,26 @@ def dealt(
     order = _shuffled(frames.frame_id[split.eq("train")], group, seed)
     n_trained = len(split[split.eq("train")])
     for name, share in open_splits.items():
-        taken: list[int] = []
-        while order and len(taken) < round(share * n_trained):
-            taken += order.pop(0)
+        taken, order = _taken(order, round(share * n_trained))
         split.loc[taken] = name
     return _joined(split, group)
+
+
+def _taken(order: list[list[int]], wanted: int) -> tuple[list[int], list[list[int]]]:
+    """(rows of the first groups that make about `wanted` frames, the groups that are left). A group
+    that goes far beyond what is wanted, such as a film of one tray, is left to train, and so is the
+    last one.
+    """
+    most = max([math.ceil(MOST_BEYOND * wanted), *sorted(map(len, order))[:1]])
+    taken: list[int] = []
+    left: list[list[int]] = []
+    for place, rows in enumerate(order):
+        is_last = place == len(order) - 1 and not left
+        if len(taken) < wanted and len(taken) + len(rows) <= most and not is_last:
+            taken += rows
+        else:
+            left.append(rows)
+    return taken, left
 
 
 def _same_trays(hashes: pd.Series) -> pd.Series:
