@@ -226,6 +226,23 @@ def test_a_folder_without_a_photo_is_said(make, tmp_path):
         make(tmp_path / "frames")
 
 
+def test_a_frame_that_leaves_the_split_of_its_labels_is_noted(make, labelled):
+    root, file = labelled
+    twin = Image.open(root / "00.png")
+    twin.putpixel((0, 0), (1, 2, 3))
+    twin.save(root / "15.png")
+    content = records.read_json(file)
+    for split, (first, last) in {"train": (0, 9), "test": (10, 99)}.items():
+        part = {**content}
+        part["images"] = [photo for photo in content["images"] if first <= photo["id"] <= last]
+        ids = {photo["id"] for photo in part["images"]}
+        part["annotations"] = [box for box in content["annotations"] if box["image_id"] in ids]
+        records.write_json(file.parent / "coco" / f"instances_{split}.json", part)
+    stage, trays, _, _ = make(root, tray_labels=str(file.parent / "coco"))
+    assert trays.frames.set_index("path").split["15.png"] == "train"
+    assert any("1 frames show the same tray" in note for note in stage.notes)
+
+
 def test_files_that_are_left_out_are_noted_by_reason(make, labelled):
     root, file = labelled
     (root / "00.png").write_bytes(b"")

@@ -141,11 +141,30 @@ def _read_frames(
         raise NoTraysError(_without_frames(root, left_out))
     rows = [_frame(photo, looked, root, labelled) for photo, looked in whole]
     found, copies = _without_copies(pd.DataFrame(rows).sort_values("path", ignore_index=True))
-    shares = stage.only("test_share", "validation_share", "seed")
-    found["split"] = frames.dealt(found, **shares) if read else ""
+    said: list[str] = []
+    if read:
+        found, moved = _dealt(stage, found)
+        said = [*read.notes, *moved]
     truth = _boxes(found, labelled)
     rejected = _left_out_rows([*left_out, *copies])
-    return found[list(artefacts.FRAME_COLUMNS)], truth, rejected, read.notes if read else []
+    return found[list(artefacts.FRAME_COLUMNS)], truth, rejected, said
+
+
+def _dealt(stage: Stage, found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """(frames with their splits, what is said of those that are not kept out of training as the
+    labels say).
+    """
+    shares = stage.only("test_share", "validation_share", "seed")
+    split = frames.dealt(found, **shares)
+    was_held_out = found["split"].isin(("validation", "test"))
+    moved = found.path[was_held_out & found["split"].ne(split)].tolist()
+    said = []
+    if moved:
+        said.append(
+            f"{len(moved)} frames show the same tray as one of another split that the labels give, "
+            f"and went there: {listed(moved)}"
+        )
+    return found.assign(split=split), said
 
 
 def _read_labels(stage: Stage, root: Path, given: Path) -> labels.Labels:
