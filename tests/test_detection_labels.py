@@ -388,6 +388,14 @@ def test_splits_by_the_folders_of_data_yaml(tmp_path, given):
     assert [frame.split for frame in read.frames] == ["train", "validation"]
 
 
+@pytest.mark.parametrize("names", [["碗 ", " 盘"], {0: "碗 ", 1: " 盘"}])
+def test_names_of_data_yaml_are_without_the_space_around_them(tmp_path, names):
+    photo(tmp_path / "a.jpg")
+    text(tmp_path / "a.txt", "1 0.5 0.5 0.2 0.2")
+    text(tmp_path / "data.yaml", yaml.safe_dump({"names": names}, allow_unicode=True))
+    assert labels_of_frames.read(tmp_path, tmp_path).frames[0].labels == ("盘",)
+
+
 def test_splits_by_lists_of_photos(tmp_path):
     two_photos(tmp_path / "frames")
     for name in ("a", "b"):

@@ -211,6 +211,17 @@ def test_folders_of_frames_name_the_only_dish_on_them(make, tmp_path):
     assert stage.notes[0].startswith("2 of 4 photos give no crop: ")
 
 
+def test_a_folder_of_a_day_or_camera_names_no_dish(make, tmp_path):
+    root = tmp_path / "frames"
+    draw(root / "20210301" / "a.png", 1, (0, 2))
+    draw(root / "米饭" / "20210301" / "b.png", 2, (1,))
+    draw(root / "cam_1" / "c.png", 3, (3,))
+    _, _, _, cropped = make(root)
+    assert cropped.of_dishes.label.tolist() == ["米饭"]
+    assert len(cropped.unlabelled) == 3
+    assert cropped.rejected.empty
+
+
 def test_frames_without_labels_and_folders_give_crops_without_names(make, tmp_path):
     root = tmp_path / "frames"
     draw(root / "a.png", 1, (0, 2))

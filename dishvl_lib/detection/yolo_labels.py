@@ -217,7 +217,7 @@ def _names(folder: Path, settings: Record) -> tuple[str, ...]:
     if isinstance(named, dict):
         return _in_order(named)
     if isinstance(named, list):
-        return tuple(map(str, named))
+        return tuple(str(name).strip() for name in named)
     file = _first_file(folder, *NAME_LISTS)
     if file is None:
         return ()
@@ -230,7 +230,7 @@ def _names(folder: Path, settings: Record) -> tuple[str, ...]:
 def _in_order(named: dict[Any, Any]) -> tuple[str, ...]:
     """Names that are given by number: a gap is a class without a name."""
     numbers = [int(key) for key in named if str(key).isdigit()]
-    by_number = {int(key): str(name) for key, name in named.items() if str(key).isdigit()}
+    by_number = {int(key): str(name).strip() for key, name in named.items() if str(key).isdigit()}
     return tuple(by_number.get(n, f"class_{n}") for n in range(max(numbers, default=-1) + 1))
 
 

@@ -512,7 +512,7 @@ def _by_folder(
     trays: Trays, boxes: pd.DataFrame, detector: Detector
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[tuple[str, str, str]]]:
     """(boxes to crop, their frames, frames left out) of photos without labels. One that lies in a
-    folder is a dish's, which must be the only one on it; what lies in none has no name.
+    folder with a dish's name must show that dish alone; what lies in none has no name.
     """
     found = boxes[boxes.source == DETECTED]
     n_found = found.frame_id.value_counts()
@@ -520,19 +520,27 @@ def _by_folder(
     kept = []
     folder_of = {}
     for frame in trays.frames.itertuples():
-        folder = PurePosixPath(frame.path).parts[:-1]
+        folder = _naming_folder(frame.path)
         n_dishes = int(n_found.get(frame.frame_id, 0))
         if n_dishes == 0:
             left_out.append((frame.path, NO_DISH, _best_score(trays, frame, detector)))
         elif folder and n_dishes > 1:
-            detail = f"{n_dishes} dishes, of which {folder[-1]} may be any"
+            detail = f"{n_dishes} dishes, of which {folder} may be any"
             left_out.append((frame.path, SEVERAL, detail))
         else:
             kept.append(frame.Index)
-            folder_of[frame.frame_id] = folder[-1] if folder else ""
+            folder_of[frame.frame_id] = folder
     cropped_frames = trays.frames.loc[kept]
     chosen = found[found.frame_id.isin(folder_of)]
     return chosen.assign(label=chosen.frame_id.map(folder_of)), cropped_frames, left_out
+
+
+def _naming_folder(path: str) -> str:
+    """The closest folder above a photo that may be called like a dish; '' for none: those of days,
+    cameras or splits are not.
+    """
+    folders = PurePosixPath(path).parts[:-1]
+    return next(filter(_names_a_dish, reversed(folders)), "")
 
 
 def _best_score(trays: Trays, frame, detector: Detector) -> str:
