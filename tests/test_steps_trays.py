@@ -291,6 +291,15 @@ def test_a_name_that_cannot_be_written_down_is_listed(make, tmp_path, name):
     assert trays.rejected.reason.tolist() == ["unreadable name"]
 
 
+def test_a_photo_that_is_decoded_smaller_than_its_boxes_is_listed(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(steps, "MOST_PIXELS", SIZE[0] * SIZE[1])
+    draw(tmp_path / "frames" / "a.png", 1, (0,))
+    Image.new("RGB", (SIZE[0] + 1, SIZE[1])).save(tmp_path / "frames" / "b.png")
+    _, trays, _, _ = make(tmp_path / "frames")
+    assert trays.frames.path.tolist() == ["a.png"]
+    assert trays.rejected.reason.tolist() == ["too large"]
+
+
 def test_labels_without_a_box_are_refused_before_photos_are_looked_at(make, labelled, relabel):
     root, file = labelled
     relabel(lambda content: content["annotations"].clear())

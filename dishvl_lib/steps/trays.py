@@ -52,6 +52,8 @@ VESSELS = frozenset(
 BACKGROUND = frozenset(("background", "背景"))
 LEAST_SCORE = 0.01
 LEAST_RECALL = 0.5  # of a detector of which nothing has to be said
+# Beyond it photos are decoded at half their sides, where boxes in their pixels lie elsewhere.
+MOST_PIXELS = images.FULL_DECODE_PIXELS
 SHOWN = 3  # of the best and of the worst frames
 
 
@@ -135,7 +137,8 @@ def _read_frames(
     readable, unreadable = _with_readable_names(files, root)
     left_out += unreadable
     photos = [PhotoFile(file, "") for file in readable]
-    whole, bad = scan.examine(photos, root, os.cpu_count() or 1, paths.cache("scan"))
+    workers = os.cpu_count() or 1
+    whole, bad = scan.examine(photos, root, workers, paths.cache("scan"), MOST_PIXELS)
     left_out += [LeftOut(*row) for row in bad]
     if not whole:
         raise NoTraysError(_without_frames(root, left_out))
