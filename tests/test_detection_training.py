@@ -240,6 +240,12 @@ def test_frames_without_boxes_are_refused(frames):
         training_frames.deal(empty, 0.25, 0)
 
 
+def test_a_photo_of_another_size_than_its_boxes_is_refused(root, frames, tmp_path):
+    larger = dataclasses.replace(frames[0], width=128)
+    with pytest.raises(FramesError, match="read as 64 x 64 pixels, and its boxes are of 128 x 64"):
+        training_frames.load([larger], root, 64, tmp_path / "frames.npy")
+
+
 def test_a_tray_without_dishes_is_learned_from(root, frames, tmp_path):
     bare = np.zeros((0, 4), np.float32)
     empty = dataclasses.replace(frames[0], boxes=bare, labels=(), split="train")

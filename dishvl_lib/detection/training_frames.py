@@ -95,7 +95,8 @@ def class_numbers(frame: LabelledFrame, names: Sequence[str]) -> np.ndarray:
 
 def load(frames: Sequence[LabelledFrame], root: Path, size: int, file: Path) -> LetterboxedFrames:
     """Decodes and letterboxes the photos once, into `file`, from which they are read as they are
-    needed. Raises `FramesError` for a photo that cannot be read.
+    needed. Raises `FramesError` for a photo that cannot be read, or is of another size than its
+    boxes (very large ones are decoded at half their sides).
     """
     shape = (len(frames), size, size, 3)
     placements = []
@@ -118,6 +119,12 @@ def _letterboxed(frame: LabelledFrame, root: Path, size: int) -> tuple[np.ndarra
         raise FramesError(
             f"{root / frame.path} is {error}; repair it or take it out of the labels"
         ) from None
+    if photo.size != (frame.width, frame.height):
+        raise FramesError(
+            f"{root / frame.path} is read as {photo.width} x {photo.height} pixels, and its boxes "
+            f"are of {frame.width} x {frame.height}; make it smaller and label it again, or take it "
+            "out of the labels"
+        )
     boxed, placement = letterbox(photo, (size, size))
     return np.asarray(boxed), placement
 
