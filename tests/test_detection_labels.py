@@ -67,7 +67,9 @@ def test_coco_boxes_are_corners_with_the_names_of_their_ids(tmp_path, frames):
     assert read.left_out == []
 
 
-@pytest.mark.parametrize("written", ["a.jpg", "x/y/a.jpg", "C:\\photos\\a.jpg", "./A.JPG"])
+@pytest.mark.parametrize(
+    "written", ["a.jpg", "x/y/a.jpg", "C:\\photos\\a.jpg", "./A.JPG", "1/0a1b2c3d-a.jpg"]
+)
 def test_a_photo_is_found_by_any_path_that_ends_in_its_name(tmp_path, frames, written):
     read = labels_of_frames.read(coco(tmp_path / "l.json", [written], []), frames)
     assert [frame.path for frame in read.frames] == ["a.jpg"]

@@ -115,6 +115,11 @@ def test_photos_among_strangers_are_suspect():
     ], "c has no other photo and is not asked"
 
 
+def test_where_each_dish_has_one_photo_none_is_suspect():
+    near = look_alikes.neighbourhood(at(0, 1, 40), table("abc"), k=2)
+    assert look_alikes.suspect_labels(near).empty
+
+
 def test_two_dishes_that_mix_look_like_one_and_look_alikes_do_not():
     photos = table("ababababcccc")
     names = {"a": "西红柿炒蛋", "b": "番茄炒鸡蛋", "c": "红烧鱼"}

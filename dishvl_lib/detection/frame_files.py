@@ -1,6 +1,7 @@
 """The photos of a folder, found by the paths that files of labels write."""
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -10,6 +11,9 @@ from dishvl_lib.core import folder_words, names, photo_files, system_files
 
 # Folders that say what kind of file is in them, and nothing of which photo is meant.
 KIND_FOLDERS = ("images", "labels", "annotations", "obj_train_data", "obj_valid_data", "data")
+
+# What Label Studio writes before the name of a file that was uploaded.
+UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 class Match(NamedTuple):
@@ -45,7 +49,9 @@ class FrameFiles:
         `hints`: words that may be folders above it, too.
         """
         by_last = self._by_name if has_suffix else self._by_stem
-        candidates = by_last.get(names.spelling(written[-1]), [])
+        last = written[-1]
+        as_chosen = UPLOADED.sub("", last)
+        candidates = by_last.get(names.spelling(last)) or by_last.get(names.spelling(as_chosen), [])
         folders = naming_folders(written[:-1])
         possible = [path for path in candidates if not _is_elsewhere(path, folders)]
         said = [names.spelling(part) for part in (*hints, *folders)]

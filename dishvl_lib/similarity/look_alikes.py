@@ -162,7 +162,8 @@ def suspect_labels(near: pd.DataFrame) -> pd.DataFrame:
     judged = near[n_photos > 1]
     is_its_dish = judged.dish_id == judged.other_dish
     meets_its_dish = is_its_dish.groupby(judged.image_id).any()
-    is_doubtful = judged.image_id.map(~meets_its_dish)
+    # Of no photo at all, pandas' map gives no truth values.
+    is_doubtful = judged.image_id.map(~meets_its_dish).astype(bool)
     doubtful = judged[is_doubtful]
     by_dish = doubtful.groupby(["image_id", "path", "dish_id", "other_dish"])
     votes = by_dish.agg(votes=("n", "size"), score=("score", "max")).reset_index()
