@@ -370,7 +370,7 @@ def test_a_detector_that_finds_nothing_is_noted(make, labelled, monkeypatch):
 def test_labels_without_a_frame_to_test_with_are_noted(make, labelled):
     root, file = labelled
     stage, _, _, _ = make(root, tray_labels=str(file), test_share=0.0)
-    assert any("stage 05 can judge no tray" in note for note in stage.notes)
+    assert any("the test frames hold 0 dishes" in note for note in stage.notes)
 
 
 def test_where_nothing_is_found_the_best_score_is_said(make, tmp_path):

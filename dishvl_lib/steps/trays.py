@@ -51,6 +51,7 @@ VESSELS = frozenset(
 )
 BACKGROUND = frozenset(("background", "背景"))
 LEAST_SCORE = 0.01
+LEAST_DISHES = 2  # of a split, for menus
 LEAST_RECALL = 0.5  # of a detector of which nothing has to be said
 # Beyond it photos are decoded at half their sides, where boxes in their pixels lie elsewhere.
 MOST_PIXELS = images.FULL_DECODE_PIXELS
@@ -674,11 +675,13 @@ def _note_splits(stage: Stage, trays: Trays, cropped: Cropped) -> None:
             f"{n_parted} frames have boxes that were left out ({REJECTED}): their other boxes are "
             "cropped, and neither does a detector learn from these frames nor are they judged"
         )
-    if not (trays.judged.split == "test").any():
-        stage.note(
-            "no frame is kept for testing, so that stage 05 can judge no tray: raise test_share, or "
-            "label more frames"
-        )
+    for split in ("validation", "test"):
+        n_dishes = cropped.of_dishes.label[cropped.of_dishes.split == split].nunique()
+        if n_dishes < LEAST_DISHES:
+            stage.note(
+                f"the {split} frames hold {n_dishes} dishes with names, and stage 03 needs "
+                f"{LEAST_DISHES} for its menus: label more frames, or raise {split}_share"
+            )
 
 
 def counts(trays: Trays, cropped: Cropped) -> dict[str, int]:
