@@ -100,13 +100,14 @@ def test_without_a_table_there_is_no_price():
 
 
 def test_a_tray_is_judged_with_its_photo_and_a_name_for_each_dish(tmp_path):
-    photo = tmp_path / "a.png"
-    gone = steps._why_not_judged(photo, ("鱼",), False)
-    photo.touch()
-    assert gone == f"the photo has gone from {tmp_path}"
-    assert steps._why_not_judged(photo, ("鱼", ""), False) == "a dish on it cannot stand on a menu"
-    assert "another split" in steps._why_not_judged(photo, ("鱼",), True)
-    assert steps._why_not_judged(photo, ("鱼",), False) == ""
+    gone = steps._why_not_judged(tmp_path, "a.png", ("鱼",), False)
+    (tmp_path / "a.png").touch()
+    nameless = steps._why_not_judged(tmp_path, "a.png", ("鱼", ""), False)
+    outside = steps._why_not_judged(tmp_path, "a.png", ("鱼",), True)
+    assert gone == f"its photo has gone from {tmp_path}"
+    assert nameless == "a dish on it cannot stand on a menu"
+    assert "another split" in outside
+    assert steps._why_not_judged(tmp_path, "a.png", ("鱼",), False) == ""
 
 
 def test_trays_that_are_not_judged_are_noted_by_reason():

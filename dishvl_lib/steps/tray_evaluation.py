@@ -197,23 +197,24 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
         on_frame = boxes[boxes.frame_id == frame.frame_id]
         truth = on_frame[on_frame.source == TRUTH]
         dishes = tuple(name_of.get(label, "") for label in truth.label)
-        photo = root / frame.path
-        reason = _why_not_judged(photo, dishes, frame.frame_id in outside)
+        reason = _why_not_judged(root, frame.path, dishes, frame.frame_id in outside)
         if reason:
             left_out[reason] += 1
             continue
         rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
         menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
         found = _detections(on_frame[on_frame.source == DETECTED])
-        kept.append(TestTray(frame.frame_id, photo, _in_order(truth), dishes, found, menu))
+        kept.append(
+            TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
+        )
     _note_left_out(stage, len(test), left_out)
     return kept
 
 
-def _why_not_judged(photo: Path, dishes: Sequence[str], is_outside: bool) -> str:
+def _why_not_judged(root: Path, path: str, dishes: Sequence[str], is_outside: bool) -> str:
     """Why a test tray cannot be judged; '' where it can. `dishes`: names, '' for one without."""
-    if not photo.is_file():
-        return f"the photo has gone from {photo.parent}"
+    if not (root / path).is_file():
+        return f"its photo has gone from {root}"
     if "" in dishes:
         return "a dish on it cannot stand on a menu"
     return "stage 01 has a crop of it in another split" if is_outside else ""

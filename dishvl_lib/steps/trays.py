@@ -135,12 +135,8 @@ def _read_frames(
     else:
         files = photo_files.below(root)
         left_out = _links_below(root)
-    readable, unreadable = _with_readable_names(files, root)
-    left_out += unreadable
-    photos = [PhotoFile(file, "") for file in readable]
-    workers = os.cpu_count() or 1
-    whole, bad = scan.examine(photos, root, workers, paths.cache("scan"), MOST_PIXELS)
-    left_out += [LeftOut(*row) for row in bad]
+    whole, unusable = _examined(files, root)
+    left_out += unusable
     if not whole:
         raise NoTraysError(_without_frames(root, left_out))
     rows = [_frame(photo, looked, root, labelled) for photo, looked in whole]
@@ -152,6 +148,17 @@ def _read_frames(
     truth = _boxes(found, labelled)
     rejected = _left_out_rows([*left_out, *copies])
     return found[list(artefacts.FRAME_COLUMNS)], truth, rejected, said
+
+
+def _examined(
+    files: Sequence[Path], root: Path
+) -> tuple[list[tuple[PhotoFile, Record]], list[LeftOut]]:
+    """([(photo, what `scan` has seen of it)], photos that cannot be used)."""
+    readable, left_out = _with_readable_names(files, root)
+    photos = [PhotoFile(file, "") for file in readable]
+    workers = os.cpu_count() or 1
+    whole, bad = scan.examine(photos, root, workers, paths.cache("scan"), MOST_PIXELS)
+    return whole, left_out + [LeftOut(*row) for row in bad]
 
 
 def _dealt(stage: Stage, found: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
