@@ -16,6 +16,7 @@ from dishvl_lib.core import artefacts, names, paths, records, settings, stages
 from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import DetectorError
+from dishvl_lib.steps import tray_frames
 from dishvl_lib.steps import trays as steps
 
 DISHES = ("红烧鱼", "土豆丝", "米饭")
@@ -233,7 +234,7 @@ def test_frames_without_labels_and_folders_give_crops_without_names(make, tmp_pa
 
 def test_a_folder_without_a_photo_is_said(make, tmp_path):
     (tmp_path / "frames").mkdir()
-    with pytest.raises(steps.NoTraysError, match="holds no photo of a tray"):
+    with pytest.raises(tray_frames.NoTraysError, match="holds no photo of a tray"):
         make(tmp_path / "frames")
 
 
@@ -268,7 +269,7 @@ def test_files_that_are_left_out_are_noted_by_reason(make, labelled):
 def test_photos_of_which_none_can_be_used_are_said(make, tmp_path):
     (tmp_path / "frames").mkdir()
     (tmp_path / "frames" / "a.jpg").write_bytes(b"")
-    with pytest.raises(steps.NoTraysError, match=r"the first of 1 left out is a.jpg: empty"):
+    with pytest.raises(tray_frames.NoTraysError, match=r"the first of 1 left out is a.jpg: empty"):
         make(tmp_path / "frames")
 
 
@@ -292,7 +293,7 @@ def test_a_name_that_cannot_be_written_down_is_listed(make, tmp_path, name):
 
 
 def test_a_photo_that_is_decoded_smaller_than_its_boxes_is_listed(make, tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "MOST_PIXELS", SIZE[0] * SIZE[1])
+    monkeypatch.setattr(tray_frames, "MOST_PIXELS", SIZE[0] * SIZE[1])
     draw(tmp_path / "frames" / "a.png", 1, (0,))
     Image.new("RGB", (SIZE[0] + 1, SIZE[1])).save(tmp_path / "frames" / "b.png")
     _, trays, _, _ = make(tmp_path / "frames")
@@ -303,7 +304,7 @@ def test_a_photo_that_is_decoded_smaller_than_its_boxes_is_listed(make, tmp_path
 def test_labels_without_a_box_are_refused_before_photos_are_looked_at(make, labelled, relabel):
     root, file = labelled
     relabel(lambda content: content["annotations"].clear())
-    with pytest.raises(steps.NoTraysError, match="has no box on any of its 21 photos"):
+    with pytest.raises(tray_frames.NoTraysError, match="has no box on any of its 21 photos"):
         make(root, tray_labels=str(file))
 
 
@@ -317,7 +318,7 @@ def test_labels_of_which_no_photo_is_whole_are_refused_with_the_first_fault(
             photo["width"] //= 2
 
     relabel(halve)
-    with pytest.raises(steps.NoTraysError, match=r"of 21 faults is 00.png: another size"):
+    with pytest.raises(tray_frames.NoTraysError, match=r"of 21 faults is 00.png: another size"):
         make(root, tray_labels=str(file))
 
 

@@ -21,7 +21,7 @@ from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.evaluation import trays
 from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
 from dishvl_lib.steps import gallery
-from dishvl_lib.steps.trays import DETECTED, DISH, TRUTH
+from dishvl_lib.steps.tray_frames import DETECTED, DISH, TRUTH
 from dishvl_lib.trays import recognised
 from dishvl_lib.vlm.recognizer import Recognizer
 
