@@ -131,7 +131,7 @@ def notebook(stage: str) -> Path:
 
 def full_stage_name(stage: str) -> str:
     """`03` or `03_dataset` -> `03_dataset`. Raises ValueError naming the stages."""
-    number = str(stage).zfill(2)
+    number = str(stage).zfill(2) if stage else ""
     for name in ALL_STAGES:
         number_of_stage, _, _ = name.partition("_")
         if stage == name or number == number_of_stage:
