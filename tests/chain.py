@@ -3,11 +3,13 @@ minute.
 """
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from dishvl_lib.core import paths, records
+from dishvl_lib.core import dependencies, markers, paths, records
 
 DISHES = ("红烧鱼", "红烧鱼块", "番茄炒蛋", "麻婆豆腐")
 NEW = "宫保鸡丁"  # drawn too, and held out of training
@@ -74,3 +76,21 @@ def contents(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def keep_only_declared(source: Path, target: Path, stage: str, read: Iterable[str]) -> None:
+    """A copy of a run that holds, of the stages that `stage` reads, the markers and the files that
+    it declares to read.
+    """
+    for earlier in read:
+        patterns = dependencies.opened(stage, earlier)
+        marker = markers.read(source / earlier)
+        kept = {
+            name: written
+            for name, written in marker["outputs"].items()
+            if markers.matches(name, patterns)
+        }
+        for name in kept:
+            (target / earlier / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / earlier / name, target / earlier / name)
+        records.write_json(target / earlier / markers.SUCCESS, marker | {"outputs": kept})

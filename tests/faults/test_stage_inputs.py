@@ -30,24 +30,6 @@ def run(world, name, *arguments):
     return chain.dishvl("run", world[1], "--set", f"run_name={name}", *arguments, outputs=world[0])
 
 
-def keep_only_declared(source, target, stage):
-    """A copy of a run that holds, of the stages before `stage`, the markers and the files that it
-    declares to read.
-    """
-    for earlier in dependencies.READS[stage]:
-        patterns = dependencies.opened(stage, earlier)
-        marker = markers.read(source / earlier)
-        kept = {
-            name: written
-            for name, written in marker["outputs"].items()
-            if markers.matches(name, patterns)
-        }
-        for name in kept:
-            (target / earlier / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source / earlier / name, target / earlier / name)
-        records.write_json(target / earlier / markers.SUCCESS, marker | {"outputs": kept})
-
-
 def files_of(folder):
     """The names of what a stage wrote; TensorBoard's hold the time."""
     return {name for name in markers.read(folder)["outputs"] if not name.startswith("tensorboard/")}
@@ -56,7 +38,8 @@ def files_of(folder):
 @pytest.mark.parametrize("stage", STAGES[1:])
 def test_a_stage_reads_only_the_files_it_declares(world, stage):
     name = f"only_{stage[:2]}"
-    keep_only_declared(world[0] / "toy", world[0] / name, stage)
+    read = dependencies.stages_read(stage, {})
+    chain.keep_only_declared(world[0] / "toy", world[0] / name, stage, read)
     done = run(world, name, "--from", stage, "--to", stage)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     here, there = (files_of(world[0] / run_name / stage) for run_name in (name, "toy"))

@@ -7,9 +7,9 @@ import time
 
 import psutil
 import pytest
-from chain import DISHES, SMALL, contents, dishvl, environment
+from chain import DISHES, SMALL, contents, dishvl, environment, keep_only_declared
 
-from dishvl_lib.core import artefacts, markers, paths, records
+from dishvl_lib.core import artefacts, dependencies, markers, paths, records
 from dishvl_lib.demo import trays as drawn
 
 MARGIN = 0.9
@@ -118,6 +118,20 @@ def test_the_command_prints_the_tray_row(world):
 
 def test_the_report_shows_whole_trays(stage):
     assert "whole trays" in (stage("05_evaluation") / "report.html").read_text("utf-8")
+
+
+def test_stage_05_reads_only_the_files_it_declares(world):
+    profile, outputs = world[:2]
+    read = dependencies.stages_read("05_evaluation", {"trays_root": "builtin"})
+    keep_only_declared(outputs / "toy", outputs / "only", "05_evaluation", read)
+    again = ["--set", "run_name=only", "--from", "05", "--to", "05"]
+    done = dishvl("run", profile, *again, outputs=outputs)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    answers = []
+    for run_name in ("only", "toy"):
+        rows = records.read_table(outputs / run_name / "05_evaluation" / "trays.parquet")
+        answers.append(rows[rows.predictor == "tuned"].reset_index(drop=True))
+    assert answers[0].equals(answers[1])
 
 
 def test_a_finished_run_does_nothing(world, stage):
