@@ -84,6 +84,11 @@ def test_two_sources_of_photos_are_refused(tmp_path):
         settings.load_profile(folder)
 
 
+def test_the_notebook_as_it_stands_says_that_there_are_no_trays():
+    with pytest.raises(settings.SettingsError, match="trays_root is empty.*begin with notebook 01"):
+        settings.check_values(paths.TRAYS, params.defaults(paths.TRAYS))
+
+
 def test_trays_want_something_that_finds_dishes(tmp_path):
     said = refusal(tmp_path / "p", trays_root=str(tmp_path))
     assert "needs tray_labels (boxes of the dishes on some trays), detector (an ONNX file)" in said

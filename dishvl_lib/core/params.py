@@ -1215,7 +1215,12 @@ def _trays_alone(trays_root: str, photos_csv: str) -> str:
 
 
 def _something_finds(trays_root: str, tray_labels: str, detector: str) -> str:
-    if trays_root in ("", BUILTIN) or tray_labels or detector:
+    if trays_root == "":
+        return (
+            "trays_root is empty, so there are no trays here: name the folder of their photos, or "
+            "builtin for drawn ones; without trays begin with notebook 01"
+        )
+    if trays_root == BUILTIN or tray_labels or detector:
         return ""
     return (
         "trays_root needs tray_labels (boxes of the dishes on some trays), detector (an ONNX file), "
