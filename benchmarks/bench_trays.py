@@ -24,8 +24,7 @@ from dishvl_lib.detection import labels
 from dishvl_lib.detection.detector import Detector
 from dishvl_lib.evaluation import trays as measured_trays
 from dishvl_lib.gallery.gallery import FOLDER
-from dishvl_lib.steps import tray_evaluation
-from dishvl_lib.steps.trays import DETECTOR_FILE
+from dishvl_lib.steps import tray_evaluation, tray_frames
 from dishvl_lib.trays import Trays
 
 RUN = "demo_trays"
@@ -47,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.run(settings.load_profile(RUN, {"run_name": options.run}))
     best = folder / "04_training" / "best"
     recognizer = Recognizer.load(best)
-    detector = Detector.load(folder / paths.TRAYS / DETECTOR_FILE)
+    detector = Detector.load(folder / paths.TRAYS / artefacts.DETECTOR)
     at_till = Trays(detector, recognizer)
     test_trays = held_out(folder, detector, options.trays)
     report_accuracy(test_trays, recognizer, folder, at_till.crop_margin)
@@ -55,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report_time(test_trays[:TIMED], at_till)
 
 
-def held_out(folder, detector: Detector, n: int) -> list[tray_evaluation.TestTray]:
+def held_out(folder, detector: Detector, n: int) -> list[tray_evaluation.JudgedTray]:
     """n drawn trays with the detector's boxes and a menu each."""
     trays_folder = builtin.drawn_trays(n, SEED)
     read = labels.read(trays_folder / drawn.LABELS, trays_folder / drawn.FRAMES)
@@ -72,15 +71,15 @@ def held_out(folder, detector: Detector, n: int) -> list[tray_evaluation.TestTra
         menu = tray_evaluation.drawn_menu(
             frame.labels, closest, sorted(name_of.values()), MENU_SIZE, rng
         )
-        truth = tray_evaluation.as_drawn(frame.boxes)
+        truth = tray_frames.as_drawn(frame.boxes)
         found = detector.detect(photo)
         frame_id = artefacts.image_id_of(frame.path)
-        trays.append(tray_evaluation.TestTray(frame_id, photo, truth, frame.labels, found, menu))
+        trays.append(tray_evaluation.JudgedTray(frame_id, photo, truth, frame.labels, found, menu))
     return trays
 
 
 def report_accuracy(
-    test_trays: Sequence[tray_evaluation.TestTray], recognizer: Recognizer, folder, margin: float
+    test_trays: Sequence[tray_evaluation.JudgedTray], recognizer: Recognizer, folder, margin: float
 ) -> None:
     rows = []
     namers, _ = tray_evaluation.namers(recognizer, folder / "04_training" / FOLDER, margin)
@@ -93,7 +92,7 @@ def report_accuracy(
 
 
 def report_margins(
-    test_trays: Sequence[tray_evaluation.TestTray], recognizer: Recognizer, folder, trained: float
+    test_trays: Sequence[tray_evaluation.JudgedTray], recognizer: Recognizer, folder, trained: float
 ) -> None:
     """What crops of another margin than the training's cost, by true boxes."""
     for margin in (trained, *OTHER_MARGINS):
@@ -118,7 +117,7 @@ def sentence(numbers: dict) -> str:
     )
 
 
-def report_time(test_trays: Sequence[tray_evaluation.TestTray], at_till: Trays) -> None:
+def report_time(test_trays: Sequence[tray_evaluation.JudgedTray], at_till: Trays) -> None:
     """A tray at the till against its two parts alone, on decoded photos, the best of ROUNDS in turns."""
     decoded = [images.load_rgb(tray.photo) for tray in test_trays]
     menus = [tray.menu for tray in test_trays]

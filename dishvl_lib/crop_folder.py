@@ -20,7 +20,7 @@ from dishvl_lib.core.types import AnyPath, Record, Records
 MADE_BY = "made_by.json"
 DONE = "frames.jsonl"
 LEFT_OUT = "left_out.csv"
-COLUMNS = ("path", "frame", "x1", "y1", "x2", "y2", "score")
+COLUMNS = ("path", "frame", *artefacts.CORNERS, "score")
 
 
 class CropFolderError(ValueError):
@@ -113,7 +113,7 @@ class CropFolder:
 def _crop_rows(row: Record) -> Records:
     rows = []
     for crop in row["crops"]:
-        corners = dict(zip(("x1", "y1", "x2", "y2"), crop["box"], strict=True))
+        corners = dict(zip(artefacts.CORNERS, crop["box"], strict=True))
         rows.append(
             {"path": crop["path"], "frame": row["frame"], **corners, "score": crop["score"]}
         )

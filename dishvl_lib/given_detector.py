@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dishvl_lib.core import markers, paths
+from dishvl_lib.core import artefacts, markers, paths
 from dishvl_lib.core.types import Record
 
 if TYPE_CHECKING:
     from dishvl_lib.detection.detector import Detector
-
-OF_RUN = Path("detector", "detector.onnx")  # in stage 00's folder
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class GivenDetector:
                 f"run {self.where} has no detector: its stage 00 is not finished; run it, or name "
                 "an ONNX file"
             )
-        return folder / OF_RUN, _options(markers.read(folder)["parameters"])
+        return folder / artefacts.DETECTOR, _options(markers.read(folder)["parameters"])
 
 
 def _options(parameters: Record) -> Record:

@@ -10,7 +10,7 @@ import pandas as pd
 from PIL import Image
 
 from dishvl_lib import predict
-from dishvl_lib.core import images, menu_entries, records
+from dishvl_lib.core import artefacts, images, menu_entries, records
 from dishvl_lib.core.types import Record, Records
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CSV_COLUMNS = (
     "photo",
     "dish",
-    *("x1", "y1", "x2", "y2"),
+    *artefacts.CORNERS,
     "score",
     "answer",
     "share",

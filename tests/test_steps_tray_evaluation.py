@@ -7,6 +7,7 @@ from PIL import Image
 
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.steps import tray_evaluation as steps
+from dishvl_lib.steps import tray_frames
 
 NAMES = ("鱼", "饭", "面", "汤", "茶")
 
@@ -29,7 +30,7 @@ class ToyStage:
 
 def boxes(*lefts):
     corners = np.array([[left, 0, left + 10, 10] for left in lefts], np.float32)
-    return steps.as_drawn(corners.reshape(-1, 4))
+    return tray_frames.as_drawn(corners.reshape(-1, 4))
 
 
 def test_a_menu_holds_the_trays_dishes_and_their_look_alikes():
@@ -55,7 +56,7 @@ def test_only_dishes_with_names_are_look_alikes():
 def test_each_dish_and_each_box_too_many_has_a_row(tmp_path):
     photo = tmp_path / "tray.png"
     Image.new("RGB", (100, 20)).save(photo)
-    tray = steps.TestTray("f", photo, boxes(0, 40), ("鱼", "饭"), boxes(40, 80), ["鱼", "饭"])
+    tray = steps.JudgedTray("f", photo, boxes(0, 40), ("鱼", "饭"), boxes(40, 80), ["鱼", "饭"])
     said = {40.0: ("饭", False), 80.0: ("鱼", True), 0.0: ("鱼", False)}
 
     def namer(upright, found, menu):
@@ -73,7 +74,7 @@ def test_each_dish_and_each_box_too_many_has_a_row(tmp_path):
 def test_an_empty_tray_on_which_nothing_is_found_has_a_row(tmp_path):
     photo = tmp_path / "tray.png"
     Image.new("RGB", (100, 20)).save(photo)
-    tray = steps.TestTray("f", photo, boxes(), (), Detections.none(), ["鱼"])
+    tray = steps.JudgedTray("f", photo, boxes(), (), Detections.none(), ["鱼"])
     rows = steps.answers("tuned", lambda upright, found, menu: [], [tray])
     assert [(row["truth"], row["answer"]) for row in rows] == [("", ""), ("", "")]
 

@@ -63,11 +63,13 @@ LEFT_OUT_COLUMNS = ("path", "reason", "detail")
 REJECTED_COLUMNS = (*LEFT_OUT_COLUMNS, "split")
 # Stage 00: a photo of a whole tray; a box on it, of a person (`truth`) or of the detector; a crop.
 FRAMES = "frames.parquet"
+CORNERS = ("x1", "y1", "x2", "y2")  # of a box, in pixels of the upright photo
+DETECTOR = "detector/detector.onnx"
 FRAME_COLUMNS = ("frame_id", "path", "width", "height", "sha256", "split", "n_boxes")
 BOXES = "boxes.parquet"
-BOX_COLUMNS = ("frame_id", "source", "x1", "y1", "x2", "y2", "score", "label")
+BOX_COLUMNS = ("frame_id", "source", *CORNERS, "score", "label")
 CROPS = "crops.parquet"
-CROP_COLUMNS = ("path", "frame_id", "x1", "y1", "x2", "y2", "label", "split", "sha256")
+CROP_COLUMNS = ("path", "frame_id", *CORNERS, "label", "split", "sha256")
 CROPS_LIST = "crops.csv"
 CROPS_LIST_COLUMNS = ("path", "label", "split")
 SIMILAR_COLUMNS = ("dish_id", "similar_id", "rank", "score", "n_votes")

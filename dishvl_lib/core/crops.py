@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 Box = tuple[int, int, int, int]
-LEAST_MARGIN = 0.3
+LEAST_MARGIN = 0.3  # less shows no dish
 MOST_MARGIN = 2.0
 # A crop holds the box's own pixels as they are; only JPEG's rounding is between them and the photo.
 JPEG_QUALITY = 95

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from dishvl_lib.core import paths
+from dishvl_lib.core import crops, paths
 from dishvl_lib.core.parameter import Mappings, Parameter, Role
 from dishvl_lib.core.rules import (
     BUILTIN,
@@ -84,8 +84,6 @@ VALIDATION_SHARE = Parameter(
 # A detector's output, by the words of `detection.layouts`; empty finds out.
 YOLO_LAYOUTS = ("yolov8", "yolov5", "yolov10")
 DETECTOR_LAYOUTS = ("", "dishvl", "dfine", "detr", *YOLO_LAYOUTS, "rtdetr", "paddle")
-MOST_MARGIN = 2.0
-LEAST_MARGIN = 0.3  # of a box's sides: less shows no dish
 
 FIRST = ("01_annotation",)
 WITH_TRAYS = (paths.TRAYS, "01_annotation")
@@ -371,7 +369,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             "float",
             1.0,
             "sides of a crop as a factor of its box's; training and use share it",
-            Between(least=LEAST_MARGIN, most=MOST_MARGIN),
+            Between(least=crops.LEAST_MARGIN, most=crops.MOST_MARGIN),
         ),
         Parameter(
             "detector_start",
@@ -1020,7 +1018,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             0.0,
             "for photos that a detector of yours has cropped: sides of a crop as a factor of its "
             "box's; 0 where that is unknown. With trays_root stage 00's counts",
-            Between(least=0, most=MOST_MARGIN),
+            Between(least=0, most=crops.MOST_MARGIN),
             Role.RUNTIME_ONLY,
         ),
         Parameter("use_cpu", "bool", True, "train on the CPU even where there is a GPU"),

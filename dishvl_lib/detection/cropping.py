@@ -88,12 +88,10 @@ def _contents(
 
 
 def _row(frame, box: crops.Box, label: str, place: str, content: bytes) -> Record:
-    x1, y1, x2, y2 = box
-    corners = {"x1": x1, "y1": y1, "x2": x2, "y2": y2}
     return {
         "path": place,
         "frame_id": frame.frame_id,
-        **corners,
+        **dict(zip(artefacts.CORNERS, box, strict=True)),
         "label": label,
         "split": frame.split,
         "sha256": hashlib.sha256(content).hexdigest(),

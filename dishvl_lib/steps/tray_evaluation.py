@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from dishvl_lib import Hybrid
-from dishvl_lib.core import artefacts, crops, given_tables, images, names, paths
+from dishvl_lib.core import artefacts, given_tables, images, names, paths
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage
@@ -20,9 +20,9 @@ from dishvl_lib.detection import matching
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.evaluation import trays
 from dishvl_lib.gallery.gallery import FOLDER, Gallery, GalleryError
-from dishvl_lib.steps import gallery
-from dishvl_lib.steps.tray_frames import DETECTED, DISH, TRUTH
-from dishvl_lib.trays import recognised
+from dishvl_lib.steps import gallery, tray_frames
+from dishvl_lib.steps.tray_frames import TRUTH
+from dishvl_lib.trays import FoundDishes, recognised
 from dishvl_lib.vlm.recognizer import Recognizer
 
 FILE = "trays.parquet"
@@ -44,7 +44,7 @@ class Judged(NamedTuple):
         return {TABLE: trays.table(self.measured)} if self.measured else {}
 
 
-class TestTray(NamedTuple):
+class JudgedTray(NamedTuple):
     """A frame whose every dish is known: its photo, people's boxes and names, the detector's
     boxes, and the menu that is chosen from.
     """
@@ -130,7 +130,7 @@ def _by_model(recognizer, margin: float) -> Namer:
         dishes = recognised(recognizer, upright, found, menu, crop_margin=margin)
         for place, dish in dishes.items():
             said[place] = (dish.answer, bool(dish.review))
-        return [said.get(place, ("", False)) for place in range(len(found))]
+        return _in_order(said, found)
 
     return named
 
@@ -139,19 +139,25 @@ def _by_net(beside: Gallery, margin: float) -> Namer:
     """The most similar registered photo's dish of those on the menu: what was there before."""
 
     def named(upright: Image.Image, found: Detections, menu: Sequence[str]) -> list[Said]:
-        if not len(found):
-            return []
-        pixels = [beside.pixels(crops.cut(upright, box, margin)) for box in found.boxes]
-        said = []
-        for feature in beside.features_of_pixels(np.stack(pixels)):
-            best, _ = beside.ranked(feature, menu)[0]
-            said.append((best, False))
-        return said
+        dishes = FoundDishes.on(upright, found, margin)
+        said = {}
+        if dishes.pictures:
+            pixels = np.stack([beside.pixels(picture) for picture in dishes.pictures])
+            features = beside.features_of_pixels(pixels)
+            for place, feature in zip(dishes.places, features, strict=True):
+                best, _ = beside.ranked(feature, menu)[0]
+                said[place] = (best, False)
+        return _in_order(said, found)
 
     return named
 
 
-def answers(predictor: str, namer: Namer, test_trays: Sequence[TestTray]) -> Records:
+def _in_order(said: Mapping[int, Said], found: Detections) -> list[Said]:
+    """What is said of each box; of one that no crop can be made of, nothing."""
+    return [said.get(place, ("", False)) for place in range(len(found))]
+
+
+def answers(predictor: str, namer: Namer, test_trays: Sequence[JudgedTray]) -> Records:
     """Rows of evaluation.trays: what a predictor says of each dish, by both kinds of boxes."""
     rows: Records = []
     with Progress(f"trays by {predictor}", len(test_trays), "trays") as progress:
@@ -166,7 +172,9 @@ def answers(predictor: str, namer: Namer, test_trays: Sequence[TestTray]) -> Rec
     return rows
 
 
-def _marked(tray: TestTray, found: Detections, said: Sequence[Said]) -> list[tuple[str, str, bool]]:
+def _marked(
+    tray: JudgedTray, found: Detections, said: Sequence[Said]
+) -> list[tuple[str, str, bool]]:
     """(truth, answer, flagged) of each dish on the tray, and of each box where none lies."""
     pairs = matching.matched(tray.truth, found)
     rows = []
@@ -179,7 +187,7 @@ def _marked(tray: TestTray, found: Detections, said: Sequence[Said]) -> list[tup
     return rows or [("", "", False)]
 
 
-def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[TestTray]:
+def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[JudgedTray]:
     """The test frames on which every dish is one that can be asked about. A frame that stage 01 has
     given a photo to another split of, or left out, is judged no more: it is noted.
     """
@@ -203,9 +211,16 @@ def _test_trays(stage: Stage, of: gallery.Known, similar: pd.DataFrame) -> list[
             continue
         rng = np.random.default_rng([stage.params["seed"], zlib.crc32(frame.frame_id.encode())])
         menu = drawn_menu(dishes, closest, dishes_of_run, stage.params["tray_menu_size"], rng)
-        found = _detections(on_frame[on_frame.source == DETECTED])
+        found = tray_frames.detected(on_frame)
         kept.append(
-            TestTray(frame.frame_id, root / frame.path, _in_order(truth), dishes, found, menu)
+            JudgedTray(
+                frame.frame_id,
+                root / frame.path,
+                tray_frames.as_drawn(tray_frames.corners_of(truth)),
+                dishes,
+                found,
+                menu,
+            )
         )
     _note_left_out(stage, len(test), left_out)
     return kept
@@ -266,19 +281,3 @@ def drawn_menu(
     wanted = list(dict.fromkeys([*dishes, *look_alikes, *others]))
     most = max(size, len(set(dishes)))
     return rng.permutation(wanted[:most]).tolist()
-
-
-def _detections(rows: pd.DataFrame) -> Detections:
-    corners = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32").reshape(-1, 4)
-    return Detections.ranked(corners, rows.score.to_numpy("float32"), (DISH,) * len(rows))
-
-
-def _in_order(rows: pd.DataFrame) -> Detections:
-    """People's boxes in the order of the labels."""
-    return as_drawn(rows[["x1", "y1", "x2", "y2"]].to_numpy("float32"))
-
-
-def as_drawn(boxes: np.ndarray) -> Detections:
-    """People's boxes (n, 4), as dishes."""
-    n = len(boxes)
-    return Detections(boxes.reshape(-1, 4), np.ones(n, np.float32), (DISH,) * n)

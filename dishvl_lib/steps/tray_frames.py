@@ -231,7 +231,29 @@ def _boxes(found: pd.DataFrame, labelled: dict[str, LabelledFrame]) -> pd.DataFr
 def box_rows(frame_id: str, source: str, boxes, scores, of: LabelledFrame | Detections) -> Records:
     rows = []
     for box, score, label in zip(boxes, scores, of.labels, strict=True):
-        corners = dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
+        corners = dict(zip(artefacts.CORNERS, map(float, box), strict=True))
         row = {"frame_id": frame_id, "source": source, **corners}
         rows.append({**row, "score": float(score), "label": label})
     return rows
+
+
+def corners_of(rows: pd.DataFrame) -> np.ndarray:
+    """(n, 4) float32 of rows with BOX_COLUMNS."""
+    return rows[list(artefacts.CORNERS)].to_numpy("float32").reshape(-1, 4)
+
+
+def detected(of_frame: pd.DataFrame) -> Detections:
+    """The detector's boxes among a frame's rows, as dishes whatever they are called."""
+    rows = of_frame[of_frame.source == DETECTED]
+    return Detections.ranked(corners_of(rows), rows.score.to_numpy("float32"), (DISH,) * len(rows))
+
+
+def drawn(of_frame: pd.DataFrame) -> Detections:
+    """People's boxes among a frame's rows, in their order."""
+    return as_drawn(corners_of(of_frame[of_frame.source == TRUTH]))
+
+
+def as_drawn(boxes: np.ndarray) -> Detections:
+    """People's boxes (n, 4), as dishes."""
+    n = len(boxes)
+    return Detections(boxes.reshape(-1, 4), np.ones(n, np.float32), (DISH,) * n)

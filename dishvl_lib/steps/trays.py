@@ -34,7 +34,6 @@ UNLABELLED = "unlabelled.csv"
 REJECTED = "rejected.csv"
 NO_DISH = "no dish found"  # reasons in rejected.csv
 SEVERAL = "several dishes"
-DETECTOR_FILE = "detector/detector.onnx"
 TRAINED_FILE = "detector/metrics.json"  # what a training here writes last
 # Labels that say what a dish lies in, not which one it is.
 VESSELS = frozenset(
@@ -62,7 +61,7 @@ def read_frames(stage: Stage) -> Trays:
     of photos are looked at.
     """
     if stage.params["detector"]:
-        stage.make_file(DETECTOR_FILE, _keep_given, stage=stage)
+        stage.make_file(artefacts.DETECTOR, _keep_given, stage=stage)
     root, given = builtin.trays(stage.params["trays_root"], stage.params["tray_labels"])
     files = (artefacts.FRAMES, "labelled.parquet", "rejected_frames.csv", "label_notes.json")
     trays = Trays(root, *stage.make(files, tray_frames.read, stage, root, given))
@@ -87,7 +86,7 @@ def detector_of(stage: Stage, trays: Trays) -> Detector:
     """
     if not stage.params["detector"]:
         stage.make_file(TRAINED_FILE, _train, stage=stage, trays=trays)
-    detector = _opened(stage, stage.path(DETECTOR_FILE), _threshold(stage))
+    detector = _opened(stage, stage.path(artefacts.DETECTOR), _threshold(stage))
     classes = listed(detector.keep_labels or detector.names) or "classes without names"
     print(f"detector: {classes}, boxes from a score of {detector.threshold:g} on")
     return detector
@@ -150,7 +149,7 @@ def _labelled(trays: Trays) -> list[LabelledFrame]:
     frames_of_dishes = []
     for frame in trays.frames[trays.frames.n_boxes >= 0].itertuples():
         rows = boxes_of.get(frame.frame_id, trays.truth.iloc[:0])
-        boxes = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32").reshape(-1, 4)
+        boxes = tray_frames.corners_of(rows)
         frames_of_dishes.append(
             LabelledFrame(
                 path=frame.path,
@@ -209,7 +208,7 @@ def _note_recall(stage: Stage, detector: Detector, measured: Record) -> None:
 
 def _measured(stage: Stage, detector: Detector, trays: Trays) -> Record:
     # Average precision asks for all that is found, at any score.
-    everything = _opened(stage, stage.path(DETECTOR_FILE), LEAST_SCORE)
+    everything = _opened(stage, stage.path(artefacts.DETECTOR), LEAST_SCORE)
     measured: Record = {}
     for split in ("validation", "test"):
         judged = []
@@ -229,13 +228,7 @@ def _as_dishes(found: Detections) -> Detections:
 def _pair(frame, boxes: pd.DataFrame) -> tuple[Detections, Detections]:
     """(people's boxes, the detector's) of a frame, as dishes whatever they are called."""
     of_frame = boxes[boxes.frame_id == frame.frame_id]
-    return _as_detections(of_frame, TRUTH), _as_detections(of_frame, DETECTED)
-
-
-def _as_detections(of_frame: pd.DataFrame, source: str) -> Detections:
-    rows = of_frame[of_frame.source == source]
-    corners = rows[["x1", "y1", "x2", "y2"]].to_numpy("float32").reshape(-1, 4)
-    return Detections.ranked(corners, rows.score.to_numpy("float32"), (DISH,) * len(rows))
+    return tray_frames.drawn(of_frame), tray_frames.detected(of_frame)
 
 
 def as_rows(measured: Record) -> Records:
@@ -256,7 +249,7 @@ def as_rows(measured: Record) -> Records:
 def described(detector: Detector) -> Record:
     """For the success marker: what finds dishes on trays, for whoever uses it."""
     return {
-        "file": DETECTOR_FILE,
+        "file": artefacts.DETECTOR,
         "sha256": detector.sha256,
         "threshold": detector.threshold,
         "names": list(detector.names),
