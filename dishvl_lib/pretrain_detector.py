@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from dishvl_lib.core import caches, paths, records
 from dishvl_lib.core.types import Record
-from dishvl_lib.demo import detector_start, recipes, trays
+from dishvl_lib.demo import detector_start, recipes, shipped_weights, trays
 from dishvl_lib.detection import labels, training
 
 TRAYS = 1200
@@ -55,7 +55,7 @@ def make_start(n_trays: int, settings: training.TrainingSettings, output: Path) 
             "validation_trays": str(trained.metrics["n_frames"]),
         }
         weights = load_file(Path(scratch) / training.WEIGHTS)
-    detector_start.write(output, weights, metadata)
+    shipped_weights.write(output, weights, metadata)
     return metadata
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from toys import copied_weights
 
 from dishvl_lib import pretrain_detector
 from dishvl_lib.core import paths, records
@@ -12,12 +13,7 @@ from dishvl_lib.detection import net, training
 
 @pytest.fixture
 def copied(tmp_path):
-    """The shipped weights in a folder of their own, free to be damaged."""
-    file = tmp_path / "detector.safetensors"
-    file.write_bytes(detector_start.FILE.read_bytes())
-    checksum = detector_start.checksum_file(detector_start.FILE).read_bytes()
-    detector_start.checksum_file(file).write_bytes(checksum)
-    return file
+    return copied_weights(detector_start.FILE, tmp_path)
 
 
 def test_the_shipped_start_is_small_whole_and_says_how_it_was_made():

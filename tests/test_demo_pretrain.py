@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from toys import copied_weights
 
 from dishvl_lib.core import records
 from dishvl_lib.demo import base_model, builtin, pretrain, recipes, tower
@@ -17,12 +18,7 @@ NAMES = ["红烧鱼", "米饭"]
 
 @pytest.fixture
 def copied(tmp_path):
-    """The shipped tower in a folder of its own, free to be damaged."""
-    file = tmp_path / "tower.safetensors"
-    file.write_bytes(tower.FILE.read_bytes())
-    checksum = tower.checksum_file(tower.FILE).read_bytes()
-    tower.checksum_file(file).write_bytes(checksum)
-    return file
+    return copied_weights(tower.FILE, tmp_path)
 
 
 @pytest.fixture

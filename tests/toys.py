@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from dishvl_lib.demo import shipped_weights
+
 ORIENTATION = 0x0112
 
 
@@ -177,3 +179,10 @@ def another_process_holding(lock_file):
 def tree_of(folder: Path) -> list[str]:
     """All files and folders below `folder`, relative to it; [] when it is not there."""
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
+
+
+def copied_weights(shipped: Path, folder: Path) -> Path:
+    """Shipped weights with their checksum in a folder of their own, free to be damaged."""
+    for file in (shipped, shipped_weights.checksum_file(shipped)):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder / shipped.name

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from dishvl_lib.core.progress import Progress
+from dishvl_lib.demo import drawing_pool
 from dishvl_lib.demo.cards import DISHES, LOOK_ALIKE_PAIRS, Dish, dish_card
-from dishvl_lib.demo.drawing import SIZE, expose
+from dishvl_lib.demo.drawing import SIZE, Span, expose
 from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, draw_scene
 
 __all__ = ["DISHES", "LOOK_ALIKE_PAIRS", "Dish", "dish_card", "draw_demo_photos", "thumbnail"]
@@ -77,23 +75,6 @@ class _Drawn(NamedTuple):
     thumbnail: np.ndarray
 
 
-class _Box(NamedTuple):
-    """A crop of the canvas, px."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
-
-
 def draw_demo_photos(
     folder: Path,
     *,
@@ -122,7 +103,9 @@ def draw_demo_photos(
     shutil.rmtree(half_done, ignore_errors=True)
     half_done.mkdir(parents=True)
     jobs = _jobs(names, photos_per_dish, seed)
-    drawn = list(chain.from_iterable(_run(jobs, half_done, processes)))
+    counts = [job.photos for job in jobs]
+    parts = drawing_pool.run(_draw_job, jobs, counts, half_done, unit="photos", processes=processes)
+    drawn = list(chain.from_iterable(parts))
     drawn += _plant_dirt(half_done, drawn)
     _write_site_b_tables(half_done, [job for job in jobs if job.outside])
     _write_thumbnails(half_done, drawn)
@@ -162,26 +145,6 @@ def _class_folders(name: str, index: int) -> tuple[str, ...]:
     number = 1 + index % 3 if has_number else ""
     site = SITES[index % len(SITES)]
     return (f"photos/{name}{number}@{site}_{date}",)
-
-
-def _run(jobs: list[_Job], root: Path, processes: int) -> list[list[_Drawn]]:
-    n_photos = sum(job.photos for job in jobs)
-    with Progress("drawing", n_photos) as progress:
-        if processes <= 1:
-            return _counted((_draw_job(job, root) for job in jobs), jobs, progress)
-        spawning = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=spawning) as pool:
-            return _counted(pool.map(_draw_job, jobs, [root] * len(jobs)), jobs, progress)
-
-
-def _counted(
-    parts: Iterable[list[_Drawn]], jobs: list[_Job], progress: Progress
-) -> list[list[_Drawn]]:
-    drawn = []
-    for job, part in zip(jobs, parts, strict=True):
-        drawn.append(part)
-        progress.advance(job.photos)
-    return drawn
 
 
 def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
@@ -227,13 +190,13 @@ def _frame_names(rng: np.random.Generator, frame: int, counter: int, outside: bo
     return lambda crop, box: f"{prefix}${_in_frame(box)}#{counter + crop + 1}.jpg"
 
 
-def _in_frame(box: _Box) -> str:
+def _in_frame(box: Span) -> str:
     """The crop box as the camera's full frame would number it."""
     pixels = [round(300 + 1.6 * value) for value in box]
     return "_".join(map(str, pixels))
 
 
-def _crop_box(rng: np.random.Generator) -> _Box:
+def _crop_box(rng: np.random.Generator) -> Span:
     side = SIZE * rng.uniform(0.54, 0.66)
     width = side * rng.uniform(0.94, 1.06)
     height = side * rng.uniform(0.94, 1.06)
@@ -243,7 +206,7 @@ def _crop_box(rng: np.random.Generator) -> _Box:
     return _inside(left, top, width, height)
 
 
-def _nudge(rng: np.random.Generator, box: _Box) -> _Box:
+def _nudge(rng: np.random.Generator, box: Span) -> Span:
     """Nearly the same crop: another detector pass over the same frame."""
     grow = rng.uniform(0.92, 1.05, 2)
     shift = rng.normal(0, 0.02, 2) * SIZE
@@ -252,15 +215,15 @@ def _nudge(rng: np.random.Generator, box: _Box) -> _Box:
     return _inside(left, top, width, height)
 
 
-def _inside(x: float, y: float, width: float, height: float) -> _Box:
+def _inside(x: float, y: float, width: float, height: float) -> Span:
     width = min(width, SIZE)
     height = min(height, SIZE)
     x = min(max(0.0, x), SIZE - width)
     y = min(max(0.0, y), SIZE - height)
-    return _Box(x, y, x + width, y + height)
+    return Span(x, y, x + width, y + height)
 
 
-def _shoot(scene: np.ndarray, rng: np.random.Generator, box: _Box) -> Image.Image:
+def _shoot(scene: np.ndarray, rng: np.random.Generator, box: Span) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
     exposure = rng.uniform(0.9, 1.12)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageFilter
@@ -23,6 +24,23 @@ MAX_SLOPE = 1.6  # steeper flanks would be drawn as dark outlines
 
 RGB = tuple[int, int, int]  # 0..255
 Plane = tuple[np.ndarray, np.ndarray]  # x and y of each pixel
+
+
+class Span(NamedTuple):
+    """A rectangle, px; width and height need not be whole."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 
 from dishvl_lib.core import paths, records
 from dishvl_lib.core.progress import Progress
-from dishvl_lib.demo import base_model, recipes, tower
+from dishvl_lib.demo import base_model, recipes, shipped_weights, tower
 from dishvl_lib.vlm import qwen, saved_activations
 
 DRAWING_VERSION = 1
@@ -307,7 +307,7 @@ def make_tower(settings: Settings, output: Path, processes: int = 2) -> dict[str
     }
     trained = model.visual.state_dict()
     weights = {name: value.detach().half().numpy() for name, value in trained.items()}
-    tower.write(output, weights, metadata)
+    shipped_weights.write(output, weights, metadata)
     return metadata
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from dishvl_lib.core import records
+from dishvl_lib.demo import shipped_weights
 
 FILE = Path(__file__).with_name("tower.safetensors")
 HIDDEN_SIZE = 128
@@ -24,14 +23,6 @@ REMEDY = "install DishVL again, or make the tower: python -m dishvl_lib.demo.pre
 
 class TowerError(RuntimeError):
     """The tower's file is missing or not the one that was made; the message says what to do."""
-
-
-def write(file: Path, weights: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """Writes the weights, by their names in the vision tower, and the checksum beside them."""
-    with records.atomic_path(file) as part:
-        save_file(weights, part, metadata)
-    file.chmod(0o644)
-    records.write_text(checksum_file(file), records.sha256_file(file) + "\n")
 
 
 def read(file: Path = FILE) -> dict[str, np.ndarray]:
@@ -47,26 +38,12 @@ def read(file: Path = FILE) -> dict[str, np.ndarray]:
 def metadata(file: Path = FILE) -> dict[str, str]:
     """How the tower was made: seeds, sizes, seconds, held-out figures. Raises as `read` does."""
     check(file)
-    with safe_open(file, framework="numpy") as stored:
-        return stored.metadata()
+    return shipped_weights.metadata(file)
 
 
 def check(file: Path = FILE) -> str:
     """The file's sha256, compared with the one written when it was made. Raises TowerError."""
-    try:
-        expected = checksum_file(file).read_text("ascii").strip()
-        actual = records.sha256_file(file)
-    except OSError as error:
-        raise TowerError(f"{error.filename} cannot be read ({error.strerror}); {REMEDY}") from None
-    if actual != expected:
-        differing = f"its sha256 is {actual[:12]}..., not {expected[:12]}..."
-        raise TowerError(f"{file} is damaged: {differing}; {REMEDY}")
-    return actual
-
-
-def checksum_file(file: Path) -> Path:
-    """Where the sha256 of a tower's file stands."""
-    return file.with_suffix(".sha256")
+    return shipped_weights.check(file, TowerError, REMEDY)
 
 
 def misfit(hidden_size: int, vision_layers: int) -> str | None:

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from dishvl_lib.demo import tray_things
-from dishvl_lib.demo.drawing import RGB, expose, unit_rgb
+from dishvl_lib.demo.drawing import RGB, Span, expose, unit_rgb
 from dishvl_lib.demo.plating import Place, Plating, table_top
-from dishvl_lib.demo.tray_things import Lamp, Span, Thing
+from dishvl_lib.demo.tray_things import Lamp, Thing
 
 WIDTH = 960
 HEIGHT = 720

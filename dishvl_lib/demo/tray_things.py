@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -16,6 +15,7 @@ from PIL import Image
 from dishvl_lib.demo.drawing import (
     RGB,
     Canvas,
+    Span,
     blank_canvas,
     cover,
     light_scene,
@@ -36,23 +36,6 @@ STEEL = (186, 190, 196)
 AMBIENT = 0.45  # what comes from everywhere, and what comes from the lamp, as `light_scene` has it
 DIRECT = 0.62
 DRINKS: tuple[RGB, ...] = ((150, 88, 34), (60, 32, 20), (196, 204, 190), (206, 150, 60))
-
-
-class Span(NamedTuple):
-    """A rectangle of the photo, px; width and height need not be whole."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def width(self) -> float:
-        return self.right - self.left
-
-    @property
-    def height(self) -> float:
-        return self.bottom - self.top
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ box is a `dish`: what the detector that the demo starts from has seen.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -25,13 +23,12 @@ import numpy as np
 from PIL import Image
 
 from dishvl_lib.core import records
-from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import Record, Records
-from dishvl_lib.demo import recipes
+from dishvl_lib.demo import drawing_pool, recipes
 from dishvl_lib.demo.cards import DISHES
+from dishvl_lib.demo.drawing import Span
 from dishvl_lib.demo.plating import CANTEEN, PLATINGS, Place, Plating
 from dishvl_lib.demo.tray_scenes import MOST_DISHES, Tray, draw_tray
-from dishvl_lib.demo.tray_things import Span
 
 VERSION = 2
 FRAMES = "frames"
@@ -112,7 +109,10 @@ def _draw(folder: Path, n: int, seed: int, dishes: tuple[str, ...], processes: i
     jobs = []
     for first in range(0, n, TRAYS_PER_JOB):
         jobs.append(_Job(first, min(TRAYS_PER_JOB, n - first), seed, dishes))
-    trays = list(chain.from_iterable(_run(jobs, half_done, processes)))
+    counts = [job.n for job in jobs]
+    workers = processes or len(os.sched_getaffinity(0))
+    parts = drawing_pool.run(_draw_job, jobs, counts, half_done, unit="trays", processes=workers)
+    trays = list(chain.from_iterable(parts))
     records.write_json(half_done / LABELS, _coco(trays, dishes or (DISH,)))
     records.write_json(half_done / MARKER, drawn)
     os.replace(half_done, folder)
@@ -128,26 +128,6 @@ def _check_same(folder: Path, drawn: Record) -> None:
             f"{folder} holds something else than these drawn trays; remove it or choose another "
             "folder for them"
         )
-
-
-def _run(jobs: list[_Job], root: Path, processes: int | None) -> list[list[_Drawn]]:
-    workers = processes or len(os.sched_getaffinity(0))
-    with Progress("drawing", sum(job.n for job in jobs), "trays") as progress:
-        if workers <= 1:
-            return _counted((_draw_job(job, root) for job in jobs), jobs, progress)
-        spawning = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=spawning) as pool:
-            return _counted(pool.map(_draw_job, jobs, [root] * len(jobs)), jobs, progress)
-
-
-def _counted(
-    parts: Iterable[list[_Drawn]], jobs: list[_Job], progress: Progress
-) -> list[list[_Drawn]]:
-    drawn = []
-    for job, part in zip(jobs, parts, strict=True):
-        drawn.append(part)
-        progress.advance(job.n)
-    return drawn
 
 
 def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
