@@ -321,19 +321,23 @@ def _add_detect_train(commands: Any) -> None:
         "(needs pip install 'dishvl[trays]')"
     )
     parser = _add(commands, "detect-train", _detect_train, text)
+    usual = params.defaults(paths.TRAYS)
     parser.add_argument(
         "labels", type=Path, help="a COCO file, or a folder of labels in COCO's or YOLO's form"
     )
     parser.add_argument("frames", type=Path, help="the folder of the photos")
     parser.add_argument("out", type=Path, help="the folder that the detector is written to")
-    parser.add_argument("--epochs", type=whole_number, default=20)
+    parser.add_argument("--epochs", type=whole_number, default=usual["detector_epochs"])
     parser.add_argument(
-        "--size", type=whole_number, default=320, help="side of the net's input, a multiple of 32"
+        "--size",
+        type=whole_number,
+        default=usual["detector_size"],
+        help="side of the net's input, a multiple of 32",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--start",
-        default="builtin",
+        default=usual["detector_start"],
         help="builtin (weights that have seen drawn trays), none, or detector.safetensors of an "
         "earlier training",
     )
@@ -345,7 +349,7 @@ def _add_detect_train(commands: Any) -> None:
     )
     parser.add_argument(
         "--crop-margin",
-        type=positive_number,
+        type=margin,
         help="written into the file: what the crops for a recogniser are cut with, such as 0.76",
     )
     parser.add_argument(

@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import pandas as pd
 from PIL import Image
 
+from dishvl_lib.annotation.layout import UNREADABLE_NAME
 from dishvl_lib.core import artefacts, crops, file_names, images, photo_files, records
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import AnyPath, Record, Records
 from dishvl_lib.crop_folder import LEFT_OUT, CropFolder, CropFolderError
 from dishvl_lib.detection import cropping
+from dishvl_lib.detection.detector import NO_DISH, Detector, short_of
 from dishvl_lib.given_detector import GivenDetector
 
 if TYPE_CHECKING:
     from dishvl_lib.detection.boxes import Detections
-    from dishvl_lib.detection.detector import Detector
 
 DEFAULT_MARGIN = 1.0
-NO_DISH = "no dish found"
-UNREADABLE_NAME = "unreadable name"
 
 
 class _Frames(NamedTuple):
@@ -79,7 +78,7 @@ def _frames(given: Sequence[Path], photos: Sequence[Path]) -> _Frames:
     return _Frames(root, below, names)
 
 
-def _made_by(detector: "Detector", margin: float, frames: _Frames) -> Record:
+def _made_by(detector: Detector, margin: float, frames: _Frames) -> Record:
     """What the crops depend on."""
     return {
         "detector": detector.sha256,
@@ -92,7 +91,7 @@ def _made_by(detector: "Detector", margin: float, frames: _Frames) -> Record:
     }
 
 
-def _crop_all(folder: CropFolder, frames: _Frames, detector: "Detector", margin: float) -> None:
+def _crop_all(folder: CropFolder, frames: _Frames, detector: Detector, margin: float) -> None:
     """Crop the frames that are not done."""
     left = [path for path in frames.paths if path not in folder.done]
     n_done = len(frames.paths) - len(left)
@@ -104,7 +103,7 @@ def _crop_all(folder: CropFolder, frames: _Frames, detector: "Detector", margin:
 
 
 def _crop_frame(
-    folder: Path, frames: _Frames, path: str, detector: "Detector", margin: float
+    folder: Path, frames: _Frames, path: str, detector: Detector, margin: float
 ) -> Record:
     """The row of a frame: its crops, or why it has none."""
     if not file_names.is_writable(path):
@@ -115,9 +114,8 @@ def _crop_frame(
         return _left_out(path, error.reason, error.detail)
     found = detector.detect_image(upright)
     if not len(found):
-        best = detector.best_score(upright)
-        detail = f"the best score is {best:.2f}, the threshold {detector.threshold:.2f}"
-        return _left_out(path, NO_DISH, detail)
+        why = short_of(detector.best_score(upright), detector.threshold)
+        return _left_out(path, NO_DISH, why)
     return {"frame": path, "crops": _write(folder, frames.names[path], upright, found, margin)}
 
 

@@ -19,7 +19,7 @@ from dishvl_lib.core import crops, images
 from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.detection import boxes
 from dishvl_lib.detection.boxes import Detections
-from dishvl_lib.detection.detector import Detector
+from dishvl_lib.detection.detector import NO_DISH, Detector, short_of
 from dishvl_lib.vlm.answers import Choice
 from dishvl_lib.vlm.photo_answers import PhotoAnswers
 from dishvl_lib.vlm.photo_questions import PhotoQuestions
@@ -82,10 +82,7 @@ class Tray:
 
     @property
     def nothing_found(self) -> str:
-        return (
-            f"no dish found: the best box has a score of {self.best_score:.2f}, the threshold is "
-            f"{self.threshold:.2f}"
-        )
+        return f"{NO_DISH}: {short_of(self.best_score, self.threshold)}"
 
 
 @dataclass(frozen=True)

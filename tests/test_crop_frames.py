@@ -103,7 +103,11 @@ def test_frames_without_a_crop_are_listed(trays, tmp_path, net, capsys):
     out = tmp_path / "out"
     assert crop(trays, out, "--threshold", "0.95", net=net) == 1
     rows = left_out(out)
-    assert rows[0] == ("a.png", "no dish found", "the best score is 0.90, the threshold 0.95")
+    assert rows[0] == (
+        "a.png",
+        "no dish found",
+        "the best box has a score of 0.90, the threshold is 0.95",
+    )
     assert [row[:2] for row in rows][1] == ("text.jpg", "not an image")
     assert "3 frames have none, 1 of them" in capsys.readouterr().out
 

@@ -20,7 +20,6 @@ from dishvl_lib.core import records
 from dishvl_lib.given_detector import GivenDetector
 from dishvl_lib.serving import limits, service
 from dishvl_lib.trays import TrayError
-from dishvl_lib.vlm import choose
 from dishvl_lib.vlm.recognizer import METADATA
 
 CLOSE = 1e-5
@@ -91,14 +90,7 @@ def test_json_says_the_same(client):
 
 
 def test_the_dishes_of_a_tray_share_a_pass(client, monkeypatch):
-    passes = []
-    answer_together = choose.answer_together
-
-    def counted(qwen, queries):
-        passes.append(len(queries))
-        return answer_together(qwen, queries)
-
-    monkeypatch.setattr(choose, "answer_together", counted)
+    passes = tray_toys.count_passes(monkeypatch)
     detect(client, site="north")
     assert passes == [3]
 

@@ -376,7 +376,9 @@ def test_labels_without_a_frame_to_test_with_are_noted(make, labelled):
 
 def test_where_nothing_is_found_the_best_score_is_said(make, tmp_path):
     draw(tmp_path / "frames" / "a.png", 1, ())
-    said = r"no dish found 1 .*a.png: the best score is 0.12, the threshold 0.25; lower"
+    said = (
+        r"no dish found 1 .*a.png: the best box has a score of 0.12, the threshold is 0.25; lower"
+    )
     with pytest.raises(AssertionError, match=said):
         make(tmp_path / "frames")
 

@@ -14,7 +14,7 @@ import dishvl_lib
 from dishvl_lib import Trays
 from dishvl_lib.core import crops, records
 from dishvl_lib.trays import NOT_ON_MENU, OVERLAP, UNSURE, TrayError
-from dishvl_lib.vlm import choose, qwen
+from dishvl_lib.vlm import qwen
 from dishvl_lib.vlm.answers import Choice
 from dishvl_lib.vlm.recognizer import METADATA, Recognizer
 
@@ -66,14 +66,7 @@ def test_the_margin_is_that_of_the_recogniser(margin):
 
 
 def test_all_dishes_of_a_tray_share_one_pass(recognizer, monkeypatch):
-    passes = []
-    answer_together = choose.answer_together
-
-    def counted(qwen, queries):
-        passes.append(len(queries))
-        return answer_together(qwen, queries)
-
-    monkeypatch.setattr(choose, "answer_together", counted)
+    passes = tray_toys.count_passes(monkeypatch)
     many = [(20 * n, 10, 20 * n + 18, 60) for n in range(19)]
     detector = ToyDetector(many, [0.9] * len(many))
     Trays(detector, recognizer).recognise(tray_toys.tray(boxes=many), MENU)

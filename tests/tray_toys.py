@@ -9,6 +9,7 @@ import tiny
 from PIL import Image
 
 from dishvl_lib.detection.boxes import Detections
+from dishvl_lib.vlm import choose
 from dishvl_lib.vlm.recognizer import Recognizer
 
 SIZE = (400, 200)
@@ -58,3 +59,16 @@ def tray(seed: int = 0, size=SIZE, boxes=BOXES) -> Image.Image:
 def recognizer(crop_margin: float | None = 1.0, **metadata) -> Recognizer:
     """A tiny model; `crop_margin`: that its folder names."""
     return Recognizer(tiny.model(), {"crop_margin": crop_margin, **metadata})
+
+
+def count_passes(monkeypatch) -> list[int]:
+    """How many photos each pass of the model answers, from now on."""
+    passes: list[int] = []
+    answer_together = choose.answer_together
+
+    def counted(qwen, queries):
+        passes.append(len(queries))
+        return answer_together(qwen, queries)
+
+    monkeypatch.setattr(choose, "answer_together", counted)
+    return passes

@@ -389,7 +389,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "detector_epochs",
             "int",
-            12,
+            20,
             "passes over the frames when a detector is trained",
             Between(least=1, most=10_000),
         ),

@@ -281,35 +281,26 @@ class NamedFile(Rule):
             return f"names a file that cannot be read: {file} ({error.strerror})"
 
 
-def csv_with(*columns: str) -> Callable[[Path], str]:
-    """A check that a file is a table with these columns in its heading."""
+def readable_by(read: Callable[[Path], object], what: str) -> Callable[[Path], str]:
+    """A check that `read` takes a file, which is to be `what`."""
 
     def check(file: Path) -> str:
         try:
-            given_tables.read(file, columns)
+            read(file)
         except records.RecordError as error:
-            return f"names a table that cannot be used: {error}"
+            return f"names {what} that cannot be used: {error}"
         return ""
 
     return check
 
 
-def price_list(file: Path) -> str:
-    """A check that a file is a table of names and prices."""
-    try:
-        given_tables.prices(file)
-    except records.RecordError as error:
-        return f"names a list of prices that cannot be used: {error}"
-    return ""
+def csv_with(*columns: str) -> Callable[[Path], str]:
+    """A check that a file is a table with these columns in its heading."""
+    return readable_by(lambda file: given_tables.read(file, columns), "a table")
 
 
-def photo_list_file(file: Path) -> str:
-    """A check that a file lists photos and their labels."""
-    try:
-        photo_list.listed(file)
-    except records.RecordError as error:
-        return f"names a list of photos that cannot be used: {error}"
-    return ""
+price_list = readable_by(given_tables.prices, "a list of prices")
+photo_list_file = readable_by(photo_list.listed, "a list of photos")
 
 
 def any_content(file: Path) -> str:

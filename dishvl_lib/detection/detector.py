@@ -23,9 +23,15 @@ __all__ = ["Detections", "Detector", "DetectorError"]
 DEFAULT_THRESHOLD = 0.25
 # Of boxes that are candidates for NMS: a net at a threshold near 0 answers with thousands.
 MOST_CANDIDATES = 1000
+NO_DISH = "no dish found"
 LEAST_SIDE = 1.0  # pixels of a box on the photo
 # Classes by which a detector of COCO's 80 everyday things is known.
 EVERYDAY = {"person", "car", "dining table", "bowl"}
+
+
+def short_of(best_score: float, threshold: float) -> str:
+    """Why no dish is found: the best box against the threshold."""
+    return f"the best box has a score of {best_score:.2f}, the threshold is {threshold:.2f}"
 
 
 class Detector:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from dishvl_lib.core import records
+from dishvl_lib.detection import metadata
 from dishvl_lib.detection.centre_maps import STRIDE
 
 OPSET = 17
@@ -45,14 +46,14 @@ class Description:
 
     def metadata(self) -> dict[str, str]:
         values = {
-            "dishvl_detector": VERSION,
-            "names": json.dumps(list(self.names), ensure_ascii=False),
-            "size": str(self.size),
-            "stride": str(STRIDE),
-            "threshold": f"{self.threshold:.6g}",
+            metadata.OURS: VERSION,
+            metadata.NAMES: json.dumps(list(self.names), ensure_ascii=False),
+            metadata.SIZE: str(self.size),
+            "stride": str(STRIDE),  # for other readers of the file
+            metadata.THRESHOLD: f"{self.threshold:.6g}",
         }
         if self.crop_margin is not None:
-            values["dishvl_crop_margin"] = f"{self.crop_margin:.6g}"
+            values[metadata.CROP_MARGIN] = f"{self.crop_margin:.6g}"
         return values
 
 

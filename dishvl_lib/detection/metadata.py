@@ -9,7 +9,8 @@ from dishvl_lib.detection.boxes import Size
 
 NAMES = "names"
 TASK = "task"
-SIZES = ("size", "imgsz")
+SIZE = "size"
+SIZES = (SIZE, "imgsz")
 THRESHOLD = "threshold"
 OURS = "dishvl_detector"
 CROP_MARGIN = "dishvl_crop_margin"

@@ -1,7 +1,7 @@
 """Our own net for dishes on a tray: dense convolutions down to stride 32 and up again to stride 8,
 where every cell says whether a dish has its centre there, and how far its sides are.
 
-0.85 million parameters; every convolution is dense, since depthwise ones learn slowly on a CPU.
+0.86 million parameters; every convolution is dense, since depthwise ones learn slowly on a CPU.
 """
 
 import math

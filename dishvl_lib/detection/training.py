@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dishvl_lib.core import crops, locks, records
+from dishvl_lib.core import crops, locks, params, paths, records
 from dishvl_lib.core.progress import Progress, duration
 from dishvl_lib.core.types import Record
 from dishvl_lib.detection import (
@@ -37,6 +37,7 @@ from dishvl_lib.detection.net import CentreNet
 from dishvl_lib.detection.training_frames import DealtFrames, LetterboxedFrames
 
 VERSION = 1
+USUAL = params.defaults(paths.TRAYS)
 DETECTOR = "detector.onnx"
 WEIGHTS = "detector.safetensors"
 METRICS = "metrics.json"
@@ -70,8 +71,8 @@ class TrainingSettings:
     """
 
     names: tuple[str, ...] = ("dish",)
-    epochs: int = 20
-    size: int = 320
+    epochs: int = USUAL["detector_epochs"]
+    size: int = USUAL["detector_size"]
     batch_size: int = 8
     learning_rate: float | None = None
     seed: int = 0

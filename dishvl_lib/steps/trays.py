@@ -22,7 +22,7 @@ from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import builtin
 from dishvl_lib.detection import cropping, matching, metrics
 from dishvl_lib.detection.boxes import Detections
-from dishvl_lib.detection.detector import Detector, DetectorError
+from dishvl_lib.detection.detector import NO_DISH, Detector, DetectorError, short_of
 from dishvl_lib.detection.labels import LabelledFrame
 from dishvl_lib.display import tray_sheet
 from dishvl_lib.display.marked_photo import Mark
@@ -32,8 +32,7 @@ from dishvl_lib.steps.tray_frames import DETECTED, DISH, TRUTH, Trays, box_rows
 
 UNLABELLED = "unlabelled.csv"
 REJECTED = "rejected.csv"
-NO_DISH = "no dish found"  # reasons in rejected.csv
-SEVERAL = "several dishes"
+SEVERAL = "several dishes"  # a reason in rejected.csv
 TRAINED_FILE = "detector/metrics.json"  # what a training here writes last
 # Labels that say what a dish lies in, not which one it is.
 VESSELS = frozenset(
@@ -328,7 +327,7 @@ def _naming_folder(path: str) -> str:
 
 def _best_score(trays: Trays, frame, detector: Detector) -> str:
     best = detector.best_score(images.load_rgb(trays.root / frame.path))
-    return f"the best score is {best:.2f}, the threshold {detector.threshold:g}"
+    return short_of(best, detector.threshold)
 
 
 def best_and_worst(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Picture:
