@@ -145,7 +145,7 @@ def _dish(dish: "TrayDish") -> Record:
 
 
 def _save(upright: Image.Image, tray: "Tray", picture: Path) -> None:
-    from dishvl_lib.display.marked_photo import Mark, marked
+    from dishvl_lib.display.trays import Mark, marked
 
     marks = []
     for number, dish in enumerate(tray.dishes, start=1):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from dishvl_lib.display.marked_photo import COLOURS, Mark, marked
-from dishvl_lib.display.tray_sheet import Tray, tray_sheet
+from dishvl_lib.display.trays import COLOURS, Mark, Tray, marked, tray_sheet
 
 GREY = (90, 90, 90)
 BOX = (40, 60, 160, 120)

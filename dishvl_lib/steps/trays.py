@@ -24,9 +24,8 @@ from dishvl_lib.detection import cropping, matching, metrics
 from dishvl_lib.detection.boxes import Detections
 from dishvl_lib.detection.detector import NO_DISH, Detector, DetectorError, short_of
 from dishvl_lib.detection.labels import LabelledFrame
-from dishvl_lib.display import tray_sheet
-from dishvl_lib.display.marked_photo import Mark
 from dishvl_lib.display.sheet import Picture
+from dishvl_lib.display.trays import Mark, Tray, tray_sheet
 from dishvl_lib.steps import tray_frames
 from dishvl_lib.steps.tray_frames import DETECTED, DISH, TRUTH, Trays, box_rows
 
@@ -341,7 +340,7 @@ def best_and_worst(stage: Stage, trays: Trays, boxes: pd.DataFrame) -> Picture:
     worst = ranked[:SHOWN]
     best = ranked[len(worst) :][-SHOWN:]
     shown = [_shown(frame, boxes, trays) for frame in [*worst, *best]]
-    return tray_sheet.tray_sheet(shown, **stage.only("language"))
+    return tray_sheet(shown, **stage.only("language"))
 
 
 def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, str]:
@@ -352,14 +351,14 @@ def _certainty(frame, boxes: pd.DataFrame, trays: Trays) -> tuple[float, float, 
     return -float(wrong), least_score, frame.frame_id
 
 
-def _shown(frame, boxes: pd.DataFrame, trays: Trays) -> tray_sheet.Tray:
+def _shown(frame, boxes: pd.DataFrame, trays: Trays) -> Tray:
     truth, found = _pair(frame, boxes)
     photo = images.load_rgb(trays.root / frame.path)
     marks = [Mark(corners(box), "", "right") for box in truth.boxes]
     for box, score in zip(found.boxes, found.scores, strict=True):
         marks.append(Mark(corners(box), f"{score:.2f}"))
     n_labelled = len(truth) if trays.has_labels else None
-    return tray_sheet.Tray(photo, marks, frame.path, len(found), n_labelled)
+    return Tray(photo, marks, frame.path, len(found), n_labelled)
 
 
 def corners(box: np.ndarray) -> tuple[float, float, float, float]:

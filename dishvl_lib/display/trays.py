@@ -1,22 +1,37 @@
-"""A photo of a tray with a box and a line of text for each dish on it."""
+"""Photos of whole trays: one with a box and a line of text for each dish on it, and several side by
+side.
+"""
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
-from dishvl_lib.display.sheet import ACCENT, RIGHT, WRONG
+from dishvl_lib.display import fonts
+from dishvl_lib.display.sheet import (
+    ACCENT,
+    RIGHT,
+    WRONG,
+    Picture,
+    drawable_words,
+    drawn,
+    message,
+)
+from dishvl_lib.display.words import Words
 
-FONT = Path(__file__).with_name("DishVLSansSC-Regular.otf")
 Kind = Literal["right", "wrong", "found"]
 COLOURS = {"right": RIGHT, "wrong": WRONG, "found": ACCENT}
 # Of the photo's shorter side: lines and letters that are seen at any size.
 LINE = 1 / 200
 LETTER = 1 / 30
 LEAST_LETTER = 12  # pixels
+# of trays side by side, in inches
+COLUMNS = 3
+WIDTH = 4.4
+HEIGHT = 3.6
+LONGEST_SIDE = 900  # pixels of a tray's picture
 
 
 class Mark(NamedTuple):
@@ -62,4 +77,44 @@ def _write(
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(FONT), size)
+    return ImageFont.truetype(str(fonts.SHIPPED), size)
+
+
+class Tray(NamedTuple):
+    """An upright photo and the marks on it; its path, how many dishes were found and, where people
+    labelled it, how many they drew.
+    """
+
+    photo: Image.Image
+    marks: Sequence[Mark]
+    path: str
+    n_found: int
+    n_labelled: int | None = None
+
+
+@drawn
+def tray_sheet(trays: Sequence[Tray], *, language: str = "en") -> Picture:
+    """The trays in rows of COLUMNS; a sentence where there is none."""
+    words = drawable_words(language)
+    if not trays:
+        return message(words("no tray was looked at"))
+    labels = fonts.Labels()
+    rows = -(-len(trays) // COLUMNS)
+    columns = min(COLUMNS, len(trays))
+    picture = Picture(figsize=(columns * WIDTH, rows * HEIGHT), layout="constrained")
+    for place, tray in enumerate(trays, start=1):
+        axes = picture.add_subplot(rows, columns, place)
+        axes.set_axis_off()
+        axes.set_title(f"{labels(tray.path)}: {_counts(tray, words)}", fontsize=9)
+        shown = marked(tray.photo, tray.marks)
+        shown.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+        axes.imshow(shown)
+    labels.print_legend()
+    return picture
+
+
+def _counts(tray: Tray, words: Words) -> str:
+    found = f"{words('found')} {tray.n_found}"
+    if tray.n_labelled is None:
+        return found
+    return f"{found}, {words('labelled')} {tray.n_labelled}"
