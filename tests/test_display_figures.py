@@ -11,7 +11,6 @@ from display_toys import EVIL, NAMES, SIMILAR, catalog
 from matplotlib.figure import Figure
 from PIL import Image
 
-from dishvl_lib.core import records
 from dishvl_lib.display import figures, fonts
 
 PAIRS = pd.DataFrame(
@@ -132,77 +131,6 @@ def test_look_alikes_may_come_from_a_csv_file_as_strings_or_be_none(tmp_path):
     assert "no look-alikes were found" in texts_of(
         figures.similar_grid(SIMILAR.iloc[:0], catalog(tmp_path), NAMES, tmp_path)
     )
-
-
-def accuracies():
-    return pd.DataFrame(
-        {
-            "predictor": ["tuned", "base"],
-            "protocol": ["naming", "naming"],
-            "n": [10, 10],
-            "correct": [9, 1],
-            "accuracy": [0.9, 0.1],
-            "ci_low": [0.6, 0.0],
-            "ci_high": [0.98, 0.4],
-            "chance": [0.05, 0.05],
-            "majority": [0.2, 0.2],
-        }
-    )
-
-
-def test_bars_carry_n_interval_and_chance():
-    figure = figures.accuracy_bars(accuracies())
-    assert {"9 of 10 = 90.0%", "1 of 10 = 10.0%"} <= set(texts_of(figure))
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [0.9, 0.1]
-    assert any(
-        np.allclose(np.array(lines.get_segments())[:, :, 0], 0.05)
-        for lines in figure.axes[0].collections
-        if len(lines.get_segments())
-    )
-    png(figure)
-
-
-def test_bars_need_a_row_and_their_columns():
-    with pytest.raises(ValueError, match="no row"):
-        figures.accuracy_bars(accuracies().iloc[:0])
-    with pytest.raises(records.RecordError, match="chance"):
-        figures.accuracy_bars(accuracies().drop(columns="chance"))
-
-
-def test_curves_draw_what_the_log_has():
-    log = [
-        {
-            "step": 1,
-            "loss": 3.0,
-            "learning_rate": 1e-5,
-            "learning_rate_merger": 2e-5,
-            "learning_rate_visual": 1e-5,
-        },
-        {
-            "step": 2,
-            "eval_loss": 2.0,
-            "eval_menu_accuracy": 0.5,
-            "eval_menu_ci_low": 0.3,
-            "eval_menu_ci_high": 0.7,
-        },
-        {"step": 3, "loss": 0.1, "note": "x"},
-    ]
-    figure = figures.loss_curves(log)
-    assert [axes.get_title() for axes in figure.axes] == ["loss", "accuracy", "learning rate"]
-    assert figure.axes[0].lines[0].get_xydata().tolist() == [[1, 3.0], [3, 0.1]]
-    assert figure.axes[0].get_yscale() == "log"
-    (band,) = figure.axes[1].collections
-    assert {tuple(point) for point in band.get_paths()[0].vertices.round(3).tolist()} == {
-        (2.0, 0.3),
-        (2.0, 0.7),
-    }
-    assert [line.get_label() for line in figure.axes[2].lines] == ["merger", "visual"]
-    png(figure)
-    assert [line.get_label() for line in figures.loss_curves(log[:1]).axes[1].lines] == [
-        "merger",
-        "visual",
-    ]
-    png(figures.loss_curves([{"step": 1}]))
 
 
 def test_without_a_chinese_font_names_are_numbered_and_explained(tmp_path, capsys, without_font):

@@ -1,6 +1,4 @@
-"""The picture of the look-alike graph and the histogram of cosines: who is drawn, who is joined to
-whom, what is said.
-"""
+"""The picture of the look-alike graph: who is drawn, who is joined to whom, what is said."""
 
 import itertools
 
@@ -192,44 +190,3 @@ def test_columns_are_checked():
         graph(similar().drop(columns="mutual"), clusters())
     with pytest.raises(records.RecordError, match="cluster"):
         graph(similar(), clusters().drop(columns="cluster"))
-
-
-def cosines():
-    rows = [("same dish", value) for value in (0.2, 0.6, 0.7, 0.9)] + [
-        ("other dish", value) for value in (-0.5, 0.1, 0.3, 0.66, 0.8)
-    ]
-    return pd.DataFrame(rows, columns=["kind", "cosine"])
-
-
-def test_the_histogram_shows_densities_n_and_the_share_above_the_median():
-    figure = figures.score_histogram(cosines())
-    axes = figure.axes[0]
-    assert axes.get_title(loc="left").startswith("40.0% of other-dish pairs are closer")
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend == ["same dish, other group (n=4)", "other dishes (n=5)", "median 0.650"]
-    areas = [sum(bar.get_width() * bar.get_height() for bar in bars) for bars in axes.containers]
-    assert areas == pytest.approx([1, 1])
-    assert [bar.get_x() for bar in axes.containers[0]] == [
-        bar.get_x() for bar in axes.containers[1]
-    ]
-    png(figure)
-
-
-def test_one_kind_alone_has_no_share_and_none_is_refused():
-    figure = figures.score_histogram(cosines().query("kind == 'other dish'").astype(str))
-    assert figure.axes[0].get_title(loc="left") == ""
-    assert len(figure.axes[0].containers) == 1
-    with pytest.raises(ValueError, match="no pair"):
-        figures.score_histogram(cosines().iloc[:0])
-    with pytest.raises(ValueError, match="hold third"):
-        figures.score_histogram(cosines().assign(kind="third"))
-
-
-def test_cosines_that_hardly_differ_have_a_histogram():
-    table = cosines().assign(cosine=np.float32(0.99999) + np.arange(9, dtype=np.float32) * 1e-7)
-    assert table["cosine"].dtype == np.float32
-    assert len(figures.score_histogram(table).axes[0].containers) == 2
-
-
-def test_the_histogram_speaks_english_without_a_font(without_font):  # noqa: F811
-    assert figures.score_histogram(cosines(), language="zh").axes[0].get_xlabel() == "cosine"

@@ -1,8 +1,8 @@
 """Pictures of dishes as matplotlib figures; the caller saves them: `figure.savefig(path, dpi=110)`.
 
 Every function returns a Figure that Jupyter shows by itself. Without a Chinese font names are
-numbered and the legend is printed. Charts, curves and the other pictures have files of their own
-and can be called from here too.
+numbered and the legend is printed. Charts and the other pictures have files of their own and can be
+called from here too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,13 @@ import pandas as pd
 
 from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
-from dishvl_lib.display.charts import accuracy_bars, score_histogram
+from dishvl_lib.display.charts import (
+    accuracy_bars,
+    loss_curves,
+    score_histogram,
+    trust_curves,
+)
 from dishvl_lib.display.cluster_matrix import cluster_matrix
-from dishvl_lib.display.curves import loss_curves, trust_curves
 from dishvl_lib.display.look_alikes import look_alike_graph
 from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.review_sheet import review_sheet
