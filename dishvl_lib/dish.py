@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dishvl_lib.core import photo_files, records
-from dishvl_lib.display import dish_doubts
+from dishvl_lib.display import cards
 from dishvl_lib.gallery import adding, store
 from dishvl_lib.gallery.gallery import Candidate, Gallery, GalleryError
 from dishvl_lib.predict import newest_best
@@ -93,10 +93,10 @@ def _print_doubts(gallery: Gallery, candidate: Candidate) -> None:
         given = candidate.given if doubt.photo is None else [candidate.given[doubt.photo]]
         pictures = [photo.picture for photo in given]
         rows.append(
-            dish_doubts.Row(doubt.sentence, pictures, doubt.dish, gallery.picture(doubt.dish))
+            cards.DoubtRow(doubt.sentence, pictures, doubt.dish, gallery.picture(doubt.dish))
         )
     page = (gallery.folder or Path()) / SHEET
-    records.write_text(page, dish_doubts.page(candidate.name, rows))
+    records.write_text(page, cards.doubts_page(candidate.name, rows))
     print(f"pictures: {page}")
 
 

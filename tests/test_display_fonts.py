@@ -13,8 +13,9 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from test_display_figures import with_fonts, without_font  # noqa: F401
 
+from dishvl_lib import font_subset
 from dishvl_lib.demo import dishes
-from dishvl_lib.display import font_subset, fonts
+from dishvl_lib.display import fonts
 from dishvl_lib.display.sheet import Picture
 
 RARE = "\U00030edd"  # the noodle biang, which few fonts hold
@@ -117,17 +118,3 @@ def test_the_shipped_font_is_small_and_keeps_to_its_licence():
     assert names[0].split("Adobe")[0].strip("© ") in licence
     assert "Reserved Font Name 'Source'" in licence
     assert "SIL OPEN FONT LICENSE Version 1.1" in licence
-
-
-def test_the_shipped_font_holds_what_the_script_asks_for():
-    held = {chr(code) for code in TTFont(fonts.SHIPPED).getBestCmap()}
-    assert held >= set(font_subset.characters())
-    hanzi = [char for char in font_subset.characters() if "\u4e00" <= char <= "\u9fff"]
-    assert len(hanzi) > 6763, "the characters of GB2312, and some that dish names hold besides"
-
-
-def test_the_same_source_gives_the_same_bytes(tmp_path):
-    for name in ("one.otf", "two.otf"):
-        font_subset.cut(TTFont(fonts.SHIPPED, recalcTimestamp=False), SOME).save(tmp_path / name)
-    assert (tmp_path / "one.otf").read_bytes() == (tmp_path / "two.otf").read_bytes()
-    assert {chr(code) for code in TTFont(tmp_path / "one.otf").getBestCmap()} == set(SOME)

@@ -1,6 +1,4 @@
-"""The review of names without a browser: what it shows, what each button writes, resuming, and its
-picture for batch runs.
-"""
+"""The review of names without a browser: what it shows, what each button writes, resuming."""
 
 import csv
 import os
@@ -10,13 +8,12 @@ import pandas as pd
 import pytest
 from display_toys import EVIL, catalog
 from PIL import Image
-from test_display_figures import photos_in, png, texts_of
 from test_review_confusion_browser import html_of
 
 from dishvl_lib.core import records
-from dishvl_lib.display import figures, words
+from dishvl_lib.core.photo_book import PhotoBook
+from dishvl_lib.display import words
 from dishvl_lib.display.cards import dish_card
-from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.words import QUESTIONS, Words
 from dishvl_lib.review.name_review import NameReview
 
@@ -291,27 +288,6 @@ def test_bad_input_is_named(make):
     make.file.write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(records.RecordError, match="folder"):
         make()
-
-
-def test_the_picture_shows_both_dishes_and_frames_the_photos_that_were_named(make, tmp_path):
-    figure = figures.review_sheet(REVIEW, DISHES, make.photos, tmp_path, limit=3)
-    assert len(photos_in(figure)) == 3 + 3 + 3 + 3 + 3
-    assert "suspicion: 3 of 4" in texts_of(figure)
-    assert png(figure).std() > 0
-    framed = [axes for axes in figure.axes if axes.spines["left"].get_visible()]
-    assert len(framed) == 2
-    assert {axes.get_images()[0].get_array()[0, 0, 1] for axes in framed} == {
-        160,
-        80,
-    }
-
-
-def test_the_picture_of_an_empty_review_says_so(make, tmp_path):
-    assert "nothing to review" in texts_of(
-        figures.review_sheet(REVIEW.iloc[:0], DISHES, make.photos, tmp_path)
-    )
-    with pytest.raises(records.RecordError, match="suspicion"):
-        figures.review_sheet(REVIEW.drop(columns="suspicion"), DISHES, make.photos, tmp_path)
 
 
 def test_evidence_is_wrapped_by_width():

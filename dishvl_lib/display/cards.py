@@ -1,15 +1,17 @@
-"""Cards: a question with its answer, and a dish of dishes.jsonl, as HTML under static/cards.css."""
+"""Cards as HTML under static/cards.css: a question with its answer, a dish of dishes.jsonl, and what
+should be looked at before a dish is added to a gallery.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from dishvl_lib.core import questions
+from dishvl_lib.core.photo_book import Neighbour, PhotoBook
 from dishvl_lib.core.types import RecordView
 from dishvl_lib.display import pages
-from dishvl_lib.display.photo_book import EmbeddedPhoto, Neighbour, PhotoBook, embedded
 from dishvl_lib.display.words import Words, missing, shorten
 
 # pixels: photos of a dish, the photo of a question, the photos near it
@@ -21,6 +23,7 @@ PHOTOS_OF_DISH = 4
 SEPARATOR = "、"
 Fact = tuple[str, str, bool]  # its name, its value, whether it is marked
 STRIP = "{% import 'parts.html.j2' as parts %}{{ parts.strip(photos, n_asked) }}"
+DOUBTS_TITLE = "Before {name} is added / 添加 {name} 之前请看"
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,22 @@ class NeighbourPhoto:
     its dish, `dish_id` says which.
     """
 
-    photo: EmbeddedPhoto
+    photo: pages.EmbeddedPhoto
     name: str
     short_name: str
     cosine: float
     dish_id: str
+
+
+class DoubtRow(NamedTuple):
+    """A sentence, small JPEGs of the given photos, and the dish in the gallery with its JPEG or
+    None.
+    """
+
+    sentence: str
+    pictures: Sequence[bytes]
+    dish: str
+    dish_picture: bytes | None
 
 
 def answer_card(
@@ -60,7 +74,7 @@ def answer_card(
     photo = None
     beside: list[Any] = []
     if book:
-        photo = embedded(book.path(row["image_id"]), LARGE)
+        photo = pages.embedded(book.path(row["image_id"]), LARGE)
         beside = neighbour_photos(neighbours, book)
     removed = row.get("removed")
     return pages.render(
@@ -100,7 +114,7 @@ def neighbour_photos(neighbours: Sequence[Neighbour], book: PhotoBook) -> list[N
     """The photos near another one, for a card."""
     shown = []
     for neighbour in neighbours:
-        photo = embedded(book.path(neighbour.image_id), NEAR)
+        photo = pages.embedded(book.path(neighbour.image_id), NEAR)
         name = neighbour.name
         dish_id = book.dish_by_id.get(neighbour.image_id, "")
         short_name = shorten(name, 20)
@@ -115,9 +129,9 @@ def photo_strip(book: PhotoBook, dish_id: str, count: int = 3) -> Markup:
 
 def dish_photos(
     book: PhotoBook, dish_id: str, count: int, first: Sequence[str] = ()
-) -> list[EmbeddedPhoto]:
+) -> list[pages.EmbeddedPhoto]:
     """Up to `count` photos of a dish for a page, those that were asked about first."""
-    return [embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, first)]
+    return [pages.embedded(path, THUMBNAIL) for path in book.examples(dish_id, count, first)]
 
 
 def dish_card(
@@ -183,3 +197,22 @@ def as_text(value: object) -> str:
     if isinstance(value, (list, tuple)):
         return SEPARATOR.join(map(str, value))
     return str(value)
+
+
+def doubts_page(name: str, rows: Sequence[DoubtRow]) -> str:
+    """What should be looked at before a dish is added, its photos beside the dish in question, as a
+    page that works offline.
+    """
+    shown = []
+    for row in rows:
+        there = pages.data_source(row.dish_picture) if row.dish_picture else ""
+        pictures = [pages.data_source(picture) for picture in row.pictures]
+        shown.append({**row._asdict(), "pictures": pictures, "dish_picture": there})
+    return pages.page(
+        "dish_doubts.html.j2",
+        title=DOUBTS_TITLE.format(name=name),
+        words=Words("en"),
+        styles=("page.css", "cards.css"),
+        name=name,
+        rows=shown,
+    )

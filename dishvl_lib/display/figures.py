@@ -13,6 +13,7 @@ from typing import Any, Self
 import pandas as pd
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display.charts import (
     accuracy_bars,
@@ -22,8 +23,6 @@ from dishvl_lib.display.charts import (
 )
 from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.look_alikes import look_alike_graph
-from dishvl_lib.display.photo_book import PhotoBook
-from dishvl_lib.display.review_sheet import review_sheet
 from dishvl_lib.display.sheet import (
     FAINT,
     RIGHT,
@@ -44,7 +43,6 @@ __all__ = [
     "loss_curves",
     "message",
     "photo_grid",
-    "review_sheet",
     "score_histogram",
     "similar_grid",
     "trust_curves",

@@ -11,7 +11,8 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.typing import RcKeyType
 
-# GB2312 and more out of Noto Sans CJK SC (see font_subset.py): figures look the same everywhere.
+# GB2312 and more out of Noto Sans CJK SC, cut by `dishvl_lib.font_subset`: figures look the same
+# everywhere.
 SHIPPED = Path(__file__).with_name("DishVLSansSC-Regular.otf")
 LATIN = "DejaVu Sans"  # comes with matplotlib
 HOW_TO_INSTALL = (

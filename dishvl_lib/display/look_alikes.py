@@ -11,8 +11,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from dishvl_lib.core import artefacts, records
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames
-from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
 from dishvl_lib.display.words import Words, shorten, wrapped
 

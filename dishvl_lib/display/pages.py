@@ -8,6 +8,7 @@ import base64
 import functools
 import hashlib
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import jinja2
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from dishvl_lib.core import images
+from dishvl_lib.core.photo_book import thumbnail
 from dishvl_lib.core.types import AnyPath
 from dishvl_lib.display.words import Text, Words, missing
 
@@ -23,6 +26,15 @@ FOLDER = Path(__file__).parent
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PAGE_LANGUAGES = {"zh": "zh-CN", "en": "en"}
 JPEG_START = b"\xff\xd8"
+JPEG_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class EmbeddedPhoto:
+    """A photo for a page: its data as the `src` of an <img>, or the reason why there is none."""
+
+    source: str = ""
+    reason: str = ""
 
 
 def _blank_if_missing(value: object) -> object:
@@ -139,3 +151,14 @@ def data_source(picture: bytes) -> str:
     """The bytes of a PNG or JPEG file as the `src` of an <img>."""
     kind = "jpeg" if picture.startswith(JPEG_START) else "png"
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
+def embedded(path: Path | None, side: int) -> EmbeddedPhoto:
+    """The photo for a page, its longer side at most `side` pixels; one that cannot be read is its
+    reason.
+    """
+    try:
+        data = images.jpeg_bytes(thumbnail(path, side), side, JPEG_QUALITY)
+    except images.ImageError as error:
+        return EmbeddedPhoto(reason=error.reason)
+    return EmbeddedPhoto(source=data_source(data))

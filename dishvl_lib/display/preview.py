@@ -14,7 +14,6 @@ from dishvl_lib.core import artefacts
 from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import LARGE
-from dishvl_lib.display.photo_book import EmbeddedPhoto, embedded
 from dishvl_lib.display.words import Words
 
 Pieces = Sequence[tuple[str, bool]]
@@ -44,7 +43,7 @@ LEGEND = {
 class PreviewCard:
     """A question as the template shows it."""
 
-    photo: EmbeddedPhoto | None
+    photo: pages.EmbeddedPhoto | None
     heading: str  # of the cards from this one on; '' where the ones before go on
     where: str
     answer: str
@@ -120,7 +119,7 @@ def _card(
     row: RecordView, pieces: Pieces, split: str, image_root: Path, heading: str
 ) -> PreviewCard:
     """A question about no photo has none."""
-    photo = embedded(image_root / row["image"], LARGE) if row.get("image") else None
+    photo = pages.embedded(image_root / row["image"], LARGE) if row.get("image") else None
     parts = [row["id"], row["kind"], split]
     return PreviewCard(
         photo=photo,

@@ -14,10 +14,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display import cards, headline, pages
 from dishvl_lib.display.cluster_matrix import Clusters
-from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.report_pairs import PairsPage
 from dishvl_lib.display.words import (
     HOW_TO_READ,

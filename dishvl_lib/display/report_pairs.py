@@ -15,10 +15,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import DishNames, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.cluster_matrix import ELSEWHERE, Clusters, last_after_clusters
-from dishvl_lib.display.photo_book import EmbeddedPhoto, PhotoBook, embedded
 from dishvl_lib.display.words import NOT_ANSWERS, Words, percent, shorten
 
 # pairs of the main predictor and protocol, of each other one, in all
@@ -100,9 +100,9 @@ class Side:
     """A dish of a pair: its name, and its photos as a strip, or one small photo, or none."""
 
     name: str
-    strip: list[EmbeddedPhoto] = field(default_factory=list)
+    strip: list[pages.EmbeddedPhoto] = field(default_factory=list)
     n_asked: int = 0
-    small: EmbeddedPhoto | None = None
+    small: pages.EmbeddedPhoto | None = None
 
 
 @dataclass(frozen=True)
@@ -261,8 +261,8 @@ class PairsPage:
         answer_id = self.ids.get(row["shown"], "")
         answer_photo = self.book.example(answer_id)
         return [
-            Side(row["truth"], small=embedded(truth_photo, SMALL) if truth_photo else None),
-            Side(answer, small=embedded(answer_photo, SMALL) if answer_photo else None),
+            Side(row["truth"], small=pages.embedded(truth_photo, SMALL) if truth_photo else None),
+            Side(answer, small=pages.embedded(answer_photo, SMALL) if answer_photo else None),
         ]
 
     def _rank(self, truth: str, answer: str) -> str:

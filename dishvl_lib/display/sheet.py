@@ -12,9 +12,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from dishvl_lib.core import images
+from dishvl_lib.core.photo_book import thumbnail
 from dishvl_lib.core.types import Record
 from dishvl_lib.display import fonts
-from dishvl_lib.display.photo_book import thumbnail
 from dishvl_lib.display.words import Words
 
 INK = "#222222"

@@ -20,10 +20,10 @@ from IPython.display import Javascript
 from markupsafe import Markup
 
 from dishvl_lib.core import confused_pairs, records
+from dishvl_lib.core.photo_book import NearestPhotos, Neighbour, PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, cluster_matrix, pages
 from dishvl_lib.display.cluster_matrix import Clusters
-from dishvl_lib.display.photo_book import NearestPhotos, Neighbour, PhotoBook, embedded
 from dishvl_lib.display.words import NOT_ANSWERS, Words, missing, percent, shorten
 from dishvl_lib.review.browser_filters import Filters
 from dishvl_lib.review.mark_card import MarkCard, button, html
@@ -258,8 +258,8 @@ class ConfusionBrowser:
         answer_photo = self._photo(answer)
         photos = pages.render(
             "browser_pair.html.j2",
-            truth=embedded(truth_photo, PAIR_PHOTO),
-            answer=embedded(answer_photo, PAIR_PHOTO),
+            truth=pages.embedded(truth_photo, PAIR_PHOTO),
+            answer=pages.embedded(answer_photo, PAIR_PHOTO),
         )
         count = f"{row['n']}/{row['n_truth']}"
         names = f"{shorten(truth, NAME_COLUMNS)} → {shorten(shown_answer, NAME_COLUMNS)}"

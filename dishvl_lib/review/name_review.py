@@ -18,11 +18,11 @@ import ipywidgets as widgets
 import pandas as pd
 
 from dishvl_lib.core import decisions, names, records
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.rules import suggestion
 from dishvl_lib.core.types import AnyPath, RecordView
 from dishvl_lib.display import pages
 from dishvl_lib.display.cards import dish_card
-from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.words import Words, shorten
 from dishvl_lib.review.dish_picker import DishPicker
 

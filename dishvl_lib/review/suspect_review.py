@@ -18,9 +18,9 @@ from markupsafe import Markup
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import PHOTO_DECISIONS
+from dishvl_lib.core.photo_book import NearestPhotos, PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
 from dishvl_lib.display import cards, pages
-from dishvl_lib.display.photo_book import NearestPhotos, PhotoBook, embedded
 from dishvl_lib.display.words import Words, shorten
 from dishvl_lib.review.mark_card import MarkCard, button, html
 from dishvl_lib.review.photo_marks import PhotoMarks
@@ -185,8 +185,8 @@ class SuspectReview:
     def _cell(self, row: RecordView) -> widgets.VBox:
         """A suspect in the grid: its photo, one of the dish it lies among, and its button."""
         image_id = row["image_id"]
-        suspect = embedded(self.book.path(image_id), SUSPECT_PHOTO)
-        example = embedded(self.book.example(row["looks_like"]), SUSPECT_PHOTO)
+        suspect = pages.embedded(self.book.path(image_id), SUSPECT_PHOTO)
+        example = pages.embedded(self.book.example(row["looks_like"]), SUSPECT_PHOTO)
         photos = pages.render("browser_pair.html.j2", truth=suspect, answer=example)
         choose = button(self._label(row), tooltip=row["path"])
         choose.on_click(lambda _: self.select(image_id))
@@ -211,7 +211,7 @@ class SuspectReview:
         return pages.render(
             "suspect_card.html.j2",
             words=self.words,
-            photo=embedded(self.book.path(row["image_id"]), cards.LARGE),
+            photo=pages.embedded(self.book.path(row["image_id"]), cards.LARGE),
             path=row["path"],
             label=self.marks.called(row["dish_id"]),
             looks_like=self.marks.called(row["looks_like"]),

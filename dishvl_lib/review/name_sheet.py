@@ -7,8 +7,8 @@ import pandas as pd
 
 from dishvl_lib.core import records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
+from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
-from dishvl_lib.display.photo_book import PhotoBook
 from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
 from dishvl_lib.display.words import shorten, wrapped
 

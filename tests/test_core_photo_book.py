@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dishvl_lib.core import records
-from dishvl_lib.display.photo_book import NearestPhotos, PhotoBook
+from dishvl_lib.core.photo_book import NearestPhotos, PhotoBook
 
 NAMES = {f"d{number}": name for number, name in enumerate("abcdef")}
 PHOTOS = pd.DataFrame(

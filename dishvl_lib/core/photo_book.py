@@ -3,7 +3,6 @@ the training photos that lie nearest to a photo.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,21 +12,11 @@ from PIL import Image
 
 from dishvl_lib.core import images, records
 from dishvl_lib.core.types import AnyPath, DishNames
-from dishvl_lib.display import pages
 
-JPEG_QUALITY = 82
 NEAREST = 4
 # Of two photos of a dish the one that was learned from is shown first.
 SPLIT_ORDER = {"train": 0, "validation": 1}
 OTHER_SPLITS = 2
-
-
-@dataclass(frozen=True)
-class EmbeddedPhoto:
-    """A photo for a page: its data as the `src` of an <img>, or the reason why there is none."""
-
-    source: str = ""
-    reason: str = ""
 
 
 class Neighbour(NamedTuple):
@@ -45,17 +34,6 @@ def thumbnail(path: Path | None, side: int) -> Image.Image:
     photo = images.load_rgb(path, draft_size=(side, side))
     photo.thumbnail((side, side))
     return photo
-
-
-def embedded(path: Path | None, side: int) -> EmbeddedPhoto:
-    """The photo for a page, its longer side at most `side` pixels; one that cannot be read is its
-    reason.
-    """
-    try:
-        data = images.jpeg_bytes(thumbnail(path, side), side, JPEG_QUALITY)
-    except images.ImageError as error:
-        return EmbeddedPhoto(reason=error.reason)
-    return EmbeddedPhoto(source=pages.data_source(data))
 
 
 class PhotoBook:

@@ -1,12 +1,12 @@
-"""How the font in this folder was made: the characters of Chinese dish names, cut out of Noto Sans
-CJK SC.
+"""Makes the font that figures are drawn with: the characters of Chinese dish names, cut out of Noto
+Sans CJK SC.
 
     pip download --no-deps manimgx-fonts-cjk && unzip manimgx_fonts_cjk-*.whl
-    python -m dishvl_lib.display.font_subset manimgx_fonts_cjk/NotoSansCJK-VF.otf.ttc
+    python -m dishvl_lib.font_subset manimgx_fonts_cjk/NotoSansCJK-VF.otf.ttc
 
-The same source and the same fonttools give the same bytes. The licence (OFL-1.1, OFL.txt) lets a
-part of the font be handed on under the same licence, with its copyright and under a name that is
-not reserved: hence FAMILY.
+The same source and the same fonttools give the same bytes. The licence (OFL-1.1, display/OFL.txt)
+lets a part of the font be handed on under the same licence, with its copyright and under a name
+that is not reserved: hence FAMILY.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from fontTools.cffLib.CFF2ToCFF import convertCFF2ToCFF
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTCollection, TTFont
 from fontTools.varLib import instancer
+
+from dishvl_lib.display.fonts import SHIPPED
 
 FAMILY = "DishVL Sans SC"
 SOURCE_FAMILY = "Noto Sans CJK SC"
@@ -113,10 +115,9 @@ def rename(font: TTFont) -> None:
 
 
 def main() -> None:
-    beside = Path(__file__).with_name("DishVLSansSC-Regular.otf")
     parser = argparse.ArgumentParser(description="Cut the figures' font out of Noto Sans CJK SC.")
     parser.add_argument("source", type=Path, help="NotoSansCJK-VF.otf.ttc of manimgx-fonts-cjk")
-    parser.add_argument("--output", type=Path, default=beside)
+    parser.add_argument("--output", type=Path, default=SHIPPED)
     arguments = parser.parse_args()
     font = cut(open_source(arguments.source), characters())
     font.save(arguments.output)
