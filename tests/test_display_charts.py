@@ -1,4 +1,4 @@
-"""Charts are drawn from toys: bars and bins carry n, interval and chance, histograms their densities,
+"""Charts are drawn from toys: bars and bins carry n, interval and chance, histograms densities,
 curves what the log has. Live curves stand in one place on the page however often they are drawn,
 and in none in batch.
 """

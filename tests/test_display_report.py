@@ -17,7 +17,6 @@ from PIL import Image
 from dishvl_lib.core import confused_pairs
 from dishvl_lib.display import cluster_matrix, figures, pages, report_pairs
 from dishvl_lib.display.report import report
-from dishvl_lib.display.words import _ENGLISH_CHINESE, Words, missing, shorten
 
 
 class Elements(HTMLParser):
@@ -323,26 +322,6 @@ def test_photos_need_their_root_and_the_language_is_known(tmp_path):
         report(tmp_path / "r.html", title="t", photos=catalog(tmp_path))
     with pytest.raises(ValueError, match="'zh' or 'en'"):
         report(tmp_path / "r.html", title="t", language="de")
-
-
-def test_words_are_there_in_both_languages():
-    assert all(
-        Words("en")(word) == word and Words("zh")(word) == chinese
-        for word, chinese in _ENGLISH_CHINESE.items()
-    )
-    assert Words("zh").answer(None) == "没有回答"
-    assert Words("zh").answer("not a dish") == "不是菜名"
-    assert Words("zh").answer("米饭") == "米饭"
-
-
-def test_texts_are_cut_by_their_width():
-    assert shorten("红烧鱼块", 8) == "红烧鱼块"
-    assert shorten("红烧鱼块", 7) == "红烧鱼…"
-    assert missing(None)
-    assert missing(float("nan"))
-    assert missing(pd.NA)
-    assert not missing([])
-    assert not missing("")
 
 
 def test_facts_and_tables_are_shown_escaped_with_shares_as_percentages(tmp_path):

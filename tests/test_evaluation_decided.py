@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dishvl_lib.core import artefacts
-from dishvl_lib.display import report
+from dishvl_lib.display import tables
 from dishvl_lib.display.words import Words
 from dishvl_lib.evaluation import decided, metrics
 
@@ -112,6 +112,6 @@ def test_the_report_shows_them_as_shares_in_both_languages():
     people = outcomes(("p2", "test", "moved"), ("gone", "test", "left out"))
     counted = decided.table(predictions(protocols=("naming",)), people)
     for language, head in (("en", "accuracy at worst"), ("zh", "全算答错的准确率")):
-        shown = report.any_table("test photos that people decided about", counted, Words(language))
+        shown = tables.any_table("test photos that people decided about", counted, Words(language))
         cells = dict(zip(shown.heads, shown.rows[0], strict=True))
         assert cells[head] == "63.6%"

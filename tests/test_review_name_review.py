@@ -12,9 +12,8 @@ from test_review_confusion_browser import html_of
 
 from dishvl_lib.core import records
 from dishvl_lib.core.photo_book import PhotoBook
-from dishvl_lib.display import words
 from dishvl_lib.display.cards import dish_card
-from dishvl_lib.display.words import QUESTIONS, Words
+from dishvl_lib.display.words import Words
 from dishvl_lib.review.name_review import NameReview
 
 COLUMNS = ["dish_id", "name", "suspicion", "other_dish", "evidence", "n_images"]
@@ -288,18 +287,6 @@ def test_bad_input_is_named(make):
     make.file.write_text("a,b\n1,2\n", "utf-8")
     with pytest.raises(records.RecordError, match="folder"):
         make()
-
-
-def test_evidence_is_wrapped_by_width():
-    lines = words.wrapped("鱼" * 50 + " and words that follow, one after another", 20)
-    assert all(words.width(line) <= 20 for line in lines)
-    assert "".join(lines).replace(" ", "") == "鱼" * 50 + "andwordsthatfollow,oneafteranother"
-
-
-def test_every_suspicion_has_a_question_in_both_languages():
-    for kind in QUESTIONS:
-        assert Words("zh").known(kind) != kind
-        assert Words("zh").question(kind) != Words("en").question(kind) != ""
 
 
 def test_without_a_card_or_another_dish_nothing_is_marked(tmp_path):

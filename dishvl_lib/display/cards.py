@@ -1,5 +1,5 @@
-"""Cards as HTML under static/cards.css: a question with its answer, a dish of dishes.jsonl, and what
-should be looked at before a dish is added to a gallery.
+"""Cards as HTML under static/cards.css: a question with its answer, a dish of dishes.jsonl, and the
+page of what should be looked at before a dish is added to a gallery.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""Charts as matplotlib figures: accuracies with intervals and chance, cosines of photo pairs, losses
-over a training, also while it runs, and what the probabilities of a trained model are worth.
+"""Charts as matplotlib figures: accuracies with intervals and chance, cosines of photo pairs, the
+losses of a training, also while it runs, and what a trained model's probabilities are worth.
 """
 
 import itertools

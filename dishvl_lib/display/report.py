@@ -4,7 +4,7 @@ and every text in both languages.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,78 +16,48 @@ from matplotlib.figure import Figure
 from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames
-from dishvl_lib.display import cards, headline, pages
+from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.report_pairs import PairsPage
+from dishvl_lib.display.tables import (
+    accuracy_table,
+    any_table,
+    comparison_table,
+    unknown_answers,
+)
 from dishvl_lib.display.words import (
-    HOW_TO_READ,
     BothWords,
     Text,
     Words,
-    is_share,
     missing,
     percent,
     without_folders,
 )
 
 STYLES = ("page.css", "cards.css", "cluster_matrix.css")
-MOST_UNKNOWN = 5000
-MOST_ROWS = 30
 N_ANSWERS = 3
-PROTOCOLS_IN_SIGHT = 2
 LANGUAGES = ("en", "zh")
 IN_PAGES_FOLDER = "in this page's folder"
-ACCURACY_HEADS = (
-    "protocol",
-    "predictor",
-    "correct",
-    "accuracy",
-    "interval",
-    "chance",
-    "majority",
-    "menu size",
-    "off menu",
-    "no answer",
-    "failed",
-    "lost",
-    "near training",
-    "per dish",
-    "normalised",
-)
-# Columns whose texts are ours, not data's.
-COLUMNS_OF_WORDS = ("kind", "measure", "signal")
-# Columns that are left out where they hold nothing but zeros.
-OFTEN_ZERO = ("off menu", "no answer", "failed", "lost", "near training")
-ZEROS = frozenset(("0", "0.0%"))
-COMPARISON_HEADS = (
-    "protocol",
-    "predictor",
-    "same questions",
-    "difference",
-    "only reference right",
-    "only predictor right",
-)
-UNKNOWN_HEADS = ("truth", "answer", "count", "the truth but for punctuation")
+# of the headline: rows that the model itself is in are no rivals of it
+WITH_THE_MODEL = ("hybrid",)
+ALONE = {
+    "en": "{predictor} is right on {correct} of {n} questions of {protocol}: {accuracy} "
+    "(95% interval {interval}).",
+    "zh": "{predictor} 在 {protocol} 的 {n} 题中答对 {correct} 题：{accuracy}（95% 区间 {interval}）。",
+}
+AGAINST = {
+    "en": "{predictor} is right on {correct} of {n} questions of {protocol}: {accuracy} (95% "
+    "interval {interval}), against {other_accuracy} ({other_interval}) of {other}, the best "
+    "baseline{test}.",
+    "zh": "{predictor} 在 {protocol} 的 {n} 题中答对 {correct} 题：{accuracy}（95% 区间 {interval}）；"
+    "最好的基线 {other} 为 {other_accuracy}（{other_interval}）{test}。",
+}
+TEST = {"en": ", McNemar p {p:.2g}", "zh": "，McNemar p {p:.2g}"}
 
 # A figure or its file, or these by language; sentences and facts by language.
 Drawing = Figure | AnyPath | Mapping[str, Figure | AnyPath]
 NotesByLanguage = Mapping[str, Sequence[str]]
 FactsByLanguage = Mapping[str, object] | Mapping[str, Mapping[str, object]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the page under its heading; a note stands with it. id: where a link finds it;
-    folded: rows that a press unfolds, under `summary`.
-    """
-
-    heading: str
-    heads: list[str]
-    rows: list[list[str]]
-    note: str = ""
-    id: str = ""
-    folded: list[list[str]] = field(default_factory=list)
-    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,10 +103,10 @@ def report(
     facts: {heading: text}, what was trained on what; notes: sentences; both also {language: them},
     as texts that are data's own have one language. table, comparison: from
     `metrics.accuracy_table` and `metrics.compare`. figures: {heading: Figure or picture file, or
-    these by language}; tables: {heading: rows}, shown after them. not_dishes: from `confusion`. predictions: the
-    questions of every predictor, with `prompt` and `site` where they are known; their confused
-    pairs are listed under filters, which open on the `top` ones of `predictor` and `protocol`; the
-    best and worst answers shown are `predictor`'s. clusters (dish_id, cluster, size) and similar
+    these by language}; tables: {heading: rows}, shown after them. not_dishes: from `confusion`.
+    predictions: the questions of every predictor, with `prompt` and `site` where they are known;
+    their confused pairs are listed under filters, which open on the `top` ones of `predictor` and
+    `protocol`; the best and worst answers shown are `predictor`'s. clusters (dish_id, cluster, size) and similar
     (dish_id, similar_id, rank): from stage 02. photos, names ({dish_id: name}) and image_root: the
     catalog, for thumbnails. language: which is shown first. Of absolute paths only the last part
     stays. Raises ValueError for another language than 'zh' or 'en', or when photos come without
@@ -156,7 +126,7 @@ def report(
         pairs = PairsPage(questions, main, names, groups, similar, book, words, top)
         confusions = pairs.html()
     parts = {
-        "headline": headline.sentence(table, comparison, main, words),
+        "headline": _headline(table, comparison, main, words),
         "accuracies": [part for part in accuracies if part],
         "notes": _notes(notes, words),
         "confusions": confusions,
@@ -178,6 +148,70 @@ def report(
     )
     records.write_text(path, text)
     return Path(path)
+
+
+def _headline(
+    table: pd.DataFrame | None,
+    comparison: pd.DataFrame | None,
+    main: tuple[str, str],
+    words: Words,
+) -> str:
+    """The first sentence, how often the model is right and whom it has to beat: the accuracy of
+    `main` (predictor, protocol) with n and interval beside the best other row of the protocol that
+    answered as many questions; '' where the table lacks it.
+    """
+    if table is None:
+        return ""
+    predictor, protocol = main
+    of_protocol = table[table["protocol"] == protocol]
+    own = of_protocol[of_protocol["predictor"] == predictor]
+    if own.empty:
+        return ""
+    row = own.iloc[0]
+    values = {
+        "predictor": predictor,
+        "protocol": protocol,
+        "correct": row["correct"],
+        "n": row["n"],
+        "accuracy": percent(row["accuracy"]),
+        "interval": _between(row),
+    }
+    rival = _best_baseline(of_protocol, row)
+    if rival is None:
+        return words.text(lambda language: ALONE[language.language].format(**values))
+    values |= {
+        "other": rival["predictor"],
+        "other_accuracy": percent(rival["accuracy"]),
+        "other_interval": _between(rival),
+    }
+    p = _mcnemar_p(comparison, rival)
+
+    def compose(language: Words) -> str:
+        test = "" if missing(p) else TEST[language.language].format(p=p)
+        return AGAINST[language.language].format(**values, test=test)
+
+    return words.text(compose)
+
+
+def _best_baseline(of_protocol: pd.DataFrame, row: pd.Series) -> pd.Series | None:
+    is_other = ~of_protocol["predictor"].isin((row["predictor"], *WITH_THE_MODEL))
+    others = of_protocol[is_other & (of_protocol["n"] == row["n"])]
+    if others.empty:
+        return None
+    return others.sort_values("accuracy", ascending=False, kind="stable").iloc[0]
+
+
+def _between(row: pd.Series) -> str:
+    return f"{percent(row['ci_low'])} - {percent(row['ci_high'])}"
+
+
+def _mcnemar_p(comparison: pd.DataFrame | None, rival: pd.Series) -> Any:
+    """McNemar's p of the rival's comparison; None where there is none."""
+    if comparison is None:
+        return None
+    is_rival = comparison["predictor"] == rival["predictor"]
+    rows = comparison[is_rival & (comparison["protocol"] == rival["protocol"])]
+    return None if rows.empty else rows["p"].iloc[0]
 
 
 def _by_language(given: Any, empty: Any) -> tuple[Any, Any]:
@@ -240,172 +274,6 @@ def _figures(figures: Mapping[str, Drawing], words: Words) -> list[FigureView]:
                 images.append((page_language, pages.figure_source(figure)))
         views.append(FigureView(f"figure-{number}", words.known(heading), images, sentence))
     return views
-
-
-def accuracy_table(table: pd.DataFrame | None, words: Words) -> Table | None:
-    """n, correct, accuracy with its interval, chance and majority beside, a protocol's rows
-    together, those of the first PROTOCOLS_IN_SIGHT not folded; None without a table.
-    """
-    if table is None:
-        return None
-    ordered = table.sort_values("protocol", kind="stable", key=_first_seen)
-    rows = [_accuracy_row(row) for row in ordered.to_dict("records")]
-    kept = [place for place in range(len(ACCURACY_HEADS)) if _says_something(place, rows)]
-    shown = [[row[place] for place in kept] for row in rows]
-    protocols = list(ordered["protocol"].unique())
-    n_in_sight = int(ordered["protocol"].isin(protocols[:PROTOCOLS_IN_SIGHT]).sum())
-    return Table(
-        heading=words("accuracy"),
-        heads=[words(ACCURACY_HEADS[place]) for place in kept],
-        rows=shown[:n_in_sight],
-        folded=shown[n_in_sight:],
-        summary=", ".join(protocols[PROTOCOLS_IN_SIGHT:]),
-        note=words.text(lambda language: HOW_TO_READ[language.language]),
-        id="accuracy",
-    )
-
-
-def _says_something(place: int, rows: Sequence[Sequence[str]]) -> bool:
-    """Whether a column is more than blanks, than zeros that are expected, or than the accuracies
-    once more.
-    """
-    head = ACCURACY_HEADS[place]
-    values = {row[place] for row in rows} - {""}
-    if head in OFTEN_ZERO and values <= ZEROS:
-        return False
-    if head == "normalised":
-        accuracy = ACCURACY_HEADS.index("accuracy")
-        return any(row[place] not in ("", row[accuracy]) for row in rows)
-    return bool(values)
-
-
-def _first_seen(values: pd.Series) -> pd.Series:
-    numbers, _ = pd.factorize(values)
-    return pd.Series(numbers, index=values.index)
-
-
-def _accuracy_row(row: Mapping[Any, Any]) -> list[str]:
-    """The cells under ACCURACY_HEADS."""
-    return [
-        row["protocol"],
-        row["predictor"],
-        f"{row['correct']} / {row['n']}",
-        percent(row["accuracy"]),
-        _interval(row["ci_low"], row["ci_high"]),
-        percent(row["chance"]),
-        percent(row.get("majority")),
-        _menu_size(row.get("menu_size")),
-        percent(row.get("off_menu")),
-        _text(row.get("no_answer")),
-        _text(row.get("failed")),
-        _text(row.get("lost")),
-        _text(row.get("near_training")),
-        _per_dish(row),
-        percent(row.get("accuracy_normalised")),
-    ]
-
-
-def _text(value: object) -> str:
-    return "" if missing(value) else str(value)
-
-
-def _interval(low: object, high: object) -> str:
-    return f"[{percent(low)}, {percent(high)}]"
-
-
-def _menu_size(size: object) -> str:
-    return "" if missing(size) else f"{size:.1f}".removesuffix(".0")
-
-
-def _per_dish(row: Mapping[Any, Any]) -> str:
-    if missing(row.get("macro_accuracy")):
-        return ""
-    interval = _interval(row["macro_ci_low"], row["macro_ci_high"])
-    return f"{percent(row['macro_accuracy'])} {interval}"
-
-
-def comparison_table(comparison: pd.DataFrame | None, predictor: str, words: Words) -> Table | None:
-    """Every other predictor on the questions that it shares with `predictor`; None without rows."""
-    if comparison is None or comparison.empty:
-        return None
-    rows = [
-        [
-            row.protocol,
-            row.predictor,
-            str(row.n),
-            f"{100 * row.difference:+.1f}%",
-            str(row.only_reference),
-            str(row.only_predictor),
-            f"{row.p:.2g}",
-        ]
-        for row in comparison.itertuples()
-    ]
-    heads = [words(head) for head in COMPARISON_HEADS]
-    heading = words.text(lambda language: f"{language('compared with')}: {predictor}")
-    return Table(heading, [*heads, "McNemar p"], rows, id="compared")
-
-
-def any_table(heading: str, frame: pd.DataFrame, words: Words) -> Table | None:
-    """The first MOST_ROWS rows of any table; shares as percentages, other numbers short; None
-    without rows.
-    """
-    if frame.empty:
-        return None
-    shown = frame.head(MOST_ROWS)
-    heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
-    rows = [_cells(row, words) for row in shown.to_dict("records")]
-
-    def with_count(language: Words) -> str:
-        return language.known(heading) + _of_how_many(shown, frame, language)
-
-    return Table(words.text(with_count), heads, rows)
-
-
-def _cells(row: Mapping[Any, object], words: Words) -> list[str]:
-    cells = []
-    for name, value in row.items():
-        is_word = name in COLUMNS_OF_WORDS and isinstance(value, str)
-        cells.append(words.known(value) if is_word else as_cell(str(name), value))
-    return cells
-
-
-def as_cell(name: str, value: object) -> str:
-    """A value as the tables show it; the name of its column says whether it is a share."""
-    if missing(value):
-        return ""
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(as_cell(name, entry) for entry in value)}]"
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return str(value)
-    return percent(value) if is_share(name) else f"{value:.4g}"
-
-
-def _of_how_many(shown: pd.DataFrame, table: pd.DataFrame, words: Words) -> str:
-    """`: 30 of 31` for a heading; '' when all is shown."""
-    if len(shown) == len(table):
-        return ""
-    return f": {len(shown)} {words('of')} {len(table)}"
-
-
-def unknown_answers(table: pd.DataFrame | None, whose: str, words: Words) -> Table | None:
-    """The answers that are no dish's name, as they were given; None when nobody looked for them."""
-    if table is None:
-        return None
-    shown = table.head(MOST_UNKNOWN)
-    rows = [
-        [row.truth, row.answer, str(row.n), "✓" if row.equal_normalised else ""]
-        for row in shown.itertuples()
-    ]
-
-    def with_count(language: Words) -> str:
-        return language("answers that are no dish's name") + _of_how_many(shown, table, language)
-
-    return Table(
-        heading=words.text(with_count),
-        heads=[words(head) for head in UNKNOWN_HEADS],
-        rows=rows,
-        note=f"{whose}: {len(table)}",
-    )
 
 
 def _best_and_worst(

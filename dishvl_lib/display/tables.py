@@ -1,17 +1,18 @@
-"""Tables as a notebook shows them: each under its heading, without an index, numbers as long as
-their n supports; an empty one is a sentence.
+"""Tables under their headings. A notebook's have no index and numbers as long as their n supports,
+an empty one is a sentence; the report's are what its template shows.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import pandas as pd
 
 from dishvl_lib.core import kernel
 from dishvl_lib.core.types import RecordView, RecordViews
 from dishvl_lib.display import pages
-from dishvl_lib.display.words import Words, is_share, missing
+from dishvl_lib.display.words import HOW_TO_READ, Words, missing, percent
 
 # From this n on the third digit of a share says something: its standard error is under 0.05.
 N_FOR_TENTHS = 100
@@ -27,6 +28,50 @@ TABLE = """<div class=dishvl><b>{{ heading }}</b><table class=dataframe>
 <tbody>{% for cells in rows %}<tr>{% for cell in cells %}
 <td style="{{ styles[loop.index0] }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div>"""
+# Columns of any table whose numbers are shares.
+SHARES = frozenset(
+    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
+    "ci_high difference answered refused off_menu coverage share lo hi chance majority overlap "
+    "accuracy_normalised macro_accuracy largest_share menu_chance".split()
+)
+SHARE_ENDS = ("_ci95", "_ci_low", "_ci_high", "_accuracy")
+
+# of the report's tables
+MOST_UNKNOWN = 5000
+MOST_ROWS = 30
+PROTOCOLS_IN_SIGHT = 2
+ACCURACY_HEADS = (
+    "protocol",
+    "predictor",
+    "correct",
+    "accuracy",
+    "interval",
+    "chance",
+    "majority",
+    "menu size",
+    "off menu",
+    "no answer",
+    "failed",
+    "lost",
+    "near training",
+    "per dish",
+    "normalised",
+)
+# Columns whose texts are ours, not data's.
+COLUMNS_OF_WORDS = ("kind", "measure", "signal")
+# Columns that are left out where they hold nothing but zeros.
+OFTEN_ZERO = ("off menu", "no answer", "failed", "lost", "near training")
+ZEROS = frozenset(("0", "0.0%"))
+COMPARISON_HEADS = (
+    "protocol",
+    "predictor",
+    "same questions",
+    "difference",
+    "only reference right",
+    "only predictor right",
+)
+UNKNOWN_HEADS = ("truth", "answer", "count", "the truth but for punctuation")
+
 Rows: TypeAlias = pd.DataFrame | RecordViews | RecordView
 
 
@@ -40,9 +85,7 @@ class Table:
         frame = _frame(rows)
         shown = frame.head(most)
         self.words = words
-        self.heading = words.known(heading)
-        if len(shown) < len(frame):
-            self.heading += f": {len(shown)} {words('of')} {len(frame)}"
+        self.heading = words.known(heading) + _of_how_many(shown, frame, words)
         columns = _columns([_texts(row) for row in shown.to_dict("records")])
         self.heads = [words.known(name.replace("_", " ")) for name in columns]
         self.rows = [list(row) for row in zip(*columns.values(), strict=True)]
@@ -152,9 +195,181 @@ def _n_of(row: RecordView) -> int:
         return 0
 
 
+@dataclass(frozen=True)
+class ReportTable:
+    """A table of the report under its heading; a note stands with it. id: where a link finds it;
+    folded: rows that a press unfolds, under `summary`.
+    """
+
+    heading: str
+    heads: list[str]
+    rows: list[list[str]]
+    note: str = ""
+    id: str = ""
+    folded: list[list[str]] = field(default_factory=list)
+    summary: str = ""
+
+
+def accuracy_table(table: pd.DataFrame | None, words: Words) -> ReportTable | None:
+    """n, correct, accuracy with its interval, chance and majority beside, a protocol's rows
+    together, those of the first PROTOCOLS_IN_SIGHT not folded; None without a table.
+    """
+    if table is None:
+        return None
+    ordered = table.sort_values("protocol", kind="stable", key=_first_seen)
+    rows = [_accuracy_row(row) for row in ordered.to_dict("records")]
+    kept = [place for place in range(len(ACCURACY_HEADS)) if _says_something(place, rows)]
+    shown = [[row[place] for place in kept] for row in rows]
+    protocols = list(ordered["protocol"].unique())
+    n_in_sight = int(ordered["protocol"].isin(protocols[:PROTOCOLS_IN_SIGHT]).sum())
+    return ReportTable(
+        heading=words("accuracy"),
+        heads=[words(ACCURACY_HEADS[place]) for place in kept],
+        rows=shown[:n_in_sight],
+        folded=shown[n_in_sight:],
+        summary=", ".join(protocols[PROTOCOLS_IN_SIGHT:]),
+        note=words.text(lambda language: HOW_TO_READ[language.language]),
+        id="accuracy",
+    )
+
+
+def _says_something(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a column is more than blanks, than zeros that are expected, or than the accuracies
+    once more.
+    """
+    head = ACCURACY_HEADS[place]
+    values = {row[place] for row in rows} - {""}
+    if head in OFTEN_ZERO and values <= ZEROS:
+        return False
+    if head == "normalised":
+        accuracy = ACCURACY_HEADS.index("accuracy")
+        return any(row[place] not in ("", row[accuracy]) for row in rows)
+    return bool(values)
+
+
+def _first_seen(values: pd.Series) -> pd.Series:
+    numbers, _ = pd.factorize(values)
+    return pd.Series(numbers, index=values.index)
+
+
+def _accuracy_row(row: Mapping[Any, Any]) -> list[str]:
+    """The cells under ACCURACY_HEADS."""
+    return [
+        row["protocol"],
+        row["predictor"],
+        f"{row['correct']} / {row['n']}",
+        percent(row["accuracy"]),
+        _interval(row["ci_low"], row["ci_high"]),
+        percent(row["chance"]),
+        percent(row.get("majority")),
+        _menu_size(row.get("menu_size")),
+        percent(row.get("off_menu")),
+        _count(row.get("no_answer")),
+        _count(row.get("failed")),
+        _count(row.get("lost")),
+        _count(row.get("near_training")),
+        _per_dish(row),
+        percent(row.get("accuracy_normalised")),
+    ]
+
+
+def _count(value: object) -> str:
+    return "" if missing(value) else str(value)
+
+
+def _interval(low: object, high: object) -> str:
+    return f"[{percent(low)}, {percent(high)}]"
+
+
+def _menu_size(size: object) -> str:
+    return "" if missing(size) else f"{size:.1f}".removesuffix(".0")
+
+
+def _per_dish(row: Mapping[Any, Any]) -> str:
+    if missing(row.get("macro_accuracy")):
+        return ""
+    interval = _interval(row["macro_ci_low"], row["macro_ci_high"])
+    return f"{percent(row['macro_accuracy'])} {interval}"
+
+
+def comparison_table(
+    comparison: pd.DataFrame | None, predictor: str, words: Words
+) -> ReportTable | None:
+    """Every other predictor on the questions that it shares with `predictor`; None without rows."""
+    if comparison is None or comparison.empty:
+        return None
+    rows = [
+        [
+            row.protocol,
+            row.predictor,
+            str(row.n),
+            f"{100 * row.difference:+.1f}%",
+            str(row.only_reference),
+            str(row.only_predictor),
+            f"{row.p:.2g}",
+        ]
+        for row in comparison.itertuples()
+    ]
+    heads = [words(head) for head in COMPARISON_HEADS]
+    heading = words.text(lambda language: f"{language('compared with')}: {predictor}")
+    return ReportTable(heading, [*heads, "McNemar p"], rows, id="compared")
+
+
+def any_table(heading: str, frame: pd.DataFrame, words: Words) -> ReportTable | None:
+    """The first MOST_ROWS rows of any table; shares as percentages, other numbers short; None
+    without rows.
+    """
+    if frame.empty:
+        return None
+    shown = frame.head(MOST_ROWS)
+    heads = [words.known(str(name).replace("_", " ")) for name in frame.columns]
+    rows = [_report_cells(row, words) for row in shown.to_dict("records")]
+
+    def with_count(language: Words) -> str:
+        return language.known(heading) + _of_how_many(shown, frame, language)
+
+    return ReportTable(words.text(with_count), heads, rows)
+
+
+def _report_cells(row: Mapping[Any, object], words: Words) -> list[str]:
+    cells = []
+    for name, value in row.items():
+        is_word = name in COLUMNS_OF_WORDS and isinstance(value, str)
+        cells.append(words.known(value) if is_word else _report_cell(str(name), value))
+    return cells
+
+
+def unknown_answers(table: pd.DataFrame | None, whose: str, words: Words) -> ReportTable | None:
+    """The answers that are no dish's name, as they were given; None when nobody looked for them."""
+    if table is None:
+        return None
+    shown = table.head(MOST_UNKNOWN)
+    rows = [
+        [row.truth, row.answer, str(row.n), "✓" if row.equal_normalised else ""]
+        for row in shown.itertuples()
+    ]
+
+    def with_count(language: Words) -> str:
+        return language("answers that are no dish's name") + _of_how_many(shown, table, language)
+
+    return ReportTable(
+        heading=words.text(with_count),
+        heads=[words(head) for head in UNKNOWN_HEADS],
+        rows=rows,
+        note=f"{whose}: {len(table)}",
+    )
+
+
+def _of_how_many(shown: pd.DataFrame, table: pd.DataFrame, words: Words) -> str:
+    """`: 30 of 31` for a heading; '' when all is shown."""
+    if len(shown) == len(table):
+        return ""
+    return f": {len(shown)} {words('of')} {len(table)}"
+
+
 def cell(name: str, value: object, n: int = 0) -> str:
-    """A value as text. A share (its column's name says so) of under N_FOR_TENTHS cases is given in
-    whole per cent, other numbers to three digits.
+    """A value as a notebook's tables show it. A share (its column's name says so) of under
+    N_FOR_TENTHS cases is given in whole per cent, other numbers to three digits.
     """
     if missing(value):
         return ""
@@ -175,7 +390,25 @@ def cell(name: str, value: object, n: int = 0) -> str:
 def _number(name: str, value: float, n: int) -> str:
     if is_share(name):
         digits = 0 if 0 < n < N_FOR_TENTHS else 1
-        return f"{100 * value:.{digits}f}%"
+        return percent(value, digits)
     if value == int(value) or abs(value) >= LARGE:
         return f"{value:,.0f}"
     return f"{value:.2g}" if name == "p" else f"{value:.3g}"
+
+
+def _report_cell(name: str, value: object) -> str:
+    """A value as the report's tables show it: a share (its column's name says so) to a tenth of a
+    per cent whatever its n, other numbers to four digits.
+    """
+    if missing(value):
+        return ""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_report_cell(name, entry) for entry in value)}]"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value)
+    return percent(value) if is_share(name) else f"{value:.4g}"
+
+
+def is_share(column: str) -> bool:
+    """Whether the numbers of a table's column are shares, by its name."""
+    return column in SHARES or column.endswith(SHARE_ENDS)

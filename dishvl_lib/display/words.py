@@ -329,20 +329,6 @@ _ENGLISH_CHINESE = {
     ),
 }
 
-# Columns of any table whose numbers are shares.
-SHARES = frozenset(
-    "accuracy accuracy_reference accuracy_answered accuracy_without accuracy_at_worst ci_low "
-    "ci_high difference answered refused off_menu coverage share lo hi chance majority overlap "
-    "accuracy_normalised macro_accuracy largest_share menu_chance".split()
-)
-SHARE_ENDS = ("_ci95", "_ci_low", "_ci_high", "_accuracy")
-
-
-def is_share(column: str) -> bool:
-    """Whether the numbers of a table's column are shares, by its name."""
-    return column in SHARES or column.endswith(SHARE_ENDS)
-
-
 HOW_TO_READ = {
     "en": "Interval: 95%, Wilson; per dish: mean over dishes, bootstrap over dishes. Chance: a "
     "blind draw from the menu, or from all true names. "
