@@ -15,12 +15,7 @@ import pandas as pd
 from dishvl_lib.core import confused_pairs, records
 from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames, RecordView
-from dishvl_lib.display.charts import (
-    accuracy_bars,
-    loss_curves,
-    score_histogram,
-    trust_curves,
-)
+from dishvl_lib.display.charts import accuracy_bars, loss_curves, score_histogram, trust_curves
 from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.look_alikes import look_alike_graph
 from dishvl_lib.display.sheet import (

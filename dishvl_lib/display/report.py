@@ -19,20 +19,8 @@ from dishvl_lib.core.types import AnyPath, DishNames
 from dishvl_lib.display import cards, pages
 from dishvl_lib.display.cluster_matrix import Clusters
 from dishvl_lib.display.report_pairs import PairsPage
-from dishvl_lib.display.tables import (
-    accuracy_table,
-    any_table,
-    comparison_table,
-    unknown_answers,
-)
-from dishvl_lib.display.words import (
-    BothWords,
-    Text,
-    Words,
-    missing,
-    percent,
-    without_folders,
-)
+from dishvl_lib.display.tables import accuracy_table, any_table, comparison_table, unknown_answers
+from dishvl_lib.display.words import BothWords, Text, Words, missing, percent, without_folders
 
 STYLES = ("page.css", "cards.css", "cluster_matrix.css")
 N_ANSWERS = 3

@@ -10,15 +10,7 @@ from typing import Literal, NamedTuple
 from PIL import Image, ImageDraw, ImageFont
 
 from dishvl_lib.display import fonts
-from dishvl_lib.display.sheet import (
-    ACCENT,
-    RIGHT,
-    WRONG,
-    Picture,
-    drawable_words,
-    drawn,
-    message,
-)
+from dishvl_lib.display.sheet import ACCENT, RIGHT, WRONG, Picture, drawable_words, drawn, message
 from dishvl_lib.display.words import Words
 
 Kind = Literal["right", "wrong", "found"]
