@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, catalog
+from dishvl_lib.annotation import catalog
 from dishvl_lib.core import artefacts, intervals, paths, records, stages
 from dishvl_lib.demo import builtin
 from dishvl_lib.evaluation import predictors
@@ -53,7 +53,7 @@ def answers(
     dishes = records.read_jsonl(paths.stage_folder(run_name, "01_annotation") / "dishes.jsonl")
     marker = records.read_json(paths.stage_folder(run_name, "02_similar_dishes") / stages.SUCCESS)
     chosen = {name: marker["parameters"][name] for name in SETTINGS}
-    names = annotate.names_by_dish(dishes)
+    names = artefacts.names_by_dish(dishes)
     root, _ = builtin.photos(builtin.BUILTIN, [])
     train = thinned(photos[photos.split == "train"], chosen["seed"], most_per_dish)
     validation = thinned(photos[photos.split == "validation"], chosen["seed"], most_per_dish)

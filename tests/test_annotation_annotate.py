@@ -592,12 +592,6 @@ def test_what_was_paid_stands_beside_the_estimate(photos, tmp_path):
     assert (row.likely, row.tokens_estimated) == (priced.likely[0], priced.tokens[0])
 
 
-def test_names_by_dish():
-    assert annotate.names_by_dish(
-        [{"dish_id": "a", "name": "鱼"}, {"dish_id": "b", "name": "肉"}]
-    ) == {"a": "鱼", "b": "肉"}
-
-
 @pytest.mark.skipif(
     not os.environ.get("DISHVL_TEST_DATA"), reason="DISHVL_TEST_DATA is not set: no real photos"
 )

@@ -231,11 +231,6 @@ def no_annotator(rows: RecordViews) -> bool:
     return all(row["card"] is None for row in rows)
 
 
-def names_by_dish(dishes: RecordViews) -> dict[str, str]:
-    """{dish_id: name} of dishes.jsonl."""
-    return {dish["dish_id"]: dish["name"] for dish in dishes}
-
-
 @dataclass(frozen=True)
 class _Poll:
     """One dish and annotator: the photos that were sent, an answer for each, and the vote."""

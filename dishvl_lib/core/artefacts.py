@@ -174,6 +174,11 @@ def unnamed(dish: RecordView) -> str:
     return names.says_nothing(dish["name"]) if dish["name_source"] == "folder" else ""
 
 
+def names_by_dish(dishes: Iterable[RecordView]) -> dict[str, str]:
+    """{dish_id: name} of dishes.jsonl."""
+    return {dish["dish_id"]: dish["name"] for dish in dishes}
+
+
 def unnamed_dishes(dishes: Iterable[RecordView]) -> dict[str, str]:
     """{dish_id: why} of the dishes that nobody has named."""
     reasons = {dish["dish_id"]: unnamed(dish) for dish in dishes}

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from dishvl_lib.core import file_names, folder_words, name_trimmings
 
+KEPT_NAMES = 16_384  # whose forms are kept
 FOLDER_PATTERN = r"^(?P<name>.*?\D|\d+)(?P<number>\d*)@(?P<site>[^@]+)_(?P<date>\d{8})$"
 LONG_FILE_PATTERN = r"^(?P<time>\d{14})_(?P<device>[^_]+)_(?P<frame>[^$#]+)\$(?P<box>\d+_\d+_\d+_\d+)#(?P<counter>\d+)$"
 SHORT_FILE_PATTERN = r"^(?P<time>\d{14})-(?P<crop>\d+)#(?P<counter>\d+)$"
@@ -178,6 +179,8 @@ def clean_folder_name(folder: str) -> str:
     return parse_folder(folder).name
 
 
+# A run has a few thousand names, and every menu asks about its own again.
+@lru_cache(KEPT_NAMES)
 def clean(name: str) -> str:
     """NFKC, without invisible and control characters, outer white space, outer underscores and a
     trailing full stop.
@@ -187,6 +190,7 @@ def clean(name: str) -> str:
     return re.sub(r"\s+", " ", text).strip(" _.。")
 
 
+@lru_cache(KEPT_NAMES)
 def normalise(name: str) -> str:
     """The form in which two names are compared: cleaned, lower case, without white space and
     punctuation.

@@ -241,7 +241,7 @@ def _as_if_new(menu: FittedMenu, fusion: Fusion) -> np.ndarray:
         best_of_others = np.delete(model, place).max()
         of_new = best_of_others + fusion.gallery * menu.similarities_of_few[place]
         other_scores = np.delete(scores, place)
-        of_trained = logsumexp(other_scores)
+        of_trained = np.logaddexp.reduce(other_scores)
         is_truth = place == menu.truth
         of_truth = np.nan if is_truth else scores[menu.truth]
         weight = 0.5 if is_truth else 0.5 / (n_entries - 1)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, catalog, duplicates
+from dishvl_lib.annotation import catalog, duplicates
 from dishvl_lib.core import (
     artefacts,
     base_run,
@@ -87,7 +87,7 @@ def read_sources(stage: Stage) -> Sources:
     photos = _decided(stage, catalog.read(stage.input("01_annotation", "catalog.parquet")), dishes)
     _refuse_learned(stage, photos)
     similar = stage.table("02_similar_dishes", "similar_dishes.csv", artefacts.SIMILAR_COLUMNS[:3])
-    all_names = annotate.names_by_dish(dishes)
+    all_names = artefacts.names_by_dish(dishes)
     names, unusable = menus.askable(all_names, artefacts.unnamed_dishes(dishes))
     print(f"{len(names)} of {len(all_names)} dishes can be asked about")
     if len(names) < 2:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, catalog, duplicates
+from dishvl_lib.annotation import catalog, duplicates
 from dishvl_lib.core import (
     artefacts,
     base_run,
@@ -147,7 +147,7 @@ def read_sources(stage: Stage) -> Sources:
     return Sources(
         decided_photos.applied(photos, outcomes),
         dishes,
-        annotate.names_by_dish(dishes),
+        artefacts.names_by_dish(dishes),
         stage.table("02_similar_dishes", "similar_dishes.csv"),
         stage.table("02_similar_dishes", "clusters.csv"),
         stage.arrays("02_similar_dishes", "features.npz"),

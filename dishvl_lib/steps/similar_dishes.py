@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.annotation import annotate, catalog
+from dishvl_lib.annotation import catalog
 from dishvl_lib.core import artefacts, missing_photos, params, paths
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
@@ -53,7 +53,7 @@ class LookAlikes(NamedTuple):
 def read_dishes(stage: Stage) -> Dishes:
     photos = catalog.read(stage.input("01_annotation", "catalog.parquet"))
     dishes = stage.rows("01_annotation", "dishes.jsonl")
-    return Dishes(photos, dishes, annotate.names_by_dish(dishes))
+    return Dishes(photos, dishes, artefacts.names_by_dish(dishes))
 
 
 def train_network(stage: Stage, photos: pd.DataFrame) -> Path | None:

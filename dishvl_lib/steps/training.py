@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from dishvl_lib.annotation import annotate
 from dishvl_lib.core import artefacts, missing_photos, records
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
@@ -48,7 +47,7 @@ def question_files(stage: Stage) -> dict[str, Path]:
 def configure(stage: Stage, files: dict[str, Path]) -> config.TrainingConfig:
     """The training process's configuration; builds the demo's base model when asked for."""
     dishes = stage.rows("01_annotation", "dishes.jsonl")
-    names = list(annotate.names_by_dish(dishes).values())
+    names = list(artefacts.names_by_dish(dishes).values())
     params = stage.params | {"crop_margin": crop_margin(stage)}
     return config.from_parameters(
         params,
@@ -108,7 +107,7 @@ def calibrate(stage: Stage, best: Path, rows: Records) -> Record:
 def _calibrated(stage: Stage, best: Path, rows: Records) -> tuple[Record, pd.DataFrame]:
     seed = stage.params["seed"]
     fitted, answered = calibration.calibrate_and_answer(best, rows, stage.image_root(), seed=seed)
-    names = annotate.names_by_dish(stage.rows("01_annotation", "dishes.jsonl"))
+    names = artefacts.names_by_dish(stage.rows("01_annotation", "dishes.jsonl"))
     return fitted, validation_answers(answered, names)
 
 

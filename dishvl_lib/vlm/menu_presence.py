@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import expit, logsumexp
+from scipy.special import expit
 
 from dishvl_lib.core import artefacts, questions
 from dishvl_lib.core.types import Record, RecordView, RecordViews
@@ -118,7 +118,7 @@ class SizedMenus:
 
 def mass_of(log_probabilities: np.ndarray) -> float:
     """Logarithm of the entries' summed probabilities, (entries,) -> at most about 0."""
-    return float(logsumexp(np.asarray(log_probabilities, float)))
+    return float(np.logaddexp.reduce(np.asarray(log_probabilities, float)))
 
 
 def sizes_for(n_names: int) -> list[int]:
