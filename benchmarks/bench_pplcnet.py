@@ -126,9 +126,9 @@ def ready_tensors(folder: Path, rounds: int) -> None:
 
 def serial(table: pd.DataFrame, root: Path, run: Callable) -> None:
     """The plain loop: full decode, resize, crop, normalise, network, one batch after the other."""
-    for start in range(0, len(table), READY_BATCH):
+    for first in range(0, len(table), READY_BATCH):
         pixels = []
-        for path in table["path"][start : start + READY_BATCH]:
+        for path in table["path"][first : first + READY_BATCH]:
             with Image.open(root / path) as photo:
                 pixels.append(
                     preprocess.centre_crop(
