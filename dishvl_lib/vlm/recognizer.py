@@ -9,7 +9,7 @@ import torch
 
 from dishvl_lib.core import crops, images, questions, records
 from dishvl_lib.core.types import AnyPath, PhotoSource, Record
-from dishvl_lib.vlm import choose, inputs, menu_presence, qwen, saved_activations
+from dishvl_lib.vlm import choose, inputs, menu_presence, patch_product, qwen, saved_activations
 from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, Recognition
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 from dishvl_lib.vlm.menu_presence import MenuPresence
@@ -38,6 +38,7 @@ class Recognizer(PhotoAnswers[PreparedPhoto]):
         if menu_presence.FIELD in metadata:
             self.presence = MenuPresence.from_record(metadata[menu_presence.FIELD])
         saved_activations.batch_windows(loaded.model)
+        patch_product.bind(loaded.model)
 
     @classmethod
     def load(
