@@ -5,6 +5,7 @@ by as much: a matrix product, which as a convolution takes several times as long
 """
 
 import types
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,8 @@ def bind(model: nn.Module) -> None:
     """
     for module in model.modules():
         if isinstance(module, qwen2_5_vl.Qwen2_5_VisionPatchEmbed):
-            module.proj.forward = types.MethodType(product, module.proj)
+            convolution: Any = module.proj
+            convolution.forward = types.MethodType(product, convolution)
 
 
 def product(module: nn.Conv3d, patches: torch.Tensor) -> torch.Tensor:
