@@ -24,6 +24,10 @@ from dishvl_lib.core import (
 from dishvl_lib.core.rules import shortened
 from dishvl_lib.core.types import Record
 
+# A kernel that has done its notebook is told to end and, after half of this, ended. All that counts
+# is on the disk by then; to unload torch or Paddle would take it longer than papermill's 2.5 s.
+KERNEL_END_S = 1.0
+
 
 class RunError(RuntimeError):
     """A stage failed; the message holds its sentence and where the executed notebook is."""
@@ -300,6 +304,11 @@ def _execute(stage: str, values: Record) -> None:
         # Sockets instead of ports, which another process could hold, in a folder of their own: runs
         # begun together would share names.
         with sockets.folder() as place, records.naming_full_disk(output):
+            manager = {
+                "transport": "ipc",
+                "ip": f"{place}/kernel",
+                "shutdown_wait_time": KERNEL_END_S,
+            }
             papermill.execute_notebook(
                 str(paths.notebook(stage)),
                 str(output),
@@ -308,7 +317,7 @@ def _execute(stage: str, values: Record) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 stdout_file=sys.stdout,
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}}),
+                config=Config({"KernelManager": manager}),
             )
     except papermill.PapermillExecutionError as error:
         if error.ename == redo.RedoNeeded.__name__:  # it would pay, which only the stage can know
