@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dishvl_lib.core.types import Record
-from dishvl_lib.demo.drawing import Sprite
+from dishvl_lib.demo.drawing import Sprite, by_planes
 from dishvl_lib.demo.shapes import (
     Piece,
     blob,
@@ -243,14 +243,12 @@ def _turned(name: str, variant: int, turn: int, scale: float) -> Sprite:
     angle = turn * 360 / TURNS
     turned_picture = picture.rotate(angle, Image.Resampling.BILINEAR, expand=True)
     turned_relief = relief.rotate(angle, Image.Resampling.BILINEAR, expand=True)
-    layers = np.asarray(turned_picture, np.float32) / 255
-    raised = np.asarray(turned_relief)
+    layers = np.asarray(turned_picture)
     window = _extent(layers[..., 3])
-    inside = layers[window]
-    # Copies: a view would keep the whole canvas in the cache.
-    rgb = inside[..., :3].copy()
-    cover = inside[..., 3].copy()
-    return Sprite(rgb, cover, raised[window].copy(), gloss)
+    planes = np.moveaxis(layers[window], -1, 0).astype(np.float32, order="C") / 255
+    # A copy: a view would keep the whole canvas in the cache.
+    raised = np.asarray(turned_relief)[window].copy()
+    return Sprite(by_planes(planes[:3]), planes[3], raised, gloss)
 
 
 @lru_cache(maxsize=600)
