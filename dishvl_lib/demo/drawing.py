@@ -5,8 +5,8 @@ A scene is three arrays of the same size: colour, height (px, towards the camera
 pieces are stamped one on another, so piles, shadows and highlights come from one light instead of
 being painted on.
 
-Arrays (h, w, 3) are kept plane by plane (`by_planes`): what is multiplied by a mask then runs along
-rows of one colour, several times faster than along the three colours of each pixel.
+Colours of canvases and pieces are kept in planes, (3, h, w): a mask then runs along rows of one
+plane, several times faster than along the three values of each pixel.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Sprite:
-    """A food piece, ready to be stamped: rgb (h, w, 3) in 0..1, cover (h, w) in 0..1, relief (h, w)
+    """A food piece, ready to be stamped: rgb (3, h, w) in 0..1, cover (h, w) in 0..1, relief (h, w)
     px, gloss 0..1.
     """
 
@@ -63,7 +63,7 @@ class Sprite:
 
 @dataclass
 class Canvas:
-    """colour (S, S, 3) in 0..1, height (S, S) in px of the full size, gloss (S, S) in 0..1, all
+    """colour (3, S, S) in 0..1, height (S, S) in px of the full size, gloss (S, S) in 0..1, all
     float32. scale: px of this canvas for one of the full size.
     """
 
@@ -94,7 +94,9 @@ class Canvas:
 
     def part(self, window: Window) -> Canvas:
         """A view: what is drawn on it is drawn here. Its side is the window's, not the canvas's."""
-        return Canvas(self.colour[window], self.height[window], self.gloss[window], self.scale)
+        rows, columns = window
+        colour = self.colour[:, rows, columns]
+        return Canvas(colour, self.height[window], self.gloss[window], self.scale)
 
     def _pixels(self, first: float, last: float) -> slice:
         start = max(0, math.floor(first))
@@ -103,19 +105,14 @@ class Canvas:
 
 def blank_canvas(scale: float = 1.0) -> Canvas:
     side = round(SIZE * scale)
-    colour = by_planes(np.zeros((3, side, side), np.float32))
+    colour = np.zeros((3, side, side), np.float32)
     height = np.zeros((side, side), np.float32)
     return Canvas(colour, height, np.zeros_like(height), scale)
 
 
-def by_planes(planes: np.ndarray) -> np.ndarray:
-    """A view (h, w, 3) of (3, h, w)."""
-    return np.moveaxis(planes, 0, -1)
-
-
-def shaded(colour: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    """colour (3,) times a factor for each pixel (h, w); (h, w, 3), plane by plane."""
-    return by_planes(colour[:, None, None] * shade)
+def per_plane(values: np.ndarray) -> np.ndarray:
+    """(3,) as (3, 1, 1), which goes with planes."""
+    return values[:, None, None]
 
 
 def smooth_noise(
@@ -151,17 +148,32 @@ def cover(far: np.ndarray) -> np.ndarray:
     return np.clip(0.5 - far, 0, 1).astype(np.float32)
 
 
+def extent(cover: np.ndarray) -> Window:
+    """The rows and columns that hold anything, with a margin of one pixel where there is one."""
+    covered = cover > 0
+    rows = np.flatnonzero(covered.any(axis=1))
+    columns = np.flatnonzero(covered.any(axis=0))
+    return _span(rows), _span(columns)
+
+
+def _span(places: np.ndarray) -> slice:
+    """From one before the first place to one after the last."""
+    first = max(0, int(places[0]) - 1)
+    last = int(places[-1]) + 1
+    return slice(first, last + 1)
+
+
 def unit_rgb(rgb: RGB) -> np.ndarray:
     """A colour's light, (3,) float32 in 0..1."""
     return np.array(rgb, np.float32) / 255
 
 
 def lay(canvas: Canvas, mask: np.ndarray, colour: np.ndarray, gloss: float) -> None:
-    """Paints colour (3,) or (S, S, 3) and gloss where mask (S, S) in 0..1 says so; the relief
+    """Paints colour (3, 1, 1) or (3, S, S) and gloss where mask (S, S) in 0..1 says so; the relief
     stays.
     """
     change = np.asarray(colour, np.float32) - canvas.colour
-    change *= mask[..., None]
+    change *= mask
     canvas.colour += change
     canvas.gloss += mask * (gloss - canvas.gloss)
 
@@ -183,13 +195,19 @@ def stamp(canvas: Canvas, sprite: Sprite, x: float, y: float, tint: np.ndarray) 
     cut = (rows, columns)
     cover = sprite.cover[cut]
     below = canvas.height[window]
-    colour = canvas.colour[window]
+    colour = canvas.colour[:, y0:y1, x0:x1]
     gloss = canvas.gloss[window]
     # A piece rests partly on the pile's mean and partly follows it: piles stay flat enough to read.
     area = max(1e-3, float(cover.sum()))
     rest = 0.55 * float(np.vdot(below, cover)) / area
-    below += cover * (sprite.relief[cut] + rest - 0.65 * below)
-    colour += cover[..., None] * (sprite.rgb[cut] * tint - colour)
+    rise = sprite.relief[cut] + rest
+    rise -= 0.65 * below
+    rise *= cover
+    below += rise
+    change = sprite.rgb[:, *cut] * per_plane(tint)
+    change -= colour
+    change *= cover
+    colour += change
     gloss += cover * (sprite.gloss - gloss)
 
 
@@ -230,10 +248,11 @@ class Lamp:
         rise = math.tan(self.elevation)
         sun = 1 - (1 - self.softness) * _cast_shadow(height, self.direction, rise, window)
         level = AMBIENT * _occlusion(height, window) + DIRECT * diffuse * sun
-        lit = canvas.colour[window] * level[..., None]
-        lit *= self.colour
-        lit += (0.75 * mirror * canvas.gloss[window] * sun)[..., None]
-        return lit
+        shown = canvas.part(window)
+        lit = shown.colour * level
+        lit *= per_plane(self.colour)
+        lit += 0.75 * mirror * shown.gloss * sun
+        return np.moveaxis(lit, 0, -1)
 
 
 def _slopes(height: np.ndarray, window: Window) -> Plane:
@@ -314,13 +333,15 @@ def expose(
     light: np.ndarray, rng: np.random.Generator, exposure: float, blur: float, grain: float
 ) -> Image.Image:
     """A camera's tone curve, grain and focus; an RGB picture of the canvas's size."""
-    tone = np.exp(-1.75 * exposure * light)
-    noise = rng.standard_normal(tone.shape[:2], np.float32)
+    tone = np.exp(-1.75 * exposure * np.moveaxis(light, -1, 0))
+    noise = rng.standard_normal(light.shape[:2], np.float32)
     tone *= -1.16
-    tone += 1.16 + grain * noise[..., None]
+    tone += 1.16 + grain * noise
     # The tone curve took saturation; give it back.
-    grey = (tone[..., 0] + tone[..., 1] + tone[..., 2]) / 3
-    tone += 0.25 * (tone - grey[..., None])
+    red, green, blue = tone
+    grey = (red + green + blue) / 3
+    tone += 0.25 * (tone - grey)
     np.clip(tone, 0, 1, out=tone)
-    photo = Image.fromarray((tone * 255).astype(np.uint8))
+    levels = np.moveaxis(tone * 255, 0, -1).astype(np.uint8, order="C")
+    photo = Image.fromarray(levels)
     return photo.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.3 else photo

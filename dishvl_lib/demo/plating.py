@@ -16,9 +16,10 @@ from dishvl_lib.demo.drawing import (
     Window,
     blank_canvas,
     cover,
+    extent,
     lay,
     plane,
-    shaded,
+    per_plane,
     smooth_noise,
     stamp,
     unit_rgb,
@@ -244,7 +245,7 @@ def hang_lamp(rng: np.random.Generator, place: Place) -> Lamp:
 
 
 def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
-    """The colours of a bare table; (side, side, 3) float32 in about 0..1."""
+    """The colours of a bare table; (3, side, side) float32 in about 0..1."""
     rgb, pattern_name = place.tables[rng.integers(len(place.tables))]
     pattern = PATTERNS[pattern_name]
     noise = smooth_noise(rng, (side, side), pattern.cells)
@@ -253,7 +254,7 @@ def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
     brightness = rng.uniform(0.85, 1.1)
     cast = rng.normal(0, 0.02, 3).astype(np.float32)
     base = unit_rgb(rgb) * brightness + cast
-    return shaded(base, 1 + pattern.strength * noise)
+    return per_plane(base) * (1 + pattern.strength * noise)
 
 
 def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
@@ -268,13 +269,16 @@ def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
     angle = rng.uniform(0, np.pi)
     side = rng.choice([-1, 1])
     beside_plate = rng.uniform(1.02, 1.14)
-    from_middle = x * np.sin(angle) - y * np.cos(angle)
+    from_middle = x[:1] * np.sin(angle) - y[:, :1] * np.cos(angle)
     across = from_middle - side * beside_plate
-    rgb = unit_rgb(CHOPSTICKS[rng.integers(3)])
+    rgb = per_plane(unit_rgb(CHOPSTICKS[rng.integers(3)]))
+    # Both lie in a corner or along an edge: beside the plate.
+    window = extent(np.abs(across - 0.03) < 0.06)
+    below = canvas.part(window)
     for shift in (0.0, 0.06):
-        stick = cover((np.abs(across - shift) - 0.02) * RADIUS)
-        canvas.height[:] = np.maximum(canvas.height, stick * 5)
-        lay(canvas, stick, rgb, 0.4)
+        stick = cover((np.abs(across[window] - shift) - 0.02) * RADIUS)
+        below.height[:] = np.maximum(below.height, stick * 5)
+        lay(below, stick, rgb, 0.4)
 
 
 def lay_vessel(canvas: Canvas, rng: np.random.Generator, place: Place, *, is_deep: bool) -> Point:
@@ -299,12 +303,12 @@ def lay_vessel(canvas: Canvas, rng: np.random.Generator, place: Place, *, is_dee
     edge = np.exp(-(from_edge**2)) * 3
     vessel = body * (profile + edge)
     below.height[:] = below.height * (1 - body) + vessel
-    lay(below, body, unit_rgb(rim) * rng.uniform(0.94, 1.02), 0.55)
+    lay(below, body, per_plane(unit_rgb(rim) * rng.uniform(0.94, 1.02)), 0.55)
     if band is not None:
         band_rho = rng.uniform(0.88, 0.95)
         half_width = rng.uniform(0.012, 0.04)
         stripe = cover((np.abs(rho - band_rho) - half_width) * RADIUS)
-        lay(below, stripe, unit_rgb(band), 0.5)
+        lay(below, stripe, per_plane(unit_rgb(band)), 0.5)
     return centre_x, centre_y
 
 
@@ -378,7 +382,7 @@ def _sauce(
     # A pool is paler where it runs out.
     thickness = np.clip(-far / 14, 0.55, 1).astype(np.float32)
     pale = (1 - thickness) * np.float32(0.75)
-    rgb = shaded(colour, thickness) + pale[..., None]
+    rgb = per_plane(colour) * thickness + pale
     lay(below, pool * 0.96, rgb, 0.9)
 
 
@@ -394,10 +398,9 @@ def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Poi
         window = (_pixels_around(canvas, drop_y), _pixels_around(canvas, drop_x))
         rho = np.hypot(x[window] - drop_x, y[window] - drop_y)
         drop = np.clip(0.5 - (rho - size) * RADIUS, 0, 1)
-        colour = canvas.colour[window]
-        gloss = canvas.gloss[window]
-        colour += 0.5 * drop[..., None] * (DROP_OF_OIL - colour)
-        gloss[:] = np.maximum(gloss, drop)
+        below = canvas.part(window)
+        below.colour += 0.5 * drop * (per_plane(DROP_OF_OIL) - below.colour)
+        below.gloss[:] = np.maximum(below.gloss, drop)
 
 
 def _pixels_around(canvas: Canvas, radii: float) -> slice:

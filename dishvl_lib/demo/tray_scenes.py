@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from dishvl_lib.demo import tray_things
-from dishvl_lib.demo.drawing import RGB, Lamp, Span, expose, unit_rgb
+from dishvl_lib.demo.drawing import RGB, Lamp, Span, expose, per_plane, unit_rgb
 from dishvl_lib.demo.plating import Place, Plating, hang_lamp, table_top
 from dishvl_lib.demo.tray_things import Thing
 
@@ -301,13 +301,14 @@ def _put_drink(scene: Scene, disc: Disc) -> None:
 def _table(rng: np.random.Generator, place: Place, lamp: Lamp) -> np.ndarray:
     """The bare table under the lamp, (HEIGHT, WIDTH, 3), brighter at one side."""
     side = WIDTH // TABLE_STEP
-    lit = table_top(rng, place, side)[: HEIGHT // TABLE_STEP] * lamp.on_flat()
+    bare = table_top(rng, place, side)[:, : HEIGHT // TABLE_STEP]
+    lit = bare * per_plane(lamp.on_flat())
     slope = rng.uniform(-0.12, 0.12) * np.linspace(-1, 1, side, dtype=np.float32)
-    lit *= (1 + slope)[:, None]
+    lit *= 1 + slope
     light = np.empty((HEIGHT, WIDTH, 3), np.float32)
-    for channel in range(3):
-        plane = Image.fromarray(np.ascontiguousarray(lit[..., channel], np.float32))
-        full = plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    for channel, plane in enumerate(lit):
+        picture = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+        full = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
         light[..., channel] = np.asarray(full)
     return light
 

@@ -19,6 +19,7 @@ from dishvl_lib.demo.drawing import (
     Span,
     blank_canvas,
     cover,
+    per_plane,
     smooth_noise,
     unit_rgb,
 )
@@ -83,7 +84,7 @@ def compartment(
 ) -> Thing:
     """A helping in a compartment of `size` (width, height) of a tray of colour `metal` (3,)."""
     canvas = blank_canvas(SCALE)
-    canvas.colour[:] = metal
+    canvas.colour[:] = per_plane(metal)
     canvas.gloss[:] = 0.5
     middle = (canvas.side - 1) / 2
     fill_vessel(canvas, rng, plating, (middle, middle))
@@ -124,7 +125,7 @@ def steel_tray(
         height = height - 9 * depth
         height = height + 2 * edge
     brushed = smooth_noise(rng, height.shape, (160, 3))
-    colour = metal * (1 + 0.02 * brushed)[..., None]
+    colour = per_plane(metal) * (1 + 0.02 * brushed)
     return _raised(lamp, size, body, height, colour, gloss=0.5)
 
 
@@ -134,7 +135,7 @@ def plastic_tray(rng: np.random.Generator, lamp: Lamp, rgb: RGB, size: tuple[int
     body = _outline(columns, rows, Span(0, 0, *size), corner=40)
     height = 4 + 9 * _bell((body + 9) / 6)
     mottled = smooth_noise(rng, height.shape, (60, 80))
-    colour = unit_rgb(rgb) * (1 + 0.03 * mottled)[..., None]
+    colour = per_plane(unit_rgb(rgb)) * (1 + 0.03 * mottled)
     return _raised(lamp, size, body, height, colour, gloss=0.3)
 
 
@@ -181,7 +182,9 @@ def _raised(
     colour: np.ndarray,
     gloss: float,
 ) -> Thing:
-    """A thing from its relief: body (h, w) px to its outline, in pixels of RELIEF_STEP."""
+    """A thing from its relief: body (h, w) px to its outline, in pixels of RELIEF_STEP; colour
+    (3, h, w).
+    """
     inside = cover(body / RELIEF_STEP)
     relief = (height * inside).astype(np.float32)
     shine = np.full_like(relief, gloss)
