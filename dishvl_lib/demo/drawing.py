@@ -309,9 +309,13 @@ def _enlarged(small: np.ndarray, shape: tuple[int, int], window: Window) -> np.n
     right = columns.stop * small_across / across
     top = rows.start * small_down / down
     bottom = rows.stop * small_down / down
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    box = (left, top, right, bottom)
-    return np.asarray(Image.fromarray(small).resize(size, Image.Resampling.BILINEAR, box=box))
+    width = columns.stop - columns.start
+    height = rows.stop - rows.start
+    picture = Image.fromarray(small)
+    # In one call, Pillow would choose by the window which axis comes first, and round by that.
+    bilinear = Image.Resampling.BILINEAR
+    wide = picture.resize((width, small_down), bilinear, box=(left, 0, right, small_down))
+    return np.asarray(wide.resize((width, height), bilinear, box=(0, top, width, bottom)))
 
 
 def _blur(values: np.ndarray, radius: int) -> np.ndarray:

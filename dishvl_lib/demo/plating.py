@@ -9,17 +9,17 @@ import numpy as np
 from dishvl_lib.demo.drawing import (
     RADIUS,
     RGB,
+    SIZE,
     Canvas,
     Lamp,
     Plane,
     Sprite,
     Window,
-    blank_canvas,
     cover,
     extent,
     lay,
-    plane,
     per_plane,
+    plane,
     smooth_noise,
     stamp,
     unit_rgb,
@@ -228,8 +228,7 @@ def draw_scene(name: str, rng: np.random.Generator, place: Place) -> LaidTable:
 
 def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> LaidTable:
     """The same for any plating, one of the demo's dishes or not."""
-    canvas = blank_canvas()
-    _table(canvas, rng, place)
+    canvas = _table(rng, place)
     centre = lay_vessel(canvas, rng, place, is_deep=plating.soup)
     fill_vessel(canvas, rng, plating, centre)
     return LaidTable(canvas, hang_lamp(rng, place))
@@ -257,11 +256,14 @@ def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
     return per_plane(base) * (1 + pattern.strength * noise)
 
 
-def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
-    canvas.colour[:] = table_top(rng, place, canvas.side)
-    canvas.gloss[:] = 0.12
+def _table(rng: np.random.Generator, place: Place) -> Canvas:
+    """A canvas of the full size, on which chopsticks may lie."""
+    colour = table_top(rng, place, SIZE)
+    height = np.zeros((SIZE, SIZE), np.float32)
+    canvas = Canvas(colour, height, np.full_like(height, 0.12))
     if rng.random() < 0.4:
         _chopsticks(canvas, rng)
+    return canvas
 
 
 def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
