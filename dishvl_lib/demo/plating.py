@@ -442,8 +442,8 @@ def _scatter(
             turn = rng.integers(TURNS)
         piece = _piece(canvas, name, int(rng.integers(VARIANTS)), int(turn) % TURNS)
         shade = tints[name] * np.float32(rng.normal(1, 0.06))
-        x = centre_x + far * np.cos(angle)
-        y = centre_y + far * np.sin(angle)
+        x = float(centre_x + far * np.cos(angle))
+        y = float(centre_y + far * np.sin(angle))
         stamp(canvas, piece, x, y, shade)
 
 
