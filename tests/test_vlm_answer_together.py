@@ -114,6 +114,7 @@ def test_where_much_would_be_padding_photos_of_like_length_have_a_pass_of_their_
     ]
     pairs = list(zip(PHOTOS, asked, strict=False))
     prepared = [recognizer.prepare(photo, of_photo) for photo, of_photo in pairs]
+    monkeypatch.setattr(choose, "ON_CPU", choose.ON_GPU)
     in_one = recognizer.answer_prepared(prepared)
     passes = []
     prefill = decoding.prefill
@@ -123,7 +124,7 @@ def test_where_much_would_be_padding_photos_of_like_length_have_a_pass_of_their_
         return prefill(qwen, photos, *rest, **options)
 
     monkeypatch.setattr(decoding, "prefill", counted)
-    monkeypatch.setattr(choose, "MOST_PADDING", 200)
+    monkeypatch.setattr(choose, "ON_CPU", choose.PassLimits(padding=200, places=10_000))
     in_several = recognizer.answer_prepared(prepared)
     assert sorted(passes) == [1, 3]
     for first, second in zip(in_one, in_several, strict=True):

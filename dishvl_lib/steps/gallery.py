@@ -89,12 +89,15 @@ def _fitted(
         lambda: model.recognizer, model.image_root, of.vectors, shown
     )
     few = _of_few(stage, of)
+    kinds = (MENU, NAMING)
+    rows = [row for kind in kinds for row in _validation_rows(stage, of, kind)]
+    # Both kinds at once: all questions about a photo share its pass.
+    scored = _scored(stage, rows, predictor)
     found = {}
-    for kind in (MENU, NAMING):
-        rows = _validation_rows(stage, of, kind)
-        scored = _scored(stage, rows, predictor)
-        menus_of_kind = [_fitted_menu(row, query, of, gallery, few) for row, query in scored]
-        logs_of = [[row["id"], *np.round(query.answer, 4).tolist()] for row, query in scored]
+    for kind in kinds:
+        of_kind = [(row, query) for row, query in scored if query.kind == kind]
+        menus_of_kind = [_fitted_menu(row, query, of, gallery, few) for row, query in of_kind]
+        logs_of = [[row["id"], *np.round(query.answer, 4).tolist()] for row, query in of_kind]
         fitted_on = records.fingerprint([gallery.manifest.made_from, logs_of])
         numbers = fusion.fit(menus_of_kind, fitted_on)
         numbers = fusion.with_threshold(numbers, menus_of_kind, calibration.threshold_for)

@@ -7,20 +7,33 @@ and its position goes on from there, so every entry of every menu reads as if it
 grows token by token from the same pass.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
 
-from dishvl_lib.vlm import decoding, inputs, trees
+from dishvl_lib.vlm import decoding, inputs, side_by_side, trees
 from dishvl_lib.vlm.decoding import Growth
 from dishvl_lib.vlm.qwen import Qwen
 
-# Places of padding in a pass, about what a pass of its own costs beside them.
-MOST_PADDING = 2048
 ROWS = 512  # places whose logits are held at once: 0.3 GB with the 7B's vocabulary
 Menu = tuple[str, Sequence[str]]  # a question and its entries
+
+
+class PassLimits(NamedTuple):
+    """`padding`: places of it in a pass, about what a pass of its own costs beside them; `places`:
+    in all, where more gain nothing.
+    """
+
+    padding: int
+    places: int
+
+
+ON_GPU = PassLimits(padding=2048, places=sys.maxsize)
+# A pass costs little beside its places there, and smaller ones run side by side.
+ON_CPU = PassLimits(padding=256, places=2048)
 
 
 @dataclass
@@ -124,37 +137,45 @@ class _Grown(NamedTuple):
         return len(self.growth.token)
 
 
-@torch.inference_mode()
 def answer_together(
     qwen: Qwen, queries: Sequence[PhotoQuery], max_new_tokens: int = decoding.MAX_NEW_TOKENS
 ) -> list[PhotoAnswer]:
     """Everything about several photos in one forward pass, and one more for each token of a name.
 
     The photos are padded to one length; where much would be padding, as beside a menu of hundreds,
-    those of like length have a pass of their own. None sees another, and those without questions
-    take no part. Raises ValueError for a menu without entries or with two that are one to the
-    tokenizer.
+    those of like length have a pass of their own. On a CPU such passes run side by side. None sees
+    another, and those without questions take no part. Raises ValueError for a menu without entries
+    or with two that are one to the tokenizer.
     """
     answers = [PhotoAnswer() for _ in queries]
     busy = [number for number, query in enumerate(queries) if query.questions]
     grown = [_grown(qwen, queries[number]) for number in busy]
-    for group in groups_of_like_length([growing.length for growing in grown]):
-        passed = _pass(qwen, [grown[place] for place in group], max_new_tokens)
+    on_cpu = qwen.model.device.type == "cpu"
+    lengths = [growing.length for growing in grown]
+    groups = groups_of_like_length(lengths, ON_CPU if on_cpu else ON_GPU)
+
+    def run(group: Sequence[int]) -> list[PhotoAnswer]:
+        return _pass(qwen, [grown[place] for place in group], max_new_tokens)
+
+    all_passed = side_by_side.passes(run, groups) if on_cpu else map(run, groups)
+    for group, passed in zip(groups, all_passed, strict=True):
         for place, answer in zip(group, passed, strict=True):
             answers[busy[place]] = answer
     return answers
 
 
-def groups_of_like_length(lengths: Sequence[int]) -> list[list[int]]:
+def groups_of_like_length(lengths: Sequence[int], limits: PassLimits = ON_GPU) -> list[list[int]]:
     """Which sequences share a pass, by their numbers: padded to the longest of its group, no group
-    holds more than MOST_PADDING places of padding.
+    of several is over the limits.
     """
     groups: list[list[int]] = []
     padding = 0
     for number in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
         if groups:
-            padding += lengths[groups[-1][0]] - lengths[number]
-        if not groups or padding > MOST_PADDING:
+            longest = lengths[groups[-1][0]]
+            padding += longest - lengths[number]
+            places = longest * (len(groups[-1]) + 1)
+        if not groups or padding > limits.padding or places > limits.places:
             groups.append([])
             padding = 0
         groups[-1].append(number)
@@ -167,6 +188,7 @@ def _grown(qwen: Qwen, query: PhotoQuery) -> _Grown:
     return _Grown(query.photo, grow(samples, tries), tries, samples[0].image_start)
 
 
+@torch.inference_mode()
 def _pass(qwen: Qwen, grown: Sequence[_Grown], max_new_tokens: int) -> list[PhotoAnswer]:
     ends: list[tuple[int, int]] = []  # photo's number, place where a naming question ends
     for row, growing in enumerate(grown):
@@ -190,8 +212,7 @@ def _pass(qwen: Qwen, grown: Sequence[_Grown], max_new_tokens: int) -> list[Phot
 
 
 def _menu_trie(qwen: Qwen, entries: Sequence[str]) -> Trie:
-    sequences = [inputs.answer_tokens(qwen, entry) for entry in entries]
-    return build_trie(sequences)
+    return build_trie(inputs.tokens_of_answers(qwen, entries))
 
 
 def entry_scores(
@@ -255,10 +276,12 @@ def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
         first=first,
         ends=[],
         nodes=[],
+        branches=[],
     )
     depth: dict[int, int] = {first - 1: 0}
     alone = [Trie([], [], []) for _ in samples[len(tries) :]]
     for sample, trie in zip(samples, [*tries, *alone], strict=True):
+        start = len(grown.token)
         last = first - 1
         for token in sample.input_ids[first:]:
             last = _add(grown, depth, token, last)
@@ -270,6 +293,7 @@ def grow(samples: Sequence[inputs.Sample], tries: Sequence[Trie]) -> Growth:
             places.append(place)
         grown.ends.append(last)
         grown.nodes.append({node: places[number] for node, number in numbers.items()})
+        grown.branches.append(len(grown.token) - start)
     # What grows goes on counting where the trunk's positions end, by its depth and not its place.
     depths_grown = [depth[place] for place in range(first, len(grown.token))]
     depths = torch.tensor(depths_grown, dtype=torch.long)

@@ -157,6 +157,17 @@ def answer_tokens(qwen: QwenInputs, answer: str) -> list[int]:
     return [*_encode_text(qwen, answer), qwen.end_token_id]
 
 
+def tokens_of_answers(qwen: QwenInputs, answers: Sequence[str]) -> list[list[int]]:
+    """`answer_tokens` of each, in one call of the tokenizer."""
+    if not answers:
+        return []
+    encoded = qwen.tokenizer(
+        list(answers), add_special_tokens=False, split_special_tokens=True
+    ).input_ids
+    end = qwen.end_token_id
+    return [[*tokens, end] for tokens in encoded]
+
+
 def collate(
     samples: Sequence[Sample], pad_token_id: int, left: bool = False
 ) -> dict[str, torch.Tensor]:

@@ -9,7 +9,16 @@ import torch
 
 from dishvl_lib.core import crops, images, questions, records
 from dishvl_lib.core.types import AnyPath, PhotoSource, Record
-from dishvl_lib.vlm import choose, inputs, menu_presence, patch_product, qwen, saved_activations
+from dishvl_lib.vlm import (
+    choose,
+    inputs,
+    menu_presence,
+    patch_product,
+    qwen,
+    saved_activations,
+    side_by_side,
+    trees,
+)
 from dishvl_lib.vlm.answers import LONGEST_MENU, Choice, Recognition
 from dishvl_lib.vlm.decoding import MAX_NEW_TOKENS
 from dishvl_lib.vlm.menu_presence import MenuPresence
@@ -39,6 +48,7 @@ class Recognizer(PhotoAnswers[PreparedPhoto]):
             self.presence = MenuPresence.from_record(metadata[menu_presence.FIELD])
         saved_activations.batch_windows(loaded.model)
         patch_product.bind(loaded.model)
+        trees.bind_attention(loaded.model)
 
     @classmethod
     def load(
@@ -151,11 +161,12 @@ class Recognizer(PhotoAnswers[PreparedPhoto]):
 
         All photos share one forward pass.
         """
+        photos = side_by_side.decoded(self.pixels, [source for source, _, _ in queries])
         photo_queries = []
         written = []
-        for source, namings, menus in queries:
+        for photo, (_, namings, menus) in zip(photos, queries, strict=True):
             cleaned = [(question, check_menu(menu)) for question, menu in menus]
-            photo_queries.append(choose.PhotoQuery(self.pixels(source), namings, cleaned))
+            photo_queries.append(choose.PhotoQuery(photo, namings, cleaned))
             written.append([menu for _, menu in menus])
         answers = choose.answer_together(self.qwen, photo_queries)
         return self._recognitions(answers, written, top_k)

@@ -8,7 +8,7 @@ import numpy as np
 
 from dishvl_lib.core import images
 from dishvl_lib.core.progress import Progress
-from dishvl_lib.vlm import choose, inputs
+from dishvl_lib.vlm import choose, inputs, side_by_side
 from dishvl_lib.vlm.qwen import Qwen
 
 BATCH = 8  # photos in a forward pass, each with its menus
@@ -38,15 +38,20 @@ def score(loaded: Qwen, asked: Sequence[PhotoMenus], label: str) -> list[list[np
 def _score_batch(loaded: Qwen, batch: Sequence[PhotoMenus]) -> list[list[np.ndarray] | None]:
     queries = []
     readable = []
-    for number, (file, menus) in enumerate(batch):
-        try:
-            photo = images.load_rgb(file)
-            pixels = inputs.photo_inputs(loaded, photo)
-        except images.ImageError:
-            continue
-        readable.append(number)
-        queries.append(choose.PhotoQuery(pixels, menus=menus))
+    photos = side_by_side.decoded(lambda asked: _photo(loaded, asked.file), batch)
+    for number, (photo, asked) in enumerate(zip(photos, batch, strict=True)):
+        if photo is not None:
+            readable.append(number)
+            queries.append(choose.PhotoQuery(photo, menus=asked.menus))
     scored: list[list[np.ndarray] | None] = [None] * len(batch)
     for number, answer in zip(readable, choose.answer_together(loaded, queries), strict=True):
         scored[number] = [scores.double().cpu().numpy() for scores in answer.scores]
     return scored
+
+
+def _photo(loaded: Qwen, file: Path) -> inputs.Photo | None:
+    """None for one that cannot be read."""
+    try:
+        return inputs.photo_inputs(loaded, images.load_rgb(file))
+    except images.ImageError:
+        return None

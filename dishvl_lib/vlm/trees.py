@@ -140,11 +140,16 @@ def bind(model: Qwen2_5_VLForConditionalGeneration, tree_attention: str = "auto"
         raise ValueError(
             f"tree_attention is {tree_attention!r}; give one of {', '.join(params.TREE_ATTENTION)}"
         )
-    model.model.language_model.config._attn_implementation = ATTENTION
+    bind_attention(model)
     instance: Any = model  # a subclass would lose names of weights when transformers saves it
     instance.forward = types.MethodType(forward, model)
     instance.tree_attention = tree_attention
     saved_activations.bind(model)
+
+
+def bind_attention(model: Qwen2_5_VLForConditionalGeneration) -> None:
+    """Give this model's language model (the instance) the `attention` of this file."""
+    model.model.language_model.config._attn_implementation = ATTENTION
 
 
 def forward(
@@ -190,7 +195,9 @@ def attention(
 
     (batch, heads, length, head width) -> (batch, length, heads, head width). Without `segments` it
     is transformers' own, but that a CPU with a mask reads key and value heads where they are, and
-    repeats none (on CUDA a mask and shared heads together would lose the fast kernels).
+    repeats none (on CUDA a mask and shared heads together would lose the fast kernels). `segments`:
+    per row the lengths of trunk and branches, which are causal without a mask; with one it says
+    what a branch sees of itself.
     """
     attend = functools.partial(
         nn.functional.scaled_dot_product_attention,
@@ -202,7 +209,13 @@ def attention(
         photos = []
         for row, (trunk, *branches) in enumerate(segments):
             photo = (query[row], key[row], value[row])
-            photos.append(_by_segments(attend, *photo, trunk, branches))
+            if attention_mask is None:
+                attended = _by_segments(attend, *photo, trunk, branches)
+            else:
+                attended = _by_masked_segments(
+                    attend, *photo, attention_mask[row, 0], trunk, branches
+                )
+            photos.append(attended)
         return pad_sequence(photos, batch_first=True), None
     if attention_mask is None or query.device.type != "cpu":
         return sdpa_attention_forward(
@@ -240,6 +253,36 @@ def _by_segments(
     for rows, length in zip(of_branches, branches, strict=True):
         parts.append(rows[:length])
     return torch.cat(parts)
+
+
+def _by_masked_segments(
+    attend: Callable[..., torch.Tensor],
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor,
+    trunk: int,
+    branches: Sequence[int],
+) -> torch.Tensor:
+    """The same where `mask` (length, length) bool says what a branch sees of itself: one call for
+    each, since most of the mask, which no branch sees of another, would be computed for nothing.
+    """
+    of_trunk = attend(
+        query[None, :, :trunk], key[None, :, :trunk], value[None, :, :trunk], is_causal=True
+    )
+    parts = [of_trunk[0]]
+    start = trunk
+    for length in branches:
+        end = start + length
+        seen_key = torch.cat([key[:, :trunk], key[:, start:end]], dim=1)
+        seen_value = torch.cat([value[:, :trunk], value[:, start:end]], dim=1)
+        seen = torch.cat([mask[start:end, :trunk], mask[start:end, start:end]], dim=1)
+        of_branch = attend(
+            query[None, :, start:end], seen_key[None], seen_value[None], attn_mask=seen
+        )
+        parts.append(of_branch[0])
+        start = end
+    return torch.cat(parts, dim=1).transpose(0, 1)
 
 
 def _trunk_and_branches(rows: torch.Tensor, trunk: int, branches: Sequence[int]) -> torch.Tensor:
