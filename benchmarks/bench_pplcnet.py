@@ -29,10 +29,21 @@ os.sched_setaffinity(
 )  # before numpy and Paddle count the cores
 
 import numpy as np  # noqa: E402
+import paddle  # noqa: E402
 import pandas as pd  # noqa: E402
 from PIL import Image, ImageFilter  # noqa: E402
 
-from dishvl_lib.similarity import engine, features, neighbours, pplcnet, preprocess, workers  # noqa: E402
+from dishvl_lib.similarity import (  # noqa: E402
+    classifier,
+    depthwise,
+    engine,
+    features,
+    neighbours,
+    pplcnet,
+    preprocess,
+    start,
+    workers,
+)
 
 READY_BATCH = 32
 BATCH = 16
@@ -115,9 +126,9 @@ def ready_tensors(folder: Path, rounds: int) -> None:
 
 def serial(table: pd.DataFrame, root: Path, run: Callable) -> None:
     """The plain loop: full decode, resize, crop, normalise, network, one batch after the other."""
-    for start in range(0, len(table), READY_BATCH):
+    for first in range(0, len(table), READY_BATCH):
         pixels = []
-        for path in table["path"][start : start + READY_BATCH]:
+        for path in table["path"][first : first + READY_BATCH]:
             with Image.open(root / path) as photo:
                 pixels.append(
                     preprocess.centre_crop(
@@ -212,7 +223,40 @@ def search(rates: dict[str, float], rounds: int) -> None:
         )
 
 
+def training_steps(rounds: int) -> None:
+    """A step of `classifier.train`, small maps as band products against Paddle's own kernel."""
+    for scale, side in ((0.25, 80), (1.0, 224)):
+        net = start.new_learner(scale=scale, class_num=26, embedding_size=256, seed=0)
+        photos_in = np.random.default_rng(0).standard_normal((READY_BATCH, 3, side, side))
+        step = partial(_step, net, paddle.to_tensor(photos_in.astype(np.float32)))
+        small = depthwise.LARGEST_SIDE
+        steps = {"plain": partial(_with_largest_side, 0, step)}
+        steps["products"] = partial(_with_largest_side, small, step)
+        step()
+        taken = best(steps, rounds)
+        plain, products = (taken[name][1] for name in ("plain", "products"))
+        print(
+            f"x{scale}, training step of {READY_BATCH} photos at {side} px: "
+            f"{1e3 * plain:.0f} core-ms plain, {1e3 * products:.0f} with band products, "
+            f"{plain / products:.1f}x"
+        )
+    depthwise.LARGEST_SIDE = small
+
+
+def _step(net: start.Learner, batch: paddle.Tensor) -> None:
+    net.train()
+    labels = paddle.arange(len(batch)) % 26
+    classifier.smoothed_cross_entropy(net(batch), labels).backward()
+    net.clear_gradients()
+
+
+def _with_largest_side(side: int, step: Callable[[], None]) -> None:
+    depthwise.LARGEST_SIDE = side
+    step()
+
+
 def main(count: int = 1024, rounds: int = 3) -> None:
+    training_steps(rounds)
     workers.keep_memory()
     rates = {}
     with tempfile.TemporaryDirectory() as scratch:

@@ -2,13 +2,15 @@
 do.
 """
 
+import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dishvl_lib import plan
+from dishvl_lib import base_model_ahead, plan
 from dishvl_lib.core import (
     markers,
     params,
@@ -21,6 +23,10 @@ from dishvl_lib.core import (
 )
 from dishvl_lib.core.rules import shortened
 from dishvl_lib.core.types import Record
+
+# A kernel that has done its notebook is told to end and, after half of this, ended. All that counts
+# is on the disk by then; to unload torch or Paddle would take it longer than papermill's 2.5 s.
+KERNEL_END_S = 1.0
 
 
 class RunError(RuntimeError):
@@ -52,15 +58,31 @@ def run(
     _refuse_changed(values, chosen)
     _explain_upstream(of_first, chosen)
     is_wanted = False
-    for stage in chosen:
-        of_stage = values[stage]
-        is_wanted = is_wanted or stage in redone
-        is_wanted = _ready(stage, of_stage, is_wanted)
-        if stages.state(of_stage, stage) == "done":
-            print(f"{stage}: finished before with the same parameters and inputs, nothing to do")
-        else:
+    with contextlib.ExitStack() as beside:
+        for stage in chosen:
+            of_stage = values[stage]
+            is_wanted = is_wanted or stage in redone
+            is_wanted = _ready(stage, of_stage, is_wanted)
+            if stages.state(of_stage, stage) == "done":
+                print(
+                    f"{stage}: finished before with the same parameters and inputs, nothing to do"
+                )
+                continue
+            if stage == "02_similar_dishes" and "03_dataset" in chosen:
+                beside.enter_context(_base_model_ahead(values["03_dataset"]))
             _execute(stage, of_stage)
     return paths.run_folder(run_name)
+
+
+def _base_model_ahead(of_dataset: Record) -> contextlib.AbstractContextManager[None]:
+    """The demo's base model begun beside stage 02, which keeps one core busy; nothing for another
+    base model, and where there is one core alone.
+    """
+    is_builtin = of_dataset["base_model"] == params.BUILTIN
+    if not is_builtin or len(os.sched_getaffinity(0)) < 2:
+        return contextlib.nullcontext()
+    annotation = stages.find_stage(of_dataset, "01_annotation", ("dishes.jsonl",))
+    return base_model_ahead.begun(annotation / "dishes.jsonl", of_dataset["max_pixels"])
 
 
 def _ready(stage: str, values: Record, is_wanted: bool) -> bool:
@@ -282,6 +304,11 @@ def _execute(stage: str, values: Record) -> None:
         # Sockets instead of ports, which another process could hold, in a folder of their own: runs
         # begun together would share names.
         with sockets.folder() as place, records.naming_full_disk(output):
+            manager = {
+                "transport": "ipc",
+                "ip": f"{place}/kernel",
+                "shutdown_wait_time": KERNEL_END_S,
+            }
             papermill.execute_notebook(
                 str(paths.notebook(stage)),
                 str(output),
@@ -290,7 +317,7 @@ def _execute(stage: str, values: Record) -> None:
                 kernel_name="python3",
                 progress_bar=False,
                 stdout_file=sys.stdout,
-                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{place}/kernel"}}),
+                config=Config({"KernelManager": manager}),
             )
     except papermill.PapermillExecutionError as error:
         if error.ename == redo.RedoNeeded.__name__:  # it would pay, which only the stage can know

@@ -7,7 +7,15 @@ import pytest
 
 from dishvl_lib.demo import dishes, recipes
 from dishvl_lib.demo.ingredients import BUILDERS
-from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, PLATINGS, Plating, draw_plating, draw_scene
+from dishvl_lib.demo.plating import (
+    CANTEEN,
+    OUTSIDE,
+    PLATINGS,
+    LaidTable,
+    Plating,
+    draw_plating,
+    draw_scene,
+)
 
 NUMBERS = range(600)  # more than the shipped tower saw
 
@@ -15,6 +23,10 @@ NUMBERS = range(600)  # more than the shipped tower saw
 @pytest.fixture(scope="module")
 def book() -> list[Plating]:
     return [recipes.random_recipe(number) for number in NUMBERS]
+
+
+def lit(table: LaidTable) -> np.ndarray:
+    return table.light(table.canvas.whole)
 
 
 def test_no_recipe_has_the_ingredients_of_a_demo_dish(book):
@@ -88,9 +100,9 @@ def test_a_dye_stains_its_ingredient_only():
     plain = Plating({"peanut": 60}, {}, None, mound=0)
     stained = Plating({"peanut": 60}, {}, None, mound=0, dyes={"peanut": (0.3, 1.0, 1.0)})
     other = Plating({"peanut": 60}, {}, None, mound=0, dyes={"egg": (0.3, 1.0, 1.0)})
-    plain_scene = draw_plating(plain, np.random.default_rng(1), CANTEEN)
-    stained_scene = draw_plating(stained, np.random.default_rng(1), CANTEEN)
-    other_scene = draw_plating(other, np.random.default_rng(1), CANTEEN)
+    plain_scene = lit(draw_plating(plain, np.random.default_rng(1), CANTEEN))
+    stained_scene = lit(draw_plating(stained, np.random.default_rng(1), CANTEEN))
+    other_scene = lit(draw_plating(other, np.random.default_rng(1), CANTEEN))
     assert stained_scene[..., 0].sum() < plain_scene[..., 0].sum()
     assert np.array_equal(plain_scene, other_scene)
 
@@ -98,4 +110,14 @@ def test_a_dye_stains_its_ingredient_only():
 def test_a_dish_is_drawn_from_its_plating():
     by_name = draw_scene("米饭", np.random.default_rng(2), CANTEEN)
     by_plating = draw_plating(PLATINGS["米饭"], np.random.default_rng(2), CANTEEN)
-    assert np.array_equal(by_name, by_plating)
+    assert np.array_equal(lit(by_name), lit(by_plating))
+
+
+def test_a_part_of_a_table_is_lit_as_it_is_within_the_whole():
+    table = draw_scene("番茄蛋汤", np.random.default_rng(3), OUTSIDE)
+    whole = lit(table)
+    inside = (slice(101, 250), slice(83, 302))
+    in_a_corner = (slice(0, 150), slice(200, 384))
+    assert whole.shape == (384, 384, 3)
+    assert np.array_equal(table.light(inside), whole[inside])
+    assert np.array_equal(table.light(in_a_corner), whole[in_a_corner])

@@ -9,12 +9,12 @@ from PIL import Image
 from dishvl_lib.core import images
 from dishvl_lib.demo import tray_scenes, tray_things, trays
 from dishvl_lib.demo.cards import DISHES
-from dishvl_lib.demo.drawing import unit_rgb
+from dishvl_lib.demo.drawing import Lamp, unit_rgb
 from dishvl_lib.demo.plating import CANTEEN, PLATINGS
 from dishvl_lib.detection import labels
 
 N = 12
-LAMP = tray_things.Lamp(0.5, 1.0, np.ones(3, np.float32), 0.3)
+LAMP = Lamp(0.5, 1.0, np.ones(3, np.float32), 0.3)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_compartment_of_any_form_is_filled(name, size):
 
 def test_things_cast_shadows_away_from_the_lamp():
     scene = tray_scenes.Scene(np.random.default_rng(0), CANTEEN)
-    scene.lamp = tray_things.Lamp(0.0, 0.8, np.ones(3, np.float32), 0.0)
+    scene.lamp = Lamp(0.0, 0.8, np.ones(3, np.float32), 0.0)
     scene.light[:] = 0.5
     thing = tray_things.slab(scene.lamp, (255, 255, 255), (80, 80), 0.0, rise=16, corner=3)
     where = scene.put(thing, 400, 300)

@@ -101,3 +101,12 @@ def test_every_table_is_an_output_of_the_cell(monkeypatch):
     monkeypatch.setattr(kernel, "show", shown.append)
     tables.show({"names": [{"name": "米饭"}], "exports": []}, "zh")
     assert [repr(output).splitlines()[0] for output in shown] == ["菜名", "导出: 无"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(123456, "123,456"), (1234567.8, "1,234,568"), (1.23456, "1.235"), (7, "7")],
+)
+def test_large_numbers_of_the_report_are_written_out(value, shown):
+    table = tables.any_table("costs", pd.DataFrame({"tokens": [value]}), Words("en"))
+    assert table.rows == [[shown]]

@@ -270,7 +270,9 @@ def train_language(
     weights = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
     for weight in weights:
         weight.requires_grad_(True)
-    optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        weights, lr=learning_rate, weight_decay=0.01, betas=(0.9, 0.98), fused=True
+    )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, learning_rate, total_steps=steps, pct_start=0.1
     )

@@ -30,7 +30,7 @@ from PIL import Image
 from dishvl_lib.demo import drawing_pool
 from dishvl_lib.demo.cards import DISHES, LOOK_ALIKE_PAIRS, Dish, dish_card
 from dishvl_lib.demo.drawing import SIZE, Span, expose
-from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, draw_scene
+from dishvl_lib.demo.plating import CANTEEN, OUTSIDE, LaidTable, draw_scene
 
 __all__ = ["DISHES", "LOOK_ALIKE_PAIRS", "Dish", "dish_card", "draw_demo_photos", "thumbnail"]
 
@@ -160,12 +160,12 @@ def _draw_job(job: _Job, root: Path) -> list[_Drawn]:
         crops = 1 if is_single else int(rng.integers(2, 4))
         folder = job.folders[frame % len(job.folders)]
         file_name = _frame_names(rng, frame, len(drawn), job.outside)
-        scene = draw_scene(job.name, rng, place)
+        table = draw_scene(job.name, rng, place)
         box = _crop_box(rng)
         missing = job.photos - len(drawn)
         for crop in range(min(crops, missing)):
             box = _nudge(rng, box) if crop else box
-            photo = _shoot(scene, rng, box)
+            photo = _shoot(table, rng, box)
             path = f"{folder}/{file_name(crop, box)}"
             quality = int(rng.integers(50, 96))
             photo.save(root / path, "JPEG", quality=quality)
@@ -223,13 +223,14 @@ def _inside(x: float, y: float, width: float, height: float) -> Span:
     return Span(x, y, x + width, y + height)
 
 
-def _shoot(scene: np.ndarray, rng: np.random.Generator, box: Span) -> Image.Image:
+def _shoot(table: LaidTable, rng: np.random.Generator, box: Span) -> Image.Image:
     """The crop of one frame as a camera would give it: 320-420 px on the short side."""
     left, top, right, bottom = (round(value) for value in box)
     exposure = rng.uniform(0.9, 1.12)
     blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.0)
     grain = rng.uniform(0.004, 0.02)
-    photo = expose(scene[top:bottom, left:right], rng, exposure, blur, grain)
+    light = table.light((slice(top, bottom), slice(left, right)))
+    photo = expose(light, rng, exposure, blur, grain)
     scale = rng.integers(320, 421) / min(photo.size)
     size = (round(photo.width * scale), round(photo.height * scale))
     return photo.resize(size, Image.Resampling.BILINEAR)

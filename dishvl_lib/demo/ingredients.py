@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from dishvl_lib.core.types import Record
-from dishvl_lib.demo.drawing import Sprite
+from dishvl_lib.demo.drawing import Sprite, extent
 from dishvl_lib.demo.shapes import (
     Piece,
     blob,
@@ -243,14 +243,12 @@ def _turned(name: str, variant: int, turn: int, scale: float) -> Sprite:
     angle = turn * 360 / TURNS
     turned_picture = picture.rotate(angle, Image.Resampling.BILINEAR, expand=True)
     turned_relief = relief.rotate(angle, Image.Resampling.BILINEAR, expand=True)
-    layers = np.asarray(turned_picture, np.float32) / 255
-    raised = np.asarray(turned_relief)
-    window = _extent(layers[..., 3])
-    inside = layers[window]
-    # Copies: a view would keep the whole canvas in the cache.
-    rgb = inside[..., :3].copy()
-    cover = inside[..., 3].copy()
-    return Sprite(rgb, cover, raised[window].copy(), gloss)
+    layers = np.asarray(turned_picture)
+    window = extent(layers[..., 3])
+    planes = np.moveaxis(layers[window], -1, 0).astype(np.float32, order="C") / 255
+    # A copy: a view would keep the whole canvas in the cache.
+    raised = np.asarray(turned_relief)[window].copy()
+    return Sprite(planes[:3], planes[3], raised, gloss)
 
 
 @lru_cache(maxsize=600)
@@ -262,7 +260,7 @@ def _drawing(name: str, variant: int, scale: float) -> tuple[Image.Image, Image.
     colours = np.clip(piece.paint, 0, 255)
     cover = 255 * np.clip(0.5 - piece.far, 0, 1)
     layers = np.dstack([colours, cover]).astype(np.uint8)
-    window = _extent(layers[..., 3])
+    window = extent(layers[..., 3])
     inside = layers[window]
     size = inside.shape[1::-1]
     # RGBX, not RGBA: Pillow would multiply RGBA back and forth at each turn.
@@ -274,18 +272,3 @@ def _drawing(name: str, variant: int, scale: float) -> tuple[Image.Image, Image.
         picture = picture.resize(smaller, Image.Resampling.BOX)
         relief = relief.resize(smaller, Image.Resampling.BOX)
     return picture, relief, ingredient.gloss
-
-
-def _extent(cover: np.ndarray) -> tuple[slice, slice]:
-    """The rows and columns that hold anything, with a margin of one pixel where there is one."""
-    covered = cover > 0
-    rows = np.flatnonzero(covered.any(axis=1))
-    columns = np.flatnonzero(covered.any(axis=0))
-    return _span(rows), _span(columns)
-
-
-def _span(places: np.ndarray) -> slice:
-    """From one before the first place to one after the last."""
-    first = max(0, int(places[0]) - 1)
-    last = int(places[-1]) + 1
-    return slice(first, last + 1)

@@ -9,13 +9,16 @@ import numpy as np
 from dishvl_lib.demo.drawing import (
     RADIUS,
     RGB,
+    SIZE,
     Canvas,
+    Lamp,
     Plane,
     Sprite,
-    blank_canvas,
+    Window,
     cover,
+    extent,
     lay,
-    light_scene,
+    per_plane,
     plane,
     smooth_noise,
     stamp,
@@ -206,29 +209,42 @@ CHOPSTICKS = ((150, 92, 52), (226, 220, 206), (60, 40, 34))
 DROP_OF_OIL = np.array([0.9, 0.45, 0.1], np.float32)  # RGB in 0..1
 
 
-def draw_scene(name: str, rng: np.random.Generator, place: Place) -> np.ndarray:
-    """One lit table with the dish `name` on it; (SIZE, SIZE, 3) float32 light values in about
-    0..1.2.
-    """
+@dataclass(frozen=True)
+class LaidTable:
+    """A drawn table under its lamp. Only what a photo shows of it is lit."""
+
+    canvas: Canvas
+    lamp: Lamp
+
+    def light(self, window: Window) -> np.ndarray:
+        """(h, w, 3) float32 light values in about 0..1.2."""
+        return self.lamp.light(self.canvas, window)
+
+
+def draw_scene(name: str, rng: np.random.Generator, place: Place) -> LaidTable:
+    """One table with the dish `name` on it, SIZE px a side."""
     return draw_plating(PLATINGS[name], rng, place)
 
 
-def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> np.ndarray:
+def draw_plating(plating: Plating, rng: np.random.Generator, place: Place) -> LaidTable:
     """The same for any plating, one of the demo's dishes or not."""
-    canvas = blank_canvas()
-    _table(canvas, rng, place)
+    canvas = _table(rng, place)
     centre = lay_vessel(canvas, rng, place, is_deep=plating.soup)
     fill_vessel(canvas, rng, plating, centre)
+    return LaidTable(canvas, hang_lamp(rng, place))
+
+
+def hang_lamp(rng: np.random.Generator, place: Place) -> Lamp:
+    """A lamp as there are in a dining room."""
     warm = rng.uniform(*place.warmth)
-    lamp = np.array([warm, 1.0, 2 - warm - 0.02], np.float32) * rng.uniform(*place.light)
+    colour = np.array([warm, 1.0, 2 - warm - 0.02], np.float32) * rng.uniform(*place.light)
     direction = rng.uniform(0, 2 * np.pi)
     elevation = rng.uniform(0.75, 1.15)
-    softness = rng.uniform(0.1, 0.6)
-    return light_scene(canvas, direction, elevation, lamp, softness)
+    return Lamp(direction, elevation, colour, softness=rng.uniform(0.1, 0.6))
 
 
 def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
-    """The colours of a bare table; (side, side, 3) float32 in about 0..1."""
+    """The colours of a bare table; (3, side, side) float32 in about 0..1."""
     rgb, pattern_name = place.tables[rng.integers(len(place.tables))]
     pattern = PATTERNS[pattern_name]
     noise = smooth_noise(rng, (side, side), pattern.cells)
@@ -237,14 +253,17 @@ def table_top(rng: np.random.Generator, place: Place, side: int) -> np.ndarray:
     brightness = rng.uniform(0.85, 1.1)
     cast = rng.normal(0, 0.02, 3).astype(np.float32)
     base = unit_rgb(rgb) * brightness + cast
-    return base * (1 + pattern.strength * noise)[..., None]
+    return per_plane(base) * (1 + pattern.strength * noise)
 
 
-def _table(canvas: Canvas, rng: np.random.Generator, place: Place) -> None:
-    canvas.colour[:] = table_top(rng, place, canvas.side)
-    canvas.gloss[:] = 0.12
+def _table(rng: np.random.Generator, place: Place) -> Canvas:
+    """A canvas of the full size, on which chopsticks may lie."""
+    colour = table_top(rng, place, SIZE)
+    height = np.zeros((SIZE, SIZE), np.float32)
+    canvas = Canvas(colour, height, np.full_like(height, 0.12))
     if rng.random() < 0.4:
         _chopsticks(canvas, rng)
+    return canvas
 
 
 def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -252,21 +271,29 @@ def _chopsticks(canvas: Canvas, rng: np.random.Generator) -> None:
     angle = rng.uniform(0, np.pi)
     side = rng.choice([-1, 1])
     beside_plate = rng.uniform(1.02, 1.14)
-    from_middle = x * np.sin(angle) - y * np.cos(angle)
+    from_middle = x[:1] * np.sin(angle) - y[:, :1] * np.cos(angle)
     across = from_middle - side * beside_plate
-    rgb = unit_rgb(CHOPSTICKS[rng.integers(3)])
+    rgb = per_plane(unit_rgb(CHOPSTICKS[rng.integers(3)]))
+    # Both lie in a corner or along an edge: beside the plate.
+    window = extent(np.abs(across - 0.03) < 0.06)
+    below = canvas.part(window)
     for shift in (0.0, 0.06):
-        stick = cover((np.abs(across - shift) - 0.02) * RADIUS)
-        canvas.height[:] = np.maximum(canvas.height, stick * 5)
-        lay(canvas, stick, rgb, 0.4)
+        stick = cover((np.abs(across[window] - shift) - 0.02) * RADIUS)
+        below.height[:] = np.maximum(below.height, stick * 5)
+        lay(below, stick, rgb, 0.4)
 
 
 def lay_vessel(canvas: Canvas, rng: np.random.Generator, place: Place, *, is_deep: bool) -> Point:
     """A round plate of radius 1, or a deep bowl as for soups; returns its centre in px."""
     rim, band = place.plates[rng.integers(len(place.plates))]
     shift_x, shift_y = rng.normal(0, 0.03, 2).tolist()
+    middle = (canvas.side - 1) / 2
+    centre_x = middle + shift_x * canvas.radius
+    centre_y = middle + shift_y * canvas.radius
+    window = canvas.disc(centre_x, centre_y, canvas.radius)
+    below = canvas.part(window)
     x, y = plane(canvas.scale)
-    rho = np.hypot(x - shift_x, y - shift_y)
+    rho = np.hypot(x[window] - shift_x, y[window] - shift_y)
     body = cover((rho - 1) * RADIUS)
     well = 0.84 if is_deep else rng.uniform(0.7, 0.8)
     depth = 30 if is_deep else 8
@@ -277,15 +304,14 @@ def lay_vessel(canvas: Canvas, rng: np.random.Generator, place: Place, *, is_dee
     from_edge = (rho - 0.985) * RADIUS / 3
     edge = np.exp(-(from_edge**2)) * 3
     vessel = body * (profile + edge)
-    canvas.height[:] = canvas.height * (1 - body) + vessel
-    lay(canvas, body, unit_rgb(rim) * rng.uniform(0.94, 1.02), 0.55)
+    below.height[:] = below.height * (1 - body) + vessel
+    lay(below, body, per_plane(unit_rgb(rim) * rng.uniform(0.94, 1.02)), 0.55)
     if band is not None:
         band_rho = rng.uniform(0.88, 0.95)
         half_width = rng.uniform(0.012, 0.04)
         stripe = cover((np.abs(rho - band_rho) - half_width) * RADIUS)
-        lay(canvas, stripe, unit_rgb(band), 0.5)
-    middle = (canvas.side - 1) / 2
-    return middle + shift_x * canvas.radius, middle + shift_y * canvas.radius
+        lay(below, stripe, per_plane(unit_rgb(band)), 0.5)
+    return centre_x, centre_y
 
 
 def _in_radii(canvas: Canvas, point: Point) -> Point:
@@ -295,11 +321,11 @@ def _in_radii(canvas: Canvas, point: Point) -> Point:
     return (x - middle) / canvas.radius, (y - middle) / canvas.radius
 
 
-def around(canvas: Canvas, point: Point) -> Plane:
-    """x and y of each pixel in plate radii from a point in px."""
+def around(canvas: Canvas, point: Point, window: Window) -> Plane:
+    """x and y of each pixel of a window in plate radii from a point in px."""
     x, y = plane(canvas.scale)
     centre_x, centre_y = _in_radii(canvas, point)
-    return x - centre_x, y - centre_y
+    return x[window] - centre_x, y[window] - centre_y
 
 
 def fill_vessel(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
@@ -315,8 +341,10 @@ def fill_vessel(canvas: Canvas, rng: np.random.Generator, plating: Plating, cent
     if plating.sauce is not None:
         _sauce(canvas, rng, plating, heap, unit_rgb(plating.sauce) * tint)
     if plating.mound:
-        rho = np.hypot(*around(canvas, heap)) / (spread * 1.15)
-        canvas.height += plating.mound * np.clip(1 - rho**2, 0, None)
+        radius = spread * 1.15
+        window = canvas.disc(*heap, radius * canvas.radius)
+        rho = np.hypot(*around(canvas, heap, window)) / radius
+        canvas.height[window] += plating.mound * np.clip(1 - rho**2, 0, None)
     tints = dict.fromkeys((*plating.pieces, *plating.garnish), tint)
     for name, dye in plating.dyes.items():
         tints[name] = tint * np.array(dye, np.float32)
@@ -345,16 +373,19 @@ def _sauce(
         filling = 0.8
     shape = canvas.height.shape
     edge = radius * (1 + rough * smooth_noise(rng, shape, (6, 6)))
-    far = (np.hypot(*around(canvas, centre)) - edge) * RADIUS
+    ripples = smooth_noise(rng, shape, (14, 14))
+    window = canvas.disc(*centre, float(edge.max()) * canvas.radius)
+    below = canvas.part(window)
+    far = (np.hypot(*around(canvas, centre, window)) - edge[window]) * RADIUS
     pool = cover(far / 2)
-    rise = np.maximum(level, canvas.height) - canvas.height
-    canvas.height += pool * rise * filling
-    canvas.height += pool * 0.35 * smooth_noise(rng, shape, (14, 14))
+    rise = np.maximum(level, below.height) - below.height
+    below.height += pool * rise * filling
+    below.height += pool * 0.35 * ripples[window]
     # A pool is paler where it runs out.
     thickness = np.clip(-far / 14, 0.55, 1).astype(np.float32)
-    thick = thickness[..., None]
-    rgb = colour * thick + (1 - thick) * np.float32(0.75)
-    lay(canvas, pool * 0.96, rgb, 0.9)
+    pale = (1 - thickness) * np.float32(0.75)
+    rgb = per_plane(colour) * thickness + pale
+    lay(below, pool * 0.96, rgb, 0.9)
 
 
 def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Point) -> None:
@@ -369,10 +400,9 @@ def _oil(canvas: Canvas, rng: np.random.Generator, plating: Plating, centre: Poi
         window = (_pixels_around(canvas, drop_y), _pixels_around(canvas, drop_x))
         rho = np.hypot(x[window] - drop_x, y[window] - drop_y)
         drop = np.clip(0.5 - (rho - size) * RADIUS, 0, 1)
-        colour = canvas.colour[window]
-        gloss = canvas.gloss[window]
-        colour += 0.5 * drop[..., None] * (DROP_OF_OIL - colour)
-        gloss[:] = np.maximum(gloss, drop)
+        below = canvas.part(window)
+        below.colour += 0.5 * drop * (per_plane(DROP_OF_OIL) - below.colour)
+        below.gloss[:] = np.maximum(below.gloss, drop)
 
 
 def _pixels_around(canvas: Canvas, radii: float) -> slice:
@@ -412,8 +442,8 @@ def _scatter(
             turn = rng.integers(TURNS)
         piece = _piece(canvas, name, int(rng.integers(VARIANTS)), int(turn) % TURNS)
         shade = tints[name] * np.float32(rng.normal(1, 0.06))
-        x = centre_x + far * np.cos(angle)
-        y = centre_y + far * np.sin(angle)
+        x = float(centre_x + far * np.cos(angle))
+        y = float(centre_y + far * np.sin(angle))
         stamp(canvas, piece, x, y, shade)
 
 

@@ -150,7 +150,7 @@ def _random_colour(
 def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarray:
     """A photo of the recipe in a random dining room; (side, side, 3) uint8."""
     place = random_place(rng)
-    scene = draw_plating(recipe, rng, place)
+    table = draw_plating(recipe, rng, place)
     side_in_view = SIZE * rng.uniform(0.5, 0.8)
     width, height = side_in_view * rng.uniform(0.9, 1.1, 2)
     middle = SIZE / 2
@@ -165,7 +165,7 @@ def draw_photo(recipe: Plating, rng: np.random.Generator, side: int) -> np.ndarr
     blur = 0.0 if rng.random() < 0.6 else rng.uniform(0.3, 1.2)
     exposure = rng.uniform(0.85, 1.15)
     grain = rng.uniform(0.004, 0.03)
-    photo = expose(scene[rows, columns], rng, exposure, blur, grain)
+    photo = expose(table.light((rows, columns)), rng, exposure, blur, grain)
     resized = photo.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(resized)
 

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from dishvl_lib.demo import tray_things
-from dishvl_lib.demo.drawing import RGB, Span, expose, unit_rgb
-from dishvl_lib.demo.plating import Place, Plating, table_top
-from dishvl_lib.demo.tray_things import Lamp, Thing
+from dishvl_lib.demo.drawing import RGB, Lamp, Span, expose, per_plane, unit_rgb
+from dishvl_lib.demo.plating import Place, Plating, hang_lamp, table_top
+from dishvl_lib.demo.tray_things import Thing
 
 WIDTH = 960
 HEIGHT = 720
@@ -71,7 +71,7 @@ class Scene:
     def __init__(self, rng: np.random.Generator, place: Place):
         self.rng = rng
         self.place = place
-        self.lamp = _lamp(rng, place)
+        self.lamp = hang_lamp(rng, place)
         self.tilt = rng.uniform(0.93, 1.0)
         self.light = _table(rng, place, self.lamp)
         self.taken: list[Disc] = []
@@ -298,23 +298,17 @@ def _put_drink(scene: Scene, disc: Disc) -> None:
     scene.put_at(tray_things.drink(scene.rng, scene.lamp, scene.place, size), small)
 
 
-def _lamp(rng: np.random.Generator, place: Place) -> Lamp:
-    warm = rng.uniform(*place.warmth)
-    colour = np.array([warm, 1.0, 2 - warm - 0.02], np.float32) * rng.uniform(*place.light)
-    direction = rng.uniform(0, 2 * np.pi)
-    return Lamp(direction, rng.uniform(0.75, 1.15), colour, rng.uniform(0.1, 0.6))
-
-
 def _table(rng: np.random.Generator, place: Place, lamp: Lamp) -> np.ndarray:
     """The bare table under the lamp, (HEIGHT, WIDTH, 3), brighter at one side."""
     side = WIDTH // TABLE_STEP
-    lit = table_top(rng, place, side)[: HEIGHT // TABLE_STEP] * lamp.on_flat()
+    bare = table_top(rng, place, side)[:, : HEIGHT // TABLE_STEP]
+    lit = bare * per_plane(lamp.on_flat())
     slope = rng.uniform(-0.12, 0.12) * np.linspace(-1, 1, side, dtype=np.float32)
-    lit *= (1 + slope)[:, None]
+    lit *= 1 + slope
     light = np.empty((HEIGHT, WIDTH, 3), np.float32)
-    for channel in range(3):
-        plane = Image.fromarray(np.ascontiguousarray(lit[..., channel], np.float32))
-        full = plane.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
+    for channel, plane in enumerate(lit):
+        picture = Image.fromarray(np.ascontiguousarray(plane, np.float32))
+        full = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR)
         light[..., channel] = np.asarray(full)
     return light
 

@@ -15,10 +15,11 @@ from PIL import Image
 from dishvl_lib.demo.drawing import (
     RGB,
     Canvas,
+    Lamp,
     Span,
     blank_canvas,
     cover,
-    light_scene,
+    per_plane,
     smooth_noise,
     unit_rgb,
 )
@@ -33,29 +34,7 @@ POOL = 0.74  # the part of a soup that is sure to be flooded, in plate radii
 WALL = 9.0  # px: the slope around a compartment
 RELIEF_STEP = 2  # px of the photo for a pixel of a tray's relief
 STEEL = (186, 190, 196)
-AMBIENT = 0.45  # what comes from everywhere, and what comes from the lamp, as `light_scene` has it
-DIRECT = 0.62
 DRINKS: tuple[RGB, ...] = ((150, 88, 34), (60, 32, 20), (196, 204, 190), (206, 150, 60))
-
-
-@dataclass(frozen=True)
-class Lamp:
-    """One light for all things of a photo: direction and elevation in radians, colour (3,), and
-    softness in 0..1, which weakens shadows.
-    """
-
-    direction: float
-    elevation: float
-    colour: np.ndarray
-    softness: float
-
-    def on_flat(self) -> np.ndarray:
-        """What a flat thing that faces up gives back of its colour; (3,)."""
-        return self.colour * np.float32(AMBIENT + DIRECT * math.sin(self.elevation))
-
-    def light(self, canvas: Canvas) -> np.ndarray:
-        """A canvas under this lamp; (h, w, 3) light values."""
-        return light_scene(canvas, self.direction, self.elevation, self.colour, self.softness)
 
 
 @dataclass(frozen=True)
@@ -83,12 +62,12 @@ def vessel(
     centre = lay_vessel(canvas, rng, place, is_deep=is_deep)
     if plating is not None:
         fill_vessel(canvas, rng, plating, centre)
-    rho = np.hypot(*around(canvas, centre))
+    rho = np.hypot(*around(canvas, centre, canvas.whole))
     body = cover((rho - 1) * canvas.radius)
     x, y = centre
     reach = canvas.radius + 0.5
     window = Span(x - reach, y - reach, x + reach, y + reach)
-    light = _resized(lamp.light(canvas), size, window)
+    light = _resized(lamp.light(canvas, canvas.whole), size, window)
     outline = _resized(body[..., None], size, window)[..., 0]
     return Thing(light, outline, rise=16 if is_deep else 9)
 
@@ -105,7 +84,7 @@ def compartment(
 ) -> Thing:
     """A helping in a compartment of `size` (width, height) of a tray of colour `metal` (3,)."""
     canvas = blank_canvas(SCALE)
-    canvas.colour[:] = metal
+    canvas.colour[:] = per_plane(metal)
     canvas.gloss[:] = 0.5
     middle = (canvas.side - 1) / 2
     fill_vessel(canvas, rng, plating, (middle, middle))
@@ -122,7 +101,7 @@ def compartment(
     across = width / 2 / zoom
     down = height / 2 / zoom
     window = Span(middle - across, middle - down, middle + across, middle + down)
-    light = _resized(lamp.light(canvas), size, window)
+    light = _resized(lamp.light(canvas, canvas.whole), size, window)
     columns, rows = _pixels(size)
     inside = _outline(columns, rows, Span(0, 0, width, height), corner=24)
     return Thing(light, cover((inside + WALL / 2) / 3), rise=0)
@@ -146,7 +125,7 @@ def steel_tray(
         height = height - 9 * depth
         height = height + 2 * edge
     brushed = smooth_noise(rng, height.shape, (160, 3))
-    colour = metal * (1 + 0.02 * brushed)[..., None]
+    colour = per_plane(metal) * (1 + 0.02 * brushed)
     return _raised(lamp, size, body, height, colour, gloss=0.5)
 
 
@@ -156,7 +135,7 @@ def plastic_tray(rng: np.random.Generator, lamp: Lamp, rgb: RGB, size: tuple[int
     body = _outline(columns, rows, Span(0, 0, *size), corner=40)
     height = 4 + 9 * _bell((body + 9) / 6)
     mottled = smooth_noise(rng, height.shape, (60, 80))
-    colour = unit_rgb(rgb) * (1 + 0.03 * mottled)[..., None]
+    colour = per_plane(unit_rgb(rgb)) * (1 + 0.03 * mottled)
     return _raised(lamp, size, body, height, colour, gloss=0.3)
 
 
@@ -203,14 +182,16 @@ def _raised(
     colour: np.ndarray,
     gloss: float,
 ) -> Thing:
-    """A thing from its relief: body (h, w) px to its outline, in pixels of RELIEF_STEP."""
+    """A thing from its relief: body (h, w) px to its outline, in pixels of RELIEF_STEP; colour
+    (3, h, w).
+    """
     inside = cover(body / RELIEF_STEP)
     relief = (height * inside).astype(np.float32)
     shine = np.full_like(relief, gloss)
     canvas = Canvas(colour.astype(np.float32), relief, shine, scale=1 / RELIEF_STEP)
     rows, columns = relief.shape
     window = Span(0, 0, columns, rows)
-    light = _resized(lamp.light(canvas), size, window)
+    light = _resized(lamp.light(canvas, canvas.whole), size, window)
     columns_in_full, rows_in_full = _pixels(size)
     outline = _outline(columns_in_full, rows_in_full, Span(0, 0, *size), corner=42)
     return Thing(light, cover(outline), rise=8)

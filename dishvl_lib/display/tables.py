@@ -398,7 +398,7 @@ def _number(name: str, value: float, n: int) -> str:
 
 def _report_cell(name: str, value: object) -> str:
     """A value as the report's tables show it: a share (its column's name says so) to a tenth of a
-    per cent whatever its n, other numbers to four digits.
+    per cent whatever its n, other numbers to four digits, large ones to the unit.
     """
     if missing(value):
         return ""
@@ -406,7 +406,9 @@ def _report_cell(name: str, value: object) -> str:
         return f"[{', '.join(_report_cell(name, entry) for entry in value)}]"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value)
-    return percent(value) if is_share(name) else f"{value:.4g}"
+    if is_share(name):
+        return percent(value)
+    return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.4g}"
 
 
 def is_share(column: str) -> bool:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from paddle import nn
 
+from dishvl_lib.similarity.depthwise import DepthwiseConv2D
+
 Activation = Callable[[Any], Any]
 
 
@@ -31,7 +33,9 @@ class ConvBN(nn.Layer):
         weight_attr: Any = None,
     ):
         super().__init__()
-        self.conv = nn.Conv2D(
+        one_each = groups == channels_in == channels_out
+        convolution = DepthwiseConv2D if one_each and padding is None else nn.Conv2D
+        self.conv = convolution(
             channels_in,
             channels_out,
             kernel,

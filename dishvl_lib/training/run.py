@@ -35,7 +35,7 @@ from dishvl_lib.training.data import DataError, QuestionTrees, collator
 from dishvl_lib.training.heartbeat import Heartbeat
 from dishvl_lib.training.trainer import DishTrainer
 from dishvl_lib.training.validation import Validation
-from dishvl_lib.vlm import freeze, qwen, trees
+from dishvl_lib.vlm import freeze, patch_product, qwen, trees
 
 STOPPED = 3  # exit status when `dishvl stop` ended the run
 EXPECTED = (
@@ -162,6 +162,7 @@ def build(config: TrainingConfig, arguments: TrainingArguments) -> DishTrainer:
     model, report = model_setup.trainable(loaded.model, config)
     announce(report, folder)
     trees.bind(loaded.model, config.tree_attention)
+    patch_product.bind(loaded.model)
     train_rows, validation_rows = question_trees(config, loaded)
     check_metric(config, validation_rows)
     validation = Validation(

@@ -89,7 +89,9 @@ class DishTrainer(Trainer):
                 groups = freeze.optimizer_groups(
                     self.model, self.config.learning_rates, self.config.weight_decay
                 )
-            self.optimizer = torch.optim.AdamW(groups, betas=(0.9, self.config.adam_beta2))
+            self.optimizer = torch.optim.AdamW(
+                groups, betas=(0.9, self.config.adam_beta2), fused=True
+            )
         return self.optimizer
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Shuffled:

@@ -13,6 +13,7 @@ from dishvl_lib.vlm import (
     choose,
     inputs,
     menu_presence,
+    patch_product,
     qwen,
     saved_activations,
     side_by_side,
@@ -46,6 +47,7 @@ class Recognizer(PhotoAnswers[PreparedPhoto]):
         if menu_presence.FIELD in metadata:
             self.presence = MenuPresence.from_record(metadata[menu_presence.FIELD])
         saved_activations.batch_windows(loaded.model)
+        patch_product.bind(loaded.model)
         trees.bind_attention(loaded.model)
 
     @classmethod
