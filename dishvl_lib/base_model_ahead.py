@@ -68,13 +68,12 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     # Loaded in the process that needs them.
-    from dishvl_lib.annotation import annotate
-    from dishvl_lib.core import records
+        from dishvl_lib.core import artefacts, records
     from dishvl_lib.demo import builtin
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     file, max_pixels = sys.argv[1:]
-    names = annotate.names_by_dish(records.read_jsonl(Path(file)))
+    names = artefacts.names_by_dish(records.read_jsonl(Path(file)))
     builtin.base_model(builtin.BUILTIN, list(names.values()), int(max_pixels))
 
 

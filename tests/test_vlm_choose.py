@@ -5,7 +5,7 @@ import tiny
 import torch
 
 from dishvl_lib.core import questions
-from dishvl_lib.vlm import choose, inputs, qwen
+from dishvl_lib.vlm import choose, inputs, qwen, trees
 from dishvl_lib.vlm.recognizer import Recognizer
 from dishvl_lib.vlm.written_menus import check_menu
 
@@ -66,6 +66,18 @@ def test_a_long_menu_in_parts_scores_as_in_one(loaded, monkeypatch):
     torch.testing.assert_close(
         choose.log_probabilities(loaded, photo, question, MENUS[3]), whole, atol=1e-5, rtol=0
     )
+
+
+def test_branch_by_branch_scores_as_under_one_mask(loaded):
+    photo = inputs.photo_inputs(loaded, tiny.photo(7))
+    menus = [(questions.ask("menu-1", menu), menu) for menu in MENUS]
+    config = loaded.model.model.language_model.config
+    config._attn_implementation = "sdpa"
+    under_one_mask = choose.log_probabilities_many(loaded, photo, menus)
+    trees.bind_attention(loaded.model)
+    by_branch = choose.log_probabilities_many(loaded, photo, menus)
+    config._attn_implementation = "sdpa"
+    torch.testing.assert_close(by_branch, under_one_mask, atol=1e-5, rtol=0)
 
 
 def test_places_see_their_own_way_only(loaded):
