@@ -68,7 +68,7 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     # Loaded in the process that needs them.
-        from dishvl_lib.core import artefacts, records
+    from dishvl_lib.core import artefacts, records
     from dishvl_lib.demo import builtin
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
