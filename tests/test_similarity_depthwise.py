@@ -29,7 +29,7 @@ def output_and_gradients(convolution, pixels):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("place", [0, 1, 2], ids=["output", "of_the_map", "of_the_kernel"])
-def test_a_small_map_is_convolved_exactly(case, place):
+def test_a_small_map_is_convolved_exactly(case, place, monkeypatch):
     batch, channels, height, width, kernel, stride = case
     paddle.seed(0)
     convolution = depthwise.DepthwiseConv2D(
@@ -37,26 +37,33 @@ def test_a_small_map_is_convolved_exactly(case, place):
     )
     shape = (batch, channels, height, width)
     pixels = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    convolution.eval()
-    plain = output_and_gradients(convolution, pixels)
-    convolution.train()
     product = output_and_gradients(convolution, pixels)
+    monkeypatch.setattr(depthwise, "LARGEST_SIDE", 0)
+    plain = output_and_gradients(convolution, pixels)
     np.testing.assert_allclose(product[place], plain[place], rtol=1e-5, atol=1e-6)
 
 
-def test_only_small_maps_in_training_take_the_product(monkeypatch):
+def test_only_small_maps_take_the_product(monkeypatch):
     def refused(*_):
         raise AssertionError("the product was taken")
 
     monkeypatch.setattr(depthwise._BandProduct, "apply", refused)
     convolution = depthwise.DepthwiseConv2D(2, 2, 3, 1, 1, groups=2, bias_attr=False)
-    convolution.eval()
-    assert convolution(paddle.zeros([1, 2, 8, 8])).shape == [1, 2, 8, 8]
-    convolution.train()
     side = depthwise.LARGEST_SIDE + 1
     assert convolution(paddle.zeros([1, 2, 8, side])).shape == [1, 2, 8, side]
     with pytest.raises(AssertionError, match="the product was taken"):
         convolution(paddle.zeros([1, 2, 8, 8]))
+
+
+def test_an_exported_graph_has_the_plain_convolution(tmp_path):
+    convolution = depthwise.DepthwiseConv2D(2, 2, 3, 1, 1, groups=2, bias_attr=False)
+    convolution.eval()
+    pixels = paddle.rand([1, 2, 8, 8])
+    shape = paddle.static.InputSpec([None, 2, 8, 8])
+    graph = paddle.jit.to_static(convolution, input_spec=[shape], full_graph=True)
+    paddle.jit.save(graph, str(tmp_path / "graph"))
+    loaded = paddle.jit.load(str(tmp_path / "graph"))
+    np.testing.assert_allclose(loaded(pixels).numpy(), convolution(pixels).numpy(), atol=1e-6)
 
 
 def test_a_step_of_the_net_is_the_same(monkeypatch):

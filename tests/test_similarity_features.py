@@ -214,7 +214,7 @@ def test_processes_are_started_for_many_photos_only(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "cores", lambda: 3)
     extract(table, root, tmp_path)
     assert asked == []
-    monkeypatch.setattr(workers, "FEWEST_FOR_PROCESSES", 24)
+    monkeypatch.setattr(workers, "WORTH_PROCESSES", 24 * TINY["image_size"] ** 2)
     with pytest.raises(KeyboardInterrupt):
         features.extract(table, root, None, tmp_path / "other", **TINY)
     assert asked == [3]

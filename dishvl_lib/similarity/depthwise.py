@@ -1,10 +1,10 @@
-"""Depthwise convolutions of small maps as matrix products, for training on a CPU.
+"""Depthwise convolutions of small maps as matrix products, on a CPU.
 
 Paddle's depthwise kernel for CPUs takes one product at a time: a PP-LCNet spent three quarters of a
 training step in it, most of that in the 5x5 kernels of its last blocks. There the maps are so small
 that the band matrix of a kernel is small too, and a product with it is several times as fast,
 although most of its entries are zero. On larger maps it is not, and the plain convolution is used,
-as it is on a GPU and wherever nothing is trained.
+as it is on a GPU and in graphs that are exported.
 """
 
 import functools
@@ -21,7 +21,8 @@ class DepthwiseConv2D(nn.Conv2D):
     """`Conv2D` with one kernel a channel, square, of odd size and padded by half of it."""
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if self.training and x.place.is_cpu_place() and max(x.shape[2:]) <= LARGEST_SIDE:
+        is_run_here = paddle.in_dynamic_mode() and x.place.is_cpu_place()
+        if is_run_here and max(x.shape[2:]) <= LARGEST_SIDE:
             return _BandProduct.apply(x, self.weight, self._stride[0])
         return super().forward(x)
 

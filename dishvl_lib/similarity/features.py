@@ -98,7 +98,7 @@ def extract(
     Of the others the embedding is used where the weights have one (PP-ShiTu, our own training),
     else the 1280 pooled features. Without `weights_path` the network is random (seeded): a floor to
     compare with, not a model. `preprocess` overrides the customary resize and crop.
-    `processes` share the work (0: one per core from `workers.FEWEST_FOR_PROCESSES` new photos on,
+    `processes` share the work (0: one per core where the new photos are worth it, `workers.run`,
     this one alone below); with several, a script that calls this needs the usual `__main__` guard.
     Raises `FeatureError` for features that are NaN, infinite or zero, `WeightsError` for weights of
     another scale or form, and RuntimeError when a process dies.

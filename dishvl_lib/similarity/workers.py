@@ -1,10 +1,10 @@
 """Photos decoded and turned into features on all cores, in their order.
 
 Paddle's engine keeps the interpreter to itself while it runs, so threads cannot decode meanwhile.
-From `FEWEST_FOR_PROCESSES` photos on every core has a process that decodes a batch and runs an
-engine of its own on it, with one thread: engines that share a batch wait for each other, these
-never do. Below that, starting them takes longer than it saves, and threads decode for one engine
-that uses all cores.
+From `WORTH_PROCESSES` on every core has a process that decodes a batch and runs an engine of its
+own on it, with one thread: engines that share a batch wait for each other, these never do. Below
+that, starting them takes longer than it saves, and threads decode for one engine that uses all
+cores.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ import numpy as np
 from dishvl_lib.core import images
 from dishvl_lib.similarity.preprocess import Preprocess
 
-FEWEST_FOR_PROCESSES = 2000
+WORTH_PROCESSES = 2000 * 224 * 224  # pixels that the net reads
 BATCHES_AHEAD_PER_WORKER = 2
 # as in glibc's malloc.h
 M_TRIM_THRESHOLD = -1
@@ -75,7 +75,7 @@ def run(
     the others decode for it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
-    worth_it = cores() if len(rows) >= FEWEST_FOR_PROCESSES else 1
+    worth_it = cores() if len(rows) * job.preprocess.crop**2 >= WORTH_PROCESSES else 1
     count = max(1, min(processes or worth_it, len(batches)))
     elsewhere = count > 1 and not getattr(job.engine, "on_gpu", True)
     remote = job if elsewhere else replace(job, engine=None)
