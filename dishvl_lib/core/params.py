@@ -969,7 +969,7 @@ OWN: dict[str, tuple[Parameter, ...]] = {
         Parameter(
             "eval_steps",
             "int",
-            400,
+            700,
             "steps between validations; 0 validates after each epoch",
             COUNT,
         ),
