@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dishvl_lib import base_model_ahead, run
-from dishvl_lib.core import records, settings, stages
+from dishvl_lib.core import cores, records, settings, stages
 
 SLOW_PROCESS = """
 import os, sys, time
@@ -17,17 +17,20 @@ time.sleep(600)
 """
 
 
-def wait_for(condition):
+def first_line(capsys):
+    """What the process says when it has begun."""
     for _ in range(200):
-        if condition():
-            return True
+        shown = capsys.readouterr().out
+        if "pid" in shown:
+            return shown
         time.sleep(0.1)
-    return False
+    raise AssertionError("the process said nothing in 20 s")
 
 
-def is_alive(pid):
+def is_alive(line):
+    """Whether the process that said this line still runs."""
     try:
-        os.kill(pid, 0)
+        os.kill(int(line.split()[1]), 0)
     except ProcessLookupError:
         return False
     return True
@@ -42,22 +45,18 @@ def slow(tmp_path, monkeypatch):
 
 
 def test_its_lines_are_shown_and_it_ends_with_the_block(slow, capsys):
-    lines = []
-
-    def is_shown():
-        lines.append(capsys.readouterr().out)
-        return "pid" in lines[-1]
-
     with base_model_ahead.begun(slow, 784):
-        assert wait_for(is_shown)
-    assert f"dishes {slow} pixels 784" in lines[-1]
-    pid = int(lines[-1].split()[1])
-    assert not is_alive(pid)
+        line = first_line(capsys)
+    assert f"dishes {slow} pixels 784" in line
+    assert not is_alive(line)
 
 
-def test_it_ends_with_the_block_when_a_stage_fails(slow):
+def test_it_ends_with_the_block_when_a_stage_fails(slow, capsys):
+    lines = []
     with pytest.raises(run.RunError), base_model_ahead.begun(slow, 784):
+        lines.append(first_line(capsys))
         raise run.RunError("02 failed")
+    assert not is_alive(lines[0])
 
 
 def test_it_ends_when_the_run_has_gone(tmp_path):
@@ -74,11 +73,11 @@ def test_it_ends_when_the_run_has_gone(tmp_path):
     assert not list(tmp_path.glob("outputs/cache/demo_base_model/*/config.json"))
 
 
-def beside_stage_02(monkeypatch, cores=2, **changed):
+def beside_stage_02(monkeypatch, n_cores=2, **changed):
     """The files for which a process was begun."""
     begun = []
     values = {**settings.load_profile("demo")["03_dataset"], **changed}
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    monkeypatch.setattr(cores, "available", lambda: n_cores)
     monkeypatch.setattr(stages, "find_stage", lambda *_: base_model_ahead.Path("01"))
     monkeypatch.setattr(base_model_ahead, "begun", lambda *given: begun.append(given))
     run._base_model_ahead(values)
@@ -95,4 +94,4 @@ def test_no_other_model_is_made_ahead(monkeypatch):
 
 
 def test_one_core_has_nothing_to_spare(monkeypatch):
-    assert beside_stage_02(monkeypatch, cores=1) == []
+    assert beside_stage_02(monkeypatch, n_cores=1) == []
