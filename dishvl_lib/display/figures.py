@@ -20,7 +20,13 @@ from dishvl_lib.display.cluster_matrix import cluster_matrix
 from dishvl_lib.display.look_alikes import look_alike_graph
 from dishvl_lib.display.sheet import (
     FAINT,
+    GAP,
+    HEAD,
+    MARGIN,
+    PHOTOS,
     RIGHT,
+    SIDE,
+    STRIP,
     WRONG,
     Picture,
     Sheet,
@@ -44,17 +50,11 @@ __all__ = [
 ]
 
 # inches
-SIDE = 1.15
-GAP = 0.06
-MARGIN = 0.2
-HEAD = 0.5
 # of photo_grid: a photo, between photos, the title below one
 GRID_SIDE = 1.5
 GRID_GAP = 0.1
 GRID_TITLE = 0.35
-# of confusion_grid: photos of a dish, from pair to pair, between the two dishes, the facts beside
-PHOTOS = 3
-STRIP = PHOTOS * (SIDE + GAP)
+# of confusion_grid: from pair to pair, between the two dishes, the facts beside
 PAIR_HEIGHT = SIDE + 0.42
 ARROW = 0.55
 FACTS = 2.6

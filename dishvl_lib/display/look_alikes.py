@@ -13,17 +13,25 @@ from matplotlib.lines import Line2D
 from dishvl_lib.core import artefacts, records
 from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, DishNames
-from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
+from dishvl_lib.display.sheet import (
+    ACCENT,
+    FAINT,
+    HEAD,
+    MARGIN,
+    Picture,
+    Sheet,
+    drawable_words,
+    drawn,
+    message,
+)
 from dishvl_lib.display.words import Words, shorten, wrapped
 
 MOST_DISHES = 8
 NAME_COLUMNS = 16
-# inches: photo, name below it, between neighbours, headline, border
+# inches: photo, name below it, between neighbours
 SIDE = 0.85
 NAME = 0.4
 CELL = 1.55
-HEAD = 0.5
-MARGIN = 0.2
 HALF_SIDE = SIDE / 2
 HALF_CELL = CELL / 2
 # inches, inches, points, points

@@ -24,6 +24,13 @@ WRONG = "#b3362b"
 ACCENT = "#2c5f8a"
 NO_PHOTO = "#eeeeee"
 PHOTO_PIXELS = 240
+# inches: the border of a sheet, its heading, and on it a dish's photos side by side
+MARGIN = 0.2
+HEAD = 0.5
+SIDE = 1.15
+GAP = 0.06
+PHOTOS = 3
+STRIP = PHOTOS * (SIDE + GAP)
 
 Arguments = ParamSpec("Arguments")
 Drawing = TypeVar("Drawing")

@@ -9,16 +9,24 @@ from dishvl_lib.core import records
 from dishvl_lib.core.decisions import REVIEW_COLUMNS
 from dishvl_lib.core.photo_book import PhotoBook
 from dishvl_lib.core.types import AnyPath, RecordView, RecordViews
-from dishvl_lib.display.sheet import ACCENT, FAINT, Picture, Sheet, drawable_words, drawn, message
+from dishvl_lib.display.sheet import (
+    ACCENT,
+    FAINT,
+    GAP,
+    HEAD,
+    MARGIN,
+    PHOTOS,
+    SIDE,
+    STRIP,
+    Picture,
+    Sheet,
+    drawable_words,
+    drawn,
+    message,
+)
 from dishvl_lib.display.words import shorten, wrapped
 
 # inches
-SIDE = 1.15
-GAP = 0.06
-MARGIN = 0.2
-HEAD = 0.5
-PHOTOS = 3
-STRIP = PHOTOS * (SIDE + GAP)
 SECOND_DISH = STRIP + 0.2
 ROW = SIDE + 0.85
 SHEET_WIDTH = 2 * MARGIN + 2 * STRIP + 3.6
