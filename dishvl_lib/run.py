@@ -4,7 +4,6 @@ do.
 
 import contextlib
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from dishvl_lib import base_model_ahead, plan
 from dishvl_lib.core import (
+    cores,
     markers,
     params,
     paths,
@@ -79,7 +79,7 @@ def _base_model_ahead(of_dataset: Record) -> contextlib.AbstractContextManager[N
     base model, and where there is one core alone.
     """
     is_builtin = of_dataset["base_model"] == params.BUILTIN
-    if not is_builtin or len(os.sched_getaffinity(0)) < 2:
+    if not is_builtin or cores.available() < 2:
         return contextlib.nullcontext()
     annotation = stages.find_stage(of_dataset, "01_annotation", ("dishes.jsonl",))
     return base_model_ahead.begun(annotation / "dishes.jsonl", of_dataset["max_pixels"])

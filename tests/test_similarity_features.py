@@ -19,6 +19,7 @@ from PIL import Image
 
 paddle = pytest.importorskip("paddle")
 
+from dishvl_lib.core import cores  # noqa: E402
 from dishvl_lib.similarity import (  # noqa: E402
     classifier,
     engine,
@@ -211,7 +212,7 @@ def test_processes_are_started_for_many_photos_only(toy, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workers, "ProcessPoolExecutor", started)
-    monkeypatch.setattr(workers, "cores", lambda: 3)
+    monkeypatch.setattr(cores, "available", lambda: 3)
     extract(table, root, tmp_path)
     assert asked == []
     monkeypatch.setattr(workers, "WORTH_PROCESSES", 24 * TINY["image_size"] ** 2)

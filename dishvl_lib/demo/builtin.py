@@ -40,7 +40,7 @@ def drawn_folder() -> Path:
     def draw(empty: Path) -> None:
         print(
             f"drawing {len(dishes.DISHES)} dishes x {PHOTOS_PER_DISH} photos into {folder} "
-            "(about a minute, once)",
+            "(half a minute on two cores, once)",
             flush=True,
         )
         dishes.draw_demo_photos(empty, photos_per_dish=PHOTOS_PER_DISH)

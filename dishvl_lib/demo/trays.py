@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dishvl_lib.core import records
+from dishvl_lib.core import cores, records
 from dishvl_lib.core.types import Record, Records
 from dishvl_lib.demo import drawing_pool, recipes
 from dishvl_lib.demo.cards import DISHES
@@ -110,7 +110,7 @@ def _draw(folder: Path, n: int, seed: int, dishes: tuple[str, ...], processes: i
     for first in range(0, n, TRAYS_PER_JOB):
         jobs.append(_Job(first, min(TRAYS_PER_JOB, n - first), seed, dishes))
     counts = [job.n for job in jobs]
-    workers = processes or len(os.sched_getaffinity(0))
+    workers = processes or cores.available()
     parts = drawing_pool.run(_draw_job, jobs, counts, half_done, unit="trays", processes=workers)
     trays = list(chain.from_iterable(parts))
     records.write_json(half_done / LABELS, _coco(trays, dishes or (DISH,)))

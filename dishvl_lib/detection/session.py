@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dishvl_lib.core import rules
+from dishvl_lib.core import cores, rules
 from dishvl_lib.detection.errors import DetectorError
 
 THREADS_VARIABLE = "OMP_NUM_THREADS"  # which torch and Paddle heed, too
@@ -74,7 +74,7 @@ def _opened(file: Path) -> Any:
 
 def _threads() -> int:
     stated = os.environ.get(THREADS_VARIABLE, "")
-    return int(stated) if stated.isdigit() else len(os.sched_getaffinity(0))
+    return int(stated) if stated.isdigit() else cores.available()
 
 
 def _tensor(given: Any) -> Tensor:

@@ -1,14 +1,13 @@
 """The service without HTTP: photos in, answers out, and what it keeps."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dishvl_lib.core import images
+from dishvl_lib.core import cores, images
 from dishvl_lib.core.decoding_memory import DecodingMemory
 from dishvl_lib.serving import errors
 from dishvl_lib.serving.batcher import Batcher
@@ -59,7 +58,7 @@ class Service:
         self.batcher = Batcher(limits, self.metrics.count_pass)
         self.metrics.waiting.set_function(lambda: self.batcher.n_taken)
         self._memory = DecodingMemory()
-        n_decoders = min(MOST_DECODERS, os.cpu_count() or 1)
+        n_decoders = min(MOST_DECODERS, cores.available())
         self._decoders = ThreadPoolExecutor(n_decoders, "decoder")
         self._keeper = ThreadPoolExecutor(1, "keeper")
         self._changer = ThreadPoolExecutor(1, "gallery")

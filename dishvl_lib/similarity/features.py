@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dishvl_lib.core import artefacts, params, records
+from dishvl_lib.core import artefacts, cores, params, records
 from dishvl_lib.core.progress import Progress
 from dishvl_lib.core.types import AnyPath
 from dishvl_lib.similarity import workers
@@ -159,7 +159,7 @@ def _cache_key(net, preprocess: Preprocess) -> str:
 def _runner(net, crop: int, folder: Path, use_engine: bool):
     from dishvl_lib.similarity import engine
 
-    return engine.fast(net, crop, folder, workers.cores()) if use_engine else engine.plain(net)
+    return engine.fast(net, crop, folder, cores.available()) if use_engine else engine.plain(net)
 
 
 def _compute(

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dishvl_lib.core import images
+from dishvl_lib.core import cores, images
 from dishvl_lib.similarity.preprocess import Preprocess
 
 WORTH_PROCESSES = 2000 * 224 * 224  # pixels that the net reads
@@ -60,11 +60,6 @@ class Job:
         return self.engine(self.preprocess.normalise(pixels))
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def run(
     job: Job, rows: Sequence[Row], batch_size: int, processes: int = 0
 ) -> Iterator[tuple[Sequence[Row], np.ndarray, list[Fault]]]:
@@ -75,14 +70,14 @@ def run(
     the others decode for it. Raises RuntimeError when one of them dies.
     """
     batches = _batches(rows, batch_size)
-    worth_it = cores() if len(rows) * job.preprocess.crop**2 >= WORTH_PROCESSES else 1
+    worth_it = cores.available() if len(rows) * job.preprocess.crop**2 >= WORTH_PROCESSES else 1
     count = max(1, min(processes or worth_it, len(batches)))
     elsewhere = count > 1 and not getattr(job.engine, "on_gpu", True)
     remote = job if elsewhere else replace(job, engine=None)
     pool = _pool(remote, count)
     task = _in_worker if count > 1 else remote
     try:
-        ahead = BATCHES_AHEAD_PER_WORKER * max(count, cores())
+        ahead = BATCHES_AHEAD_PER_WORKER * max(count, cores.available())
         for batch, (arrays, faults) in _ahead(pool, task, batches, ahead):
             computed = elsewhere or not len(arrays)
             yield batch, arrays if computed else job.features(arrays), faults
@@ -92,13 +87,13 @@ def run(
 
 def _pool(job: Job, processes: int) -> Executor:
     if processes == 1:
-        return ThreadPoolExecutor(cores())
+        return ThreadPoolExecutor(cores.available())
     return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start, (job,))
 
 
 def _batches(rows: Sequence[Row], size: int) -> list[Sequence[Row]]:
     """At most `size` rows each, and at least one for each core."""
-    size = max(1, min(size, -(-len(rows) // cores())))
+    size = max(1, min(size, -(-len(rows) // cores.available())))
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 

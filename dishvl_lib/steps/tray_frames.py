@@ -12,7 +12,7 @@ import pandas as pd
 
 from dishvl_lib.annotation import scan
 from dishvl_lib.annotation.layout import UNREADABLE_NAME, PhotoFile
-from dishvl_lib.core import artefacts, file_names, images, paths, photo_files
+from dishvl_lib.core import artefacts, cores, file_names, images, paths, photo_files
 from dishvl_lib.core.rules import listed
 from dishvl_lib.core.stages import Stage
 from dishvl_lib.core.types import Record, Records
@@ -91,8 +91,7 @@ def _examined(
     """([(photo, what `scan` has seen of it)], photos that cannot be used)."""
     readable, left_out = _with_readable_names(files, root)
     photos = [PhotoFile(file, "") for file in readable]
-    workers = os.cpu_count() or 1
-    whole, bad = scan.examine(photos, root, workers, paths.cache("scan"), MOST_PIXELS)
+    whole, bad = scan.examine(photos, root, cores.available(), paths.cache("scan"), MOST_PIXELS)
     return whole, left_out + [LeftOut(*row) for row in bad]
 
 

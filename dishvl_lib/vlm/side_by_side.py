@@ -1,11 +1,12 @@
 """Work side by side in threads: passes of a model on a CPU, and photos that are decoded."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+
+from dishvl_lib.core import cores
 
 MOST_DECODERS = 8  # photos that are decoded at once: a large one takes 0.5 GB meanwhile
 
@@ -34,7 +35,7 @@ def passes(run: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]
 
 def decoded(decode: Callable[[Part], Result], sources: Sequence[Part]) -> list[Result]:
     """`decode` of each source, in order. Raises what the first that fails raises."""
-    at_once = min(MOST_DECODERS, len(os.sched_getaffinity(0)), len(sources))
+    at_once = min(MOST_DECODERS, cores.available(), len(sources))
     if at_once < 2:
         return [decode(source) for source in sources]
     with ThreadPoolExecutor(at_once, "decoder") as pool:
