@@ -256,3 +256,25 @@ def test_a_photo_that_pillow_fails_to_turn_is_not_read_alike(monkeypatch):
     monkeypatch.setattr(images.ImageOps, "exif_transpose", fails)
     assert not images.is_read_alike(rotated(1, 6))
     assert images.is_read_alike(rotated(1, 1))
+
+
+def test_memory_of_loading_is_counted_from_the_header(tmp_path):
+    file = tmp_path / "photo.png"
+    Image.new("RGB", (40, 30)).save(file)
+    assert images.loading_bytes(file) == images.decoding_bytes(file, (40, 30))
+    assert images.loading_bytes(file) >= 3 * 40 * 30
+
+
+@pytest.mark.parametrize(
+    "source",
+    [Image.new("RGB", (40, 30)), b"no photo", "missing.jpg"],
+    ids=["decoded", "bytes", "missing"],
+)
+def test_what_is_not_decoded_takes_no_memory(source):
+    assert images.loading_bytes(source) == 0
+
+
+def test_a_photo_that_is_refused_takes_no_memory(tmp_path):
+    file = tmp_path / "photo.png"
+    Image.new("RGB", (40, 30)).save(file)
+    assert images.loading_bytes(file, max_image_pixels=40 * 30 - 1) == 0

@@ -1,10 +1,13 @@
 """Passes and photos side by side: results in order, torch's threads as they were."""
 
 import threading
+import time
 
 import pytest
 import torch
+from PIL import Image
 
+from dishvl_lib.core import cores, images
 from dishvl_lib.vlm import side_by_side
 
 
@@ -44,15 +47,36 @@ def test_threads_are_given_back_after_an_error(four_threads):
     assert torch.get_num_threads() == 4
 
 
+def photos(count):
+    """Photos that are told apart by their width."""
+    return [Image.new("RGB", (1 + number, 1)) for number in range(count)]
+
+
 def test_photos_come_in_order():
-    assert side_by_side.decoded(lambda number: number * 2, list(range(20))) == list(range(0, 40, 2))
+    widths = side_by_side.decoded(lambda photo: photo.width, photos(20))
+    assert widths == list(range(1, 21))
+
+
+def test_large_photos_wait_for_memory(monkeypatch):
+    monkeypatch.setattr(cores, "available", lambda: 4)
+    monkeypatch.setattr(images, "loading_bytes", lambda photo: 600_000_000)
+    under_way = []
+    at_once = []
+
+    def decode(photo):
+        under_way.append(photo)
+        time.sleep(0.02)
+        at_once.append(len(under_way))
+        under_way.remove(photo)
+
+    side_by_side.decoded(decode, photos(6))
+    assert at_once == [1] * 6
 
 
 def test_the_first_photo_that_fails_is_named():
-    def decode(number):
-        if number >= 3:
-            raise ValueError(f"photo {number}")
-        return number
+    def decode(photo):
+        if photo.width >= 3:
+            raise ValueError(f"photo {photo.width}")
 
     with pytest.raises(ValueError, match="photo 3"):
-        side_by_side.decoded(decode, list(range(9)))
+        side_by_side.decoded(decode, photos(9))

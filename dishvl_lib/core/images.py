@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from dishvl_lib.core import photo_files
 from dishvl_lib.core.photo_files import ImageError
-from dishvl_lib.core.types import AnyPath
+from dishvl_lib.core.types import AnyPath, PhotoSource
 
 __all__ = [
     "ImageError",
@@ -124,6 +124,21 @@ def decoding_bytes(source: AnyPath | bytes, draft_size: Size) -> int:
             scale = max(1, min(times, 8))
             return coefficients + 3 * width * height // scale**2
         return width * height * DECODING_BYTES.get(image.format or "", 5)
+
+
+def loading_bytes(source: PhotoSource, max_image_pixels: int | None = None) -> int:
+    """About how much memory `load_rgb` takes for a photo, from its header; 0 for one that is decoded
+    already, or that it refuses by its header.
+    """
+    if isinstance(source, Image.Image):
+        return 0
+    try:
+        width, height = upright_size(source)
+        if max_image_pixels and width * height > max_image_pixels:
+            return 0
+        return decoding_bytes(source, (width, height))
+    except (ImageError, OSError):
+        return 0
 
 
 def jpeg_bytes(image: Image.Image, longest_side: int, quality: int = 90) -> bytes:

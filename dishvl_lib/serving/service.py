@@ -131,10 +131,7 @@ class Service:
     def _decoded(self, photo: bytes, function: Callable[[], Result]) -> Result:
         """What `function` makes of a photo, which it decodes. Raises `ServiceError`."""
         try:
-            size = images.upright_size(photo)
-            n_bytes = images.decoding_bytes(photo, size)
-            if size[0] * size[1] > images.MAX_IMAGE_PIXELS:
-                n_bytes = 0  # refused by its header, not decoded
+            n_bytes = images.loading_bytes(photo, images.MAX_IMAGE_PIXELS)
             return self._memory.decode(n_bytes, function)
         except images.ImageError as error:
             raise errors.of_image(error) from None

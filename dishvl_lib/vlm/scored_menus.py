@@ -8,6 +8,7 @@ import numpy as np
 
 from dishvl_lib.core import images
 from dishvl_lib.core.progress import Progress
+from dishvl_lib.core.types import PhotoSource
 from dishvl_lib.vlm import choose, inputs, side_by_side
 from dishvl_lib.vlm.qwen import Qwen
 
@@ -38,7 +39,9 @@ def score(loaded: Qwen, asked: Sequence[PhotoMenus], label: str) -> list[list[np
 def _score_batch(loaded: Qwen, batch: Sequence[PhotoMenus]) -> list[list[np.ndarray] | None]:
     queries = []
     readable = []
-    photos = side_by_side.decoded(lambda asked: _photo(loaded, asked.file), batch)
+    photos = side_by_side.decoded(
+        lambda file: _photo(loaded, file), [asked.file for asked in batch]
+    )
     for number, (photo, asked) in enumerate(zip(photos, batch, strict=True)):
         if photo is not None:
             readable.append(number)
@@ -49,7 +52,7 @@ def _score_batch(loaded: Qwen, batch: Sequence[PhotoMenus]) -> list[list[np.ndar
     return scored
 
 
-def _photo(loaded: Qwen, file: Path) -> inputs.Photo | None:
+def _photo(loaded: Qwen, file: PhotoSource) -> inputs.Photo | None:
     """None for one that cannot be read."""
     try:
         return inputs.photo_inputs(loaded, images.load_rgb(file))

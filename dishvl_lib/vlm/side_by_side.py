@@ -6,9 +6,11 @@ from typing import TypeVar
 
 import torch
 
-from dishvl_lib.core import cores
+from dishvl_lib.core import cores, images
+from dishvl_lib.core.decoding_memory import DecodingMemory
+from dishvl_lib.core.types import PhotoSource
 
-MOST_DECODERS = 8  # photos that are decoded at once: a large one takes 0.5 GB meanwhile
+MOST_DECODERS = 8  # photos that are decoded at once
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -33,10 +35,22 @@ def passes(run: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]
         torch.set_num_threads(threads)
 
 
-def decoded(decode: Callable[[Part], Result], sources: Sequence[Part]) -> list[Result]:
-    """`decode` of each source, in order. Raises what the first that fails raises."""
+def decoded(
+    decode: Callable[[PhotoSource], Result], sources: Sequence[PhotoSource]
+) -> list[Result]:
+    """`decode` of each photo, in order, as many at once as `DecodingMemory` has room for. Raises what
+    the first that fails raises.
+    """
     at_once = min(MOST_DECODERS, cores.available(), len(sources))
     if at_once < 2:
         return [decode(source) for source in sources]
-    with ThreadPoolExecutor(at_once, "decoder") as pool:
-        return list(pool.map(decode, sources))
+    memory = DecodingMemory()
+
+    def in_its_turn(source: PhotoSource) -> Result:
+        return memory.decode(images.loading_bytes(source), lambda: decode(source))
+
+    try:
+        with ThreadPoolExecutor(at_once, "decoder") as pool:
+            return list(pool.map(in_its_turn, sources))
+    finally:
+        memory.close()
