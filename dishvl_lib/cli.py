@@ -37,6 +37,7 @@ ON_OWN_PHOTOS = {
     "min_pixels": 168 * 168,
     "max_pixels": 168 * 168,
     "num_train_epochs": 12.0,
+    "view_strength": 1.0,
     "questions_per_photo": 1,
     "eval_steps": 0,
     "per_device_train_batch_size": 8,  # times the profile's two processes

@@ -30,6 +30,7 @@ def test_a_folder_of_photos_has_no_outside_sites_and_is_passed_more_often(tmp_pa
     assert own["01_annotation"]["run_name"] == "demo_canteen"
     assert own["04_training"]["num_train_epochs"] > drawn["04_training"]["num_train_epochs"]
     assert own["04_training"]["photo_augmentation"] == "views"
+    assert own["04_training"]["view_strength"] > drawn["04_training"]["view_strength"]
     assert own["04_training"]["max_pixels"] > drawn["04_training"]["max_pixels"]
     size = {"min_pixels", "max_pixels"}  # what the model sees; all stages are told
     for stage, more in (("02_similar_dishes", {"net"}), ("03_dataset", {"min_cosine"})):

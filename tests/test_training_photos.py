@@ -276,3 +276,15 @@ def test_another_view_keeps_the_size_and_the_plain_view_is_the_photo_itself():
     other = another_view(photo, [0.9, 0.5, 0.5, 0.9, 0.1, 0.9])
     assert other.size == photo.size
     assert not np.array_equal(np.asarray(other), same)
+
+
+def test_a_view_of_no_strength_is_the_photo_and_of_half_is_nearer_to_it_than_of_one():
+    photo = tiny.photo(0, (60, 44))
+    plain = np.asarray(photo).astype(float)
+    chances = [0.9, 0.5, 0.5, 0.9, 0.1, 0.9]
+    distances = []
+    for strength in (0.0, 0.5, 1.0):
+        view = np.asarray(another_view(photo, chances, strength)).astype(float)
+        distances.append(np.abs(view - plain).mean())
+    assert distances[0] == 0
+    assert distances[0] < distances[1] < distances[2]

@@ -872,6 +872,14 @@ OWN: dict[str, tuple[Parameter, ...]] = {
             OneOf(("none", "flips", "views")),
         ),
         Parameter(
+            "view_strength",
+            "float",
+            0.5,
+            "how far views go: 1 cuts up to 0.3 off the sides and changes light by up to a fifth, "
+            "0.5 half of that",
+            Between(least=0, most=2),
+        ),
+        Parameter(
             "dtype",
             "str",
             "float32",

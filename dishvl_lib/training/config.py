@@ -49,6 +49,7 @@ class TrainingConfig(BaseModel):
     gradient_accumulation_steps: int
     gradient_checkpointing: str
     photo_augmentation: str
+    view_strength: float
     dtype: str
     min_pixels: int
     max_pixels: int

@@ -39,11 +39,13 @@ class QuestionTrees(Dataset):
         photo_cache_mb: int = 0,
         photo_decoding: str = "exact",
         augmentation: str = "none",
+        view_strength: float = 1.0,
         seed: int = 0,
     ):
         self.file = Path(file)
         self.qwen = qwen
         self.augmentation = augmentation
+        self.view_strength = view_strength
         self.seed = seed
         self.rows = records.read_jsonl(file)
         if not self.rows:
@@ -80,7 +82,7 @@ class QuestionTrees(Dataset):
         if self.augmentation != "none":
             photo = turned(photo, int(chance.integers(8)))
         if self.augmentation == "views":
-            photo = another_view(photo, chance.random(6).tolist())
+            photo = another_view(photo, chance.random(6).tolist(), self.view_strength)
         return photo
 
     def _turns(self, row: Record) -> tuple[str, str]:

@@ -31,6 +31,9 @@ VERSION = 1
 # an entry: CRC-32 of all that follows, width, height, RGB bytes
 CHECKSUM = struct.Struct("<I")
 SIZE = struct.Struct("<II")
+# of another view at strength 1: the share of the sides that is cut off, and of light and colour
+MOST_CUT = 0.3
+MOST_RELIT = 0.2
 
 
 class Photos:
@@ -204,13 +207,16 @@ def turned(photo: Image.Image, way: int) -> Image.Image:
     return photo
 
 
-def another_view(photo: Image.Image, chances: Sequence[float]) -> Image.Image:
+def another_view(
+    photo: Image.Image, chances: Sequence[float], strength: float = 1.0
+) -> Image.Image:
     """The photo from nearer by, off centre and in other light, at its size.
 
-    `chances`: six numbers in [0, 1): zoom, place (x, y), brightness, contrast, colour.
+    `chances`: six numbers in [0, 1): zoom, place (x, y), brightness, contrast, colour. `strength`:
+    how far they reach; 1 cuts up to MOST_CUT off the sides and changes light by up to MOST_RELIT.
     """
     zoom, x, y, *light = chances
-    nearer = 1 - 0.3 * zoom
+    nearer = 1 - MOST_CUT * strength * zoom
     width = photo.width * nearer
     height = photo.height * nearer
     left = x * (photo.width - width)
@@ -219,5 +225,6 @@ def another_view(photo: Image.Image, chances: Sequence[float]) -> Image.Image:
     photo = photo.resize(photo.size, Image.Resampling.BILINEAR, box=box)
     enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     for enhance, chance in zip(enhancers, light, strict=True):
-        photo = enhance(photo).enhance(0.8 + 0.4 * chance)
+        darkest = 1 - MOST_RELIT * strength
+        photo = enhance(photo).enhance(darkest + 2 * MOST_RELIT * strength * chance)
     return photo

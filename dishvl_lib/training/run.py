@@ -200,6 +200,7 @@ def question_trees(
     train_rows = QuestionTrees(
         config.train_file,
         augmentation=config.photo_augmentation,
+        view_strength=config.view_strength,
         photo_decoding=config.photo_decoding,
         seed=config.seed,
         **common,
