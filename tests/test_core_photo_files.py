@@ -192,5 +192,7 @@ print((peak() - before) / 2**20)
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
     )
+    # Above it a slow machine has the progress of the scan.
+    gibibytes = float(done.stdout.splitlines()[-1])
     # One of them takes 0.23 GiB, four side by side took four times as much and more.
-    assert float(done.stdout) < 0.6
+    assert gibibytes < 0.6
