@@ -131,3 +131,8 @@ def test_bytes_of_weights_and_of_the_resume_state(tmp_path):
     resume = sum(path.stat().st_size for path in (checkpoint / checkpoints.RESUME).iterdir())
     assert 2 * trained < weights <= 1.02 * 2 * trained
     assert 12 * trained < resume <= 1.02 * 14 * trained
+
+
+def test_a_parameter_of_a_later_version_does_not_end_a_training(folder):
+    wanted = {**BELONGS, "of_a_later_version": 0.5}
+    assert checkpoints.newest(folder, wanted).name == "checkpoint-10"

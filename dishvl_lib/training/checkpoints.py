@@ -112,7 +112,7 @@ def newest(folder: Path, belongs: RecordView) -> Path | None:
     """The newest checkpoint with a resume state that verifies.
 
     Damaged newer ones are named and moved aside. Raises `CheckpointError` naming what differs when
-    the newest whole one was made with another `belongs`.
+    the newest whole one was made with another `belongs`; what it does not name may be anything.
     """
     for path in numbered(folder):
         if not (path / RESUME).is_dir():
@@ -130,7 +130,8 @@ def newest(folder: Path, belongs: RecordView) -> Path | None:
 
 def _check_belongs(checkpoint: Path, belongs: RecordView) -> None:
     stored = records.read_json(checkpoint / MANIFEST)["belongs"]
-    changed = [key for key in {**stored, **belongs} if stored.get(key) != belongs.get(key)]
+    # A parameter that it does not name came with a later version, which must not end a training.
+    changed = [key for key, value in stored.items() if value != belongs.get(key)]
     if changed:
         changes = ", ".join(
             f"{key} (was {stored.get(key)}, is {belongs.get(key)})" for key in changed[:3]
