@@ -23,9 +23,14 @@ import tiny
 STEPS = 160
 
 
-@pytest.fixture(autouse=True)
-def light(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture(autouse=True, scope="module")
+def light():
+    """One thread in all trainings, the undisturbed one too: another number adds up in another
+    order.
+    """
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(scope="module")
