@@ -1,14 +1,13 @@
 """What this machine offers: for a bug report, and before a long run."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Mapping
 
 import psutil
 
-from dishvl_lib.core import paths, pretrained_weights, stages
+from dishvl_lib.core import cores, paths, pretrained_weights, stages
 
 # What the 7B's profiles are planned to need; docs/7b.md says the same.
 GPU_NEEDED = "training the 7B takes 53 GB as its profile stands, 22 GB with LoRA (docs/7b.md)"
@@ -20,7 +19,7 @@ def report() -> str:
     lines = [f"{name} {version}" for name, version in stages.versions().items()]
     lines += untested(stages.versions(), tested_versions())
     lines += [
-        f"cores {os.cpu_count()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB "
+        f"cores {cores.available()}, memory {psutil.virtual_memory().total / 2**30:.0f} GiB "
         f"({psutil.virtual_memory().available / 2**30:.0f} free)"
     ]
     lines += [

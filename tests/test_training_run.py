@@ -167,6 +167,25 @@ def test_a_run_cut_after_a_checkpoint_ends_bit_equal(world, trained, tmp_path):
     assert all(torch.equal(again[name], first[name]) for name in first)
 
 
+def first_photo(world, folder, **changed):
+    """The first training photo's pixels, as the training that these parameters ask for sees it."""
+    train_rows, _ = run.question_trees(settings(world, folder, **changed), tiny.model())
+    tree, _ = train_rows[0]
+    return tree.photo.pixel_values
+
+
+def test_the_training_sees_views_as_far_as_asked_for(world, tmp_path):
+    flipped = first_photo(world, tmp_path / "flips", photo_augmentation="flips")
+    views = {}
+    for strength in (0.0, 0.5, 1.0):
+        views[strength] = first_photo(
+            world, tmp_path / str(strength), photo_augmentation="views", view_strength=strength
+        )
+    assert torch.equal(views[0.0], flipped)
+    assert not torch.equal(views[0.5], flipped)
+    assert not torch.equal(views[0.5], views[1.0])
+
+
 def test_a_damaged_checkpoint_is_passed_over_and_kept_aside(trained, tmp_path):
     folder = shutil.copytree(trained / "checkpoints", tmp_path / "checkpoints")
     newest, older = checkpoints.numbered(folder)[:2]

@@ -223,8 +223,8 @@ def another_view(
     top = y * (photo.height - height)
     box = (left, top, left + width, top + height)
     photo = photo.resize(photo.size, Image.Resampling.BILINEAR, box=box)
+    relit = MOST_RELIT * strength
     enhancers = (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color)
     for enhance, chance in zip(enhancers, light, strict=True):
-        darkest = 1 - MOST_RELIT * strength
-        photo = enhance(photo).enhance(darkest + 2 * MOST_RELIT * strength * chance)
+        photo = enhance(photo).enhance(1 - relit + 2 * relit * chance)
     return photo
